@@ -1,0 +1,27 @@
+"""The one exception for mistakes a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: its message is one line that says what to do.
+
+    The command line prints it as ``segbench: error: MESSAGE`` and exits with 2; anything else that escapes is a bug and
+    keeps its traceback.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest names that do.
+
+    Args:
+        kind: what the name should have named, in the singular ("architecture").
+        name: what was given.
+        known: the names that exist.
+    """
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else f"see `segbench list {kind}s`"
+    return UserError(f"unknown {kind} {name!r}: {hint}")

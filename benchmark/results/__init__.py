@@ -1,0 +1,1 @@
+"""What a run leaves behind: the record, where it is kept, and the environment that it was made in."""
