@@ -1,0 +1,225 @@
+"""Where results are kept: `<root>/<protocol>/<architecture>/<run_id>.json`, the counts beside it as `.npz`.
+
+Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from benchmark.atomic import replacing
+from benchmark.errors import UserError
+from benchmark.results.identity import file_sha256
+from benchmark.results.record import Artifact, Record
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+COUNTS = "counts"
+"""Name of the artifact that holds the arrays of a run."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result and the file that it was read from."""
+
+    path: Path
+    record: Record
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of the store that cannot be used, and why, in one line."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The test images whose predictions every run of a protocol keeps.
+
+    Attributes:
+        images: RGB, uint8 of shape (n, height, width, 3).
+        labels: ground truth, uint8 of shape (n, height, width), 255 where there is none.
+        names: names of the images, shape (n,).
+        classes: names of the K classes, shape (K,).
+        palette: RGB colour of each class, uint8 of shape (K, 3).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    names: NDArray[np.str_]
+    classes: NDArray[np.str_]
+    palette: NDArray[np.uint8]
+
+
+class Store:
+    """The results under one folder. Any number of processes may add to it at the same time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, record: Record) -> Path:
+        """Where the result is, or would be."""
+        return self.root / record.protocol.name / folder(record.architecture) / f"{record.run_id}.json"
+
+    def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
+        """Keep a result, in place of an earlier one of the same run.
+
+        Args:
+            record: the result; the artifact of the counts is added to it.
+            arrays: the counts that its evaluations name, and what else belongs to the run; may be empty.
+
+        Returns:
+            The path of the JSON file.
+
+        Raises:
+            UserError: the folder is not writable.
+        """
+        path = self.path(record)
+        others = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
+        with _alone_in(path.parent):
+            if arrays:
+                counts = path.with_suffix(".npz")
+                size, sha256 = _write_arrays(counts, arrays)
+                others.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
+            with replacing(path) as temporary:
+                text = record.model_copy(update={"artifacts": others}).model_dump_json(indent=2)
+                temporary.write_text(text + "\n", encoding="utf-8")
+            if not arrays:
+                path.with_suffix(".npz").unlink(missing_ok=True)
+        return path
+
+    def find(self, run_id: str) -> Stored | Problem | None:
+        """The result of that run, or None."""
+        path = next(self.root.glob(f"*/*/{run_id}.json"), None)
+        return None if path is None else read(path)
+
+    def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
+        """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        found = [read(path) for path in sorted(self.root.glob(f"{protocol or '*'}/*/*.json"))]
+        return [each for each in found if isinstance(each, Stored)], [e for e in found if isinstance(e, Problem)]
+
+    def add_samples(self, protocol: str, digest: str, samples: Samples) -> Path:
+        """Keep the sample images of a protocol, unless they are there.
+
+        Args:
+            protocol: name of the protocol.
+            digest: SHA-256 of its dataset.
+            samples: the images.
+
+        Raises:
+            UserError: the folder is not writable.
+        """
+        path = self._samples(protocol, digest)
+        if not path.exists():
+            _write_arrays(path, asdict(samples))
+        return path
+
+    def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
+        """The sample images of a protocol and a dataset, or None."""
+        path = self._samples(protocol, digest)
+        if not path.exists():
+            return None
+        arrays = _read_arrays(path)
+        if isinstance(arrays, Problem):
+            return arrays
+        missing = [field.name for field in fields(Samples) if field.name not in arrays]
+        return Problem(path, f"lacks {', '.join(missing)}") if missing else Samples(**arrays)
+
+    def _samples(self, protocol: str, digest: str) -> Path:
+        return self.root / protocol / f"samples-{digest[:12]}.npz"
+
+
+def folder(architecture: str) -> str:
+    """The folder of an architecture: its name, without the colon of `mmseg:NAME`, which some file systems refuse."""
+    return architecture.replace(":", "+")
+
+
+def read(path: Path) -> Stored | Problem:
+    """The result in a JSON file, checked against the schema."""
+    try:
+        return Stored(path, Record.model_validate_json(path.read_bytes()))
+    except OSError as error:
+        return Problem(path, error.strerror or str(error))
+    except ValidationError as error:
+        first, *more = error.errors(include_url=False)
+        where = ".".join(str(part) for part in first["loc"])
+        rest = f" (and {len(more)} more)" if more else ""
+        return Problem(path, f"{where}: {first['msg']}{rest}" if where else first["msg"])
+
+
+def read_arrays(stored: Stored) -> Arrays | Problem:
+    """The arrays beside a result: its counts, `names_<split>`, `predictions` and `prediction_names`."""
+    return _read_arrays(stored.path.with_suffix(".npz"))
+
+
+def _read_arrays(path: Path) -> Arrays | Problem:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {name.removesuffix(".npy"): _read_array(file, name) for name in file.namelist()}
+    except FileNotFoundError:
+        return Problem(path, "is missing")
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        return Problem(path, f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with file.open(name) as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:
+    """Write an `.npz` file whose bytes depend on the arrays alone; returns its size and SHA-256.
+
+    Not through `numpy.savez_compressed`: it would pickle an array of objects, which no reader of ours accepts.
+    """
+    with replacing(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+            for name in sorted(arrays):
+                entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, not now
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with file.open(entry, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, np.asarray(arrays[name]), allow_pickle=False)
+        return temporary.stat().st_size, file_sha256(temporary)
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Keep other writers out of a folder, so that the two files of a run come from one of them.
+
+    Where the file system has no locks (some network file systems) or the platform none of this kind, two writers of the
+    very same run may mix their files; `segbench validate` then says so.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY) if fcntl else None
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
+    try:
+        if handle is not None:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
