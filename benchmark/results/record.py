@@ -7,11 +7,14 @@ a figure that does not exist is null, never 0 and never NaN.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timed_out"]
 Checkpoint = Literal["last", "best"]
@@ -178,3 +181,32 @@ class Record(_Model):
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """The evaluation of that checkpoint on that split, or None."""
         return next((e for e in self.evaluations if (e.checkpoint, e.split) == (checkpoint, split)), None)
+
+
+def fingerprint(axes: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that name a protocol: results may be ranked together exactly where they agree.
+
+    Args:
+        axes: everything that can move a number, plain JSON data.
+    """
+    return _digest(axes)
+
+
+def run_id(fingerprint: str, architecture: str, config_sha256: str, seed: int, version: str) -> str:
+    """Sixteen hexadecimal digits that name a run.
+
+    Args:
+        fingerprint: of the protocol.
+        architecture: name of the architecture.
+        config_sha256: hash of its resolved config.
+        seed: of the run.
+        version: of segbench.
+    """
+    return _digest([fingerprint, architecture, config_sha256, seed, version])
+
+
+def _digest(value: Any) -> str:
+    # Once through JSON first: what is hashed must be what a reader of the stored file gets, where a tuple is a list and
+    # every key a string (and sorts as one).
+    plain = json.loads(json.dumps(value, allow_nan=False))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -5,14 +5,15 @@ Reading never stops at a damaged file: it comes back as a `Problem` that names i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,10 @@ from pydantic import ValidationError
 
 from benchmark.atomic import replacing
 from benchmark.errors import UserError
-from benchmark.results.identity import file_sha256
-from benchmark.results.record import Artifact, Record
+from benchmark.results.record import Artifact, Dataset, Record
+
+if TYPE_CHECKING:
+    from benchmark.datasets.source import Source
 
 try:
     import fcntl
@@ -82,7 +85,7 @@ class Store:
         """Where the result is, or would be."""
         return self.root / record.protocol.name / folder(record.architecture) / f"{record.run_id}.json"
 
-    def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
+    def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Stored:
         """Keep a result, in place of an earlier one of the same run.
 
         Args:
@@ -90,24 +93,24 @@ class Store:
             arrays: the counts that its evaluations name, and what else belongs to the run; may be empty.
 
         Returns:
-            The path of the JSON file.
+            The result as it is stored.
 
         Raises:
             UserError: the folder is not writable.
         """
         path = self.path(record)
-        others = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
+        counts = path.with_suffix(".npz")
+        artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
         with _alone_in(path.parent):
             if arrays:
-                counts = path.with_suffix(".npz")
                 size, sha256 = _write_arrays(counts, arrays)
-                others.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
+                artifacts.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
+            record = record.model_copy(update={"artifacts": artifacts})
             with replacing(path) as temporary:
-                text = record.model_copy(update={"artifacts": others}).model_dump_json(indent=2)
-                temporary.write_text(text + "\n", encoding="utf-8")
+                temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if not arrays:
-                path.with_suffix(".npz").unlink(missing_ok=True)
-        return path
+                counts.unlink(missing_ok=True)
+        return Stored(path, record)
 
     def find(self, run_id: str) -> Stored | Problem | None:
         """The result of that run, or None."""
@@ -119,21 +122,29 @@ class Store:
         found = [read(path) for path in sorted(self.root.glob(f"{protocol or '*'}/*/*.json"))]
         return [each for each in found if isinstance(each, Stored)], [e for e in found if isinstance(e, Problem)]
 
-    def add_samples(self, protocol: str, digest: str, samples: Samples) -> Path:
-        """Keep the sample images of a protocol, unless they are there.
+    def add_samples(self, protocol: str, dataset: Dataset, source: Source, indices: Sequence[int]) -> None:
+        """Keep the images whose predictions are kept, unless they are there already.
 
         Args:
             protocol: name of the protocol.
-            digest: SHA-256 of its dataset.
-            samples: the images.
+            dataset: the data.
+            source: the test split of it.
+            indices: which of its images.
 
         Raises:
             UserError: the folder is not writable.
         """
-        path = self._samples(protocol, digest)
-        if not path.exists():
-            _write_arrays(path, asdict(samples))
-        return path
+        path = self._samples(protocol, dataset.digest)
+        if path.exists():
+            return
+        samples = Samples(
+            images=np.stack([source.image(index) for index in indices]),
+            labels=np.stack([source.label(index) for index in indices]),
+            names=np.array([source.names[index] for index in indices]),
+            classes=np.array(source.classes),
+            palette=np.array(source.palette, np.uint8),
+        )
+        _write_arrays(path, asdict(samples))
 
     def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
         """The sample images of a protocol and a dataset, or None."""
@@ -171,6 +182,15 @@ def read(path: Path) -> Stored | Problem:
 def read_arrays(stored: Stored) -> Arrays | Problem:
     """The arrays beside a result: its counts, `names_<split>`, `predictions` and `prediction_names`."""
     return _read_arrays(stored.path.with_suffix(".npz"))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_arrays(path: Path) -> Arrays | Problem:

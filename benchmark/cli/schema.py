@@ -1,0 +1,19 @@
+"""`segbench schema`: the JSON Schema of a result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """It takes no options."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from benchmark.results.record import Record
+
+    schema = Record.model_json_schema(mode="serialization")
+    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))
+    return 0

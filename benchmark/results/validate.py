@@ -1,0 +1,149 @@
+"""Does a stored result say the truth? Everything in it that follows from something else in it is computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.confusion import scores
+from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
+from benchmark.results.store import COUNTS, Arrays, Problem, Stored, file_sha256, folder, read, read_arrays
+
+TOLERANCE = 1e-9
+"""Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
+
+
+def validate(path: Path) -> tuple[int, list[Problem]]:
+    """Check a result file, or every result file under a folder.
+
+    Returns:
+        The number of files looked at, and what is wrong with them.
+    """
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    return len(files), [problem for file in files for problem in check(file)]
+
+
+def check(path: Path) -> list[Problem]:
+    """What is wrong with one result file and the files beside it; nothing, if all is well."""
+    stored = read(path)
+    if isinstance(stored, Problem):
+        return [stored]
+    record = stored.record
+    found = [*_identity(stored), *_status(record)]
+    whole = True
+    for artifact in record.artifacts:
+        if why := _artifact(path.parent, artifact):
+            found.append(f"artifact {artifact.name}: {why}")
+            whole = whole and artifact.name != COUNTS
+    if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
+        found.append("has scores but no counts that they follow from")
+        whole = False
+    problems = [Problem(path, why) for why in found]
+    if record.evaluations and whole:
+        arrays = read_arrays(stored)
+        if isinstance(arrays, Problem):
+            problems.append(arrays)
+        else:
+            problems += [Problem(path, why) for why in _accuracy(record, arrays)]
+    return problems
+
+
+def _identity(stored: Stored) -> Iterator[str]:
+    path, record = stored.path.resolve(), stored.record
+    protocol = record.protocol
+    if protocol.fingerprint != fingerprint(protocol.axes):
+        yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
+    expected = run_id(
+        protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
+    )
+    if record.run_id != expected:
+        yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
+    if path.stem != record.run_id:
+        yield f"the file should be named {record.run_id}.json"
+    home = f"{protocol.name}/{folder(record.architecture)}"
+    if f"{path.parent.parent.name}/{path.parent.name}" != home:
+        yield f"the file belongs into {home}/"
+
+
+def _status(record: Record) -> Iterator[str]:
+    if record.status == "ok" and record.error is not None:
+        yield f"status is ok, and yet there is an error: {record.error}"
+    if record.status == "ok" and not record.evaluations:
+        yield "status is ok, and yet nothing was evaluated"
+    if record.status != "ok" and not record.error:
+        yield f"status is {record.status}, and there is no error that says why"
+
+
+def _artifact(home: Path, artifact: Artifact) -> str | None:
+    """What is wrong with a file that the run wrote; None if nothing, or if it is kept elsewhere."""
+    if artifact.file is None:
+        return None
+    if Path(artifact.file).name != artifact.file:
+        return f"{artifact.file} is not beside the result"
+    path = home / artifact.file
+    try:
+        if path.stat().st_size != artifact.bytes:
+            return f"{path.name} has {path.stat().st_size} bytes, not {artifact.bytes}"
+        if file_sha256(path) != artifact.sha256:
+            return f"{path.name} is not the file that the run wrote: its SHA-256 differs"
+    except OSError as error:
+        return f"{path.name}: {error.strerror}"
+    return None
+
+
+def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
+    truth: dict[str, NDArray[np.int64]] = {}  # by split: pixels of each class in each image
+    for evaluation in record.evaluations:
+        name, split = f"{evaluation.checkpoint} on {evaluation.split}", evaluation.split
+        why = _counts(record, evaluation, arrays)
+        if why:
+            yield f"{name}: {why}"
+            continue
+        counts = arrays[evaluation.counts]
+        for why in _scores(record, evaluation, counts):
+            yield f"{name}: {why}"
+        pixels = counts.sum(axis=2)
+        if not np.array_equal(pixels, truth.setdefault(split, pixels)):
+            yield f"{name}: the ground truth is not that of the other checkpoint"
+
+
+def _counts(record: Record, evaluation: Evaluation, arrays: Arrays) -> str | None:
+    """Why the counts of an evaluation cannot be what they are said to be, or None."""
+    bins, names = len(record.dataset.classes) + 1, f"names_{evaluation.split}"
+    missing = [name for name in (evaluation.counts, names) if name not in arrays]
+    if missing:
+        return f"the counts file lacks {' and '.join(missing)}"
+    counts = arrays[evaluation.counts]
+    if counts.dtype != np.int64 or counts.shape != (evaluation.images, bins, bins):
+        return f"counts are {counts.dtype}{list(counts.shape)}, not int64{[evaluation.images, bins, bins]}"
+    if len(set(arrays[names].tolist())) != evaluation.images:
+        return f"there are {evaluation.images} images and {len(set(arrays[names].tolist()))} names"
+    if record.dataset.images.get(evaluation.split) != evaluation.images:
+        expected = record.dataset.images.get(evaluation.split, 0)
+        return f"{evaluation.images} images were evaluated, and the split has {expected}"
+    if (counts < 0).any():
+        return "a count is negative"
+    if (counts.sum(axis=(1, 2)) == 0).any():
+        return "an image has no pixel"
+    return None
+
+
+def _scores(record: Record, evaluation: Evaluation, counts: NDArray[np.int64]) -> Iterator[str]:
+    classes, expected = record.dataset.classes, scores(counts, record.protocol.void)
+    for name in ("miou", "macc", "aacc"):
+        stored, computed = getattr(evaluation, name), getattr(expected, name)
+        if not abs(stored - computed) <= TOLERANCE:
+            yield f"{name} is {stored}, the counts give {computed}"
+    for name in ("iou", "acc"):
+        by_class: Mapping[str, float | None] = getattr(evaluation, name)
+        if sorted(by_class) != sorted(classes):
+            yield f"{name} is not given for exactly the classes of the dataset"
+            continue
+        for label, computed in zip(classes, getattr(expected, name).tolist(), strict=True):
+            value = by_class[label]
+            stored = float("nan") if value is None else value
+            if not (abs(stored - computed) <= TOLERANCE or (stored != stored and computed != computed)):
+                yield f"{name} of {label} is {value}, the counts give {computed}"
