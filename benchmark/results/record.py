@@ -76,7 +76,9 @@ class Complexity(_Model):
 
     params: int = Field(ge=0, description="parameters that run at inference, auxiliary heads excluded")
     params_total: int = Field(ge=0, description="all parameters, auxiliary heads included")
-    macs: int | None = Field(description="multiply-accumulates of convolutions, linear layers and matrix products, fvcore")
+    macs: int | None = Field(
+        description="multiply-accumulates of convolutions, linear layers and matrix products, fvcore"
+    )
     macs_torch: int | None = Field(description="the same, by torch.utils.flop_counter on the meta device")
     uncounted: list[str] = Field(description="operators that ran and are not in `macs`, sorted")
     size: tuple[int, int] = Field(description="input height and width in pixels")
