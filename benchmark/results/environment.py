@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -34,6 +35,9 @@ CHECKOUT = Path(__file__).parents[2]
 CODE = ("benchmark", "model_configs", "pyproject.toml")
 """What makes a checkout dirty: code, and not the results that it has just written."""
 
+DRIVER = Path("/proc/driver/nvidia/version")
+"""Where NVIDIA's kernel module tells its version; torch does not."""
+
 
 def capture(device: str, deterministic: bool) -> Environment:
     """The environment of this process.
@@ -47,7 +51,7 @@ def capture(device: str, deterministic: bool) -> Environment:
     from benchmark import backend
 
     gpu = torch.device(device).type == "cuda"
-    installed = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
+    installed = _distributions()
     listing = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()))
     return Environment(
         code=_code(),
@@ -67,6 +71,16 @@ def capture(device: str, deterministic: bool) -> Environment:
         deterministic=deterministic,
         adaptations=[adaptation.name for adaptation in backend.adaptations() if adaptation.done],
     )
+
+
+def _distributions() -> dict[str, str]:
+    """Version of every installed distribution."""
+    # setuptools, once imported, adds what it bundles to the path, and nothing imports that in earnest.
+    path = [folder for folder in sys.path if not folder.endswith("_vendor")]
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions(path=path):
+        found.setdefault(distribution.metadata["Name"].lower().replace("_", "-"), distribution.version)
+    return found
 
 
 def _code() -> Code:
@@ -104,9 +118,9 @@ def _cores() -> int:
 
 
 def _driver() -> str | None:
-    """Version of NVIDIA's kernel module, which torch does not tell."""
+    """Version of NVIDIA's kernel module."""
     try:
-        text = Path("/proc/driver/nvidia/version").read_text()
+        text = DRIVER.read_text()
     except OSError:
         return None
     found = re.search(r"^NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", text, re.MULTILINE)

@@ -1,0 +1,211 @@
+"""What the tests of several rooms share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from benchmark.confusion import scores
+from benchmark.results.record import (
+    Code,
+    Complexity,
+    Dataset,
+    Environment,
+    Evaluation,
+    Latency,
+    Memory,
+    Protocol,
+    Record,
+    Training,
+    fingerprint,
+    run_id,
+)
+from benchmark.results.store import Store
+
+CLASSES = ["sky", "road_surface", "tree & hedge", "car"]
+ALL_IMAGES = {"train": 20, "val": 5, "test": 6}
+
+
+def _counts(images: int, quality: float, rng: np.random.Generator) -> np.ndarray:
+    """Counts of images with equal ground truth whatever the quality, void included; the car is in some images only."""
+    size = len(CLASSES) + 1
+    truth = np.random.default_rng(1).integers(200, 900, (images, size))
+    truth[::2, 3] = 0
+    wrong = rng.dirichlet(np.ones(size), (images, size)) * (1 - quality)
+    wrong[:, np.arange(size), np.arange(size)] += quality
+    counts = np.floor(truth[..., None] * wrong).astype(np.int64)
+    counts[..., 0] += truth - counts.sum(axis=2)
+    return counts
+
+
+def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
+    found = scores(counts, void)
+    by_class = {
+        name: {c: None if np.isnan(v) else float(v) for c, v in zip(CLASSES, getattr(found, name), strict=True)}
+        for name in ("iou", "acc")
+    }
+    return Evaluation(
+        checkpoint=checkpoint,
+        split="test",
+        iteration=30 if checkpoint == "last" else 20,
+        images=len(counts),
+        miou=found.miou,
+        macc=found.macc,
+        aacc=found.aacc,
+        counts=f"{checkpoint}_test",
+        **by_class,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_record():
+    """A builder of consistent results: `make_record(architecture, seed, quality, ...) -> (record, arrays)`."""
+
+    def make(
+        architecture="enet",
+        seed=0,
+        quality=0.7,
+        *,
+        status="ok",
+        protocol="shapes_64x64_smoke",
+        overrides=None,
+        void="ignore",
+        macs=1_000_000_000,
+        latency_ms=10.0,
+        version="0.1.0",
+        config="0" * 64,
+        started="2025-01-02T03:04:05+00:00",
+        device="Some CPU",
+    ):
+        rng = np.random.default_rng([seed, int(quality * 1e6)])
+        ok, overrides = status == "ok", overrides or {}
+        axes = {"data": {"digest": "d" * 64}, "schedule": {"iterations": 30, **overrides}, "batch": 8, "void": void}
+        digest = fingerprint(axes)
+        arrays = {}
+        if ok:
+            images = ALL_IMAGES["test"]
+            arrays = {
+                "last_test": _counts(images, quality, rng),
+                "best_test": _counts(images, quality, rng),
+                "names_test": np.array([f"test_{i:03}" for i in range(images)]),
+                "prediction_names": np.array(["test_001", "test_004"]),
+                "predictions": rng.integers(0, len(CLASSES), (2, 64, 64)).astype(np.uint8),
+            }
+        record = Record(
+            run_id=run_id(digest, architecture, config, seed, version),
+            status=status,
+            error=None if ok else "the loss was not finite at iteration 12 <script>",
+            architecture=architecture,
+            method=architecture.partition("_")[0],
+            config_sha256=config,
+            protocol=Protocol(name=protocol, fingerprint=digest, axes=axes, overrides=overrides, void=void),
+            seed=seed,
+            dataset=Dataset(name="shapes", digest="d" * 64, classes=CLASSES, images=ALL_IMAGES),
+            evaluations=[_scores(name, arrays[f"{name}_test"], void) for name in ("last", "best")] if ok else [],
+            training=Training(
+                iterations=30,
+                images=240,
+                seconds=12.5,
+                loss=[(i, 2.5 / i**0.5) for i in range(5, 31, 5)],
+                val_miou=[(15, 30.0), (30, 41.5)],
+            ),
+            complexity=Complexity(
+                params=macs // 50,
+                params_total=macs // 40,
+                macs=macs,
+                macs_torch=macs,
+                uncounted=["aten::add"],
+                size=(64, 64),
+                classes=len(CLASSES),
+            ),
+            latency=[
+                Latency(
+                    regime="end_to_end",
+                    clock="thread_cpu",
+                    device=device,
+                    size=(64, 64),
+                    batch=1,
+                    precision="float32",
+                    layout="contiguous",
+                    compiled=False,
+                    threads=1,
+                    median_ms=latency_ms,
+                    p90_ms=latency_ms * 1.1,
+                    iqr_ms=latency_ms * 0.05,
+                    repeats=50,
+                    anchor="resnet18",
+                    anchor_median_ms=4.0,
+                    anchor_ratio=latency_ms / 4,
+                    unsteady=None,
+                )
+            ],
+            memory=Memory(inference_peak=300 * 2**20, training_peak=900 * 2**20),
+            environment=Environment(
+                code=Code(version=version, commit="c" * 40, dirty=False),
+                python="3.11.9",
+                platform="Linux",
+                packages={"torch": "2.13.0", "mmsegmentation": "1.2.2"},
+                packages_sha256="e" * 64,
+                cpu=device,
+                cores=2,
+                memory=8 * 2**30,
+                device="cpu",
+                gpu=None,
+                cuda=None,
+                cudnn=None,
+                driver=None,
+                threads=2,
+                deterministic=True,
+                adaptations=["mmcv._ext"],
+            ),
+            started=started,
+            seconds=20.0,
+            gpu_hours=0.0,
+            artifacts=[],
+        )
+        return record, arrays
+
+    return make
+
+
+class _Scenes:
+    """Six grey test images, labelled in stripes."""
+
+    classes: ClassVar = CLASSES
+    palette: ClassVar = [(70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142)]
+    names: ClassVar = [f"test_{i:03}" for i in range(ALL_IMAGES["test"])]
+
+    def __len__(self):
+        return len(self.names)
+
+    def image(self, index):
+        return np.full((64, 64, 3), 30 * index, np.uint8)
+
+    def label(self, index):
+        label = np.repeat(np.arange(64, dtype=np.uint8) // 16, 64).reshape(64, 64)
+        label[:2] = 255
+        return label
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An empty store."""
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def filled(store, make_record):
+    """A store with two seeds of one architecture, one of another, a run that diverged, and one with an override."""
+    for architecture, seed, quality, macs in [
+        ("pspnet_r50-d8", 0, 0.8, 8_000_000_000),
+        ("pspnet_r50-d8", 1, 0.82, 8_000_000_000),
+        ("enet", 0, 0.6, 500_000_000),
+    ]:
+        store.add(*make_record(architecture, seed, quality, macs=macs, latency_ms=macs / 1e8))
+    store.add(*make_record("mmseg:bisenetv1", status="diverged"))
+    store.add(*make_record("enet", overrides={"iterations": 3}))
+    dataset = make_record()[0].dataset
+    store.add_samples("shapes_64x64_smoke", dataset, _Scenes(), [1, 4])
+    return store

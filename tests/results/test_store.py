@@ -1,0 +1,234 @@
+import json
+import multiprocessing
+import os
+import re
+import time
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.results import store as store_module
+from benchmark.results.record import fingerprint, run_id
+from benchmark.results.store import Problem, Store, Stored, file_sha256, read, read_arrays
+from benchmark.results.validate import validate
+
+
+def test_what_is_added_is_found_as_it_was(store, make_record):
+    record, arrays = make_record()
+    added = store.add(record, arrays)
+    assert added.path == store.root / "shapes_64x64_smoke" / "enet" / f"{record.run_id}.json"
+    assert store.find(record.run_id) == added
+    assert added.record.model_copy(update={"artifacts": []}) == record  # to the last bit of every score
+    (counts,) = added.record.artifacts
+    npz = added.path.with_suffix(".npz")
+    assert (counts.name, counts.file) == ("counts", npz.name)
+    assert (counts.bytes, counts.sha256) == (npz.stat().st_size, file_sha256(npz))
+    back = read_arrays(added)
+    assert sorted(back) == sorted(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array)
+        assert back[name].dtype == array.dtype
+
+
+def test_numpy_reads_the_counts_file(store, make_record):
+    added = store.add(*make_record())
+    with np.load(added.path.with_suffix(".npz")) as arrays:
+        assert arrays["last_test"].shape == (6, 5, 5)
+
+
+def test_a_colon_is_no_part_of_a_file_name(store, make_record):
+    assert store.add(*make_record("mmseg:bisenetv1")).path.parent.name == "mmseg+bisenetv1"
+
+
+def test_equal_arrays_make_equal_files(store, make_record, monkeypatch):
+    record, arrays = make_record()
+    first = store.add(record, arrays).record.artifacts
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert store.add(record, dict(reversed(arrays.items()))).record.artifacts == first
+
+
+def test_arrays_of_objects_are_refused_not_pickled(store, make_record):
+    record, _ = make_record()
+    with pytest.raises(ValueError, match="allow_pickle"):
+        store.add(record, {"names_test": np.array(["a", None], dtype=object)})
+    assert store.find(record.run_id) is None
+    assert not any(path.is_file() for path in store.root.rglob("*"))
+
+
+def test_a_failed_run_is_kept_and_replaced_by_the_one_that_worked(store, make_record):
+    failed = store.add(*make_record(status="out_of_memory"))
+    assert store.find(failed.record.run_id).record.status == "out_of_memory"
+    assert not failed.path.with_suffix(".npz").exists()
+    worked = store.add(*make_record())
+    assert worked.path == failed.path
+    assert [each.record.status for each in store.scan()[0]] == ["ok"]
+    store.add(*make_record(status="failed"))
+    assert not failed.path.with_suffix(".npz").exists()
+
+
+def test_an_absent_run_and_an_absent_store(store):
+    assert store.find("0" * 16) is None
+    assert store.scan() == ([], [])
+    assert store.samples("shapes_64x64_smoke", "d" * 64) is None
+
+
+def test_scan_of_one_protocol(store, make_record):
+    store.add(*make_record())
+    store.add(*make_record(protocol="camvid_360x480_scratch"))
+    assert [each.record.protocol.name for each in store.scan("camvid_360x480_scratch")[0]] == ["camvid_360x480_scratch"]
+    assert len(store.scan()[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda text: "", "EOF"),
+        (lambda text: text[: len(text) // 2], "Invalid JSON"),
+        (lambda text: text.replace('"seed": 0', '"seed": "none"'), "seed: .*integer"),
+        (lambda text: text.replace('"status": "ok"', '"status": "fine"'), "status: "),
+        (lambda text: text.replace('"seed": 0', '"seed": 0, "extra": 1'), "extra: "),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version: "),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_others_go_on(filled, damage, why):
+    victim = sorted(filled.root.glob("*/enet/*.json"))[0]
+    victim.write_text(damage(victim.read_text()))
+    stored, problems = filled.scan()
+    assert len(stored) == 4
+    (problem,) = problems
+    assert problem.path == victim
+    assert str(problem).startswith(f"{victim}: ")
+    assert "\n" not in str(problem)
+    assert re.search(why, problem.why)
+
+
+def test_a_file_that_is_not_text_and_one_that_is_a_folder(store, make_record):
+    added = store.add(*make_record())
+    added.path.write_bytes(b"\xff\xfe\x00")
+    (added.path.parent / "folder.json").mkdir()
+    stored, problems = store.scan()
+    assert stored == []
+    assert {problem.path.name for problem in problems} == {added.path.name, "folder.json"}
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"not a zip", None])
+def test_damaged_counts_are_a_problem(store, make_record, damage):
+    added = store.add(*make_record())
+    npz = added.path.with_suffix(".npz")
+    if damage is None:
+        npz.unlink()
+    else:
+        npz.write_bytes(damage(npz.read_bytes()))
+    problem = read_arrays(added)
+    assert isinstance(problem, Problem)
+    assert problem.path == npz
+
+
+def test_every_flipped_byte_of_the_counts_is_noticed_or_harmless(store, make_record):
+    added = store.add(*make_record())
+    npz = added.path.with_suffix(".npz")
+    data = npz.read_bytes()
+    for position in range(0, len(data), 41):
+        npz.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        assert isinstance(read_arrays(added), Problem | dict)  # and no exception
+        _, problems = validate(added.path)
+        assert problems  # the hash differs, wherever the flip is
+
+
+def test_a_pickle_in_the_counts_file_does_not_run(store, make_record, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    added = store.add(*make_record())
+    np.savez(added.path.with_suffix(".npz"), last_test=np.array([Bomb()], dtype=object))
+    assert isinstance(read_arrays(added), Problem)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_folder_that_is_not_writable(tmp_path, make_record):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(UserError, match=r"cannot write .*results"):
+        Store(tmp_path / "results").add(*make_record())
+
+
+def test_no_temporary_files_stay(filled):
+    assert {path.suffix for path in filled.root.rglob("*") if path.is_file()} == {".json", ".npz"}
+
+
+def test_samples_are_written_once(filled):
+    samples = filled.samples("shapes_64x64_smoke", "d" * 64)
+    assert samples.images.shape == (2, 64, 64, 3)
+    assert samples.labels.shape == (2, 64, 64)
+    assert samples.names.tolist() == ["test_001", "test_004"]
+    assert samples.palette.dtype == np.uint8
+    dataset = filled.scan()[0][0].record.dataset
+    filled.add_samples("shapes_64x64_smoke", dataset, None, [])  # the source is not even asked
+
+
+def test_samples_that_lack_an_array(filled):
+    (path,) = filled.root.glob("*/samples-*.npz")
+    np.savez(path, images=np.zeros(1))
+    problem = filled.samples("shapes_64x64_smoke", "d" * 64)
+    assert problem == Problem(path, "lacks labels, names, classes, palette")
+
+
+def _write_the_same_run(root, run, worker, barrier):
+    record, arrays = run
+    write = store_module._write_arrays
+
+    def write_then_wait(path, arrays):
+        written = write(path, arrays)
+        time.sleep(0.1 * (3 - worker))  # the first writer of counts would be the last writer of the record
+        return written
+
+    store_module._write_arrays = write_then_wait  # in this process alone
+    barrier.wait()
+    time.sleep(0.02 * worker)
+    arrays = arrays | {"predictions": np.full((2, 64, 64), worker, np.uint8)}
+    Store(root).add(record.model_copy(update={"seconds": float(worker)}), arrays)
+
+
+def test_writers_of_the_same_run_leave_the_files_of_one_of_them(store, make_record):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    workers = [
+        context.Process(target=_write_the_same_run, args=(store.root, make_record(), worker, barrier))
+        for worker in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    (stored,), problems = store.scan()
+    assert problems == []
+    assert validate(store.root) == (1, [])
+    assert (read_arrays(stored)["predictions"] == stored.record.seconds).all()
+
+
+def test_identity_is_that_of_the_stored_json():
+    axes = {"size": (64, 64), "levels": {10: "b", 9: "a"}, "rate": 1e-16}
+    assert fingerprint(axes) == fingerprint(json.loads(json.dumps(axes)))
+    assert fingerprint(axes) == fingerprint(dict(reversed(axes.items())))
+    assert fingerprint(axes) != fingerprint(axes | {"rate": 2e-16})
+
+
+def test_identity_of_the_design_does_not_drift():
+    # Committed results are named by these: another value here orphans them all.
+    assert fingerprint({"void": "ignore", "batch": 8}) == "3b07d4b437dc0a86"
+    assert run_id("0" * 16, "enet", "0" * 64, 0, "0.1.0") == "7973f36cd3f57051"
+
+
+def test_each_part_names_the_run():
+    parts = ("0" * 16, "enet", "0" * 64, 0, "0.1.0")
+    others = ("1" * 16, "unet", "1" * 64, 1, "0.2.0")
+    changed = {run_id(*parts[:i], others[i], *parts[i + 1 :]) for i in range(5)}
+    assert len(changed | {run_id(*parts)}) == 6
+
+
+def test_read_gives_the_path_back(store, make_record):
+    added = store.add(*make_record())
+    assert isinstance(read(added.path), Stored)
+    assert read(added.path).path == added.path

@@ -1,0 +1,188 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmark.confusion import scores
+from benchmark.results.record import Artifact, run_id
+from benchmark.results.store import file_sha256
+from benchmark.results.validate import check, validate
+
+
+def edit(path, change):
+    """Edit a result by hand: `change` gets the parsed JSON."""
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def whys(path):
+    return [problem.why for problem in check(path)]
+
+
+def rewrite_counts(added, change):
+    """Change the counts file and keep its hash in the record right, as a careful forger would."""
+    npz = added.path.with_suffix(".npz")
+    with np.load(npz) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez_compressed(npz, **arrays)
+
+    def artifact(data):
+        data["artifacts"][0].update(bytes=npz.stat().st_size, sha256=file_sha256(npz))
+
+    edit(added.path, artifact)
+
+
+@pytest.fixture
+def added(store, make_record):
+    return store.add(*make_record())
+
+
+def test_a_clean_store_is_clean(filled):
+    assert validate(filled.root) == (5, [])
+
+
+def test_both_void_rules_are_recomputed(store, make_record):
+    added = store.add(*make_record(void="false_positive"))
+    assert whys(added.path) == []
+    other = store.add(*make_record(seed=1))
+    assert added.record.evaluation().miou != store.add(*make_record(void="ignore")).record.evaluation().miou
+    edit(other.path, lambda data: data["protocol"].update(void="false_positive"))
+    assert any("miou" in why for why in whys(other.path))
+
+
+@pytest.mark.parametrize("score", ["miou", "macc", "aacc"])
+@pytest.mark.parametrize("by", [0.5, -1e-8])
+def test_a_score_edited_by_hand_is_caught(added, score, by):
+    def change(data):
+        data["evaluations"][0][score] += by
+
+    edit(added.path, change)
+    (why,) = whys(added.path)
+    assert why.startswith(f"last on test: {score} is ")
+
+
+@pytest.mark.parametrize("score", ["iou", "acc"])
+@pytest.mark.parametrize("value", [99.0, None])
+def test_a_score_of_a_class_edited_by_hand_is_caught(added, score, value):
+    edit(added.path, lambda data: data["evaluations"][1][score].update(car=value))
+    (why,) = whys(added.path)
+    assert why.startswith(f"best on test: {score} of car is {value}")
+
+
+def test_a_class_left_out(added):
+    edit(added.path, lambda data: data["evaluations"][0]["iou"].pop("car"))
+    assert whys(added.path) == ["last on test: iou is not given for exactly the classes of the dataset"]
+
+
+def test_a_class_that_is_nowhere_has_no_score(store, make_record):
+    record, arrays = make_record()
+    evaluations = []
+    for evaluation in record.evaluations:
+        counts = arrays[evaluation.counts]
+        counts[:, :, 0] += counts[:, :, 3]
+        counts[:, 3] = counts[:, :, 3] = 0
+        found = scores(counts)
+        iou, acc = (
+            dict(zip(record.dataset.classes, v.tolist(), strict=True)) | {"car": None} for v in (found.iou, found.acc)
+        )
+        update = {"miou": found.miou, "macc": found.macc, "aacc": found.aacc, "iou": iou, "acc": acc}
+        evaluations.append(evaluation.model_copy(update=update))
+    added = store.add(record.model_copy(update={"evaluations": evaluations}), arrays)
+    assert whys(added.path) == []
+    edit(added.path, lambda data: data["evaluations"][0]["iou"].update(car=0.0))
+    assert whys(added.path) == ["last on test: iou of car is 0.0, the counts give nan"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda d: d["protocol"]["axes"].update(batch=16), "is not the hash of the axes"),
+        (lambda d: d.update(seed=1), "does not follow from what was run"),
+        (lambda d: d.update(config_sha256="1" * 64), "does not follow from what was run"),
+        (lambda d: d["environment"]["code"].update(version="9"), "does not follow from what was run"),
+        (lambda d: d.update(architecture="unet"), "belongs into shapes_64x64_smoke/unet/"),
+        (lambda d: d["protocol"].update(name="camvid"), "belongs into camvid/enet/"),
+        (lambda d: d.update(error="why"), "status is ok, and yet there is an error"),
+        (lambda d: d.update(evaluations=[]), "status is ok, and yet nothing was evaluated"),
+        (lambda d: d.update(status="failed"), "status is failed, and there is no error"),
+        (lambda d: d.update(artifacts=[]), "has scores but no counts"),
+        (lambda d: d["artifacts"][0].update(bytes=1), "bytes, not 1"),
+        (lambda d: d["artifacts"][0].update(sha256="0" * 64), "SHA-256 differs"),
+        (lambda d: d["artifacts"][0].update(file="../x.npz"), "is not beside the result"),
+        (lambda d: d["artifacts"][0].update(file="x.npz"), "x.npz: No such file"),
+        (lambda d: d["dataset"]["images"].update(test=7), "6 images were evaluated, and the split has 7"),
+        (lambda d: d["evaluations"][0].update(counts="other"), "lacks other"),
+        (lambda d: d["evaluations"][0].update(images=5), "not int64[5, 5, 5]"),
+        (lambda d: d["evaluations"][0].update(split="val"), "lacks names_val"),
+    ],
+)
+def test_what_does_not_fit_is_said(added, change, why):
+    edit(added.path, change)
+    assert any(why in each for each in whys(added.path)), whys(added.path)
+
+
+def test_a_renamed_file(added):
+    moved = added.path.rename(added.path.with_name("0123456789abcdef.json"))
+    assert f"the file should be named {added.record.run_id}.json" in whys(moved)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda a: a["last_test"].__setitem__((0, 0, 0), -1), "a count is negative"),
+        (lambda a: a["last_test"].__setitem__(2, 0), "an image has no pixel"),
+        (lambda a: a.update(last_test=a["last_test"].astype(float)), "counts are float64"),
+        (lambda a: a.update(last_test=a["last_test"][:5]), "counts are int64[5, 5, 5], not int64[6, 5, 5]"),
+        (lambda a: a.update(names_test=a["names_test"][[0, 0, 1, 2, 3, 4]]), "6 images and 5 names"),
+        (lambda a: a["last_test"].__setitem__((1, 0, 0), 5000), "ground truth is not that of the other checkpoint"),
+    ],
+)
+def test_implausible_counts(added, change, why):
+    rewrite_counts(added, change)
+    assert any(why in each for each in whys(added.path)), whys(added.path)
+
+
+def test_lost_and_broken_counts(added):
+    npz = added.path.with_suffix(".npz")
+    data = npz.read_bytes()
+    npz.write_bytes(data[:100])
+    assert whys(added.path) == [f"artifact counts: {npz.name} has 100 bytes, not {len(data)}"]
+    npz.unlink()
+    assert whys(added.path) == [f"artifact counts: {npz.name}: No such file or directory"]
+
+
+def test_a_checkpoint_beside_the_result_is_checked_and_one_elsewhere_is_not(store, make_record):
+    record, arrays = make_record()
+    path = store.path(record)
+    path.parent.mkdir(parents=True)
+    weights = path.parent / "weights.pth"
+    weights.write_bytes(b"weights")
+    kept = Artifact(name="checkpoint_last", file=weights.name, bytes=7, sha256=file_sha256(weights))
+    gone = Artifact(name="checkpoint_best", file=None, bytes=7, sha256="0" * 64)
+    store.add(record.model_copy(update={"artifacts": [kept, gone]}), arrays)
+    assert whys(path) == []
+    weights.write_bytes(b"w3ights")
+    assert whys(path) == [
+        "artifact checkpoint_last: weights.pth is not the file that the run wrote: its SHA-256 differs"
+    ]
+
+
+def test_the_forger_who_fixes_the_run_id_too(added):
+    def change(data):
+        data["seed"] = 1
+        data["run_id"] = run_id(data["protocol"]["fingerprint"], "enet", data["config_sha256"], 1, "0.1.0")
+
+    edit(added.path, change)
+    (why,) = whys(added.path)
+    assert why.startswith("the file should be named")
+
+
+def test_one_file_one_protocol_and_all(filled):
+    (enet, *_) = sorted(filled.root.glob("*/enet/*.json"))
+    assert validate(enet)[0] == 1
+    assert validate(filled.root / "shapes_64x64_smoke" / "pspnet_r50-d8")[0] == 2
+    enet.write_text("{")
+    count, (problem,) = validate(filled.root)
+    assert (count, problem.path) == (5, enet)
