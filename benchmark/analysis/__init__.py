@@ -1,0 +1,1 @@
+"""Tables over results: leaderboards. Needs no torch."""

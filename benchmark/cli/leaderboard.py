@@ -1,0 +1,107 @@
+"""`segbench leaderboard`: the table of a protocol, from the results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.atomic import replacing
+from benchmark.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from benchmark.analysis.leaderboard import Group
+
+FORMATS = ("table", "markdown", "csv", "json", "latex")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json are in full precision")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; 1 if a result could not be read."""
+    from benchmark.analysis.leaderboard import groups
+    from benchmark.results.store import Store
+
+    stored, problems = Store(args.results).scan(args.protocol)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    if not stored:
+        raise _nothing(args.protocol, args.results)
+    text = _render(groups(each.record for each in stored), args.format)
+    if args.output is None:
+        print(text)
+    else:
+        with replacing(args.output) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    return 1 if problems else 0
+
+
+def _nothing(protocol: str | None, results: Path) -> UserError:
+    from benchmark import catalog
+
+    if protocol is not None and protocol not in catalog.protocols():
+        return unknown("protocol", protocol, catalog.protocols())
+    what = f" -p {protocol}" if protocol else ""
+    of = f" of {protocol}" if protocol else ""
+    return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")
+
+
+def _render(found: Sequence[Group], format: str) -> str:
+    if format == "json":
+        return json.dumps([_plain(group) for group in found], indent=2)
+    if format == "csv":
+        return _csv(found)
+    from benchmark.reporting import table
+
+    sections = []
+    for group in found:
+        cells = table.table(group.table)
+        if format == "latex":
+            sections.append(table.latex(cells, f"{group.title}, fingerprint {group.fingerprint}."))
+            continue
+        heading = f"{group.title} (fingerprint {group.fingerprint})"
+        if format == "markdown":
+            sections += [f"### {heading}", table.markdown(cells), *_remarks(group)]
+        else:
+            sections.append("\n".join([heading, "", table.plain(cells), *_remarks(group)]))
+    return "\n\n".join(sections)
+
+
+def _remarks(group: Group) -> list[str]:
+    differs = [f"{axis} is {here}, not {there}" for axis, (here, there) in group.differs.items()]
+    unlike = [f"Not ranked with the table above: {'; '.join(differs)}."] if differs else []
+    return [*unlike, *group.notes]
+
+
+def _plain(group: Group) -> dict[str, object]:
+    table = group.table.astype(object)
+    return {
+        "protocol": group.protocol,
+        "fingerprint": group.fingerprint,
+        "overrides": dict(group.overrides),
+        "differs": {axis: list(values) for axis, values in group.differs.items()},
+        "notes": list(group.notes),
+        "rows": table.where(table.notna(), None).to_dict("records"),
+    }
+
+
+def _csv(found: Sequence[Group]) -> str:
+    import pandas as pd
+
+    tables = []
+    for group in found:
+        table = group.table.copy()
+        table.insert(0, "protocol", group.protocol)
+        table.insert(1, "fingerprint", group.fingerprint)
+        table.insert(2, "overrides", json.dumps(dict(group.overrides), sort_keys=True))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True).to_csv(index=False).rstrip("\n")

@@ -1,0 +1,213 @@
+"""The leaderboard as cells, and those as text, Markdown or LaTeX. Here, and nowhere before, figures are rounded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a leaderboard is shown.
+
+    Attributes:
+        name: of the column in the frame.
+        title: heading.
+        unit: in brackets after it.
+        scale: values are divided by this.
+        decimals: shown; None for a column that is not a number.
+        best: which end of the column is good; None for neither.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    scale: float = 1
+    decimals: int | None = None
+    best: Literal["max", "min"] | None = None
+
+    @property
+    def heading(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def show(self, value: Any) -> str:
+        """A value as it is read."""
+        if pd.isna(value):
+            return MISSING
+        return str(value) if self.decimals is None else f"{value / self.scale:.{self.decimals}f}"
+
+
+COLUMNS = (
+    Column("rank", "#", decimals=0),
+    Column("architecture", "Architecture"),
+    Column("status", "Status"),
+    Column("miou_percent", "mIoU", "%", decimals=2, best="max"),
+    Column("miou_sd_percent", "sd", decimals=2),
+    Column("best_miou_percent", "mIoU, best on val", "%", decimals=2, best="max"),
+    Column("macc_percent", "mAcc", "%", decimals=2, best="max"),
+    Column("aacc_percent", "aAcc", "%", decimals=2, best="max"),
+    Column("seeds", "Seeds", decimals=0),
+    Column("failed", "Failed", decimals=0),
+    Column("params", "Params", "M", scale=1e6, decimals=2, best="min"),
+    Column("macs", "MACs", "G", scale=1e9, decimals=2, best="min"),
+    Column("latency_ms", "Latency", "ms", decimals=2, best="min"),
+    Column("latency_ratio", "Latency", "anchor = 1", decimals=2, best="min"),
+    Column("inference_memory_bytes", "Memory", "MiB", scale=2**20, decimals=0, best="min"),
+)
+"""The columns of a table, in order; `table` leaves out those that say nothing."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        value: in full precision; None where there is none.
+        text: as it is shown.
+        best: whether it alone is the best of its column, as shown.
+    """
+
+    value: float | str | None
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows with a cell for each."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+
+def table(board: pd.DataFrame) -> Table:
+    """The cells of a leaderboard."""
+    columns = [column for column in COLUMNS if _says_something(column, board)]
+    cells = [_cells(column, board[column.name]) for column in columns]
+    return Table(columns, list(zip(*cells, strict=True)))
+
+
+def plain(table: Table) -> str:
+    """Aligned text."""
+    lines = [[column.heading for column in table.columns], *([cell.text for cell in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column.decimals is None else text.rjust(width)
+            for column, text, width in zip(table.columns, line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def markdown(table: Table) -> str:
+    """A GitHub-flavoured Markdown table, the best of a column in bold."""
+    bold = "**{}**".format
+    lines = [
+        [_escape_markdown(column.heading) for column in table.columns],
+        ["---" if column.decimals is None else "---:" for column in table.columns],
+        *_marked(table, _escape_markdown, bold),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex(table: Table, caption: str) -> str:
+    r"""A LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
+    lines = [
+        [_heading(column) for column in table.columns],
+        *_marked(table, _escape_latex, r"\bfseries {}".format, missing="{--}"),
+    ]
+    head, *body = [f"    {' & '.join(line)} \\\\" for line in lines]
+    formats = " ".join(_column_type(column, cells) for column, cells in _by_column(table))
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs} and \usepackage[detect-weight, mode=text]{siunitx}",
+            r"\begin{table}",
+            r"  \centering",
+            f"  \\caption{{{_escape_latex(caption)}}}",
+            f"  \\begin{{tabular}}{{{formats}}}",
+            r"    \toprule",
+            head,
+            r"    \midrule",
+            *body,
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _says_something(column: Column, board: pd.DataFrame) -> bool:
+    if column.name == "status":
+        return bool((board["status"] != "ok").any())
+    if column.name == "failed":
+        return bool((board["failed"] > 0).any())
+    return column.name in board and bool(board[column.name].notna().any())
+
+
+def _cells(column: Column, values: pd.Series[Any]) -> list[Cell]:
+    texts = [column.show(value) for value in values]
+    best = _best(column, texts)
+    plain = [None if pd.isna(value) else value for value in values.tolist()]
+    return [Cell(value, text, text == best) for value, text in zip(plain, texts, strict=True)]
+
+
+def _best(column: Column, texts: Sequence[str]) -> str | None:
+    """The best text of a column, or None in a tie of what is shown: 67.314 does not beat 67.311 where both read 67.31."""
+    shown = [text for text in texts if text != MISSING]
+    if column.best is None or len(shown) < 2:
+        return None
+    best = (max if column.best == "max" else min)(shown, key=float)
+    return best if shown.count(best) == 1 else None
+
+
+def _marked(
+    table: Table, escape: Callable[[str], str], bold: Callable[[str], str], missing: str = MISSING
+) -> list[list[str]]:
+    def mark(cell: Cell) -> str:
+        if cell.value is None:
+            return missing
+        return bold(escape(cell.text)) if cell.best else escape(cell.text)
+
+    return [[mark(cell) for cell in row] for row in table.rows]
+
+
+def _by_column(table: Table) -> list[tuple[Column, list[Cell]]]:
+    return [(column, [row[index] for row in table.rows]) for index, column in enumerate(table.columns)]
+
+
+def _column_type(column: Column, cells: Sequence[Cell]) -> str:
+    if column.decimals is None:
+        return "l"
+    digits = max((len(cell.text.partition(".")[0]) for cell in cells if cell.value is not None), default=1)
+    return f"S[table-format={digits}.{column.decimals}]" if column.decimals else f"S[table-format={digits}]"
+
+
+def _heading(column: Column) -> str:
+    """In braces, so that siunitx does not read it as a number."""
+    title = _escape_latex(column.heading)
+    return title if column.decimals is None else f"{{{title}}}"
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_|<>&\[\]~])", r"\\\1", text)
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
