@@ -1,0 +1,174 @@
+"""What exists: methods, architectures, protocols and references, read from the files of `model_configs/`.
+
+Nothing is executed to list it: an architecture or a protocol is a file, its name is the file's name, and its summary the
+first line of the file's docstring.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError, unknown
+
+ZOO_PREFIX = "mmseg:"
+"""`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
+
+DEFAULT_PROTOCOL = "shapes_64x64_smoke"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One buildable network of a method.
+
+    Attributes:
+        name: what the user calls it.
+        method: name of the method's folder.
+        summary: one line.
+        path: the mmengine config file that defines `model`.
+    """
+
+    name: str
+    method: str
+    summary: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
+
+    Attributes:
+        name: what the user calls it.
+        summary: one line.
+        path: the mmengine config file.
+    """
+
+    name: str
+    summary: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Method:
+    """A paper.
+
+    Attributes:
+        name: name of its folder.
+        title: title of the paper.
+        year: year of publication.
+        facts: the whole metafile, references included.
+    """
+
+    name: str
+    title: str
+    year: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published number.
+
+    Attributes:
+        name: its identifier, unique over all methods.
+        method: the method whose metafile holds it.
+        facts: the entry of the metafile: metric, value, unit, dataset, split, protocol, source.
+    """
+
+    name: str
+    method: str
+    facts: Mapping[str, Any]
+
+
+def config_root() -> Path:
+    """The folder `model_configs`: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "model_configs"
+    return installed if installed.is_dir() else package.parent / "model_configs"
+
+
+@cache
+def architectures() -> dict[str, Architecture]:
+    """Every architecture of the suite, by name, in the order of method and name."""
+    return {
+        path.stem: Architecture(path.stem, path.parent.name, _summary(path), path)
+        for path in sorted(config_root().glob("[!_]*/*.py"))
+    }
+
+
+@cache
+def protocols() -> dict[str, Protocol]:
+    """Every protocol, by name."""
+    paths = sorted((config_root() / "_base_" / "protocols").glob("*.py"))
+    return {path.stem: Protocol(path.stem, _summary(path), path) for path in paths}
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """Every method, by name."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = {}
+    for path in sorted(config_root().glob("*/metafile.yaml")):
+        facts = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        found[path.parent.name] = Method(path.parent.name, facts["title"], facts["year"], facts)
+    return found
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """Every published number, by identifier."""
+    return {
+        facts["id"]: Reference(facts["id"], method.name, facts)
+        for method in methods().values()
+        for facts in method.facts.get("references") or ()
+    }
+
+
+@cache
+def zoo() -> dict[str, Architecture]:
+    """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
+    spec = find_spec("mmseg")
+    if spec is None or spec.origin is None:
+        raise UserError("mmsegmentation is not installed: python -m pip install mmsegmentation==1.2.2")
+    configs = Path(spec.origin).parent / ".mim" / "configs"
+    return {
+        name: Architecture(name, path.parent.name, f"mmsegmentation zoo, configs/{path.parent.name}/{path.name}", path)
+        for path in sorted(configs.glob("[!_]*/*.py"))
+        for name in [ZOO_PREFIX + path.stem]
+    }
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of that name, of the suite or of the mmsegmentation zoo.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    known = zoo() if name.startswith(ZOO_PREFIX) else architectures()
+    if name not in known:
+        raise unknown("architecture", name, known)
+    return known[name]
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    if name not in protocols():
+        raise unknown("protocol", name, protocols())
+    return protocols()[name]
+
+
+def _summary(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return (docstring or "").partition("\n")[0]

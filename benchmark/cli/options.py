@@ -1,0 +1,53 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmark.catalog import DEFAULT_PROTOCOL
+
+
+def protocol(parser: argparse.ArgumentParser) -> None:
+    """Add -p."""
+    parser.add_argument(
+        "-p",
+        "--protocol",
+        default=DEFAULT_PROTOCOL,
+        metavar="PROTOCOL",
+        help="see `segbench list protocols` (default: %(default)s)",
+    )
+
+
+def overrides(parser: argparse.ArgumentParser) -> None:
+    """Add what changes a protocol; a result says so, and is not ranked with those of the unchanged one."""
+    parser.add_argument("--max-iters", type=int, metavar="N", help="train N iterations; the schedule is scaled to it")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="train with N images a batch")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], help="precision of the training")
+
+
+def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The overrides that were given, as arguments of `compose.compose`."""
+    names = ("max_iters", "batch_size", "precision")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def dataset(parser: argparse.ArgumentParser) -> None:
+    """Add --root."""
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset")
+
+
+def device(parser: argparse.ArgumentParser) -> None:
+    """Add --device and --deterministic."""
+    parser.add_argument("--device", default="auto", metavar="D", help="cpu, cuda, cuda:N or auto (default)")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="deterministic algorithms on a GPU too; on a CPU it is always so"
+    )
+
+
+def work_dir(parser: argparse.ArgumentParser) -> None:
+    """Add --work-dir."""
+    parser.add_argument(
+        "--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR", help="weights and logs (default: work_dirs)"
+    )

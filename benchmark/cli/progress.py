@@ -1,0 +1,100 @@
+"""How a run is watched: a live display on a terminal, plain lines elsewhere. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from benchmark.execution.run import Spec
+    from benchmark.results.record import Record
+
+PHASES = {"profile": "profiling", "train": "training", "val": "evaluating on val", "test": "evaluating on test"}
+LINE_SECONDS = 15.0
+"""How often a plain line says that a long run is alive."""
+
+
+def summary(record: Record) -> str:
+    """One run in one line."""
+    name = f"{record.architecture} seed {record.seed}"
+    if record.status != "ok":
+        return f"{name}: {record.status.replace('_', ' ')}: {record.error}"
+    evaluation, complexity = record.evaluation(), record.complexity
+    assert evaluation is not None
+    assert complexity is not None
+    parts = [f"mIoU {evaluation.miou:.2f} %", f"{complexity.params / 1e6:.2f} M parameters"]
+    if complexity.macs is not None:
+        parts.append(f"{complexity.macs / 1e9:.2f} G MACs")
+    if record.latency:
+        parts.append(f"{record.latency[0].median_ms:.1f} ms")
+    return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
+
+
+class Lines:
+    """Plain lines: what has ended, and now and then how far it is."""
+
+    def __init__(self, stream: TextIO, runs: int = 1) -> None:
+        self.stream, self.runs, self.run = stream, runs, 0
+        self._said = time.monotonic()
+
+    def begin(self, spec: Spec) -> None:
+        """A run begins."""
+        self.run += 1
+        self._said = time.monotonic()
+
+    def progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Say how far the run is, not too often."""
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self._say(f"{PHASES[phase]} {done}/{total}" + (f", loss {loss:.3f}" if loss is not None else ""))
+
+    def end(self, record: Record) -> None:
+        """A run has ended."""
+        self._say(f"[{self.run}/{self.runs}] {summary(record)}")
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+    def _say(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+class Bars:
+    """A live bar for the run at hand and one for all of them, with what has ended above."""
+
+    def __init__(self, runs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._all = self._bars.add_task("all runs", total=runs, note="")
+        self._one = self._bars.add_task("", total=None, note="")
+        self._name = ""
+        self._bars.start()
+
+    def begin(self, spec: Spec) -> None:
+        """A run begins."""
+        self._name = f"{spec.architecture} seed {spec.seed}"
+        self._bars.reset(self._one, description=self._name, total=None, note="")
+
+    def progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Move the bar of the run."""
+        note = PHASES[phase] + (f", loss {loss:.3f}" if loss is not None else "")
+        self._bars.update(self._one, description=self._name, completed=done, total=total, note=note)
+
+    def end(self, record: Record) -> None:
+        """A run has ended."""
+        self._bars.console.print(summary(record), highlight=False, markup=False)
+        self._bars.advance(self._all)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._bars.stop()

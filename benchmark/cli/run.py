@@ -1,0 +1,109 @@
+"""`segbench run`: the main job, from architectures and a protocol to results and a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import catalog
+from benchmark.cli import options
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.execution.run import Spec
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    options.protocol(parser)
+    parser.add_argument("--seeds", type=_seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)")
+    options.overrides(parser)
+    options.dataset(parser)
+    options.device(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    options.work_dir(parser)
+    parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
+    parser.add_argument("--force", action="store_true", help="run again what is in the store already")
+    parser.add_argument(
+        "--keep-weights", action=argparse.BooleanOptionalAction, help="keep the weights (default: as the protocol says)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is not in the store yet, then render the report."""
+    names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
+    for name in names:
+        catalog.architecture(name)
+    catalog.protocol(args.protocol)
+
+    from benchmark.engine import device
+    from benchmark.execution.run import Spec
+    from benchmark.results.store import Store, Stored
+
+    on = device.select(args.device)
+    for folder in (args.results, args.reports.parent, args.work_dir):
+        _check_writable(folder)
+    specs = [
+        Spec(
+            architecture=name,
+            protocol=args.protocol,
+            seed=seed,
+            device=on,
+            deterministic=args.deterministic or on == "cpu",
+            latency=args.latency,
+            overrides=options.chosen_overrides(args),
+            root=args.root,
+            results=args.results,
+            work_dir=args.work_dir,
+            keep_weights=args.keep_weights,
+        )
+        for name in names
+        for seed in args.seeds
+    ]
+    waiting = []
+    for spec in specs:
+        found = None if args.force else Store(args.results).find(spec.run_id())
+        if isinstance(found, Stored) and found.record.status == "ok":
+            print(f"{spec.architecture} seed {spec.seed}: skipped, {found.path} has it", file=sys.stderr)
+        else:
+            waiting.append(spec)
+    failed = _carry_out(waiting)
+
+    from benchmark.reporting.report import render
+
+    print(render(args.results, args.reports / "index.html"))
+    return 1 if failed else 0
+
+
+def _carry_out(specs: list[Spec]) -> int:
+    """Carry the runs out, watched; returns how many did not end well."""
+    from benchmark.cli.progress import Bars, Lines
+    from benchmark.execution.local import carry_out
+
+    watcher = Bars(len(specs)) if sys.stderr.isatty() else Lines(sys.stderr, len(specs))
+    try:
+        return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher))
+    finally:
+        watcher.close()
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written before hours are spent on what should go there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(seed) for seed in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2") from None

@@ -1,0 +1,55 @@
+"""`segbench train ARCH -p PROTOCOL`: train one architecture and keep its weights; nothing is recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmark.cli import options
+from benchmark.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("architecture")
+    options.protocol(parser)
+    options.overrides(parser)
+    options.dataset(parser)
+    options.device(parser)
+    options.work_dir(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on where a killed training left off")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; print where the weights are."""
+    from benchmark.cli.progress import Lines
+    from benchmark.compose import compose
+    from benchmark.engine import device
+
+    on = device.select(args.device)
+    config = compose(
+        args.architecture,
+        args.protocol,
+        seed=args.seed,
+        root=args.root,
+        deterministic=args.deterministic or on == "cpu",
+        **options.chosen_overrides(args),
+    )
+    folder = args.work_dir / args.protocol / args.architecture.replace(":", "+") / f"seed-{args.seed}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+
+    from benchmark.engine.hooks import Diverged
+    from benchmark.engine.session import Session
+
+    try:
+        trained = Session(config, folder, Lines(sys.stderr).progress, resume=args.resume).train()
+    except Diverged as error:
+        print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
+        return 1
+    print(f"best on val: mIoU {max(miou for _, miou in trained.val_miou):.2f} % at iteration {trained.best_iteration}")
+    print(f"weights: {trained.last} {trained.best}")
+    return 0

@@ -1,0 +1,217 @@
+"""Architecture x protocol: one plain mmengine config that mmsegmentation trains.
+
+An architecture file says what the network is, a protocol file everything else; neither knows the other. What both must
+agree on is set here and nowhere else: the number of classes, the normalisation layers, the crop, where initial weights
+come from, and where the data lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import backend, catalog, datasets
+from benchmark.confusion import METRIC_VERSION
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def compose(
+    architecture: str,
+    protocol: str,
+    *,
+    seed: int = 0,
+    root: Path | None = None,
+    max_iters: int | None = None,
+    batch_size: int | None = None,
+    precision: str | None = None,
+    deterministic: bool = False,
+    distributed: bool = False,
+) -> Config:
+    """The config of one run.
+
+    Args:
+        architecture: name of an architecture of the catalog, or `mmseg:NAME`.
+        protocol: name of a protocol.
+        seed: seeds initial weights, batches and every random draw of the training.
+        root: folder of the dataset; by default where `segbench data get` puts it.
+        max_iters: train that many iterations instead; the schedule shrinks or stretches with it.
+        batch_size: train with that many images a batch instead.
+        precision: float32, bfloat16 or float16 instead of the protocol's.
+        deterministic: only deterministic algorithms.
+        distributed: keep SyncBN.
+
+    Returns:
+        A config that mmengine's Runner builds from its text alone. `config.protocol` holds the facts of the protocol,
+        `config.protocol.overrides` what the arguments changed.
+
+    Raises:
+        UserError: an unknown name, or a value out of range.
+    """
+    config = _read(catalog.protocol(protocol).path)
+    facts = config.protocol
+    dataset = datasets.info(facts.dataset)
+    train = config.train_dataloader.dataset
+
+    overrides: dict[str, Any] = {}
+    if max_iters is not None and max_iters != config.train_cfg.max_iters:
+        overrides["max_iters"] = _positive("--max-iters", max_iters)
+    if batch_size is not None and batch_size != train.batch_size:
+        overrides["batch_size"] = train.batch_size = _positive("--batch-size", batch_size)
+    if precision is not None and precision != _precision(config):
+        overrides["precision"] = precision
+        _set_precision(config, precision)
+    _set_iterations(config, overrides.get("max_iters", config.train_cfg.max_iters))
+
+    facts.update(name=protocol, seed=seed, overrides=overrides)
+    train.update(protocol=protocol, seed=seed, length=config.train_cfg.max_iters)
+    if dataset.needs_files:
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+            loader.dataset.source.root = str(datasets.locate(facts.dataset, root))
+    config.data_preprocessor.size = tuple(train.augmentation.crop_size)
+    config.randomness = dict(seed=seed, deterministic=deterministic)
+    config.model = model_config(
+        architecture,
+        classes=len(dataset.classes),
+        pretrained=facts.pretraining is not None,
+        distributed=distributed,
+    )
+    config.model.data_preprocessor = config.data_preprocessor
+    config.model.test_cfg = facts.inference
+    return config
+
+
+def model_config(
+    architecture: str, *, classes: int, pretrained: bool = False, distributed: bool = False
+) -> dict[str, Any]:
+    """The network of an architecture, ready for mmsegmentation's `MODELS.build`.
+
+    Args:
+        architecture: name of an architecture of the catalog, or `mmseg:NAME`.
+        classes: number of classes, set in every head.
+        pretrained: keep the links to initial weights that the architecture names.
+        distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
+
+    Raises:
+        UserError: an unknown architecture, or one that does not define a model.
+    """
+    entry = catalog.architecture(architecture)
+    config = _read(entry.path)
+    if "model" not in config:
+        raise UserError(f"{entry.path} does not define `model = dict(...)`")
+    model: dict[str, Any] = config.model
+
+    def adapt(node: dict[str, Any]) -> None:
+        node.pop("_scope_", None)
+        if "num_classes" in node:
+            node["num_classes"] = classes
+        if node.get("type") == "SyncBN" and not distributed:
+            node["type"] = "BN"
+        if not pretrained:
+            node.pop("pretrained", None)
+            if isinstance(node.get("init_cfg"), Mapping) and node["init_cfg"].get("type") == "Pretrained":
+                node.pop("init_cfg")
+
+    _walk(model, adapt)
+    return model
+
+
+def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
+    """Input size (height, width) and number of classes of a protocol: what its networks are profiled at."""
+    facts = _read(catalog.protocol(protocol).path).protocol
+    height, width = facts.size
+    return (height, width), len(datasets.info(facts.dataset).classes)
+
+
+def axes(config: Config, digest: str) -> dict[str, Any]:
+    """Everything of a composed config that can move a number, by axis; a protocol's fingerprint is the hash of this.
+
+    Args:
+        config: what `compose` returned.
+        digest: SHA-256 of the dataset.
+    """
+    facts, train = config.protocol, config.train_dataloader.dataset
+    found = {
+        "data": {"dataset": facts.dataset, "digest": digest},
+        "splits": {
+            split: {key: value for key, value in config[f"{split}_dataloader"].dataset.source.items() if key != "root"}
+            for split in ("train", "val", "test")
+        },
+        "input": config.data_preprocessor,
+        "augmentation": train.augmentation,
+        "schedule": {
+            "optimizer": config.optim_wrapper,
+            "learning_rate": config.param_scheduler,
+            "iterations": config.train_cfg.max_iters,
+            "validation_interval": config.train_cfg.val_interval,
+        },
+        "batch": train.batch_size,
+        "precision": _precision(config),
+        "pretraining": facts.pretraining,
+        "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
+        "void": facts.void,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the resolved model of a composed config."""
+    return hashlib.sha256(json.dumps(config.model, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> Config:
+    backend.activate()  # mmengine resolves `mmseg::` bases through modules that today's setuptools lacks
+    from mmengine import Config
+
+    return Config.fromfile(path, import_custom_modules=False)
+
+
+def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:
+    """Visit every dict of a nested config, parents first."""
+    if isinstance(node, dict):
+        visit(node)
+        for value in list(node.values()):
+            _walk(value, visit)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _walk(value, visit)
+
+
+def _set_iterations(config: Config, iterations: int) -> None:
+    """Train for that many iterations, every stage of the learning rate in proportion."""
+    # The shared schedules, which know no number of iterations, end at 1.
+    ratio = iterations / max(stage["end"] for stage in config.param_scheduler)
+    for stage in config.param_scheduler:
+        stage["begin"], stage["end"] = round(stage["begin"] * ratio), round(stage["end"] * ratio)
+    config.train_cfg.max_iters = iterations
+    config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
+
+
+def _precision(config: Config) -> str:
+    if config.optim_wrapper.type == "OptimWrapper":
+        return "float32"
+    return str(config.optim_wrapper.get("dtype", "float16"))
+
+
+def _set_precision(config: Config, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
+    config.optim_wrapper.pop("dtype", None)
+    if precision == "float32":
+        config.optim_wrapper.type = "OptimWrapper"
+    else:
+        config.optim_wrapper.update(type="AmpOptimWrapper", dtype=precision)
+
+
+def _positive(option: str, value: int) -> int:
+    if value < 1:
+        raise UserError(f"{option} must be at least 1, not {value}")
+    return value

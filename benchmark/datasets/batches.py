@@ -1,0 +1,165 @@
+"""Batches without state: what a network sees is a function of (data, protocol, seed, i) and of nothing else.
+
+Batch i holds the samples i x B to i x B + B - 1 of an endless sequence of epochs, each a permutation drawn from
+(data digest, protocol, seed, epoch); its augmentation is drawn from (data digest, protocol, seed, i). So every
+architecture of a leaderboard sees the very same batches, a run that was killed and resumed equals one that was not, and
+the processes of a distributed job split the same global batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.registry import FUNCTIONS
+from mmengine.structures import PixelData
+from mmseg.registry import DATA_SAMPLERS, DATASETS
+from mmseg.structures import SegDataSample
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from benchmark.datasets.augmentation import Draw, Policy, apply, draw
+from benchmark.datasets.digest import digest
+from benchmark.datasets.source import Source
+
+Batch = dict[str, Any]
+"""What mmsegmentation's data preprocessor takes: `inputs`, uint8 tensors of shape (3, height, width), and
+`data_samples`."""
+
+
+class Draws:
+    """The random decisions of a run: which images are in batch i, and how each is augmented.
+
+    A counter-based generator (Philox, Salmon et al., SC 2011) is set to the place of each decision, so that none
+    depends on how many were taken before it.
+
+    Args:
+        key: names the run's batches, for example by digest, protocol and seed.
+        images: number of images in the dataset.
+        batch_size: images a batch.
+        policy: what may be drawn.
+    """
+
+    def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
+        self.images, self.batch_size, self.policy = images, batch_size, policy
+        self._key = np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], dtype="<u8")
+        self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
+
+    def indices(self, i: int) -> NDArray[np.int64]:
+        """Indices into the dataset of the images of batch i, shape (batch_size,)."""
+        places = np.arange(i * self.batch_size, (i + 1) * self.batch_size)
+        epochs, offsets = np.divmod(places, self.images)
+        return np.array([self._permutation(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
+
+    def augmentation(self, i: int) -> list[Draw]:
+        """How the images of batch i are augmented."""
+        return draw(self._generator(stream=1, place=i), self.batch_size, self.policy)
+
+    def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
+        return self._generator(stream=0, place=epoch).permutation(self.images)
+
+    def _generator(self, stream: int, place: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, place, stream]))
+
+
+@DATASETS.register_module()
+class TrainingBatches(Dataset[Batch]):
+    """Batches for training: item i is the whole batch i.
+
+    Args:
+        source: config of the training split, a `Source`.
+        batch_size: images in the global batch; a process of a distributed job gets its share.
+        augmentation: settings of `augmentation.Policy`.
+        protocol: name of the protocol.
+        seed: seed of the run.
+        length: number of batches of the run.
+    """
+
+    def __init__(
+        self,
+        source: Mapping[str, Any],
+        batch_size: int,
+        augmentation: Mapping[str, Any],
+        protocol: str,
+        seed: int,
+        length: int,
+    ) -> None:
+        self.source: Source = DATASETS.build(dict(source))
+        self.metainfo = _metainfo(self.source)
+        self.policy = Policy(**augmentation)
+        self.draws = Draws(f"{digest([self.source])}:{protocol}:{seed}", len(self.source), batch_size, self.policy)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, i: int) -> Batch:
+        rank, processes = get_dist_info()
+        mine = slice(rank, None, processes)
+        inputs, samples = [], []
+        for index, decisions in zip(self.draws.indices(i)[mine], self.draws.augmentation(i)[mine], strict=True):
+            image, label = apply(self.source.image(index), self.source.label(index), decisions, self.policy)
+            inputs.append(_channels_first(image))
+            samples.append(_sample(self.source.names[index], label))
+        return {"inputs": inputs, "data_samples": samples}
+
+
+@DATASETS.register_module()
+class EvaluationImages(Dataset[Batch]):
+    """Images as they are, one an item, in the order of the split.
+
+    Args:
+        source: config of the split, a `Source`.
+    """
+
+    def __init__(self, source: Mapping[str, Any]) -> None:
+        self.source: Source = DATASETS.build(dict(source))
+        self.metainfo = _metainfo(self.source)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Batch:
+        image, label = self.source.image(index), self.source.label(index)
+        return {"inputs": _channels_first(image), "data_samples": _sample(self.source.names[index], label)}
+
+
+@DATA_SAMPLERS.register_module()
+class IterationSampler(Sampler[int]):
+    """Iterations of training in their order, from `start` on: where a resumed run goes on."""
+
+    def __init__(self, dataset: TrainingBatches, seed: int | None = None) -> None:
+        self.dataset = dataset
+        self.start = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, len(self.dataset)))
+
+    def __len__(self) -> int:
+        return len(self.dataset) - self.start
+
+
+@FUNCTIONS.register_module()
+def whole_batch(batch: Batch) -> Batch:
+    """Collate nothing: the item is the batch already."""
+    return batch
+
+
+def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _sample(name: str, label: NDArray[np.uint8]) -> SegDataSample:
+    shape = label.shape
+    sample = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})
+    sample.gt_sem_seg = PixelData(data=torch.from_numpy(label.astype(np.int64))[None])
+    return sample
+
+
+def _metainfo(source: Source) -> dict[str, Any]:
+    return {"classes": tuple(source.classes), "palette": [list(colour) for colour in source.palette]}

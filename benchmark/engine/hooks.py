@@ -1,0 +1,195 @@
+"""What happens beside the training steps: losses are gathered, weights are kept, progress is told.
+
+None of it waits for the device between log points: losses stay tensors until they are read together. (mmengine's own
+hooks read every logged scalar at every iteration and append it to an array that is copied each time.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook, RuntimeInfoHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from benchmark.engine import weights
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Called with a phase ("train", "val", "test"), what is done of it, what there is of it, and the loss if there is one."""
+
+
+class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
+    """The loss of a training is not a finite number any more.
+
+    Attributes:
+        iteration: the first iteration whose loss was not finite, counted from 1.
+    """
+
+    def __init__(self, iteration: int, loss: float) -> None:
+        super().__init__(f"the loss is {loss} at iteration {iteration}")
+        self.iteration = iteration
+
+
+@HOOKS.register_module()
+class LeanRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's RuntimeInfoHook without its history of every scalar at every iteration."""
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Tell the message hub the iteration."""
+        runner.message_hub.update_info("iter", runner.iter)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Leave the losses to LossHook."""
+
+
+@HOOKS.register_module()
+class LossHook(Hook):
+    """Gathers the total loss and reads it at log points; ends the run when it is not finite.
+
+    Args:
+        interval: iterations between log points.
+
+    Attributes:
+        curve: (iteration, mean loss since the entry before).
+    """
+
+    priority = "ABOVE_NORMAL"  # before validation and checkpoints see weights that have diverged
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self.curve: list[tuple[int, float]] = []
+        self._unread: list[torch.Tensor] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """Keep the loss; read what was kept at a log point."""
+        assert outputs is not None
+        self._unread.append(outputs["loss"].detach())
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            self._read(runner, batch_idx + 1)
+
+    def before_val(self, runner: Runner) -> None:
+        """Make sure that weights which have diverged are not evaluated."""
+        self._check(runner.iter)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep the curve, and what is not in it yet, with the state of the run."""
+        checkpoint["loss_curve"] = self.curve
+        checkpoint["unread_losses"] = list(self._unread)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Go on with the curve of the run that is resumed."""
+        self.curve = [(iteration, loss) for iteration, loss in checkpoint.get("loss_curve", [])]
+        self._unread = list(checkpoint.get("unread_losses", []))
+
+    def _check(self, iteration: int) -> list[float]:
+        losses: list[float] = torch.stack(self._unread).tolist() if self._unread else []
+        for at, loss in enumerate(losses, start=iteration - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise Diverged(at, loss)
+        return losses
+
+    def _read(self, runner: Runner, iteration: int) -> None:
+        losses = self._check(iteration)
+        self._unread.clear()
+        mean = sum(losses) / len(losses)
+        self.curve.append((iteration, mean))
+        rate = runner.optim_wrapper.get_lr()["lr"][0]
+        runner.visualizer.add_scalars({"loss": mean, "lr": rate}, step=iteration)
+        runner.logger.info(f"iteration {iteration}/{runner.max_iters}  loss {mean:.4f}  lr {rate:.3g}")
+
+
+@HOOKS.register_module()
+class WeightsHook(Hook):
+    """Writes `last.pth` at the end and `best.pth` whenever mIoU on val is the best so far: weights and nothing else.
+
+    Attributes:
+        curve: (iteration, mIoU on val in percent).
+        best_iteration: the iteration of `best.pth`, the earliest among equals; None before the first validation.
+    """
+
+    def __init__(self) -> None:
+        self.curve: list[tuple[int, float]] = []
+
+    @property
+    def best_iteration(self) -> int | None:  # noqa: D102 (an attribute to its users)
+        return max(self.curve, key=lambda point: (point[1], -point[0]))[0] if self.curve else None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the weights if they are the best so far."""
+        assert metrics is not None
+        self.curve.append((runner.iter, metrics["miou"]))
+        if self.best_iteration == runner.iter:
+            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
+
+    def after_train(self, runner: Runner) -> None:
+        """Keep the weights of the last iteration."""
+        weights.save(runner.model, Path(runner.work_dir) / "last.pth")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Let a resumed run know what was best."""
+        checkpoint["val_curve"] = self.curve
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.curve = [(iteration, miou) for iteration, miou in checkpoint.get("val_curve", [])]
+
+
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Writes after each validation what a killed run needs to go on, and removes it at the end.
+
+    mmengine finds it by the file `last_checkpoint`, as it finds its own (`resume=True`). It is saved after validation,
+    not before as mmengine does, so that a resumed run does not lack one.
+    """
+
+    priority = "LOW"  # after WeightsHook, whose curve it holds
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Save the state, unless the run is done."""
+        if runner.iter < runner.max_iters:
+            folder = Path(runner.work_dir)
+            # mmengine counts the running iteration in unless it is told that a whole epoch is over.
+            runner.save_checkpoint(runner.work_dir, "resume.pth.new", by_epoch=True)
+            if is_main_process():
+                (folder / "resume.pth.new").replace(folder / "resume.pth")
+                (folder / "last_checkpoint").write_text(str(folder / "resume.pth"))
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove the state: there is nothing to resume."""
+        if is_main_process():
+            for name in ("resume.pth", "last_checkpoint"):
+                (Path(runner.work_dir) / name).unlink(missing_ok=True)
+
+
+class ProgressHook(Hook):
+    """Tells somebody how far the run is.
+
+    Args:
+        tell: called at most once an iteration or image.
+        losses: where the latest loss is found.
+    """
+
+    def __init__(self, tell: Progress, losses: LossHook | None = None) -> None:
+        self.tell, self.losses = tell, losses
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """One iteration more."""
+        curve = self.losses.curve if self.losses else []
+        self.tell("train", batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """One batch of val more."""
+        self.tell("val", batch_idx + 1, len(runner.val_dataloader), None)
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """One batch of test more."""
+        self.tell("test", batch_idx + 1, len(runner.test_dataloader), None)

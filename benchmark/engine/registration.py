@@ -1,0 +1,5 @@
+"""Importing this module registers the loops, hooks and metrics of the engine."""
+
+import benchmark.engine.hooks
+import benchmark.engine.loop
+import benchmark.engine.metric  # noqa: F401

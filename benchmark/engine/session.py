@@ -1,0 +1,137 @@
+"""One network in mmengine's Runner: train it, evaluate it, and take out what was measured as plain data."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import numpy as np
+from mmengine import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+
+import benchmark.registration  # noqa: F401
+from benchmark.engine import weights
+from benchmark.engine.hooks import LossHook, Progress, ProgressHook, WeightsHook
+from benchmark.engine.metric import ConfusionMetric
+
+AnyHook = TypeVar("AnyHook", bound=Hook)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training went.
+
+    Attributes:
+        iterations: iterations done, those before a resume included.
+        seconds: wall time of the training steps of this session.
+        loss: (iteration, mean loss since the entry before).
+        val_miou: (iteration, mIoU on val in percent).
+        best_iteration: iteration of the best mIoU on val, the earliest among equals.
+        last: file with the weights of the last iteration.
+        best: file with the weights of `best_iteration`.
+    """
+
+    iterations: int
+    seconds: float
+    loss: list[tuple[int, float]]
+    val_miou: list[tuple[int, float]]
+    best_iteration: int
+    last: Path
+    best: Path
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an evaluation found.
+
+    Attributes:
+        names: names of the images.
+        counts: int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
+        predictions: predicted labels, uint8, of the images that were asked for.
+    """
+
+    names: list[str]
+    counts: NDArray[np.int64]
+    predictions: dict[str, NDArray[np.uint8]]
+
+
+class Session:
+    """A Runner around a composed config.
+
+    Args:
+        config: what `compose.compose` returned; it is not changed.
+        work_dir: where weights and logs go.
+        tell: is told how far the work is.
+        resume: go on from the state that a killed training left in `work_dir`, if there is one.
+        quiet: nothing on the console from mmengine.
+    """
+
+    def __init__(
+        self, config: Config, work_dir: Path, tell: Progress | None = None, *, resume: bool = False, quiet: bool = True
+    ) -> None:
+        config = config.copy()
+        config.work_dir = str(work_dir)
+        config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
+        config.resume = resume
+        if quiet:
+            config.log_level = "ERROR"
+            logging.getLogger("mmengine").setLevel(logging.ERROR)
+            warnings.filterwarnings("ignore", module=r"(mmseg|mmcv|mmengine)\.")
+        self.work_dir = work_dir
+        self.runner = Runner.from_cfg(config)
+        if tell is not None:
+            self.runner.register_hook(ProgressHook(tell, self._hook(LossHook)))
+
+    def train(self) -> Trained:
+        """Train to the last iteration.
+
+        Raises:
+            Diverged: the loss was not finite.
+        """
+        self.runner.train()
+        kept = self._hook(WeightsHook)
+        return Trained(
+            iterations=self.runner.iter,
+            seconds=self.runner.train_loop.seconds,
+            loss=self._hook(LossHook).curve,
+            val_miou=kept.curve,
+            best_iteration=kept.best_iteration or self.runner.iter,
+            last=self.work_dir / "last.pth",
+            best=self.work_dir / "best.pth",
+        )
+
+    def load(self, checkpoint: Path) -> None:
+        """Load weights.
+
+        Raises:
+            UserError: the file is no checkpoint, or one of another network.
+        """
+        weights.load(self.runner.model, checkpoint)
+
+    def evaluate(self, split: str, keep: Collection[str] = ()) -> Counted:
+        """Evaluate the weights as they are.
+
+        Args:
+            split: "val" or "test".
+            keep: names of images whose predictions are wanted.
+        """
+        loop = self.runner.val_loop if split == "val" else self.runner.test_loop
+        metric: ConfusionMetric = loop.evaluator.metrics[0]
+        metric.keep, metric.predictions = set(keep), {}
+        loop.run()
+        return Counted(metric.names, metric.counts, metric.predictions)
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """The loss curve so far: what there is to show of a run that diverged."""
+        return self._hook(LossHook).curve
+
+    def _hook(self, kind: type[AnyHook]) -> AnyHook:
+        return next(hook for hook in self.runner.hooks if isinstance(hook, kind))

@@ -1,0 +1,282 @@
+"""One run from beginning to end: profile, train, evaluate, and leave a record."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark import __version__, catalog, compose, datasets
+from benchmark.confusion import VoidRule, scores
+from benchmark.datasets.source import Source
+from benchmark.errors import UserError
+from benchmark.results import environment, identity, record
+from benchmark.results.record import Evaluation, Record
+from benchmark.results.store import Samples, Store, folder
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+    from benchmark.engine.session import Counted, Session, Trained
+
+Tell = Callable[[str, int, int, float | None], None]
+"""Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
+
+SAMPLES = 4
+"""Test images whose predictions are stored for the report."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is to be run; plain data that travels to a worker.
+
+    Attributes:
+        architecture: name of the architecture.
+        protocol: name of the protocol.
+        seed: seed of the run.
+        device: "cpu" or "cuda".
+        deterministic: only deterministic algorithms.
+        latency: whether latency is measured.
+        overrides: further arguments of `compose.compose`.
+        root: folder of the dataset, None for its default place.
+        results: folder of the store.
+        work_dir: folder for weights and logs of all runs.
+        keep_weights: keep the weights after the run; None as the protocol says.
+    """
+
+    architecture: str
+    protocol: str
+    seed: int
+    device: str
+    deterministic: bool
+    latency: bool
+    overrides: dict[str, Any]
+    root: Path | None
+    results: Path
+    work_dir: Path
+    keep_weights: bool | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights and logs of this run go."""
+        return self.work_dir / self.protocol / folder(self.architecture) / self.run_id()
+
+    def config(self) -> Config:
+        """The composed config of the run."""
+        return compose.compose(
+            self.architecture,
+            self.protocol,
+            seed=self.seed,
+            root=self.root,
+            deterministic=self.deterministic,
+            **self.overrides,
+        )
+
+    def run_id(self) -> str:
+        """The name of the result, the same wherever the run is made."""
+        config = self.config()
+        axes = compose.axes(config, datasets.digest_of(config))
+        return _run_id(self, config, identity.fingerprint(axes))
+
+
+def perform(spec: Spec, tell: Tell) -> Path:
+    """Carry out one run and store what it leaves, whatever becomes of it.
+
+    Returns:
+        The stored record's file; its status is "ok", or says what went wrong.
+
+    Raises:
+        UserError: a mistake that every other run would meet too (unreadable data, a full disk); nothing is stored.
+    """
+    clock, started = time.perf_counter(), datetime.now(timezone.utc)
+    draft = blank(spec, started)
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        found, arrays = _measure(spec, draft, tell)
+        draft = draft.model_copy(update=found)
+    except UserError:
+        raise
+    except Exception as error:
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        (spec.folder / "error.log").write_text(traceback.format_exc())
+        draft = draft.model_copy(update=_failure(error))
+    seconds = time.perf_counter() - clock
+    gpu_hours = seconds / 3600 if spec.device == "cuda" else 0.0
+    draft = draft.model_copy(update={"seconds": seconds, "gpu_hours": gpu_hours})
+    return Store(spec.results).add(draft, arrays)
+
+
+def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
+    """The record of a run of which nothing is known but what was asked for."""
+    config = spec.config()
+    facts, info = config.protocol, datasets.info(config.protocol.dataset)
+    digest = datasets.digest_of(config)
+    axes = compose.axes(config, digest)
+    fingerprint = identity.fingerprint(axes)
+    return Record(
+        run_id=_run_id(spec, config, fingerprint),
+        status=status,
+        error=error or "the run did not end",
+        architecture=spec.architecture,
+        method=catalog.architecture(spec.architecture).method,
+        config_sha256=compose.config_hash(config),
+        protocol=record.Protocol(
+            name=spec.protocol,
+            fingerprint=fingerprint,
+            axes=axes,
+            overrides=dict(facts.overrides),
+            void=facts.void,
+        ),
+        seed=spec.seed,
+        dataset=record.Dataset(
+            name=facts.dataset,
+            digest=digest,
+            classes=list(info.classes),
+            images={split: len(source) for split, source in datasets.sources(config).items()},
+        ),
+        evaluations=[],
+        training=None,
+        complexity=None,
+        latency=[],
+        memory=None,
+        environment=environment.capture(spec.device, spec.deterministic),
+        started=started.isoformat(timespec="seconds"),
+        seconds=0.0,
+        gpu_hours=0.0,
+        artifacts=[],
+    )
+
+
+def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
+    return identity.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
+
+
+def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Everything that is measured, as fields of the record and arrays of the counts file."""
+    from benchmark.engine.hooks import Diverged
+    from benchmark.engine.session import Session
+    from benchmark.profiling import complexity, latency
+    from benchmark.profiling.memory import PeakMemory
+
+    config = spec.config()
+    size, classes = tuple(config.protocol.size), len(draft.dataset.classes)
+    found: dict[str, Any] = {}
+
+    tell("profile", 0, 1, None)
+    found["complexity"] = complexity.measure(config.model, size, classes)
+    if spec.latency:
+        with PeakMemory(spec.device) as inference:
+            found["latency"] = [latency.measure(config.model, size, device=spec.device)]
+    tell("profile", 1, 1, None)
+
+    session = Session(config, spec.folder, tell, resume=True)
+    with PeakMemory(spec.device) as training:
+        try:
+            trained = session.train()
+        except Diverged as error:
+            found["training"] = _training(config, error.iteration, 0.0, session.curve, [])
+            return found | {"status": "diverged", "error": str(error)}, {}
+    found["training"] = _training(config, trained.iterations, trained.seconds, trained.loss, trained.val_miou)
+    found["memory"] = record.Memory(
+        inference_peak=inference.bytes if spec.latency else None, training_peak=training.bytes
+    )
+    found["artifacts"] = _artifacts(trained)
+
+    counted = _evaluate(session, trained, draft, spec)
+    arrays: dict[str, NDArray[Any]] = {"names_test": np.array(counted["last"].names)}
+    evaluations = []
+    for checkpoint, iteration in (("last", trained.iterations), ("best", trained.best_iteration)):
+        name = f"{checkpoint}_test"
+        arrays[name] = counted[checkpoint].counts
+        evaluations.append(_evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
+    found["evaluations"] = evaluations
+    kept = counted["last"].predictions
+    arrays["prediction_names"] = np.array(list(kept))
+    arrays["predictions"] = np.stack(list(kept.values()))
+
+    keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
+    if not keep:
+        shutil.rmtree(spec.folder)
+    return found | {"status": "ok", "error": None}, arrays
+
+
+def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
+    """Last and best checkpoint on test; where they are the same, it is evaluated once."""
+    samples = _samples(datasets.sources(spec.config())["test"])
+    Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, samples)
+    last = session.evaluate("test", keep=samples.names.tolist())
+    if trained.best_iteration == trained.iterations:
+        return {"last": last, "best": last}
+    session.load(trained.best)
+    return {"last": last, "best": session.evaluate("test")}
+
+
+def _samples(source: Source) -> Samples:
+    """The test images whose predictions are stored, evenly spaced over the split."""
+    count = min(SAMPLES, len(source))
+    chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
+    return Samples(
+        images=np.stack([source.image(i) for i in chosen]),
+        labels=np.stack([source.label(i) for i in chosen]),
+        names=np.array([source.names[i] for i in chosen]),
+        classes=np.array(source.classes),
+        palette=np.array(source.palette, np.uint8),
+    )
+
+
+def _training(
+    config: Config, iterations: int, seconds: float, loss: list[tuple[int, float]], val: list[tuple[int, float]]
+) -> record.Training:
+    return record.Training(
+        iterations=iterations,
+        images=iterations * config.train_dataloader.dataset.batch_size,
+        seconds=seconds,
+        loss=loss,
+        val_miou=val,
+    )
+
+
+def _evaluation(checkpoint: Any, iteration: int, name: str, counted: Counted, draft: Record) -> Evaluation:
+    void: VoidRule = draft.protocol.void
+    found = scores(counted.counts, void)
+
+    def by_class(values: NDArray[np.float64]) -> dict[str, float | None]:
+        return {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(draft.dataset.classes, values, strict=True)
+        }
+
+    return Evaluation(
+        checkpoint=checkpoint,
+        split="test",
+        iteration=iteration,
+        images=len(counted.names),
+        counts=name,
+        iou=by_class(found.iou),
+        acc=by_class(found.acc),
+        **{key: value for key, value in asdict(found).items() if key in ("miou", "macc", "aacc")},
+    )
+
+
+def _artifacts(trained: Trained) -> list[record.Artifact]:
+    return [
+        record.Artifact(
+            name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=identity.file_sha256(path)
+        )
+        for name, path in (("last", trained.last), ("best", trained.best))
+    ]
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Status and one line for an exception that ended a run."""
+    line = f"{type(error).__name__}: {error}".partition("\n")[0]
+    memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
+    return {"status": "out_of_memory" if memory else "failed", "error": line}

@@ -1,0 +1,18 @@
+"""Drawn scenes at 64x64, a few dozen iterations: every architecture in minutes on a laptop's CPU.
+
+It shows that an architecture trains, not how good it is: thirty iterations from scratch say little about where a network
+ends up.
+"""
+
+_base_ = ["../datasets/shapes.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
+
+protocol = dict(size=(64, 64), inference=dict(mode="whole"), pretraining=None, keep_weights=False)
+train_dataloader = dict(
+    dataset=dict(
+        batch_size=8,
+        augmentation=dict(crop_size=(64, 64), scale=(0.75, 1.5), cat_max_ratio=1.0, flip=0.5, photometric=False),
+    )
+)
+optim_wrapper = dict(clip_grad=dict(max_norm=5.0))
+train_cfg = dict(type="StatelessTrainLoop", max_iters=30, val_interval=30)
+custom_hooks = [dict(type="LossHook", interval=5), dict(type="WeightsHook"), dict(type="ResumeHook")]

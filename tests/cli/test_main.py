@@ -1,0 +1,152 @@
+"""The command line as a user meets it: answers on stdout, one line for a mistake, an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmark import __version__, catalog
+from benchmark.cli import COMMANDS, build_parser, main
+
+
+def _segbench(*words, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+def _mistake(capsys, *words):
+    """The one line that a mistake gets."""
+    code = main(words)
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("segbench: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"segbench {__version__}\n"
+
+
+def test_every_command_has_help(capsys):
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: segbench {command}")
+
+
+def test_no_command():
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args([])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("kind", ["architectures", "protocols", "methods", "references"])
+def test_list(capsys, kind):
+    assert main(["list", kind, "--json"]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert names == list(getattr(catalog, kind)())
+    assert main(["list", kind]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names
+
+
+def test_show(capsys):
+    assert main(["show", "enet", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["architecture"]["method"] == "enet"
+    assert shown["method"]["arxiv"] == "1606.02147"
+    assert main(["show", "camvid_360x480_scratch"]) == 0
+    assert "CamVid" in capsys.readouterr().out
+    assert main(["show", next(iter(catalog.references()))]) == 0
+    assert "source" in capsys.readouterr().out
+
+
+def test_unknown_names(capsys):
+    assert "did you mean pspnet_r50-d8" in _mistake(capsys, "config", "psnet_r50-d8")
+    assert "did you mean camvid_360x480_scratch" in _mistake(capsys, "config", "enet", "-p", "camvid")
+    assert "did you mean enet" in _mistake(capsys, "show", "ennet")
+    assert "did you mean enet" in _mistake(capsys, "run", "ennet")
+
+
+def test_an_absent_dataset_names_the_command_that_gets_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("SEGBENCH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    line = _mistake(capsys, "run", "enet", "-p", "camvid_360x480_scratch", "--root", str(tmp_path))
+    assert "segbench data get camvid" in line
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def test_an_absent_device(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert "device cuda is not there" in _mistake(capsys, "run", "enet", "--device", "cuda")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write to" in _mistake(capsys, "run", "enet", "--results", str(tmp_path / "file" / "results"))
+
+
+def test_checkpoints_that_cannot_be_used(capsys, tmp_path):
+    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04 not much of a zip file")
+    assert "a.pth" in _mistake(capsys, "eval", "enet", "--weights", str(tmp_path / "a.pth"))
+    assert "no checkpoint at" in _mistake(capsys, "eval", "enet", "--weights", str(tmp_path / "b.pth"))
+
+
+@pytest.mark.parametrize("seeds", ["a", "0,", "1.5"])
+def test_seeds_are_whole_numbers(capsys, seeds):
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "enet", "--seeds", seeds])
+    assert caught.value.code == 2
+    assert "whole numbers" in capsys.readouterr().err
+
+
+def test_the_main_job(tmp_path):
+    """Run, run again, train, evaluate: as a user would, in a folder of one's own."""
+    job = ["run", "enet", "--seeds", "0,1", "--max-iters", "2", "--device", "cpu", "--no-latency"]
+    done = _segbench(*job, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "reports" / "index.html") or done.stdout.endswith(
+        "reports/index.html\n"
+    )
+    assert (tmp_path / "reports" / "index.html").stat().st_size > 1000
+    assert "[1/2] enet seed 0: mIoU" in done.stderr
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*.json")}
+    assert len(files) == 2
+
+    again = _segbench(*job, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("skipped") == 2
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*.json")} == files
+
+    assert _segbench("validate", "results", cwd=tmp_path).returncode == 0
+
+    trained = _segbench("train", "enet", "--max-iters", "2", "--device", "cpu", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    weights = trained.stdout.split()[-1]
+    evaluated = _segbench("eval", "enet", "--weights", weights, "--device", "cpu", "--json", cwd=tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
+    answer = json.loads(evaluated.stdout)
+    assert set(answer) == {"miou", "macc", "aacc", "iou", "split", "images"}
+    assert answer["split"] == "test"
+    assert answer["images"] == 64
+    # The same seed, protocol and iterations: the run and the training end in the same weights.
+    records = [json.loads(path.read_text()) for path in files]
+    first = next(record for record in records if record["seed"] == 0)
+    last = next(e for e in first["evaluations"] if e["checkpoint"] == "last")
+    assert answer["miou"] == last["miou"] or answer["miou"] == first["evaluations"][1]["miou"]

@@ -1,0 +1,36 @@
+"""Devices that are there, and what is said of those that are not."""
+
+import pytest
+import torch
+
+from benchmark.engine import device
+from benchmark.errors import UserError
+
+
+def test_cpu_hides_every_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert device.select("cpu") == "cpu"
+    assert device.os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""])
+def test_unknown_names(name):
+    with pytest.raises(UserError, match="unknown device"):
+        device.select(name)
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="device cuda:7 is not there: torch .* sees 1 GPU on"):
+        device.select("cuda:7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match="sees no GPU"):
+        device.select("cuda")
+    assert device.select("auto") == "cpu"
+
+
+def test_one_of_the_visible_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert device.select("cuda:1") == "cuda"
+    assert device.os.environ["CUDA_VISIBLE_DEVICES"] == "5"

@@ -1,0 +1,119 @@
+"""Training and evaluation: reproducible, resumable, and ended when the loss is no number."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import compose
+from benchmark.confusion import scores
+from benchmark.engine.hooks import Diverged
+from benchmark.engine.session import Session
+
+SMOKE = "shapes_64x64_smoke"
+
+
+def _config(iterations=6, interval=None, **arguments):
+    config = compose.compose("enet", SMOKE, max_iters=iterations, deterministic=True, **arguments)
+    config.train_cfg.val_interval = interval or iterations
+    return config
+
+
+
+def test_the_same_seed_gives_the_same_weights_and_metrics(tmp_path):
+    trained = []
+    for name in "ab":
+        session = Session(_config(), tmp_path / name)
+        trained.append((session.train(), session.evaluate("test")))
+    (one, counted), (two, again) = trained
+    assert one.last.read_bytes() == two.last.read_bytes()
+    assert one.loss == two.loss
+    assert one.val_miou == two.val_miou
+    assert np.array_equal(counted.counts, again.counts)
+    other = Session(_config(seed=1), tmp_path / "c").train()
+    assert other.last.read_bytes() != one.last.read_bytes()
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_that_is_resumed_equals_one_that_was_not(tmp_path):
+    whole = Session(_config(8, interval=2), tmp_path / "whole").train()
+
+    def kill(phase, done, total, loss):
+        if phase == "train" and done == 6:  # after the state of iteration 4 was saved
+            raise Killed
+
+    with pytest.raises(Killed):
+        Session(_config(8, interval=2), tmp_path / "killed", kill).train()
+    steps = []
+
+    def watch(phase, done, total, loss):
+        if phase == "train":
+            steps.append(done)
+
+    resumed = Session(_config(8, interval=2), tmp_path / "killed", watch, resume=True).train()
+    assert steps == [5, 6, 7, 8]
+    assert resumed.last.read_bytes() == whole.last.read_bytes()
+    assert resumed.best.read_bytes() == whole.best.read_bytes()
+    assert resumed.loss == whole.loss
+    assert resumed.val_miou == whole.val_miou
+    assert resumed.best_iteration == whole.best_iteration
+    assert not (tmp_path / "killed" / "resume.pth").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+    config = _config(6)
+    config.optim_wrapper.optimizer = dict(type="SGD", lr=1e30)
+    config.optim_wrapper.clip_grad = None
+    session = Session(config, tmp_path)
+    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at iteration \d") as caught:
+        session.train()
+    assert 1 < caught.value.iteration <= 6
+    assert all(math.isfinite(loss) for _, loss in session.curve)
+
+
+def test_best_is_the_earliest_of_the_best_on_val(tmp_path):
+    trained = Session(_config(6, interval=2), tmp_path).train()
+    values = [miou for _, miou in trained.val_miou]
+    assert [iteration for iteration, _ in trained.val_miou] == [2, 4, 6]
+    assert trained.best_iteration == [2, 4, 6][values.index(max(values))]
+
+
+def test_evaluation_of_loaded_weights(tmp_path):
+    session = Session(_config(4), tmp_path / "train")
+    trained = session.train()
+    counted = session.evaluate("test", keep=session.runner.test_dataloader.dataset.source.names[:2])
+    fresh = Session(_config(4), tmp_path / "eval")
+    fresh.load(trained.last)
+    assert np.array_equal(fresh.evaluate("test").counts, counted.counts)
+    assert list(counted.predictions) == counted.names[:2]
+    assert counted.predictions[counted.names[0]].shape == (64, 64)
+
+
+def test_counts_are_those_of_mmsegmentations_metric(tmp_path):
+    """mmsegmentation's IoUMetric on the same predictions gives the same mIoU, mAcc and aAcc."""
+    from mmseg.evaluation import IoUMetric
+
+    session = Session(_config(4), tmp_path)
+    session.train()
+    names = session.runner.test_dataloader.dataset.source.names
+    counted = session.evaluate("test", keep=names)
+    source = session.runner.test_dataloader.dataset.source
+    metric = IoUMetric(iou_metrics=["mIoU"])
+    metric.dataset_meta = {"classes": source.classes}
+    for index, name in enumerate(names):
+        prediction = torch.from_numpy(counted.predictions[name].astype(np.int64))
+        label = torch.from_numpy(source.label(index).astype(np.int64))
+        metric.process({}, [{"pred_sem_seg": {"data": prediction[None]}, "gt_sem_seg": {"data": label[None]}}])
+    theirs, ours = metric.evaluate(len(names)), scores(counted.counts)
+    assert ours.miou == pytest.approx(theirs["mIoU"], abs=0.006)  # theirs is rounded to two decimals
+    assert ours.macc == pytest.approx(theirs["mAcc"], abs=0.006)
+    assert ours.aacc == pytest.approx(theirs["aAcc"], abs=0.006)
+
+
+def test_mixed_precision_trains(tmp_path):
+    trained = Session(_config(2, precision="bfloat16"), tmp_path).train()
+    assert all(math.isfinite(loss) for _, loss in trained.loss)

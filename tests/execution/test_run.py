@@ -1,0 +1,123 @@
+"""One run: what it leaves, and that the same run twice leaves the same."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.confusion import scores
+from benchmark.execution import run
+from benchmark.results.store import Store, read, read_arrays
+
+
+@pytest.fixture()
+def spec(tmp_path):
+    return run.Spec(
+        architecture="enet",
+        protocol="shapes_64x64_smoke",
+        seed=0,
+        device="cpu",
+        deterministic=True,
+        latency=True,
+        overrides={"max_iters": 2},
+        root=None,
+        results=tmp_path / "results",
+        work_dir=tmp_path / "work",
+        keep_weights=True,
+    )
+
+
+def _told():
+    told = []
+    return told, lambda *event: told.append(event)
+
+
+def test_what_a_run_leaves(spec):
+    told, tell = _told()
+    stored = read(run.perform(spec, tell))
+    record, arrays = stored.record, read_arrays(stored)
+
+    assert record.status == "ok"
+    assert record.run_id == spec.run_id()
+    assert {phase for phase, *_ in told} == {"profile", "train", "val", "test"}
+    assert record.complexity.macs == record.complexity.macs_torch > 0
+    assert record.latency[0].anchor_ratio > 0
+    assert record.training.iterations == 2
+    assert record.training.images == 16
+    assert record.memory.training_peak > 0
+    assert record.protocol.overrides == {"max_iters": 2}
+    last = record.evaluation("last", "test")
+    assert arrays["last_test"].shape == (64, 9, 9)
+    assert last.miou == scores(arrays["last_test"]).miou
+    assert last.images == len(arrays["names_test"]) == 64
+    assert arrays["predictions"].shape == (4, 64, 64)
+    samples = Store(spec.results).samples(spec.protocol, record.dataset.digest)
+    assert samples.names.tolist() == arrays["prediction_names"].tolist()
+    assert {a.name for a in record.artifacts} == {"counts", "checkpoint_last", "checkpoint_best"}
+    assert (spec.folder / "last.pth").exists()
+
+
+def test_the_same_run_twice(spec, tmp_path):
+    one = read(run.perform(spec, lambda *_: None))
+    other = run.Spec(**(vars(spec) | {"results": tmp_path / "r2", "work_dir": tmp_path / "w2"}))
+    two = read(run.perform(other, lambda *_: None))
+    assert one.record.run_id == two.record.run_id
+    assert one.record.evaluations == two.record.evaluations
+    hashes = [{a.name: a.sha256 for a in stored.record.artifacts} for stored in (one, two)]
+    assert hashes[0] == hashes[1]
+
+
+def test_weights_are_dropped_where_the_protocol_says_so(spec):
+    spec = run.Spec(**(vars(spec) | {"keep_weights": None, "latency": False}))
+    record = read(run.perform(spec, lambda *_: None)).record
+    assert not spec.folder.exists()
+    assert "checkpoint_last" in {a.name for a in record.artifacts}
+
+
+def test_a_run_that_diverges_is_recorded(spec, monkeypatch):
+    composed = run.Spec.config
+
+    def explosive(self):
+        config = composed(self)
+        config.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
+        config.optim_wrapper.clip_grad = None
+        return config
+
+    monkeypatch.setattr(run.Spec, "config", explosive)
+    spec = run.Spec(**(vars(spec) | {"overrides": {"max_iters": 5}, "latency": False}))
+    record = read(run.perform(spec, lambda *_: None)).record
+    assert record.status == "diverged"
+    assert "iteration" in record.error
+    assert record.evaluations == []
+    assert record.complexity is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (ValueError("two\nlines"), "failed"),
+    ],
+)
+def test_failures(error, status):
+    found = run._failure(error)
+    assert found["status"] == status
+    assert "\n" not in found["error"]
+
+
+def test_samples_are_spread_over_the_split():
+    class Ten:
+        classes, palette = ("a",), [(0, 0, 0)]
+        names = [str(i) for i in range(10)]
+
+        def __len__(self):
+            return 10
+
+        def image(self, index):
+            return np.full((2, 2, 3), index, np.uint8)
+
+        def label(self, index):
+            return np.zeros((2, 2), np.uint8)
+
+    assert run._samples(Ten()).names.tolist() == ["1", "3", "6", "9"]
