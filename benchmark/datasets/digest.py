@@ -1,0 +1,109 @@
+"""Names a dataset by what is in it: SHA-256 over decoded pixels and labels, whatever the files look like.
+
+Decoding a dataset takes seconds, so the digest of files on disk is remembered in the user's cache folder for as long as
+no file changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.confusion import VOID
+from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.source import FileSource, Source, Split
+
+
+def digest(sources: Mapping[Split, Source]) -> str:
+    """SHA-256 of a dataset: the names of its classes and the digest of each of its splits.
+
+    Raises:
+        UserError: a file is missing or cannot be decoded.
+    """
+    classes = list(next(iter(sources.values())).classes)
+    splits = {split: split_digest(source) for split, source in sources.items()}
+    return hashlib.sha256(json.dumps([classes, splits], sort_keys=True).encode()).hexdigest()
+
+
+def split_digest(source: Source) -> str:
+    """SHA-256 of a split: name, RGB bytes and label bytes of every image, void written as the number of classes.
+
+    Raises:
+        UserError: a file is missing or cannot be decoded.
+    """
+    stamp = _stamp(source) if isinstance(source, FileSource) else None
+    known = _recall(stamp) if stamp else None
+    if known:
+        return known
+    hasher = SplitHasher(len(source.classes))
+    pairs = read_ahead(lambda index: (source.image(index), source.label(index)), len(source))
+    for name, (image, label) in zip(source.names, pairs, strict=True):
+        hasher.add(name, image, label)
+    if stamp:
+        _remember(stamp, hasher.hexdigest())
+    return hasher.hexdigest()
+
+
+class SplitHasher:
+    """The digest of a split, an image at a time, in the order of the split.
+
+    Args:
+        classes: number of classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._sha256 = hashlib.sha256()
+        self._values = np.arange(256, dtype=np.uint8)
+        self._values[VOID] = classes
+
+    def add(self, name: str, image: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
+        """Add an image and its label."""
+        self._sha256.update(name.encode())
+        self._sha256.update(image.tobytes())
+        self._sha256.update(self._values[label].tobytes())
+
+    def hexdigest(self) -> str:
+        """The digest of what was added so far."""
+        return self._sha256.hexdigest()
+
+
+def _stamp(source: FileSource) -> str:
+    """What changes when a file does: its name, size, and the times of the last change to its content and its inode."""
+    stamp = hashlib.sha256(type(source).__name__.encode())
+    for path in source.files():
+        stat = path.stat()
+        entry = (path.parent.name, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        stamp.update(json.dumps(entry).encode())
+    return stamp.hexdigest()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "segbench", "digests")
+
+
+def _recall(stamp: str) -> str | None:
+    try:
+        known = (_cache() / stamp).read_text(encoding="ascii")
+    except (OSError, RuntimeError, ValueError):  # no cache, no home, not text
+        return None
+    return known if re.fullmatch("[0-9a-f]{64}", known) else None
+
+
+def _remember(stamp: str, value: str) -> None:
+    """Keep a digest. A cache that cannot be written costs time and nothing else."""
+    try:
+        folder = _cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=folder, delete=False) as file:
+            file.write(value)
+        Path(file.name).replace(folder / stamp)
+    except (OSError, RuntimeError):
+        return

@@ -1,0 +1,55 @@
+"""Writing to disk, with errors that a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from benchmark.errors import UserError
+
+CHUNK = 1 << 18
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses inside (full, read-only, no permission) into one line.
+
+    Raises:
+        UserError: an OSError came up inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
+    """Write a stream to a file that is not there yet, in folders made as needed.
+
+    Args:
+        path: the file.
+        stream: what goes into it; its own errors pass through.
+        limit: bytes that may come at most.
+
+    Returns:
+        The bytes written.
+
+    Raises:
+        UserError: the file is there, more bytes come, or the disk refuses.
+    """
+    total = 0
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
+        while chunk := stream.read(CHUNK):
+            total += len(chunk)
+            if total > limit:
+                raise UserError(f"more comes for {path.name} than the dataset can hold: this is not the dataset")
+            with writing(path):
+                file.write(chunk)
+        with writing(path):
+            file.flush()
+    return total

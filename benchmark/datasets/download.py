@@ -1,0 +1,137 @@
+"""Downloads a file over HTTP, and goes on where a download broke off."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from http.client import HTTPException, HTTPResponse, InvalidURL
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from benchmark import __version__
+from benchmark.datasets.disk import CHUNK, writing
+from benchmark.errors import UserError
+
+Progress = Callable[[int, "int | None"], None]
+"""Called with the bytes that are there and, where the server says it, with how many there will be."""
+
+TIMEOUT = 30
+"""Seconds without a byte after which a connection counts as broken."""
+
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP answers that another attempt may change."""
+
+
+def fetch(
+    url: str,
+    target: Path,
+    *,
+    limit: int,
+    progress: Progress = lambda done, total: None,
+    pauses: Sequence[float] = (1, 2, 4),
+) -> None:
+    """Download a file.
+
+    What comes is kept in `TARGET.part`, and where it comes from in `TARGET.part.json`. A later attempt or call asks for
+    the rest alone, and gets it if the server can do that and still has the same file (RFC 9110, 13.1.5 and 14).
+
+    Args:
+        url: an http or https address.
+        target: the file to make.
+        limit: bytes that may come at most.
+        progress: is told how far it is.
+        pauses: seconds to wait before each further attempt.
+
+    Raises:
+        UserError: the server refuses, the last attempt failed, too much comes, or the disk refuses.
+    """
+    part = target.with_name(target.name + ".part")
+    for pause in (*pauses, None):
+        try:
+            _fetch_rest(url, part, limit, progress)
+            break
+        except HTTPError as error:
+            reason = f"the server answered {error.code} {error.reason}"
+            if error.code not in TRANSIENT:
+                raise UserError(f"{url}: {reason}") from error
+        except (ValueError, InvalidURL) as error:
+            raise UserError(f"{url} is not an address: {error}") from error
+        except (OSError, HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if pause is None:
+            raise UserError(f"{url}: {reason}; the same command tries again and goes on with what has come")
+        time.sleep(pause)
+    with writing(target):
+        part.replace(target)
+        _memo(part).unlink(missing_ok=True)
+
+
+def _fetch_rest(url: str, part: Path, limit: int, progress: Progress) -> None:
+    """One attempt. Errors of the network are OSError or HTTPException, those of the disk UserError."""
+    done, validator = _resumable(url, part)
+    with _request(url, part, done, validator) as response:
+        if response.status != 206:  # the whole file comes, whatever was asked for
+            done = 0
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdigit() else None
+        with writing(part):
+            file = part.open("ab" if done else "wb")
+        with file:
+            if not done:  # now that the old part is gone
+                _remember(url, part, response)
+            progress(done, total)
+            while chunk := response.read(CHUNK):
+                done += len(chunk)
+                if done > limit:
+                    raise UserError(f"{url}: more than {limit} bytes come, this is not the dataset")
+                with writing(part):
+                    file.write(chunk)
+                progress(done, total)
+            with writing(part):
+                file.flush()
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection broke after {done} of {total} bytes")
+
+
+def _request(url: str, part: Path, done: int, validator: str) -> HTTPResponse:
+    headers = {"User-Agent": f"segbench/{__version__}", "Accept-Encoding": "identity"}
+    if done:
+        headers |= {"Range": f"bytes={done}-", "If-Range": validator}
+    try:
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code != 416:
+            raise
+        problem = "the server has no more of it than came before"
+    else:
+        if response.status != 206 or response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            return response
+        response.close()
+        problem = "the server sent another part than it was asked for"
+    part.unlink(missing_ok=True)
+    raise ConnectionError(problem)
+
+
+def _memo(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _remember(url: str, part: Path, response: HTTPResponse) -> None:
+    """Note what the part is a part of: the address, and what changes when the file there changes."""
+    tag = response.headers.get("ETag", "")
+    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    with writing(_memo(part)):
+        _memo(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+
+
+def _resumable(url: str, part: Path) -> tuple[int, str]:
+    """Bytes of the part and its validator; (0, "") unless it can be told that it is a part of what is at `url` now."""
+    try:
+        memo = json.loads(_memo(part).read_text(encoding="utf-8"))
+        if memo["url"] == url and memo["validator"]:
+            return part.stat().st_size, str(memo["validator"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return 0, ""

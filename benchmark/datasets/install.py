@@ -1,0 +1,112 @@
+"""Puts a published dataset in its place: from the network, an archive or a folder, verified before it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from benchmark.datasets.archive import is_archive, unpack
+from benchmark.datasets.catalog import ON_DISK, locate
+from benchmark.datasets.disk import write_new, writing
+from benchmark.datasets.download import Progress, fetch
+from benchmark.datasets.source import FileSource
+from benchmark.datasets.verify import verify
+from benchmark.errors import UserError
+
+
+def install(
+    name: str,
+    origin: str | None = None,
+    root: str | Path | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Get a dataset.
+
+    It is put together beside its place, verified pixel by pixel, and moved into place as a whole, so that there is
+    either all of it or nothing. What is in its place already is never touched.
+
+    Args:
+        name: a dataset that lies on disk.
+        origin: a folder that holds the dataset, or archives of it; an archive; an address of one. Else what the
+            dataset's `url` says.
+        root: where to put it, see `benchmark.datasets.catalog.locate`.
+        say: is told what happens.
+        progress: is told how far a download is.
+
+    Returns:
+        The folder of the dataset.
+
+    Raises:
+        UserError: something else is in its place, or `origin` is not to be had or not the published dataset.
+    """
+    place = locate(name, root)
+    if place is None:
+        raise UserError(f"{name} is drawn on the fly: there is nothing to get")
+    dataset = ON_DISK[name]
+    home = dataset.home(place)
+    if home.exists():
+        say(f"{home} is there; verifying it")
+        problem = _first_problem(name, place)
+        if problem is None:
+            return home
+        raise UserError(f"{home} is not the published dataset ({problem}): move it away, or give another --root")
+
+    source = origin or dataset.url
+    is_remote = source.startswith(("http://", "https://"))
+    material = place / f"{dataset.folder}.download" if is_remote else Path(source).expanduser()
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        workplace = TemporaryDirectory(dir=place, prefix=f".{dataset.folder}-")
+    with workplace as work:
+        content = Path(work, dataset.folder)
+        try:
+            if is_remote:
+                say(f"downloading {source}")
+                fetch(source, material, limit=dataset.limit, progress=progress)
+            _collect(material, content, dataset)
+            say("verifying it")
+            problem = _first_problem(name, Path(work))
+        finally:
+            if is_remote:
+                material.unlink(missing_ok=True)
+        if problem is not None:
+            problem = problem.replace(str(content), dataset.folder)
+            raise UserError(f"{source} is not the published dataset: {problem}")
+        with writing(home):
+            content.replace(home)
+    return home
+
+
+def _collect(material: Path, content: Path, dataset: type[FileSource]) -> None:
+    """Put into `content` what belongs to the dataset, out of a folder or an archive."""
+    if material.is_dir():
+        count = _copy(dataset.home(material), content, dataset)
+        if not count:
+            archives = [path for path in sorted(material.iterdir()) if is_archive(path)]
+            count = sum(unpack(path, content, dataset.place, dataset.limit) for path in archives)
+    elif material.is_file():
+        count = unpack(material, content, dataset.place, dataset.limit)
+    else:
+        raise UserError(f"{material} does not exist")
+    if not count:
+        raise UserError(f"{material} holds nothing of {dataset.folder}")
+
+
+def _copy(folder: Path, content: Path, dataset: type[FileSource]) -> int:
+    """Copy what belongs to the dataset; how many files that were."""
+    count = 0
+    for path in sorted(folder.rglob("*")):
+        destination = dataset.place(PurePosixPath(*path.relative_to(folder).parts))
+        if destination is not None and path.is_file():
+            with path.open("rb") as stream:
+                write_new(content / destination, stream, dataset.limit)
+            count += 1
+    return count
+
+
+def _first_problem(name: str, root: Path) -> str | None:
+    problems = [problem for split in verify(name, root).values() for problem in split.problems]
+    return f"{problems[0]}{f', and {len(problems) - 1} more problems' if problems[1:] else ''}" if problems else None

@@ -1,0 +1,10 @@
+"""Makes the datasets buildable by name through mmsegmentation's registry."""
+
+from mmseg.registry import DATASETS
+
+import benchmark.datasets.batches  # noqa: F401  (registers what it defines)
+from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.shapes import Shapes
+
+for dataset in (CamVid, Shapes):
+    DATASETS.register_module(module=dataset)

@@ -1,0 +1,94 @@
+"""Reads every image and label of a dataset, and says what is in it and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.confusion import VOID
+from benchmark.datasets.catalog import dataset, open_split
+from benchmark.datasets.digest import SplitHasher
+from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.source import SPLITS, AbsentError, Source, Split
+from benchmark.errors import UserError
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in one split.
+
+    Attributes:
+        images: number of images.
+        sizes: how many images there are of each (height, width).
+        pixels: how many pixels each class has, shape (K + 1,), void last; of readable labels.
+        digest: the digest of the split; None where something cannot be read.
+        problems: one line each, with the file.
+    """
+
+    images: int
+    sizes: Counter[tuple[int, int]]
+    pixels: NDArray[np.int64]
+    digest: str | None
+    problems: tuple[str, ...]
+
+
+def verify(name: str, root: str | Path | None = None) -> dict[Split, Verification]:
+    """Verify every split of a dataset, and hold it against what was published.
+
+    Args:
+        name: the dataset.
+        root: where it is, see `benchmark.datasets.catalog.locate`.
+
+    Raises:
+        UserError: there is no such dataset, or it is not there at all.
+    """
+    dataset(name)
+    found = {}
+    for split in SPLITS:
+        try:
+            found[split] = _verify_split(open_split(name, split, root), split)
+        except AbsentError:
+            raise
+        except UserError as error:  # the list of the split is malformed, or there is nothing in it
+            found[split] = Verification(
+                0, Counter(), np.zeros(len(dataset(name).classes) + 1, np.int64), None, (str(error),)
+            )
+    return found
+
+
+def _verify_split(source: Source, split: Split) -> Verification:
+    classes = len(source.classes)
+    hasher = SplitHasher(classes)
+    sizes: Counter[tuple[int, int]] = Counter()
+    pixels = np.zeros(256, np.int64)
+    problems: list[str] = []
+    pairs = read_ahead(lambda index: (_read(source.image, index), _read(source.label, index)), len(source))
+    for name, (image, label) in zip(source.names, pairs, strict=True):
+        problems += dict.fromkeys(found for found in (image, label) if isinstance(found, str))
+        if not isinstance(image, str):
+            sizes[image.shape[:2]] += 1
+        if not isinstance(label, str):
+            pixels += np.bincount(label.ravel(), minlength=256)
+        if not isinstance(image, str) and not isinstance(label, str):
+            hasher.add(name, image, label)
+
+    published = source.published[split]
+    digest = None if problems else hasher.hexdigest()
+    if len(source) != published.images:
+        problems.append(f"{split} is not as published: {len(source)} images instead of {published.images}")
+    elif digest and digest != published.digest:
+        problems.append(f"{split} is not as published: other pixels (SHA-256 {digest})")
+    return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems))
+
+
+def _read(read: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | str:
+    """An image or label, or what is wrong with it."""
+    try:
+        return read(index)
+    except UserError as error:
+        return str(error)
