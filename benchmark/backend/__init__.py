@@ -1,0 +1,51 @@
+"""Runs OpenMMLab on today's PyTorch without compiling anything.
+
+`activate()` comes before the first import of torchvision, mmcv.ops or mmseg.models. Each module here mends one thing
+that would keep them from importing or from working; nothing else in the suite knows of any of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """One thing that the backend looked at.
+
+    Attributes:
+        name: what it is about.
+        done: whether something had to be adapted.
+        why: in one line, what was adapted and why, or why nothing had to be.
+    """
+
+    name: str
+    done: bool
+    why: str
+
+
+def activate() -> None:
+    """Make mmcv, mmengine and mmseg importable and whole; calling it again costs nothing.
+
+    Raises:
+        UserError: a package that they need is absent or does not load.
+    """
+    _adapt()
+
+
+def adaptations() -> list[Adaptation]:
+    """What `activate` adapted and what it left alone; activates first.
+
+    Raises:
+        UserError: as `activate`.
+    """
+    return list(_adapt())
+
+
+@cache  # and an error is not cached: after it, the next call tries again
+def _adapt() -> tuple[Adaptation, ...]:
+    from benchmark.backend import checkpoints, compiled, installed, metadata, vision
+
+    installed.check()
+    return tuple(module.adapt() for module in (vision, compiled, checkpoints, metadata))

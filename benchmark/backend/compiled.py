@@ -1,0 +1,54 @@
+"""mmcv's compiled part, `mmcv._ext`, in PyTorch.
+
+`mmseg.models` imports `mmcv.ops`, and that wants `mmcv._ext`: C++ and CUDA for which no wheels exist beside current
+PyTorch. Where a compiled one loads, it stays in charge. Elsewhere `benchmark.backend.ops` stands in for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, spec_from_loader
+from types import ModuleType
+
+from benchmark.backend import Adaptation
+
+NAME = "mmcv._ext"
+
+
+def adapt() -> Adaptation:
+    """Let `mmcv._ext` import as `benchmark.backend.ops`, unless a compiled one loads."""
+    reason = _does_not_load()
+    if reason is None:
+        return Adaptation(NAME, False, "compiled mmcv is installed and in charge")
+    sys.meta_path.insert(0, _Finder())
+    return Adaptation(NAME, True, f"{reason}: its operators run in PyTorch")
+
+
+def _does_not_load() -> str | None:
+    """Why compiled mmcv cannot be used, or None if it can (and then it is loaded)."""
+    package = find_spec("mmcv")
+    # asked for below mmcv's folder, since find_spec("mmcv._ext") would import mmcv, a second and a half
+    if package is None or PathFinder.find_spec(NAME, package.submodule_search_locations) is None:
+        return "no compiled mmcv is installed"
+    try:
+        import_module(NAME)
+    except (ImportError, OSError) as error:
+        return f"compiled mmcv does not load ({str(error).splitlines()[0]})"
+    return None
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds and fills `mmcv._ext`; a real spec with a loader is what mmcv and mmengine look for to know it is there."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return spec_from_loader(NAME, self, origin="benchmark.backend.ops") if fullname == NAME else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        ops = import_module("benchmark.backend.ops")
+        vars(module).update({name: getattr(ops, name) for name in (*ops.__all__, "__getattr__")})

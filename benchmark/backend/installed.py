@@ -1,0 +1,51 @@
+"""What must be installed before anything of OpenMMLab is imported, said in one line instead of a deep ImportError."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+from benchmark.errors import UserError
+
+# module: what pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports distutils,
+# which left the standard library with Python 3.12 and comes with setuptools since.
+NEEDED = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "distutils": "setuptools",
+    "mmengine": "'mmengine>=0.10.7,<0.11'",
+    "mmcv": "'mmcv-lite>=2.1,<2.2'",
+    "mmseg": "mmsegmentation==1.2.2",
+    "ftfy": "ftfy",
+    "regex": "regex",
+    "cv2": "opencv-python",
+}
+
+
+def check() -> None:
+    """See that everything is there.
+
+    Raises:
+        UserError: something is absent, or OpenCV does not load; the message holds the command that mends it.
+    """
+    missing = [module for module in NEEDED if sys.modules.get(module) is None and find_spec(module) is None]
+    if missing:
+        packages = " ".join(NEEDED[module] for module in missing)
+        raise UserError(f"not installed: {', '.join(missing)}; run `python -m pip install {packages}`")
+    load_opencv()
+
+
+def load_opencv() -> None:
+    """Import cv2, which wants a desktop's libGL.so.1 that servers and containers lack.
+
+    Raises:
+        UserError: it does not load; the message holds the command that mends it.
+    """
+    try:
+        import_module("cv2")
+    except ImportError as error:
+        raise UserError(
+            f"OpenCV does not load ({str(error).splitlines()[0]}); "
+            "run `python -m pip install --force-reinstall --no-deps opencv-python-headless`"
+        ) from error

@@ -1,0 +1,49 @@
+"""The operators of `mmcv._ext` in PyTorch, by the same names and arguments: most fill tensors that they are given.
+
+An operator that is not here is found all the same, since mmcv asks for all of them on import, and raises when called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from benchmark.backend.ops.deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
+from benchmark.backend.ops.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
+from benchmark.backend.ops.psa_mask import psamask_backward, psamask_forward
+
+__all__ = [
+    "get_compiler_version",
+    "get_compiling_cuda_version",
+    "ms_deform_attn_backward",
+    "ms_deform_attn_forward",
+    "psamask_backward",
+    "psamask_forward",
+    "sigmoid_focal_loss_backward",
+    "sigmoid_focal_loss_forward",
+]
+
+
+def get_compiler_version() -> str:
+    """What mmcv's environment report prints as its compiler."""
+    return "none: operators of segbench in PyTorch"
+
+
+def get_compiling_cuda_version() -> str:
+    """What mmcv's environment report prints as its CUDA compiler."""
+    return "not available"
+
+
+def __getattr__(name: str) -> Callable[..., NoReturn]:
+    if name.startswith("_"):
+        raise AttributeError(name)
+
+    def missing(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError(
+            f"mmcv's operator {name!r} exists only in compiled mmcv: run "
+            "`MMCV_WITH_OPS=1 python -m pip install --no-build-isolation --no-binary mmcv 'mmcv>=2.1,<2.2'` "
+            "(needs a C++ compiler, and nvcc for the GPU)"
+        )
+
+    missing.__name__ = name
+    return missing

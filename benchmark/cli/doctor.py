@@ -1,0 +1,224 @@
+"""`segbench doctor`: versions, devices, what the backend adapted, what is missing and the command that gets it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+from benchmark import __version__
+from benchmark.errors import UserError
+
+SHOWN = (
+    "torch",
+    "torchvision",
+    "mmengine",
+    "mmcv-lite",
+    "mmsegmentation",
+    "numpy",
+    "opencv-python",
+    "pandas",
+    "fvcore",
+)
+
+# Distributions that bring the same module.
+SUBSTITUTES = {
+    "mmcv-lite": ("mmcv", "mmcv-full"),
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+}
+
+
+@dataclass
+class Device:
+    """Something that torch computes on; memory in bytes."""
+
+    name: str
+    model: str
+    memory: int | None = None
+    cores: int | None = None
+    threads: int | None = None
+
+
+@dataclass
+class Extra:
+    """Something that can be done without, what it would be for, and the command that gets it."""
+
+    name: str
+    purpose: str
+    command: str
+
+
+ZOO = (
+    Extra("mmdet", "Mask2Former and MaskFormer of the mmsegmentation zoo", "python -m pip install 'mmdet>=3.3,<3.4'"),
+    Extra("mmpretrain", "ConvNeXt and PoolFormer of the mmsegmentation zoo", "python -m pip install mmpretrain"),
+)
+GPU = Extra("PyTorch with CUDA", "the GPU here", "python -m pip install --force-reinstall torch torchvision")
+
+
+@dataclass
+class Report:
+    """What was found."""
+
+    versions: dict[str, str | None]
+    adaptations: list[dict[str, str | bool]] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
+    missing: list[Extra] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; 1 if something that is needed is missing or broken."""
+    report = examine()
+    print(json.dumps(asdict(report), indent=2) if args.json else "\n".join(_lines(report)))
+    return 1 if report.problems else 0
+
+
+def examine() -> Report:
+    """Look at the installation; whatever is wrong with it becomes a line of `problems`, never an exception."""
+    versions = {name: _version(name) for name in SHOWN}
+    report = Report({"segbench": __version__, "python": platform.python_version(), **versions})
+    report.problems = [*_unmet(), *_broken()]
+    if not report.problems:  # else what follows would fail for the same reasons and say it less clearly
+        try:
+            _activate(report)
+        except UserError as error:
+            report.problems.append(str(error))
+    report.missing += [extra for extra in ZOO if find_spec(extra.name) is None]
+    return report
+
+
+def _version(distribution: str) -> str | None:
+    """Installed version of a distribution, or of one that stands in for it."""
+    for name in (distribution, *SUBSTITUTES.get(distribution, ())):
+        try:
+            return metadata.version(name) if name == distribution else f"{metadata.version(name)} ({name})"
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _unmet() -> Iterator[str]:
+    """Declared dependencies that are absent or of a version that will not do."""
+    try:
+        from packaging.requirements import Requirement
+
+        declared = [Requirement(line) for line in metadata.requires("segbench") or []]
+    except ModuleNotFoundError as error:  # metadata.PackageNotFoundError is one, too: a checkout that is not installed
+        yield f"{error.name} is not installed: run `python -m pip install {error.name}`"
+        return
+    for requirement in declared:
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        version, wanted = _version(requirement.name), f"{requirement.name}{requirement.specifier}"
+        if version is None:
+            yield f"{requirement.name} is not installed: run `python -m pip install '{wanted}'`"
+        elif not requirement.specifier.contains(version.split()[0], prereleases=True):
+            yield f"{requirement.name} {version} is installed: run `python -m pip install '{wanted}'`"
+
+
+def _broken() -> Iterator[str]:
+    """Packages that are installed and do not load."""
+    from benchmark.backend.installed import load_opencv
+
+    if find_spec("cv2") is not None:
+        try:
+            load_opencv()
+        except UserError as error:
+            yield str(error)
+    for module in ("numpy", "pandas", "torch"):
+        if find_spec(module) is None:
+            continue
+        try:
+            import_module(module)
+        except Exception as error:  # a broken binary fails in its own way
+            yield f"{module} does not load ({_first(error)}): run `python -m pip install --force-reinstall {module}`"
+
+
+def _activate(report: Report) -> None:
+    """Activate the backend, import what it is for, and look at the devices."""
+    from benchmark import backend
+
+    report.adaptations = [asdict(adaptation) for adaptation in backend.adaptations()]
+    for module in ("torchvision", "mmcv.ops", "mmseg.models", "fvcore.nn"):
+        try:
+            import_module(module)
+        except Exception as error:
+            package = module.split(".")[0]
+            report.problems.append(f"{package} does not import ({type(error).__name__}: {_first(error)})")
+    report.devices = list(_devices())
+    if platform.system() == "Linux" and _driver_without_cuda():
+        report.missing.append(GPU)
+
+
+def _devices() -> Iterator[Device]:
+    import torch
+
+    from benchmark.results.environment import capture
+
+    host = capture("cpu", deterministic=False)
+    yield Device("cpu", host.cpu, host.memory, host.cores, host.threads)
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        yield Device(f"cuda:{index}", gpu.name, gpu.total_memory)
+    if torch.backends.mps.is_available():
+        yield Device("mps", host.cpu)
+
+
+def _driver_without_cuda() -> bool:
+    """Whether NVIDIA's driver is there and torch was built without CUDA."""
+    import torch
+
+    from benchmark.results.environment import DRIVER
+
+    return torch.version.cuda is None and DRIVER.exists()
+
+
+def _first(error: Exception) -> str:
+    """First line of an error."""
+    return str(error).partition("\n")[0]
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield "versions"
+    yield from _table([[name, version or "not installed"] for name, version in report.versions.items()])
+    if report.adaptations:
+        yield "backend"
+        yield from _table(
+            [[str(a["name"]), "adapted" if a["done"] else "as it is", str(a["why"])] for a in report.adaptations]
+        )
+    if report.devices:
+        yield "devices"
+        yield from _table([[device.name, _describe(device)] for device in report.devices])
+    if report.missing:
+        yield "not installed, and not needed"
+        yield from _table([[extra.name, f"for {extra.purpose}: {extra.command}"] for extra in report.missing])
+    yield "problems" if report.problems else "no problems"
+    yield from (f"  {problem}" for problem in report.problems)
+
+
+def _describe(device: Device) -> str:
+    parts = [device.model]
+    if device.cores is not None:
+        parts.append(f"{device.cores} cores, {device.threads} threads")
+    if device.memory is not None:
+        parts.append(f"{device.memory / 2**30:.1f} GiB")
+    return ", ".join(parts)
+
+
+def _table(rows: list[list[str]]) -> Iterator[str]:
+    """Rows in columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield textwrap.indent(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), "  "
+        ).rstrip()
