@@ -1,1 +1,1 @@
-"""Tables over results: leaderboards. Needs no torch."""
+"""What follows from many results taken together. Needs no torch: a laptop does it in seconds."""

@@ -147,6 +147,8 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     )
     table.loc[table["seeds"] > 0, "status"] = "ok"
     table.loc[table.pop("devices") > 1, "latency_ms"] = np.nan
+    for name in ("inference_memory_bytes", "training_memory_bytes"):
+        table[name] = table[name].round().astype("Int64")
     rank = table["miou_percent"].rank(ascending=False, method="min").astype("Int64")
     return (
         table.assign(rank=rank)
@@ -247,7 +249,7 @@ def _headline(latencies: Sequence[Latency]) -> Latency | None:
 
 def _setting(latency: Latency) -> str:
     height, width = latency.size
-    threads = f", {latency.threads} threads" if latency.clock == "thread_cpu" else ""
+    threads = f", threads {latency.threads}" if latency.clock != "cuda_event" else ""
     compiled = ", compiled" if latency.compiled else ""
     return (
         f"{latency.regime} ({latency.clock} clock), {height}x{width}, batch {latency.batch}, {latency.precision}, "
@@ -278,11 +280,20 @@ def _group(records: list[Record], first_axes: Mapping[str, Any]) -> Group:
 
 
 def _notes(runs: pd.DataFrame, superseded: int) -> Iterator[str]:
-    devices, settings = sorted(runs["device"].unique()), sorted(runs["latency_setting"].dropna().unique())
-    if len(devices) > 1:
-        yield f"Measured on {len(devices)} devices ({', '.join(devices)}): compare the ratio to the anchor, not ms."
+    inputs, settings, devices = (
+        sorted(runs[name].dropna().unique()) for name in ("input", "latency_setting", "device")
+    )
+    yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
+    if inputs:
+        yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
+    if len(settings) == 1:
+        yield f"Latency: {settings[0]}."
     if len(settings) > 1:
         yield f"Latency was measured in {len(settings)} settings, which do not compare: {'; '.join(settings)}."
+    if len(devices) == 1:
+        yield f"Device: {devices[0]}."
+    if len(devices) > 1:
+        yield f"Measured on {len(devices)} devices ({', '.join(devices)}): compare the ratio to the anchor, not ms."
     if superseded:
         yield f"{superseded} older result{'s' if superseded > 1 else ''} left out: a newer run stands in its place."
 

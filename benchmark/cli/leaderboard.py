@@ -78,7 +78,7 @@ def _render(found: Sequence[Group], format: str) -> str:
 
 def _remarks(group: Group) -> list[str]:
     differs = [f"{axis} is {here}, not {there}" for axis, (here, there) in group.differs.items()]
-    unlike = [f"Not ranked with the table above: {'; '.join(differs)}."] if differs else []
+    unlike = [f"Not ranked with the first table of the protocol: {'; '.join(differs)}."] if differs else []
     return [*unlike, *group.notes]
 
 

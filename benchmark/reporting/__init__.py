@@ -1,1 +1,1 @@
-"""Tables and pages for people. Needs no torch."""
+"""Tables and pages for people to read, made from results alone: no torch, no network."""

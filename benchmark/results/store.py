@@ -169,7 +169,7 @@ def folder(architecture: str) -> str:
 def read(path: Path) -> Stored | Problem:
     """The result in a JSON file, checked against the schema."""
     try:
-        return Stored(path, Record.model_validate_json(path.read_bytes()))
+        return Stored(path, Record.model_validate_json(path.read_bytes(), strict=True))
     except OSError as error:
         return Problem(path, error.strerror or str(error))
     except ValidationError as error:

@@ -1,0 +1,293 @@
+"""What the report shows of each group of results: plain data, ready for the template."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from benchmark.analysis.leaderboard import Group, class_iou, flat, groups, pareto
+from benchmark.confusion import scores
+from benchmark.reporting import plot
+from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
+from benchmark.reporting.table import Table, table
+from benchmark.results.record import Environment, Record
+from benchmark.results.store import Arrays, Problem, Samples, Store, Stored, read_arrays
+
+COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
+"""Columns of a leaderboard that accuracy is drawn against: title and unit."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result and where its file is.
+
+    Attributes:
+        record: the result.
+        link: its JSON file, relative to the page.
+    """
+
+    record: Record
+    link: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture, its caption, and what is noted under that."""
+
+    picture: Picture
+    caption: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A test image as everybody saw it: the image, the ground truth, then the prediction of each architecture."""
+
+    name: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How the runs of an architecture trained."""
+
+    architecture: str
+    plots: Sequence[Markup]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group of results.
+
+    Attributes:
+        anchor: of the section on the page.
+        group: what may be ranked together.
+        facts: what the protocol is, in a few words.
+        table: the leaderboard.
+        runs: the results of each architecture, by seed.
+        plots: accuracy against cost.
+        legend: each class and its colour.
+        scenes: predictions.
+        class_iou: classes, and by architecture a figure for each (None where there is none).
+        curves: how the runs trained.
+        failures: the runs that did not end well.
+        environments: where the runs were made, and how many of them.
+        axes: everything that the fingerprint covers.
+    """
+
+    anchor: str
+    group: Group
+    facts: Sequence[tuple[str, str]]
+    table: Table
+    runs: Mapping[str, Sequence[Run]]
+    plots: Sequence[Markup]
+    legend: Sequence[tuple[str, str]]
+    scenes: Sequence[Scene]
+    class_iou: tuple[Sequence[str], Mapping[str, Sequence[float | None]]]
+    curves: Sequence[Curves]
+    failures: Sequence[Run]
+    environments: Sequence[tuple[int, Sequence[tuple[str, str]]]]
+    axes: Sequence[tuple[str, str]]
+
+
+def sections(store: Store, results: Sequence[Stored], folder: Path) -> tuple[list[Section], list[Problem]]:
+    """A section for each group of results.
+
+    Args:
+        store: where they are kept.
+        results: what the store holds.
+        folder: where the page will be.
+
+    Returns:
+        The sections, and the files beside the results that could not be used.
+    """
+    by_id = {each.record.run_id: each for each in results}
+    made, problems = [], []
+    for group in groups(each.record for each in results):
+        members = [by_id[run_id] for run_id in group.runs["run_id"]]
+        section, damaged = _section(store, group, members, folder)
+        made.append(section)
+        problems += damaged
+    return made, problems
+
+
+def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path) -> tuple[Section, list[Problem]]:
+    order = group.table["architecture"].tolist()
+    by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
+    for each in sorted(members, key=lambda each: each.record.seed):
+        by_architecture[each.record.architecture].append(each)
+    runs = {name: [Run(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
+    records = [each.record for each in members]
+    legend, scenes, problems = _predictions(store, group, by_architecture)
+    section = Section(
+        anchor=f"{group.protocol}-{group.fingerprint}",
+        group=group,
+        facts=_facts(group, records[0]),
+        table=table(group.table),
+        runs=runs,
+        plots=_plots(group.table),
+        legend=legend,
+        scenes=scenes,
+        class_iou=_class_iou(records, order),
+        curves=_curves(by_architecture),
+        failures=[run for each in runs.values() for run in each if run.record.status != "ok"],
+        environments=_environments(records),
+        axes=[(axis, str(value)) for axis, value in flat(records[0].protocol.axes)],
+    )
+    return section, problems
+
+
+def _link(path: Path, folder: Path) -> str:
+    return quote(Path(os.path.relpath(path, folder)).as_posix())
+
+
+def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
+    data, void = record.dataset, record.protocol.void
+    images = ", ".join(f"{count} {split}" for split, count in data.images.items())
+    facts = [
+        ("Dataset", f"{data.name}, {len(data.classes)} classes"),
+        ("Images", images),
+        ("Void pixels", "ignored" if void == "ignore" else "count as false positives"),
+        ("Fingerprint", group.fingerprint),
+    ]
+    if record.training is not None:
+        facts.insert(2, ("Training", f"{record.training.iterations} iterations, {record.training.images} images"))
+    return facts
+
+
+def _plots(board: pd.DataFrame) -> list[Markup]:
+    plots = []
+    for cost, (title, scale) in COSTS.items():
+        shown = board[board["miou_percent"].notna() & (board[cost] > 0)]
+        columns = (shown["architecture"], shown[cost], shown["miou_percent"], shown["miou_sd_percent"])
+        points = [
+            plot.Point(name, float(x) / scale, float(y), None if pd.isna(sd) else float(sd), bool(front))
+            for name, x, y, sd, front in zip(*columns, pareto(shown, cost), strict=True)
+        ]
+        if len(points) > 1:
+            plots.append(plot.scatter(points, title, "mIoU (%)"))
+    return plots
+
+
+def _class_iou(records: Iterable[Record], order: Sequence[str]) -> tuple[list[str], dict[str, list[float | None]]]:
+    table = class_iou(records)
+    rows = table.to_dict("index")
+    iou = {
+        name: [None if math.isnan(value) else value for value in rows[name].values()] for name in order if name in rows
+    }
+    return list(table.columns), iou
+
+
+def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
+    """Loss and mIoU on val of every run, all on the same axes."""
+    trained = {
+        name: [each.record.training for each in stored if each.record.training is not None]
+        for name, stored in by_architecture.items()
+    }
+    everything = [training for runs in trained.values() for training in runs]
+    losses = [loss for training in everything for _, loss in training.loss if loss > 0]
+    if not losses:
+        return []
+    end = max(iteration for training in everything for iteration, _ in training.loss)
+    # Some networks add auxiliary losses, and one that diverges would flatten the others: hence logarithmic and cut.
+    low, high = min(losses) / 1.1, float(np.quantile(losses, 0.995)) * 1.1
+    top = max((value for training in everything for _, value in training.val_miou), default=0)
+    return [
+        Curves(
+            name,
+            [
+                plot.curves([run.loss for run in runs], "training loss", end=end, low=low, high=high, log=True),
+                plot.curves([run.val_miou for run in runs], "mIoU on val (%)", end=end, low=0, high=top or 1),
+            ],
+        )
+        for name, runs in trained.items()
+        if runs
+    ]
+
+
+def _environments(records: Sequence[Record]) -> list[tuple[int, list[tuple[str, str]]]]:
+    """The environments that differ, each with the number of its runs, the most frequent first."""
+    found: dict[str, list[Environment]] = {}
+    for record in records:
+        found.setdefault(record.environment.model_dump_json(), []).append(record.environment)
+    ordered = sorted(found.values(), key=len, reverse=True)
+    return [(len(alike), _environment(alike[0])) for alike in ordered]
+
+
+def _environment(found: Environment) -> list[tuple[str, str]]:
+    code = found.code
+    commit = f", commit {code.commit[:12]}{' with changes' if code.dirty else ''}" if code.commit else ""
+    rows = [
+        ("segbench", code.version + commit),
+        ("Device", found.gpu or found.cpu),
+        ("CPU", f"{found.cpu}, {found.cores} cores, {found.memory / 2**30:.0f} GiB"),
+        ("CUDA, cuDNN, driver", ", ".join(v or "?" for v in (found.cuda, found.cudnn, found.driver))),
+        ("Python", f"{found.python}, {found.platform}"),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in found.packages.items())),
+        ("All packages", f"SHA-256 {found.packages_sha256[:16]}…"),
+        ("Threads", str(found.threads)),
+        ("Deterministic", "yes" if found.deterministic else "no"),
+        ("Adapted", ", ".join(found.adaptations) or "nothing"),
+    ]
+    return rows if found.gpu else [row for row in rows if row[0] not in ("CUDA, cuDNN, driver", "Device")]
+
+
+def _predictions(
+    store: Store, group: Group, by_architecture: Mapping[str, Sequence[Stored]]
+) -> tuple[list[tuple[str, str]], list[Scene], list[Problem]]:
+    """Legend and scenes: the same test images as each architecture saw them."""
+    record = next(stored[0].record for stored in by_architecture.values())
+    samples = store.samples(group.protocol, record.dataset.digest)
+    if not isinstance(samples, Samples):
+        return [], [], [samples] if samples else []
+    figures: list[list[Figure]] = [
+        [
+            Figure(photo(image), "Input", str(name)),
+            Figure(label_map(label, samples.palette), "Ground truth"),
+        ]
+        for image, label, name in zip(samples.images, samples.labels, samples.names, strict=True)
+    ]
+    problems = []
+    for architecture, stored in by_architecture.items():
+        first = next((each for each in stored if each.record.status == "ok"), None)
+        if first is None:
+            continue
+        arrays = read_arrays(first)
+        if isinstance(arrays, Problem):
+            problems.append(arrays)
+            continue
+        for index, name in enumerate(samples.names.tolist()):
+            prediction = _prediction(arrays, name, samples.labels[index].shape)
+            if prediction is not None:
+                note = _image_miou(first.record, arrays, name)
+                figures[index].append(Figure(label_map(prediction, samples.palette), architecture, note))
+    colours = [*map(tuple, samples.palette.tolist()), VOID_COLOUR]
+    legend = [
+        (name, "#" + "".join(f"{value:02x}" for value in colour))
+        for name, colour in zip([*samples.classes.tolist(), "void"], colours, strict=True)
+    ]
+    return legend, [Scene(name, seen) for name, seen in zip(samples.names.tolist(), figures, strict=True)], problems
+
+
+def _prediction(arrays: Arrays, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    names = arrays.get("prediction_names", np.array([])).tolist()
+    if name not in names:
+        return None
+    prediction = arrays["predictions"][names.index(name)]
+    return prediction if prediction.shape == shape else None
+
+
+def _image_miou(record: Record, arrays: Arrays, name: str) -> str:
+    """The score of one image alone; the leaderboard's is over the dataset and not the mean of these."""
+    last, names = record.evaluation(), arrays.get("names_test", np.array([])).tolist()
+    if last is None or name not in names or last.counts not in arrays:
+        return ""
+    return f"mIoU {scores(arrays[last.counts][names.index(name)], record.protocol.void).miou:.1f} %"

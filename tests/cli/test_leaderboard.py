@@ -1,0 +1,108 @@
+import csv
+import io
+import json
+
+import pytest
+
+from benchmark.cli import main
+
+PROTOCOL = "shapes_64x64_smoke"
+
+
+def board(capsys, *arguments):
+    code = main(["leaderboard", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_table_for_each_fingerprint(filled, capsys):
+    code, out, err = board(capsys, "-p", PROTOCOL, "--results", filled.root)
+    assert (code, err) == (0, "")
+    first, second = out.split("shapes_64x64_smoke with iterations = 3")
+    assert first.startswith("shapes_64x64_smoke (fingerprint ")
+    assert [line.split()[1] for line in first.splitlines()[4:7]] == ["pspnet_r50-d8", "enet", "mmseg:bisenetv1"]
+    assert "diverged" in first
+    assert "Not ranked with the first table of the protocol: schedule.iterations is 3, not 30." in second
+    assert "Device: Some CPU." in first
+
+
+def test_json_is_in_full_precision(filled, capsys):
+    code, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "json")
+    first, second = json.loads(out)
+    enet = next(
+        s.record for s in filled.scan()[0] if s.record.architecture == "enet" and not s.record.protocol.overrides
+    )
+    row = first["rows"][1]
+    assert code == 0
+    assert row["architecture"] == "enet"
+    assert row["miou_percent"] == enet.evaluation().miou
+    assert row["miou_sd_percent"] is None
+    assert row["macs"] == 500_000_000
+    assert isinstance(row["macs"], int)
+    assert isinstance(row["rank"], int)
+    assert first["rows"][2]["rank"] is None
+    assert second["overrides"] == {"iterations": 3}
+    assert second["differs"] == {"schedule.iterations": [3, 30]}
+
+
+def test_csv_says_the_same(filled, capsys):
+    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "json")
+    groups = json.loads(out)
+    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    expected = [(group["fingerprint"], row) for group in groups for row in group["rows"]]
+    assert len(rows) == len(expected)
+    for row, (fingerprint, other) in zip(rows, expected, strict=True):
+        assert row["protocol"] == PROTOCOL
+        assert row["fingerprint"] == fingerprint
+        for name, value in other.items():
+            if value is None:
+                assert row[name] == ""
+            else:
+                assert type(value)(row[name]) == value, name
+
+
+@pytest.mark.parametrize(("format", "sign"), [("markdown", r"pspnet\_r50-d8"), ("latex", r"\begin{tabular}")])
+def test_for_documents(filled, capsys, format, sign):
+    code, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", format)
+    assert code == 0
+    assert sign in out
+
+
+def test_to_a_file(filled, capsys, tmp_path):
+    _, printed, _ = board(capsys, "--results", filled.root)
+    code, out, _ = board(capsys, "--results", filled.root, "-o", tmp_path / "deep" / "board.txt")
+    assert (code, out) == (0, "")
+    assert (tmp_path / "deep" / "board.txt").read_text() == printed
+
+
+def test_a_damaged_result_is_named_and_the_others_are_shown(filled, capsys):
+    path = sorted(filled.root.glob("*/enet/*.json"))[0]
+    path.write_text("{")
+    code, out, err = board(capsys, "-p", PROTOCOL, "--results", filled.root)
+    assert code == 1
+    assert "pspnet_r50-d8" in out
+    assert err.startswith(f"segbench: warning: {path}: ")
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_protocol(filled, capsys):
+    code, out, err = board(capsys, "-p", "shapes_64x64_smok", "--results", filled.root)
+    assert (code, out) == (2, "")
+    assert err == "segbench: error: unknown protocol 'shapes_64x64_smok': did you mean shapes_64x64_smoke?\n"
+
+
+def test_no_results(tmp_path, capsys):
+    code, _, err = board(capsys, "-p", PROTOCOL, "--results", tmp_path / "none")
+    assert code == 2
+    assert f"`segbench run -p {PROTOCOL}`" in err
+    code, _, err = board(capsys, "--results", tmp_path / "none")
+    assert code == 2
+    assert "`segbench run`" in err
+
+
+def test_a_file_that_cannot_be_written(filled, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = board(capsys, "--results", filled.root, "-o", tmp_path / "file" / "board.txt")
+    assert code == 2
+    assert "cannot write" in err

@@ -1,0 +1,198 @@
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.reporting.report import render, render_with_problems
+
+VOID_ELEMENTS = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """The parsed page: every element with its attributes and text, and that all are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.texts = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID_ELEMENTS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip() and self.open[-1] not in ("style", "script"):
+            self.texts.append(" ".join(data.split()))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def page(filled, tmp_path):
+    return Page(render(filled.root, tmp_path / "reports").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(filled, tmp_path):
+    path = render(filled.root, tmp_path / "reports")
+    assert path == tmp_path / "reports" / "index.html"
+    assert [each.name for each in path.parent.iterdir()] == ["index.html"]
+    text = path.read_text(encoding="utf-8")
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "url(" not in text
+    page = Page(text)
+    assert page.all("link") == []
+    assert all("src" not in script for script in page.all("script"))
+    assert all(image["src"].startswith("data:image/") for image in page.all("img"))
+
+
+def test_every_link_leads_to_a_result_or_into_the_page(page, filled, tmp_path):
+    targets = [link["href"] for link in page.all("a")]
+    inside = [target for target in targets if target.startswith("#")]
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert {target[1:] for target in inside} <= ids
+    outside = [tmp_path / "reports" / unquote(target) for target in targets if not target.startswith("#")]
+    stored, _ = filled.scan()
+    assert {path.resolve() for path in outside} == {each.path.resolve() for each in stored}
+    for path in outside:
+        json.loads(path.read_text())
+
+
+def test_every_picture_has_a_text_and_every_heading_a_scope(page):
+    assert page.all("img")
+    assert all(image["alt"] and int(image["width"]) and int(image["height"]) for image in page.all("img"))
+    assert all(head.get("scope") in ("col", "row") for head in page.all("th"))
+    plots = [svg for svg in page.all("svg") if svg["class"] == "plot"]
+    assert plots
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in plots)
+
+
+def test_every_architecture_is_shown_on_the_same_images(page):
+    alts = [image["alt"] for image in page.all("img")]
+    for name in ("test_001", "test_004"):
+        of_image = [alt for alt in alts if alt.endswith(f"test image {name}")]
+        first = [alt.partition(",")[0] for alt in of_image[:4]]
+        assert first == ["Input", "Ground truth", "pspnet_r50-d8", "enet"]
+
+
+def test_what_is_untrusted_is_escaped(page):
+    assert "the loss was not finite at iteration 12 <script>" in page.texts  # as text, not as an element
+    assert len(page.all("script")) == 1
+    assert "tree & hedge" in page.texts
+
+
+def test_failures_and_variants_are_shown_and_named(page):
+    assert "diverged" in page.texts
+    assert "shapes_64x64_smoke with iterations = 3" in page.texts
+    text = " ".join(page.texts)
+    assert "schedule.iterations is 3, not 30." in text
+    assert page.texts.count("Leaderboard") == 2
+
+
+def test_figures_are_those_of_the_results(page, filled):
+    enet = next(s.record for s in filled.scan("shapes_64x64_smoke")[0] if not s.record.protocol.overrides)
+    assert f"{enet.evaluation().miou:.2f}" in page.texts
+    assert f"{enet.evaluation().iou['car']:.1f}" in page.texts
+
+
+def test_rendering_twice_gives_the_same_bytes(filled, tmp_path):
+    first = render(filled.root, tmp_path / "reports").read_bytes()
+    assert render(filled.root, tmp_path / "reports").read_bytes() == first
+
+
+def test_damaged_files_are_named_and_the_rest_is_shown(filled, tmp_path):
+    broken, other = sorted(filled.root.glob("*/pspnet_r50-d8/*.json"))
+    broken.write_text("{")
+    other.with_suffix(".npz").write_bytes(b"no zip")
+    path, problems = render_with_problems(filled.root, tmp_path / "reports")
+    assert [problem.path for problem in problems] == [broken, other.with_suffix(".npz")]
+    text = " ".join(Page(path.read_text(encoding="utf-8")).texts)
+    assert "2 files that cannot be used" in text
+    assert str(broken) in text
+
+
+@pytest.mark.parametrize("damage", ["missing", "broken"])
+def test_without_samples_the_rest_is_shown(filled, tmp_path, damage):
+    (samples,) = filled.root.glob("*/samples-*.npz")
+    if damage == "missing":
+        samples.unlink()
+    else:
+        samples.write_bytes(b"")
+    path, problems = render_with_problems(filled.root, tmp_path / "reports")
+    assert {problem.path for problem in problems} == ({samples} if damage == "broken" else set())
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.all("img") == []
+    assert "Predictions" not in page.texts
+    assert "IoU by class" in page.texts
+
+
+def test_predictions_of_another_size_are_left_out(filled, tmp_path, make_record):
+    record, arrays = make_record("unet")
+    filled.add(record, arrays | {"predictions": np.zeros((2, 32, 32), np.uint8)})
+    page = Page(render(filled.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    assert not any(image["alt"].startswith("unet,") for image in page.all("img"))
+
+
+def test_only_failures(store, make_record, tmp_path):
+    record, arrays = make_record(status="failed")
+    store.add(record.model_copy(update={"training": None, "complexity": None, "latency": [], "memory": None}), arrays)
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    assert "failed" in page.texts
+    assert page.all("svg") == []
+
+
+def test_a_diverged_run_does_not_flatten_the_curves_of_the_others(store, make_record, tmp_path):
+    record, arrays = make_record("enet")
+    record = record.model_copy(
+        update={"training": record.training.model_copy(update={"loss": [(i, 2.0 - i / 2000) for i in range(1, 1001)]})}
+    )
+    store.add(record, arrays)
+    bad = make_record("unet", status="diverged")[0]
+    store.add(bad.model_copy(update={"training": bad.training.model_copy(update={"loss": [(1, 2.0), (5, 1e12)]})}), {})
+    text = render(store.root, tmp_path / "reports").read_text(encoding="utf-8")
+    line = next(points for points in re.findall(r'<polyline class="curve" points="([^"]+)"', text) if len(points) > 500)
+    heights = [float(pair.split(",")[1]) for pair in line.split()]
+    assert max(heights) - min(heights) > 40  # of the 92 units of the frame
+
+
+def test_no_results(tmp_path):
+    with pytest.raises(UserError, match=r"no results in .*segbench run"):
+        render(tmp_path / "results", tmp_path / "reports")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_folder_that_is_not_writable(filled, tmp_path):
+    (tmp_path / "reports").write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        render(filled.root, tmp_path / "reports")
+
+
+def test_it_needs_neither_torch_nor_matplotlib():
+    code = (
+        "import sys, benchmark.reporting.report; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib', 'mmseg', 'cv2')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_templates_are_part_of_the_package():
+    import benchmark.reporting
+
+    folder = Path(benchmark.reporting.__file__).parent / "templates"
+    assert {path.name for path in folder.iterdir()} == {"index.html", "section.html", "sort.js", "style.css"}

@@ -1,0 +1,128 @@
+import re
+
+import pandas as pd
+import pytest
+
+from benchmark.analysis.leaderboard import frame, leaderboard
+from benchmark.reporting.table import COLUMNS, latex, markdown, plain, table
+
+
+@pytest.fixture
+def board(make_record):
+    return leaderboard(
+        frame(
+            [
+                make_record("pspnet_r50-d8", 0, 0.8, macs=8_123_456_789, latency_ms=80.0)[0],
+                make_record("pspnet_r50-d8", 1, 0.82, macs=8_123_456_789, latency_ms=82.0)[0],
+                make_record("enet", 0, 0.6, macs=500_000_000, latency_ms=5.0)[0],
+                make_record("unet_100%&more", 0, status="out_of_memory", macs=900_000_000, latency_ms=9.0)[0],
+            ]
+        )
+    )
+
+
+def column(cells, name):
+    index = [column.name for column in cells.columns].index(name)
+    return [row[index] for row in cells.rows]
+
+
+def texts(cells, name):
+    return [cell.text for cell in column(cells, name)]
+
+
+def test_figures_are_rounded_here_and_kept_whole(board):
+    cells = table(board)
+    assert texts(cells, "macs") == ["8.12", "0.50", "0.90"]
+    assert [cell.value for cell in column(cells, "macs")] == [8_123_456_789, 500_000_000, 900_000_000]
+    assert texts(cells, "rank") == ["1", "2", "-"]
+    assert texts(cells, "miou_percent")[2] == "-"
+    assert texts(cells, "inference_memory_bytes") == ["300", "300", "300"]
+
+
+def test_the_best_of_a_column_is_marked(board):
+    cells = table(board)
+    assert [cell.best for cell in column(cells, "miou_percent")] == [True, False, False]
+    assert [cell.best for cell in column(cells, "macs")] == [False, True, False]
+    assert not any(cell.best for cell in column(cells, "architecture") + column(cells, "seeds"))
+
+
+def test_a_tie_as_shown_is_never_bold(board):
+    tied = board.assign(miou_percent=[67.3149, 67.3051, None], macs=pd.array([9, 9, 9], dtype="Int64"))
+    cells = table(tied)
+    assert texts(cells, "miou_percent")[:2] == ["67.31", "67.31"]
+    assert not any(cell.best for cell in column(cells, "miou_percent") + column(cells, "macs"))
+    apart = table(tied.assign(miou_percent=[67.3151, 67.3149, None]))
+    assert [cell.best for cell in column(apart, "miou_percent")] == [True, False, False]
+
+
+def test_best_is_by_value_not_by_spelling(board):
+    cells = table(board.assign(latency_ms=[9.0, 10.0, 100.0]))
+    assert [cell.best for cell in column(cells, "latency_ms")] == [True, False, False]
+
+
+def test_a_lone_figure_is_not_the_best(board):
+    cells = table(board.iloc[[1]])
+    assert not any(cell.best for row in cells.rows for cell in row)
+
+
+def test_columns_that_say_nothing_are_left_out(board):
+    assert "status" in [column.name for column in table(board).columns]
+    fine = board[board["status"] == "ok"]
+    assert "status" not in [column.name for column in table(fine).columns]
+    untimed = table(fine.assign(latency_ms=float("nan"), miou_sd_percent=float("nan")))
+    assert not {"latency_ms", "miou_sd_percent"} & {column.name for column in untimed.columns}
+
+
+def test_seeds_that_failed_are_said(make_record):
+    runs = frame([make_record("enet", 0)[0], make_record("enet", 1, status="failed")[0]])
+    assert texts(table(leaderboard(runs)), "status") == ["ok, 1 failed"]
+
+
+def test_text_is_aligned(board):
+    lines = plain(table(board)).splitlines()
+    assert len(lines) == 5
+    assert lines[0].split()[:2] == ["#", "Architecture"]
+    dashes = lines[1]
+    for line in lines[2:]:
+        for match in re.finditer(r"(?<=-)  (?=-)", dashes):  # the gaps between columns are gaps in every line
+            assert line[match.start() : match.end()].strip() == ""
+
+
+def test_markdown_is_a_table_and_escaped(board):
+    lines = markdown(table(board)).splitlines()
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+    assert bars == {len(table(board).columns) + 1}
+    assert r"pspnet\_r50-d8" in lines[2]
+    assert r"unet\_100%\&more" in lines[4]
+    assert r"out\_of\_memory" in lines[4]
+    assert lines[2].count("**") == 2 * sum(cell.best for cell in table(board).rows[0])
+    assert lines[1].startswith("| ---: | --- |")
+
+
+def test_latex_is_escaped_and_well_formed(board):
+    text = latex(table(board), "shapes_64x64_smoke & 100%")
+    assert r"\caption{shapes\_64x64\_smoke \& 100\%}" in text
+    assert r"unet\_100\%\&more" in text
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    ampersands = {len(re.findall(r"(?<!\\)&", row)) for row in rows}
+    assert ampersands == {len(table(board).columns) - 1}
+    assert not re.search(r"(?<!\\)[%_#]", body)
+    assert len(re.findall(r"\bS\[|\bl\b", text[text.index(r"\begin{tabular}") :].splitlines()[0])) == len(
+        table(board).columns
+    )
+    assert text.count("{") == text.count("}")
+    assert r"\bfseries" in rows[1]
+    assert "{--}" in rows[3]  # and no bare dash that siunitx would take for a minus
+
+
+def test_latex_specials_all_round_trip_to_something_printable(board):
+    from benchmark.reporting.table import _escape_latex
+
+    assert _escape_latex("a\\b~c^d&e%f$g#h_i{j}") == (
+        r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\&e\%f\$g\#h\_i\{j\}"
+    )
+
+
+def test_every_column_exists(board):
+    assert {column.name for column in COLUMNS} <= set(board.columns)
