@@ -1,0 +1,134 @@
+"""`segbench profile`: what a network costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from benchmark import catalog
+from benchmark.cli import options
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.results.record import Complexity, Latency
+
+HEADINGS = ("params (M)", "all params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    options.protocol(parser)
+    parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
+    parser.add_argument("--device", default="auto", metavar="D", help="where latency is measured, as in `segbench run`")
+    parser.add_argument("--no-latency", dest="latency", action="store_false", help="count, and do not run anything")
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print parameters, MACs and latency; 1 if a network cannot be profiled or its MACs are in doubt."""
+    names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
+    for name in names:
+        catalog.architecture(name)
+    size = None if args.size is None else _size(args.size)
+    if args.classes is not None and args.classes < 1:
+        raise UserError(f"--classes must be at least 1, not {args.classes}")
+
+    from benchmark import compose
+    from benchmark.engine import device
+
+    protocol_size, protocol_classes = compose.protocol_input(args.protocol)
+    size, classes = size or protocol_size, args.classes or protocol_classes
+    on = device.select(args.device)
+
+    failed, found = False, []
+    width = max(map(len, names))
+    if not args.json:
+        print(_line("architecture", HEADINGS, width))
+    for number, name in enumerate(names, 1):
+        if args.json:
+            print(f"[{number}/{len(names)}] {name}", file=sys.stderr)
+        try:
+            complexity, latency, doubts = _profile(name, size, classes, on if args.latency else None)
+        except (UserError, RuntimeError, MemoryError) as error:
+            doubts = [str(error).partition("\n")[0] or type(error).__name__]
+        else:
+            found.append((name, complexity, latency))
+            if not args.json:
+                print(_line(name, _cells(complexity, latency), width), flush=True)
+        for doubt in doubts:
+            print(f"segbench: {name}: {doubt}", file=sys.stderr)
+            failed = True
+    if args.json:
+        print(json.dumps([_entry(*row) for row in found], indent=2))
+    elif found:
+        print(_legend(found[0][1], found[0][2]))
+    return 1 if failed else 0
+
+
+def _profile(
+    name: str, size: tuple[int, int], classes: int, device: str | None
+) -> tuple[Complexity, Latency | None, list[str]]:
+    """One network's cost, and why its MACs are in doubt; latency only on a device."""
+    from benchmark import compose
+    from benchmark.profiling import complexity, latency
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")  # what mmsegmentation says while it builds a network
+        warnings.simplefilter("always", complexity.CounterWarning)
+        model_cfg = compose.model_config(name, classes=classes)
+        counted = complexity.measure(model_cfg, size, classes)
+        timed = latency.measure(model_cfg, size, device=device) if device else None
+    if timed and timed.unsteady:
+        print(f"segbench: {name}: latency is unsteady: {timed.unsteady}", file=sys.stderr)
+    return counted, timed, [str(warning.message) for warning in caught]
+
+
+def _entry(name: str, complexity: Complexity, latency: Latency | None) -> dict[str, Any]:
+    return {"architecture": name} | complexity.model_dump() | {"latency": latency and latency.model_dump()}
+
+
+def _cells(complexity: Complexity, latency: Latency | None) -> list[str]:
+    macs = complexity.macs if complexity.macs is not None else complexity.macs_torch
+    cells = [
+        f"{complexity.params / 1e6:.3f}",
+        f"{complexity.params_total / 1e6:.3f}",
+        "-" if macs is None else f"{macs / 1e9:.3f}",
+    ]
+    if latency is None:
+        return cells + ["-"] * 3
+    return [*cells, f"{latency.median_ms:.2f}", f"{latency.p90_ms:.2f}", f"{latency.anchor_ratio:.2f}"]
+
+
+def _line(name: str, cells: tuple[str, ...] | list[str], width: int) -> str:
+    columns = (cell.rjust(len(heading)) for cell, heading in zip(cells, HEADINGS, strict=True))
+    return "  ".join((name.ljust(max(width, len("architecture"))), *columns)).rstrip()
+
+
+def _legend(complexity: Complexity, latency: Latency | None) -> str:
+    height, width = complexity.size
+    lines = [
+        "",
+        f"One image of {height}x{width} pixels, {complexity.classes} classes.",
+        "params: those that run at inference; all params: with auxiliary heads.",
+        "MACs: multiply-accumulates of convolutions, linear layers and matrix products; FLOPs = 2 x MACs.",
+    ]
+    if latency is not None:
+        clock = latency.clock.replace("_", " ")
+        lines += [
+            f"latency: {clock} time, upsampling and argmax included, batch 1, {latency.precision}, {latency.device}.",
+            f"x anchor: ratio to {latency.anchor}, which is timed in turn with each network.",
+        ]
+    return "\n".join(lines)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not found:
+        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,256 @@
+"""Parameters and multiply-accumulates of the inference path, by two counters that must agree.
+
+One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
+and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
+resizing do not, and are listed instead. Everything runs on torch's meta device: no weight is allocated and nothing is
+computed.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from fvcore.nn import jit_handles
+from fvcore.nn.jit_analysis import JitModelAnalysis
+from fvcore.nn.jit_handles import get_shape
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.errors import UserError
+from benchmark.profiling.inference import Inference
+from benchmark.results.record import Complexity
+
+aten = torch.ops.aten
+
+COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
+"""Operators that move a tensor and leave its values alone."""
+
+
+class CounterWarning(UserWarning):
+    """The two counters do not agree, or one of them cannot count."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one forward pass was seen to do.
+
+    Attributes:
+        macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
+        params: parameters that an operator read.
+        uncounted: operators that ran and are not in `macs`, sorted.
+    """
+
+    macs: int
+    params: int
+    uncounted: list[str]
+
+
+def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
+    """Size and arithmetic of a segmentor's inference path for one image.
+
+    Args:
+        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        size: height and width of the input in pixels.
+        classes: number of classes that the config was made for.
+        cross_check: count with fvcore too; without it `macs` is None.
+
+    Returns:
+        Both counts. A `CounterWarning` says where they differ or fvcore cannot count: torch's counter sees what ran,
+        fvcore what the scores depend on, so a network that computes something for nothing makes them differ.
+
+    Raises:
+        UserError: the network cannot process an input of that size.
+    """
+    network = _build(model_cfg, size)
+    image = torch.empty(1, 3, *size, device="meta")
+    try:
+        counted = count(network, image)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {reason}") from error
+    macs = None
+    if cross_check:
+        try:
+            macs = count_fvcore(network, image)
+        except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
+            warnings.warn(f"fvcore cannot count: {error}", CounterWarning, stacklevel=2)
+        else:
+            if macs != counted.macs:
+                text = f"fvcore counts {macs} MACs and torch {counted.macs}"
+                warnings.warn(text, CounterWarning, stacklevel=2)
+    return Complexity(
+        params=counted.params,
+        params_total=sum(parameter.numel() for parameter in network.parameters()),
+        macs=macs,
+        macs_torch=counted.macs,
+        uncounted=counted.uncounted,
+        size=size,
+        classes=classes,
+    )
+
+
+def count(network: nn.Module, *inputs: Tensor) -> Counts:
+    """Watch one forward pass of a network with torch's counter.
+
+    On the meta device fused attention falls apart into matrix products, which the counter knows; on a CPU the counter
+    takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor, and
+    copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
+    outside aten with its namespace.
+
+    Args:
+        network: in evaluation mode, on the meta device.
+        inputs: its arguments, on the meta device.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter, _Watch() as seen:
+        network(*inputs)
+    flops = counter.get_flop_counts().get("Global", {})
+    return Counts(
+        macs=sum(flops.values()) // 2,  # the counter's formulas end in `* 2`: nothing is lost
+        params=sum(parameter.numel() for parameter in seen.parameters),
+        uncounted=sorted({_name(func) for func in seen.operators if func.overloadpacket not in flops}),
+    )
+
+
+def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-accumulates of one forward pass, counted by fvcore in the graph that `torch.jit` traces.
+
+    The graph holds what the output depends on and nothing else.
+
+    Args:
+        network: in evaluation mode, on the meta device.
+        inputs: its arguments, on the meta device.
+    """
+    # Not its FlopCountAnalysis, whose handles for norms, resizing and pooling cannot be taken out again.
+    analysis = JitModelAnalysis(network, inputs).set_op_handle(**HANDLES)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with torch.no_grad(), _Untraced():
+        return int(analysis.total())
+
+
+def _build(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Inference:
+    """The network without weights."""
+    try:
+        with torch.device("meta"):
+            return Inference(model_cfg, size)
+    except RuntimeError:  # networks that read a tensor while they are built, such as rates of stochastic depth
+        with torch.random.fork_rng(devices=[]):
+            return Inference(model_cfg, size).to("meta")
+
+
+class _Watch(TorchDispatchMode):
+    """Notes every operator that touches a value, and every parameter that an operator reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: set[Any] = set()
+        self.parameters: set[nn.Parameter] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self.parameters.update(tensor for tensor in tensors if isinstance(tensor, nn.Parameter))
+        if tensors and not (_is_view(func) or _is_creation(func) or _name(func) in COPIES):
+            self.operators.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+def _is_view(func: Any) -> bool:
+    """Whether the output shares the memory of an input that it does not write to."""
+    return any(result.alias_info is not None and not result.alias_info.is_write for result in func._schema.returns)
+
+
+def _is_creation(func: Any) -> bool:
+    """Whether only the shape of its argument matters."""
+    return _name(func).startswith("new_") or _name(func).endswith("_like")
+
+
+def _name(func: Any) -> str:
+    name = func.overloadpacket.__name__.removesuffix("_")
+    return name if func.namespace == "aten" else f"{func.namespace}::{name}"
+
+
+class _Untraced(TorchDispatchMode):
+    """Lets `torch.jit` trace on the meta device.
+
+    While a trace is on, sizes are tensors, and the meta device's formulas for output shapes, being Python, stumble over
+    that. So the trace is off while an operator runs, below the point where it is recorded. Convolution alone is
+    recorded one level further down, as `_convolution`, where the meta device never comes by itself.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        included = torch._C._dispatch_tls_local_include_set()
+        excluded = torch._C._dispatch_tls_local_exclude_set().remove(torch._C._dispatch_key_parse("Tracer"))
+        with torch._C._ForceDispatchKeyGuard(included, excluded):
+            if func is aten.convolution.default:
+                with self:
+                    return aten._convolution.default(*args, False, False, True, True)
+            if func is aten._convolution.default:
+                func, args = aten.convolution.default, args[:9]
+            tracing = torch._C._get_tracing_state()
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            try:
+                return func(*args, **(kwargs or {}))
+            finally:
+                torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]
+
+
+def _same_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Convolution with `padding="same"` or "valid"."""
+    return Counter(conv=jit_handles.conv_flop_count(*map(get_shape, (inputs[0], inputs[1], outputs[0]))))
+
+
+def _product(inputs: list[Any], outputs: list[Any]) -> int:
+    """Matrix product over broadcast batch dimensions."""
+    return math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
+
+
+def _batched_addmm(inputs: list[Any], outputs: list[Any]) -> int:
+    return _product(inputs[1:], outputs)
+
+
+def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
+    """Two operands, exactly; fvcore's own handle rounds to four digits."""
+    terms, _, result = inputs[0].toIValue().replace(" ", "").partition("->")
+    shapes = [get_shape(operand) for operand in inputs[1].node().inputs()]
+    extent = {
+        letter: length
+        for term, shape in zip(terms.split(","), shapes, strict=True)
+        for letter, length in zip(term, shape, strict=True)
+    }
+    if len(shapes) != 2 or not result:
+        raise NotImplementedError(f"einsum {terms}->{result}")
+    contracted = set(extent) - set(result)
+    return math.prod(extent.values()) if contracted else 0
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> int:
+    """Scores and weighted sum of scaled dot-product attention."""
+    query, key, value = map(get_shape, inputs[:3])
+    return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+HANDLES: dict[str, Callable[[list[Any], list[Any]], Any]] = {
+    "aten::_convolution": jit_handles.conv_flop_jit,
+    "aten::_convolution_mode": _same_convolution,
+    "aten::linear": jit_handles.linear_flop_jit,
+    "aten::addmm": jit_handles.addmm_flop_jit,
+    "aten::mm": _product,
+    "aten::matmul": _product,
+    "aten::bmm": jit_handles.bmm_flop_jit,
+    "aten::baddbmm": _batched_addmm,
+    "aten::einsum": _einsum,
+    "aten::scaled_dot_product_attention": _attention,
+}
+"""fvcore's handles of what counts, and ours where it has none or one that is not exact."""

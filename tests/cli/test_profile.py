@@ -1,0 +1,113 @@
+import json
+
+import pytest
+
+from benchmark.cli import main
+
+
+@pytest.fixture
+def profile(capsys):
+    """Runs `segbench profile` and returns exit code, stdout and stderr."""
+
+    def call(*arguments):
+        code = main(["profile", *arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_json(profile):
+    code, out, err = profile("enet", "pspnet_r50-d8", "--size", "64x96", "--classes", "7", "--no-latency", "--json")
+    assert code == 0
+    enet, pspnet = json.loads(out)
+    assert list(enet) == [
+        "architecture",
+        "params",
+        "params_total",
+        "macs",
+        "macs_torch",
+        "uncounted",
+        "size",
+        "classes",
+        "latency",
+    ]
+    assert (enet["architecture"], pspnet["architecture"]) == ("enet", "pspnet_r50-d8")
+    assert (enet["size"], enet["classes"], enet["latency"]) == ([64, 96], 7, None)
+    assert enet["macs"] == enet["macs_torch"]
+    assert pspnet["params"] < pspnet["params_total"]
+    assert err.splitlines() == ["[1/2] enet", "[2/2] pspnet_r50-d8"]
+
+
+def test_latency(profile):
+    code, out, _ = profile("enet", "--size", "64x64", "--device", "cpu", "--json")
+    assert code == 0
+    latency = json.loads(out)[0]["latency"]
+    assert latency["size"] == [64, 64]
+    assert latency["clock"] == "thread_cpu"
+    assert latency["anchor_ratio"] == latency["median_ms"] / latency["anchor_median_ms"]
+
+
+def test_table(profile):
+    code, out, err = profile("unet-s5-d16", "enet", "--no-latency")
+    assert (code, err) == (0, "")
+    heading, unet, enet, *legend = out.splitlines()
+    assert heading.split("  ")[0] == "architecture"
+    assert unet.startswith("unet-s5-d16  ")
+    assert enet.startswith("enet         ")
+    assert len(heading) == len(unet) == len(enet)
+    macs = slice(heading.index("MACs (G)"), heading.index("MACs (G)") + len("MACs (G)"))
+    assert float(unet[macs]) > float(enet[macs]) > 0
+    assert "One image of 64x64 pixels" in "\n".join(legend)
+    assert "FLOPs = 2 x MACs" in "\n".join(legend)
+
+
+def test_the_protocol_gives_size_and_classes(profile):
+    found = json.loads(profile("enet", "-p", "camvid_360x480_scratch", "--no-latency", "--json")[1])[0]
+    assert (found["size"], found["classes"]) == ([360, 480], 11)
+
+
+@pytest.mark.parametrize("size", ["12", "x12", "12x", "0x64", "12x12x3", "-1x5", "12X12"])
+def test_a_size_that_is_none(profile, size):
+    code, out, err = profile("enet", f"--size={size}")
+    assert (code, out) == (2, "")
+    assert err == f"segbench: error: --size {size}: give height and width in pixels as HxW, for example 512x1024\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["enett"], "unknown architecture 'enett': did you mean enet"),
+        (["enet", "enett"], "unknown architecture 'enett'"),
+        (["enet", "-p", "shapes"], "unknown protocol 'shapes'"),
+        (["enet", "--classes", "0"], "--classes must be at least 1, not 0"),
+    ],
+)
+def test_mistakes(profile, arguments, message):
+    code, out, err = profile(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"segbench: error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_the_others_come_out_when_one_cannot_process_the_size(profile, monkeypatch):
+    from benchmark.profiling import complexity
+
+    def count(network, image, whole=complexity.count):
+        if type(network.segmentor.backbone).__name__ == "ENetEncoder":
+            raise RuntimeError("Kernel size can't be greater than actual input size\nand more")
+        return whole(network, image)
+
+    monkeypatch.setattr(complexity, "count", count)
+    code, out, err = profile("enet", "unet-s5-d16", "--size", "8x8", "--no-latency", "--json")
+    assert code == 1
+    assert [found["architecture"] for found in json.loads(out)] == ["unet-s5-d16"]
+    reason = "cannot process an input of 8x8: Kernel size can't be greater than actual input size"
+    assert f"segbench: enet: {reason}\n" in err
+
+
+def test_counters_that_differ_are_an_error(profile, monkeypatch):
+    monkeypatch.setattr("benchmark.profiling.complexity.count_fvcore", lambda *_: 1)
+    code, out, err = profile("enet", "--no-latency", "--json")
+    found = json.loads(out)[0]
+    assert code == 1
+    assert f"segbench: enet: fvcore counts 1 MACs and torch {found['macs_torch']}" in err
