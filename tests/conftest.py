@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmark.confusion import scores
 from benchmark.results.record import (
@@ -22,7 +27,7 @@ from benchmark.results.record import (
     fingerprint,
     run_id,
 )
-from benchmark.results.store import Store
+from benchmark.results.store import Samples, Store
 
 CLASSES = ["sky", "road_surface", "tree & hedge", "car"]
 ALL_IMAGES = {"train": 20, "val": 5, "test": 6}
@@ -170,25 +175,6 @@ def make_record():
     return make
 
 
-class _Scenes:
-    """Six grey test images, labelled in stripes."""
-
-    classes: ClassVar = CLASSES
-    palette: ClassVar = [(70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142)]
-    names: ClassVar = [f"test_{i:03}" for i in range(ALL_IMAGES["test"])]
-
-    def __len__(self):
-        return len(self.names)
-
-    def image(self, index):
-        return np.full((64, 64, 3), 30 * index, np.uint8)
-
-    def label(self, index):
-        label = np.repeat(np.arange(64, dtype=np.uint8) // 16, 64).reshape(64, 64)
-        label[:2] = 255
-        return label
-
-
 @pytest.fixture
 def store(tmp_path):
     """An empty store."""
@@ -206,6 +192,48 @@ def filled(store, make_record):
         store.add(*make_record(architecture, seed, quality, macs=macs, latency_ms=macs / 1e8))
     store.add(*make_record("mmseg:bisenetv1", status="diverged"))
     store.add(*make_record("enet", overrides={"iterations": 3}))
-    dataset = make_record()[0].dataset
-    store.add_samples("shapes_64x64_smoke", dataset, _Scenes(), [1, 4])
+    stripes = np.repeat(np.arange(64, dtype=np.uint8) // 16, 64).reshape(64, 64)
+    samples = Samples(
+        images=np.full((2, 64, 64, 3), 90, np.uint8),
+        labels=np.stack([stripes, np.where(stripes == 3, 255, stripes).astype(np.uint8)]),
+        names=np.array(["test_001", "test_004"]),
+        classes=np.array(CLASSES),
+        palette=np.array([(70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142)], np.uint8),
+    )
+    store.add_samples("shapes_64x64_smoke", "d" * 64, samples)
     return store
+
+
+@pytest.fixture(scope="session")
+def camvid(request):
+    """The folder that holds the real CamVid/: of SEGBENCH_DATA, or restored once from archives beside the checkout."""
+    if place := os.environ.get("SEGBENCH_DATA"):
+        if not Path(place, "CamVid").is_dir():
+            pytest.skip(f"no CamVid in SEGBENCH_DATA={place}")
+        return Path(place)
+    restore = Path(__file__).parents[2] / "shared" / "data" / "camvid" / "restore.py"
+    if not restore.is_file():
+        pytest.skip("CamVid is not here: set SEGBENCH_DATA to the folder that holds CamVid/")
+    home = request.config.cache.mkdir("camvid")
+    if not (home / "CamVid").is_dir():
+        with tempfile.TemporaryDirectory(dir=home) as work:
+            subprocess.run([sys.executable, restore, work, "--format", "webp"], check=True, stdout=subprocess.DEVNULL)
+            Path(work, "CamVid").rename(home / "CamVid")
+    return home
+
+
+@pytest.fixture
+def camvid_miniature(tmp_path):
+    """The folder that holds a CamVid/ of the true format: 4 + 2 + 3 images of 36 x 48 pixels, with every label value."""
+    root = tmp_path / "miniature"
+    rng = np.random.default_rng(0)
+    for split, images, prefix in (("train", 4, "/SegNet/CamVid/"), ("val", 2, ""), ("test", 3, "")):
+        lines = []
+        for index in range(images):
+            lines.append(f"{prefix}{split}/{split}_{index}.png {prefix}{split}annot/{split}_{index}.png")
+            for folder, high, shape in ((split, 256, (36, 48, 3)), (f"{split}annot", 12, (36, 48))):
+                path = root / "CamVid" / folder / f"{split}_{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, high, shape, dtype=np.uint8)).save(path)
+        (root / "CamVid" / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    return root

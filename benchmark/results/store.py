@@ -9,11 +9,11 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,7 @@ from pydantic import ValidationError
 
 from benchmark.atomic import replacing
 from benchmark.errors import UserError
-from benchmark.results.record import Artifact, Dataset, Record
-
-if TYPE_CHECKING:
-    from benchmark.datasets.source import Source
+from benchmark.results.record import Artifact, Record
 
 try:
     import fcntl
@@ -85,7 +82,7 @@ class Store:
         """Where the result is, or would be."""
         return self.root / record.protocol.name / folder(record.architecture) / f"{record.run_id}.json"
 
-    def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Stored:
+    def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
         """Keep a result, in place of an earlier one of the same run.
 
         Args:
@@ -93,7 +90,7 @@ class Store:
             arrays: the counts that its evaluations name, and what else belongs to the run; may be empty.
 
         Returns:
-            The result as it is stored.
+            The JSON file.
 
         Raises:
             UserError: the folder is not writable.
@@ -110,7 +107,7 @@ class Store:
                 temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if not arrays:
                 counts.unlink(missing_ok=True)
-        return Stored(path, record)
+        return path
 
     def find(self, run_id: str) -> Stored | Problem | None:
         """The result of that run, or None."""
@@ -122,29 +119,20 @@ class Store:
         found = [read(path) for path in sorted(self.root.glob(f"{protocol or '*'}/*/*.json"))]
         return [each for each in found if isinstance(each, Stored)], [e for e in found if isinstance(e, Problem)]
 
-    def add_samples(self, protocol: str, dataset: Dataset, source: Source, indices: Sequence[int]) -> None:
+    def add_samples(self, protocol: str, digest: str, samples: Samples) -> None:
         """Keep the images whose predictions are kept, unless they are there already.
 
         Args:
             protocol: name of the protocol.
-            dataset: the data.
-            source: the test split of it.
-            indices: which of its images.
+            digest: SHA-256 of its dataset.
+            samples: the images.
 
         Raises:
             UserError: the folder is not writable.
         """
-        path = self._samples(protocol, dataset.digest)
-        if path.exists():
-            return
-        samples = Samples(
-            images=np.stack([source.image(index) for index in indices]),
-            labels=np.stack([source.label(index) for index in indices]),
-            names=np.array([source.names[index] for index in indices]),
-            classes=np.array(source.classes),
-            palette=np.array(source.palette, np.uint8),
-        )
-        _write_arrays(path, asdict(samples))
+        path = self._samples(protocol, digest)
+        if not path.exists():
+            _write_arrays(path, asdict(samples))
 
     def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
         """The sample images of a protocol and a dataset, or None."""

@@ -41,7 +41,7 @@ def test_stored_results_are_valid(schema, filled):
     ],
 )
 def test_what_is_damaged_is_not(schema, store, make_record, damage):
-    added = store.add(*make_record())
+    added = read(store.add(*make_record()))
     data = json.loads(added.path.read_text())
     jsonschema.validate(data, schema)
     damaged = copy.deepcopy(data)
