@@ -1,0 +1,10 @@
+"""What mmsegmentation lacks, registered in its MODELS: importing this package imports every module below it.
+
+The backend has to be active (`import benchmark.registration` sees to both).
+"""
+
+from importlib import import_module
+from pkgutil import walk_packages
+
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)

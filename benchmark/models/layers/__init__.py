@@ -1,0 +1,1 @@
+"""The parts that backbones and heads are made of."""

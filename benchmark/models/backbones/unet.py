@@ -1,0 +1,38 @@
+"""mmsegmentation's U-Net for images of any size."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from operator import mul
+
+import torch.nn.functional as F
+from mmseg.models.backbones import UNet
+from mmseg.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class PaddedUNet(UNet):
+    """U-Net whose input may have any size.
+
+    mmsegmentation's refuses what its stride does not divide, CamVid's 360x480 for one. Here such an input is continued
+    with zeros below and to the right, and the maps are cut back. Where the stride does divide, nothing differs.
+    """
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps from the coarsest to the finest.
+
+        Args:
+            x: (N, in_channels, H, W).
+
+        Returns:
+            For every stage of stride s a map (N, C, ceil(H/s), ceil(W/s)).
+        """
+        halved = (stride == 2 or down for stride, down in zip(self.strides[1:], self.downsamples, strict=True))
+        strides = list(accumulate((2 if half else 1 for half in halved), mul, initial=1))
+        height, width = x.shape[-2:]
+        below, right = -height % strides[-1], -width % strides[-1]
+        if below or right:
+            x = F.pad(x, (0, right, 0, below))
+        maps = super().forward(x)
+        return [m[..., : -(-height // s), : -(-width // s)] for m, s in zip(maps, reversed(strides), strict=True)]

@@ -1,0 +1,26 @@
+"""Max-unpooling: the way back from a max-pooling that kept the indices of its maxima (SegNet, ENet)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Put every value back where the maximum was found, zero elsewhere.
+
+    `torch.nn.functional.max_unpool2d` computes the same, but given a size it can be traced neither by `torch.jit.trace`
+    nor, so, by fvcore.
+
+    Args:
+        x: (N, C, h, w).
+        indices: (N, C, h, w), what `max_pool2d(..., return_indices=True)` returned: positions in the flattened map. Of
+            windows that do not overlap, so that no two are the same.
+        size: (H, W) of the map that was pooled; the only way to know it, since odd and even sizes pool to the same.
+
+    Returns:
+        (N, C, H, W).
+    """
+    batch, channels = x.shape[:2]
+    height, width = size
+    flat = x.new_zeros(batch, channels, height * width)
+    return flat.scatter(2, indices.flatten(2), x.flatten(2)).view(batch, channels, height, width)
