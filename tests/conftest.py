@@ -224,7 +224,7 @@ def camvid(request):
 
 @pytest.fixture
 def camvid_miniature(tmp_path):
-    """The folder that holds a CamVid/ of the true format: 4 + 2 + 3 images of 36 x 48 pixels, with every label value."""
+    """The folder that holds a CamVid/ of the true format: 4 + 2 + 3 images of 36 x 48 pixels."""
     root = tmp_path / "miniature"
     rng = np.random.default_rng(0)
     for split, images, prefix in (("train", 4, "/SegNet/CamVid/"), ("val", 2, ""), ("test", 3, "")):

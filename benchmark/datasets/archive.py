@@ -68,6 +68,8 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
                 raise UserError(f"{archive} is not unpacked: its member {name!r} is a link or a device")
             with open_member() as stream:
                 limit -= max(write_new(target / destination, stream, limit), BLOCK)
+            if limit < 0:
+                raise UserError(f"{archive} holds more files than the dataset can: this is not the dataset")
             count += 1
     except BROKEN as error:
         raise UserError(f"{archive} is not an archive that can be read: {error}") from error

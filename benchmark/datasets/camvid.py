@@ -28,8 +28,8 @@ from benchmark.errors import UserError
 SUFFIXES = (".png", ".webp")
 """Images may be PNG, as published, or lossless WebP, which is a third smaller."""
 
-PNG = b"\x89PNG\r\n\x1a\n"
-"""What a PNG file begins with."""
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+"""What a PNG file begins and ends with."""
 
 UNLABELLED = 11
 """Label value of void pixels in the files."""
@@ -215,7 +215,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file; whatever is wrong with it becomes an error that names it."""
     try:
         data = path.read_bytes()
-        if data.startswith(PNG) and b"IEND" not in data[-64:]:  # Pillow forgives what is cut off behind the pixels
+        if data.startswith(PNG_START) and PNG_END not in data[-64:]:  # Pillow forgives a cut behind the pixels
             raise UserError(f"{path} is truncated")
         with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
             yield image

@@ -47,7 +47,7 @@ def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
         while chunk := stream.read(CHUNK):
             total += len(chunk)
             if total > limit:
-                raise UserError(f"more comes for {path.name} than the dataset can hold: this is not the dataset")
+                raise UserError(f"{path.name} is larger than the whole dataset can be: this is not the dataset")
             with writing(path):
                 file.write(chunk)
         with writing(path):

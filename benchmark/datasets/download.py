@@ -61,7 +61,7 @@ def fetch(
         except (OSError, HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if pause is None:
-            raise UserError(f"{url}: {reason}; the same command tries again and goes on with what has come")
+            raise UserError(f"{url}: {reason}; try again, it goes on with what has come, or give a copy with --from")
         time.sleep(pause)
     with writing(target):
         part.replace(target)

@@ -10,7 +10,7 @@ from benchmark.datasets.archive import is_archive, unpack
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.disk import write_new, writing
 from benchmark.datasets.download import Progress, fetch
-from benchmark.datasets.source import FileSource
+from benchmark.datasets.source import AbsentError, FileSource
 from benchmark.datasets.verify import verify
 from benchmark.errors import UserError
 
@@ -57,6 +57,8 @@ def install(
     source = origin or dataset.url
     is_remote = source.startswith(("http://", "https://"))
     material = place / f"{dataset.folder}.download" if is_remote else Path(source).expanduser()
+    if not is_remote and not material.exists():
+        raise UserError(f"{material} does not exist")
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         workplace = TemporaryDirectory(dir=place, prefix=f".{dataset.folder}-")
@@ -87,10 +89,8 @@ def _collect(material: Path, content: Path, dataset: type[FileSource]) -> None:
         if not count:
             archives = [path for path in sorted(material.iterdir()) if is_archive(path)]
             count = sum(unpack(path, content, dataset.place, dataset.limit) for path in archives)
-    elif material.is_file():
-        count = unpack(material, content, dataset.place, dataset.limit)
     else:
-        raise UserError(f"{material} does not exist")
+        count = unpack(material, content, dataset.place, dataset.limit)
     if not count:
         raise UserError(f"{material} holds nothing of {dataset.folder}")
 
@@ -100,13 +100,21 @@ def _copy(folder: Path, content: Path, dataset: type[FileSource]) -> int:
     count = 0
     for path in sorted(folder.rglob("*")):
         destination = dataset.place(PurePosixPath(*path.relative_to(folder).parts))
-        if destination is not None and path.is_file():
+        if destination is None or not path.is_file():
+            continue
+        try:
             with path.open("rb") as stream:
                 write_new(content / destination, stream, dataset.limit)
-            count += 1
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        count += 1
     return count
 
 
 def _first_problem(name: str, root: Path) -> str | None:
-    problems = [problem for split in verify(name, root).values() for problem in split.problems]
+    """What is wrong with a dataset; None if it is as published."""
+    try:
+        problems = [problem for split in verify(name, root).values() for problem in split.problems]
+    except AbsentError:
+        return "there are no images in it"
     return f"{problems[0]}{f', and {len(problems) - 1} more problems' if problems[1:] else ''}" if problems else None

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.catalog import dataset, locate, open_split, open_splits
+from benchmark.datasets.shapes import Shapes
+from benchmark.datasets.source import AbsentError
+from benchmark.errors import UserError
+
+
+def test_root_is_what_the_user_says_then_the_environment_then_data(monkeypatch):
+    monkeypatch.setenv("SEGBENCH_DATA", "/there")
+    assert locate("camvid", "/here") == Path("/here")
+    assert locate("camvid") == Path("/there")
+    monkeypatch.delenv("SEGBENCH_DATA")
+    assert locate("camvid") == Path("data")
+    assert locate("camvid", "~/sets") == Path.home() / "sets"
+
+
+def test_embedded_dataset_needs_no_root():
+    assert locate("shapes", "/here") is None
+    assert isinstance(open_split("shapes", "val"), Shapes)
+
+
+def test_splits_by_name(camvid_miniature):
+    splits = open_splits("camvid", camvid_miniature)
+    assert {split: len(source) for split, source in splits.items()} == {"train": 4, "val": 2, "test": 3}
+    assert dataset("camvid") is CamVid
+
+
+def test_mistakes_are_said(tmp_path):
+    with pytest.raises(UserError, match="unknown dataset 'camvit': there are camvid, shapes"):
+        locate("camvit")
+    with pytest.raises(AbsentError, match=str(tmp_path)):
+        open_splits("camvid", tmp_path)
