@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark import compose
     from benchmark.engine import device
+    from benchmark.profiling.inference import one_line
 
     protocol_size, protocol_classes = compose.protocol_input(args.protocol)
     size, classes = size or protocol_size, args.classes or protocol_classes
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             complexity, latency, doubts = _profile(name, size, classes, on if args.latency else None)
         except (UserError, RuntimeError, MemoryError) as error:
-            doubts = [str(error).partition("\n")[0] or type(error).__name__]
+            doubts = [one_line(error)]
         else:
             found.append((name, complexity, latency))
             if not args.json:

@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import UserError
-from benchmark.profiling.inference import Inference
+from benchmark.profiling.inference import Inference, one_line
 from benchmark.results.record import Complexity
 
 aten = torch.ops.aten
@@ -67,24 +67,23 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
         fvcore what the scores depend on, so a network that computes something for nothing makes them differ.
 
     Raises:
-        UserError: the network cannot process an input of that size.
+        UserError: the network cannot be built, or not process an input of that size.
     """
     network = _build(model_cfg, size)
     image = torch.empty(1, 3, *size, device="meta")
     try:
         counted = count(network, image)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {reason}") from error
+        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {one_line(error)}") from error
     macs = None
     if cross_check:
         try:
             macs = count_fvcore(network, image)
         except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
-            warnings.warn(f"fvcore cannot count: {error}", CounterWarning, stacklevel=2)
+            warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
             if macs != counted.macs:
-                text = f"fvcore counts {macs} MACs and torch {counted.macs}"
+                text = f"fvcore (what the scores depend on) counts {macs} MACs, torch (what ran) {counted.macs}"
                 warnings.warn(text, CounterWarning, stacklevel=2)
     return Complexity(
         params=counted.params,

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 import benchmark.registration  # noqa: F401
+from benchmark.errors import UserError
 
 from mmseg.registry import MODELS  # isort: skip
 
@@ -23,12 +24,18 @@ class Inference(nn.Module):
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
         size: height and width of the input in pixels.
+
+    Raises:
+        UserError: a part of it is not installed, not registered, or does not take the arguments given.
     """
 
     def __init__(self, model_cfg: Mapping[str, Any], size: tuple[int, int]) -> None:
         super().__init__()
         with DefaultScope.overwrite_default_scope("mmseg"):
-            self.segmentor = MODELS.build(copy.deepcopy(model_cfg))  # some segmentors write into their config
+            try:
+                self.segmentor = MODELS.build(copy.deepcopy(model_cfg))  # some segmentors write into their config
+            except (KeyError, ImportError, TypeError, ValueError, AssertionError) as error:
+                raise UserError(f"cannot be built: {one_line(error)}") from error
         self.size = size
         self.eval()
 
@@ -44,3 +51,8 @@ class Inference(nn.Module):
         image = {"img_shape": self.size, "ori_shape": self.size, "pad_shape": self.size}
         scores: Tensor = self.segmentor.encode_decode(images, [image])
         return scores
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return str(error.args[0] if error.args else "").partition("\n")[0] or type(error).__name__

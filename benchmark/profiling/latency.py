@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from benchmark.profiling.inference import Inference
+from benchmark.profiling.inference import Inference, one_line
 from benchmark.results import environment
 from benchmark.results.record import Latency
 
@@ -211,8 +211,7 @@ def _graphs(calls: Sequence[Call]) -> tuple[list[Call], list[str]]:
                 call()
             graphs.append(graph.replay)
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        return list(calls), [f"timed without a CUDA graph, launches included: {reason}"]
+        return list(calls), [f"timed without a CUDA graph, launches included: {one_line(error)}"]
     return graphs, []
 
 
