@@ -38,6 +38,7 @@ RUN_COLUMNS = {
     "latency_ms": "float64",  # median
     "latency_ratio": "float64",  # to the anchor network, timed in turn
     "latency_setting": "string",  # what was timed: times of different settings do not compare
+    "latency_unsteady": "string",  # why the timing is not to be trusted, if it is not
     "inference_memory_bytes": "Int64",  # peak
     "training_memory_bytes": "Int64",
     "device": "string",
@@ -233,6 +234,7 @@ def _row(record: Record) -> dict[str, Any]:
         "latency_ms": latency and latency.median_ms,
         "latency_ratio": latency and latency.anchor_ratio,
         "latency_setting": latency and _setting(latency),
+        "latency_unsteady": latency and latency.unsteady,
         "inference_memory_bytes": memory and memory.inference_peak,
         "training_memory_bytes": memory and memory.training_peak,
         "device": environment.gpu or environment.cpu,
@@ -294,6 +296,9 @@ def _notes(runs: pd.DataFrame, superseded: int) -> Iterator[str]:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:
         yield f"Measured on {len(devices)} devices ({', '.join(devices)}): compare the ratio to the anchor, not ms."
+    unsteady = sorted(runs.loc[runs["latency_unsteady"].notna(), "architecture"].unique())
+    if unsteady:
+        yield f"Latency was unsteady while it was measured, and is not to be trusted, for {', '.join(unsteady)}."
     if superseded:
         yield f"{superseded} older result{'s' if superseded > 1 else ''} left out: a newer run stands in its place."
 

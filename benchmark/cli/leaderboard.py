@@ -66,13 +66,14 @@ def _render(found: Sequence[Group], format: str) -> str:
     for group in found:
         cells = table.table(group.table)
         if format == "latex":
-            sections.append(table.latex(cells, f"{group.title}, fingerprint {group.fingerprint}."))
+            caption = " ".join([f"{group.title}, fingerprint {group.fingerprint}.", *_remarks(group)])
+            sections.append(table.latex(cells, caption))
             continue
         heading = f"{group.title} (fingerprint {group.fingerprint})"
         if format == "markdown":
             sections += [f"### {heading}", table.markdown(cells), *_remarks(group)]
         else:
-            sections.append("\n".join([heading, "", table.plain(cells), *_remarks(group)]))
+            sections.append("\n".join([heading, "", table.plain(cells), "", *_remarks(group)]))
     return "\n\n".join(sections)
 
 

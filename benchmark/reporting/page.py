@@ -130,7 +130,7 @@ def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path
     section = Section(
         anchor=f"{group.protocol}-{group.fingerprint}",
         group=group,
-        facts=_facts(group, records[0]),
+        facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         runs=runs,
         plots=_plots(group.table),
@@ -198,7 +198,8 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
         return []
     end = max(iteration for training in everything for iteration, _ in training.loss)
     # Some networks add auxiliary losses, and one that diverges would flatten the others: hence logarithmic and cut.
-    low, high = min(losses) / 1.1, float(np.quantile(losses, 0.995)) * 1.1
+    high = float(np.quantile(losses, 0.995)) * 1.1
+    low = min(min(losses) / 1.1, high / 4)
     top = max((value for training in everything for _, value in training.val_miou), default=0)
     return [
         Curves(

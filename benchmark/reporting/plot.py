@@ -261,7 +261,11 @@ def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, f
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:
-    return Markup('<polyline class="curve" points="{}"/>').format(" ".join(f"{x:.1f},{y:.1f}" for x, y in points))
+    """A line that ends in a dot, which is all there is to see of a single point."""
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(
+        path, *points[-1]
+    )
 
 
 def _thinned(line: Sequence[tuple[int, float]], most: int = 240) -> Sequence[tuple[int, float]]:

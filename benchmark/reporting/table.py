@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -90,7 +91,7 @@ def table(board: pd.DataFrame) -> Table:
     """The cells of a leaderboard."""
     some_failed = (board["seeds"] > 0) & (board["failed"] > 0)
     board = board.assign(status=board["status"].mask(some_failed, "ok, " + board["failed"].astype(str) + " failed"))
-    columns = [column for column in COLUMNS if _says_something(column, board)]
+    columns = [_resolved(column, board[column.name]) for column in COLUMNS if _says_something(column, board)]
     cells = [_cells(column, board[column.name]) for column in columns]
     return Table(columns, list(zip(*cells, strict=True)))
 
@@ -150,6 +151,14 @@ def _says_something(column: Column, board: pd.DataFrame) -> bool:
     if column.name == "status":
         return bool((board["status"] != "ok").any())
     return column.name in board and bool(board[column.name].notna().any())
+
+
+def _resolved(column: Column, values: pd.Series[Any]) -> Column:
+    """The column of a cost with decimals enough for two digits of its smallest value."""
+    smallest = values[values > 0].min() / column.scale if column.best == "min" else float("nan")
+    if pd.isna(smallest) or not column.decimals:
+        return column
+    return replace(column, decimals=max(column.decimals, 1 - math.floor(math.log10(smallest))))
 
 
 def _cells(column: Column, values: pd.Series[Any]) -> list[Cell]:

@@ -154,6 +154,15 @@ def test_two_devices_are_noted(make_record):
     assert any(note.startswith("Measured on 2 devices (A, B)") for note in found[0].notes)
 
 
+def test_an_unsteady_latency_is_said(make_record):
+    steady, other = make_record("enet")[0], make_record("unet")[0]
+    unsteady = other.model_copy(update={"latency": [other.latency[0].model_copy(update={"unsteady": "it drifted"})]})
+    (group,) = groups([steady, unsteady])
+    assert group.runs["latency_unsteady"].tolist()[1] == "it drifted"
+    assert any("not to be trusted, for unet." in note for note in group.notes)
+    assert not any("unsteady" in note for note in groups([steady])[0].notes)
+
+
 def test_the_headline_latency_is_one_image_end_to_end(make_record):
     record = make_record()[0]
     (one,) = record.latency

@@ -67,6 +67,7 @@ def test_for_documents(filled, capsys, format, sign):
     code, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", format)
     assert code == 0
     assert sign in out
+    assert "FLOPs are twice as many" in out
 
 
 def test_to_a_file(filled, capsys, tmp_path):

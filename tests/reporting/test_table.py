@@ -46,6 +46,11 @@ def test_the_best_of_a_column_is_marked(board):
     assert not any(cell.best for cell in column(cells, "architecture") + column(cells, "seeds"))
 
 
+def test_small_costs_get_the_decimals_they_need(board):
+    small = board.assign(macs=pd.array([3_163_000_000, 31_649_000, 4_000_000], dtype="Int64"))
+    assert texts(table(small), "macs") == ["3.1630", "0.0316", "0.0040"]
+
+
 def test_a_tie_as_shown_is_never_bold(board):
     tied = board.assign(miou_percent=[67.3149, 67.3051, None], macs=pd.array([9, 9, 9], dtype="Int64"))
     cells = table(tied)
