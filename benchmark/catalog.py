@@ -1,7 +1,7 @@
 """What exists: methods, architectures, protocols and references, read from the files of `model_configs/`.
 
-Nothing is executed to list it: an architecture or a protocol is a file, its name is the file's name, and its summary the
-first line of the file's docstring.
+Nothing is executed to list it: an architecture or a protocol is a file, its name is the file's name, and its summary
+the first line of the file's docstring.
 """
 
 from __future__ import annotations

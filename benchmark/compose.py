@@ -13,14 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import backend, catalog, datasets
+from benchmark import backend, catalog
 from benchmark.confusion import METRIC_VERSION
+from benchmark.datasets import catalog as datasets
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine import Config
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = {"float32": "OptimWrapper", "bfloat16": "BFloat16OptimWrapper", "float16": "AmpOptimWrapper"}
+"""What a training may compute in, and the optimizer wrapper that sees to it."""
 
 
 def compose(
@@ -57,7 +59,6 @@ def compose(
     """
     config = _read(catalog.protocol(protocol).path)
     facts = config.protocol
-    dataset = datasets.info(facts.dataset)
     train = config.train_dataloader.dataset
 
     overrides: dict[str, Any] = {}
@@ -72,19 +73,20 @@ def compose(
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
     train.update(protocol=protocol, seed=seed, length=config.train_cfg.max_iters)
-    if dataset.needs_files:
+    place = datasets.locate(facts.dataset, root)
+    if place is not None:
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-            loader.dataset.source.root = str(datasets.locate(facts.dataset, root))
+            loader.dataset.source.root = str(place.absolute())
     config.data_preprocessor.size = tuple(train.augmentation.crop_size)
-    config.randomness = dict(seed=seed, deterministic=deterministic)
+    config.randomness = {"seed": seed, "deterministic": deterministic}
     config.model = model_config(
         architecture,
-        classes=len(dataset.classes),
+        classes=len(datasets.dataset(facts.dataset).classes),
         pretrained=facts.pretraining is not None,
         distributed=distributed,
     )
     config.model.data_preprocessor = config.data_preprocessor
-    config.model.test_cfg = facts.inference
+    config.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
     return config
 
 
@@ -127,7 +129,7 @@ def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
     """Input size (height, width) and number of classes of a protocol: what its networks are profiled at."""
     facts = _read(catalog.protocol(protocol).path).protocol
     height, width = facts.size
-    return (height, width), len(datasets.info(facts.dataset).classes)
+    return (height, width), len(datasets.dataset(facts.dataset).classes)
 
 
 def axes(config: Config, digest: str) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
         "input": config.data_preprocessor,
         "augmentation": train.augmentation,
         "schedule": {
-            "optimizer": config.optim_wrapper,
+            "optimizer": {key: value for key, value in config.optim_wrapper.items() if key != "type"},
             "learning_rate": config.param_scheduler,
             "iterations": config.train_cfg.max_iters,
             "validation_interval": config.train_cfg.val_interval,
@@ -196,19 +198,13 @@ def _set_iterations(config: Config, iterations: int) -> None:
 
 
 def _precision(config: Config) -> str:
-    if config.optim_wrapper.type == "OptimWrapper":
-        return "float32"
-    return str(config.optim_wrapper.get("dtype", "float16"))
+    return next(name for name, wrapper in PRECISIONS.items() if wrapper == config.optim_wrapper.type)
 
 
 def _set_precision(config: Config, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
-    config.optim_wrapper.pop("dtype", None)
-    if precision == "float32":
-        config.optim_wrapper.type = "OptimWrapper"
-    else:
-        config.optim_wrapper.update(type="AmpOptimWrapper", dtype=precision)
+    config.optim_wrapper.type = PRECISIONS[precision]
 
 
 def _positive(option: str, value: int) -> int:

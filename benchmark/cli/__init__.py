@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -44,6 +45,11 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def silence() -> None:
+    """Keep to ourselves what OpenMMLab's packages warn of: deprecations between their own modules, mostly."""
+    warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -51,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 done and something is wrong with what was looked at, 2 a mistake in what was given,
         130 interrupted.
     """
+    silence()
     argv = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in argv if not word.startswith("-")), None)
     args = build_parser(command if command in COMMANDS else None).parse_args(argv)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results.store import Store, Stored
 
     on = device.select(args.device)
-    for folder in (args.results, args.reports.parent, args.work_dir):
+    for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
     specs = [
         Spec(
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.reporting.report import render
 
-    print(render(args.results, args.reports / "index.html"))
+    print(render(args.results, args.reports))
     return 1 if failed else 0
 
 

@@ -161,7 +161,7 @@ def _resample(pixels: NDArray[np.uint8], window: _Window, flip: bool, interpolat
             [0, window.scale_y, (window.top + 0.5) * window.scale_y - 0.5],
         ]
     )
-    return cv2.warpAffine(  # type: ignore[no-any-return]
+    return cv2.warpAffine(
         pixels,
         inverse,
         (window.width, window.height),
@@ -197,4 +197,4 @@ def _distort(image: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
 def _affine(pixels: NDArray[np.uint8], factor: float, offset: float) -> NDArray[np.uint8]:
     """factor x pixels + offset, clipped to 0..255 and truncated, through a table of the 256 values."""
     table = np.clip(np.arange(256, dtype=np.float32) * factor + offset, 0, 255).astype(np.uint8)
-    return cv2.LUT(pixels, table)  # type: ignore[no-any-return]
+    return cv2.LUT(pixels, table)

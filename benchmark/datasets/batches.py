@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from benchmark.datasets.augmentation import Draw, Policy, apply, draw
-from benchmark.datasets.digest import digest
+from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import Source
 
 Batch = dict[str, Any]
@@ -92,7 +92,8 @@ class TrainingBatches(Dataset[Batch]):
         self.source: Source = DATASETS.build(dict(source))
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
-        self.draws = Draws(f"{digest([self.source])}:{protocol}:{seed}", len(self.source), batch_size, self.policy)
+        key = f"{split_digest(self.source)}:{protocol}:{seed}"
+        self.draws = Draws(key, len(self.source), batch_size, self.policy)
         self._length = length
 
     def __len__(self) -> int:

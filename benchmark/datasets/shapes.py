@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -52,7 +53,6 @@ class Shapes:
         self.size = size
         self.seed = seed
         self.names: Sequence[str] = [f"{split}_{index:04d}" for index in range(self.published[split].images)]
-        self._scenes: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,7 +68,9 @@ class Shapes:
     def _scene(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
-        if index not in self._scenes:
-            stream = scene.Stream((self.seed, SPLITS.index(self.split)), index)
-            self._scenes[index] = scene.draw(stream, *self.size)
-        return self._scenes[index]
+        return _draw(self.seed, SPLITS.index(self.split), index, *self.size)
+
+
+@lru_cache(maxsize=512)  # more than the three splits together; a run opens each split several times
+def _draw(seed: int, split: int, index: int, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return scene.draw(scene.Stream((seed, split), index), height, width)

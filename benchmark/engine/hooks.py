@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from benchmark.engine import weights
 
 Progress = Callable[[str, int, int, float | None], None]
-"""Called with a phase ("train", "val", "test"), what is done of it, what there is of it, and the loss if there is one."""
+"""Called with a phase ("train", "val", "test"), what is done of it, what there is of it, and the loss if known."""
 
 
 class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
@@ -37,7 +37,12 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of 
 
 @HOOKS.register_module()
 class LeanRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's RuntimeInfoHook without its history of every scalar at every iteration."""
+    """mmengine's RuntimeInfoHook without its history of every scalar at every iteration, nor the text of the config."""
+
+    def before_run(self, runner: Runner) -> None:
+        """Tell the message hub what identifies the run."""
+        runner.message_hub.update_info_dict({"seed": runner.seed, "experiment_name": runner.experiment_name})
+        self.last_loop_stage = None
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the message hub the iteration."""

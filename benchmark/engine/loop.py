@@ -34,9 +34,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         for batch in self.dataloader:
             torch.manual_seed(_mix(runner.seed, self._iter, get_rank()))
             self.run_iter(batch)
-            if runner.val_loop is not None and (
-                self._iter % self.val_interval == 0 or self._iter == self._max_iters
-            ):
+            if runner.val_loop is not None and (self._iter % self.val_interval == 0 or self._iter == self._max_iters):
                 self.seconds += time.perf_counter() - since
                 runner.val_loop.run()
                 runner.model.train()

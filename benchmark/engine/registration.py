@@ -2,4 +2,5 @@
 
 import benchmark.engine.hooks
 import benchmark.engine.loop
-import benchmark.engine.metric  # noqa: F401
+import benchmark.engine.metric
+import benchmark.engine.precision  # noqa: F401

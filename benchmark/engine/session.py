@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -62,6 +61,12 @@ class Counted:
     predictions: dict[str, NDArray[np.uint8]]
 
 
+class _Runner(Runner):
+    """mmengine's Runner without its survey of the machine, which takes seconds; a record holds a better one."""
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None: ...
+
+
 class Session:
     """A Runner around a composed config.
 
@@ -83,9 +88,8 @@ class Session:
         if quiet:
             config.log_level = "ERROR"
             logging.getLogger("mmengine").setLevel(logging.ERROR)
-            warnings.filterwarnings("ignore", module=r"(mmseg|mmcv|mmengine)\.")
         self.work_dir = work_dir
-        self.runner = Runner.from_cfg(config)
+        self.runner = _Runner.from_cfg(config)
         if tell is not None:
             self.runner.register_hook(ProgressHook(tell, self._hook(LossHook)))
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection
@@ -20,6 +21,10 @@ from benchmark.results.store import Store, Stored, read
 
 TELL_SECONDS = 0.1
 """How often a worker tells how far it is."""
+
+
+LAZY = ["torchvision", "matplotlib.backends.backend_agg"]
+"""What a run imports on the way, and takes seconds for."""
 
 
 class Watcher(Protocol):
@@ -46,7 +51,7 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher) -> Iterator[Stored]:
     context = multiprocessing.get_context("forkserver")
     # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
     # computes nothing itself, so that no thread pool is forked.
-    context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run"])
+    context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run", *LAZY])
     for spec in specs:
         watcher.begin(spec)
         stored = read(_isolated(context, spec, watcher))
@@ -95,6 +100,7 @@ def _work(spec: Spec, parent: Connection) -> None:
     """What a worker does: one run, telling its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
+    warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
     told = 0.0
 
     def tell(phase: str, done: int, total: int, loss: float | None) -> None:

@@ -8,19 +8,22 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import __version__, catalog, compose, datasets
+from benchmark import __version__, catalog, compose
 from benchmark.confusion import VoidRule, scores
-from benchmark.datasets.source import Source
+from benchmark.datasets import catalog as datasets
+from benchmark.datasets.digest import digest
+from benchmark.datasets.source import Source, Split
 from benchmark.errors import UserError
-from benchmark.results import environment, identity, record
+from benchmark.results import environment, record
 from benchmark.results.record import Evaluation, Record
-from benchmark.results.store import Samples, Store, folder
+from benchmark.results.store import Samples, Store, file_sha256, folder
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str, int, int, float | None], None]
 """Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
+
+Regime = Literal["device", "end_to_end"]
 
 SAMPLES = 4
 """Test images whose predictions are stored for the report."""
@@ -83,8 +88,8 @@ class Spec:
     def run_id(self) -> str:
         """The name of the result, the same wherever the run is made."""
         config = self.config()
-        axes = compose.axes(config, datasets.digest_of(config))
-        return _run_id(self, config, identity.fingerprint(axes))
+        axes = compose.axes(config, _digest(config.protocol.dataset, self.root))
+        return _run_id(self, config, record.fingerprint(axes))
 
 
 def perform(spec: Spec, tell: Tell) -> Path:
@@ -117,10 +122,10 @@ def perform(spec: Spec, tell: Tell) -> Path:
 def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
     """The record of a run of which nothing is known but what was asked for."""
     config = spec.config()
-    facts, info = config.protocol, datasets.info(config.protocol.dataset)
-    digest = datasets.digest_of(config)
-    axes = compose.axes(config, digest)
-    fingerprint = identity.fingerprint(axes)
+    facts = config.protocol
+    sources = _sources(facts.dataset, spec.root)
+    axes = compose.axes(config, _digest(facts.dataset, spec.root))
+    fingerprint = record.fingerprint(axes)
     return Record(
         run_id=_run_id(spec, config, fingerprint),
         status=status,
@@ -138,9 +143,9 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
         seed=spec.seed,
         dataset=record.Dataset(
             name=facts.dataset,
-            digest=digest,
-            classes=list(info.classes),
-            images={split: len(source) for split, source in datasets.sources(config).items()},
+            digest=_digest(facts.dataset, spec.root),
+            classes=list(sources["test"].classes),
+            images={split: len(source) for split, source in sources.items()},
         ),
         evaluations=[],
         training=None,
@@ -155,8 +160,18 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
     )
 
 
+@cache
+def _sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+    return datasets.open_splits(dataset, root)
+
+
+@cache
+def _digest(dataset: str, root: Path | None) -> str:
+    return digest(_sources(dataset, root))
+
+
 def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
-    return identity.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
+    return record.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
 
 
 def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -164,17 +179,19 @@ def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dic
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
     from benchmark.profiling import complexity, latency
-    from benchmark.profiling.memory import PeakMemory
+    from benchmark.profiling.memory import PeakMemory, inference_peak
 
     config = spec.config()
-    size, classes = tuple(config.protocol.size), len(draft.dataset.classes)
+    (height, width), classes = config.protocol.size, len(draft.dataset.classes)
+    size = (height, width)
     found: dict[str, Any] = {}
 
     tell("profile", 0, 1, None)
     found["complexity"] = complexity.measure(config.model, size, classes)
     if spec.latency:
-        with PeakMemory(spec.device) as inference:
-            found["latency"] = [latency.measure(config.model, size, device=spec.device)]
+        regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
+        found["latency"] = [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]
+    inference = inference_peak(config.model, size, spec.device)
     tell("profile", 1, 1, None)
 
     session = Session(config, spec.folder, tell, resume=True)
@@ -185,9 +202,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dic
             found["training"] = _training(config, error.iteration, 0.0, session.curve, [])
             return found | {"status": "diverged", "error": str(error)}, {}
     found["training"] = _training(config, trained.iterations, trained.seconds, trained.loss, trained.val_miou)
-    found["memory"] = record.Memory(
-        inference_peak=inference.bytes if spec.latency else None, training_peak=training.bytes
-    )
+    found["memory"] = record.Memory(inference_peak=inference, training_peak=training.bytes)
     found["artifacts"] = _artifacts(trained)
 
     counted = _evaluate(session, trained, draft, spec)
@@ -210,7 +225,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dic
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Last and best checkpoint on test; where they are the same, it is evaluated once."""
-    samples = _samples(datasets.sources(spec.config())["test"])
+    samples = _samples(_sources(draft.dataset.name, spec.root)["test"])
     Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, samples)
     last = session.evaluate("test", keep=samples.names.tolist())
     if trained.best_iteration == trained.iterations:
@@ -268,9 +283,7 @@ def _evaluation(checkpoint: Any, iteration: int, name: str, counted: Counted, dr
 
 def _artifacts(trained: Trained) -> list[record.Artifact]:
     return [
-        record.Artifact(
-            name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=identity.file_sha256(path)
-        )
+        record.Artifact(name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=file_sha256(path))
         for name, path in (("last", trained.last), ("best", trained.best))
     ]
 

@@ -21,7 +21,8 @@ def _scene(height, width):
     rng = np.random.default_rng(3)
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return image, rng.integers(0, 5, (-(-height // 24), -(-width // 24)), dtype=np.uint8).repeat(24, 0).repeat(24, 1)[:height, :width]
+    blocks = rng.integers(0, 5, (height // 24 + 1, width // 24 + 1), dtype=np.uint8)
+    return image, blocks.repeat(24, 0).repeat(24, 1)[:height, :width]
 
 
 def _decisions(scale, corner, **changes):

@@ -21,7 +21,7 @@ def test_unknown_names(name):
 
 def test_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="device cuda:7 is not there: torch .* sees 1 GPU on"):
+    with pytest.raises(UserError, match=r"device cuda:7 is not there: torch .* sees 1 GPU on"):
         device.select("cuda:7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UserError, match="sees no GPU"):

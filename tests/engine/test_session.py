@@ -20,7 +20,6 @@ def _config(iterations=6, interval=None, **arguments):
     return config
 
 
-
 def test_the_same_seed_gives_the_same_weights_and_metrics(tmp_path):
     trained = []
     for name in "ab":
@@ -66,7 +65,7 @@ def test_a_killed_run_that_is_resumed_equals_one_that_was_not(tmp_path):
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     config = _config(6)
-    config.optim_wrapper.optimizer = dict(type="SGD", lr=1e30)
+    config.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
     config.optim_wrapper.clip_grad = None
     session = Session(config, tmp_path)
     with pytest.raises(Diverged, match=r"the loss is (nan|inf) at iteration \d") as caught:

@@ -46,7 +46,7 @@ def _spec(tmp_path, architecture="enet", **changes):
     return Spec(**(fields | changes))
 
 
-@pytest.fixture()
+@pytest.fixture
 def in_worker(monkeypatch):
     """Put something in the place of the run, in workers that are forked from this process."""
 
@@ -126,9 +126,11 @@ def test_a_failure_is_recorded_and_the_rest_go_on(tmp_path):
     assert records[0].status == "failed"
     assert records[0].error
     assert "\n" not in records[0].error
-    assert (tmp_path / "work" / "shapes_64x64_smoke").joinpath(
-        "mmseg+san-vit-b16_coco-stuff164k-640x640", records[0].run_id, "error.log"
-    ).exists()
+    assert (
+        (tmp_path / "work" / "shapes_64x64_smoke")
+        .joinpath("mmseg+san-vit-b16_coco-stuff164k-640x640", records[0].run_id, "error.log")
+        .exists()
+    )
     assert records[1].status == "ok"
     assert [entry for entry in watcher.seen if isinstance(entry, str)] == ["begin", "failed", "begin", "ok"]
     stored, problems = Store(tmp_path / "results").scan()

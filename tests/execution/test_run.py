@@ -9,7 +9,7 @@ from benchmark.execution import run
 from benchmark.results.store import Store, read, read_arrays
 
 
-@pytest.fixture()
+@pytest.fixture
 def spec(tmp_path):
     return run.Spec(
         architecture="enet",
@@ -108,8 +108,7 @@ def test_failures(error, status):
 
 def test_samples_are_spread_over_the_split():
     class Ten:
-        classes, palette = ("a",), [(0, 0, 0)]
-        names = [str(i) for i in range(10)]
+        classes, palette, names = ("a",), ((0, 0, 0),), tuple("0123456789")
 
         def __len__(self):
             return 10

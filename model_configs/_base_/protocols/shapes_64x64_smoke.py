@@ -1,7 +1,7 @@
 """Drawn scenes at 64x64, a few dozen iterations: every architecture in minutes on a laptop's CPU.
 
-It shows that an architecture trains, not how good it is: thirty iterations from scratch say little about where a network
-ends up.
+It shows that an architecture trains, not how good it is: thirty iterations from scratch say little about where a
+network ends up.
 """
 
 _base_ = ["../datasets/shapes.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]

@@ -3,6 +3,5 @@
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-4),
-    clip_grad=None,
 )
 param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=1, by_epoch=False)]
