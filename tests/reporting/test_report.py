@@ -160,7 +160,9 @@ def test_only_failures(store, make_record, tmp_path):
 def test_a_diverged_run_does_not_flatten_the_curves_of_the_others(store, make_record, tmp_path):
     record, arrays = make_record("enet")
     record = record.model_copy(
-        update={"training": record.training.model_copy(update={"loss": [(i, 2.0 - i / 2000) for i in range(1, 1001)]})}
+        update={
+            "training": record.training.model_copy(update={"loss": [(i, 2 / (1 + i / 100)) for i in range(1, 1001)]})
+        }
     )
     store.add(record, arrays)
     bad = make_record("unet", status="diverged")[0]
