@@ -25,10 +25,9 @@ def test_the_peak_is_that_of_the_block_alone(linux):
 
 
 def test_inference_peak_holds_the_activations(linux, tiny):
-    with PeakMemory("cpu") as before:
-        pass
-    scores = 32 * 512 * 1024 * 4
-    assert inference_peak(tiny(classes=32), (512, 1024)) > before.bytes + scores
+    small, large = (inference_peak(tiny(classes=32), size) for size in ((16, 16), (1024, 1024)))
+    scores = 32 * 1024 * 1024 * 4
+    assert large - small > 0.75 * scores  # not all of it: what others have freed before is used again
 
 
 def test_none_where_the_system_does_not_tell(monkeypatch, tmp_path):
