@@ -111,10 +111,12 @@ def _unmet() -> Iterator[str]:
     """Declared dependencies that are absent or of a version that will not do."""
     try:
         from packaging.requirements import Requirement
-
+    except ModuleNotFoundError:
+        yield "packaging is not installed: run `python -m pip install packaging`"
+        return
+    try:
         declared = [Requirement(line) for line in metadata.requires("segbench") or []]
-    except ModuleNotFoundError as error:  # metadata.PackageNotFoundError is one, too: a checkout that is not installed
-        yield f"{error.name} is not installed: run `python -m pip install {error.name}`"
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed: nothing is declared
         return
     for requirement in declared:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmark.cli import options
@@ -30,15 +31,15 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device, weights
 
     on = device.select(args.device)
-    config = compose(
-        args.architecture, args.protocol, root=args.root, deterministic=args.deterministic or on == "cpu"
-    )
+    config = compose(args.architecture, args.protocol, root=args.root, deterministic=args.deterministic or on == "cpu")
     weights.read(args.weights)  # before mmsegmentation is imported: a mistake is told at once
 
     from benchmark.engine.session import Session
 
+    device.hold_to(config.protocol.threads)
+
     with tempfile.TemporaryDirectory() as logs:
-        session = Session(config, Path(logs), Lines(sys.stderr).progress)
+        session = Session(config, Path(logs), partial(Lines(sys.stderr).tell, args.architecture))
         session.load(args.weights)
         counted = session.evaluate(args.split)
     found = scores(counted.counts, config.protocol.void)

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from benchmark.execution.run import Spec
     from benchmark.results.record import Record
 
@@ -34,23 +36,28 @@ class Lines:
     """Plain lines: what has ended, and now and then how far it is."""
 
     def __init__(self, stream: TextIO, runs: int = 1) -> None:
-        self.stream, self.runs, self.run = stream, runs, 0
+        self.stream, self.runs = stream, runs
+        self._ended = 0
         self._said = time.monotonic()
 
     def begin(self, spec: Spec) -> None:
-        """A run begins."""
-        self.run += 1
-        self._said = time.monotonic()
+        """A run begins: its first words are its end, or that it takes long."""
 
-    def progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Say how far the run is, not too often."""
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Say how far a run is, not too often."""
+        self.tell(f"{spec.architecture} seed {spec.seed}", phase, done, total, loss)
+
+    def tell(self, name: str, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Say how far something is, not too often."""
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
-            self._say(f"{PHASES[phase]} {done}/{total}" + (f", loss {loss:.3f}" if loss is not None else ""))
+            note = f", loss {loss:.3f}" if loss is not None else ""
+            self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
 
-    def end(self, record: Record) -> None:
+    def end(self, spec: Spec, record: Record) -> None:
         """A run has ended."""
-        self._say(f"[{self.run}/{self.runs}] {summary(record)}")
+        self._ended += 1
+        self._say(f"[{self._ended}/{self.runs}] {summary(record)}")
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -60,7 +67,7 @@ class Lines:
 
 
 class Bars:
-    """A live bar for the run at hand and one for all of them, with what has ended above."""
+    """A live bar for each run at hand and one for all of them, with what has ended above."""
 
     def __init__(self, runs: int) -> None:
         from rich.console import Console
@@ -76,22 +83,22 @@ class Bars:
             transient=True,
         )
         self._all = self._bars.add_task("all runs", total=runs, note="")
-        self._one = self._bars.add_task("", total=None, note="")
-        self._name = ""
+        self._tasks: dict[Spec, TaskID] = {}
         self._bars.start()
 
     def begin(self, spec: Spec) -> None:
         """A run begins."""
-        self._name = f"{spec.architecture} seed {spec.seed}"
-        self._bars.reset(self._one, description=self._name, total=None, note="")
+        name = f"{spec.architecture} seed {spec.seed}"
+        self._tasks[spec] = self._bars.add_task(name, total=None, note="starting")
 
-    def progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Move the bar of the run."""
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Move the bar of a run."""
         note = PHASES[phase] + (f", loss {loss:.3f}" if loss is not None else "")
-        self._bars.update(self._one, description=self._name, completed=done, total=total, note=note)
+        self._bars.update(self._tasks[spec], completed=done, total=total, note=note)
 
-    def end(self, record: Record) -> None:
+    def end(self, spec: Spec, record: Record) -> None:
         """A run has ended."""
+        self._bars.remove_task(self._tasks.pop(spec))
         self._bars.console.print(summary(record), highlight=False, markup=False)
         self._bars.advance(self._all)
 

@@ -27,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     options.work_dir(parser)
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="runs at a time (default: as many as the cores have threads for)"
+    )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
     parser.add_argument(
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{spec.architecture} seed {spec.seed}: skipped, {found.path} has it", file=sys.stderr)
         else:
             waiting.append(spec)
-    failed = _carry_out(waiting)
+    failed = _carry_out(waiting, args.jobs or _jobs(specs[0]))
 
     from benchmark.reporting.report import render
 
@@ -80,16 +83,24 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _carry_out(specs: list[Spec]) -> int:
+def _carry_out(specs: list[Spec], jobs: int) -> int:
     """Carry the runs out, watched; returns how many did not end well."""
     from benchmark.cli.progress import Bars, Lines
     from benchmark.execution.local import carry_out
 
     watcher = Bars(len(specs)) if sys.stderr.isatty() else Lines(sys.stderr, len(specs))
     try:
-        return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher))
+        return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher, jobs))
     finally:
         watcher.close()
+
+
+def _jobs(spec: Spec) -> int:
+    """Runs at a time: one, or on a CPU as many as there are cores for where the protocol gives a run few threads."""
+    from benchmark.results.environment import cores
+
+    threads = spec.config().protocol.threads
+    return max(1, cores() // threads) if threads and spec.device == "cpu" else 1
 
 
 def _check_writable(folder: Path) -> None:

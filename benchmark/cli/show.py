@@ -37,9 +37,7 @@ def _find(name: str) -> dict[str, Any]:
             "method": entry.method,
             "summary": entry.summary,
             "file": str(entry.path),
-            "references": [
-                r.name for r in catalog.references().values() if r.facts["architecture"] == entry.name
-            ],
+            "references": [r.name for r in catalog.references().values() if r.facts["architecture"] == entry.name],
         }
     if name in catalog.protocols():
         protocol = catalog.protocols()[name]

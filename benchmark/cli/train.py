@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from benchmark.cli import options
 from benchmark.errors import UserError
@@ -45,8 +46,11 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
 
+    device.hold_to(config.protocol.threads)
+
     try:
-        trained = Session(config, folder, Lines(sys.stderr).progress, resume=args.resume).train()
+        tell = partial(Lines(sys.stderr).tell, args.architecture)
+        trained = Session(config, folder, tell, resume=args.resume).train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1

@@ -39,3 +39,16 @@ def select(device: str) -> str:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
     return "cuda"
+
+
+def hold_to(threads: int | None) -> None:
+    """Compute with that many threads on the CPU; None leaves it at all cores.
+
+    The last bits of a sum depend on how it was shared, so this is part of what makes a CPU run reproducible.
+    """
+    if threads is not None:
+        import cv2
+        import torch
+
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)

@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution.run import Spec, blank, perform
 from benchmark.results.record import Record
@@ -33,17 +35,17 @@ class Watcher(Protocol):
     def begin(self, spec: Spec) -> None:
         """A run begins."""
 
-    def progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
-        """The run is that far."""
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """A run is that far."""
 
-    def end(self, record: Record) -> None:
-        """The run has ended and its result is stored."""
+    def end(self, spec: Spec, record: Record) -> None:
+        """A run has ended and its result is stored."""
 
 
-def carry_out(specs: Iterable[Spec], watcher: Watcher) -> Iterator[Stored]:
-    """Carry out runs one after another; yield the result of each as soon as it is stored.
+def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1) -> Iterator[Stored]:
+    """Carry out runs, `jobs` at a time; yield the result of each as soon as it is stored.
 
-    A run that fails, whichever way, is stored as failed and the next one begins.
+    A run that fails, whichever way, is stored as failed and the others go on.
 
     Raises:
         UserError: a mistake that every further run would meet too. What is finished stays stored.
@@ -52,39 +54,69 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher) -> Iterator[Stored]:
     # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
     # computes nothing itself, so that no thread pool is forked.
     context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run", *LAZY])
-    for spec in specs:
-        watcher.begin(spec)
-        stored = read(_isolated(context, spec, watcher))
-        assert isinstance(stored, Stored), stored
-        watcher.end(stored.record)
-        yield stored
-
-
-def _isolated(context: Any, spec: Spec, watcher: Watcher) -> Path:
-    ours, theirs = context.Pipe(duplex=False)
-    started = datetime.now(timezone.utc)
-    worker = context.Process(target=_work, args=(spec, theirs))
-    worker.start()
-    theirs.close()
+    waiting, running = deque(specs), dict[Connection, _Worker]()
     try:
-        while True:
-            kind, content = ours.recv()
-            if kind == "progress":
-                watcher.progress(*content)
-            elif kind == "stored":
-                return Path(content)
-            else:
-                raise UserError(content)
-    except EOFError:  # the worker is gone without a word
-        worker.join()
-        return _lost(spec, started, worker.exitcode)
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                worker = _Worker(context, waiting.popleft())
+                running[worker.connection] = worker
+                watcher.begin(worker.spec)
+            for connection in wait(list(running)):
+                worker = running[connection]  # type: ignore[index]  # it waits for nothing but our connections
+                path = worker.hear(watcher)
+                if path is not None:
+                    del running[worker.connection]
+                    worker.end()
+                    stored = read(path)
+                    assert isinstance(stored, Stored), stored
+                    watcher.end(worker.spec, stored.record)
+                    yield stored
     finally:
-        worker.terminate()
-        worker.join()
-        ours.close()
+        for worker in running.values():
+            worker.end()
 
 
-def _lost(spec: Spec, started: datetime, exitcode: int) -> Path:
+class _Worker:
+    """A process that makes one run.
+
+    Args:
+        context: how processes are started.
+        spec: the run.
+    """
+
+    def __init__(self, context: Any, spec: Spec) -> None:
+        self.spec, self._started = spec, datetime.now(timezone.utc)
+        self.connection, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_work, args=(spec, theirs))
+        self._process.start()
+        theirs.close()
+
+    def hear(self, watcher: Watcher) -> Path | None:
+        """Hear one message of the worker, or its silence; returns the file of the result when there is one.
+
+        Raises:
+            UserError: the run met a mistake of the user.
+        """
+        try:
+            kind, content = self.connection.recv()
+        except EOFError:  # the process is gone without a word
+            self._process.join()
+            return _lost(self.spec, self._started, self._process.exitcode)
+        if kind == "mistake":
+            raise UserError(content)
+        if kind == "stored":
+            return Path(content)
+        watcher.progress(self.spec, *content)
+        return None
+
+    def end(self) -> None:
+        """End the process, whatever it is at."""
+        self._process.terminate()
+        self._process.join()
+        self.connection.close()
+
+
+def _lost(spec: Spec, started: datetime, exitcode: int | None) -> Path:
     """The record of a run whose process died."""
     killed = exitcode == -signal.SIGKILL
     error = (
@@ -111,6 +143,7 @@ def _work(spec: Spec, parent: Connection) -> None:
             parent.send(("progress", (phase, done, total, loss)))
 
     try:
+        device.hold_to(spec.config().protocol.threads)
         parent.send(("stored", str(perform(spec, tell))))
     except UserError as error:
         parent.send(("mistake", str(error)))

@@ -39,7 +39,7 @@ SAMPLES = 4
 """Test images whose predictions are stored for the report."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What is to be run; plain data that travels to a worker.
 

@@ -90,7 +90,7 @@ def measure(
     return Latency(
         regime=regime,
         clock=clock,
-        device=torch.cuda.get_device_name(device) if kind == "cuda" else environment._cpu(),
+        device=torch.cuda.get_device_name(device) if kind == "cuda" else environment.cpu(),
         size=size,
         batch=1,
         precision=precision,

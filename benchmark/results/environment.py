@@ -59,8 +59,8 @@ def capture(device: str, deterministic: bool) -> Environment:
         platform=platform.platform(),
         packages={name: installed[name] for name in PACKAGES if name in installed},
         packages_sha256=hashlib.sha256(listing.encode()).hexdigest(),
-        cpu=_cpu(),
-        cores=_cores(),
+        cpu=cpu(),
+        cores=cores(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         device=device,
         gpu=torch.cuda.get_device_name(device) if gpu else None,
@@ -102,7 +102,8 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """Name of the processor."""
     try:
         model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -110,7 +111,7 @@ def _cpu() -> str:
     return model[1].strip() if model else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -3,13 +3,14 @@
 import multiprocessing
 import os
 import signal
-from pathlib import Path
+import time
+from datetime import datetime, timezone
 
 import pytest
 
 from benchmark.errors import UserError
 from benchmark.execution import local
-from benchmark.execution.run import Spec
+from benchmark.execution.run import Spec, blank
 from benchmark.results.store import Store
 
 FORK = multiprocessing.get_context("fork")
@@ -22,10 +23,10 @@ class Watcher:
     def begin(self, spec):
         self.seen.append("begin")
 
-    def progress(self, phase, done, total, loss):
+    def progress(self, spec, phase, done, total, loss):
         self.seen.append((phase, done, total, loss))
 
-    def end(self, record):
+    def end(self, spec, record):
         self.seen.append(record.status)
 
 
@@ -48,34 +49,35 @@ def _spec(tmp_path, architecture="enet", **changes):
 
 @pytest.fixture
 def in_worker(monkeypatch):
-    """Put something in the place of the run, in workers that are forked from this process."""
+    """Carry out something else in the place of the run, in workers that are forked from this process."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: FORK)
+    monkeypatch.setattr(FORK, "set_forkserver_preload", lambda modules: None)
 
-    def put(perform):
+    def carry_out(perform, specs, watcher=None, jobs=1):
         monkeypatch.setattr(local, "perform", perform)
-        return local._isolated
+        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), jobs)]
 
-    return put
+    return carry_out
 
 
-def _only_record(tmp_path):
-    (stored,), problems = Store(tmp_path / "results").scan()
-    assert problems == []
-    return stored.record
+def _record(spec, tell):
+    """What a run leaves that was not carried out."""
+    return Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "failed", "not tried"), {})
 
 
 def test_a_killed_worker_leaves_a_record(tmp_path, in_worker):
-    isolated = in_worker(lambda spec, tell: os.kill(os.getpid(), signal.SIGKILL))
-    path = isolated(FORK, _spec(tmp_path), Watcher())
-    record = _only_record(tmp_path)
-    assert path == tmp_path / "results" / "shapes_64x64_smoke" / "enet" / f"{record.run_id}.json"
+    (record,) = in_worker(lambda spec, tell: os.kill(os.getpid(), signal.SIGKILL), [_spec(tmp_path)])
     assert record.status == "out_of_memory"
     assert "killed" in record.error
+    (stored,), problems = Store(tmp_path / "results").scan()
+    assert stored.record == record
+    assert problems == []
 
 
 def test_a_worker_that_exits_leaves_a_record(tmp_path, in_worker):
-    in_worker(lambda spec, tell: os._exit(3))(FORK, _spec(tmp_path), Watcher())
-    assert _only_record(tmp_path).status == "failed"
-    assert "exit code 3" in _only_record(tmp_path).error
+    (record,) = in_worker(lambda spec, tell: os._exit(3), [_spec(tmp_path)])
+    assert record.status == "failed"
+    assert "exit code 3" in record.error
 
 
 def test_a_mistake_of_the_user_stops_everything_and_stores_nothing(tmp_path, in_worker):
@@ -83,38 +85,55 @@ def test_a_mistake_of_the_user_stops_everything_and_stores_nothing(tmp_path, in_
         raise UserError("train/a.png is truncated")
 
     with pytest.raises(UserError, match=r"train/a\.png is truncated"):
-        in_worker(perform)(FORK, _spec(tmp_path), Watcher())
+        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)])
     assert not (tmp_path / "results").exists()
 
 
-def test_an_interrupt_ends_the_worker(tmp_path, in_worker):
-    pid = tmp_path / "pid"
-
+def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
     def perform(spec, tell):
-        pid.write_text(str(os.getpid()))
+        (tmp_path / f"pid-{spec.seed}").write_text(str(os.getpid()))
         tell("train", 1, 1, None)
         signal.pause()
 
     class Interrupted(Watcher):
         def progress(self, *args):
-            raise KeyboardInterrupt
+            if len(list(tmp_path.glob("pid-*"))) == 2:
+                raise KeyboardInterrupt
+            time.sleep(0.1)
+            self.progress(*args)
 
     with pytest.raises(KeyboardInterrupt):
-        in_worker(perform)(FORK, _spec(tmp_path), Interrupted())
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], Interrupted(), jobs=2)
+    for pid in tmp_path.glob("pid-*"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
 
 def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
     def perform(spec, tell):
         for i in range(1000):
             tell("train", i + 1, 1000, 0.5)
-        return Path("there")
+        return _record(spec, tell)
 
     watcher = Watcher()
-    assert in_worker(perform)(FORK, _spec(tmp_path), watcher) == Path("there")
-    assert watcher.seen[-1] == ("train", 1000, 1000, 0.5)
+    in_worker(perform, [_spec(tmp_path)], watcher)
+    assert watcher.seen[-2:] == [("train", 1000, 1000, 0.5), "failed"]
     assert len(watcher.seen) < 100
+
+
+def test_runs_go_side_by_side(tmp_path, in_worker):
+    """Each of the two waits for the other to have begun."""
+
+    def perform(spec, tell):
+        (tmp_path / f"begun-{spec.seed}").touch()
+        for _ in range(100):
+            if len(list(tmp_path.glob("begun-*"))) == 2:
+                return _record(spec, tell)
+            time.sleep(0.1)
+        os._exit(1)
+
+    records = in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], jobs=2)
+    assert [record.error for record in records] == ["not tried", "not tried"]
 
 
 def test_a_failure_is_recorded_and_the_rest_go_on(tmp_path):

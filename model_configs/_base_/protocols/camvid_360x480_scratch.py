@@ -2,7 +2,13 @@
 
 _base_ = ["../datasets/camvid.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
 
-protocol = dict(size=(360, 480), inference=dict(mode="whole"), pretraining=None, keep_weights=True)
+protocol = dict(
+    size=(360, 480),
+    inference=dict(mode="whole"),
+    pretraining=None,
+    keep_weights=True,
+    threads=None,  # of a run on a CPU: all cores
+)
 train_dataloader = dict(
     dataset=dict(
         batch_size=8,

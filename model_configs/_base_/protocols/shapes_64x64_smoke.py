@@ -6,7 +6,13 @@ network ends up.
 
 _base_ = ["../datasets/shapes.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
 
-protocol = dict(size=(64, 64), inference=dict(mode="whole"), pretraining=None, keep_weights=False)
+protocol = dict(
+    size=(64, 64),
+    inference=dict(mode="whole"),
+    pretraining=None,
+    keep_weights=False,
+    threads=1,  # of a run on a CPU: maps this small are not worth sharing, runs go side by side instead
+)
 train_dataloader = dict(
     dataset=dict(
         batch_size=8,
