@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from benchmark.backend.ops.deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
 from benchmark.backend.ops.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
 from benchmark.backend.ops.psa_mask import psamask_backward, psamask_forward
+from benchmark.errors import UserError
 
 __all__ = [
     "get_compiler_version",
@@ -39,10 +40,10 @@ def __getattr__(name: str) -> Callable[..., NoReturn]:
         raise AttributeError(name)
 
     def missing(*args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError(
-            f"mmcv's operator {name!r} exists only in compiled mmcv: run "
-            "`MMCV_WITH_OPS=1 python -m pip install --no-build-isolation --no-binary mmcv 'mmcv>=2.1,<2.2'` "
-            "(needs a C++ compiler, and nvcc for the GPU)"
+        raise UserError(
+            f"mmcv's operator {name!r} is only in compiled mmcv: run `python -m pip uninstall -y mmcv-lite; "
+            "python -m pip install 'setuptools<82' wheel; "
+            "MMCV_WITH_OPS=1 python -m pip install --no-build-isolation 'mmcv>=2.1,<2.2'` (needs a C++ compiler)"
         )
 
     missing.__name__ = name

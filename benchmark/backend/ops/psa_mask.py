@@ -1,4 +1,4 @@
-"""PSA mask, the operator of PSANet: https://hszhao.github.io/papers/eccv18_psanet.pdf, section 3.3.
+"""PSA mask, the operator of PSANet (Zhao et al., ECCV 2018; the authors' own is in https://github.com/hszhao/semseg).
 
 Every position (h, w) predicts attention over a mask of (mask height, mask width) positions around itself, as channels.
 The operator turns that into attention over the positions (y, x) of the map, in one of two directions:
@@ -70,7 +70,7 @@ def psamask_backward(
 
 def _view(attention: Tensor, psa_type: int, height: int, width: int) -> Tensor:
     """Attention (n, H * W, H, W) of either type as a view (n, y, x, h, w)."""
-    view = attention.reshape(-1, height, width, height, width)
+    view = attention.view(-1, height, width, height, width)
     return view if psa_type == COLLECT else view.permute(0, 3, 4, 1, 2)
 
 

@@ -1,0 +1,56 @@
+"""Multi-scale deformable attention, called the way mmcv calls it on a GPU, against bilinear sampling in loops."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+
+SHAPES = torch.tensor([[3, 4], [2, 2]])
+STARTS = torch.tensor([0, 12])
+
+
+def problem(batch=2, queries=3, heads=2, channels=2, points=2):
+    generator = torch.Generator().manual_seed(0)
+    draw = {"generator": generator, "dtype": torch.float64}
+    value = torch.randn(batch, 16, heads, channels, **draw)
+    # some of the locations lie outside of the map
+    locations = torch.rand(batch, queries, heads, 2, points, 2, **draw) * 1.4 - 0.2
+    weights = torch.rand(batch, queries, heads, 2, points, **draw)
+    return value, locations, weights
+
+
+def attend(value, locations, weights):
+    return MultiScaleDeformableAttnFunction.apply(value, SHAPES, STARTS, locations, weights, 64)
+
+
+def loops(value, locations, weights):
+    """The sum over levels and points of weight times value, between the four pixels around, 0 outside of the map."""
+    batch, _, heads, channels = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    output = torch.zeros(batch, queries, heads, channels, dtype=value.dtype)
+    for n in range(batch):
+        for q in range(queries):
+            for head in range(heads):
+                for level, (height, width) in enumerate(SHAPES.tolist()):
+                    for point in range(points):
+                        x, y = locations[n, q, head, level, point].tolist()
+                        column, row = x * width - 0.5, y * height - 0.5  # pixel centres lie at halves
+                        for r in (math.floor(row), math.floor(row) + 1):
+                            for c in (math.floor(column), math.floor(column) + 1):
+                                if 0 <= r < height and 0 <= c < width:
+                                    near = (1 - abs(row - r)) * (1 - abs(column - c))
+                                    position = STARTS[level] + r * width + c
+                                    scale = weights[n, q, head, level, point] * near
+                                    output[n, q, head] += scale * value[n, position, head]
+    return output.flatten(2)
+
+
+def test_forward_is_the_definition():
+    inputs = problem()
+    assert torch.allclose(attend(*inputs), loops(*inputs), rtol=1e-10)
+
+
+def test_gradcheck():
+    assert torch.autograd.gradcheck(attend, [tensor.requires_grad_() for tensor in problem(batch=1, queries=2)])
