@@ -33,6 +33,7 @@ def compose(
     root: Path | None = None,
     max_iters: int | None = None,
     batch_size: int | None = None,
+    val_interval: int | None = None,
     precision: str | None = None,
     deterministic: bool = False,
     distributed: bool = False,
@@ -46,6 +47,7 @@ def compose(
         root: folder of the dataset; by default where `segbench data get` puts it.
         max_iters: train that many iterations instead; the schedule shrinks or stretches with it.
         batch_size: train with that many images a batch instead.
+        val_interval: validate after that many iterations instead.
         precision: float32, bfloat16 or float16 instead of the protocol's.
         deterministic: only deterministic algorithms.
         distributed: keep SyncBN.
@@ -69,6 +71,8 @@ def compose(
     if precision is not None and precision != _precision(config):
         overrides["precision"] = precision
         _set_precision(config, precision)
+    if val_interval is not None and val_interval != config.train_cfg.val_interval:
+        overrides["val_interval"] = config.train_cfg.val_interval = _positive("--val-interval", val_interval)
     _set_iterations(config, overrides.get("max_iters", config.train_cfg.max_iters))
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
@@ -78,6 +82,7 @@ def compose(
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
             loader.dataset.source.root = str(place.absolute())
     config.data_preprocessor.size = tuple(train.augmentation.crop_size)
+    config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
     config.model = model_config(
         architecture,

@@ -24,12 +24,13 @@ def overrides(parser: argparse.ArgumentParser) -> None:
     """Add what changes a protocol; a result says so, and is not ranked with those of the unchanged one."""
     parser.add_argument("--max-iters", type=int, metavar="N", help="train N iterations; the schedule is scaled to it")
     parser.add_argument("--batch-size", type=int, metavar="N", help="train with N images a batch")
+    parser.add_argument("--val-interval", type=int, metavar="N", help="validate every N iterations")
     parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], help="precision of the training")
 
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The overrides that were given, as arguments of `compose.compose`."""
-    names = ("max_iters", "batch_size", "precision")
+    names = ("max_iters", "batch_size", "val_interval", "precision")
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 

@@ -1,6 +1,6 @@
-"""Drawn scenes at 64x64, twenty iterations: every architecture in minutes on a laptop's CPU.
+"""Drawn scenes at 64x64, sixteen iterations: every architecture in minutes on a laptop's CPU.
 
-It shows that an architecture trains, not how good it is: twenty iterations from scratch say little about where a
+It shows that an architecture trains, not how good it is: sixteen iterations from scratch say little about where a
 network ends up.
 """
 
@@ -20,5 +20,5 @@ train_dataloader = dict(
     )
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-3), clip_grad=dict(max_norm=5.0))
-train_cfg = dict(type="StatelessTrainLoop", max_iters=20, val_interval=20)
+train_cfg = dict(type="StatelessTrainLoop", max_iters=16, val_interval=16)
 custom_hooks = [dict(type="LossHook", interval=4), dict(type="WeightsHook"), dict(type="ResumeHook")]
