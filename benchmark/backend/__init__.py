@@ -6,6 +6,7 @@ that would keep them from importing or from working; nothing else in the suite k
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,6 +33,11 @@ def activate() -> None:
         UserError: a package that they need is absent or does not load.
     """
     _adapt()
+
+
+def silence() -> None:
+    """Keep OpenMMLab's warnings from users: deprecations between its own modules, which they cannot mend."""
+    warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
 
 
 def adaptations() -> list[Adaptation]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from benchmark import __version__
+from benchmark import __version__, backend
 from benchmark.errors import UserError
 
 COMMANDS = {
@@ -45,11 +44,6 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def silence() -> None:
-    """Keep to ourselves what OpenMMLab's packages warn of: deprecations between their own modules, mostly."""
-    warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -57,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 done and something is wrong with what was looked at, 2 a mistake in what was given,
         130 interrupted.
     """
-    silence()
-    argv = list(sys.argv[1:] if argv is None else argv)
+    backend.silence()
+    argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
     args = build_parser(command if command in COMMANDS else None).parse_args(argv)
     try:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     if not stored:
         raise _nothing(args.protocol, args.results)
-    text = _render(groups(each.record for each in stored), args.format)
+    text = render(groups(each.record for each in stored), args.format)
     if args.output is None:
         print(text)
     else:
@@ -55,7 +55,8 @@ def _nothing(protocol: str | None, results: Path) -> UserError:
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")
 
 
-def _render(found: Sequence[Group], format: str) -> str:
+def render(found: Sequence[Group], format: str) -> str:
+    """The tables as text."""
     if format == "json":
         return json.dumps([_plain(group) for group in found], indent=2)
     if format == "csv":

@@ -38,26 +38,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not in the store yet, then render the report."""
+    """Run what is not in the store yet; print the leaderboard and, last, where the report is."""
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
     for name in names:
         catalog.architecture(name)
     catalog.protocol(args.protocol)
 
     from benchmark.engine import device
-    from benchmark.execution.run import Spec
-    from benchmark.results.store import Store, Stored
 
     on = device.select(args.device)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
-    specs = [
+    specs = _specs(names, on, args)
+    waiting = specs if args.force else [spec for spec in specs if not _is_stored(spec)]
+    failed = _carry_out(waiting, args.jobs or _jobs(specs[0]))
+    _print_leaderboard(specs[0])
+
+    from benchmark.reporting.report import render
+
+    print(render(args.results, args.reports))
+    return 1 if failed else 0
+
+
+def _specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
+    from benchmark.execution.run import Spec
+
+    return [
         Spec(
             architecture=name,
             protocol=args.protocol,
             seed=seed,
-            device=on,
-            deterministic=args.deterministic or on == "cpu",
+            device=device,
+            deterministic=args.deterministic or device == "cpu",
             latency=args.latency,
             overrides=options.chosen_overrides(args),
             root=args.root,
@@ -68,19 +80,19 @@ def run(args: argparse.Namespace) -> int:
         for name in names
         for seed in args.seeds
     ]
-    waiting = []
-    for spec in specs:
-        found = None if args.force else Store(args.results).find(spec.run_id())
-        if isinstance(found, Stored) and found.record.status == "ok":
-            print(f"{spec.architecture} seed {spec.seed}: skipped, {found.path} has it", file=sys.stderr)
-        else:
-            waiting.append(spec)
-    failed = _carry_out(waiting, args.jobs or _jobs(specs[0]))
 
-    from benchmark.reporting.report import render
 
-    print(render(args.results, args.reports))
-    return 1 if failed else 0
+def _is_stored(spec: Spec) -> bool:
+    """Whether the store has the run already; says so."""
+    from benchmark.results.store import Problem, Store
+
+    found = Store(spec.results).find(spec.run_id())
+    if isinstance(found, Problem):
+        print(f"{spec.architecture} seed {spec.seed}: run again, {found}", file=sys.stderr)
+    elif found is not None and found.record.status == "ok":
+        print(f"{spec.architecture} seed {spec.seed}: skipped, {found.path} has it", file=sys.stderr)
+        return True
+    return False
 
 
 def _carry_out(specs: list[Spec], jobs: int) -> int:
@@ -101,6 +113,18 @@ def _jobs(spec: Spec) -> int:
 
     threads = spec.config().protocol.threads
     return max(1, cores() // threads) if threads and spec.device == "cpu" else 1
+
+
+def _print_leaderboard(spec: Spec) -> None:
+    """The table that the runs belong to."""
+    from benchmark.analysis.leaderboard import groups
+    from benchmark.cli.leaderboard import render
+    from benchmark.results.store import Store
+
+    stored, _ = Store(spec.results).scan(spec.protocol)
+    overrides = dict(spec.config().protocol.overrides)
+    found = [group for group in groups(each.record for each in stored) if dict(group.overrides) == overrides]
+    print(render(found, "table"), end="\n\n")
 
 
 def _check_writable(folder: Path) -> None:

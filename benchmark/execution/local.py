@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution.run import Spec, blank, perform
@@ -48,7 +48,7 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1) -> Iterato
     A run that fails, whichever way, is stored as failed and the others go on.
 
     Raises:
-        UserError: a mistake that every further run would meet too. What is finished stays stored.
+        UserError: a result cannot be stored. Those that are stored stay so.
     """
     context = multiprocessing.get_context("forkserver")
     # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
@@ -95,7 +95,7 @@ class _Worker:
         """Hear one message of the worker, or its silence; returns the file of the result when there is one.
 
         Raises:
-            UserError: the run met a mistake of the user.
+            UserError: the result could not be stored.
         """
         try:
             kind, content = self.connection.recv()
@@ -132,7 +132,7 @@ def _work(spec: Spec, parent: Connection) -> None:
     """What a worker does: one run, telling its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
-    warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
+    backend.silence()
     told = 0.0
 
     def tell(phase: str, done: int, total: int, loss: float | None) -> None:

@@ -99,7 +99,7 @@ def perform(spec: Spec, tell: Tell) -> Path:
         The stored record's file; its status is "ok", or says what went wrong.
 
     Raises:
-        UserError: a mistake that every other run would meet too (unreadable data, a full disk); nothing is stored.
+        UserError: the store cannot be written.
     """
     clock, started = time.perf_counter(), datetime.now(timezone.utc)
     draft = blank(spec, started)
@@ -107,8 +107,6 @@ def perform(spec: Spec, tell: Tell) -> Path:
     try:
         found, arrays = _measure(spec, draft, tell)
         draft = draft.model_copy(update=found)
-    except UserError:
-        raise
     except Exception as error:
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "error.log").write_text(traceback.format_exc())
@@ -290,6 +288,7 @@ def _artifacts(trained: Trained) -> list[record.Artifact]:
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Status and one line for an exception that ended a run."""
-    line = f"{type(error).__name__}: {error}".partition("\n")[0]
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    line = text.partition("\n")[0]
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
     return {"status": "out_of_memory" if memory else "failed", "error": line}
