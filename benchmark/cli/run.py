@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import catalog
+from benchmark.atomic import writing
 from benchmark.cli import options
-from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.execution.run import Spec
@@ -129,12 +129,9 @@ def _print_leaderboard(spec: Spec) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be written before hours are spent on what should go there."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def _seeds(text: str) -> list[int]:

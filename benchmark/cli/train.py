@@ -6,8 +6,8 @@ import argparse
 import sys
 from functools import partial
 
+from benchmark.atomic import writing
 from benchmark.cli import options
-from benchmark.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,8 @@ def run(args: argparse.Namespace) -> int:
         **options.chosen_overrides(args),
     )
     folder = args.work_dir / args.protocol / args.architecture.replace(":", "+") / f"seed-{args.seed}"
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session

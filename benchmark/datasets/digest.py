@@ -10,16 +10,18 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.atomic import replacing
 from benchmark.confusion import VOID
 from benchmark.datasets.reading import read_ahead
 from benchmark.datasets.source import FileSource, Source, Split
+from benchmark.errors import UserError
 
 
 def digest(sources: Mapping[Split, Source]) -> str:
@@ -99,11 +101,5 @@ def _recall(stamp: str) -> str | None:
 
 def _remember(stamp: str, value: str) -> None:
     """Keep a digest. A cache that cannot be written costs time and nothing else."""
-    try:
-        folder = _cache()
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=folder, delete=False) as file:
-            file.write(value)
-        Path(file.name).replace(folder / stamp)
-    except (OSError, RuntimeError):
-        return
+    with suppress(UserError, RuntimeError), replacing(_cache() / stamp) as temporary:
+        temporary.write_text(value, encoding="ascii")

@@ -1,28 +1,14 @@
-"""Writing to disk, with errors that a user can act on."""
+"""Streams written to files, no larger than they may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from benchmark.atomic import writing
 from benchmark.errors import UserError
 
 CHUNK = 1 << 18
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside (full, read-only, no permission) into one line.
-
-    Raises:
-        UserError: an OSError came up inside.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_new(path: Path, stream: IO[bytes], limit: int) -> int:

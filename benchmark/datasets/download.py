@@ -11,7 +11,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from benchmark import __version__
-from benchmark.datasets.disk import CHUNK, writing
+from benchmark.atomic import writing
+from benchmark.datasets.disk import CHUNK
 from benchmark.errors import UserError
 
 Progress = Callable[[int, "int | None"], None]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from benchmark.atomic import writing
 from benchmark.datasets.archive import is_archive, unpack
 from benchmark.datasets.catalog import ON_DISK, locate
-from benchmark.datasets.disk import write_new, writing
+from benchmark.datasets.disk import write_new
 from benchmark.datasets.download import Progress, fetch
 from benchmark.datasets.source import AbsentError, FileSource
 from benchmark.datasets.verify import verify

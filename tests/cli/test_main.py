@@ -99,7 +99,7 @@ def test_an_absent_device(capsys, tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    assert "cannot write to" in _mistake(capsys, "run", "enet", "--results", str(tmp_path / "file" / "results"))
+    assert "cannot write" in _mistake(capsys, "run", "enet", "--results", str(tmp_path / "file" / "results"))
 
 
 def test_checkpoints_that_cannot_be_used(capsys, tmp_path):
