@@ -64,6 +64,14 @@ def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
     )
 
 
+@pytest.fixture(autouse=True)
+def _global_state():
+    """A test that trains leaves torch in deterministic mode; the next one shall not notice."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="session")
 def make_record():
     """A builder of consistent results: `make_record(architecture, seed, quality, ...) -> (record, arrays)`."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,18 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     )
 
 
+@contextmanager
+def _any_algorithm() -> Iterator[None]:
+    """Deterministic mode off: it puts other operators in the place of some, and nothing is computed here."""
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+
+
+@_any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
     """Watch one forward pass of a network with torch's counter.
 
@@ -119,6 +132,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
     )
 
 
+@_any_algorithm()
 def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
     """Multiply-accumulates of one forward pass, counted by fvcore in the graph that `torch.jit` traces.
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import benchmark.registration  # noqa: F401  (the source is built by name)
 from benchmark.datasets.augmentation import Policy
 from benchmark.datasets.batches import Draws, EvaluationImages, IterationSampler, TrainingBatches, whole_batch
 

@@ -215,3 +215,12 @@ def test_nothing_is_computed_and_macs_grow_with_the_area():
     config = compose.model_config("enet", classes=19)
     small, large = (measure(config, size, 19) for size in ((2048, 4096), (4096, 8192)))
     assert large.macs == 4 * small.macs
+
+
+def test_deterministic_mode_changes_no_count():
+    """A process that has trained counts as one that has not, and keeps its mode."""
+    config = compose.model_config("enet", classes=8)
+    plain = measure(config, (64, 64), 8)
+    torch.use_deterministic_algorithms(True)
+    assert measure(config, (64, 64), 8) == plain
+    assert torch.are_deterministic_algorithms_enabled()
