@@ -135,15 +135,21 @@ def _work(spec: Spec, parent: Connection) -> None:
     backend.silence()
     told = 0.0
 
+    def send(kind: str, content: Any) -> None:
+        try:
+            parent.send((kind, content))
+        except BrokenPipeError:
+            sys.exit("the run was given up: segbench has gone")  # not an Exception, so not recorded as a failure
+
     def tell(phase: str, done: int, total: int, loss: float | None) -> None:
         nonlocal told
         now = time.monotonic()
         if done == total or now - told > TELL_SECONDS:
             told = now
-            parent.send(("progress", (phase, done, total, loss)))
+            send("progress", (phase, done, total, loss))
 
     try:
         device.hold_to(spec.config().protocol.threads)
-        parent.send(("stored", str(perform(spec, tell))))
+        send("stored", str(perform(spec, tell)))
     except UserError as error:
-        parent.send(("mistake", str(error)))
+        send("mistake", str(error))

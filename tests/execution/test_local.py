@@ -109,6 +109,23 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
             os.kill(int(pid.read_text()), 0)
 
 
+def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch):
+    def perform(spec, tell):
+        try:
+            tell("train", 1, 1, None)
+        except Exception:
+            return _record(spec, tell)
+
+    monkeypatch.setattr(local, "perform", perform)
+    ours, theirs = FORK.Pipe(duplex=False)
+    worker = FORK.Process(target=local._work, args=(_spec(tmp_path), theirs))
+    ours.close()
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 1
+    assert not (tmp_path / "results").exists()
+
+
 def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
     def perform(spec, tell):
         for i in range(1000):
