@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.registry import FUNCTIONS
+from mmengine.registry import FUNCTIONS, DefaultScope
 from mmengine.structures import PixelData
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from mmseg.structures import SegDataSample
@@ -89,7 +89,7 @@ class TrainingBatches(Dataset[Batch]):
         seed: int,
         length: int,
     ) -> None:
-        self.source: Source = DATASETS.build(dict(source))
+        self.source = _build(source)
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
         key = f"{split_digest(self.source)}:{protocol}:{seed}"
@@ -119,7 +119,7 @@ class EvaluationImages(Dataset[Batch]):
     """
 
     def __init__(self, source: Mapping[str, Any]) -> None:
-        self.source: Source = DATASETS.build(dict(source))
+        self.source = _build(source)
         self.metainfo = _metainfo(self.source)
 
     def __len__(self) -> int:
@@ -149,6 +149,12 @@ class IterationSampler(Sampler[int]):
 def whole_batch(batch: Batch) -> Batch:
     """Collate nothing: the item is the batch already."""
     return batch
+
+
+def _build(source: Mapping[str, Any]) -> Source:
+    with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
+        built: Source = DATASETS.build(dict(source))
+    return built
 
 
 def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401  (the source is built by name)
 from benchmark.datasets.augmentation import Policy
@@ -98,3 +99,8 @@ def test_evaluation_images_are_untouched():
     assert np.array_equal(item["data_samples"].gt_sem_seg.data[0].numpy(), images.source.label(7))
     assert item["data_samples"].img_path == images.source.names[7]
     assert len(images) == len(images.source)
+
+
+def test_a_default_scope_of_another_library_does_no_harm():
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        assert len(EvaluationImages(SOURCE)) == 256

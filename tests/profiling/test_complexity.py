@@ -180,7 +180,7 @@ def test_global_state_is_left_alone(tiny):
             torch.is_grad_enabled(),
             torch.get_num_threads(),
             torch.jit.is_tracing(),
-            DefaultScope.get_current_instance(),
+            (scope := DefaultScope.get_current_instance()) and scope.scope_name,
             str(torch._C._dispatch_tls_local_include_set()),
             str(torch._C._dispatch_tls_local_exclude_set()),
             len(nn.modules.module._global_forward_hooks),
