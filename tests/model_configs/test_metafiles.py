@@ -11,12 +11,15 @@ REFERENCE = {
     *("id", "architecture", "metric", "value", "unit", "decimals", "dataset", "split", "protocol"),
     *("runs", "selection", "source", "note"),
 }
+OPTIONAL = {"network", "explanation", "weights_sha256"}
 PROTOCOL = {
     *("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "void"),
     *("flop_convention", "params_include"),
 }
+EXPLANATION = {"input_size", "classes", "flop_convention", "auxiliary_head", "unused_classifier", "elementwise"}
 UNITS = {"miou": "percent", "macc": "percent", "aacc": "percent", "params": "M", "macs": "G", "latency_ms": "ms"}
 ACCURACY = {"miou", "macc", "aacc"}
+COST = {"params", "macs"}
 
 methods = pytest.mark.parametrize("method", catalog.methods().values(), ids=lambda m: m.name)
 references = pytest.mark.parametrize("reference", catalog.references().values(), ids=lambda r: r.name)
@@ -51,7 +54,7 @@ def test_identifiers_are_unique():
 @references
 def test_reference(reference):
     facts = reference.facts
-    assert set(facts) == REFERENCE
+    assert REFERENCE <= set(facts) <= REFERENCE | OPTIONAL
     assert catalog.architecture(facts["architecture"]).method == reference.method
     assert facts["unit"] == UNITS[facts["metric"]]
     assert facts["value"] > 0
@@ -67,7 +70,9 @@ def test_reference(reference):
 @references
 def test_protocol_facts_of_a_reference(reference):
     facts, protocol = reference.facts, reference.facts["protocol"]
-    assert set(protocol) == PROTOCOL
+    assert set(protocol) - {"classes"} == PROTOCOL
+    assert "classes" in protocol or facts["metric"] not in COST
+    assert protocol["params_include"] in {"auxiliary head", None}
     for size in (protocol["input_size"], protocol["crop"]):
         assert size is None or (len(size) == 2 and all(isinstance(side, int) for side in size))
     assert protocol["scales"] in {"single", "multi", None}
@@ -85,4 +90,13 @@ def test_protocol_facts_of_a_reference(reference):
     else:
         assert facts["dataset"] is facts["split"] is None
     assert (protocol["flop_convention"] in {"mac", "2mac"}) == (facts["metric"] == "macs")
-    assert protocol["input_size"] or facts["metric"] not in {"macs", "latency_ms"}
+    assert protocol["input_size"] or facts["metric"] != "latency_ms"
+
+
+@references
+def test_optional_facts_of_a_reference(reference):
+    facts = reference.facts
+    assert re.fullmatch("[0-9a-f]{64}", facts.get("weights_sha256", "0" * 64))
+    assert set(facts.get("explanation", {})) <= EXPLANATION
+    assert "explanation" not in facts or facts["metric"] in COST
+    assert not ("explanation" in facts and "network" in facts)  # a figure of another network needs none
