@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
     "profile": "parameters, MACs and latency",
+    "verify": "results against published figures: a verdict for each, with its reason",
     "leaderboard": "the table of one protocol, from results/",
     "report": "render reports/index.html from results/",
     "list": "architectures, protocols, methods or references",

@@ -26,12 +26,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
     parser.add_argument("--device", default="auto", metavar="D", help="where latency is measured, as in `segbench run`")
+    parser.add_argument("--all", action="store_true", help="every architecture of the catalog, as without names")
+    parser.add_argument(
+        "--cross-check", action="store_true", help="count MACs with fvcore too, and say where the counters differ"
+    )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="count, and do not run anything")
     parser.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print parameters, MACs and latency; 1 if a network cannot be profiled or its MACs are in doubt."""
+    if args.all and args.architectures:
+        raise UserError("give architectures or --all, not both")
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
     for name in names:
         catalog.architecture(name)
@@ -49,16 +55,16 @@ def run(args: argparse.Namespace) -> int:
 
     failed, found = False, []
     width = max(map(len, names))
-    if not args.json:
-        print(_line("architecture", HEADINGS, width))
     for number, name in enumerate(names, 1):
         if args.json:
             print(f"[{number}/{len(names)}] {name}", file=sys.stderr)
         try:
-            complexity, latency, doubts = _profile(name, size, classes, on if args.latency else None)
+            complexity, latency, doubts = _profile(name, size, classes, args.cross_check, on if args.latency else None)
         except (UserError, RuntimeError, MemoryError) as error:
             doubts = [one_line(error)]
         else:
+            if not args.json and not found:
+                print(_line("architecture", HEADINGS, width))
             found.append((name, complexity, latency))
             if not args.json:
                 print(_line(name, _cells(complexity, latency), width), flush=True)
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _profile(
-    name: str, size: tuple[int, int], classes: int, device: str | None
+    name: str, size: tuple[int, int], classes: int, cross_check: bool, device: str | None
 ) -> tuple[Complexity, Latency | None, list[str]]:
     """One network's cost, and why its MACs are in doubt; latency only on a device."""
     from benchmark import compose
@@ -83,7 +89,7 @@ def _profile(
         warnings.simplefilter("ignore")  # what mmsegmentation says while it builds a network
         warnings.simplefilter("always", complexity.CounterWarning)
         model_cfg = compose.model_config(name, classes=classes)
-        counted = complexity.measure(model_cfg, size, classes)
+        counted = complexity.measure(model_cfg, size, classes, cross_check)
         timed = latency.measure(model_cfg, size, device=device) if device else None
     if timed and timed.unsteady:
         print(f"segbench: {name}: latency is unsteady: {timed.unsteady}", file=sys.stderr)
@@ -91,11 +97,17 @@ def _profile(
 
 
 def _entry(name: str, complexity: Complexity, latency: Latency | None) -> dict[str, Any]:
-    return {"architecture": name} | complexity.model_dump() | {"latency": latency and latency.model_dump()}
+    counted = complexity.model_dump() | {"macs": _macs(complexity)}
+    return {"architecture": name} | counted | {"latency": latency and latency.model_dump()}
+
+
+def _macs(complexity: Complexity) -> int | None:
+    """fvcore's count where it was asked for and could count, torch's otherwise."""
+    return complexity.macs_torch if complexity.macs is None else complexity.macs
 
 
 def _cells(complexity: Complexity, latency: Latency | None) -> list[str]:
-    macs = complexity.macs if complexity.macs is not None else complexity.macs_torch
+    macs = _macs(complexity)
     cells = [
         f"{complexity.params / 1e6:.3f}",
         f"{complexity.params_total / 1e6:.3f}",

@@ -35,6 +35,10 @@ COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
 """Operators that move a tensor and leave its values alone."""
 
 
+SMALL = 64
+"""No stride is larger than this."""
+
+
 class CounterWarning(UserWarning):
     """The two counters do not agree, or one of them cannot count."""
 
@@ -46,12 +50,14 @@ class Counts:
     Attributes:
         macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
         params: parameters that an operator read.
-        uncounted: operators that ran and are not in `macs`, sorted.
+        params_total: parameters of the network.
+        uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
     """
 
     macs: int
     params: int
-    uncounted: list[str]
+    params_total: int
+    uncounted: dict[str, int]
 
 
 def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
@@ -71,15 +77,11 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
         UserError: the network cannot be built, or not process an input of that size.
     """
     network = _build(model_cfg, size)
-    image = torch.empty(1, 3, *size, device="meta")
-    try:
-        counted = count(network, image)
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {one_line(error)}") from error
+    counted = _count(network, size)
     macs = None
     if cross_check:
         try:
-            macs = count_fvcore(network, image)
+            macs = count_fvcore(network, _image(size))
         except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
@@ -88,13 +90,55 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
                 warnings.warn(text, CounterWarning, stacklevel=2)
     return Complexity(
         params=counted.params,
-        params_total=sum(parameter.numel() for parameter in network.parameters()),
+        params_total=counted.params_total,
         macs=macs,
         macs_torch=counted.macs,
-        uncounted=counted.uncounted,
+        uncounted=sorted(counted.uncounted),
         size=size,
         classes=classes,
     )
+
+
+def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
+    """What one image costs, by torch's counter alone: `measure` without its record, for figures held against others.
+
+    Args:
+        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        size: height and width of the input in pixels.
+
+    Raises:
+        UserError: as `measure`.
+    """
+    return _count(_build(model_cfg, size), size)
+
+
+def stride(network: Inference) -> int:
+    """Pixels of the input for one of the backbone's coarsest map.
+
+    Args:
+        network: on the meta device.
+    """
+
+    def coarsest(side: int) -> int:
+        maps = tree_leaves(network.segmentor.backbone(_image((side, side))))
+        return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
+
+    near, far = 512, 1024
+    with torch.no_grad():  # of two inputs, so that borders that a network adds or cuts off fall out
+        return (far - near) // (coarsest(far) - coarsest(near))
+
+
+def _count(network: Inference, size: tuple[int, int]) -> Counts:
+    if min(size) < SMALL and min(size) < stride(network):
+        raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
+    try:
+        return count(network, _image(size))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {one_line(error)}") from error
+
+
+def _image(size: tuple[int, int]) -> Tensor:
+    return torch.empty(1, 3, *size, device="meta")
 
 
 @contextmanager
@@ -125,10 +169,15 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
     with torch.no_grad(), counter, _Watch() as seen:
         network(*inputs)
     flops = counter.get_flop_counts().get("Global", {})
+    uncounted: Counter[str] = Counter()
+    for func, elements in seen.operators.items():
+        if func.overloadpacket not in flops:
+            uncounted[_name(func)] += elements
     return Counts(
         macs=sum(flops.values()) // 2,  # the counter's formulas end in `* 2`: nothing is lost
         params=sum(parameter.numel() for parameter in seen.parameters),
-        uncounted=sorted({_name(func) for func in seen.operators if func.overloadpacket not in flops}),
+        params_total=sum(parameter.numel() for parameter in network.parameters()),
+        uncounted=dict(uncounted),
     )
 
 
@@ -160,11 +209,11 @@ def _build(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Inference:
 
 
 class _Watch(TorchDispatchMode):
-    """Notes every operator that touches a value, and every parameter that an operator reads."""
+    """Notes every operator that touches a value, with the elements it puts out, and every parameter that is read."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operators: set[Any] = set()
+        self.operators: Counter[Any] = Counter()
         self.parameters: set[nn.Parameter] = set()
 
     def __torch_dispatch__(
@@ -172,9 +221,11 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         self.parameters.update(tensor for tensor in tensors if isinstance(tensor, nn.Parameter))
+        result = func(*args, **(kwargs or {}))
         if tensors and not (_is_view(func) or _is_creation(func) or _name(func) in COPIES):
-            self.operators.add(func)
-        return func(*args, **(kwargs or {}))
+            first = next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
+            self.operators[func] += 0 if first is None else first.numel()
+        return result
 
 
 def _is_view(func: Any) -> bool:

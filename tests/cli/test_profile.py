@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from benchmark import catalog
 from benchmark.cli import main
 
 
@@ -17,7 +18,8 @@ def profile(capsys):
 
 
 def test_json(profile):
-    code, out, err = profile("enet", "pspnet_r50-d8", "--size", "64x96", "--classes", "7", "--no-latency", "--json")
+    what = ("enet", "pspnet_r50-d8", "--size", "64x96", "--classes", "7", "--no-latency", "--cross-check", "--json")
+    code, out, err = profile(*what)
     assert code == 0
     enet, pspnet = json.loads(out)
     assert list(enet) == [
@@ -98,17 +100,38 @@ def test_the_others_come_out_when_one_cannot_process_the_size(profile, monkeypat
         return whole(network, image)
 
     monkeypatch.setattr(complexity, "count", count)
-    code, out, err = profile("enet", "unet-s5-d16", "--size", "8x8", "--no-latency", "--json")
+    code, out, err = profile("enet", "unet-s5-d16", "--size", "64x64", "--no-latency", "--json")
     assert code == 1
     assert [found["architecture"] for found in json.loads(out)] == ["unet-s5-d16"]
-    reason = "cannot process an input of 8x8: Kernel size can't be greater than actual input size"
+    reason = "cannot process an input of 64x64: Kernel size can't be greater than actual input size"
     assert f"segbench: enet: {reason}\n" in err
 
 
-def test_counters_that_differ_are_an_error(profile, monkeypatch):
+@pytest.mark.parametrize(("size", "code"), [("7x64", 1), ("64x7", 1), ("8x8", 0)])
+def test_an_input_smaller_than_the_stride(profile, size, code):
+    found, out, err = profile("enet", "--size", size, "--no-latency")
+    assert found == code
+    if code:
+        assert (out, err) == ("", f"segbench: enet: an input of {size} is smaller than the network's stride of 8\n")
+
+
+def test_the_counters_are_held_against_each_other_where_asked(profile, monkeypatch):
     monkeypatch.setattr("benchmark.profiling.complexity.count_fvcore", lambda *_: 1)
     code, out, err = profile("enet", "--no-latency", "--json")
     found = json.loads(out)[0]
+    assert code == 0
+    assert found["macs"] == found["macs_torch"] > 1
+    code, out, err = profile("enet", "--no-latency", "--json", "--cross-check")
+    found = json.loads(out)[0]
     assert code == 1
+    assert found["macs"] == 1
     assert "segbench: enet: fvcore" in err
     assert err.endswith(f"counts 1 MACs, torch (what ran) {found['macs_torch']}\n")
+
+
+def test_all_is_every_architecture(profile, monkeypatch):
+    enet = catalog.architecture("enet")
+    monkeypatch.setattr("benchmark.catalog.architectures", lambda: {"enet": enet})
+    assert [found["architecture"] for found in json.loads(profile("--all", "--no-latency", "--json")[1])] == ["enet"]
+    code, out, err = profile("--all", "enet")
+    assert (code, out, err) == (2, "", "segbench: error: give architectures or --all, not both\n")

@@ -1,0 +1,191 @@
+"""Parameters and MACs held against published figures, under the convention of each figure.
+
+A cost is computed, not sampled: where network and convention are the same, it is the same. So a figure within 1 % is
+reproduced, and one outside is explained by a fact that was computed to make up the difference, or differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmark.catalog import Reference
+
+TOLERANCE = 0.01
+"""Relative difference up to which a figure is reproduced."""
+
+CLASSES = 19
+"""Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
+
+METRICS = ("params", "macs")
+
+Outcome = Literal["reproduced", "explained", "differs", "not comparable"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image costs a network.
+
+    Attributes:
+        params: parameters that run at inference.
+        params_total: all parameters, those of auxiliary heads included.
+        macs: multiply-accumulates.
+        elements: elements that each operator beside those puts out, by aten name.
+    """
+
+    params: int
+    params_total: int
+    macs: int
+    elements: Mapping[str, int]
+
+
+Measure = Callable[[str, tuple[int, int], int], Cost]
+"""The cost of an architecture for an input of (height, width) and a number of classes."""
+
+SIZE = (512, 1024)
+"""Input at which parameters are counted; they do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A published cost and ours.
+
+    Attributes:
+        reference: identifier of the figure.
+        architecture: the architecture that it is of.
+        metric: params or macs.
+        unit: M or G.
+        published: the figure, in its unit and convention.
+        measured: ours, in the same unit and convention; None where that cannot be said.
+        difference: measured / published - 1, in percent.
+        outcome: the verdict.
+        reason: why, in one line.
+    """
+
+    reference: str
+    architecture: str
+    metric: str
+    unit: str
+    published: float
+    measured: float | None
+    difference: float | None
+    outcome: Outcome
+    reason: str
+
+
+def verdict(reference: Reference, measure: Measure) -> Verdict:
+    """Hold one published cost against ours.
+
+    Args:
+        reference: a reference whose metric is params or macs.
+        measure: counts the network.
+    """
+    facts = reference.facts
+    stated, explanation = facts["protocol"], facts.get("explanation") or {}
+    if facts.get("network"):
+        return _verdict(reference, None, "not comparable", f"another network: {facts['network']}")
+    if facts["metric"] == "macs" and not stated["input_size"]:
+        if "input_size" not in explanation:
+            return _verdict(reference, None, "not comparable", "the source states no input size")
+        measured = None
+    else:
+        measured = _figure(reference, measure, {})
+        under = _convention(reference)
+        if _is_near(measured, facts["value"]):
+            return _verdict(reference, measured, "reproduced", under)
+        if abs(measured - facts["value"]) <= _half_unit(reference) * (1 + 1e-9):
+            unit = f"{10.0 ** -facts['decimals']:.{facts['decimals']}f} {facts['unit']}"
+            return _verdict(reference, measured, "explained", f"{under}; the published figure is rounded to {unit}")
+    tried = []
+    for candidate in [explanation] if explanation else _usual(reference):
+        found = _figure(reference, measure, candidate)
+        if _is_near(found, facts["value"]):
+            return _verdict(reference, found, "explained", _text(candidate, reference))
+        tried.append(f"{_text(candidate, reference)} would give {found:.{facts['decimals'] + 1}f} {facts['unit']}")
+    return _verdict(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
+
+
+def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> float:
+    """Our figure in the unit of the published one, under its protocol and what the explanation adds."""
+    facts, stated = reference.facts, reference.facts["protocol"]
+    size = also.get("input_size") or stated["input_size"] or SIZE
+    classes = also.get("classes") or stated.get("classes") or CLASSES
+    cost = measure(facts["architecture"], (size[0], size[1]), classes)
+    if facts["metric"] == "params":
+        auxiliary = stated["params_include"] == "auxiliary head" or also.get("auxiliary_head")
+        count = cost.params_total if auxiliary else cost.params
+        if "unused_classifier" in also:
+            inputs, outputs = also["unused_classifier"]
+            count += inputs * outputs + outputs
+        return count / 1e6
+    twice = "2mac" in (stated["flop_convention"], also.get("flop_convention"))
+    count = cost.macs * (2 if twice else 1)
+    count += sum(times * cost.elements.get(name, 0) for name, times in also.get("elementwise", {}).items())
+    return count / 1e9
+
+
+def _usual(reference: Reference) -> list[dict[str, Any]]:
+    """What is counted by habit and not said, where the source does not say it already."""
+    facts, stated = reference.facts, reference.facts["protocol"]
+    if facts["metric"] == "params":
+        return [] if stated["params_include"] else [{"auxiliary_head": True}]
+    return [] if stated["flop_convention"] == "2mac" else [{"flop_convention": "2mac"}]
+
+
+def _convention(reference: Reference) -> str:
+    """The facts that the measured figure stands under."""
+    facts, stated = reference.facts, reference.facts["protocol"]
+    parts = []
+    if facts["metric"] == "macs":
+        if stated["input_size"]:
+            parts.append("{}x{}".format(*stated["input_size"]))
+        if stated["flop_convention"] == "2mac":
+            parts.append("a multiply-add counted twice")
+    elif stated["params_include"]:
+        parts.append(f"{stated['params_include']} counted")
+    classes = stated.get("classes")
+    parts.append(f"{classes} classes" if classes else f"{CLASSES} classes (not stated)")
+    return ", ".join(parts)
+
+
+def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
+    """An explanation in words."""
+    words = {
+        "input_size": lambda size: (
+            f"an input of {size[0]}x{size[1]}" + ("" if reference.facts["protocol"]["input_size"] else " (not stated)")
+        ),
+        "classes": lambda classes: f"{classes} classes",
+        "flop_convention": lambda _: "a multiply-add counted twice",
+        "auxiliary_head": lambda _: "the auxiliary head counted",
+        "unused_classifier": lambda shape: f"a classifier {shape[0]} to {shape[1]} counted that never runs",
+        "elementwise": lambda operators: (
+            "counted beside the MACs, an element: "
+            + ", ".join(f"{times} of {name}" for name, times in operators.items())
+        ),
+    }
+    return " and ".join(words[name](value) for name, value in candidate.items())
+
+
+def _is_near(measured: float, published: float) -> bool:
+    return abs(measured - published) <= TOLERANCE * published
+
+
+def _half_unit(reference: Reference) -> float:
+    return 0.5 * float(10.0 ** -reference.facts["decimals"])
+
+
+def _verdict(reference: Reference, measured: float | None, outcome: Outcome, reason: str) -> Verdict:
+    facts = reference.facts
+    published = float(facts["value"])
+    return Verdict(
+        reference=reference.name,
+        architecture=facts["architecture"],
+        metric=facts["metric"],
+        unit=facts["unit"],
+        published=published,
+        measured=measured,
+        difference=None if measured is None else 100 * (measured / published - 1),
+        outcome=outcome,
+        reason=reason,
+    )

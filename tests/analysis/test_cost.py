@@ -1,0 +1,102 @@
+"""Published costs: what is reproduced, what is explained, and that an explanation has to compute."""
+
+import pytest
+
+from benchmark import catalog
+from benchmark.analysis.cost import Cost, verdict
+from benchmark.catalog import Reference
+
+PROTOCOL = {"input_size": None, "classes": 10, "flop_convention": None, "params_include": None}
+
+
+def measure(architecture, size, classes):
+    """A network of 1,000,000 parameters and 10,000 a class, 0.2 M of them in an auxiliary head; 1 kMAC a pixel."""
+    params = 1_000_000 + 10_000 * classes
+    pixels = size[0] * size[1]
+    return Cost(params, params + 200_000, 1000 * pixels, {"relu": 50 * pixels, "add": 10 * pixels})
+
+
+def reference(metric="params", value=1.1, decimals=2, *, network=None, explanation=None, **protocol):
+    facts = {"architecture": "net", "metric": metric, "value": value, "decimals": decimals}
+    facts |= {"unit": "M" if metric == "params" else "G", "protocol": PROTOCOL | protocol}
+    facts |= {"network": network} if network else {}
+    facts |= {"explanation": explanation} if explanation else {}
+    return Reference("net-figure", "paper", facts)
+
+
+def macs(value, **facts):
+    return reference("macs", value, **{"input_size": [100, 100], "flop_convention": "mac"} | facts)
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(1.1, "reproduced"), (1.11, "reproduced"), (1.112, "differs")])
+def test_within_one_percent(value, outcome):
+    found = verdict(reference(value=value, decimals=3), measure)
+    assert found.outcome == outcome
+    assert found.measured == 1.1
+    assert found.difference == pytest.approx(100 * (1.1 / value - 1))
+
+
+def test_rounding_explains_half_a_unit_of_the_last_decimal():
+    assert verdict(reference(value=1.0, decimals=0, classes=20), measure).outcome == "explained"
+    found = verdict(reference(value=1.1, decimals=1, classes=14), measure)
+    assert (found.outcome, found.measured) == ("explained", 1.14)
+    assert "rounded to 0.1 M" in found.reason
+    assert verdict(reference(value=1.1, decimals=1, classes=16), measure).outcome == "differs"
+
+
+def test_the_number_of_classes():
+    assert verdict(reference(value=1.31, classes=31), measure).outcome == "reproduced"
+    assert "19 classes (not stated)" in verdict(reference(value=1.19, classes=None), measure).reason
+    found = verdict(reference(value=1.31, classes=None, explanation={"classes": 31}), measure)
+    assert (found.outcome, found.reason) == ("explained", "31 classes")
+
+
+def test_the_auxiliary_head():
+    assert verdict(reference(value=1.3, params_include="auxiliary head"), measure).outcome == "reproduced"
+    found = verdict(reference(value=1.3), measure)
+    assert (found.outcome, found.reason) == ("explained", "the auxiliary head counted")
+
+
+def test_an_unused_classifier():
+    found = verdict(reference(value=1.6, explanation={"unused_classifier": [499, 1000]}), measure)
+    assert (found.outcome, found.measured) == ("explained", 1.6)  # 499 x 1000 weights and 1000 biases
+    assert found.reason == "a classifier 499 to 1000 counted that never runs"
+
+
+def test_a_multiply_add_counted_twice():
+    assert verdict(macs(0.01), measure).outcome == "reproduced"
+    assert verdict(macs(0.02, flop_convention="2mac"), measure).outcome == "reproduced"
+    assert verdict(macs(0.02), measure).outcome == "explained"
+    assert verdict(macs(0.01, flop_convention="2mac"), measure).outcome == "differs"
+    assert verdict(macs(0.04, flop_convention="2mac"), measure).outcome == "differs"
+
+
+def test_another_input():
+    found = verdict(macs(0.04, input_size=None, explanation={"input_size": [200, 200]}), measure)
+    assert (found.outcome, found.reason) == ("explained", "an input of 200x200 (not stated)")
+    assert verdict(macs(0.04, input_size=None), measure).outcome == "not comparable"
+
+
+def test_operations_beside_the_macs():
+    found = verdict(macs(0.0112, decimals=4, explanation={"elementwise": {"relu": 2, "add": 2}}), measure)
+    assert found.outcome == "explained"
+    assert found.measured == pytest.approx(0.01 + 2 * 50e4 / 1e9 + 2 * 10e4 / 1e9)
+
+
+def test_an_explanation_that_does_not_compute_is_not_believed():
+    found = verdict(macs(0.02, explanation={"elementwise": {"relu": 2}}), measure)
+    assert found.outcome == "differs"
+    assert found.measured == 0.01
+    assert "counted beside the MACs, an element: 2 of relu would give 0.011 G" in found.reason
+
+
+def test_a_figure_of_another_network():
+    found = verdict(reference(value=1.1, network="without batch normalisation"), measure)
+    assert (found.outcome, found.measured, found.difference) == ("not comparable", None, None)
+    assert "without batch normalisation" in found.reason
+
+
+def test_every_published_cost_is_of_an_architecture():
+    for each in catalog.references().values():
+        if each.facts["metric"] in ("params", "macs"):
+            assert verdict(each, lambda *_: Cost(1, 1, 1, {})).outcome in {"differs", "not comparable"}
