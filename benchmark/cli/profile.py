@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     size, classes = size or protocol_size, args.classes or protocol_classes
     on = device.select(args.device)
 
-    failed, found = False, []
+    failed = False
+    found: list[tuple[str, Complexity, Latency | None]] = []
     width = max(map(len, names))
     for number, name in enumerate(names, 1):
         if args.json:
