@@ -1,0 +1,65 @@
+"""The blocks of GCN (Peng et al., arXiv 1703.02719, Figure 2 and sections 3.1 and 3.2).
+
+Whether the convolutions have biases the parameter counts of Table 2, in thousands, do not show; here they have, as by
+default in Caffe. Of the deconvolutions the paper says only that they are learned; here they are FCN's (arXiv
+1411.4038): 4x4, without bias, bilinear interpolation to begin with.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+
+class GlobalConvolution(nn.Module):
+    """A k x k convolution of low rank: k x 1 then 1 x k, beside 1 x k then k x 1, summed (Figure 2B).
+
+    Nothing is normalised or activated in between.
+
+    Args:
+        in_channels: of the input.
+        channels: of the output, in the paper the number of classes.
+        k: size of the kernel, odd.
+    """
+
+    def __init__(self, in_channels: int, channels: int, k: int) -> None:
+        super().__init__()
+        vertical = partial(nn.Conv2d, kernel_size=(k, 1), padding=(k // 2, 0))
+        horizontal = partial(nn.Conv2d, kernel_size=(1, k), padding=(0, k // 2))
+        self.left = nn.Sequential(vertical(in_channels, channels), horizontal(channels, channels))
+        self.right = nn.Sequential(horizontal(in_channels, channels), vertical(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, channels, H, W)."""
+        return self.left(x) + self.right(x)
+
+
+class BoundaryRefinement(nn.Module):
+    """A score map S and its residual: S + R(S), R being 3x3 convolution, ReLU, 3x3 convolution (Figure 2C)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(classes, classes, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(classes, classes, 3, padding=1),
+        )
+
+    def forward(self, score: Tensor) -> Tensor:
+        """(N, classes, H, W) -> (N, classes, H, W)."""
+        return score + self.residual(score)
+
+
+class Deconvolution(nn.ConvTranspose2d):
+    """Learned upsampling of a score map by two, bilinear interpolation of each class to begin with."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Each class from itself alone, by the weights that halfway between two samples gives them."""
+        tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(self.in_channels)[:, :, None, None] * torch.outer(tent, tent))
