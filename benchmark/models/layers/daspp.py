@@ -1,0 +1,80 @@
+"""The context module of LiteSeg: deeper atrous spatial pyramid pooling (Emara et al., arXiv 1912.06683).
+
+The paper's figure draws the module, the authors' code, github.com/tahaemara/LiteSeg, `models/aspp.py` and
+`models/liteseg_mobilenet.py`, fills in where normalisation and activation stand and how the weights start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class DASPP(nn.Module):
+    """Separable atrous convolutions at several rates and image pooling, side by side with the input itself.
+
+    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths what
+    the atrous one sampled. Its input is concatenated with the branches: the paper's short residual connection.
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of every branch and of the output; 96 in the paper.
+        norm: makes a normalisation layer for a number of channels.
+        rates: dilation rate of each branch; a branch of rate 1 is a 1x1 convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, norm: Callable[[int], nn.Module], rates: Sequence[int] = (1, 3, 6, 9)
+    ) -> None:
+        super().__init__()
+
+        def branch(rate: int) -> nn.Sequential:
+            if rate == 1:
+                return nn.Sequential(separable_conv(in_channels, channels, 1), norm(channels))
+            return nn.Sequential(
+                separable_conv(in_channels, channels, 3, dilation=rate),
+                norm(channels),
+                separable_conv(channels, channels, 3),
+                norm(channels),
+                nn.ReLU(),
+            )
+
+        self.branches = nn.ModuleList(branch(rate) for rate in rates)
+        for module in self.branches.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+        self.image_pooling = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(in_channels, channels, 1, bias=False), norm(channels), nn.ReLU()
+        )
+        concatenated = in_channels + (len(rates) + 1) * channels
+        self.projection = nn.Sequential(separable_conv(concatenated, channels, 1), norm(channels), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, channels, H, W)."""
+        pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # one pixel, however it is interpolated
+        return self.projection(torch.cat((x, *(branch(x) for branch in self.branches), pooled), dim=1))
+
+
+def separable_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
+    """A depthwise convolution that keeps the size of the map, then a pointwise one; nothing stands between them.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: of the depthwise convolution, odd. At 1 it scales each channel, as it does in the authors' code.
+        dilation: of the depthwise convolution.
+    """
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            in_channels,
+            kernel_size,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
+        ),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+    )
