@@ -1,0 +1,1 @@
+"""Networks between the encoder and the heads."""
