@@ -1,0 +1,48 @@
+"""What the halves of SegNet share (Badrinarayanan et al., arXiv 1511.00561).
+
+The authors' prototxt files are those of github.com/alexgkendall/SegNet-Tutorial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+Pooling = tuple[Tensor, tuple[int, int]]
+"""Of a max-pooling: indices of the maxima, (N, C, h, w), and size (H, W) of the map that was pooled."""
+
+INITIAL_WEIGHTS: list[dict[str, Any]] = [
+    {"type": "Kaiming", "layer": "Conv2d", "mode": "fan_in"},
+    {"type": "Constant", "layer": "_BatchNorm", "val": 1, "bias": 0.001},
+]
+"""`msra` for convolutions, their biases 0; scale 1 and shift 0.001 for normalisation (`Models/*_train.prototxt`)."""
+
+
+def convolutions(
+    widths: Iterable[int], kernel: int, norm_cfg: Mapping[str, Any], bias: bool = True, relu: bool = True
+) -> list[nn.Module]:
+    """Convolutions that keep the size, each followed by batch normalisation and, as a rule, ReLU.
+
+    Args:
+        widths: channels of the input, then of the output of each convolution.
+        kernel: side of the kernel.
+        norm_cfg: mmsegmentation's config of the normalisation layers.
+        bias: whether the convolutions have biases.
+        relu: whether a ReLU follows.
+    """
+    layers: list[nn.Module] = []
+    for in_channels, out_channels in pairwise(widths):
+        layers.append(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias))
+        layers.append(build_norm_layer(dict(norm_cfg), out_channels)[1])
+        if relu:
+            layers.append(nn.ReLU(inplace=True))
+    return layers
+
+
+def max_pool() -> nn.MaxPool2d:
+    """2x2, stride 2; like Caffe's it rounds sizes up and keeps the indices."""
+    return nn.MaxPool2d(2, ceil_mode=True, return_indices=True)

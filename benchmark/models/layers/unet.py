@@ -1,0 +1,81 @@
+"""The network of U-Net's Figure 1 (Ronneberger et al., arXiv 1505.04597), up to its last layer.
+
+What the paper leaves open is as in the authors' release of 2015-10-02, `phseg_v5-train.prototxt`: dropout of one half
+at the end of the last two levels of the contracting path, and the up-convolved maps before the copied ones where the
+two are concatenated. Where the release differs from the paper, the paper is followed: no ReLU after an up-convolution,
+and the last one has 64 channels, not 128.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+BORDER = 92
+"""Pixels by which the output is smaller than the input, on each side.
+
+Two unpadded 3x3 convolutions take 2 pixels off each side of a map. At level l, where a pixel is 2^l of the image, that
+is 2^(l+1): 2 + 4 + 8 + 16 on the way down, 32 at the bottom, 16 + 8 + 4 + 2 on the way up.
+"""
+
+STRIDE = 16
+"""Side of a pixel of the lowest level, in pixels of the image. Inputs that begin so far apart are pooled alike."""
+
+OVERLAP = 4
+"""What remains of the side of an output on division by `STRIDE`; tiles side by side on that grid have it in common.
+
+Every pooling must meet an even size: an input has 16n + 188 pixels, the output 184 fewer, 16n + 4 (Figure 1: 572 and
+388, n = 24).
+"""
+
+
+class FigureOne(nn.Module):
+    """Five levels down, four up, unpadded: 22 of the 23 convolutional layers; the head has the last.
+
+    Args:
+        channels: of the first level; each further level has twice as many.
+        dropout: probability, at the end of the contracting path.
+    """
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        widths = [channels * 2**level for level in range(5)]
+        upward = widths[::-1]
+        self.down = nn.ModuleList(_convolutions(i, o) for i, o in pairwise([3, *widths]))
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(dropout)
+        self.up_conv = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(upward))
+        self.up = nn.ModuleList(_convolutions(i, o) for i, o in pairwise(upward))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, 16n + 188, 16m + 188) -> (N, channels, 16n + 4, 16m + 4); Figure 1: 572 -> 388."""
+        copies = []
+        x = image
+        for level, convolutions in enumerate(self.down):
+            x = convolutions(self.pool(x) if level else x)
+            if level >= 3:
+                x = self.dropout(x)
+            copies.append(x)
+        x = copies.pop()
+        for up_conv, convolutions in zip(self.up_conv, self.up, strict=True):
+            x = up_conv(x)
+            x = convolutions(torch.cat((x, _crop(copies.pop(), x)), dim=1))
+        return x
+
+
+def _convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(out_channels, out_channels, 3),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _crop(x: Tensor, like: Tensor) -> Tensor:
+    """The centre of a map, as large as another."""
+    height, width = like.shape[-2:]
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
