@@ -1,0 +1,1 @@
+"""Networks from an image to logits whose parts do not simply follow each other."""
