@@ -7,6 +7,7 @@ come from, and where the data lies.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -37,6 +38,9 @@ def compose(
     precision: str | None = None,
     deterministic: bool = False,
     distributed: bool = False,
+    init: Path | None = None,
+    crf: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Config:
     """The config of one run.
 
@@ -51,6 +55,9 @@ def compose(
         precision: float32, bfloat16 or float16 instead of the protocol's.
         deterministic: only deterministic algorithms.
         distributed: keep SyncBN.
+        init: start from the backbone's weights in that file, as `segbench import` writes it.
+        crf: refine the predictions on test by a fully connected CRF, with DeepLab's parameters.
+        options: merged into the architecture's model, as weights from elsewhere may need it.
 
     Returns:
         A config that mmengine's Runner builds from its text alone. `config.protocol` holds the facts of the protocol,
@@ -77,6 +84,10 @@ def compose(
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
     train.update(protocol=protocol, seed=seed, length=config.train_cfg.max_iters)
+    if facts.get("void_output"):
+        train.void = len(datasets.dataset(facts.dataset).classes)
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        evaluator.void = facts.void
     place = datasets.locate(facts.dataset, root)
     if place is not None:
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -86,17 +97,25 @@ def compose(
     config.randomness = {"seed": seed, "deterministic": deterministic}
     config.model = model_config(
         architecture,
-        classes=len(datasets.dataset(facts.dataset).classes),
+        classes=outputs(facts),
         pretrained=facts.pretraining is not None,
         distributed=distributed,
+        options=options,
     )
+    if init is not None:
+        overrides["init"] = _initial_weights(config, init)
     config.model.data_preprocessor = config.data_preprocessor
     config.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
     return config
 
 
 def model_config(
-    architecture: str, *, classes: int, pretrained: bool = False, distributed: bool = False
+    architecture: str,
+    *,
+    classes: int,
+    pretrained: bool = False,
+    distributed: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The network of an architecture, ready for mmsegmentation's `MODELS.build`.
 
@@ -105,6 +124,7 @@ def model_config(
         classes: number of classes, set in every head.
         pretrained: keep the links to initial weights that the architecture names.
         distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
+        options: merged into the model before anything else.
 
     Raises:
         UserError: an unknown architecture, or one that does not define a model.
@@ -113,6 +133,7 @@ def model_config(
     config = _read(entry.path)
     if "model" not in config:
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
+    config.merge_from_dict({"model": dict(options or {})})
     model: dict[str, Any] = config.model
 
     def adapt(node: dict[str, Any]) -> None:
@@ -131,10 +152,10 @@ def model_config(
 
 
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
-    """Input size (height, width) and number of classes of a protocol: what its networks are profiled at."""
+    """Input size (height, width) and number of outputs of a protocol: what its networks are profiled at."""
     facts = _read(catalog.protocol(protocol).path).protocol
     height, width = facts.size
-    return (height, width), len(datasets.dataset(facts.dataset).classes)
+    return (height, width), outputs(facts)
 
 
 def axes(config: Config, digest: str) -> dict[str, Any]:
@@ -145,7 +166,7 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
         digest: SHA-256 of the dataset.
     """
     facts, train = config.protocol, config.train_dataloader.dataset
-    found = {
+    found: dict[str, Any] = {
         "data": {"dataset": facts.dataset, "digest": digest},
         "splits": {
             split: {key: value for key, value in config[f"{split}_dataloader"].dataset.source.items() if key != "root"}
@@ -161,17 +182,27 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
         },
         "batch": train.batch_size,
         "precision": _precision(config),
-        "pretraining": facts.pretraining,
+        "pretraining": facts.overrides.get("init", facts.pretraining),
         "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
         "void": facts.void,
     }
+    if facts.get("void_output"):
+        found["void_output"] = True
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of the resolved model of a composed config."""
-    return hashlib.sha256(json.dumps(config.model, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the resolved model of a composed config, wherever its initial weights lie."""
+    model = copy.deepcopy(config.model)
+    if "init" in config.protocol.overrides:
+        model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
+    return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+
+
+def outputs(facts: Mapping[str, Any]) -> int:
+    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
+    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
 
 
 def _read(path: Path) -> Config:
@@ -200,6 +231,17 @@ def _set_iterations(config: Config, iterations: int) -> None:
         stage["begin"], stage["end"] = round(stage["begin"] * ratio), round(stage["end"] * ratio)
     config.train_cfg.max_iters = iterations
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
+
+
+def _initial_weights(config: Config, path: Path) -> str:
+    """Have the backbone start from a file; its SHA-256."""
+    from benchmark.engine import weights
+
+    if not any(name.startswith("backbone.") for name in weights.read(path).state):
+        raise UserError(f"{path} has no weights by our names: make them with `segbench import ARCH {path} -o OUT`")
+    config.model.pop("pretrained", None)
+    config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(path.absolute()), "prefix": "backbone."}
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _precision(config: Config) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from benchmark.analysis.verdict import Verdict
 from benchmark.catalog import Reference
 
 TOLERANCE = 0.01
@@ -19,8 +20,6 @@ CLASSES = 19
 """Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
 
 METRICS = ("params", "macs")
-
-Outcome = Literal["reproduced", "explained", "differs", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -47,33 +46,6 @@ SIZE = (512, 1024)
 """Input at which parameters are counted; they do not depend on it."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A published cost and ours.
-
-    Attributes:
-        reference: identifier of the figure.
-        architecture: the architecture that it is of.
-        metric: params or macs.
-        unit: M or G.
-        published: the figure, in its unit and convention.
-        measured: ours, in the same unit and convention; None where that cannot be said.
-        difference: measured / published - 1, in percent.
-        outcome: the verdict.
-        reason: why, in one line.
-    """
-
-    reference: str
-    architecture: str
-    metric: str
-    unit: str
-    published: float
-    measured: float | None
-    difference: float | None
-    outcome: Outcome
-    reason: str
-
-
 def verdict(reference: Reference, measure: Measure) -> Verdict:
     """Hold one published cost against ours.
 
@@ -84,26 +56,26 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
     facts = reference.facts
     stated, explanation = facts["protocol"], facts.get("explanation") or {}
     if facts.get("network"):
-        return _verdict(reference, None, "not comparable", f"another network: {facts['network']}")
+        return Verdict.of(reference, None, "not comparable", f"another network: {facts['network']}")
     if facts["metric"] == "macs" and not stated["input_size"]:
         if "input_size" not in explanation:
-            return _verdict(reference, None, "not comparable", "the source states no input size")
+            return Verdict.of(reference, None, "not comparable", "the source states no input size")
         measured = None
     else:
         measured = _figure(reference, measure, {})
         under = _convention(reference)
         if _is_near(measured, facts["value"]):
-            return _verdict(reference, measured, "reproduced", under)
+            return Verdict.of(reference, measured, "reproduced", under)
         if abs(measured - facts["value"]) <= _half_unit(reference) * (1 + 1e-9):
             unit = f"{10.0 ** -facts['decimals']:.{facts['decimals']}f} {facts['unit']}"
-            return _verdict(reference, measured, "explained", f"{under}; the published figure is rounded to {unit}")
+            return Verdict.of(reference, measured, "explained", f"{under}; the published figure is rounded to {unit}")
     tried = []
     for candidate in [explanation] if explanation else _usual(reference):
         found = _figure(reference, measure, candidate)
         if _is_near(found, facts["value"]):
-            return _verdict(reference, found, "explained", _text(candidate, reference))
+            return Verdict.of(reference, found, "explained", _text(candidate, reference))
         tried.append(f"{_text(candidate, reference)} would give {found:.{facts['decimals'] + 1}f} {facts['unit']}")
-    return _verdict(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
+    return Verdict.of(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
 
 
 def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> float:
@@ -173,19 +145,3 @@ def _is_near(measured: float, published: float) -> bool:
 
 def _half_unit(reference: Reference) -> float:
     return 0.5 * float(10.0 ** -reference.facts["decimals"])
-
-
-def _verdict(reference: Reference, measured: float | None, outcome: Outcome, reason: str) -> Verdict:
-    facts = reference.facts
-    published = float(facts["value"])
-    return Verdict(
-        reference=reference.name,
-        architecture=facts["architecture"],
-        metric=facts["metric"],
-        unit=facts["unit"],
-        published=published,
-        measured=measured,
-        difference=None if measured is None else 100 * (measured / published - 1),
-        outcome=outcome,
-        reason=reason,
-    )

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "profile, train and evaluate architectures, record the results, render the report",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
+    "import": "weights from elsewhere, by the names of our modules",
     "profile": "parameters, MACs and latency",
     "verify": "results against published figures: a verdict for each, with its reason",
     "leaderboard": "the table of one protocol, from results/",
@@ -28,6 +29,9 @@ COMMANDS = {
     "doctor": "versions, devices, and what the backend adapted",
 }
 
+MODULES = {"import": "import_"}
+"""Modules of commands whose names Python keeps for itself."""
+
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser; only the module of `command` is imported, so that help and listings stay fast."""
@@ -39,7 +43,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         sub = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == command:
-            module = import_module(f"benchmark.cli.{name}")
+            module = import_module(f"benchmark.cli.{MODULES.get(name, name)}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
     return parser

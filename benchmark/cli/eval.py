@@ -6,52 +6,140 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
+from benchmark import catalog
 from benchmark.cli import options
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchmark.analysis.verdict import Verdict
+    from benchmark.confusion import Scores
+    from benchmark.conversion.fit import Fit
+    from benchmark.engine.weights import Checkpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture")
-    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="a checkpoint with a state dict")
+    parser.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE", help="of ours, or anything that `segbench import` takes"
+    )
     options.protocol(parser)
     options.dataset(parser)
     options.device(parser)
+    options.crf(parser)
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent and full precision")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; print the scores."""
-    from benchmark.cli.progress import Lines
-    from benchmark.compose import compose
-    from benchmark.confusion import scores
+    """Evaluate; print the scores, and for weights that were published the verdict on what was published with them."""
+    catalog.architecture(args.architecture)
+    catalog.protocol(args.protocol)
+
     from benchmark.engine import device, weights
 
     on = device.select(args.device)
-    config = compose(args.architecture, args.protocol, root=args.root, deterministic=args.deterministic or on == "cpu")
-    weights.read(args.weights)  # before mmsegmentation is imported: a mistake is told at once
+    checkpoint = weights.read(args.weights)  # before mmsegmentation is imported: a mistake is told at once
 
+    from benchmark.compose import compose, protocol_input
+    from benchmark.confusion import VoidRule, scores
+
+    _, classes = protocol_input(args.protocol)
+    fitted = _fit(args, checkpoint, classes)
+    config = compose(
+        args.architecture,
+        args.protocol,
+        root=args.root,
+        deterministic=args.deterministic or on == "cpu",
+        crf=args.crf,
+        options=fitted.options,
+    )
+
+    from benchmark.cli.progress import Lines
     from benchmark.engine.session import Session
 
     device.hold_to(config.protocol.threads)
 
     with tempfile.TemporaryDirectory() as logs:
         session = Session(config, Path(logs), partial(Lines(sys.stderr).tell, args.architecture))
-        session.load(args.weights)
+        session.load_state(fitted.state)
         counted = session.evaluate(args.split)
-    found = scores(counted.counts, config.protocol.void)
-    classes = session.runner.test_dataloader.dataset.metainfo["classes"]
-    iou = {name: None if value != value else float(value) for name, value in zip(classes, found.iou, strict=True)}
+    names = session.runner.test_dataloader.dataset.metainfo["classes"]
+    by_rule = {rule: scores(counted.counts, rule) for rule in get_args(VoidRule)}
+    verdicts = _verdicts(args, checkpoint, config.protocol, counted.counts)
+    rule = config.protocol.void
     if args.json:
-        answer = {"miou": found.miou, "macc": found.macc, "aacc": found.aacc, "iou": iou}
-        print(json.dumps(answer | {"split": args.split, "images": len(counted.names)}, indent=2))
+        answer = _plain(by_rule[rule], names) | {"split": args.split, "images": len(counted.names), "void": rule}
+        answer["by_void_rule"] = {rule: _plain(found, names) for rule, found in by_rule.items()}
+        print(json.dumps(answer | {"verdicts": [asdict(each) for each in verdicts]}, indent=2))
         return 0
-    width = max(map(len, classes))
-    for name, value in iou.items():
-        print(f"{name:{width}}  {'-' if value is None else f'{value:6.2f}'}")
-    print(f"mIoU {found.miou:.2f} %  mAcc {found.macc:.2f} %  aAcc {found.aacc:.2f} %")
+    _print(by_rule, rule, names)
     print(f"{args.architecture} on {args.split} of {args.protocol}, {len(counted.names)} images")
+    for each in verdicts:
+        ours = "-" if each.measured is None else f"{each.measured:.2f}"
+        print(
+            f"published {each.metric} {each.published:g}, here {ours}: {each.outcome} ({each.reason}) [{each.reference}]"
+        )
     return 0
+
+
+def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
+    """The weights by our names.
+
+    Raises:
+        UserError: they are of another network, or not of a whole one.
+    """
+    from benchmark.conversion.fit import fit
+
+    made_for = checkpoint.meta.get("architecture", args.architecture)
+    if made_for != args.architecture:
+        raise UserError(f"{args.weights} was imported for {made_for}, not {args.architecture}")
+    found = fit(args.architecture, checkpoint.state, classes, checkpoint.meta.get("options"))
+    if found is None:
+        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: none of its names is known")
+    if found.classes not in (classes, None):
+        raise UserError(f"{args.weights} is of {found.classes} classes, the networks of {args.protocol} have {classes}")
+    if found.complaint:
+        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: {found.complaint}")
+    if not found.complete:
+        raise UserError(f"{args.weights} holds weights of the backbone alone: train from them, `segbench train --init`")
+    return found
+
+
+def _verdicts(
+    args: argparse.Namespace, checkpoint: Checkpoint, facts: Any, counts: NDArray[np.integer]
+) -> list[Verdict]:
+    """Verdicts on the figures that were published with these very weights."""
+    from benchmark.analysis.weights import verdict
+    from benchmark.results.store import file_sha256
+
+    sha256 = checkpoint.meta.get("source_sha256") or file_sha256(args.weights)
+    return [
+        verdict(reference, counts, tuple(facts.size))
+        for reference in catalog.references().values()
+        if reference.facts.get("weights_sha256") == sha256
+        and (reference.facts["dataset"], reference.facts["split"]) == (facts.dataset, args.split)
+    ]
+
+
+def _plain(found: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
+    iou = {name: None if value != value else float(value) for name, value in zip(classes, found.iou, strict=True)}
+    return {"miou": found.miou, "macc": found.macc, "aacc": found.aacc, "iou": iou}
+
+
+def _print(by_rule: dict[Any, Scores], rule: str, classes: tuple[str, ...]) -> None:
+    """IoU of every class under the protocol's rule, and the means under every rule."""
+    width = max(map(len, classes))
+    for name, value in _plain(by_rule[rule], classes)["iou"].items():
+        print(f"{name:{width}}  {'-' if value is None else f'{value:6.2f}'}")
+    for each, found in sorted(by_rule.items(), key=lambda item: item[0] != rule):
+        means = f"mIoU {found.miou:.2f} %  mAcc {found.macc:.2f} %  aAcc {found.aacc:.2f} %"
+        print(f"{means}  void {each}" + (", the protocol's rule" if each == rule else ""))

@@ -26,12 +26,24 @@ def overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="train with N images a batch")
     parser.add_argument("--val-interval", type=int, metavar="N", help="validate every N iterations")
     parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], help="precision of the training")
+    parser.add_argument(
+        "--init", type=Path, metavar="FILE", help="start from the backbone in FILE, which `segbench import` wrote"
+    )
 
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The overrides that were given, as arguments of `compose.compose`."""
-    names = ("max_iters", "batch_size", "val_interval", "precision")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
+    return {name: value for name in names if (value := getattr(args, name, None)) not in (None, False)}
+
+
+def crf(parser: argparse.ArgumentParser) -> None:
+    """Add --crf."""
+    parser.add_argument(
+        "--crf",
+        action="store_true",
+        help="refine the predictions on test by a fully connected CRF (extra segbench[crf])",
+    )
 
 
 def dataset(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.protocol(parser)
     parser.add_argument("--seeds", type=_seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)")
     options.overrides(parser)
+    options.crf(parser)
     options.dataset(parser)
     options.device(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
@@ -111,7 +112,7 @@ def _jobs(spec: Spec) -> int:
     """Runs at a time: one, or on a CPU as many as there are cores for where the protocol gives a run few threads."""
     from benchmark.results.environment import cores
 
-    threads = spec.config().protocol.threads
+    threads = spec.config.protocol.threads
     return max(1, cores() // threads) if threads and spec.device == "cpu" else 1
 
 
@@ -122,7 +123,7 @@ def _print_leaderboard(spec: Spec) -> None:
     from benchmark.results.store import Store
 
     stored, _ = Store(spec.results).scan(spec.protocol)
-    overrides = dict(spec.config().protocol.overrides)
+    overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(each.record for each in stored) if dict(group.overrides) == overrides]
     print(render(found, "table"), end="\n\n")
 

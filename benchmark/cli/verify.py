@@ -13,7 +13,8 @@ from benchmark import catalog
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.analysis.cost import Cost, Verdict
+    from benchmark.analysis.cost import Cost
+    from benchmark.analysis.verdict import Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import Draw, Policy, apply, draw
 from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import Source
@@ -78,6 +79,7 @@ class TrainingBatches(Dataset[Batch]):
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
+        void: label of pixels without ground truth, the networks' last output where they learn void like a class.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class TrainingBatches(Dataset[Batch]):
         protocol: str,
         seed: int,
         length: int,
+        void: int = VOID,
     ) -> None:
+        self.void = void
         self.source = _build(source)
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
@@ -105,6 +109,7 @@ class TrainingBatches(Dataset[Batch]):
         inputs, samples = [], []
         for index, decisions in zip(self.draws.indices(i)[mine], self.draws.augmentation(i)[mine], strict=True):
             image, label = apply(self.source.image(index), self.source.label(index), decisions, self.policy)
+            label = np.where(label == VOID, np.uint8(self.void), label)
             inputs.append(_channels_first(image))
             samples.append(_sample(self.source.names[index], label))
         return {"inputs": inputs, "data_samples": samples}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from mmengine import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from numpy.typing import NDArray
+from torch import Tensor
 
 import benchmark.registration  # noqa: F401
 from benchmark.engine import weights
@@ -118,6 +119,10 @@ class Session:
             UserError: the file is no checkpoint, or one of another network.
         """
         weights.load(self.runner.model, checkpoint)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights by name; an auxiliary head may be missing, for it does not run in evaluation."""
+        self.runner.model.load_state_dict(state, strict=False)
 
     def evaluate(self, split: str, keep: Collection[str] = ()) -> Counted:
         """Evaluate the weights as they are.

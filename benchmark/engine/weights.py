@@ -6,13 +6,32 @@ import io
 import pickle
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.atomic import replacing
+from benchmark.engine import tarball
 from benchmark.errors import UserError
+
+KEYS = ("state_dict", "model_state_dict", "model", "net")
+"""Where checkpoints keep the weights, beside what else they hold of a training."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds of a network.
+
+    Attributes:
+        state: tensors by name.
+        meta: what `segbench import` wrote beside them; empty in any other file.
+    """
+
+    state: dict[str, Tensor]
+    meta: dict[str, Any]
 
 
 def save(model: nn.Module, path: Path) -> None:
@@ -22,14 +41,28 @@ def save(model: nn.Module, path: Path) -> None:
     trainings that end in the same weights leave files of the same SHA-256.
     """
     module = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    write(module.state_dict(), path)
+
+
+def write(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | None = None) -> None:
+    """Write weights by name, atomically.
+
+    Args:
+        state: tensors by name.
+        path: of the file.
+        meta: plain data that goes with them under "segbench".
+    """
+    content: dict[str, Any] = {"state_dict": {name: value.detach().cpu() for name, value in state.items()}}
+    if meta is not None:
+        content["segbench"] = dict(meta)
     buffer = io.BytesIO()
-    torch.save({"state_dict": {name: value.detach().cpu() for name, value in module.state_dict().items()}}, buffer)
+    torch.save(content, buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint file.
+def read(path: Path) -> Checkpoint:
+    """The weights in a checkpoint file, of any version of PyTorch.
 
     Only tensors and plain containers are unpickled (`weights_only=True`): a checkpoint from anywhere is safe to read.
 
@@ -39,7 +72,10 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if tarball.is_tarball(path):
+            content = tarball.load(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("\n")[0]
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
@@ -48,11 +84,13 @@ def read(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is not a checkpoint of weights: {reason}") from error
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is truncated or not a checkpoint: {str(error).partition(chr(10))[0]}") from error
+    meta: dict[str, Any] = {}
     if isinstance(content, Mapping):
-        content = content.get("state_dict", content)
+        meta = dict(content.get("segbench", {}))
+        content = next((content[key] for key in KEYS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(f"{path} holds no state dict: expected tensors by name, or those under 'state_dict'")
-    return {name.removeprefix("module."): value for name, value in content.items()}
+    return Checkpoint({name.removeprefix("module."): value for name, value in content.items()}, meta)
 
 
 def load(model: nn.Module, path: Path) -> None:
@@ -61,7 +99,7 @@ def load(model: nn.Module, path: Path) -> None:
     Raises:
         UserError: as `read`, or the checkpoint is of another network.
     """
-    found, wanted = read(path), model.state_dict()
+    found, wanted = read(path).state, model.state_dict()
     missing = [name for name in wanted if name not in found]
     surplus = [name for name in found if name not in wanted]
     misfit = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]

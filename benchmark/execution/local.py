@@ -149,7 +149,7 @@ def _work(spec: Spec, parent: Connection) -> None:
             send("progress", (phase, done, total, loss))
 
     try:
-        device.hold_to(spec.config().protocol.threads)
+        device.hold_to(spec.config.protocol.threads)
         send("stored", str(perform(spec, tell)))
     except UserError as error:
         send("mistake", str(error))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,8 +74,9 @@ class Spec:
         """Where the weights and logs of this run go."""
         return self.work_dir / self.protocol / folder(self.architecture) / self.run_id()
 
+    @cached_property
     def config(self) -> Config:
-        """The composed config of the run."""
+        """The composed config of the run; it is not to be changed."""
         return compose.compose(
             self.architecture,
             self.protocol,
@@ -87,7 +88,7 @@ class Spec:
 
     def run_id(self) -> str:
         """The name of the result, the same wherever the run is made."""
-        config = self.config()
+        config = self.config
         axes = compose.axes(config, _digest(config.protocol.dataset, self.root))
         return _run_id(self, config, record.fingerprint(axes))
 
@@ -105,9 +106,10 @@ def perform(spec: Spec, tell: Tell) -> Path:
     draft = blank(spec, started)
     arrays: dict[str, NDArray[Any]] = {}
     try:
-        found, arrays = _measure(spec, draft, tell)
-        draft = draft.model_copy(update=found)
+        for found in _measure(spec, draft, tell, arrays):
+            draft = draft.model_copy(update=found)
     except Exception as error:
+        arrays.clear()  # of evaluations that the record does not have
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "error.log").write_text(traceback.format_exc())
         draft = draft.model_copy(update=_failure(error))
@@ -119,7 +121,7 @@ def perform(spec: Spec, tell: Tell) -> Path:
 
 def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
     """The record of a run of which nothing is known but what was asked for."""
-    config = spec.config()
+    config = spec.config
     facts = config.protocol
     sources = _sources(facts.dataset, spec.root)
     axes = compose.axes(config, _digest(facts.dataset, spec.root))
@@ -172,24 +174,31 @@ def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
     return record.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
 
 
-def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Everything that is measured, as fields of the record and arrays of the counts file."""
+def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
+    """Everything that is measured, as fields of the record, as soon as they are known: a failure costs none of them.
+
+    Args:
+        spec: what is run.
+        draft: the record so far.
+        tell: is told how far it is.
+        arrays: takes the arrays of the counts file.
+    """
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
     from benchmark.profiling import complexity, latency
     from benchmark.profiling.memory import PeakMemory, inference_peak
 
-    config = spec.config()
-    (height, width), classes = config.protocol.size, len(draft.dataset.classes)
+    config = spec.config
+    (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
     size = (height, width)
-    found: dict[str, Any] = {}
 
     tell("profile", 0, 1, None)
-    found["complexity"] = complexity.measure(config.model, size, classes)
+    yield {"complexity": complexity.measure(config.model, size, classes)}
     if spec.latency:
         regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
-        found["latency"] = [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]
+        yield {"latency": [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]}
     inference = inference_peak(config.model, size, spec.device)
+    yield {"memory": record.Memory(inference_peak=inference, training_peak=None)}
     tell("profile", 1, 1, None)
 
     session = Session(config, spec.folder, tell, resume=True)
@@ -197,20 +206,22 @@ def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dic
         try:
             trained = session.train()
         except Diverged as error:
-            found["training"] = _training(config, error.iteration, 0.0, session.curve, [])
-            return found | {"status": "diverged", "error": str(error)}, {}
-    found["training"] = _training(config, trained.iterations, trained.seconds, trained.loss, trained.val_miou)
-    found["memory"] = record.Memory(inference_peak=inference, training_peak=training.bytes)
-    found["artifacts"] = _artifacts(trained)
+            yield {"training": _training(config, error.iteration, 0.0, session.curve, [])}
+            yield {"status": "diverged", "error": str(error)}
+            return
+    yield {
+        "training": _training(config, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
+        "memory": record.Memory(inference_peak=inference, training_peak=training.bytes),
+        "artifacts": _artifacts(trained),
+    }
 
     counted = _evaluate(session, trained, draft, spec)
-    arrays: dict[str, NDArray[Any]] = {"names_test": np.array(counted["last"].names)}
+    arrays["names_test"] = np.array(counted["last"].names)
     evaluations = []
     for checkpoint, iteration in (("last", trained.iterations), ("best", trained.best_iteration)):
         name = f"{checkpoint}_test"
         arrays[name] = counted[checkpoint].counts
         evaluations.append(_evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
-    found["evaluations"] = evaluations
     kept = counted["last"].predictions
     arrays["prediction_names"] = np.array(list(kept))
     arrays["predictions"] = np.stack(list(kept.values()))
@@ -218,7 +229,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell) -> tuple[dict[str, Any], dic
     keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
     if not keep:
         shutil.rmtree(spec.folder)
-    return found | {"status": "ok", "error": None}, arrays
+    yield {"evaluations": evaluations, "status": "ok", "error": None}
 
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:

@@ -32,7 +32,15 @@ def test_equal_weights_give_equal_bytes(tmp_path):
     assert one == another != different
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": s[k] for k in s}])
+WRAPPINGS = [
+    lambda state: state,
+    lambda state: {"state_dict": state},
+    lambda state: {"epoch": 3, "model": state, "optimizer": {"param_groups": []}},
+    lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS)
 def test_forms_of_checkpoints(tmp_path, wrap):
     torch.save(wrap(_net().state_dict()), tmp_path / "a.pth")
     weights.load(_net(1), tmp_path / "a.pth")
@@ -82,6 +90,13 @@ def test_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(UserError, match="holds no state dict"):
         weights.read(tmp_path / "a.pth")
+
+
+def test_what_goes_with_the_weights(tmp_path):
+    weights.write(_net().state_dict(), tmp_path / "a.pth", {"classes": 4})
+    assert weights.read(tmp_path / "a.pth").meta == {"classes": 4}
+    weights.save(_net(), tmp_path / "b.pth")
+    assert weights.read(tmp_path / "b.pth").meta == {}
 
 
 def test_missing_file(tmp_path):

@@ -1,5 +1,7 @@
 """One run: what it leaves, and that the same run twice leaves the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,7 @@ def test_what_a_run_leaves(spec):
     assert record.complexity.macs == record.complexity.macs_torch > 0
     assert record.latency[0].anchor_ratio > 0
     assert record.training.iterations == 2
-    assert record.training.images == 2 * spec.config().train_dataloader.dataset.batch_size
+    assert record.training.images == 2 * spec.config.train_dataloader.dataset.batch_size
     assert record.memory.training_peak > 0
     assert record.protocol.overrides == {"max_iters": 2}
     last = record.evaluation("last", "test")
@@ -58,7 +60,7 @@ def test_what_a_run_leaves(spec):
 
 def test_the_same_run_twice(spec, tmp_path):
     one = read(run.perform(spec, lambda *_: None))
-    other = run.Spec(**(vars(spec) | {"results": tmp_path / "r2", "work_dir": tmp_path / "w2"}))
+    other = replace(spec, results=tmp_path / "r2", work_dir=tmp_path / "w2")
     two = read(run.perform(other, lambda *_: None))
     assert one.record.run_id == two.record.run_id
     assert one.record.evaluations == two.record.evaluations
@@ -67,28 +69,32 @@ def test_the_same_run_twice(spec, tmp_path):
 
 
 def test_weights_are_dropped_where_the_protocol_says_so(spec):
-    spec = run.Spec(**(vars(spec) | {"keep_weights": None, "latency": False}))
+    spec = replace(spec, keep_weights=None, latency=False)
     record = read(run.perform(spec, lambda *_: None)).record
     assert not spec.folder.exists()
     assert "checkpoint_last" in {a.name for a in record.artifacts}
 
 
-def test_a_run_that_diverges_is_recorded(spec, monkeypatch):
-    composed = run.Spec.config
-
-    def explosive(self):
-        config = composed(self)
-        config.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
-        config.optim_wrapper.clip_grad = None
-        return config
-
-    monkeypatch.setattr(run.Spec, "config", explosive)
-    spec = run.Spec(**(vars(spec) | {"overrides": {"max_iters": 5}, "latency": False}))
+def test_a_run_that_diverges_is_recorded(spec):
+    spec = replace(spec, overrides={"max_iters": 5}, latency=False)
+    spec.config.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
+    spec.config.optim_wrapper.clip_grad = None
     record = read(run.perform(spec, lambda *_: None)).record
     assert record.status == "diverged"
     assert "iteration" in record.error
     assert record.evaluations == []
     assert record.complexity is not None
+
+
+def test_a_run_that_fails_keeps_what_was_measured_before(spec, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of luck\nand more")
+
+    monkeypatch.setattr("benchmark.engine.session.Session.train", fail)
+    stored = read(run.perform(replace(spec, latency=False), lambda *_: None))
+    assert (stored.record.status, stored.record.error) == ("failed", "RuntimeError: out of luck")
+    assert stored.record.complexity.params == 363_791 - (11 - 8) * (16 * 2 * 2 + 1)  # 8 classes; 363,791 have 11
+    assert stored.record.training is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Published weights, evaluated: the figures that they were published with are held against their own counts.
+
+The network is given, so there is no noise of training: what is left is rounding, and the arithmetic of another machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.analysis.verdict import Verdict
+from benchmark.catalog import Reference
+from benchmark.confusion import scores
+
+TOLERANCE = 0.05
+"""Points of a percentage beyond rounding: what other kernels and another decoder of images may move."""
+
+
+def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, int]) -> Verdict:
+    """Hold a published accuracy against the counts of the very weights that it was published for.
+
+    Args:
+        reference: a reference whose metric is miou, macc or aacc, on the split that was counted.
+        counts: confusion counts, shape (images, K + 1, K + 1).
+        size: height and width of the images that the network saw.
+    """
+    facts = reference.facts
+    stated = facts["protocol"]
+    if stated["input_size"] and tuple(stated["input_size"]) != size:
+        published, ours = ("{}x{}".format(*each) for each in (stated["input_size"], size))
+        return Verdict.of(reference, None, "not comparable", f"input of {published}, not {ours}")
+    for fact, plain in (("scales", "single"), ("flip", False)):
+        if stated[fact] not in (plain, None):
+            return Verdict.of(reference, None, "not comparable", f"{fact}: {stated[fact]}")
+    if stated["void"] is None:
+        return Verdict.of(reference, None, "not comparable", "the source does not say how void pixels count")
+    measured = float(getattr(scores(counts, stated["void"]), facts["metric"]))
+    margin = 0.5 * 10.0 ** -facts["decimals"] + TOLERANCE
+    near = abs(measured - facts["value"]) <= margin
+    reason = f"the published weights, void {stated['void']}; margin {margin:.3f}"
+    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason)

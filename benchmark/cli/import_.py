@@ -1,0 +1,66 @@
+"""`segbench import ARCH CHECKPOINT -o OUT`: weights of the authors or of another toolbox, by the names of our modules."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import catalog
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.conversion.fit import Fit
+
+SHOWN = 5
+"""Names that are listed of those that do not match; the rest is counted."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("architecture", metavar="ARCH", help="see `segbench list`, or mmseg:NAME")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; it can run no code"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="where the weights go")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the weights under our names, and say what did not match."""
+    catalog.architecture(args.architecture)
+
+    from benchmark.engine import weights
+
+    checkpoint = weights.read(args.checkpoint)
+
+    from benchmark.conversion.fit import fit
+    from benchmark.results.store import file_sha256
+
+    found = fit(args.architecture, checkpoint.state)
+    complaint = "none of its names is known" if found is None else found.complaint
+    if found is None or complaint:
+        raise UserError(f"{args.checkpoint} is not a checkpoint of {args.architecture}: {complaint}")
+    meta = {
+        "architecture": args.architecture,
+        "classes": found.classes,
+        "options": found.options,
+        "source": found.source,
+        "source_sha256": file_sha256(args.checkpoint),
+    }
+    weights.write(found.state, args.output, meta)
+    _report(found)
+    print(args.output)
+    return 0
+
+
+def _report(found: Fit) -> None:
+    print(f"names: {found.source}")
+    total = len(found.state) + len(found.missing)
+    classes = f", {found.classes} classes" if found.classes else ""
+    print(f"matched: {len(found.state)} of {total} tensors{classes}")
+    for what, names in (("missing, not in the file", found.missing), ("surplus, not in the network", found.surplus)):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            print(f"{what}: {', '.join(names[:SHOWN])}{more}")
+    if not found.complete:
+        print("these are initial weights and no trained network: `segbench train --init` starts from them")
