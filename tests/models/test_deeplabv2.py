@@ -115,13 +115,17 @@ def test_layers_on_resnet101():
 # Three scales
 
 
-@pytest.fixture(scope="module")
-def small():
-    """The network with ResNet-18 in the place of ResNet-101."""
+def small_config():
+    """ResNet-18 in the place of ResNet-101."""
     cfg = config("deeplabv2_r101")
     cfg["backbone"]["depth"] = 18
     cfg["decode_head"]["in_channels"] = 512
-    return build(cfg).eval()
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def small():
+    return build(small_config()).eval()
 
 
 def scores_at(network, image, side):
@@ -168,17 +172,14 @@ def test_evaluation_uses_all_scales(small, size):
 
 
 def test_macs_are_those_of_three_scales():
-    cfg = config("deeplabv2_r101")
+    cfg = small_config()
     three = complexity.tally(cfg, (353, 467)).macs
     cfg["scales"] = (1.0,)
     assert three == sum(complexity.tally(cfg, size).macs for size in ((177, 234), (265, 350), (353, 467)))
 
 
 def test_training_moves_every_parameter():
-    cfg = config("deeplabv2_r101")
-    cfg["backbone"]["depth"] = 18
-    cfg["decode_head"]["in_channels"] = 512
-    network = build(cfg).train()
+    network = build(small_config()).train()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     image, label = torch.randn(2, 3, 64, 64), torch.randint(CLASSES, (2, 1, 64, 64))
