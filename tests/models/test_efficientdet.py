@@ -206,18 +206,21 @@ def test_level_6_as_in_section_3_3(sizes):
 
 
 @torch.no_grad()
-def test_extra_edges_of_the_first_layer_have_projections_of_their_own(network):
+def test_extra_edges(network):
+    """Into the first layer from the backbone, by projections of their own; into the second from the first."""
+    seen = []
+    handles = [
+        path.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+        for path in network.neck.bottom_up
+    ]
     maps = network.backbone(torch.randn(1, 3, 64, 64))
-    seen = {}
-
-    def note(module, inputs):
-        seen.update(extra=inputs[0])
-
-    handle = network.neck.bottom_up[0].register_forward_pre_hook(note)
     network.neck(maps)
-    handle.remove()
-    for level, lateral, source in zip(seen["extra"], network.neck.extra_laterals, maps[1:], strict=False):
+    for handle in handles:
+        handle.remove()
+    (first, output), (second, _) = seen
+    for level, lateral, source in zip(first[:3], network.neck.extra_laterals, maps[1:], strict=True):
         assert torch.equal(level, lateral(source))
+    assert all(torch.equal(level, before) for level, before in zip(second, output[1:], strict=True))
 
 
 def test_fusion_starts_as_a_mean():
