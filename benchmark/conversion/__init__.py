@@ -1,0 +1,1 @@
+"""Weights from elsewhere, by the names of our modules."""

@@ -1,0 +1,21 @@
+"""What a conversion makes of foreign weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Weights by the names of our modules.
+
+    Attributes:
+        state: tensors by the names of the whole segmentor: `backbone.`, `decode_head.`.
+        options: what must be merged into the architecture's model config for their layout; empty for the default.
+    """
+
+    state: dict[str, Tensor]
+    options: dict[str, Any]

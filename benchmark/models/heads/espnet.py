@@ -1,0 +1,111 @@
+"""What follows ESPNet's encoder: Figure 4 of Mehta et al., ECCV 2018, arXiv 1803.06815."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from benchmark.models.layers.espnet import ESP, Conv3, NormAct, batch_norm
+
+
+@MODELS.register_module()
+class ESPNetClassifier(BaseDecodeHead):
+    """The pointwise convolution that ESPNet-A, B and C end in, at an eighth of the image's size; without bias.
+
+    Args:
+        in_channels: of the encoder's last map: 128 for A, 256 for B and C.
+        num_classes: number of classes.
+        **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            channels=in_channels,
+            num_classes=num_classes,
+            in_index=-1,
+            dropout_ratio=0,
+            init_cfg=None,
+            **kwargs,
+        )
+        self.conv_seg = nn.Conv2d(in_channels, self.out_channels, 1, bias=False)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Logits (N, num_classes, H/8, W/8), of what `ESPNetEncoder` returned for an image of (H, W)."""
+        return self.cls_seg(inputs[-1])
+
+
+@MODELS.register_module()
+class ESPNetDecoder(BaseDecodeHead):
+    """The light decoder of ESPNet: reduce, upsample, merge, to full resolution (Figure 4d).
+
+    Every map in it has one channel a class. The authors published two versions that differ in the last skip:
+    `train/Model.py`, of their CamVid release, takes level 1 with the image concatenated to it (19 channels),
+    `test/Model.py`, of their Cityscapes releases, the bare convolution (16 channels).
+
+    Args:
+        num_classes: number of classes, at least 5.
+        norm_cfg: mmsegmentation's config of the normalisation layers.
+        skip_channels: the last skip, by its channels.
+        **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
+    """
+
+    def __init__(
+        self, num_classes: int, norm_cfg: Mapping[str, Any], skip_channels: Literal[16, 19] = 19, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            in_channels=256,
+            channels=num_classes,
+            num_classes=num_classes,
+            in_index=-1,
+            dropout_ratio=0,
+            norm_cfg=norm_cfg,
+            init_cfg=None,
+            **kwargs,
+        )
+        if skip_channels not in (16, 19):
+            raise ValueError(f"skip_channels is 16 or 19, not {skip_channels}")
+        self.skip_channels = skip_channels
+        norm = batch_norm(norm_cfg)
+        self.level3 = nn.Conv2d(256, num_classes, 1, bias=False)
+        self.norm3 = norm(num_classes)
+        self.deconv3 = _deconv(num_classes)
+        self.level2 = nn.Conv2d(131, num_classes, 1, bias=False)
+        self.concat2 = NormAct(2 * num_classes, norm)
+        self.esp2 = ESP(2 * num_classes, num_classes, norm)
+        self.deconv2 = _deconv(num_classes)
+        self.norm_act2 = NormAct(num_classes, norm)
+        self.conv1 = Conv3(skip_channels + num_classes, num_classes, norm)
+        self.conv_seg = _deconv(num_classes)  # in the place of the classifier that every head of mmsegmentation has
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Logits.
+
+        Args:
+            inputs: what `ESPNetEncoder` returned for an image of (H, W).
+
+        Returns:
+            (N, num_classes, H, W).
+        """
+        image, conv, level1, level2, level3 = inputs
+        x = _crop(self.deconv3(self.norm3(self.level3(level3))), level2)
+        x = self.esp2(self.concat2(torch.cat([self.level2(level2), x], dim=1)))
+        x = self.norm_act2(_crop(self.deconv2(x), level1))
+        x = self.conv1(torch.cat([x, conv if self.skip_channels == 16 else level1], dim=1))
+        return _crop(self.cls_seg(x), image)
+
+
+def _deconv(channels: int) -> nn.ConvTranspose2d:
+    """DeConv of Figure 4: doubles the size, without overlap."""
+    return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)
+
+
+def _crop(x: Tensor, like: Tensor) -> Tensor:
+    """Without the last row and column where a size was odd before it was halved."""
+    height, width = like.shape[-2:]
+    return x[..., :height, :width]

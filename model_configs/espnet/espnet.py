@@ -1,0 +1,17 @@
+"""ESPNet: ESPNet-C with a light decoder to full resolution, p=2, q=8 (Mehta et al., arXiv 1803.06815)."""
+
+norm_cfg = dict(type="SyncBN", requires_grad=True)
+model = dict(
+    type="EncoderDecoder",
+    backbone=dict(type="ESPNetEncoder", norm_cfg=norm_cfg, p=2, q=8),
+    decode_head=dict(
+        type="ESPNetDecoder",
+        num_classes=19,
+        norm_cfg=norm_cfg,
+        skip_channels=19,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode="whole"),
+)
