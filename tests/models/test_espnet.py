@@ -61,7 +61,7 @@ def esp(inputs, outputs, kernel=1):
 
 
 def plain(width1, width2, width3, classes):
-    """Parameters of the path that A, B and C share, by the channels that go into level 2, level 3 and the classifier."""
+    """Parameters of the path that A, B and C share, by the channels into level 2, level 3 and the classifier."""
     level1 = 9 * 3 * 16 + 3 * 16
     level2 = esp(width1, 64, kernel=3) + 2 * esp(64, 64)
     level3 = esp(width2, 128, kernel=3) + 8 * esp(128, 128)
