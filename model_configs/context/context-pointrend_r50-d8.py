@@ -3,8 +3,7 @@
 _base_ = "./context-none_r50-d8.py"
 
 model = dict(
-    type="CascadeEncoderDecoder",
-    num_stages=2,
+    type="PointRend",
     decode_head=[
         {{_base_.model.decode_head}},
         dict(

@@ -6,8 +6,7 @@ subdivision lead to the resolution of the image.
 
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
-    type="CascadeEncoderDecoder",
-    num_stages=2,
+    type="PointRend",
     pretrained="open-mmlab://resnet50_v1c",
     backbone=dict(
         type="ResNetV1c",

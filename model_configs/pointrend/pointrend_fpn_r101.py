@@ -5,12 +5,12 @@ layer of the point head alone, and 8192 points are refined in each of the two st
 mmsegmentation has 8196.
 """
 
-_base_ = "./pointrend_fpn_r50.py"
-
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
+    type="PointRend",
     pretrained="open-mmlab://resnet101_v1c",
-    backbone=dict(depth=101),
+    backbone=dict(type="ResNetV1c", depth=101, norm_cfg=norm_cfg),
+    neck=dict(type="FPN", in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4),
     decode_head=[
         dict(
             type="FPNHead",
@@ -37,5 +37,6 @@ model = dict(
             loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
         ),
     ],
-    test_cfg=dict(subdivision_num_points=8192),
+    train_cfg=dict(num_points=2048, oversample_ratio=3, importance_sample_ratio=0.75),
+    test_cfg=dict(mode="whole", subdivision_steps=2, subdivision_num_points=8192, scale_factor=2),
 )

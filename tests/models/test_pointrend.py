@@ -109,3 +109,19 @@ def test_backbone_of_deeplabv3_is_the_papers():
     expected = copy.deepcopy(theirs.backbone)
     expected.update(type="ResNetV1c", depth=50)
     assert ours.backbone == expected
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "context-pointrend_r50-d8"])
+def test_classifiers_of_both_heads_start_as_they_ask(architecture):
+    network = build(architecture)
+    network.init_weights()
+    coarse, points = network.decode_head
+    for classifier in (coarse.conv_seg, points.fc_seg):
+        assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.1)
+        assert torch.count_nonzero(classifier.bias) == 0
+
+
+def test_network_on_fpn_is_mmsegmentations_but_for_the_point_head():
+    ours, theirs = on_meta("pointrend_fpn_r101"), on_meta("mmseg:pointrend_r101_4xb2-80k_cityscapes-512x1024")
+    for part in ("backbone", "neck", "decode_head.0"):
+        assert repr(ours.get_submodule(part)) == repr(theirs.get_submodule(part))
