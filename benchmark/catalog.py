@@ -62,12 +62,14 @@ class Method:
         name: name of its folder.
         title: title of the paper.
         year: year of publication.
+        representative: the architecture that stands for the method where one is wanted; None for a comparison.
         facts: the whole metafile, references included.
     """
 
     name: str
     title: str
     year: int
+    representative: str | None
     facts: Mapping[str, Any]
 
 
@@ -118,7 +120,9 @@ def methods() -> dict[str, Method]:
     found = {}
     for path in sorted(config_root().glob("*/metafile.yaml")):
         facts = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        found[path.parent.name] = Method(path.parent.name, facts["title"], facts["year"], facts)
+        found[path.parent.name] = Method(
+            path.parent.name, facts["title"], facts["year"], facts["representative"], facts
+        )
     return found
 
 
@@ -156,6 +160,11 @@ def architecture(name: str) -> Architecture:
     if name not in known:
         raise unknown("architecture", name, known)
     return known[name]
+
+
+def representatives() -> list[str]:
+    """One architecture of every method."""
+    return [method.representative for method in methods().values() if method.representative]
 
 
 def protocol(name: str) -> Protocol:

@@ -80,6 +80,8 @@ def compose(
         _set_precision(config, precision)
     if val_interval is not None and val_interval != config.train_cfg.val_interval:
         overrides["val_interval"] = config.train_cfg.val_interval = _positive("--val-interval", val_interval)
+    if init is not None:
+        overrides["init"] = _sha256_of_backbone(init)
     _set_iterations(config, overrides.get("max_iters", config.train_cfg.max_iters))
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
@@ -103,7 +105,12 @@ def compose(
         options=options,
     )
     if init is not None:
-        overrides["init"] = _initial_weights(config, init)
+        config.model.pop("pretrained", None)
+        config.model.backbone.init_cfg = {
+            "type": "Pretrained",
+            "checkpoint": str(init.absolute()),
+            "prefix": "backbone.",
+        }
     config.model.data_preprocessor = config.data_preprocessor
     config.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
     return config
@@ -233,14 +240,12 @@ def _set_iterations(config: Config, iterations: int) -> None:
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
 
 
-def _initial_weights(config: Config, path: Path) -> str:
-    """Have the backbone start from a file; its SHA-256."""
+def _sha256_of_backbone(path: Path) -> str:
+    """SHA-256 of a file that holds weights of a backbone by our names."""
     from benchmark.engine import weights
 
     if not any(name.startswith("backbone.") for name in weights.read(path).state):
         raise UserError(f"{path} has no weights by our names: make them with `segbench import ARCH {path} -o OUT`")
-    config.model.pop("pretrained", None)
-    config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(path.absolute()), "prefix": "backbone."}
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

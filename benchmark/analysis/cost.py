@@ -31,12 +31,14 @@ class Cost:
         params_total: all parameters, those of auxiliary heads included.
         macs: multiply-accumulates.
         elements: elements that each operator beside those puts out, by aten name.
+        kernels: of `macs` those of convolutions, by the number of positions in the kernel.
     """
 
     params: int
     params_total: int
     macs: int
     elements: Mapping[str, int]
+    kernels: Mapping[int, int]
 
 
 Measure = Callable[[str, tuple[int, int], int], Cost]
@@ -57,24 +59,26 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
     stated, explanation = facts["protocol"], facts.get("explanation") or {}
     if facts.get("network"):
         return Verdict.of(reference, None, "not comparable", f"another network: {facts['network']}")
-    if facts["metric"] == "macs" and not stated["input_size"]:
-        if "input_size" not in explanation:
-            return Verdict.of(reference, None, "not comparable", "the source states no input size")
-        measured = None
-    else:
+    if facts["metric"] == "macs" and not (stated["input_size"] or "input_size" in explanation):
+        return Verdict.of(reference, None, "not comparable", "the source states no input size")
+    measured = None
+    if facts["metric"] == "params" or stated["input_size"]:
         measured = _figure(reference, measure, {})
-        under = _convention(reference)
         if _is_near(measured, facts["value"]):
-            return Verdict.of(reference, measured, "reproduced", under)
-        if abs(measured - facts["value"]) <= _half_unit(reference) * (1 + 1e-9):
-            unit = f"{10.0 ** -facts['decimals']:.{facts['decimals']}f} {facts['unit']}"
-            return Verdict.of(reference, measured, "explained", f"{under}; the published figure is rounded to {unit}")
+            return Verdict.of(reference, measured, "reproduced", _convention(reference))
     tried = []
-    for candidate in [explanation] if explanation else _usual(reference):
+    for candidate in [{}, explanation] if explanation else [{}, *_usual(reference)]:
+        if not candidate and measured is None:
+            continue
         found = _figure(reference, measure, candidate)
+        text = _text(candidate, reference)
         if _is_near(found, facts["value"]):
-            return Verdict.of(reference, found, "explained", _text(candidate, reference))
-        tried.append(f"{_text(candidate, reference)} would give {found:.{facts['decimals'] + 1}f} {facts['unit']}")
+            return Verdict.of(reference, found, "explained", text)
+        if _is_rounded(found, reference):
+            unit = f"{10.0 ** -facts['decimals']:.{facts['decimals']}f} {facts['unit']}"
+            return Verdict.of(reference, found, "explained", f"{text}; the published figure is rounded to {unit}")
+        if found != measured:
+            tried.append(f"{text} would give {found:.{facts['decimals'] + 1}f} {facts['unit']}")
     return Verdict.of(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
 
 
@@ -90,9 +94,11 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
         if "unused_classifier" in also:
             inputs, outputs = also["unused_classifier"]
             count += inputs * outputs + outputs
-        return count / 1e6
+        return count * 4 / 2**20 if also.get("file_size") else count / 1e6
     twice = "2mac" in (stated["flop_convention"], also.get("flop_convention"))
     count = cost.macs * (2 if twice else 1)
+    if also.get("kernel_operations"):
+        count += sum(macs * (positions - 1) // positions for positions, macs in cost.kernels.items())
     count += sum(times * cost.elements.get(name, 0) for name, times in also.get("elementwise", {}).items())
     return count / 1e9
 
@@ -123,7 +129,10 @@ def _convention(reference: Reference) -> str:
 
 def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
     """An explanation in words."""
+    if not candidate:
+        return _convention(reference)
     words = {
+        "file_size": lambda _: "the size of its weights in MiB, of four bytes each, for their number",
         "input_size": lambda size: (
             f"an input of {size[0]}x{size[1]}" + ("" if reference.facts["protocol"]["input_size"] else " (not stated)")
         ),
@@ -131,6 +140,7 @@ def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
         "flop_convention": lambda _: "a multiply-add counted twice",
         "auxiliary_head": lambda _: "the auxiliary head counted",
         "unused_classifier": lambda shape: f"a classifier {shape[0]} to {shape[1]} counted that never runs",
+        "kernel_operations": lambda _: "2k - 1 operations counted of a kernel of k positions, a channel at a time",
         "elementwise": lambda operators: (
             "counted beside the MACs, an element: "
             + ", ".join(f"{times} of {name}" for name, times in operators.items())
@@ -143,5 +153,7 @@ def _is_near(measured: float, published: float) -> bool:
     return abs(measured - published) <= TOLERANCE * published
 
 
-def _half_unit(reference: Reference) -> float:
-    return 0.5 * float(10.0 ** -reference.facts["decimals"])
+def _is_rounded(measured: float, reference: Reference) -> bool:
+    """Whether the published figure is the measured one, rounded to its decimals."""
+    half = 0.5 * 10.0 ** -reference.facts["decimals"]
+    return abs(measured - reference.facts["value"]) <= half * (1 + 1e-9)

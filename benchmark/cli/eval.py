@@ -85,9 +85,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.architecture} on {args.split} of {args.protocol}, {len(counted.names)} images")
     for each in verdicts:
         ours = "-" if each.measured is None else f"{each.measured:.2f}"
-        print(
-            f"published {each.metric} {each.published:g}, here {ours}: {each.outcome} ({each.reason}) [{each.reference}]"
-        )
+        found = f"published {each.metric} {each.published:g}, here {ours}: {each.outcome}"
+        print(f"{found} ({each.reason}) [{each.reference}]")
     return 0
 
 
@@ -102,13 +101,12 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
     made_for = checkpoint.meta.get("architecture", args.architecture)
     if made_for != args.architecture:
         raise UserError(f"{args.weights} was imported for {made_for}, not {args.architecture}")
-    found = fit(args.architecture, checkpoint.state, classes, checkpoint.meta.get("options"))
-    if found is None:
-        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: none of its names is known")
+    found = fit(args.architecture, checkpoint.state, checkpoint.meta.get("options"))
+    complaint = "none of its names is known" if found is None else found.complaint
+    if found is None or complaint:
+        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: {complaint}")
     if found.classes not in (classes, None):
         raise UserError(f"{args.weights} is of {found.classes} classes, the networks of {args.protocol} have {classes}")
-    if found.complaint:
-        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: {found.complaint}")
     if not found.complete:
         raise UserError(f"{args.weights} holds weights of the backbone alone: train from them, `segbench train --init`")
     return found

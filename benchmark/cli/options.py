@@ -42,7 +42,7 @@ def crf(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crf",
         action="store_true",
-        help="refine the predictions on test by a fully connected CRF (extra segbench[crf])",
+        help="refine predictions on test by a fully connected CRF (extra segbench[crf])",
     )
 
 

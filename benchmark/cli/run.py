@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark import catalog
 from benchmark.atomic import writing
 from benchmark.cli import options
+from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.execution.run import Spec
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one of every method")
+    parser.add_argument("--all", action="store_true", help="every architecture of the catalog")
     options.protocol(parser)
     parser.add_argument("--seeds", type=_seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)")
     options.overrides(parser)
@@ -40,7 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is not in the store yet; print the leaderboard and, last, where the report is."""
-    names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
+    if args.all and args.architectures:
+        raise UserError("give architectures or --all, not both")
+    everything = list(catalog.architectures()) if args.all else catalog.representatives()
+    names = list(dict.fromkeys(args.architectures)) or everything
     for name in names:
         catalog.architecture(name)
     catalog.protocol(args.protocol)

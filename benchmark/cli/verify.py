@@ -55,7 +55,7 @@ def _measure(architecture: str, size: tuple[int, int], classes: int) -> Cost:
     from benchmark.profiling import complexity
 
     counted = complexity.tally(compose.model_config(architecture, classes=classes), size)
-    return Cost(counted.params, counted.params_total, counted.macs, counted.uncounted)
+    return Cost(counted.params, counted.params_total, counted.macs, counted.uncounted, counted.kernels)
 
 
 def _print(verdicts: list[Verdict], without: list[str]) -> None:

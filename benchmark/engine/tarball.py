@@ -1,8 +1,8 @@
 """Checkpoints of PyTorch before 0.1.11, tar files that torch itself no longer reads without running their pickles.
 
-The archive has three members: `storages` (pickled keys and types, each followed by its numbers), `tensors` (the same, each
-followed by dimensions, sizes, strides and offset) and `pickle`, the object that was saved, which names tensors by their
-keys. Nothing but plain containers, numbers and the names of torch's types is unpickled.
+The archive has three members: `storages` (pickled keys and types, each followed by its numbers), `tensors` (the same,
+each followed by dimensions, sizes, strides and offset) and `pickle`, the object that was saved, which names tensors by
+their keys. Nothing but plain containers, numbers and the names of torch's types is unpickled.
 """
 
 from __future__ import annotations

@@ -52,12 +52,14 @@ class Counts:
         params: parameters that an operator read.
         params_total: parameters of the network.
         uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
+        kernels: of `macs` those of convolutions, by the number of positions in the kernel: 9 for 3x3.
     """
 
     macs: int
     params: int
     params_total: int
     uncounted: dict[str, int]
+    kernels: dict[int, int]
 
 
 def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
@@ -178,6 +180,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
         params=sum(parameter.numel() for parameter in seen.parameters),
         params_total=sum(parameter.numel() for parameter in network.parameters()),
         uncounted=dict(uncounted),
+        kernels=dict(seen.kernels),
     )
 
 
@@ -215,6 +218,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.operators: Counter[Any] = Counter()
         self.parameters: set[nn.Parameter] = set()
+        self.kernels: Counter[int] = Counter()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -225,6 +229,11 @@ class _Watch(TorchDispatchMode):
         if tensors and not (_is_view(func) or _is_creation(func) or _name(func) in COPIES):
             first = next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
             self.operators[func] += 0 if first is None else first.numel()
+        if func is aten.convolution.default:
+            image, weight, transposed = args[0], args[1], args[6]
+            # Every weight of a channel's kernels meets every position of the output; transposed, of the input.
+            positions = (image if transposed else result).shape[2:].numel() * len(image)
+            self.kernels[weight.shape[2:].numel()] += weight.numel() * positions
         return result
 
 

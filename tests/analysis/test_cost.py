@@ -10,10 +10,17 @@ PROTOCOL = {"input_size": None, "classes": 10, "flop_convention": None, "params_
 
 
 def measure(architecture, size, classes):
-    """A network of 1,000,000 parameters and 10,000 a class, 0.2 M of them in an auxiliary head; 1 kMAC a pixel."""
+    """A network of 1,000,000 parameters and 10,000 a class, 0.2 M of them in an auxiliary head; 1 kMAC a pixel, of
+    which 400 in 1x1 and 450 in 3x3 convolutions."""
     params = 1_000_000 + 10_000 * classes
     pixels = size[0] * size[1]
-    return Cost(params, params + 200_000, 1000 * pixels, {"relu": 50 * pixels, "add": 10 * pixels})
+    return Cost(
+        params,
+        params + 200_000,
+        1000 * pixels,
+        {"relu": 50 * pixels, "add": 10 * pixels},
+        {1: 400 * pixels, 9: 450 * pixels},
+    )
 
 
 def reference(metric="params", value=1.1, decimals=2, *, network=None, explanation=None, **protocol):
@@ -63,6 +70,19 @@ def test_an_unused_classifier():
     assert found.reason == "a classifier 499 to 1000 counted that never runs"
 
 
+def test_a_file_size():
+    found = verdict(reference(value=4.2, explanation={"file_size": True}), measure)
+    assert (found.outcome, found.measured) == ("explained", 1.1e6 * 4 / 2**20)
+
+
+def test_rounding_and_a_habit_together():
+    found = verdict(reference(value=1.0, decimals=0), measure)  # 1.3 with the auxiliary head
+    assert found.outcome == "explained"
+    found = verdict(reference(value=2.0, decimals=0, classes=40), measure)  # 1.4, and 1.6 with it
+    assert (found.outcome, found.measured) == ("explained", 1.6)
+    assert found.reason == "the auxiliary head counted; the published figure is rounded to 1 M"
+
+
 def test_a_multiply_add_counted_twice():
     assert verdict(macs(0.01), measure).outcome == "reproduced"
     assert verdict(macs(0.02, flop_convention="2mac"), measure).outcome == "reproduced"
@@ -83,6 +103,12 @@ def test_operations_beside_the_macs():
     assert found.measured == pytest.approx(0.01 + 2 * 50e4 / 1e9 + 2 * 10e4 / 1e9)
 
 
+def test_operations_of_kernels():
+    """A 3x3 kernel takes 9 products and 8 sums; the sum over channels is not counted, so a 1x1 counts once."""
+    found = verdict(macs(0.014, decimals=4, explanation={"kernel_operations": True}), measure)
+    assert (found.outcome, found.measured) == ("explained", (1000 + 450 // 9 * 8) * 10_000 / 1e9)
+
+
 def test_an_explanation_that_does_not_compute_is_not_believed():
     found = verdict(macs(0.02, explanation={"elementwise": {"relu": 2}}), measure)
     assert found.outcome == "differs"
@@ -99,4 +125,4 @@ def test_a_figure_of_another_network():
 def test_every_published_cost_is_of_an_architecture():
     for each in catalog.references().values():
         if each.facts["metric"] in ("params", "macs"):
-            assert verdict(each, lambda *_: Cost(1, 1, 1, {})).outcome in {"differs", "not comparable"}
+            assert verdict(each, lambda *_: Cost(1, 1, 1, {}, {})).outcome in {"differs", "not comparable"}

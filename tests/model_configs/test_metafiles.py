@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import catalog
 
-METHOD = {"title", "authors", "year", "venue", "arxiv", "code", "bibtex", "summary", "references"}
+METHOD = {"title", "authors", "year", "venue", "arxiv", "code", "representative", "bibtex", "summary", "references"}
 REFERENCE = {
     *("id", "architecture", "metric", "value", "unit", "decimals", "dataset", "split", "protocol"),
     *("runs", "selection", "source", "note"),
@@ -16,7 +16,10 @@ PROTOCOL = {
     *("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "void"),
     *("flop_convention", "params_include"),
 }
-EXPLANATION = {"input_size", "classes", "flop_convention", "auxiliary_head", "unused_classifier", "elementwise"}
+EXPLANATION = {
+    *("input_size", "classes", "flop_convention", "auxiliary_head"),
+    *("unused_classifier", "file_size", "kernel_operations", "elementwise"),
+}
 UNITS = {"miou": "percent", "macc": "percent", "aacc": "percent", "params": "M", "macs": "G", "latency_ms": "ms"}
 ACCURACY = {"miou", "macc", "aacc"}
 COST = {"params", "macs"}
@@ -31,6 +34,7 @@ def test_method(method):
     assert set(facts) == METHOD
     assert facts["arxiv"] is None or re.fullmatch(r"\d{4}\.\d{4,5}", facts["arxiv"])
     assert facts["code"].startswith("https://")
+    assert facts["representative"] is None or catalog.architecture(facts["representative"]).method == method.name
     assert len(facts["summary"]) > 200
     assert "\n" not in facts["summary"].rstrip("\n")
 

@@ -1,3 +1,4 @@
+import math
 import random
 import warnings
 
@@ -93,6 +94,15 @@ def test_resnet50_as_published():
     assert counted.macs == count_fvcore(network, image) == 4_089_184_256
     assert counted.params == ResNet50_Weights.IMAGENET1K_V1.meta["num_params"]
     assert round(counted.macs / 1e9, 2) == round(ResNet50_Weights.IMAGENET1K_V1.meta["_ops"], 2)
+
+
+def test_kernels():
+    """All convolutions of the list above, each of one kernel."""
+    for name, (module, shapes, macs) in BY_HAND.items():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
+            positions = math.prod(module.kernel_size)
+            assert count(module.to("meta"), *meta(*shapes)).kernels == {positions: macs}, name
+    assert count(BY_HAND["linear"][0].to("meta"), *meta((1, 7))).kernels == {}
 
 
 def test_uncounted_operators():

@@ -164,7 +164,7 @@ class DeepLabVGG16(VGG16):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Every branch starts from torchvision's classifier."""
         start = f"{prefix}classifier."
-        for name in [name for name in state_dict if name.startswith(start)]:
+        for name in [name for name in state_dict if name.startswith((f"{start}0.", f"{start}3."))]:
             for index in range(len(self.branches)):
                 state_dict[f"{prefix}branches.{index}.{name.removeprefix(start)}"] = state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, *args)

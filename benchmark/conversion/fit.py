@@ -1,0 +1,173 @@
+"""Weights from elsewhere on a network of ours: whose names they have, what matches, and what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+import benchmark.registration  # noqa: F401
+from benchmark import compose
+from benchmark.conversion import espnet, mmseg, torchvision
+from benchmark.conversion.converted import Converted
+
+from mmseg.registry import MODELS  # isort: skip
+
+SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]] = {
+    "the ESPNet authors' release": lambda found, _: espnet.convert(found),
+    "mmsegmentation's names": mmseg.convert,
+    "weights of a backbone, by torchvision's names": torchvision.convert,
+}
+"""Who wrote such a file, and the mapping of their names onto ours; the first that knows a name is taken."""
+
+COUNTER = "num_batches_tracked"
+"""Batch normalisation counts its batches since PyTorch 0.4.1; older files lack the count, and no score depends on it."""
+
+FEW, MANY = 10, 20
+"""Numbers of classes at which shapes are compared."""
+
+AUXILIARY = ("auxiliary_head.",)
+"""Runs in training alone."""
+
+CLASSIFIERS = ("backbone.fc.", "backbone.classifier.", "backbone.features.8.")
+"""What ImageNet classifiers have beyond a backbone; the last is the 1x1 convolution at the end of EfficientNet's."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How weights fit a network.
+
+    Attributes:
+        source: whose names they have.
+        state: the tensors that fit, by our names.
+        options: what the architecture's config must be told for them; see `Converted`.
+        classes: number of classes of the network they are of; None where they do not tell, as those of a backbone.
+        missing: our tensors that the file lacks.
+        surplus: tensors of the file that the network does not have.
+        misfit: our tensors for which the file has another shape, with the shapes wanted and found.
+    """
+
+    source: str
+    state: dict[str, Tensor]
+    options: dict[str, Any]
+    classes: int | None
+    missing: list[str]
+    surplus: list[str]
+    misfit: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the network can be evaluated: all but the auxiliary head, which does not run, is in the file."""
+        return not self.misfit and not _without(AUXILIARY, self.missing)
+
+    @property
+    def complaint(self) -> str | None:
+        """Why the file is of another network, in one line; None where it is of this one or of its backbone."""
+        if self.misfit:
+            name, wanted, found = self.misfit[0]
+            return f"{name} has shape {found} instead of {wanted}{_more(self.misfit)}"
+        missing, surplus = _without(AUXILIARY, self.missing), _without(AUXILIARY, self.surplus)
+        if not any(name.startswith("backbone.") for name in self.state):
+            return f"it has {len(self.state)} of {len(self.state) + len(self.missing)} tensors"
+        if all(name.startswith("backbone.") for name in self.state):
+            # Of a backbone alone. Its classifier is of no use here, and the stem may be another one.
+            parts = {_part(name) for name in [*self.state, *self.missing]}
+            surplus = [name for name in _without(CLASSIFIERS, surplus) if _part(name) in parts]
+            missing = [name for name in missing if _part(name) in {_part(each) for each in self.state}]
+            missing = [name for name in missing if name.startswith("backbone.")]
+        if missing:
+            return f"it lacks {missing[0]}{_more(missing)}"
+        if surplus:
+            return f"{surplus[0]}{_more(surplus)} has no place there"
+        return None
+
+
+def _without(prefixes: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(prefixes)]
+
+
+def _part(name: str) -> str:
+    """The part of a backbone that a tensor is in, such as `layer1`."""
+    return ".".join(name.split(".")[:2])
+
+
+def _more(rest: Sequence[object]) -> str:
+    return f" (and {len(rest) - 1} more)" if len(rest) > 1 else ""
+
+
+def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> Fit | None:
+    """Fit weights by foreign names onto an architecture.
+
+    Args:
+        architecture: name of an architecture.
+        found: tensors by the names of whoever wrote them.
+        options: what the architecture's config must be told, where that is known already.
+
+    Returns:
+        None where not one tensor is of the architecture.
+
+    Raises:
+        UserError: an unknown architecture.
+    """
+    plain = _state(architecture, options or {}, FEW)
+    for source, convert in SOURCES.items():
+        converted = convert(found, plain)
+        if converted is None:
+            continue
+        converted = replace(converted, options={**(options or {}), **converted.options})
+        classes = _classes(architecture, converted)
+        fitted = _load(_build(architecture, converted.options, classes or FEW), source, converted)
+        if fitted.state:
+            return replace(fitted, classes=classes)
+    return None
+
+
+def _load(network: nn.Module, source: str, converted: Converted) -> Fit:
+    """Load what fits into a network that has no weights: what it has afterwards came from the file."""
+    wanted = network.state_dict()
+    try:
+        surplus = network.load_state_dict(converted.state, strict=False, assign=True).unexpected_keys
+    except RuntimeError:  # of shapes; the rest is loaded all the same
+        surplus = [name for name in converted.state if name not in wanted]
+    state = {name: tensor for name, tensor in network.state_dict().items() if not tensor.is_meta}
+    for name in [*state]:  # torch starts the counter where the file lacks it, be there statistics or not
+        if name.endswith(COUNTER) and name.replace(COUNTER, "running_mean") not in state:
+            del state[name]
+    lacking = [name for name in wanted if name not in state]
+    misfit = [
+        (name, tuple(wanted[name].shape), tuple(converted.state[name].shape))
+        for name in lacking
+        if name in converted.state
+    ]
+    missing = [name for name in lacking if name not in converted.state]
+    return Fit(source, state, converted.options, None, missing, surplus, misfit)
+
+
+def _classes(architecture: str, converted: Converted) -> int | None:
+    """The number of classes of the network that weights are of, from the shapes that depend on it.
+
+    Nearly all of them do so linearly; the few that do not (ESPNet's modules divide by 5) are outvoted.
+    """
+    few, many = (_state(architecture, converted.options, classes) for classes in (FEW, MANY))
+    votes: Counter[int] = Counter()
+    for name, tensor in converted.state.items():
+        if name in few and tensor.dim() == few[name].dim():
+            for length, small, large in zip(tensor.shape, few[name].shape, many[name].shape, strict=True):
+                if small != large:
+                    votes[FEW + (length - small) * (MANY - FEW) // (large - small)] += 1
+    return votes.most_common(1)[0][0] if votes else None
+
+
+def _state(architecture: str, options: Mapping[str, Any], classes: int) -> dict[str, Tensor]:
+    return dict(_build(architecture, options, classes).state_dict())
+
+
+def _build(architecture: str, options: Mapping[str, Any], classes: int) -> nn.Module:
+    with DefaultScope.overwrite_default_scope("mmseg"), torch.device("meta"):
+        network: nn.Module = MODELS.build(compose.model_config(architecture, classes=classes, options=options))
+    return network

@@ -1,0 +1,128 @@
+"""`segbench import` and `segbench eval` on weights from elsewhere."""
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+import benchmark.registration  # noqa: F401
+from benchmark import compose
+from benchmark.cli import main
+from benchmark.engine import weights
+
+from mmseg.registry import MODELS  # isort: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mmseg_scope():
+    """Names in a config are mmsegmentation's, as under its Runner."""
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        yield
+
+
+@pytest.fixture
+def segbench(capsys):
+    def call(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def enet():
+    torch.manual_seed(0)
+    return MODELS.build(compose.model_config("enet", classes=8)).state_dict()
+
+
+def test_import(segbench, tmp_path, enet):
+    old = {f"module.{name}": tensor for name, tensor in enet.items() if not name.endswith("num_batches_tracked")}
+    torch.save({"epoch": 3, "state_dict": old}, tmp_path / "a.pth.tar", _use_new_zipfile_serialization=False)
+    code, out, err = segbench("import", "enet", tmp_path / "a.pth.tar", "-o", tmp_path / "b.pth")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "names: mmsegmentation's names",
+        f"matched: {len(enet)} of {len(enet)} tensors, 8 classes",
+        str(tmp_path / "b.pth"),
+    ]
+    found = weights.read(tmp_path / "b.pth")
+    assert all(torch.equal(found.state[name], enet[name]) for name in enet if not name.endswith("tracked"))
+    assert (found.meta["architecture"], found.meta["classes"]) == ("enet", 8)
+
+
+def test_import_of_a_backbone(segbench, tmp_path):
+    import torchvision
+
+    torch.save(torchvision.models.resnet50().state_dict(), tmp_path / "resnet50.pth")
+    code, out, _ = segbench("import", "fcn_r50-d8", tmp_path / "resnet50.pth", "-o", tmp_path / "b.pth")
+    assert code == 0
+    assert "missing, not in the file: backbone.stem" in out
+    assert "surplus, not in the network: backbone.conv1.weight" in out
+    assert "train --init" in out
+    code, out, err = segbench("eval", "fcn_r50-d8", "--weights", tmp_path / "b.pth")
+    assert (code, out) == (2, "")
+    assert "holds weights of the backbone alone" in err
+    stem, init = tmp_path / "b.pth", ["--init", tmp_path / "resnet50.pth"]
+    assert "no weights by our names" in segbench("config", "fcn_r50-d8", *init)[2]
+    code, out, _ = segbench("config", "fcn_r50-d8", "--init", stem)
+    assert code == 0
+    assert f"'{stem}'" in out
+
+
+def test_training_from_imported_weights(tmp_path, enet):
+    weights.write({n: t for n, t in enet.items() if n.startswith("backbone.")}, tmp_path / "a.pth")
+    config = compose.compose("enet", "shapes_64x64_smoke", init=tmp_path / "a.pth")
+    network = MODELS.build(config.model)
+    network.init_weights()
+    state = network.state_dict()
+    assert all(torch.equal(state[name], enet[name]) == name.startswith("backbone.") for name in state if "conv" in name)
+    elsewhere = tmp_path / "elsewhere.pth"
+    elsewhere.write_bytes((tmp_path / "a.pth").read_bytes())
+    moved = compose.compose("enet", "shapes_64x64_smoke", init=elsewhere)
+    plain = compose.compose("enet", "shapes_64x64_smoke")
+    digest = "0" * 64
+    assert compose.config_hash(moved) == compose.config_hash(config) != compose.config_hash(plain)
+    assert compose.axes(moved, digest) == compose.axes(config, digest) != compose.axes(plain, digest)
+
+
+@pytest.mark.parametrize("command", [("import", "-o", "out.pth"), ("eval",)])
+def test_weights_of_another_architecture(segbench, tmp_path, enet, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights.write(enet, tmp_path / "a.pth")
+    name, *rest = command
+    given = [tmp_path / "a.pth"] if name == "import" else ["--weights", tmp_path / "a.pth"]
+    code, out, err = segbench(name, "unet-s5-d16", *given, *rest)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"segbench: error: {tmp_path / 'a.pth'} is not a checkpoint of unet-s5-d16: ")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_weights_for_another_number_of_classes(segbench, tmp_path):
+    other = MODELS.build(compose.model_config("enet", classes=19)).state_dict()
+    weights.write(other, tmp_path / "a.pth")
+    code, _, err = segbench("eval", "enet", "--weights", tmp_path / "a.pth")
+    assert code == 2
+    assert err == (
+        f"segbench: error: {tmp_path / 'a.pth'} is of 19 classes, the networks of shapes_64x64_smoke have 8\n"
+    )
+
+
+def test_weights_imported_for_another_architecture(segbench, tmp_path, enet):
+    weights.write(enet, tmp_path / "a.pth", {"architecture": "enet", "classes": 8, "options": {}})
+    code, _, err = segbench("eval", "fcn_r50-d8", "--weights", tmp_path / "a.pth")
+    assert (code, err) == (2, f"segbench: error: {tmp_path / 'a.pth'} was imported for enet, not fcn_r50-d8\n")
+
+
+def test_both_rules_for_void_are_reported(segbench, tmp_path, enet):
+    import json
+
+    weights.write(enet, tmp_path / "a.pth")
+    code, out, _ = segbench("eval", "enet", "--weights", tmp_path / "a.pth", "--device", "cpu", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["void"] == "ignore"
+    assert answer["miou"] == answer["by_void_rule"]["ignore"]["miou"]
+    assert answer["verdicts"] == []  # these weights were never published
+    code, out, _ = segbench("eval", "enet", "--weights", tmp_path / "a.pth", "--device", "cpu")
+    assert "void ignore, the protocol's rule" in out
+    assert "void false_positive" in out
