@@ -26,7 +26,7 @@ SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Con
 """Who wrote such a file, and the mapping of their names onto ours; the first that knows a name is taken."""
 
 COUNTER = "num_batches_tracked"
-"""Batch normalisation counts its batches since PyTorch 0.4.1; older files lack the count, and no score depends on it."""
+"""Batch normalisation counts its batches since PyTorch 0.4.1; older files lack it, and no score depends on it."""
 
 FEW, MANY = 10, 20
 """Numbers of classes at which shapes are compared."""
