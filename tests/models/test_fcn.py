@@ -204,6 +204,17 @@ def test_skips_are_summed(stride, seen):
     assert torch.allclose(fcn(maps), sum(alone), atol=1e-4)
 
 
+@torch.no_grad()
+def test_a_skip_adds_its_scores_to_the_upsampled_ones():
+    fusion = head(8).fuse_pool4
+    nn.init.normal_(fusion.score.weight)
+    score, pool4 = torch.randn(1, CLASSES, 3, 4), torch.randn(1, 512, 16, 18)
+    expected = F.conv_transpose2d(score, fusion.upscore.weight, stride=2)
+    assert expected.shape[-2:] == (8, 10)
+    expected += F.conv2d(pool4, fusion.score.weight)[..., 5:13, 5:15]
+    assert torch.allclose(fusion(score, pool4), expected, atol=1e-4)
+
+
 # Training
 
 
