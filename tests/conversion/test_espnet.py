@@ -195,7 +195,7 @@ def test_released_weights_give_the_published_figures(camvid):
         pytest.skip(f"no {file}: set SEGBENCH_WEIGHTS to the folder that holds espnet/, the authors' pretrained/")
     assert {facts["weights_sha256"] for facts in published.values()} == {hashlib.sha256(file.read_bytes()).hexdigest()}
 
-    converted = convert(torch.load(file, weights_only=True))
+    converted = convert(torch.load(file, map_location="cpu", weights_only=True))
     config = compose.compose("espnet", "camvid_360x480_espnet", root=camvid, options=converted.options)
     network = MODELS.build(config.model).eval()
     network.load_state_dict(converted.state, strict=True)
