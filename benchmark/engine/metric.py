@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmark.confusion import VoidRule, count, scores
+from benchmark.postprocessing.crf import DenseCRF
 
 
 @METRICS.register_module()
@@ -20,6 +22,7 @@ class ConfusionMetric(BaseMetric):
     Args:
         void: how pixels of void ground truth count.
         keep: names of images whose predictions are kept.
+        crf: parameters of the `DenseCRF` that refines the predictions; by default they are the network's own.
 
     Attributes:
         names: names of the evaluated images.
@@ -27,18 +30,29 @@ class ConfusionMetric(BaseMetric):
         predictions: predicted labels by name, uint8, for the images in `keep`.
     """
 
-    def __init__(self, void: VoidRule = "ignore", keep: Collection[str] = ()) -> None:
+    def __init__(
+        self, void: VoidRule = "ignore", keep: Collection[str] = (), crf: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
+        self.crf = None if crf is None else DenseCRF(**crf)
         self.void, self.keep = void, set(keep)
         self.names: list[str] = []
         self.counts: NDArray[np.int64] = np.zeros((0, 1, 1), np.int64)
         self.predictions: dict[str, NDArray[np.uint8]] = {}
 
     def process(self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]) -> None:
-        """Count one batch of predictions."""
+        """Count one batch of predictions.
+
+        Args:
+            data_batch: `inputs`, the images as they were read: RGB, uint8 of shape (3, height, width).
+            data_samples: what the network made of them, at the size of the images.
+        """
         classes = len(self.dataset_meta["classes"])
-        for sample in data_samples:
-            prediction = sample["pred_sem_seg"]["data"][0].cpu().numpy()
+        for index, sample in enumerate(data_samples):
+            if self.crf is None:
+                prediction = sample["pred_sem_seg"]["data"][0].cpu().numpy()
+            else:
+                prediction = _refine(self.crf, data_batch["inputs"][index], sample["seg_logits"]["data"])
             label = sample["gt_sem_seg"]["data"][0].cpu().numpy()
             name = sample["img_path"]
             if name in self.keep:
@@ -51,3 +65,9 @@ class ConfusionMetric(BaseMetric):
         self.counts = np.stack([counts for _, counts in results])
         found = scores(self.counts, self.void)
         return {"miou": found.miou, "macc": found.macc, "aacc": found.aacc}
+
+
+def _refine(crf: DenseCRF, image: Tensor, logits: Tensor) -> NDArray[np.int64]:
+    """Labels of shape (height, width) from logits of shape (K, height, width)."""
+    probabilities = logits.float().softmax(dim=0).cpu().numpy()
+    return crf.refine(image.permute(1, 2, 0).cpu().numpy(), probabilities).argmax(axis=0)
