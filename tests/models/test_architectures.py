@@ -52,11 +52,10 @@ def logits(network, image):
 
 
 def test_two_iterations_move_every_parameter(network):
-    """On drawn scenes, with Adam, whose steps do not depend on the size of a gradient; all that a paper fixes stays."""
+    """On drawn scenes, by the sign of the gradient, so that its size does not matter; what a paper fixes stays."""
     network = copy.deepcopy(network).train()
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     trainable = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    optimizer = torch.optim.Adam(trainable.values(), lr=1e-3)
     scenes = Shapes("train")
     for iteration in range(2):
         mine = range(4 * iteration, 4 * iteration + 4)
@@ -66,10 +65,12 @@ def test_two_iterations_move_every_parameter(network):
         losses = network.loss(image, [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels])
         loss = sum(value for name, value in losses.items() if "loss" in name)
         assert loss.isfinite()
-        optimizer.zero_grad()
+        network.zero_grad()
         loss.backward()
-        optimizer.step()
-    assert [name for name, parameter in trainable.items() if parameter.grad is None] == []
+        assert [name for name, parameter in trainable.items() if parameter.grad is None] == []
+        with torch.no_grad():
+            for parameter in trainable.values():
+                parameter.sub_(parameter.grad.sign(), alpha=1e-3 * (1 + iteration))  # never there and back
     assert all(parameter.isfinite().all() for parameter in trainable.values())
     still = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
     assert still == before.keys() - trainable.keys()
@@ -97,6 +98,11 @@ def test_logits_have_the_size_of_the_image(network, size):
 
 
 def test_checkpoint_round_trip_is_bitwise(architecture, network):
+    network = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():  # scores that start from zero are the same in every network
+                parameter.normal_(std=0.01)
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
     file.seek(0)
