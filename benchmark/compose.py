@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def compose(
     deterministic: bool = False,
     distributed: bool = False,
     init: Path | None = None,
-    crf: bool = False,
+    crf: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Config:
     """The config of one run.
@@ -56,7 +57,7 @@ def compose(
         deterministic: only deterministic algorithms.
         distributed: keep SyncBN.
         init: start from the backbone's weights in that file, as `segbench import` writes it.
-        crf: refine the predictions on test by a fully connected CRF, with DeepLab's parameters.
+        crf: refine the predictions on test by a fully connected CRF of these parameters: `deeplabv1` or `deeplabv2`.
         options: merged into the architecture's model, as weights from elsewhere may need it.
 
     Returns:
@@ -82,6 +83,8 @@ def compose(
         overrides["val_interval"] = config.train_cfg.val_interval = _positive("--val-interval", val_interval)
     if init is not None:
         overrides["init"] = _sha256_of_backbone(init)
+    if crf is not None:
+        overrides["crf"] = crf
     _set_iterations(config, overrides.get("max_iters", config.train_cfg.max_iters))
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
@@ -90,6 +93,8 @@ def compose(
         train.void = len(datasets.dataset(facts.dataset).classes)
     for evaluator in (config.val_evaluator, config.test_evaluator):
         evaluator.void = facts.void
+    if crf is not None:
+        config.test_evaluator.crf = _crf(crf)
     place = datasets.locate(facts.dataset, root)
     if place is not None:
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -195,6 +200,8 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
     }
     if facts.get("void_output"):
         found["void_output"] = True
+    if "crf" in config.test_evaluator:
+        found["evaluation"]["crf"] = config.test_evaluator.crf
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
 
@@ -238,6 +245,16 @@ def _set_iterations(config: Config, iterations: int) -> None:
         stage["begin"], stage["end"] = round(stage["begin"] * ratio), round(stage["end"] * ratio)
     config.train_cfg.max_iters = iterations
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
+
+
+def _crf(name: str) -> dict[str, Any]:
+    """Parameters of a CRF, where there is one to use them."""
+    from benchmark.postprocessing import crf
+
+    if name not in crf.PRESETS:
+        raise UserError(f"unknown CRF {name!r}: one of {', '.join(crf.PRESETS)}")
+    crf.library()
+    return asdict(crf.PRESETS[name])
 
 
 def _sha256_of_backbone(path: Path) -> str:

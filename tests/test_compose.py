@@ -1,5 +1,6 @@
 """One plain config: what composing sets, what moves a fingerprint, and that mmengine needs nothing else to train."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -126,3 +127,37 @@ def test_mmengine_trains_the_printed_config_alone(tmp_path):
     assert "iteration 2/2  loss" in done.stdout + done.stderr
     assert (tmp_path / "work" / "last.pth").exists()
     assert (tmp_path / "work" / "best.pth").exists()
+
+
+def test_a_crf_is_part_of_the_evaluation_and_of_the_fingerprint(monkeypatch):
+    monkeypatch.setattr("benchmark.postprocessing.crf.library", lambda: None)
+    plain, refined = (compose.compose("enet", "shapes_64x64_smoke", crf=crf) for crf in (None, "deeplabv2"))
+    assert "crf" not in plain.test_evaluator
+    assert "crf" not in refined.val_evaluator  # the best on val is chosen without
+    assert refined.test_evaluator.crf["w1"] == 4
+    assert refined.protocol.overrides == {"crf": "deeplabv2"}
+    digest = "0" * 64
+    one, other = compose.axes(plain, digest), compose.axes(refined, digest)
+    assert [axis for axis in one if one[axis] != other[axis]] == ["evaluation"]
+
+
+def test_a_crf_that_is_not_installed_is_told_before_anything_is_run(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("benchmark.postprocessing.crf.import_module", missing)
+    with pytest.raises(UserError, match=re.escape('pip install "segbench[crf]"')):
+        compose.compose("enet", "shapes_64x64_smoke", crf="deeplabv1")
+
+
+def test_void_learned_like_a_class():
+    """ESPNet's protocol: one output more than classes, and void labels are its."""
+    config = compose.compose("espnet", "camvid_360x480_espnet")
+    assert config.model.decode_head.num_classes == 12
+    assert config.train_dataloader.dataset.void == 11
+    assert config.val_evaluator.void == config.test_evaluator.void == "false_positive"
+    plain = compose.compose("espnet", "camvid_360x480_scratch")
+    assert plain.model.decode_head.num_classes == 11
+    assert "void" not in plain.train_dataloader.dataset
+    assert compose.axes(config, "0" * 64)["void_output"] is True
+    assert "void_output" not in compose.axes(plain, "0" * 64)

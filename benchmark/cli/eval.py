@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         crf=args.crf,
         options=fitted.options,
     )
+    config[f"{args.split}_evaluator"].crf = config.test_evaluator.get("crf")
 
     from benchmark.cli.progress import Lines
     from benchmark.engine.session import Session

@@ -41,8 +41,11 @@ def crf(parser: argparse.ArgumentParser) -> None:
     """Add --crf."""
     parser.add_argument(
         "--crf",
-        action="store_true",
-        help="refine predictions on test by a fully connected CRF (extra segbench[crf])",
+        nargs="?",
+        const="deeplabv2",
+        choices=["deeplabv1", "deeplabv2"],
+        help="refine predictions on test by a fully connected CRF, with the parameters of that paper (default: "
+        'deeplabv2); pip install "segbench[crf]"',
     )
 
 

@@ -128,6 +128,8 @@ class WeightsHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the weights if they are the best so far."""
+        if not runner.iter:
+            return  # weights from elsewhere are evaluated, there is no training
         assert metrics is not None
         self.curve.append((runner.iter, metrics["miou"]))
         if self.best_iteration == runner.iter:
@@ -157,8 +159,8 @@ class ResumeHook(Hook):
     priority = "LOW"  # after WeightsHook, whose curve it holds
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Save the state, unless the run is done."""
-        if runner.iter < runner.max_iters:
+        """Save the state, unless the run is done or never began."""
+        if 0 < runner.iter < runner.max_iters:
             folder = Path(runner.work_dir)
             # mmengine counts the running iteration in unless it is told that a whole epoch is over.
             runner.save_checkpoint(runner.work_dir, "resume.pth.new", by_epoch=True)

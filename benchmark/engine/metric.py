@@ -11,7 +11,7 @@ from mmseg.registry import METRICS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.confusion import VoidRule, count, scores
+from benchmark.confusion import VOID, VoidRule, count, scores
 from benchmark.postprocessing.crf import DenseCRF
 
 
@@ -27,7 +27,7 @@ class ConfusionMetric(BaseMetric):
     Attributes:
         names: names of the evaluated images.
         counts: int64, shape (images, K + 1, K + 1), in the order of `names`.
-        predictions: predicted labels by name, uint8, for the images in `keep`.
+        predictions: predicted labels by name, uint8, for the images in `keep`; a learned void is void.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ConfusionMetric(BaseMetric):
             label = sample["gt_sem_seg"]["data"][0].cpu().numpy()
             name = sample["img_path"]
             if name in self.keep:
-                self.predictions[name] = prediction.astype(np.uint8)
+                self.predictions[name] = np.where(prediction < classes, prediction, VOID).astype(np.uint8)
             self.results.append((name, count(prediction, label, classes)))
 
     def compute_metrics(self, results: list[tuple[str, NDArray[np.int64]]]) -> dict[str, float]:

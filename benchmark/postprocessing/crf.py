@@ -11,8 +11,8 @@ of positions p and colours I. The inference is that of the package pydensecrf2, 
 three points:
 
 - The matrix K of each kernel is normalised to D^-1/2 K D^-1/2, where D holds its row sums, before the weight applies
-  (Krähenbühl and Koltun, Parameter Learning and Convergent Inference for Dense Random Fields, ICML 2013). DeepLab's
-  own searches used the library's first version and D^-1 K; where row sums vary slowly the two are nearly the same.
+  (Krähenbühl and Koltun, Parameter Learning and Convergent Inference for Dense Random Fields, ICML 2013). The first
+  version of their library has D^-1 K; where row sums vary slowly the two are nearly the same.
 - A pixel takes part in its own sum.
 - The sums are approximated on the permutohedral lattice (Adams, Baek and Davis, Eurographics 2010).
 """

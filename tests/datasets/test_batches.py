@@ -44,6 +44,15 @@ def test_the_number_of_iterations_changes_no_batch():
     assert _equal(_batches(length=10)[3], _batches(length=1000)[3])
 
 
+def test_void_may_be_learned_like_a_class():
+    """Pixels that the crop adds are void; nothing else changes."""
+    images, labels = _pixels(_batches()[0])
+    images_of_12, labels_of_12 = _pixels(TrainingBatches(SOURCE, 4, AUGMENTATION, "p", 0, 100, void=11)[0])
+    assert torch.equal(images, images_of_12)
+    assert (labels == 255).any()
+    assert torch.equal(labels_of_12, torch.where(labels == 255, 11, labels))
+
+
 def test_shapes_and_types():
     images, labels = _pixels(_batches()[0])
     assert images.shape == (4, 3, 32, 48)

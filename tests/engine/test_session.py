@@ -90,6 +90,9 @@ def test_evaluation_of_loaded_weights(tmp_path):
     assert np.array_equal(fresh.evaluate("test").counts, counted.counts)
     assert list(counted.predictions) == counted.names[:2]
     assert counted.predictions[counted.names[0]].shape == (64, 64)
+    on_val = fresh.evaluate("val")
+    assert scores(on_val.counts).miou == trained.val_miou[-1][1]
+    assert not list((tmp_path / "eval").rglob("*.pth"))
 
 
 def test_counts_are_those_of_mmsegmentations_metric(tmp_path):
