@@ -2,6 +2,7 @@
 
 import copy
 import io
+import re
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from mmseg.structures import SegDataSample
 
 from benchmark import catalog, compose
 from benchmark.datasets.shapes import Shapes
+from benchmark.profiling.complexity import stride
+from benchmark.profiling.inference import Inference
 
 CLASSES = 5
 
@@ -111,6 +114,22 @@ def test_checkpoint_round_trip_is_bitwise(architecture, network):
     assert not torch.equal(logits(other, image), logits(network, image))
     other.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(logits(other, image), logits(network, image))
+
+
+STRIDES = {
+    **{"enet": 8, "fcn-8s_vgg16": 32, "unet": 16, "segnet_vgg16": 32, "segnet-basic": 16, "gcn_r50": 32},
+    **{"deeplabv1-largefov_vgg16": 8, "deeplabv2-aspp-l_vgg16": 8, "deeplabv2_r101": 8, "efficientdet-seg_d4": 32},
+    **{"liteseg_mobilenetv2": 32, "liteseg_shufflenet": 32, "liteseg_darknet19": 16, "pointrend_fpn_r50": 32},
+    **{name: int(name.rpartition("-d")[2]) for name in catalog.architectures() if re.search(r"-d\d+$", name)},
+}
+
+
+@pytest.mark.parametrize("name", STRIDES)
+def test_output_stride(name):
+    """As the name says, or the paper."""
+    with torch.device("meta"):
+        network = Inference(compose.model_config(name, classes=CLASSES), (512, 512))
+    assert stride(network) == STRIDES[name]
 
 
 @pytest.mark.parametrize("name", ZOO)

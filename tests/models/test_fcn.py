@@ -9,7 +9,8 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from benchmark import compose
-from benchmark.models.heads.fcn import FCNSkipHead, Interpolation, bilinear
+from benchmark.models.heads.fcn import FCNSkipHead, Interpolation
+from benchmark.models.layers.upsampling import bilinear
 
 CLASSES = 5
 STRIDES = {"fcn-32s_vgg16": 32, "fcn-16s_vgg16": 16, "fcn-8s_vgg16": 8}

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from benchmark.models.layers.espnet import ESP, Conv3, NormAct, batch_norm
+from benchmark.models.layers.upsampling import crop
 
 
 @MODELS.register_module()
@@ -93,19 +94,13 @@ class ESPNetDecoder(BaseDecodeHead):
             (N, num_classes, H, W).
         """
         image, conv, level1, level2, level3 = inputs
-        x = _crop(self.deconv3(self.norm3(self.level3(level3))), level2)
+        x = crop(self.deconv3(self.norm3(self.level3(level3))), level2.shape[-2:])
         x = self.esp2(self.concat2(torch.cat([self.level2(level2), x], dim=1)))
-        x = self.norm_act2(_crop(self.deconv2(x), level1))
+        x = self.norm_act2(crop(self.deconv2(x), level1.shape[-2:]))
         x = self.conv1(torch.cat([x, conv if self.skip_channels == 16 else level1], dim=1))
-        return _crop(self.cls_seg(x), image)
+        return crop(self.cls_seg(x), image.shape[-2:])
 
 
 def _deconv(channels: int) -> nn.ConvTranspose2d:
     """DeConv of Figure 4: doubles the size, without overlap."""
     return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)
-
-
-def _crop(x: Tensor, like: Tensor) -> Tensor:
-    """Without the last row and column where a size was odd before it was halved."""
-    height, width = like.shape[-2:]
-    return x[..., :height, :width]

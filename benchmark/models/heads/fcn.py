@@ -25,6 +25,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from benchmark.models.layers.upsampling import bilinear, crop
+
 OFFSETS = {32: 19, 16: 27, 8: 31}
 """Where the image begins in the output of the final upsampling, by its stride."""
 
@@ -67,7 +69,7 @@ class FCNSkipHead(BaseDecodeHead):
             score = self.fuse_pool4(score, pool4)
         if self.fuse_pool3 is not None:
             score = self.fuse_pool3(score, pool3)
-        return crop(self.upscore(score), image, self.offset)
+        return crop(self.upscore(score), image.shape[-2:], self.offset)
 
 
 class Fusion(nn.Module):
@@ -93,7 +95,7 @@ class Fusion(nn.Module):
     def forward(self, score: Tensor, pool: Tensor) -> Tensor:
         """(N, classes, h, w) and (N, channels, about 2h, about 2w) -> (N, classes, 2h + 2, 2w + 2)."""
         score = self.upscore(score)
-        return score + crop(self.score(pool), score, self.offset)
+        return score + crop(self.score(pool), score.shape[-2:], self.offset)
 
 
 class Interpolation(nn.Module):
@@ -117,18 +119,6 @@ class Interpolation(nn.Module):
     def forward(self, score: Tensor) -> Tensor:
         """(N, classes, h, w) -> (N, classes, stride * (h + 1), stride * (w + 1))."""
         return F.conv_transpose2d(score, self.kernel, stride=self.stride, groups=len(self.kernel))
-
-
-def bilinear(size: int) -> Tensor:
-    """The kernel by which a transposed convolution of stride size / 2 interpolates bilinearly: (size, size)."""
-    ramp = 1 - (torch.arange(size) - (size - 1) / 2).abs() / (size / 2)
-    return ramp[:, None] * ramp
-
-
-def crop(x: Tensor, like: Tensor, offset: int) -> Tensor:
-    """The part of `x` that has the size of `like` and begins at `offset`, below and right."""
-    height, width = like.shape[-2:]
-    return x[..., offset : offset + height, offset : offset + width]
 
 
 def zero(layer: nn.Conv2d) -> None:

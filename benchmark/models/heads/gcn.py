@@ -13,6 +13,7 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from benchmark.models.layers.gcn import BoundaryRefinement, Deconvolution, GlobalConvolution
+from benchmark.models.layers.upsampling import crop
 
 
 @MODELS.register_module()
@@ -88,9 +89,3 @@ class GCNHead(BaseDecodeHead):
         image = batch_img_metas[0]
         window = isinstance(image["img_shape"], torch.Size)  # mmsegmentation's sign of sliding-window inference
         return crop(seg_logits, image["img_shape"] if window else image.get("pad_shape", image["img_shape"]))
-
-
-def crop(score: Tensor, size: Sequence[int]) -> Tensor:
-    """The upper left (height, width): what a deconvolution adds where a halving had rounded an odd size up."""
-    height, width = size[:2]
-    return score[..., :height, :width]

@@ -12,6 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.layers.upsampling import bilinear
+
 
 class GlobalConvolution(nn.Module):
     """A k x k convolution of low rank: k x 1 then 1 x k, beside 1 x k then k x 1, summed (Figure 2B).
@@ -59,7 +61,6 @@ class Deconvolution(nn.ConvTranspose2d):
         super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
 
     def reset_parameters(self) -> None:
-        """Each class from itself alone, by the weights that halfway between two samples gives them."""
-        tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        """Each class from itself alone."""
         with torch.no_grad():
-            self.weight.copy_(torch.eye(self.in_channels)[:, :, None, None] * torch.outer(tent, tent))
+            self.weight.copy_(torch.eye(self.in_channels)[..., None, None] * bilinear(4))
