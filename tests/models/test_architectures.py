@@ -116,11 +116,20 @@ def test_checkpoint_round_trip_is_bitwise(architecture, network):
     assert torch.equal(logits(other, image), logits(network, image))
 
 
-STRIDES = {
-    **{"enet": 8, "fcn-8s_vgg16": 32, "unet": 16, "segnet_vgg16": 32, "segnet-basic": 16, "gcn_r50": 32},
-    **{"deeplabv1-largefov_vgg16": 8, "deeplabv2-aspp-l_vgg16": 8, "deeplabv2_r101": 8, "efficientdet-seg_d4": 32},
-    **{"liteseg_mobilenetv2": 32, "liteseg_shufflenet": 32, "liteseg_darknet19": 16, "pointrend_fpn_r50": 32},
-    **{name: int(name.rpartition("-d")[2]) for name in catalog.architectures() if re.search(r"-d\d+$", name)},
+STRIDES = {name: int(name.rpartition("-d")[2]) for name in catalog.architectures() if re.search(r"-d\d+$", name)} | {
+    "enet": 8,
+    "segnet_vgg16": 32,
+    "segnet-basic": 16,
+    "fcn-8s_vgg16": 32,
+    "gcn_r50": 32,
+    "deeplabv1-largefov_vgg16": 8,
+    "deeplabv2-aspp-l_vgg16": 8,
+    "deeplabv2_r101": 8,
+    "efficientdet-seg_d4": 32,
+    "liteseg_mobilenetv2": 32,
+    "liteseg_shufflenet": 32,
+    "liteseg_darknet19": 16,
+    "pointrend_fpn_r50": 32,
 }
 
 
