@@ -150,3 +150,11 @@ def test_the_main_job(tmp_path):
     first = next(record for record in records if record["seed"] == 0)
     last = next(e for e in first["evaluations"] if e["checkpoint"] == "last")
     assert answer["miou"] == last["miou"] or answer["miou"] == first["evaluations"][1]["miou"]
+
+
+def test_bibtex_is_shown_to_be_copied(capsys):
+    assert main(["show", "enet"]) == 0
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    bibtex = [line.strip() for line in catalog.methods()["enet"].facts["bibtex"].splitlines()]
+    start = shown.index(bibtex[0])
+    assert shown[start : start + len(bibtex)] == bibtex
