@@ -144,7 +144,7 @@ def test_the_main_job(tmp_path):
     evaluated = _segbench("eval", "enet", "--weights", weights, "--device", "cpu", "--json", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     answer = json.loads(evaluated.stdout)
-    assert set(answer) == {"miou", "macc", "aacc", "iou", "split", "images"}
+    assert set(answer) == {"miou", "macc", "aacc", "iou", "split", "images", "void", "by_void_rule", "verdicts"}
     assert answer["split"] == "test"
     assert answer["images"] == 64
     # The same seed, protocol and iterations: the run and the training end in the same weights.
