@@ -13,8 +13,9 @@ from statistics import median
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median cost of each function.
 
-    Every round calls each function once, so that whatever slows the machine down for a while slows all of them; CPU time
-    leaves out the time for which other processes had the cores. A first round, which warms caches up, is not counted.
+    Every round calls each function once, so that whatever slows the machine down for a while slows all of them; CPU
+    time leaves out the time for which other processes had the cores. A first round, which warms caches up, is not
+    counted.
 
     Args:
         functions: what to call, by name.
