@@ -53,7 +53,8 @@ class Extra:
     command: str
 
 
-ZOO = (
+OPTIONAL = (
+    Extra("pydensecrf", "the dense CRF of `--crf`", "python -m pip install 'segbench[crf]'"),
     Extra("mmdet", "Mask2Former and MaskFormer of the mmsegmentation zoo", "python -m pip install 'mmdet>=3.3,<3.4'"),
     Extra("mmpretrain", "ConvNeXt and PoolFormer of the mmsegmentation zoo", "python -m pip install mmpretrain"),
 )
@@ -93,7 +94,7 @@ def examine() -> Report:
             _activate(report)
         except UserError as error:
             report.problems.append(str(error))
-    report.missing += [extra for extra in ZOO if find_spec(extra.name) is None]
+    report.missing += [extra for extra in OPTIONAL if find_spec(extra.name) is None]
     return report
 
 

@@ -22,10 +22,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
+    print(_yaml(found))
+    return 0
+
+
+def _yaml(found: dict[str, Any]) -> str:
+    """The facts as YAML, in which a text of several lines, such as BibTeX, stands as it is: to be copied."""
     import yaml
 
-    print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=100).rstrip())
-    return 0
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value.rstrip() else None)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
 
 
 def _find(name: str) -> dict[str, Any]:
