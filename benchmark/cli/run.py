@@ -42,23 +42,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is not in the store yet; print the leaderboard and, last, where the report is."""
-    if args.all and args.architectures:
-        raise UserError("give architectures or --all, not both")
-    everything = list(catalog.architectures()) if args.all else catalog.representatives()
-    names = list(dict.fromkeys(args.architectures)) or everything
-    for name in names:
-        catalog.architecture(name)
-    catalog.protocol(args.protocol)
+    names = chosen(args)
 
     from benchmark.engine import device
 
     on = device.select(args.device)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
-    specs = _specs(names, on, args)
-    waiting = specs if args.force else [spec for spec in specs if not _is_stored(spec)]
-    failed = _carry_out(waiting, args.jobs or _jobs(specs[0]))
-    _print_leaderboard(specs[0])
+    wanted = specs(names, on, args)
+    waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
+    if on != "cpu":  # estimates cost seconds, which only pay where runs take minutes
+        from benchmark.execution.plan import plan
+
+        waiting = [job.spec for job in plan(waiting)]
+    failed = _carry_out(waiting, args.jobs or _jobs(wanted[0]))
+    _print_leaderboard(wanted[0])
 
     from benchmark.reporting.report import render
 
@@ -66,7 +64,24 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
+def chosen(args: argparse.Namespace) -> list[str]:
+    """The architectures to run, by name.
+
+    Raises:
+        UserError: an unknown architecture or protocol, or names beside `--all`.
+    """
+    if args.all and args.architectures:
+        raise UserError("give architectures or --all, not both")
+    everything = list(catalog.architectures()) if args.all else catalog.representatives()
+    names = list(dict.fromkeys(args.architectures)) or everything
+    for name in names:
+        catalog.architecture(name)
+    catalog.protocol(args.protocol)
+    return names
+
+
+def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
+    """The runs that the arguments ask for."""
     from benchmark.execution.run import Spec
 
     return [

@@ -123,7 +123,7 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
     """The record of a run of which nothing is known but what was asked for."""
     config = spec.config
     facts = config.protocol
-    sources = _sources(facts.dataset, spec.root)
+    splits = sources(facts.dataset, spec.root)
     axes = compose.axes(config, _digest(facts.dataset, spec.root))
     fingerprint = record.fingerprint(axes)
     return Record(
@@ -144,8 +144,8 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
         dataset=record.Dataset(
             name=facts.dataset,
             digest=_digest(facts.dataset, spec.root),
-            classes=list(sources["test"].classes),
-            images={split: len(source) for split, source in sources.items()},
+            classes=list(splits["test"].classes),
+            images={split: len(source) for split, source in splits.items()},
         ),
         evaluations=[],
         training=None,
@@ -161,13 +161,14 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
 
 
 @cache
-def _sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+def sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+    """The splits of a dataset, opened once a process."""
     return datasets.open_splits(dataset, root)
 
 
 @cache
 def _digest(dataset: str, root: Path | None) -> str:
-    return digest(_sources(dataset, root))
+    return digest(sources(dataset, root))
 
 
 def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
@@ -234,7 +235,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Last and best checkpoint on test; where they are the same, it is evaluated once."""
-    samples = _samples(_sources(draft.dataset.name, spec.root)["test"])
+    samples = _samples(sources(draft.dataset.name, spec.root)["test"])
     Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, samples)
     last = session.evaluate("test", keep=samples.names.tolist())
     if trained.best_iteration == trained.iterations:
