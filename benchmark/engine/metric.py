@@ -59,11 +59,12 @@ class ConfusionMetric(BaseMetric):
                 prediction = sample["pred_sem_seg"]["data"][0]
             else:
                 prediction = _refine(self.crf, data_batch["inputs"][index], sample["seg_logits"]["data"])
-            label, name = sample["gt_sem_seg"]["data"][0], sample["img_path"]
+            label = sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type it is stored in
+            name = sample["img_path"]
             if name in self.keep:
                 kept = torch.where(prediction < classes, prediction, VOID)
                 self.predictions[name] = kept.to("cpu", torch.uint8).numpy()
-            self.results.append((name, count(prediction, label.to(prediction.device), classes)))
+            self.results.append((name, count(prediction, label, classes)))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Scores over the dataset, of which all counts are brought from the device at once.
