@@ -8,7 +8,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 default_hooks = dict(
-    runtime_info=dict(type="LeanRuntimeInfoHook"),
+    runtime_info=None,
     timer=None,
     logger=None,
     param_scheduler=dict(type="ParamSchedulerHook"),

@@ -1,0 +1,171 @@
+"""What a training loop costs beside the training steps: a bare PyTorch loop, ours, and mmengine's default Runner.
+
+All train the same network, so small that the rest shows, with the same optimizer, schedule and batches, and log every
+50 iterations. `python benchmarks/loop.py`
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from timing import hardware, interleaved
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+import benchmark.registration  # noqa: F401
+from benchmark.engine.hooks import LossHook, ProgressHook
+
+ITERATIONS = 50
+"""Iterations of one timing."""
+STARTS = (100, 100_000)
+"""Iterations at which the timings begin."""
+LOG = 50
+ROUNDS = 60
+
+
+class Network(BaseModel):
+    """Two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+
+    def forward(self, inputs: Tensor, labels: Tensor, mode: str) -> dict[str, Tensor]:
+        return {"loss_ce": F.cross_entropy(self.layers(inputs), labels)}
+
+
+class Batches(Dataset[dict[str, Tensor]]):
+    """One batch for ever."""
+
+    metainfo: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.batch = {"inputs": torch.randn(4, 3, 8, 8), "labels": torch.randint(4, (4, 8, 8))}
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return self.batch
+
+
+def loader() -> DataLoader[dict[str, Tensor]]:
+    return DataLoader(Batches(), batch_size=None, sampler=range(10**9))
+
+
+def bare() -> Callable[[], None]:
+    """The loop that one would write by hand."""
+    model = Network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, 10**6, power=0.9)
+    batches, losses = iter(loader()), []
+
+    def train() -> None:
+        model.train()
+        for i in range(ITERATIONS):
+            loss = model(**model.data_preprocessor(next(batches), True), mode="loss")["loss_ce"]
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            losses.append(loss.detach())
+            if (i + 1) % LOG == 0:
+                print(f"iteration {i + 1}  loss {torch.stack(losses).mean():.4f}  lr {scheduler.get_last_lr()[0]:.3g}")
+                losses.clear()
+
+    return train
+
+
+def ours(start: int, folder: Path) -> Callable[[], None]:
+    """The loop and the hooks of a session, watched."""
+    losses = LossHook(LOG)
+    runner = Runner(
+        **_common("StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}"),
+        default_hooks=dict.fromkeys(("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")),
+        custom_hooks=[losses, {"type": "WeightsHook"}, {"type": "ResumeHook"}],
+    )
+    runner.register_hook(ProgressHook(lambda *progress: None, losses))
+    return _drive(runner, start)
+
+
+def theirs(start: int, folder: Path) -> Callable[[], None]:
+    """mmengine's Runner with its default hooks."""
+    runner = Runner(
+        **_common("IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}"),
+        # The hook that is left out does nothing in an iteration, and trips over a loader of whole batches.
+        default_hooks={"logger": {"type": "LoggerHook", "interval": LOG}, "sampler_seed": None},
+    )
+    train = _drive(runner, start)
+    runner.call_hook("before_train_epoch")
+    runner.train_loop.run_iter(runner.train_dataloader.dataset.batch)
+    for name, history in runner.message_hub.log_scalars.items():
+        values = [history.current()] * start  # what it would hold by then
+        runner.message_hub.log_scalars[name] = HistoryBuffer(values, [1] * start)
+    return train
+
+
+def _common(loop: str, optim_wrapper: str, folder: Path) -> dict[str, Any]:
+    return {
+        "model": Network(),
+        "work_dir": str(folder),
+        "experiment_name": folder.name,
+        "train_dataloader": loader(),
+        "train_cfg": {"type": loop, "max_iters": 10**6},
+        "optim_wrapper": {"type": optim_wrapper, "optimizer": {"type": "AdamW", "lr": 1e-3}},
+        "param_scheduler": {"type": "PolyLR", "power": 0.9, "begin": 0, "end": 10**6, "by_epoch": False},
+        "log_processor": {"by_epoch": False},
+        "randomness": {"seed": 0},
+        "default_scope": "mmengine",
+    }
+
+
+def _drive(runner: Runner, start: int) -> Callable[[], None]:
+    """The iterations of a runner's loop, from that one on."""
+    runner._train_loop = loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    loop._iter = start
+    batches = iter(runner.train_dataloader)
+    runner.call_hook("before_run")
+    runner.call_hook("before_train")
+
+    def train() -> None:
+        runner.model.train()
+        for _ in range(ITERATIONS):
+            loop.run_iter(next(batches))
+
+    return train
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(redirect_stdout(nowhere))
+        stack.enter_context(redirect_stderr(nowhere))
+        functions = {"a bare loop": bare()}
+        for start in STARTS:
+            functions[f"ours, iteration {start:,}"] = ours(start, folder)
+            functions[f"mmengine's Runner, iteration {start:,}"] = theirs(start, folder)
+        seconds = interleaved(functions, ROUNDS)
+    base = seconds["a bare loop"]
+    print(hardware(), end="\n\n")
+    print("| loop | us an iteration | beside the bare loop, us | ratio |\n|---|---|---|---|")
+    for name, taken in seconds.items():
+        each, more = taken / ITERATIONS * 1e6, (taken - base) / ITERATIONS * 1e6
+        print(f"| {name} | {each:.0f} | {more:+.0f} | {taken / base:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The training loop makes mmengine's steps bit for bit, and waits for the device at log points only."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import benchmark.registration  # noqa: F401
+from benchmark import compose
+from benchmark.engine.loop import _mix, _seed, _step
+from benchmark.engine.precision import Float32OptimWrapper
+from benchmark.engine.session import Session
+
+
+class Network(BaseModel):
+    """Its losses come in every form that mmengine knows: a number, a map, a list of maps; and one is no loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+    def forward(self, inputs, mode):
+        out = self.layers(inputs)
+        return {"loss_a": (out**2).mean(), "acc": out[0, 0], "b.loss": out.abs(), "loss_c": [out.exp(), out.tanh()]}
+
+
+@pytest.mark.parametrize("clip", [None, {"max_norm": 0.5}, {"type": "value", "clip_value": 0.01}])
+def test_a_step_is_mmengines(clip):
+    ours, batches = Network(), torch.randn(5, 2, 3, 8, 8)
+    theirs = copy.deepcopy(ours)
+    wrappers = [
+        kind(torch.optim.AdamW(model.parameters()), clip_grad=copy.copy(clip))
+        for kind, model in ((Float32OptimWrapper, ours), (OptimWrapper, theirs))
+    ]
+    for inputs in batches:
+        loss = _step(ours, {"inputs": inputs}, wrappers[0])
+        expected = theirs.train_step({"inputs": inputs}, wrappers[1])["loss"]
+        assert torch.equal(loss, expected)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_accumulated_losses_are_divided():
+    model = Network()
+    wrapper = Float32OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=4)
+    assert wrapper.scale_loss(torch.tensor(2.0)) == 0.5
+
+
+def test_seeds_are_those_of_torch():
+    for iteration in range(3):
+        seed = _mix(7, iteration, 0)
+        torch.manual_seed(seed)
+        expected = torch.rand(5)
+        _seed(seed)
+        assert torch.equal(torch.rand(5), expected)
+
+
+WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal"}
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operations for whose result a program waits on a GPU: numbers that are read, and picks by a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        indices = args[1] if function.name().startswith("aten::index") and isinstance(args[1], list | tuple) else ()
+        if function.name() in WAITS or any(torch.is_tensor(i) and i.dtype == torch.bool for i in indices):
+            self.names.append(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("architecture", ["enet", "pointrend_fpn_r50", "pspnet_r50-d8"])
+def test_nothing_waits_for_the_device_between_log_points(tmp_path, architecture):
+    config = compose.compose(architecture, "shapes_64x64_smoke", max_iters=3, deterministic=True)
+    config.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01}  # Adam counts its steps on the CPU, and reads them
+    session = Session(config, tmp_path)
+    loop, waits = session.runner.train_loop, []
+    run_iter = loop.run_iter
+
+    def watched(batch):
+        with Waits() as watch:
+            run_iter(batch)
+        waits.append(watch.names)
+
+    loop.run_iter = watched
+    session.train()
+    assert waits[:-1] == [[], []]
+
+
+def test_the_watch_sees_what_waits():
+    with Waits() as watch:
+        numbers = torch.arange(4)
+        numbers[numbers > 1]
+        numbers.sum().item()
+        bool(numbers.any())
+    assert len(watch.names) == 3
+
+
+def test_hooks_that_do_nothing_in_an_iteration_are_not_called(tmp_path):
+    config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1, deterministic=True)
+    session = Session(config, tmp_path)
+    names = [type(hook.__self__).__name__ for hook in session.runner.train_loop._after]
+    assert names == ["LossHook", "ParamSchedulerHook"]
+    assert session.runner.train_loop._before == []
