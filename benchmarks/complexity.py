@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 
 import torch
 from fvcore.nn import FlopCountAnalysis
@@ -40,13 +41,13 @@ def main() -> None:
     config = compose.model_config(NETWORK, classes=CLASSES)
     network, image = Inference(config, SIZE), torch.zeros(1, 3, *SIZE)
     blank, shape = Inference(config, SIZE).to("meta"), torch.empty(1, 3, *SIZE, device="meta")
-    functions = {
+    functions: dict[str, Callable[[], int]] = {
         OURS: lambda: complexity.tally(config, SIZE).macs,
         "segbench, network at hand": lambda: complexity.count(blank, shape).macs,
         "fvcore": lambda: _fvcore(network, image),
         "mmengine": lambda: _mmengine(network),
     }
-    seconds = interleaved(functions, ROUNDS)
+    seconds = interleaved({**functions}, ROUNDS)
 
     print(f"{NETWORK}, {SIZE[0]}x{SIZE[1]}. The peers count normalisation and resizing beside MACs.\n")
     print("| counter | CPU s | times ours | count (G) |\n|---|---:|---:|---:|")
