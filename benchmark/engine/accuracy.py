@@ -1,4 +1,7 @@
-"""The accuracy of each training batch, which mmsegmentation's heads compute and nobody here reads."""
+"""The accuracy of each training batch, which mmsegmentation's heads compute and nobody here reads.
+
+The backend has to be active.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor, nn
 
-from benchmark.engine import accuracy
+from benchmark.engine import accuracy, layout
 
 
 @LOOPS.register_module()
@@ -27,10 +27,18 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     The random generators are set from (seed, iteration) before each step, so that dropout and sampled points of a
     resumed run are those of an uninterrupted one, and a resumed run asks its sampler for the next batch where mmengine
     would load and drop all that came before.
+
+    Args:
+        layout: "contiguous", "channels_last", or "auto": the faster of both by a trial.
+
+    Attributes:
+        seconds: wall time of the training steps so far, trial and validation left out.
     """
 
-    seconds = 0.0
-    """Wall time of the training steps so far, validation left out."""
+    def __init__(self, *args: Any, layout: str = "contiguous", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.layout = layout
+        self.seconds = 0.0
 
     def run(self) -> BaseModel:
         """Train from the current iteration to the last."""
@@ -40,10 +48,18 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.model.train()
         self.dataloader.sampler.start = self._iter
         with accuracy.unread():
+            self._arrange()
             self._train()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
+
+    def _arrange(self) -> None:
+        model, optim_wrapper = self.runner.model, self.runner.optim_wrapper
+        if self.layout == "auto":
+            batch = self.dataloader.dataset[self._iter]
+            self.layout = layout.fastest(model, lambda: _loss(model, batch, optim_wrapper))
+        layout.arrange(model, self.layout, optim_wrapper.optimizer)
 
     def _train(self) -> None:
         since = time.perf_counter()
@@ -83,16 +99,21 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
 
 def _step(model: nn.Module, batch: Any, optim_wrapper: OptimWrapper) -> Tensor:
-    """One training step, as mmengine's models make it; returns the loss.
+    """One training step; returns the loss."""
+    loss = _loss(model, batch, optim_wrapper)
+    optim_wrapper.update_params(loss)
+    return loss.detach()
+
+
+def _loss(model: nn.Module, batch: Any, optim_wrapper: OptimWrapper) -> Tensor:
+    """The loss on a batch, as mmengine's models make it.
 
     What mmengine adds to the graph is left out: the mean of losses that are one number already, their sum with zero.
     """
     network: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     with optim_wrapper.optim_context(model):
         losses = model(**network.data_preprocessor(batch, True), mode="loss")
-    loss = reduce(add, (_mean(value) for name, value in losses.items() if "loss" in name))
-    optim_wrapper.update_params(loss)
-    return loss.detach()
+    return reduce(add, (_mean(value) for name, value in losses.items() if "loss" in name))
 
 
 def _mean(loss: Tensor | list[Tensor]) -> Tensor:
