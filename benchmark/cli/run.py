@@ -105,7 +105,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
 
 def _is_stored(spec: Spec) -> bool:
     """Whether the store has the run already; says so."""
-    from benchmark.results.store import Problem, Store
+    from benchmark.results.reading import Problem
+    from benchmark.results.store import Store
 
     found = Store(spec.results).find(spec.run_id())
     if isinstance(found, Problem):
@@ -138,13 +139,13 @@ def _jobs(spec: Spec) -> int:
 
 def _print_leaderboard(spec: Spec) -> None:
     """The table that the runs belong to."""
-    from benchmark.analysis.leaderboard import groups
+    from benchmark.analysis.ranking import groups
     from benchmark.cli.leaderboard import render
-    from benchmark.results.store import Store
+    from benchmark.results.snapshot import Snapshot
 
-    stored, _ = Store(spec.results).scan(spec.protocol)
+    runs, _ = Snapshot(spec.results).summaries(spec.protocol)
     overrides = dict(spec.config.protocol.overrides)
-    found = [group for group in groups(each.record for each in stored) if dict(group.overrides) == overrides]
+    found = [group for group in groups(runs) if dict(group.overrides) == overrides]
     print(render(found, "table"), end="\n\n")
 
 

@@ -18,8 +18,9 @@ from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution.run import Spec, blank, perform
+from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record
-from benchmark.results.store import Store, Stored, read
+from benchmark.results.store import Store
 
 TELL_SECONDS = 0.1
 """How often a worker tells how far it is."""

@@ -18,8 +18,9 @@ from benchmark import compose
 from benchmark.execution.run import Spec, sources
 from benchmark.profiling import complexity
 from benchmark.results.environment import cpu
+from benchmark.results.reading import Stored
 from benchmark.results.record import Record
-from benchmark.results.store import Store, Stored
+from benchmark.results.store import Store
 
 BACKWARD = 2
 """Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
