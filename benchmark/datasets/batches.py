@@ -25,6 +25,7 @@ from torch.utils.data import Dataset, Sampler
 
 from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import Draw, Policy, apply, draw
+from benchmark.datasets.cache import cached
 from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import Source
 
@@ -94,6 +95,7 @@ class TrainingBatches(Dataset[Batch]):
     ) -> None:
         self.void = void
         self.source = _build(source)
+        self.pixels = cached(self.source)
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
         key = f"{split_digest(self.source)}:{protocol}:{seed}"
@@ -103,16 +105,27 @@ class TrainingBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, i: int) -> Batch:
+    def decisions(self, i: int) -> list[tuple[int, Draw]]:
+        """This process' share of batch i: which images, and how each is augmented."""
         rank, processes = get_dist_info()
         mine = slice(rank, None, processes)
-        inputs, samples = [], []
-        for index, decisions in zip(self.draws.indices(i)[mine], self.draws.augmentation(i)[mine], strict=True):
-            image, label = apply(self.source.image(index), self.source.label(index), decisions, self.policy)
-            label = np.where(label == VOID, np.uint8(self.void), label)
-            inputs.append(_channels_first(image))
-            samples.append(_sample(self.source.names[index], label))
-        return {"inputs": inputs, "data_samples": samples}
+        return list(zip(self.draws.indices(i)[mine].tolist(), self.draws.augmentation(i)[mine], strict=True))
+
+    def __getitem__(self, i: int) -> Batch:
+        decisions = self.decisions(i)
+        # Two blocks of memory for the batch: taking one for each image from the system costs as much as filling it.
+        inputs = np.empty((len(decisions), 3, *self.policy.crop_size), np.uint8)
+        labels = np.empty((len(decisions), *self.policy.crop_size), np.int64)
+        for (index, drawn), picture, classes in zip(decisions, inputs, labels, strict=True):
+            image, label = self.pixels.image(index), self.pixels.label(index)
+            apply(image, label, drawn, self.policy, picture, classes, self.void)
+        return {
+            "inputs": list(torch.from_numpy(inputs)),
+            "data_samples": [
+                sample(self.source.names[index], label)
+                for (index, _), label in zip(decisions, torch.from_numpy(labels), strict=True)
+            ],
+        }
 
 
 @DATASETS.register_module()
@@ -125,14 +138,16 @@ class EvaluationImages(Dataset[Batch]):
 
     def __init__(self, source: Mapping[str, Any]) -> None:
         self.source = _build(source)
+        self.pixels = cached(self.source)
         self.metainfo = _metainfo(self.source)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Batch:
-        image, label = self.source.image(index), self.source.label(index)
-        return {"inputs": _channels_first(image), "data_samples": _sample(self.source.names[index], label)}
+        image = torch.from_numpy(self.pixels.image(index).copy())  # the original is read-only
+        label = torch.from_numpy(self.pixels.label(index).astype(np.int64))
+        return {"inputs": image, "data_samples": sample(self.source.names[index], label)}
 
 
 @DATA_SAMPLERS.register_module()
@@ -162,15 +177,17 @@ def _build(source: Mapping[str, Any]) -> Source:
     return built
 
 
-def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def sample(name: str, label: torch.Tensor) -> SegDataSample:
+    """What mmsegmentation wants to know of an image besides its pixels.
 
-
-def _sample(name: str, label: NDArray[np.uint8]) -> SegDataSample:
-    shape = label.shape
-    sample = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})
-    sample.gt_sem_seg = PixelData(data=torch.from_numpy(label.astype(np.int64))[None])
-    return sample
+    Args:
+        name: the image's name.
+        label: int64, shape (height, width).
+    """
+    shape = tuple(label.shape)
+    made = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})
+    made.gt_sem_seg = PixelData(data=label[None])
+    return made
 
 
 def _metainfo(source: Source) -> dict[str, Any]:
