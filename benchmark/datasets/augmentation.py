@@ -124,28 +124,28 @@ def apply(
     """
     window, cropped = crop(label, draw, policy)
     size = window.width, window.height
-    planes = [window.cut(plane) for plane in image]
-    inside = [_inside(plane, size, fill) for plane, fill in zip(picture, FILL, strict=True)]
+    originals = [window.cut(plane) for plane in image]
+    planes = list(_top_left(picture, window, np.array(FILL)[:, None, None]))
     # Colours come before or after the resize, whenever there are fewer pixels.
     if window.rows < window.height:
-        planes = [cv2.flip(plane, 1) if draw.flip else plane.copy() for plane in planes]
-        distort(planes, draw)
-        for plane, out in zip(planes, inside, strict=True):
-            cv2.resize(plane, size, out)
+        originals = [cv2.flip(original, 1) if draw.flip else original.copy() for original in originals]
+        distort(originals, draw)
+        for original, plane in zip(originals, planes, strict=True):
+            cv2.resize(original, size, plane)
     else:
-        for plane, out in zip(planes, inside, strict=True):
-            resized = cv2.resize(plane, size)
-            out[...] = cv2.flip(resized, 1) if draw.flip else resized
-        distort(inside, draw)
-    _inside(classes, size, void)[...] = cropped if void == VOID else np.where(cropped == VOID, void, cropped)
+        for original, plane in zip(originals, planes, strict=True):
+            cv2.resize(original, size, plane)
+            if draw.flip:
+                cv2.flip(plane, 1, plane)
+        distort(planes, draw)
+    _top_left(classes, window, void)[...] = cropped if void == VOID else np.where(cropped == VOID, void, cropped)
 
 
-def _inside(plane: NDArray[Any], size: tuple[int, int], fill: int) -> NDArray[Any]:
-    """The part of a plane at the top left, of that (width, height); the rest is filled."""
-    width, height = size
-    plane[height:] = fill
-    plane[:height, width:] = fill
-    return plane[:height, :width]
+def _top_left(pixels: NDArray[Any], window: Window, fill: int | NDArray[Any]) -> NDArray[Any]:
+    """The part that the window takes of what comes out; the rest is filled."""
+    pixels[..., window.height :, :] = fill
+    pixels[..., : window.height, window.width :] = fill
+    return pixels[..., : window.height, : window.width]
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
     labelled = rest = label.size - np.count_nonzero(label == VOID)
     sample = np.bincount(label[::16, ::16].ravel(), minlength=VOID + 1)[:VOID]
     for _ in sample:
-        value = sample.argmax()
+        value = int(sample.argmax())  # an int is compared as a byte, an integer of NumPy is not
         sample[value] = -1
         count = np.count_nonzero(label == value)
         rest -= count
