@@ -24,7 +24,7 @@ from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summarise
 
 REVISION = 1
-"""Raise it when the schema of a result, or what `summarise` says of one, changes between two releases."""
+"""Raise it with every change of the schema of a result and of what `summarise` says of one."""
 
 SETTLED = 2_000_000_000
 """Nanoseconds by which the clock of every file system has ticked. A file that is younger is not remembered: it could
