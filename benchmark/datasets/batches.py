@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -21,20 +21,26 @@ from mmengine.structures import PixelData
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from benchmark.confusion import VOID
-from benchmark.datasets.augmentation import Draw, Policy, apply, draw
+from benchmark.datasets.augmentation import Draws, Policy, apply, draw
 from benchmark.datasets.cache import cached
 from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import Source
 
-Batch = dict[str, Any]
-"""What mmsegmentation's data preprocessor takes: `inputs`, uint8 tensors of shape (3, height, width), and
-`data_samples`."""
+
+class Batch(TypedDict):
+    """A batch for training, as narrow as it lies on disk: what widens it is cheaper on the device."""
+
+    inputs: Tensor
+    """RGB, uint8, shape (batch, 3, height, width)"""
+    labels: Tensor
+    """uint8, shape (batch, height, width)"""
 
 
-class Draws:
+class Decisions:
     """The random decisions of a run: which images are in batch i, and how each is augmented.
 
     A counter-based generator (Philox, Salmon et al., SC 2011) is set to the place of each decision, so that none
@@ -58,7 +64,7 @@ class Draws:
         epochs, offsets = np.divmod(places, self.images)
         return np.array([self._permutation(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
 
-    def augmentation(self, i: int) -> list[Draw]:
+    def augmentation(self, i: int) -> Draws:
         """How the images of batch i are augmented."""
         return draw(self._generator(stream=1, place=i), self.batch_size, self.policy)
 
@@ -99,37 +105,31 @@ class TrainingBatches(Dataset[Batch]):
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
         key = f"{split_digest(self.source)}:{protocol}:{seed}"
-        self.draws = Draws(key, len(self.source), batch_size, self.policy)
+        self.decisions = Decisions(key, len(self.source), batch_size, self.policy)
         self._length = length
 
     def __len__(self) -> int:
         return self._length
 
-    def decisions(self, i: int) -> list[tuple[int, Draw]]:
-        """This process' share of batch i: which images, and how each is augmented."""
+    def share(self, i: int) -> tuple[NDArray[np.int64], Draws]:
+        """This process' share of batch i: which images, and how they are augmented."""
         rank, processes = get_dist_info()
         mine = slice(rank, None, processes)
-        return list(zip(self.draws.indices(i)[mine].tolist(), self.draws.augmentation(i)[mine], strict=True))
+        return self.decisions.indices(i)[mine], self.decisions.augmentation(i).of(mine)
 
     def __getitem__(self, i: int) -> Batch:
-        decisions = self.decisions(i)
+        indices, draws = self.share(i)
         # Two blocks of memory for the batch: taking one for each image from the system costs as much as filling it.
-        inputs = np.empty((len(decisions), 3, *self.policy.crop_size), np.uint8)
-        labels = np.empty((len(decisions), *self.policy.crop_size), np.int64)
-        for (index, drawn), picture, classes in zip(decisions, inputs, labels, strict=True):
+        inputs = np.empty((len(indices), 3, *self.policy.crop_size), np.uint8)
+        labels = np.empty((len(indices), *self.policy.crop_size), np.uint8)
+        for index, drawn, picture, classes in zip(indices, draws.each(), inputs, labels, strict=True):
             image, label = self.pixels.image(index), self.pixels.label(index)
             apply(image, label, drawn, self.policy, picture, classes, self.void)
-        return {
-            "inputs": list(torch.from_numpy(inputs)),
-            "data_samples": [
-                sample(self.source.names[index], label)
-                for (index, _), label in zip(decisions, torch.from_numpy(labels), strict=True)
-            ],
-        }
+        return {"inputs": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
 
 
 @DATASETS.register_module()
-class EvaluationImages(Dataset[Batch]):
+class EvaluationImages(Dataset[dict[str, Any]]):
     """Images as they are, one an item, in the order of the split.
 
     Args:
@@ -144,10 +144,10 @@ class EvaluationImages(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> Batch:
-        image = torch.from_numpy(self.pixels.image(index).copy())  # the original is read-only
-        label = torch.from_numpy(self.pixels.label(index).astype(np.int64))
-        return {"inputs": image, "data_samples": sample(self.source.names[index], label)}
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.pixels.image(index).copy(), self.pixels.label(index).copy()  # the originals are read-only
+        name = self.source.names[index]
+        return {"inputs": torch.from_numpy(image), "data_samples": sample(torch.from_numpy(label), name)}
 
 
 @DATA_SAMPLERS.register_module()
@@ -177,12 +177,12 @@ def _build(source: Mapping[str, Any]) -> Source:
     return built
 
 
-def sample(name: str, label: torch.Tensor) -> SegDataSample:
+def sample(label: Tensor, name: str = "") -> SegDataSample:
     """What mmsegmentation wants to know of an image besides its pixels.
 
     Args:
+        label: shape (height, width).
         name: the image's name.
-        label: int64, shape (height, width).
     """
     shape = tuple(label.shape)
     made = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})

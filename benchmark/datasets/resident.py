@@ -1,8 +1,7 @@
 """Training batches made on the device on which the whole split lies.
 
 What is drawn is what `TrainingBatches` draws; what is done with it is done for a batch at a time, and nothing waits for
-the device. Pixels are those of `augmentation.apply` but for rounding; a label may come from the pixel beside where the
-centres of two are equally near.
+the device. Labels are those of `augmentation.apply`, and so are pixels but for rounding.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL, Draw, Policy, windows
-from benchmark.datasets.batches import Batch, TrainingBatches, sample
+from benchmark.datasets.batches import Batch, TrainingBatches
 from benchmark.datasets.cache import Pixels
 
 
@@ -48,23 +47,18 @@ class ResidentBatches:
         return len(self.batches)
 
     def __getitem__(self, i: int) -> Batch:
-        indices, draws = zip(*self.batches.decisions(i), strict=True)
-        chosen = torch.tensor(indices).to(self.device, non_blocking=True)
+        indices, draws = self.batches.share(i)
+        chosen = torch.from_numpy(indices).to(self.device, non_blocking=True)
         images, labels = augment(
             self._images.index_select(0, chosen),
             self._labels.index_select(0, chosen),
-            draws,
+            draws.each(),
             self.batches.policy,
             len(self.batches.source.classes),
         )
-        labels = labels.long()
         if self.batches.void != VOID:
             labels = labels.masked_fill(labels == VOID, self.batches.void)
-        names = self.batches.source.names
-        return {
-            "inputs": list(images),
-            "data_samples": [sample(names[index], label) for index, label in zip(indices, labels, strict=True)],
-        }
+        return {"inputs": images, "labels": labels}
 
 
 def augment(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property, reduce
-from operator import add
+from functools import cached_property
 from typing import Any
 
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
-from torch import Tensor, nn
 
 from benchmark.engine import accuracy, layout
+from benchmark.engine.step import loss, step
 
 
 @LOOPS.register_module()
@@ -58,7 +56,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         model, optim_wrapper = self.runner.model, self.runner.optim_wrapper
         if self.layout == "auto":
             batch = self.dataloader.dataset[self._iter]
-            self.layout = layout.fastest(model, lambda: _loss(model, batch, optim_wrapper))
+            self.layout = layout.fastest(model, lambda: loss(model, batch, optim_wrapper))
         layout.arrange(model, self.layout, optim_wrapper.optimizer)
 
     def _train(self) -> None:
@@ -80,9 +78,9 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         _seed(_mix(self.runner.seed, self._iter, get_rank()))
         for hook in self._before:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
-        loss = _step(self.runner.model, data_batch, self.runner.optim_wrapper)
+        found = step(self.runner.model, data_batch, self.runner.optim_wrapper)
         for hook in self._after:
-            hook(self.runner, batch_idx=self._iter, data_batch=data_batch, outputs={"loss": loss})
+            hook(self.runner, batch_idx=self._iter, data_batch=data_batch, outputs={"loss": found})
         self._iter += 1
 
     @cached_property
@@ -96,31 +94,6 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     def _hooks(self, stage: str) -> list[Callable[..., None]]:
         """What the hooks do at a stage; mmengine calls those, too, that do nothing there."""
         return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
-
-
-def _step(model: nn.Module, batch: Any, optim_wrapper: OptimWrapper) -> Tensor:
-    """One training step; returns the loss."""
-    loss = _loss(model, batch, optim_wrapper)
-    optim_wrapper.update_params(loss)
-    return loss.detach()
-
-
-def _loss(model: nn.Module, batch: Any, optim_wrapper: OptimWrapper) -> Tensor:
-    """The loss on a batch, as mmengine's models make it.
-
-    What mmengine adds to the graph is left out: the mean of losses that are one number already, their sum with zero.
-    """
-    network: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    with optim_wrapper.optim_context(model):
-        losses = model(**network.data_preprocessor(batch, True), mode="loss")
-    return reduce(add, (_mean(value) for name, value in losses.items() if "loss" in name))
-
-
-def _mean(loss: Tensor | list[Tensor]) -> Tensor:
-    """A loss as one number; a list stands for the sum of its means."""
-    if isinstance(loss, list):
-        return reduce(add, map(_mean, loss))
-    return loss.mean() if loss.ndim else loss
 
 
 def _seed(seed: int) -> None:

@@ -28,7 +28,7 @@ def _scene(height, width):
 
 
 def _decisions(scale, corner, **changes):
-    return Draw(scale=scale, corners=np.tile(corner, (11, 1)), **(NEUTRAL | changes))
+    return Draw(scale=scale, corners=[corner] * 11, **(NEUTRAL | changes))
 
 
 def _apply(image, label, decisions, policy, void=VOID):
@@ -72,7 +72,7 @@ def test_label_keeps_to_its_image():
     image = np.stack([label * 50] * 3, axis=2)
     rng = np.random.default_rng(0)
     policy = Policy(crop_size=(64, 64), scale=(0.5, 2.0), photometric=False)
-    for decisions in draw(rng, 50, policy):
+    for decisions in draw(rng, 50, policy).each():
         picture, cropped = _apply(image, label, decisions, policy)
         inside = cropped != VOID
         agree = np.abs(picture[..., 0][inside].astype(int) - 50 * cropped[inside].astype(int)) <= 25
@@ -93,8 +93,7 @@ def test_a_crop_of_one_class_is_drawn_again():
     label = np.zeros((100, 100), np.uint8)
     label[:, 80:] = 1
     image = np.zeros((100, 100, 3), np.uint8)
-    corners = np.zeros((11, 2))
-    corners[1:, 1] = 0.99  # the first crop lies in class 0 alone, the others reach class 1
+    corners = [(0.0, 0.0)] + [(0.0, 0.99)] * 10  # the first crop lies in class 0 alone, the others reach class 1
     decisions = Draw(scale=1.0, corners=corners, **NEUTRAL)
     _, cropped = _apply(image, label, decisions, Policy(crop_size=(40, 40), cat_max_ratio=0.75))
     assert set(np.unique(cropped)) == {0, 1}
@@ -104,18 +103,19 @@ def test_a_crop_of_one_class_is_drawn_again():
 
 def test_draws_have_the_distribution_of_the_policy():
     draws = draw(np.random.default_rng(0), 20_000, Policy(crop_size=(8, 8), scale=(0.5, 2.0)))
-    scale = np.array([d.scale for d in draws])
-    assert scale.min() >= 0.5
-    assert scale.max() <= 2.0
-    assert scale.mean() == pytest.approx(1.25, abs=0.01)
-    assert np.mean([d.flip for d in draws]) == pytest.approx(0.5, abs=0.02)
-    brightness = np.array([d.brightness for d in draws])
-    assert np.mean(brightness == 0) == pytest.approx(0.5, abs=0.02)
-    assert np.abs(brightness).max() == pytest.approx(32, abs=0.1)
-    hue = np.array([d.hue for d in draws])
-    assert (hue.min(), hue.max()) == (-18, 17)
-    contrast = np.array([d.contrast for d in draws])
-    assert contrast[contrast != 1].mean() == pytest.approx(1.0, abs=0.02)
+    assert draws.scale.min() >= 0.5
+    assert draws.scale.max() <= 2.0
+    assert draws.scale.mean() == pytest.approx(1.25, abs=0.01)
+    assert draws.flip.mean() == pytest.approx(0.5, abs=0.02)
+    assert (draws.brightness == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert np.abs(draws.brightness).max() == pytest.approx(32, abs=0.1)
+    assert (draws.hue.min(), draws.hue.max()) == (-18, 17)
+    assert draws.contrast[draws.contrast != 1].mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_part_of_the_draws_is_that_of_some_images():
+    draws = draw(np.random.default_rng(0), 6, Policy(crop_size=(8, 8)))
+    assert draws.of(slice(1, None, 2)).each() == draws.each()[1::2]
 
 
 def test_photometric_distortion_leaves_labels_and_can_be_off():
@@ -126,7 +126,7 @@ def test_photometric_distortion_leaves_labels_and_can_be_off():
     assert (cropped == label).all()
     assert np.abs(picture.astype(int) - image.astype(int)).mean() > 5
     off = draw(np.random.default_rng(0), 200, Policy(crop_size=(8, 8), photometric=False))
-    assert all((d.brightness, d.contrast, d.saturation, d.hue) == (0, 1, 1, 0) for d in off)
+    assert all((d.brightness, d.contrast, d.saturation, d.hue) == (0, 1, 1, 0) for d in off.each())
 
 
 def test_brightness_is_added_and_clipped():
@@ -150,7 +150,7 @@ def test_originals_are_only_read():
     planes = np.ascontiguousarray(image.transpose(2, 0, 1))
     planes.flags.writeable = label.flags.writeable = False
     policy = Policy(crop_size=(64, 64))
-    for decisions in draw(np.random.default_rng(2), 20, policy):
+    for decisions in draw(np.random.default_rng(2), 20, policy).each():
         apply(planes, label, decisions, policy, np.empty((3, 64, 64), np.uint8), np.empty((64, 64), np.uint8))
 
 

@@ -81,14 +81,14 @@ class Probe:
 def test_scale(count):
     resize = _transform("RandomResize", scale=SIZE[::-1], ratio_range=(0.5, 2.0), keep_ratio=True)
     theirs = [rescale_size(SIZE[::-1], resize._random_scale())[1] / SIZE[0] for _ in range(count)]
-    _assert_same([drawn.scale for drawn in _draws(count)], theirs)
+    _assert_same(_draws(count).scale, theirs)
 
 
 @COUNTS
 def test_flip(count):
     flip = _transform("RandomFlip", prob=0.5)
     theirs = [flip._choose_direction() == "horizontal" for _ in range(count)]
-    _assert_same_counts([drawn.flip for drawn in _draws(count)], theirs)
+    _assert_same_counts(_draws(count).flip, theirs)
 
 
 @COUNTS
@@ -96,10 +96,10 @@ def test_colours(count):
     probe, draws = Probe(), _draws(count)
     theirs = [probe.draw() for _ in range(count)]
     for name, neutral in (("brightness", 0.0), ("contrast", 1.0), ("saturation", 1.0)):
-        samples = [getattr(drawn, name) for drawn in draws], [drawn[name] for drawn in theirs]
+        samples = getattr(draws, name), [drawn[name] for drawn in theirs]
         _assert_same_counts(*([value != neutral for value in sample] for sample in samples))
         _assert_same(*([value for value in sample if value != neutral] for sample in samples))
-    hues = [drawn.hue for drawn in draws], [drawn["hue"] for drawn in theirs]
+    hues = draws.hue, [drawn["hue"] for drawn in theirs]
     _assert_same_counts(*hues)
     _assert_same(*hues)
 
@@ -114,7 +114,7 @@ def test_order_of_contrast(count):
         order.clear()
         transform({"img": np.zeros((1, 1, 3), np.uint8)})
         theirs.append(order[0] == "contrast")
-    _assert_same_counts([drawn.contrast_first for drawn in _draws(count)], theirs)
+    _assert_same_counts(_draws(count).contrast_first, theirs)
 
 
 @COUNTS
@@ -129,7 +129,7 @@ def test_crops_and_what_is_in_them(count):
     cropping = _transform("RandomCrop", crop_size=SMALL, cat_max_ratio=policy.cat_max_ratio)
 
     theirs, ours = [], []
-    for label, drawn in zip(cycle(labels), _draws(count, SMALL), strict=False):
+    for label, drawn in zip(cycle(labels), _draws(count, SMALL).each(), strict=False):
         results = resize({"img": label, "gt_seg_map": label, "seg_fields": ["gt_seg_map"]})
         height, width = results["img"].shape
         top, _, left, _ = cropping.crop_bbox(results)

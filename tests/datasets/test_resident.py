@@ -32,18 +32,12 @@ def _scenes(images, height, width):
 
 def _both(policy, seed=0, images=60, size=(72, 96)):
     pictures, labels = _scenes(images, *size)
-    draws = draw(np.random.default_rng(seed), images, policy)
+    draws = draw(np.random.default_rng(seed), images, policy).each()
     expected = np.empty((images, 3, *policy.crop_size), np.uint8), np.empty((images, *policy.crop_size), np.uint8)
     for image, label, drawn, picture, classes in zip(pictures, labels, draws, *expected, strict=True):
         apply(image, label, drawn, policy, picture, classes)
     found = augment(torch.from_numpy(pictures), torch.from_numpy(labels), draws, policy, CLASSES)
     return [part.numpy() for part in found], expected
-
-
-def _borders(labels):
-    """Pixels beside another label."""
-    kernel = np.ones((3, 3), np.uint8)
-    return np.stack([cv2.dilate(label, kernel) != cv2.erode(label, kernel) for label in labels])
 
 
 @pytest.mark.parametrize("crop_size", [(64, 64), (72, 96), (40, 120)])
@@ -54,9 +48,7 @@ def test_geometry_is_that_of_the_cpu(crop_size):
     difference = np.abs(pictures.astype(int) - expected)
     assert difference.max() <= 1
     assert difference.mean() < 0.15
-    wrong = labels != expected_labels
-    assert not (wrong & ~_borders(expected_labels) & ~_borders(labels)).any()
-    assert wrong.mean() < 0.001
+    assert (labels == expected_labels).all()
 
 
 def test_colours_are_those_of_the_cpu():
@@ -73,7 +65,7 @@ def test_every_crop_is_the_one_that_the_cpu_takes():
     labels[labels != VOID] //= 2
     labels[:10] = 0
     policy = Policy((40, 40), scale=(0.9, 2.0), photometric=False, cat_max_ratio=0.6)
-    draws = draw(np.random.default_rng(1), 40, policy)
+    draws = draw(np.random.default_rng(1), 40, policy).each()
     place = np.zeros((3, 72, 96), np.uint8)
     place[0], place[1] = np.indices((72, 96))  # a pixel tells where it is
     images = torch.from_numpy(place).expand(40, -1, -1, -1)
@@ -94,14 +86,11 @@ def test_batches_have_the_form_of_training_batches(void):
     for i in (0, 7):
         found, expected = resident[i], batches[i]
         assert found.keys() == expected.keys()
-        for picture, other in zip(found["inputs"], expected["inputs"], strict=True):
-            assert (picture.dtype, picture.shape) == (other.dtype, other.shape)
-            assert (picture.float() - other.float()).abs().mean() < 3
-        for sample, other in zip(found["data_samples"], expected["data_samples"], strict=True):
-            assert sample.metainfo == other.metainfo
-            assert sample.gt_sem_seg.data.dtype == torch.int64
-            assert (sample.gt_sem_seg.data != other.gt_sem_seg.data).float().mean() < 0.02
-            assert (sample.gt_sem_seg.data == void).any() == (other.gt_sem_seg.data == void).any()
+        for name, values in found.items():
+            assert (values.dtype, values.shape) == (expected[name].dtype, expected[name].shape)
+        assert (found["inputs"].float() - expected["inputs"].float()).abs().mean() < 3
+        assert torch.equal(found["labels"], expected["labels"])
+    assert any((resident[i]["labels"] == void).any() for i in range(4))
 
 
 def test_processes_split_the_global_batch(monkeypatch):

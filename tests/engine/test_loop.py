@@ -1,51 +1,19 @@
-"""The training loop makes mmengine's steps bit for bit, and waits for the device at log points only."""
-
-import copy
+"""The training loop starts anywhere, and waits for the device at log points only."""
 
 import pytest
 import torch
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
-from benchmark.engine.loop import _mix, _seed, _step
+from benchmark.engine.loop import _mix, _seed
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.session import Session
 
 
-class Network(BaseModel):
-    """Its losses come in every form that mmengine knows: a number, a map, a list of maps; and one is no loss."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
-
-    def forward(self, inputs, mode):
-        out = self.layers(inputs)
-        return {"loss_a": (out**2).mean(), "acc": out[0, 0], "b.loss": out.abs(), "loss_c": [out.exp(), out.tanh()]}
-
-
-@pytest.mark.parametrize("clip", [None, {"max_norm": 0.5}, {"type": "value", "clip_value": 0.01}])
-def test_a_step_is_mmengines(clip):
-    ours, batches = Network(), torch.randn(5, 2, 3, 8, 8)
-    theirs = copy.deepcopy(ours)
-    wrappers = [
-        kind(torch.optim.AdamW(model.parameters()), clip_grad=copy.copy(clip))
-        for kind, model in ((Float32OptimWrapper, ours), (OptimWrapper, theirs))
-    ]
-    for inputs in batches:
-        loss = _step(ours, {"inputs": inputs}, wrappers[0])
-        expected = theirs.train_step({"inputs": inputs}, wrappers[1])["loss"]
-        assert torch.equal(loss, expected)
-    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
-
-
 def test_accumulated_losses_are_divided():
-    model = Network()
-    wrapper = Float32OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=4)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    wrapper = Float32OptimWrapper(optimizer, accumulative_counts=4)
     assert wrapper.scale_loss(torch.tensor(2.0)) == 0.5
 
 
