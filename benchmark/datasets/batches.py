@@ -9,7 +9,7 @@ the processes of a distributed job split the same global batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from functools import lru_cache
 from typing import Any, TypedDict
 
@@ -40,8 +40,8 @@ class Batch(TypedDict):
     """uint8, shape (batch, height, width)"""
 
 
-class Decisions:
-    """The random decisions of a run: which images are in batch i, and how each is augmented.
+class Order:
+    """Which images are in batch i, and where the other random decisions of a run come from.
 
     A counter-based generator (Philox, Salmon et al., SC 2011) is set to the place of each decision, so that none
     depends on how many were taken before it.
@@ -50,11 +50,10 @@ class Decisions:
         key: names the run's batches, for example by digest, protocol and seed.
         images: number of images in the dataset.
         batch_size: images a batch.
-        policy: what may be drawn.
     """
 
-    def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
-        self.images, self.batch_size, self.policy = images, batch_size, policy
+    def __init__(self, key: str, images: int, batch_size: int) -> None:
+        self.images, self.batch_size = images, batch_size
         self._key = np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], dtype="<u8")
         self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
 
@@ -64,15 +63,29 @@ class Decisions:
         epochs, offsets = np.divmod(places, self.images)
         return np.array([self._permutation(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
 
-    def augmentation(self, i: int) -> Draws:
-        """How the images of batch i are augmented."""
-        return draw(self._generator(stream=1, place=i), self.batch_size, self.policy)
+    def generator(self, stream: int, place: int, position: int = 0) -> np.random.Generator:
+        """The generator of a kind of decisions at a place: an epoch or a batch, and a position in the batch."""
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, position, place, stream]))
 
     def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
-        return self._generator(stream=0, place=epoch).permutation(self.images)
+        return self.generator(stream=0, place=epoch).permutation(self.images)
 
-    def _generator(self, stream: int, place: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, place, stream]))
+
+class Decisions(Order):
+    """The random decisions of a run: which images are in batch i, and how each is augmented.
+
+    Args:
+        key, images, batch_size: those of `Order`.
+        policy: what may be drawn.
+    """
+
+    def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
+        super().__init__(key, images, batch_size)
+        self.policy = policy
+
+    def augmentation(self, i: int) -> Draws:
+        """How the images of batch i are augmented."""
+        return draw(self.generator(stream=1, place=i), self.batch_size, self.policy)
 
 
 @DATASETS.register_module()
@@ -154,7 +167,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
 class IterationSampler(Sampler[int]):
     """Iterations of training in their order, from `start` on: where a resumed run goes on."""
 
-    def __init__(self, dataset: TrainingBatches, seed: int | None = None) -> None:
+    def __init__(self, dataset: Sized, seed: int | None = None) -> None:
         self.dataset = dataset
         self.start = 0
 
