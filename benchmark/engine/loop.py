@@ -13,9 +13,12 @@ from mmengine.dist import get_rank
 from mmengine.model import BaseModel
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
+from torch import Tensor
 
-from benchmark.engine import accuracy, layout
-from benchmark.engine.step import loss, step
+from benchmark.datasets.batches import Batch
+from benchmark.engine import accuracy, compilation, layout, trial
+from benchmark.engine.graph import GraphedStep, Unfit
+from benchmark.engine.step import Step, step
 
 
 @LOOPS.register_module()
@@ -28,15 +31,25 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     Args:
         layout: "contiguous", "channels_last", or "auto": the faster of both by a trial.
+        graph: replay the passes of a step from a CUDA graph where a trial finds that possible and faster.
+        compile: compile the network.
 
     Attributes:
-        seconds: wall time of the training steps so far, trial and validation left out.
+        layout: the layout in which the network trains, once that is decided.
+        graph: whether its passes are replayed, once that is decided.
+        seconds: wall time of the training steps so far; trial, compilation and validation left out.
+        compile_seconds: wall time of the compilation; None without one.
+        step: takes a batch, trains on it, and returns its loss.
     """
 
-    def __init__(self, *args: Any, layout: str = "contiguous", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, layout: str = "contiguous", graph: bool = False, compile: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.layout = layout
+        self.layout, self.graph, self.compile = layout, graph, compile
         self.seconds = 0.0
+        self.compile_seconds: float | None = None
+        self.step: Step = self._eager
 
     def run(self) -> BaseModel:
         """Train from the current iteration to the last."""
@@ -48,16 +61,32 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         with accuracy.unread():
             self._arrange()
             self._train()
+        self.step = self._eager  # a graph holds the memory of a step
+        runner.optim_wrapper.zero_grad()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
 
     def _arrange(self) -> None:
-        model, optim_wrapper = self.runner.model, self.runner.optim_wrapper
-        if self.layout == "auto":
-            batch = self.dataloader.dataset[self._iter]
-            self.layout = layout.fastest(model, lambda: loss(model, batch, optim_wrapper))
+        """Make ready what a step needs, on the first batch; weights, moments and buffers stay as they are."""
+        model, optim_wrapper, logger = self.runner.model, self.runner.optim_wrapper, self.runner.logger
+        tried = self.layout == "auto" or self.graph
+        batch: Any = self.dataloader.dataset[self._iter] if tried or self.compile else None
+        if tried:
+            layouts = layout.LAYOUTS if self.layout == "auto" else (self.layout,)
+            self.layout, self.graph = trial.fastest(model, batch, optim_wrapper, layouts, self.graph, logger)
         layout.arrange(model, self.layout, optim_wrapper.optimizer)
+        if self.compile:
+            self.compile_seconds = compilation.compiled(model, batch, optim_wrapper)
+        if self.graph:
+            try:
+                self.step = GraphedStep(model, batch, optim_wrapper)
+            except Unfit as reason:
+                logger.info(f"trained without a CUDA graph: {reason}")
+                self.graph = False
+
+    def _eager(self, batch: Batch) -> Tensor:
+        return step(self.runner.model, batch, self.runner.optim_wrapper)
 
     def _train(self) -> None:
         since = time.perf_counter()
@@ -78,7 +107,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         _seed(_mix(self.runner.seed, self._iter, get_rank()))
         for hook in self._before:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
-        found = step(self.runner.model, data_batch, self.runner.optim_wrapper)
+        found = self.step(data_batch)
         for hook in self._after:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch, outputs={"loss": found})
         self._iter += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,12 +14,37 @@ from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch, sample
 
+Step = Callable[[Batch], Tensor]
+"""What a batch is given to, and returns its loss."""
+
 
 def step(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
     """One training step; returns the loss."""
     found = loss(model, batch, optim_wrapper)
     optim_wrapper.update_params(found)
     return found.detach()
+
+
+def passes(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
+    """Forward and backward pass of a step: leaves gradients, of this batch alone, and returns the loss."""
+    model.zero_grad()
+    found = loss(model, batch, optim_wrapper)
+    optim_wrapper.backward(optim_wrapper.scale_loss(found))
+    return found.detach()
+
+
+@contextmanager
+def rehearsal(model: nn.Module, optim_wrapper: OptimWrapper) -> Iterator[None]:
+    """Within it, passes are tried: what they change is put back at the end, and their gradients are dropped."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    count = optim_wrapper._inner_count
+    try:
+        yield
+    finally:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+        optim_wrapper._inner_count = count
+        model.zero_grad()
 
 
 def loss(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
