@@ -9,8 +9,7 @@ The data loader says how many workers there are, and no number depends on it. In
     crop_size = (512, 1024)
     train_dataloader = dict(
         batch_size=None,  # an item is a batch already
-        num_workers=8,
-        persistent_workers=True,
+        num_workers=8,  # not persistent: a training asks for them once, and would wait for them in the end
         prefetch_factor=2,  # batches that each worker has ready
         pin_memory=True,  # so that the copy to the device does not hold up the training
         sampler=dict(type="IterationSampler"),
@@ -112,7 +111,7 @@ class Pipeline:
             and the (height, width) of the file.
 
         Raises:
-            UserError: a file cannot be decoded, or the pipeline does not end as expected.
+            UserError: a file cannot be decoded, a label is of no class, or the pipeline does not end as expected.
         """
         try:
             made = self._dataset[index]
@@ -126,8 +125,15 @@ class Pipeline:
                 f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
                 "in the files, 3 in 8 bits, and are normalised on the device"
             )
+        label = packed.gt_sem_seg.data[0].to(torch.uint8)
+        wrong = label[(label >= len(self.metainfo["classes"])) & (label != VOID)]
+        if len(wrong):
+            raise UserError(
+                f"{self._images[index]}: its label has the value {wrong[0]}, and there are "
+                f"{len(self.metainfo['classes'])} classes: are these the labels to train with?"
+            )
         height, width = packed.ori_shape[:2]
-        return image.flip(0), packed.gt_sem_seg.data[0].to(torch.uint8), (height, width)
+        return image.flip(0), label, (height, width)
 
 
 @DATASETS.register_module()

@@ -77,7 +77,7 @@ def cityscapes(tmp_path_factory):
             label = rng.choice(np.array([*range(CITYSCAPES), VOID], np.uint8), (16, 32)).repeat(8, 0).repeat(8, 1)
             _save(root / f"leftImg8bit/{name}_leftImg8bit.png", rng.integers(0, 256, (128, 256, 3), dtype=np.uint8))
             _save(root / f"gtFine/{name}_gtFine_labelTrainIds.png", label)
-            _save(root / f"gtFine/{name}_gtFine_labelIds.png", label)  # lies there, too, and is not to be read
+            _save(root / f"gtFine/{name}_gtFine_labelIds.png", label // 2 + 15)  # lies there, too
     return lambda split: {
         "type": "CityscapesDataset",
         "data_root": str(root),
@@ -272,7 +272,6 @@ def test_a_session_trains_and_evaluates(cityscapes, tmp_path):
         "seed": 0,
         "length": 2,
     }
-    train.update(num_workers=2, persistent_workers=True, prefetch_factor=2)
     config.val_dataloader.dataset = config.test_dataloader.dataset = images
     config.data_preprocessor.size = CROP
     config.model = compose.model_config("enet", classes=CITYSCAPES)
@@ -306,6 +305,12 @@ def test_a_label_that_is_resized_is_not_evaluated(uneven):
     resized = [TEST[0], TEST[2], TEST[1], TEST[3]]
     with pytest.raises(UserError, match="load labels after the resize"):
         PipelineImages({**uneven, "pipeline": resized})[0]
+
+
+def test_labels_of_other_classes_are_refused(cityscapes):
+    ids = {**cityscapes("val"), "seg_map_suffix": "_gtFine_labelIds.png", "pipeline": TEST}
+    with pytest.raises(UserError, match=r"leftImg8bit\.png: its label has the value .*, and there are 19 classes"):
+        PipelineImages(ids)[0]
 
 
 def test_a_dataset_that_is_not_there(uneven, tmp_path):
