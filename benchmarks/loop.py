@@ -1,7 +1,8 @@
 """What a training loop costs beside the training steps: a bare PyTorch loop, ours, and mmengine's default Runner.
 
 All train the same network, so small that the rest shows, with the same optimizer, schedule and batches, and log every
-50 iterations. `python benchmarks/loop.py`
+50 iterations. The bare loop makes batches ready as ours does; mmengine's takes them as its preprocessor does, image by
+image, which is part of what it costs. `python benchmarks/loop.py`
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 import benchmark.registration  # noqa: F401
+from benchmark.datasets.batches import Batch, sample
 from benchmark.engine.hooks import LossHook, ProgressHook
+from benchmark.engine.step import prepared
 
 ITERATIONS = 200
 """Iterations of one timing: enough that what ran before, and emptied the caches, does not count."""
@@ -33,34 +36,52 @@ LOG = 50
 ROUNDS = 25
 
 
+SIZE, CLASSES = (8, 8), 4
+
+
 class Network(BaseModel):
     """Two convolutions."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+        from mmseg.models import SegDataPreProcessor
 
-    def forward(self, inputs: Tensor, labels: Tensor, mode: str) -> dict[str, Tensor]:
+        super().__init__(SegDataPreProcessor(mean=[123.7, 116.3, 103.5], std=[58.4, 57.1, 57.4], size=SIZE))
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, CLASSES, 1))
+
+    def forward(self, inputs: Tensor, data_samples: list[Any], mode: str) -> dict[str, Tensor]:
+        labels = torch.cat([each.gt_sem_seg.data for each in data_samples])
         return {"loss_ce": F.cross_entropy(self.layers(inputs), labels)}
 
 
-class Batches(Dataset[dict[str, Tensor]]):
+class Batches(Dataset[Any]):
     """One batch for ever."""
 
     metainfo: dict[str, Any] = {}  # noqa: RUF012
 
-    def __init__(self) -> None:
-        self.batch = {"inputs": torch.randn(4, 3, 8, 8), "labels": torch.randint(4, (4, 8, 8))}
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
 
     def __len__(self) -> int:
         return 10**9
 
-    def __getitem__(self, i: int) -> dict[str, Tensor]:
+    def __getitem__(self, i: int) -> Any:
         return self.batch
 
 
-def loader() -> DataLoader[dict[str, Tensor]]:
-    return DataLoader(Batches(), batch_size=None, sampler=range(10**9))
+def whole() -> Batch:
+    """A batch as ours come."""
+    images, labels = torch.randint(256, (4, 3, *SIZE)), torch.randint(CLASSES, (4, *SIZE))
+    return {"inputs": images.byte(), "labels": labels.byte()}
+
+
+def listed() -> dict[str, Any]:
+    """A batch as mmengine's come."""
+    batch = whole()
+    return {"inputs": list(batch["inputs"]), "data_samples": [sample(label.long()) for label in batch["labels"]]}
+
+
+def loader(batch: Any) -> DataLoader[Any]:
+    return DataLoader(Batches(batch), batch_size=None, sampler=range(10**9))
 
 
 def bare() -> Callable[[], None]:
@@ -68,12 +89,12 @@ def bare() -> Callable[[], None]:
     model = Network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, 10**6, power=0.9)
-    batches, losses = iter(loader()), []
+    batches, losses = iter(loader(whole())), []
 
     def train() -> None:
         model.train()
         for i in range(ITERATIONS):
-            loss = model(**model.data_preprocessor(next(batches), True), mode="loss")["loss_ce"]
+            loss = model(**prepared(next(batches), model.data_preprocessor), mode="loss")["loss_ce"]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -90,7 +111,7 @@ def ours(start: int, folder: Path) -> Callable[[], None]:
     """The loop and the hooks of a session, watched."""
     losses = LossHook(LOG)
     runner = Runner(
-        **_common("StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}"),
+        **_common(whole(), "StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}"),
         default_hooks=dict.fromkeys(("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")),
         custom_hooks=[losses, {"type": "WeightsHook"}, {"type": "ResumeHook"}],
     )
@@ -101,7 +122,7 @@ def ours(start: int, folder: Path) -> Callable[[], None]:
 def theirs(start: int, folder: Path) -> Callable[[], None]:
     """mmengine's Runner with its default hooks."""
     runner = Runner(
-        **_common("IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}"),
+        **_common(listed(), "IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}"),
         # The hook that is left out does nothing in an iteration, and trips over a loader of whole batches.
         default_hooks={"logger": {"type": "LoggerHook", "interval": LOG}, "sampler_seed": None},
     )
@@ -114,12 +135,12 @@ def theirs(start: int, folder: Path) -> Callable[[], None]:
     return train
 
 
-def _common(loop: str, optim_wrapper: str, folder: Path) -> dict[str, Any]:
+def _common(batch: Any, loop: str, optim_wrapper: str, folder: Path) -> dict[str, Any]:
     return {
         "model": Network(),
         "work_dir": str(folder),
         "experiment_name": folder.name,
-        "train_dataloader": loader(),
+        "train_dataloader": loader(batch),
         "train_cfg": {"type": loop, "max_iters": 10**6},
         "optim_wrapper": {"type": optim_wrapper, "optimizer": {"type": "AdamW", "lr": 1e-3}},
         "param_scheduler": {"type": "PolyLR", "power": 0.9, "begin": 0, "end": 10**6, "by_epoch": False},

@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import mmseg
 import torch
 from mmengine import Config
 from mmengine.runner import Runner
-from timing import hardware, interleaved
+from timing import hardware, interleaved, waited
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
@@ -54,7 +52,7 @@ def main() -> None:
                 "mmsegmentation": theirs(architecture, iterations, arguments.folder, work),
                 "segbench": ours(architecture, iterations, arguments.folder, work),
             }
-            seconds = (_wall if GPU else interleaved)(functions, arguments.rounds)
+            seconds = (waited if GPU else interleaved)(functions, arguments.rounds)
         for name, taken in seconds.items():
             rate, ratio = iterations * BATCH / taken, seconds["mmsegmentation"] / taken
             rows.append(f"| {architecture} | {name} | {1000 * taken / iterations:.1f} | {rate:.1f} | {ratio:.2f} |")
@@ -167,19 +165,6 @@ def _drive(runner: Runner, iterations: int, batches: Any = None) -> Callable[[],
             loop.run_iter(next(batches))
 
     return train
-
-
-def _wall(functions: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median wall time of each, in seconds, the work of the GPU included; a first round is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            function()
-            torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: median(taken[1:]) for name, taken in seconds.items()}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The training loop starts anywhere, and waits for the device at log points only."""
 
+import logging
+
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmark.registration  # noqa: F401
@@ -9,6 +12,7 @@ from benchmark import compose
 from benchmark.engine.loop import _mix, _seed
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.session import Session
+from benchmark.engine.trial import Way
 
 
 def test_accumulated_losses_are_divided():
@@ -76,3 +80,59 @@ def test_hooks_that_do_nothing_in_an_iteration_are_not_called(tmp_path):
     names = [type(hook.__self__).__name__ for hook in session.runner.train_loop._after]
     assert names == ["LossHook", "ParamSchedulerHook"]
     assert session.runner.train_loop._before == []
+
+
+def _repeat(function):
+    """What stands in for a graph: the work itself."""
+    result = function()
+    return lambda: result.copy_(function()), result
+
+
+def _undropped(session):
+    """A session whose network draws nothing, as on a GPU it draws nothing on the host."""
+    for module in session.runner.model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    return session
+
+
+def test_replayed_passes_train_as_eager_ones_do_and_wait_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.engine.graph.record", _repeat)
+    monkeypatch.setattr("benchmark.engine.trial.fastest", lambda *_: Way("contiguous", True))
+    trained, waits = [], []
+    for graph in (False, True):
+        config = compose.compose("enet", "shapes_64x64_smoke", max_iters=3)
+        config.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01}
+        config.train_cfg.graph = graph
+        session = _undropped(Session(config, tmp_path / str(graph)))
+        loop = session.runner.train_loop
+        run_iter = loop.run_iter
+
+        def watched(batch, run_iter=run_iter):
+            with Waits() as watch:
+                run_iter(batch)
+            waits.append(watch.names)
+
+        loop.run_iter = watched
+        trained.append(session.train())
+        assert loop.graph is graph
+        assert loop.step == loop._eager
+        assert all(weight.grad is None for weight in session.runner.model.parameters())
+    eager, replayed = trained
+    assert replayed.loss == eager.loss
+    assert replayed.last.read_bytes() == eager.last.read_bytes()
+    assert waits[3:5] == [[], []]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_a_graph_is_left_out_in_one_line(tmp_path, caplog):
+    config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1)
+    config.train_cfg.graph = True
+    session = Session(config, tmp_path, quiet=False)
+    session.runner.logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO):
+        session.train()
+    lines = [record.getMessage() for record in caplog.records if "graph" in record.getMessage()]
+    assert lines == ["trained without a CUDA graph: there is no CUDA device"]
+    assert not session.runner.train_loop.graph
+    assert session.runner.train_loop.compile_seconds is None
