@@ -199,6 +199,31 @@ def _extent(length: int, scale: float, corner: float, crop: int) -> tuple[int, i
     return first, max(end - first, 1), out
 
 
+def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> NDArray[np.int64]:
+    """`windows` of all images of a batch, which are of that (height, width): for a device, which takes them at once.
+
+    Returns:
+        Shape (images, tries, 6), the attributes of `Window` in their order. Where any first crop will do, it is alone.
+    """
+    corners = draws.corners if policy.cat_max_ratio < 1.0 else draws.corners[:, :1]
+    scale = draws.scale[:, None]
+    top, rows, height = _extents(shape[0], scale, corners[..., 0], policy.crop_size[0])
+    left, columns, width = _extents(shape[1], scale, corners[..., 1], policy.crop_size[1])
+    return np.stack(np.broadcast_arrays(top, left, rows, columns, height, width), axis=2)
+
+
+def _extents(
+    length: int, scale: NDArray[np.float64], corner: NDArray[np.float64], crop: int
+) -> list[NDArray[np.int64]]:
+    """`_extent` of arrays. That of single numbers takes a tenth of the time where an image needs but one or two."""
+    resized = (length * scale + 0.5).astype(np.int64)
+    out = np.minimum(crop, resized)
+    start = (corner * (resized - out + 1)).astype(np.int64)
+    first, end = ((places * length / resized + 0.5).astype(np.int64) for places in (start, start + out))
+    first = np.minimum(first, length - 1)
+    return [first, np.maximum(end - first, 1), out]
+
+
 def crop(label: NDArray[np.uint8], draw: Draw, policy: Policy) -> tuple[Window, NDArray[np.uint8]]:
     """The first crop that no class fills, else the last one; and the label in it, resized and flipped."""
     for window in windows(label.shape, draw, policy):

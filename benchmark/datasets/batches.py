@@ -59,9 +59,10 @@ class Order:
 
     def indices(self, i: int) -> NDArray[np.int64]:
         """Indices into the dataset of the images of batch i, shape (batch_size,)."""
-        places = np.arange(i * self.batch_size, (i + 1) * self.batch_size)
-        epochs, offsets = np.divmod(places, self.images)
-        return np.array([self._permutation(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
+        first = i * self.batch_size
+        epochs = range(first // self.images, (first + self.batch_size - 1) // self.images + 1)
+        order = np.concatenate([self._permutation(epoch) for epoch in epochs])
+        return order[first - epochs[0] * self.images :][: self.batch_size]
 
     def generator(self, stream: int, place: int, position: int = 0) -> np.random.Generator:
         """The generator of a kind of decisions at a place: an epoch or a batch, and a position in the batch."""

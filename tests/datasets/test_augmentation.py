@@ -1,13 +1,24 @@
 """Augmentation: geometry against resize-then-crop, draws against the distribution they are said to have."""
 
 import colorsys
+from dataclasses import astuple
 
 import cv2
 import numpy as np
 import pytest
 
 from benchmark.confusion import VOID
-from benchmark.datasets.augmentation import FILL, Draw, Policy, apply, distort, draw, one_class_fills
+from benchmark.datasets.augmentation import (
+    FILL,
+    Draw,
+    Policy,
+    apply,
+    distort,
+    draw,
+    one_class_fills,
+    tabulated,
+    windows,
+)
 
 NEUTRAL = {
     "flip": False,
@@ -116,6 +127,15 @@ def test_draws_have_the_distribution_of_the_policy():
 def test_part_of_the_draws_is_that_of_some_images():
     draws = draw(np.random.default_rng(0), 6, Policy(crop_size=(8, 8)))
     assert draws.of(slice(1, None, 2)).each() == draws.each()[1::2]
+
+
+@pytest.mark.parametrize("shape", [(360, 480), (61, 300), (1, 2)])
+@pytest.mark.parametrize(("ratio", "tries"), [(0.75, 11), (1.0, 1)])
+def test_tabulated_windows_are_those_of_each_image(shape, ratio, tries):
+    policy = Policy(crop_size=(64, 300), cat_max_ratio=ratio)
+    draws = draw(np.random.default_rng(5), 50, policy)
+    expected = [[astuple(window) for window in windows(shape, each, policy)][:tries] for each in draws.each()]
+    assert np.array_equal(tabulated(shape, draws, policy), expected)
 
 
 def test_photometric_distortion_leaves_labels_and_can_be_off():

@@ -70,6 +70,12 @@ def test_every_epoch_is_a_permutation_of_its_own():
     assert list(first) != list(second)
 
 
+def test_a_batch_may_hold_an_image_several_times():
+    decisions = Decisions("key", images=3, batch_size=8, policy=Policy((8, 8)))
+    seen = np.concatenate([decisions.indices(i) for i in range(3)])
+    assert np.sort(seen.reshape(8, 3)).tolist() == 8 * [[0, 1, 2]]
+
+
 def test_batch_size_does_not_move_the_order_of_images():
     small, large = (Decisions("key", images=12, batch_size=b, policy=Policy((8, 8))) for b in (2, 6))
     order = [np.concatenate([d.indices(i) for i in range(12 // d.batch_size)]) for d in (small, large)]
