@@ -2,7 +2,8 @@
 
 All train the same network, so small that the rest shows, with the same optimizer, schedule and batches, and log every
 50 iterations. The bare loop makes batches ready as ours does; mmengine's takes them as its preprocessor does, image by
-image, which is part of what it costs. `python benchmarks/loop.py`
+image, which is part of what it costs. A second table leaves the steps out, which vary by more than a loop costs: what
+remains is the loop itself, with its hooks, seeds, schedule and log. `python benchmarks/loop.py`
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ ITERATIONS = 200
 STARTS = (100, 100_000)
 """Iterations at which the timings begin."""
 LOG = 50
-ROUNDS = 25
+ROUNDS = 15
 
 
 SIZE, CLASSES = (8, 8), 4
+LOSS = torch.ones(())
 
 
 class Network(BaseModel):
@@ -84,22 +86,32 @@ def loader(batch: Any) -> DataLoader[Any]:
     return DataLoader(Batches(batch), batch_size=None, sampler=range(10**9))
 
 
-def bare() -> Callable[[], None]:
+def nothing(*_: Any) -> Tensor:
+    """A step that is left out: its loss."""
+    return LOSS
+
+
+def bare(stepping: bool) -> Callable[[], None]:
     """The loop that one would write by hand."""
     model = Network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, 10**6, power=0.9)
+    optimizer.step()  # which the schedule expects
     batches, losses = iter(loader(whole())), []
+
+    def step(batch: Batch) -> Tensor:
+        loss: Tensor = model(**prepared(batch, model.data_preprocessor), mode="loss")["loss_ce"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
 
     def train() -> None:
         model.train()
+        take = step if stepping else nothing
         for i in range(ITERATIONS):
-            loss = model(**prepared(next(batches), model.data_preprocessor), mode="loss")["loss_ce"]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            losses.append(take(next(batches)))
             scheduler.step()
-            losses.append(loss.detach())
             if (i + 1) % LOG == 0:
                 print(f"iteration {i + 1}  loss {torch.stack(losses).mean():.4f}  lr {scheduler.get_last_lr()[0]:.3g}")
                 losses.clear()
@@ -107,26 +119,31 @@ def bare() -> Callable[[], None]:
     return train
 
 
-def ours(start: int, folder: Path) -> Callable[[], None]:
+def ours(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
     """The loop and the hooks of a session, watched."""
     losses = LossHook(LOG)
     runner = Runner(
-        **_common(whole(), "StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}"),
+        **_common(whole(), "StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}-{stepping}"),
         default_hooks=dict.fromkeys(("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")),
         custom_hooks=[losses, {"type": "WeightsHook"}, {"type": "ResumeHook"}],
     )
     runner.register_hook(ProgressHook(lambda *progress: None, losses))
-    return _drive(runner, start)
+    train = _drive(runner, start)
+    if not stepping:
+        runner.train_loop.step = nothing
+    return train
 
 
-def theirs(start: int, folder: Path) -> Callable[[], None]:
+def theirs(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
     """mmengine's Runner with its default hooks."""
     runner = Runner(
-        **_common(listed(), "IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}"),
+        **_common(listed(), "IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}-{stepping}"),
         # The hook that is left out does nothing in an iteration, and trips over a loader of whole batches.
         default_hooks={"logger": {"type": "LoggerHook", "interval": LOG}, "sampler_seed": None},
     )
     train = _drive(runner, start)
+    if not stepping:
+        runner.model.train_step = lambda batch, optim_wrapper: {"loss": nothing(), "loss_ce": nothing()}
     runner.call_hook("before_train_epoch")
     runner.train_loop.run_iter(runner.train_dataloader.dataset.batch)
     for name, history in runner.message_hub.log_scalars.items():
@@ -168,24 +185,30 @@ def _drive(runner: Runner, start: int) -> Callable[[], None]:
     return train
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def table(stepping: bool) -> str:
+    """What an iteration of each loop costs."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         nowhere = stack.enter_context(Path(os.devnull).open("w"))
         stack.enter_context(redirect_stdout(nowhere))
         stack.enter_context(redirect_stderr(nowhere))
-        functions = {"a bare loop": bare(), "the same again": bare()}  # their difference is what noise amounts to
+        # The difference of the first two is what noise amounts to.
+        functions = {"a bare loop": bare(stepping), "the same again": bare(stepping)}
         for start in STARTS:
-            functions[f"ours, iteration {start:,}"] = ours(start, folder)
-            functions[f"mmengine's Runner, iteration {start:,}"] = theirs(start, folder)
+            functions[f"ours, iteration {start:,}"] = ours(start, folder, stepping)
+            functions[f"mmengine's Runner, iteration {start:,}"] = theirs(start, folder, stepping)
         seconds = interleaved(functions, ROUNDS)
     base = seconds["a bare loop"]
-    print(hardware(), end="\n\n")
-    print("| loop | us an iteration | beside the bare loop, us | ratio |\n|---|---|---|---|")
+    lines = ["| loop | us an iteration | beside the bare loop, us | ratio |", "|---|---:|---:|---:|"]
     for name, taken in seconds.items():
         each, more = taken / ITERATIONS * 1e6, (taken - base) / ITERATIONS * 1e6
-        print(f"| {name} | {each:.0f} | {more:+.0f} | {taken / base:.2f} |")
+        lines.append(f"| {name} | {each:.0f} | {more:+.0f} | {taken / base:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print(f"{hardware()}\n\nWith their steps:\n\n{table(True)}\n\nWithout:\n\n{table(False)}")
 
 
 if __name__ == "__main__":
