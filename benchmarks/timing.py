@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -33,12 +34,46 @@ def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> dict
     return {name: median(taken[1:]) for name, taken in seconds.items()}
 
 
+def waited(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median wall time of each function, the work that it leaves a GPU with included; see `interleaved`.
+
+    Args:
+        functions: what to call, by name.
+        rounds: how many times each is timed.
+
+    Returns:
+        Medians by name, in seconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds + 1):
+        for name, function in functions.items():
+            _finish()
+            start = time.perf_counter()
+            function()
+            _finish()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: median(taken[1:]) for name, taken in seconds.items()}
+
+
+def _finish() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def hardware() -> str:
     """One line: processor, cores and threads, system, versions."""
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     versions = [f"{name} {found}" for name in ("torch", "numpy") if (found := _version(name))]
-    parts = [_processor(), f"{os.cpu_count()} cores, {threads} threads used", platform.system()]
+    parts = [*_gpu(), _processor(), f"{os.cpu_count()} cores, {threads} threads used", platform.system()]
     return ", ".join([*parts, f"Python {platform.python_version()}", *versions])
+
+
+def _gpu() -> list[str]:
+    if not (torch := sys.modules.get("torch")) or not torch.cuda.is_available():
+        return []  # where a script has not imported torch, the figures are not a GPU's
+    return [torch.cuda.get_device_name()]
 
 
 def _cpu_seconds() -> float:

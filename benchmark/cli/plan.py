@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.run import chosen, specs
 
@@ -18,10 +19,11 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     from benchmark.engine import device
-    from benchmark.execution.plan import learned, plan
+    from benchmark.execution.plan import learned, plan, waves
     from benchmark.results.store import Store
 
     on = device.select(args.device)
+    options.check_speed(args, on)
     speed = learned((each.record for each in Store(args.results).scan()[0]), on)
     jobs = plan(specs(names, on, args), speed)
     width = max(len(job.spec.architecture) for job in jobs)
@@ -34,6 +36,10 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
     print(f"one after the other: {_duration(sum(job.seconds for job in waiting))} ({basis})")
+    if on != "cpu":
+        sharing = waves(waiting, args.jobs or main_job.SHARING)
+        longest = sum(max(job.seconds for job in wave) for wave in sharing)
+        print(f"with light ones side by side: {_duration(longest)}")
     return 0
 
 

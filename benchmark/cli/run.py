@@ -16,6 +16,9 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.execution.run import Spec
 
+SHARING = 4
+"""Runs that share a GPU at most, by default: more of them wait for the cores that launch their operators."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -27,11 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.crf(parser)
     options.dataset(parser)
     options.device(parser)
+    options.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     options.work_dir(parser)
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="runs at a time (default: as many as the cores have threads for)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs at a time, on a GPU at most: as many light ones as fill it "
+        f"(default: as many as the cores have threads for, on a GPU {SHARING})",
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
@@ -47,15 +55,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device
 
     on = device.select(args.device)
+    options.check_speed(args, on)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
     wanted = specs(names, on, args)
     waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
-    if on != "cpu":  # estimates cost seconds, which only pay where runs take minutes
-        from benchmark.execution.plan import plan
-
-        waiting = [job.spec for job in plan(waiting)]
-    failed = _carry_out(waiting, args.jobs or _jobs(wanted[0]))
+    failed = _carry_out(waiting, on, args.jobs)
     _print_leaderboard(wanted[0])
 
     from benchmark.reporting.report import render
@@ -97,6 +102,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
             results=args.results,
             work_dir=args.work_dir,
             keep_weights=args.keep_weights,
+            resident=args.resident,
+            compile=args.compile,
         )
         for name in names
         for seed in args.seeds
@@ -117,24 +124,33 @@ def _is_stored(spec: Spec) -> bool:
     return False
 
 
-def _carry_out(specs: list[Spec], jobs: int) -> int:
+def _carry_out(specs: list[Spec], device: str, jobs: int | None) -> int:
     """Carry the runs out, watched; returns how many did not end well."""
     from benchmark.cli.progress import Bars, Lines
     from benchmark.execution.local import carry_out
 
     watcher = Bars(len(specs)) if sys.stderr.isatty() else Lines(sys.stderr, len(specs))
     try:
-        return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher, jobs))
+        if device == "cpu":
+            return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher, jobs or _jobs(specs)))
+
+        from benchmark.execution.plan import plan, waves  # estimates cost seconds: they pay where runs take minutes
+
+        return sum(
+            stored.record.status != "ok"
+            for wave in waves(plan(specs), jobs or SHARING)
+            for stored in carry_out([job.spec for job in wave], watcher, len(wave), gated=len(wave) > 1)
+        )
     finally:
         watcher.close()
 
 
-def _jobs(spec: Spec) -> int:
-    """Runs at a time: one, or on a CPU as many as there are cores for where the protocol gives a run few threads."""
+def _jobs(specs: list[Spec]) -> int:
+    """Runs at a time: one, or as many as there are cores for where the protocol gives a run few threads."""
     from benchmark.results.environment import cores
 
-    threads = spec.config.protocol.threads
-    return max(1, cores() // threads) if threads and spec.device == "cpu" else 1
+    threads = specs[0].config.protocol.threads if specs else None
+    return max(1, cores() // threads) if threads else 1
 
 
 def _print_leaderboard(spec: Spec) -> None:

@@ -169,18 +169,26 @@ class ProgressHook(Hook):
 
     def __init__(self, tell: Progress, losses: LossHook | None = None) -> None:
         self.tell, self.losses = tell, losses
+        self._evaluated = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One iteration more."""
         curve = self.losses.curve if self.losses else []
         self.tell("train", batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """One batch of val more."""
-        self.tell("val", batch_idx + 1, len(runner.val_dataloader), None)
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """A few images of val more."""
+        self._count(batch_idx, outputs)
+        self.tell("val", self._evaluated, len(runner.val_dataloader.dataset), None)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
-        """One batch of test more."""
-        self.tell("test", batch_idx + 1, len(runner.test_dataloader), None)
+        """A few images of test more."""
+        self._count(batch_idx, outputs)
+        self.tell("test", self._evaluated, len(runner.test_dataloader.dataset), None)
+
+    def _count(self, batch_idx: int, outputs: Sequence[Any] | None) -> None:
+        self._evaluated = len(outputs or ()) + (self._evaluated if batch_idx else 0)

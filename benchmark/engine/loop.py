@@ -46,6 +46,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         self, *args: Any, layout: str = "contiguous", graph: bool = False, compile: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
         self.layout, self.graph, self.compile = layout, graph, compile
         self.seconds = 0.0
         self.compile_seconds: float | None = None

@@ -8,7 +8,7 @@ are guesses, and the estimate says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -53,11 +53,13 @@ class Job:
         spec: the run.
         stored: its result, if the store has it.
         seconds: estimate for the run; 0 where it is stored.
+        fills: the part of the time for which its arithmetic keeps the device busy.
     """
 
     spec: Spec
     stored: Path | None
     seconds: float
+    fills: float = 1.0
 
 
 def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
@@ -75,8 +77,24 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
     for spec in specs:
         found = store.find(spec.run_id())
         stored = found.path if isinstance(found, Stored) and found.record.status == "ok" else None
-        jobs.append(Job(spec, stored, 0.0 if stored else _seconds(spec, speed)))
+        jobs.append(Job(spec, stored, 0.0) if stored else _estimate(spec, speed))
     return sorted(jobs, key=lambda job: -job.seconds)
+
+
+def waves(jobs: Iterable[Job], most: int) -> list[list[Job]]:
+    """Which runs share a GPU: those that follow one another, as long as the device is not filled by them.
+
+    Args:
+        jobs: longest first, so that those of a wave take about as long.
+        most: how many may share it.
+    """
+    found: list[list[Job]] = []
+    for job in jobs:
+        if found and len(found[-1]) < most and sum(other.fills for other in found[-1]) + job.fills <= 1:
+            found[-1].append(job)
+        else:
+            found.append([job])
+    return [[replace(job, spec=replace(job.spec, beside=len(wave) - 1)) for job in wave] for wave in found]
 
 
 def learned(records: Iterable[Record], device: str) -> Speed:
@@ -93,7 +111,11 @@ def learned(records: Iterable[Record], device: str) -> Speed:
     points = [
         ((1 + BACKWARD) * record.training.images * record.complexity.macs_torch, record.training.iterations, seconds)
         for record in records
-        if record.status == "ok" and record.training and record.complexity and record.complexity.macs_torch
+        if record.status == "ok"
+        and record.training
+        and record.complexity
+        and record.complexity.macs_torch
+        and not (record.training.execution and record.training.execution.beside)  # took longer than it would alone
         for seconds in [record.training.seconds]
         if seconds > 0 and (record.environment.gpu or record.environment.cpu) == here
     ]
@@ -108,7 +130,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
     return Speed(1 / per_mac, float(per_step), len(points))
 
 
-def _seconds(spec: Spec, speed: Speed) -> float:
+def _estimate(spec: Spec, speed: Speed) -> Job:
     """Training, validation on the way, and test of the last and the best weights."""
     config = spec.config
     size = tuple(config.protocol.size)
@@ -117,7 +139,9 @@ def _seconds(spec: Spec, speed: Speed) -> float:
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
     trained = iterations * config.train_dataloader.dataset.batch_size
     evaluated = -(-iterations // interval) * images["val"] + 2 * images["test"]
-    return ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs + (iterations + evaluated) * speed.step
+    arithmetic = ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
+    seconds = arithmetic + (iterations + evaluated) * speed.step
+    return Job(spec, None, seconds, arithmetic / seconds)
 
 
 @cache

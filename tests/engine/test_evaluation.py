@@ -79,3 +79,20 @@ def test_predicts_what_the_test_step_of_a_network_does(tmp_path, inference, test
         assert torch.equal(sample.seg_logits.data, expected.seg_logits.data)
         assert torch.equal(sample.pred_sem_seg.data.long(), expected.pred_sem_seg.data)
         assert len(expected.pred_sem_seg.data.unique()) > 1
+
+
+def test_counts_do_not_depend_on_how_many_images_a_network_is_given_at_a_time(tmp_path):
+    counted = []
+    for images in (1, 5):
+        config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1, deterministic=True)
+        config.test_dataloader.batch_size = images
+        seen = []
+        session = Session(
+            config, tmp_path / str(images), lambda phase, done, total, loss, to=seen: to.append((done, total))
+        )
+        counted.append(session.evaluate("test"))
+        assert seen == [(min(done, 64), 64) for done in range(images, 64 + images, images)]
+    one, other = counted
+    assert one.names == other.names
+    # Sums are taken in another order: where two classes score alike, either may win.
+    assert abs(one.counts - other.counts).sum() <= 1e-4 * one.counts.sum()

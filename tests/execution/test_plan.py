@@ -6,8 +6,9 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.execution import plan as module
-from benchmark.execution.plan import GUESS, Speed, learned, plan
+from benchmark.execution.plan import GUESS, Job, Speed, learned, plan, waves
 from benchmark.execution.run import Spec
+from benchmark.results.record import Execution
 
 
 @pytest.fixture
@@ -78,6 +79,30 @@ def test_longest_first(tmp_path):
     assert jobs[1].seconds == pytest.approx(passes * module._macs("enet", (64, 64), 8) / 1e10)
     slow_steps = plan([light], replace(speed, step=0.5))
     assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 2 * 64))
+
+
+def test_a_run_that_shared_its_device_teaches_nothing(trained):
+    (record,) = trained((10**8, 80, 10, 5.0))
+    how = {"batches": "device", "layout": "contiguous", "graph": True, "compile_seconds": None}
+    for beside, results in ((0, 1), (2, 0)):
+        execution = Execution(beside=beside, **how)
+        training = record.training.model_copy(update={"execution": execution})
+        assert learned([record.model_copy(update={"training": training})], "cpu").results == results
+
+
+def test_light_runs_share_a_device_that_they_do_not_fill(tmp_path):
+    fills = (0.9, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1)
+    jobs = [Job(_spec(tmp_path, seed=i), None, 100.0 - i, part) for i, part in enumerate(fills)]
+    found = waves(jobs, most=3)
+    assert [[job.spec.seed for job in wave] for wave in found] == [[0], [1, 2], [3, 4, 5], [6]]
+    assert [[job.spec.beside for job in wave] for wave in found] == [[0], [1, 1], [2, 2, 2], [0]]
+    assert [[job.spec.seed for job in wave] for wave in waves(jobs, most=1)] == [[i] for i in range(7)]
+
+
+def test_a_light_network_fills_less_of_a_device(tmp_path):
+    speed = Speed(macs=1e12, step=0.001)
+    light, heavy = (plan([_spec(tmp_path, name)], speed)[0].fills for name in ("enet", "fcn_r50-d8"))
+    assert 0 < light < heavy < 1
 
 
 def test_command(tmp_path, capsys):
