@@ -13,14 +13,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from benchmark import confusion
 from benchmark.datasets import resident
 from benchmark.datasets.augmentation import FILL, Policy
 
+# A kernel sees constants of its module if they are of this type.
+VOID: tl.constexpr = tl.constexpr(confusion.VOID)
 FIELDS: tl.constexpr = tl.constexpr(resident.FIELDS)
-"""A kernel sees constants of its module if they are of this type."""
 
 WINDOW: tl.constexpr = tl.constexpr(6)
 """Numbers of a crop: top, left, rows, columns, height, width."""
+
+TILE = (4, 128)
+"""Rows and columns that a program makes: four pixels a thread, as eight would take twice the registers."""
+
+COUNTED = 8192
+"""Pixels that a program counts at a time."""
 
 
 def augment(
@@ -42,12 +50,13 @@ def augment(
             for first, attempts in ((0, 1), (1, tries - 2)):
                 _judge[(batch, attempts)](
                     labels, table, filled, ratio, first, rows, columns, classes,
-                    tries=tries, bins=max(triton.next_power_of_2(classes + 1), 32),  # one a thread of a warp, at least
-                    tile_rows=max(8192 // across, 1), tile_columns=across, num_warps=16,
+                    crop_height=height, tries=tries,
+                    bins=max(triton.next_power_of_2(classes + 1), 32),  # one a thread of a warp, at least
+                    tile_rows=max(COUNTED // across, 1), tile_columns=across, num_warps=16,
                 )  # fmt: skip
-        _augment[(triton.cdiv(width, 128), triton.cdiv(height, 4), batch)](
+        _augment[(triton.cdiv(width, TILE[1]), triton.cdiv(height, TILE[0]), batch)](
             images, labels, table, filled, inputs, chosen, rows, columns, height, width, void, *FILL,
-            tries=tries, attempts=triton.next_power_of_2(tries), tile_rows=4, tile_columns=128,
+            tries=tries, attempts=triton.next_power_of_2(tries), tile_rows=TILE[0], tile_columns=TILE[1],
         )  # fmt: skip
     return inputs, chosen
 
@@ -55,7 +64,8 @@ def augment(
 @triton.jit
 def _judge(
     labels, table, filled, ratio, first, image_rows, image_columns, classes,
-    tries: tl.constexpr, bins: tl.constexpr, tile_rows: tl.constexpr, tile_columns: tl.constexpr,
+    crop_height: tl.constexpr, tries: tl.constexpr, bins: tl.constexpr,
+    tile_rows: tl.constexpr, tile_columns: tl.constexpr,
 ):  # fmt: skip
     """Note of a crop whether one class fills it, unless the first crop of its image is known to do.
 
@@ -71,7 +81,7 @@ def _judge(
         x = tl.arange(0, tile_columns)
         from_columns = left + _nearest(x, columns, width)
         counts = tl.zeros([bins], tl.int32)
-        for start in range(0, height, tile_rows):
+        for start in range(0, crop_height, tile_rows):
             y = start + tl.arange(0, tile_rows)
             from_rows = top + _nearest(y, rows, height)
             inside = (y < height)[:, None] & (x < width)[None, :]
@@ -109,8 +119,8 @@ def _augment(
     source = image_rows * image_columns
     index = tl.load(row).to(tl.int64)
     nearest = (top + _nearest(y, rows, height)) * image_columns + left + _nearest(from_x, columns, width)
-    label = tl.load(labels + index * source + nearest, mask=inside, other=255).to(tl.int32)
-    label = tl.where(inside & (label != 255), label, void)
+    label = tl.load(labels + index * source + nearest, mask=inside, other=0).to(tl.int32)
+    label = tl.where(inside & (label != VOID), label, void)
     area = crop_height * crop_width
     place = y * crop_width + x
     tl.store(chosen + image.to(tl.int64) * area + place, label.to(tl.uint8), mask=kept)

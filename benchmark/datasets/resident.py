@@ -21,7 +21,7 @@ from benchmark.datasets.batches import Batch, TrainingBatches
 from benchmark.datasets.cache import Pixels
 
 TOGETHER = 8
-"""Batches made at a time: what launching them costs the host is nearly that of one."""
+"""Batches that the kernel makes at a time: what launching them costs the host is nearly that of one."""
 
 UPLOAD = 64
 """Images copied to the device at a time."""
@@ -69,14 +69,17 @@ class ResidentBatches:
         self._images, self._labels = _uploaded(batches.pixels, self.device)
         self._made: dict[int, Batch] = {}
         self._augment = self._checked()
+        self._together = (
+            1 if self._augment is augment else TOGETHER
+        )  # what `augment` makes in between takes much memory
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, i: int) -> Batch:
         if i not in self._made:
-            first = i - i % TOGETHER
-            self._made = self._make(range(first, min(first + TOGETHER, len(self))), self._augment)
+            first = i - i % self._together
+            self._made = self._make(range(first, min(first + self._together, len(self))), self._augment)
         return self._made[i]
 
     def _make(self, places: range, augment: Augment) -> dict[int, Batch]:
@@ -155,8 +158,8 @@ def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], p
         first, saturation, sixths of the circle of hues, the factor of a contrast that comes last; and of each of its
         crops the attributes of `Window` in their order. A float32 holds integers of this size exactly.
     """
-    crops = tabulated(shape, draws, policy)
-    table = np.empty((len(indices), FIELDS + 6 * crops.shape[1]), np.float32)
+    windows = tabulated(shape, draws, policy)
+    table = np.empty((len(indices), FIELDS + len(windows) * windows[0].shape[1]), np.float32)
     table[:, 0] = indices
     table[:, 1] = draws.flip
     table[:, 2] = np.floor(draws.brightness)
@@ -164,7 +167,8 @@ def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], p
     table[:, 4] = draws.saturation
     table[:, 5] = draws.hue / 30
     table[:, 6] = np.where(draws.contrast_first, 1.0, draws.contrast)
-    table[:, FIELDS:] = crops.reshape(len(indices), -1)
+    for place, values in enumerate(windows):
+        table[:, FIELDS + place :: len(windows)] = values
     return table
 
 
