@@ -27,6 +27,7 @@ import benchmark.registration  # noqa: F401
 from benchmark import compose
 from benchmark.datasets.camvid import CamVid
 from benchmark.engine import accuracy
+from benchmark.engine.feed import feed
 from benchmark.engine.session import Session
 
 GPU = torch.cuda.is_available()
@@ -63,8 +64,10 @@ def main() -> None:
 
 
 def ours(architecture: str, iterations: int, folder: Path, work: Path) -> Callable[[], None]:
-    session = Session(_composed(architecture, folder), work / "ours", lambda *progress: None)
-    train = _drive(session.runner, iterations, session.runner.train_dataloader)
+    runner = Session(_composed(architecture, folder), work / "ours", lambda *progress: None).runner
+    loop = runner.train_loop
+    loop.dataloader = feed(loop.dataloader, "auto", deterministic=False)
+    train = _drive(runner, iterations, loop.dataloader)
 
     def unread() -> None:
         with accuracy.unread():

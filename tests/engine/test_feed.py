@@ -75,19 +75,17 @@ def test_workers_make_the_same_batches_from_anywhere_on(loader, gpu):
 
 
 @pytest.mark.slow
-def test_accuracy_does_not_depend_on_where_batches_are_made(tmp_path, gpu, monkeypatch):
-    """Within what seeds differ by, and half of that at least is what a broken augmentation would cost."""
-    mious = {"host": [], "device": []}
-    for where, found in mious.items():
-        if where == "device":
+def test_accuracy_does_not_depend_on_where_batches_are_made(tmp_path, gpu):
+    """Both see the same crops, flips and colours, so that less than the seed moves the result."""
+    mious = {"off": [], "on": []}
+    for resident, found in mious.items():
+        if resident == "on":
             gpu(roomy=True)
-        for seed in range(5):
-            config = compose.compose("enet", SMOKE, seed=seed, max_iters=150, deterministic=True)
-            resident = "on" if where == "device" else "off"
-            session = Session(config, tmp_path / f"{where}-{seed}", resident=resident)
+        for seed in range(3):
+            config = compose.compose("enet", SMOKE, seed=seed, max_iters=100, deterministic=True)
+            session = Session(config, tmp_path / f"{resident}-{seed}", resident=resident)
             session.train()
-            assert session.driven.batches == where
+            assert session.driven.batches == ("device" if resident == "on" else "host")
             found.append(scores(session.evaluate("test").counts, "ignore").miou)
-    spread = max(stdev(found) for found in mious.values())
-    assert min(mious["host"]) > 20
-    assert abs(mean(mious["host"]) - mean(mious["device"])) < 2.78 * spread * (2 / 5) ** 0.5
+    assert min(mious["off"]) > 10
+    assert abs(mean(mious["off"]) - mean(mious["on"])) < stdev(mious["off"])
