@@ -64,7 +64,7 @@ def device(parser: argparse.ArgumentParser) -> None:
 
 
 def speed(parser: argparse.ArgumentParser) -> None:
-    """Add what makes a training faster and moves no more than its last bits."""
+    """Add what makes a training faster, and moves no result by as much as another seed does."""
     parser.add_argument(
         "--resident",
         choices=["auto", "on", "off"],

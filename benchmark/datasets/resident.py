@@ -69,9 +69,7 @@ class ResidentBatches:
         self._images, self._labels = _uploaded(batches.pixels, self.device)
         self._made: dict[int, Batch] = {}
         self._augment = self._checked()
-        self._together = (
-            1 if self._augment is augment else TOGETHER
-        )  # what `augment` makes in between takes much memory
+        self._together = 1 if self._augment is augment else TOGETHER  # `augment` needs much memory on the way
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -62,7 +62,7 @@ class Evaluation(_Model):
 
 
 class Execution(_Model):
-    """How the device was driven in a training; what is faster may move the last bits of a number, and no more."""
+    """How the device was driven in a training: it moves no number by as much as another seed does."""
 
     batches: Literal["host", "device"] = Field(description="where they were augmented")
     layout: Literal["contiguous", "channels_last"]
