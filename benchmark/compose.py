@@ -23,7 +23,11 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from mmengine import Config
 
-PRECISIONS = {"float32": "OptimWrapper", "bfloat16": "BFloat16OptimWrapper", "float16": "AmpOptimWrapper"}
+PRECISIONS = {
+    "float32": "Float32OptimWrapper",
+    "bfloat16": "BFloat16OptimWrapper",
+    "float16": "Float16OptimWrapper",
+}
 """What a training may compute in, and the optimizer wrapper that sees to it."""
 
 

@@ -63,8 +63,9 @@ def count(prediction: NDArray[np.integer], label: NDArray[np.integer], classes: 
     if prediction.shape != label.shape:
         raise ValueError(f"prediction has shape {prediction.shape}, label {label.shape}")
     bins = classes + 1
-    truth = np.where((label < 0) | (label > classes), classes, label).astype(np.int32)
-    guess = np.where((prediction < 0) | (prediction > classes), classes, prediction).astype(np.int32)
+    void = np.int32(classes)  # with a width of its own: the index of void may not fit into int8
+    truth = np.where((label < 0) | (label > classes), void, label).astype(np.int32)
+    guess = np.where((prediction < 0) | (prediction > classes), void, prediction).astype(np.int32)
     return np.bincount((truth * bins + guess).ravel(), minlength=bins * bins).reshape(bins, bins).astype(np.int64)
 
 

@@ -72,6 +72,12 @@ def _global_state():
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(autouse=True)
+def _snapshots(tmp_path_factory, monkeypatch):
+    """Snapshots of the stores of tests stay among the files of tests."""
+    monkeypatch.setattr("benchmark.results.snapshot.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
+
+
 @pytest.fixture(scope="session")
 def make_record():
     """A builder of consistent results: `make_record(architecture, seed, quality, ...) -> (record, arrays)`."""

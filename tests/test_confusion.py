@@ -50,6 +50,11 @@ def test_any_value_that_is_no_class_is_void():
     assert count(prediction, label, 2)[2].tolist() == [1, 1, 2]
 
 
+def test_void_has_a_bin_that_the_type_of_the_values_cannot_name():
+    label = np.array([-1, 0, 127], np.int8)
+    np.testing.assert_array_equal(count(label, label, 200), count_slowly(label, label, 200))
+
+
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(3, 2\)"):
         count(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 2)

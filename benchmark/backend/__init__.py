@@ -1,7 +1,7 @@
 """Runs OpenMMLab on today's PyTorch without compiling anything.
 
 `activate()` comes before the first import of torchvision, mmcv.ops or mmseg.models. Each module here mends one thing
-that would keep them from importing or from working; nothing else in the suite knows of any of it.
+that would keep them from importing or from working, or the user waiting; nothing else in the suite knows of any of it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def adaptations() -> list[Adaptation]:
 
 @cache  # and an error is not cached: after it, the next call tries again
 def _adapt() -> tuple[Adaptation, ...]:
-    from benchmark.backend import checkpoints, compiled, installed, metadata, vision
+    from benchmark.backend import checkpoints, compiled, installed, metadata, metafiles, vision
 
     installed.check()
-    return tuple(module.adapt() for module in (vision, compiled, checkpoints, metadata))
+    return tuple(module.adapt() for module in (vision, compiled, checkpoints, metadata, metafiles))

@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 
 COMMANDS = {
     "run": "profile, train and evaluate architectures, record the results, render the report",
+    "plan": "what run would do, and how long it would take",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
     "import": "weights from elsewhere, by the names of our modules",

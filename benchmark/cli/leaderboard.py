@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from benchmark.atomic import replacing
 from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from benchmark.analysis.leaderboard import Group
+    from benchmark.analysis.ranking import Group
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -28,15 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if a result could not be read."""
-    from benchmark.analysis.leaderboard import groups
-    from benchmark.results.store import Store
+    from benchmark.analysis.ranking import groups
+    from benchmark.results.snapshot import Snapshot
 
-    stored, problems = Store(args.results).scan(args.protocol)
+    runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    if not stored:
+    if not runs:
         raise _nothing(args.protocol, args.results)
-    text = render(groups(each.record for each in stored), args.format)
+    text = render(groups(runs), args.format)
     if args.output is None:
         print(text)
     else:
@@ -85,25 +87,23 @@ def _remarks(group: Group) -> list[str]:
 
 
 def _plain(group: Group) -> dict[str, object]:
-    table = group.table.astype(object)
     return {
         "protocol": group.protocol,
         "fingerprint": group.fingerprint,
         "overrides": dict(group.overrides),
         "differs": {axis: list(values) for axis, values in group.differs.items()},
         "notes": list(group.notes),
-        "rows": table.where(table.notna(), None).to_dict("records"),
+        "rows": [row._asdict() for row in group.table],
     }
 
 
 def _csv(found: Sequence[Group]) -> str:
-    import pandas as pd
+    from benchmark.analysis.ranking import Standing
 
-    tables = []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["protocol", "fingerprint", "overrides", *Standing._fields])
     for group in found:
-        table = group.table.copy()
-        table.insert(0, "protocol", group.protocol)
-        table.insert(1, "fingerprint", group.fingerprint)
-        table.insert(2, "overrides", json.dumps(dict(group.overrides), sort_keys=True))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True).to_csv(index=False).rstrip("\n")
+        overrides = json.dumps(dict(group.overrides), sort_keys=True)
+        writer.writerows([group.protocol, group.fingerprint, overrides, *row] for row in group.table)
+    return text.getvalue().rstrip("\n")

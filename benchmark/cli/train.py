@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.dataset(parser)
     options.device(parser)
+    options.speed(parser)
     options.work_dir(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on where a killed training left off")
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device
 
     on = device.select(args.device)
+    options.check_speed(args, on)
     config = compose(
         args.architecture,
         args.protocol,
@@ -48,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         tell = partial(Lines(sys.stderr).tell, args.architecture)
-        trained = Session(config, folder, tell, resume=args.resume).train()
+        session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
+        trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1

@@ -1,14 +1,17 @@
 """Training augmentation: what is drawn for a batch, and what is done with it, apart from each other.
 
 `draw` takes every random decision for a whole batch from one generator and returns plain arrays; `apply` is a pure
-function of an image and its draw. So the same draws can be applied on another device, and a test can compare draws
-without touching a pixel. The distribution is that of mmsegmentation's training pipeline (RandomResize with kept ratio,
-RandomCrop with `cat_max_ratio`, RandomFlip, PhotoMetricDistortion).
+function of an image and its draw. So the same draws can be applied on another device, a batch at a time, and a test
+can compare draws without touching a pixel. The distribution is that of mmsegmentation's training pipeline (RandomResize
+with kept ratio, RandomCrop with `cat_max_ratio`, RandomFlip, PhotoMetricDistortion).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,7 +51,7 @@ class Draw:
 
     Attributes:
         scale: factor of the resize.
-        corners: shape (CROP_TRIES + 1, 2), where the crop goes, as fractions of the (vertical, horizontal) room.
+        corners: where the crop goes, as fractions of the (vertical, horizontal) room: CROP_TRIES + 1 of them.
         flip: whether left and right change places.
         brightness: added to every channel, in 0..255 units.
         contrast: factor of every channel.
@@ -58,7 +61,7 @@ class Draw:
     """
 
     scale: float
-    corners: NDArray[np.float64]
+    corners: Sequence[tuple[float, float]]
     flip: bool
     brightness: float
     contrast: float
@@ -67,7 +70,28 @@ class Draw:
     hue: int
 
 
-def draw(rng: np.random.Generator, images: int, policy: Policy) -> list[Draw]:
+class Draws(NamedTuple):
+    """The random decisions for a batch: the attributes of `Draw` as arrays, whose first axis is the image."""
+
+    scale: NDArray[np.float64]
+    corners: NDArray[np.float64]
+    flip: NDArray[np.bool_]
+    brightness: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    contrast_first: NDArray[np.bool_]
+    saturation: NDArray[np.float64]
+    hue: NDArray[np.int64]
+
+    def of(self, images: slice) -> Draws:
+        """The decisions for some of the images."""
+        return Draws._make(values[images] for values in self)
+
+    def each(self) -> list[Draw]:
+        """The decisions, image by image."""
+        return [Draw(*values) for values in zip(*(values.tolist() for values in self), strict=True)]
+
+
+def draw(rng: np.random.Generator, images: int, policy: Policy) -> Draws:
     """Draw for a batch of that many images.
 
     The number of random values taken does not depend on the policy, so that protocols which differ in one setting
@@ -82,119 +106,222 @@ def draw(rng: np.random.Generator, images: int, policy: Policy) -> list[Draw]:
     contrast_first = rng.integers(2, size=images).astype(bool)
     saturation = np.where(happens[2], rng.uniform(0.5, 1.5, images), 1.0)
     hue = np.where(happens[3], rng.integers(-18, 18, images), 0)
-    return [
-        Draw(
-            scale=float(scale[i]),
-            corners=corners[i],
-            flip=bool(flip[i]),
-            brightness=float(brightness[i]),
-            contrast=float(contrast[i]),
-            contrast_first=bool(contrast_first[i]),
-            saturation=float(saturation[i]),
-            hue=int(hue[i]),
-        )
-        for i in range(images)
-    ]
+    return Draws(scale, corners, flip, brightness, contrast, contrast_first, saturation, hue)
 
 
 def apply(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], draw: Draw, policy: Policy
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    draw: Draw,
+    policy: Policy,
+    picture: NDArray[np.uint8],
+    classes: NDArray[Any],
+    void: int = VOID,
+) -> None:
     """Augment one image and its label.
 
+    Where the resized image is smaller than the crop, it lies at the top left and the rest is FILL and void.
+
     Args:
-        image: RGB, shape (height, width, 3).
-        label: shape (height, width).
+        image: RGB, shape (3, height, width).
+        label: shape (height, width), VOID where there is no ground truth.
         draw: what was drawn for it.
         policy: the policy it was drawn under.
-
-    Returns:
-        Image and label of `policy.crop_size`. Where the resized image is smaller than the crop, it lies at the top left
-        and the rest is FILL and VOID.
+        picture: takes the image, shape (3, *policy.crop_size).
+        classes: takes the label, shape policy.crop_size.
+        void: what VOID becomes.
     """
-    for corner in draw.corners:
-        window = _window(label.shape, draw.scale, corner, policy.crop_size)
-        cropped = _resample(label, window, draw.flip, cv2.INTER_NEAREST)
-        if not _one_class_fills(cropped, policy.cat_max_ratio):
-            break
-    picture = _distort(_resample(image, window, draw.flip, cv2.INTER_LINEAR), draw)
-    below, right = policy.crop_size[0] - window.height, policy.crop_size[1] - window.width
-    if below or right:
-        picture = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=FILL)
-        cropped = cv2.copyMakeBorder(cropped, 0, below, 0, right, cv2.BORDER_CONSTANT, value=VOID)
-    return picture, cropped
+    window, cropped = crop(label, draw, policy)
+    size = window.width, window.height
+    originals = [window.cut(plane) for plane in image]
+    planes = list(_top_left(picture, window, np.array(FILL, np.uint8)[:, None, None]))  # another type takes ten times
+    # Colours come before or after the resize, whenever there are fewer pixels.
+    if window.rows < window.height:
+        originals = [cv2.flip(original, 1) if draw.flip else original.copy() for original in originals]
+        distort(originals, draw)
+        for original, plane in zip(originals, planes, strict=True):
+            cv2.resize(original, size, plane)
+    else:
+        for original, plane in zip(originals, planes, strict=True):
+            cv2.resize(original, size, plane)
+            if draw.flip:
+                cv2.flip(plane, 1, plane)
+        distort(planes, draw)
+    _top_left(classes, window, void)[...] = cropped if void == VOID else np.where(cropped == VOID, void, cropped)
+
+
+def _top_left(pixels: NDArray[Any], window: Window, fill: int | NDArray[Any]) -> NDArray[Any]:
+    """The part that the window takes of what comes out; the rest is filled."""
+    pixels[..., window.height :, :] = fill
+    pixels[..., : window.height, window.width :] = fill
+    return pixels[..., : window.height, : window.width]
 
 
 @dataclass(frozen=True)
-class _Window:
-    """A part of the resized image, in its pixels, and how the resized image relates to the original."""
+class Window:
+    """A crop: the pixels of the original that it takes, and the size they are resized to.
+
+    To cut first and resize what is left costs a fraction of the other order. The window of the resized image is rounded
+    to whole pixels of the original, by less than one of them.
+
+    Attributes:
+        top, left, rows, columns: the part of the original.
+        height, width: its size in what comes out.
+    """
 
     top: int
     left: int
+    rows: int
+    columns: int
     height: int
     width: int
-    scale_y: float
-    scale_x: float
+
+    def cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The part of an original, a view."""
+        return pixels[self.top : self.top + self.rows, self.left : self.left + self.columns]
 
 
-def _window(shape: tuple[int, ...], scale: float, corner: NDArray[np.float64], crop: tuple[int, int]) -> _Window:
-    height, width = shape[:2]
-    resized = int(height * scale + 0.5), int(width * scale + 0.5)
-    room = max(resized[0] - crop[0], 0), max(resized[1] - crop[1], 0)
-    return _Window(
-        top=int(corner[0] * (room[0] + 1)),
-        left=int(corner[1] * (room[1] + 1)),
-        height=min(crop[0], resized[0]),
-        width=min(crop[1], resized[1]),
-        scale_y=height / resized[0],
-        scale_x=width / resized[1],
-    )
+def windows(shape: tuple[int, ...], draw: Draw, policy: Policy) -> Iterator[Window]:
+    """The crops that were drawn for an image of that (height, width), in the order in which they are tried."""
+    for down, across in draw.corners:
+        top, rows, height = _extent(shape[0], draw.scale, down, policy.crop_size[0])
+        left, columns, width = _extent(shape[1], draw.scale, across, policy.crop_size[1])
+        yield Window(top, left, rows, columns, height, width)
 
 
-def _resample(pixels: NDArray[np.uint8], window: _Window, flip: bool, interpolation: int) -> NDArray[np.uint8]:
-    """Resize, crop and flip as one resampling, with pixel centres aligned as OpenCV's resize aligns them."""
-    step = -window.scale_x if flip else window.scale_x
-    first = window.left + (window.width - 1 if flip else 0)
-    inverse = np.array(
-        [
-            [step, 0, (first + 0.5) * window.scale_x - 0.5],
-            [0, window.scale_y, (window.top + 0.5) * window.scale_y - 0.5],
-        ]
-    )
-    return cv2.warpAffine(
-        pixels,
-        inverse,
-        (window.width, window.height),
-        flags=interpolation | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+def _extent(length: int, scale: float, corner: float, crop: int) -> tuple[int, int, int]:
+    """Of a side of the original: where the crop starts, how many pixels it takes, and how many come out."""
+    resized = int(length * scale + 0.5)
+    out = min(crop, resized)
+    start = int(corner * (resized - out + 1))
+    first, end = (int(place * length / resized + 0.5) for place in (start, start + out))
+    first = min(first, length - 1)
+    return first, max(end - first, 1), out
 
 
-def _one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
-    """Whether a crop is to be drawn again: one class has `ratio` of the labelled pixels or more, or is alone in it."""
+def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDArray[np.float64]]:
+    """`windows` of all images of a batch, which are of that (height, width): for a device, which takes them at once.
+
+    For one image it takes ten times as long as that, as seldom more than the first window of an image is asked for.
+
+    Returns:
+        The attributes of `Window` in their order, each an array of shape (images, tries), or of one that is broadcast
+        to it, of whole numbers. Where any first crop will do, there is one try.
+    """
+    corners = draws.corners if policy.cat_max_ratio < 1.0 else draws.corners[:, :1]
+    lengths, crop = np.array([shape, policy.crop_size], np.float64)[..., None, None]
+    resized = np.floor(lengths * draws.scale[:, None] + 0.5)  # the first axis: of sides
+    out = np.minimum(crop, resized)
+    start = np.floor(np.ascontiguousarray(corners.transpose(2, 0, 1)) * (resized - out + 1))
+    first, end = (np.floor(places * lengths / resized + 0.5) for places in (start, start + out))
+    first = np.minimum(first, lengths - 1)
+    return [*first, *np.maximum(end - first, 1), *out]
+
+
+def crop(label: NDArray[np.uint8], draw: Draw, policy: Policy) -> tuple[Window, NDArray[np.uint8]]:
+    """The first crop that no class fills, else the last one; and the label in it, resized and flipped."""
+    for window in windows(label.shape, draw, policy):
+        part = window.cut(label)
+        rows, columns = nearest(part.shape[0], window.height), nearest(part.shape[1], window.width)
+        # Rows are copied whole, and so are columns as rows of the transposed: pixel by pixel takes four times as long.
+        cropped = cv2.transpose(cv2.transpose(part)[columns[::-1] if draw.flip else columns])[rows]
+        if part.shape == label.shape or not one_class_fills(cropped, policy.cat_max_ratio):
+            break  # of the whole there is no other crop
+    return window, cropped
+
+
+def nearest(pixels: int, out: int) -> NDArray[np.int64]:
+    """Of each of `out` places on a side, the pixel of the original whose centre is nearest; of two, the later one."""
+    return (2 * np.arange(out) + 1) * pixels // (2 * out)
+
+
+def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
+    """Whether a crop is to be drawn again: one class has `ratio` of the labelled pixels or more, or is alone in it.
+
+    Only as many classes are counted as the answer needs, and a sample of the pixels says which come first.
+    """
     if ratio >= 1.0:
         return False
-    counts = np.bincount(label.ravel(), minlength=VOID + 1)[:VOID]
-    return bool(np.count_nonzero(counts) <= 1 or counts.max() >= ratio * counts.sum())
+    labelled = rest = label.size - np.count_nonzero(label == VOID)
+    sample = np.bincount(label[::16, ::16].ravel(), minlength=VOID + 1)[:VOID]
+    for _ in sample:
+        value = int(sample.argmax())  # an int is compared as a byte, an integer of NumPy is not
+        sample[value] = -1
+        count = np.count_nonzero(label == value)
+        rest -= count
+        if count >= ratio * labelled:
+            return True
+        if rest < ratio * labelled:
+            return False
+    return True
 
 
-def _distort(image: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
-    """Photometric distortion, in the order of SSD's (Liu et al., 1512.02325), as mmsegmentation has it."""
+TRUNCATION = -0.49
+"""Added before OpenCV rounds, so that it truncates, as mmsegmentation does."""
+
+Planes = Sequence[NDArray[np.uint8]]
+"""Red, green and blue, each of shape (height, width)."""
+
+
+def distort(planes: Planes, draw: Draw) -> None:
+    """Photometric distortion in place, in the order of SSD's (Liu et al., 1512.02325), as mmsegmentation has it."""
     if draw.brightness:
-        image = _affine(image, 1.0, draw.brightness)
-    if draw.contrast != 1.0 and draw.contrast_first:
-        image = _affine(image, draw.contrast, 0.0)
-    if draw.saturation != 1.0 or draw.hue:
-        hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
-        saturation = _affine(saturation, draw.saturation, 0.0)
-        hue = ((hue.astype(np.int16) + draw.hue) % 180).astype(np.uint8)
-        image = cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2RGB)
-    if draw.contrast != 1.0 and not draw.contrast_first:
-        image = _affine(image, draw.contrast, 0.0)
-    return image
+        shift = cv2.add if draw.brightness > 0 else cv2.subtract  # adding a negative number takes four times as long
+        for plane in planes:
+            shift(plane, abs(math.floor(draw.brightness)), plane)
+    if draw.contrast_first:
+        _contrast(planes, draw.contrast)
+    if draw.saturation != 1.0:
+        _saturate(planes, draw.saturation)
+    if draw.hue:
+        _turn(planes, draw.hue / 30)
+    if not draw.contrast_first:
+        _contrast(planes, draw.contrast)
 
 
-def _affine(pixels: NDArray[np.uint8], factor: float, offset: float) -> NDArray[np.uint8]:
-    """factor x pixels + offset, clipped to 0..255 and truncated, through a table of the 256 values."""
-    table = np.clip(np.arange(256, dtype=np.float32) * factor + offset, 0, 255).astype(np.uint8)
-    return cv2.LUT(pixels, table)
+def _contrast(planes: Planes, factor: float) -> None:
+    if factor != 1.0:
+        for plane in planes:
+            cv2.convertScaleAbs(plane, plane, factor, TRUNCATION)
+
+
+def _saturate(planes: Planes, factor: float) -> None:
+    """Multiply the saturation in HSV, up to 1: each channel moves away from the largest of its pixel.
+
+    It does so by the factor, or where that would take the smallest channel below 0, until that is 0.
+    """
+    smallest, largest = _extremes(planes)
+    chroma = cv2.subtract(largest, smallest)
+    for plane in planes:
+        if factor > 1.0:
+            full = cv2.divide(cv2.subtract(plane, smallest), chroma, scale=255.0)
+            full = cv2.multiply(full, largest, scale=1 / 255)
+        distance = cv2.subtract(largest, plane)
+        cv2.subtract(largest, cv2.convertScaleAbs(distance, distance, factor), plane)
+        if factor > 1.0:
+            cv2.max(plane, full, plane)
+
+
+def _turn(planes: Planes, sixths: float) -> None:
+    """Add to the hue in HSV, less than a sixth of the circle in either direction.
+
+    On the circle of hues each channel rises within a sixth from the smallest to the largest value, stays there for two,
+    falls, and stays for two. So a small turn moves a channel by that part of the difference, less what is left of the
+    stay; and how much is left, the channel that follows it on the circle tells: no division is needed. A channel falls
+    or is about to where the next one is larger than the one before.
+    """
+    smallest, largest = _extremes(planes)
+    step = cv2.convertScaleAbs(cv2.subtract(largest, smallest), alpha=abs(sixths))
+    order = planes if sixths > 0 else planes[::-1]  # backwards, the other way round the circle
+    after = [order[1].copy(), order[2].copy(), order[0].copy()]
+    for plane, following, before in zip(order, after, [after[1], after[2], after[0]], strict=True):
+        falls = cv2.compare(following, before, cv2.CMP_GE)
+        down = cv2.subtract(step, cv2.subtract(largest, following))
+        up = cv2.subtract(step, cv2.subtract(following, smallest))
+        cv2.max(cv2.subtract(plane, cv2.bitwise_and(down, falls)), smallest, plane)
+        cv2.min(cv2.add(plane, cv2.subtract(up, falls)), largest, plane)
+
+
+def _extremes(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    red, green, blue = planes
+    return cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)

@@ -9,9 +9,9 @@ the processes of a distributed job split the same global batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -21,20 +21,27 @@ from mmengine.structures import PixelData
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from benchmark.confusion import VOID
-from benchmark.datasets.augmentation import Draw, Policy, apply, draw
+from benchmark.datasets.augmentation import Draws, Policy, apply, draw
+from benchmark.datasets.cache import cached
 from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import Source
 
-Batch = dict[str, Any]
-"""What mmsegmentation's data preprocessor takes: `inputs`, uint8 tensors of shape (3, height, width), and
-`data_samples`."""
+
+class Batch(TypedDict):
+    """A batch for training, as narrow as it lies on disk: what widens it is cheaper on the device."""
+
+    inputs: Tensor
+    """RGB, uint8, shape (batch, 3, height, width)"""
+    labels: Tensor
+    """uint8, shape (batch, height, width)"""
 
 
-class Draws:
-    """The random decisions of a run: which images are in batch i, and how each is augmented.
+class Order:
+    """Which images are in batch i, and where the other random decisions of a run come from.
 
     A counter-based generator (Philox, Salmon et al., SC 2011) is set to the place of each decision, so that none
     depends on how many were taken before it.
@@ -43,29 +50,43 @@ class Draws:
         key: names the run's batches, for example by digest, protocol and seed.
         images: number of images in the dataset.
         batch_size: images a batch.
-        policy: what may be drawn.
     """
 
-    def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
-        self.images, self.batch_size, self.policy = images, batch_size, policy
+    def __init__(self, key: str, images: int, batch_size: int) -> None:
+        self.images, self.batch_size = images, batch_size
         self._key = np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], dtype="<u8")
         self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
 
     def indices(self, i: int) -> NDArray[np.int64]:
         """Indices into the dataset of the images of batch i, shape (batch_size,)."""
-        places = np.arange(i * self.batch_size, (i + 1) * self.batch_size)
-        epochs, offsets = np.divmod(places, self.images)
-        return np.array([self._permutation(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
+        first = i * self.batch_size
+        epochs = range(first // self.images, (first + self.batch_size - 1) // self.images + 1)
+        order = np.concatenate([self._permutation(epoch) for epoch in epochs])
+        return order[first - epochs[0] * self.images :][: self.batch_size]
 
-    def augmentation(self, i: int) -> list[Draw]:
-        """How the images of batch i are augmented."""
-        return draw(self._generator(stream=1, place=i), self.batch_size, self.policy)
+    def generator(self, stream: int, place: int, position: int = 0) -> np.random.Generator:
+        """The generator of a kind of decisions at a place: an epoch or a batch, and a position in the batch."""
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, position, place, stream]))
 
     def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
-        return self._generator(stream=0, place=epoch).permutation(self.images)
+        return self.generator(stream=0, place=epoch).permutation(self.images)
 
-    def _generator(self, stream: int, place: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, place, stream]))
+
+class Decisions(Order):
+    """The random decisions of a run: which images are in batch i, and how each is augmented.
+
+    Args:
+        key, images, batch_size: those of `Order`.
+        policy: what may be drawn.
+    """
+
+    def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
+        super().__init__(key, images, batch_size)
+        self.policy = policy
+
+    def augmentation(self, i: int) -> Draws:
+        """How the images of batch i are augmented."""
+        return draw(self.generator(stream=1, place=i), self.batch_size, self.policy)
 
 
 @DATASETS.register_module()
@@ -94,29 +115,35 @@ class TrainingBatches(Dataset[Batch]):
     ) -> None:
         self.void = void
         self.source = _build(source)
+        self.pixels = cached(self.source)
         self.metainfo = _metainfo(self.source)
         self.policy = Policy(**augmentation)
         key = f"{split_digest(self.source)}:{protocol}:{seed}"
-        self.draws = Draws(key, len(self.source), batch_size, self.policy)
+        self.decisions = Decisions(key, len(self.source), batch_size, self.policy)
         self._length = length
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, i: int) -> Batch:
+    def share(self, i: int) -> tuple[NDArray[np.int64], Draws]:
+        """This process' share of batch i: which images, and how they are augmented."""
         rank, processes = get_dist_info()
         mine = slice(rank, None, processes)
-        inputs, samples = [], []
-        for index, decisions in zip(self.draws.indices(i)[mine], self.draws.augmentation(i)[mine], strict=True):
-            image, label = apply(self.source.image(index), self.source.label(index), decisions, self.policy)
-            label = np.where(label == VOID, np.uint8(self.void), label)
-            inputs.append(_channels_first(image))
-            samples.append(_sample(self.source.names[index], label))
-        return {"inputs": inputs, "data_samples": samples}
+        return self.decisions.indices(i)[mine], self.decisions.augmentation(i).of(mine)
+
+    def __getitem__(self, i: int) -> Batch:
+        indices, draws = self.share(i)
+        # Two blocks of memory for the batch: taking one for each image from the system costs as much as filling it.
+        inputs = np.empty((len(indices), 3, *self.policy.crop_size), np.uint8)
+        labels = np.empty((len(indices), *self.policy.crop_size), np.uint8)
+        for index, drawn, picture, classes in zip(indices, draws.each(), inputs, labels, strict=True):
+            image, label = self.pixels.image(index), self.pixels.label(index)
+            apply(image, label, drawn, self.policy, picture, classes, self.void)
+        return {"inputs": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
 
 
 @DATASETS.register_module()
-class EvaluationImages(Dataset[Batch]):
+class EvaluationImages(Dataset[dict[str, Any]]):
     """Images as they are, one an item, in the order of the split.
 
     Args:
@@ -125,21 +152,23 @@ class EvaluationImages(Dataset[Batch]):
 
     def __init__(self, source: Mapping[str, Any]) -> None:
         self.source = _build(source)
+        self.pixels = cached(self.source)
         self.metainfo = _metainfo(self.source)
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> Batch:
-        image, label = self.source.image(index), self.source.label(index)
-        return {"inputs": _channels_first(image), "data_samples": _sample(self.source.names[index], label)}
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.pixels.image(index).copy(), self.pixels.label(index).copy()  # the originals are read-only
+        name = self.source.names[index]
+        return {"inputs": torch.from_numpy(image), "data_samples": sample(torch.from_numpy(label), name)}
 
 
 @DATA_SAMPLERS.register_module()
 class IterationSampler(Sampler[int]):
     """Iterations of training in their order, from `start` on: where a resumed run goes on."""
 
-    def __init__(self, dataset: TrainingBatches, seed: int | None = None) -> None:
+    def __init__(self, dataset: Sized, seed: int | None = None) -> None:
         self.dataset = dataset
         self.start = 0
 
@@ -162,15 +191,17 @@ def _build(source: Mapping[str, Any]) -> Source:
     return built
 
 
-def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def sample(label: Tensor, name: str = "") -> SegDataSample:
+    """What mmsegmentation wants to know of an image besides its pixels.
 
-
-def _sample(name: str, label: NDArray[np.uint8]) -> SegDataSample:
-    shape = label.shape
-    sample = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})
-    sample.gt_sem_seg = PixelData(data=torch.from_numpy(label.astype(np.int64))[None])
-    return sample
+    Args:
+        label: shape (height, width).
+        name: the image's name.
+    """
+    shape = tuple(label.shape)
+    made = SegDataSample(metainfo={"img_path": name, "ori_shape": shape, "img_shape": shape, "pad_shape": shape})
+    made.gt_sem_seg = PixelData(data=label[None])
+    return made
 
 
 def _metainfo(source: Source) -> dict[str, Any]:

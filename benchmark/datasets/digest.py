@@ -87,13 +87,20 @@ def _stamp(source: FileSource) -> str:
     return stamp.hexdigest()
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "segbench", "digests")
+def user_cache() -> Path:
+    """The folder for what can be made again: SEGBENCH_CACHE, else `segbench` in the user's cache folder.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    if place := os.environ.get("SEGBENCH_CACHE"):
+        return Path(place).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "segbench")
 
 
 def _recall(stamp: str) -> str | None:
     try:
-        known = (_cache() / stamp).read_text(encoding="ascii")
+        known = (user_cache() / "digests" / stamp).read_text(encoding="ascii")
     except (OSError, RuntimeError, ValueError):  # no cache, no home, not text
         return None
     return known if re.fullmatch("[0-9a-f]{64}", known) else None
@@ -101,5 +108,5 @@ def _recall(stamp: str) -> str | None:
 
 def _remember(stamp: str, value: str) -> None:
     """Keep a digest. A cache that cannot be written costs time and nothing else."""
-    with suppress(UserError, RuntimeError), replacing(_cache() / stamp) as temporary:
+    with suppress(UserError, RuntimeError), replacing(user_cache() / "digests" / stamp) as temporary:
         temporary.write_text(value, encoding="ascii")

@@ -2,7 +2,8 @@
 
 from mmseg.registry import DATASETS
 
-import benchmark.datasets.batches  # noqa: F401  (registers what it defines)
+import benchmark.datasets.batches
+import benchmark.datasets.pipeline  # noqa: F401  (both register what they define)
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.shapes import Shapes
 

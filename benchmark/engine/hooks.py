@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook, RuntimeInfoHook
+from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -33,23 +33,6 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of 
     def __init__(self, iteration: int, loss: float) -> None:
         super().__init__(f"the loss is {loss} at iteration {iteration}")
         self.iteration = iteration
-
-
-@HOOKS.register_module()
-class LeanRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's RuntimeInfoHook without its history of every scalar at every iteration, nor the text of the config."""
-
-    def before_run(self, runner: Runner) -> None:
-        """Tell the message hub what identifies the run."""
-        runner.message_hub.update_info_dict({"seed": runner.seed, "experiment_name": runner.experiment_name})
-        self.last_loop_stage = None
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Tell the message hub the iteration."""
-        runner.message_hub.update_info("iter", runner.iter)
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leave the losses to LossHook."""
 
 
 @HOOKS.register_module()
@@ -75,9 +58,10 @@ class LossHook(Hook):
     ) -> None:
         """Keep the loss; read what was kept at a log point."""
         assert outputs is not None
-        self._unread.append(outputs["loss"].detach())
-        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
-            self._read(runner, batch_idx + 1)
+        self._unread.append(outputs["loss"])
+        iteration = batch_idx + 1
+        if iteration % self.interval == 0 or iteration == runner.max_iters:
+            self._read(runner, iteration)
 
     def before_val(self, runner: Runner) -> None:
         """Make sure that weights which have diverged are not evaluated."""
@@ -185,18 +169,26 @@ class ProgressHook(Hook):
 
     def __init__(self, tell: Progress, losses: LossHook | None = None) -> None:
         self.tell, self.losses = tell, losses
+        self._evaluated = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One iteration more."""
         curve = self.losses.curve if self.losses else []
         self.tell("train", batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """One batch of val more."""
-        self.tell("val", batch_idx + 1, len(runner.val_dataloader), None)
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """A few images of val more."""
+        self._count(batch_idx, outputs)
+        self.tell("val", self._evaluated, len(runner.val_dataloader.dataset), None)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
-        """One batch of test more."""
-        self.tell("test", batch_idx + 1, len(runner.test_dataloader), None)
+        """A few images of test more."""
+        self._count(batch_idx, outputs)
+        self.tell("test", self._evaluated, len(runner.test_dataloader.dataset), None)
+
+    def _count(self, batch_idx: int, outputs: Sequence[Any] | None) -> None:
+        self._evaluated = len(outputs or ()) + (self._evaluated if batch_idx else 0)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.model import BaseModel
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
+from torch import Tensor
+
+from benchmark.datasets.batches import Batch
+from benchmark.engine import accuracy, compilation, layout, trial
+from benchmark.engine.graph import GraphedStep, Unfit
+from benchmark.engine.step import Step, step
 
 
 @LOOPS.register_module()
@@ -18,10 +28,29 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     The random generators are set from (seed, iteration) before each step, so that dropout and sampled points of a
     resumed run are those of an uninterrupted one, and a resumed run asks its sampler for the next batch where mmengine
     would load and drop all that came before.
+
+    Args:
+        layout: "contiguous", "channels_last", or "auto": the faster of both by a trial.
+        graph: replay the passes of a step from a CUDA graph where a trial finds that possible and faster.
+        compile: compile the network.
+
+    Attributes:
+        layout: the layout in which the network trains, once that is decided.
+        graph: whether its passes are replayed, once that is decided.
+        seconds: wall time of the training steps so far; trial, compilation and validation left out.
+        compile_seconds: wall time of the compilation; None without one.
+        step: takes a batch, trains on it, and returns its loss.
     """
 
-    seconds = 0.0
-    """Wall time of the training steps so far, validation left out."""
+    def __init__(
+        self, *args: Any, layout: str = "contiguous", graph: bool = False, compile: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
+        self.layout, self.graph, self.compile = layout, graph, compile
+        self.seconds = 0.0
+        self.compile_seconds: float | None = None
+        self.step: Step = self._eager
 
     def run(self) -> BaseModel:
         """Train from the current iteration to the last."""
@@ -30,19 +59,82 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train_epoch")
         runner.model.train()
         self.dataloader.sampler.start = self._iter
-        since = time.perf_counter()
-        for batch in self.dataloader:
-            torch.manual_seed(_mix(runner.seed, self._iter, get_rank()))
-            self.run_iter(batch)
-            if runner.val_loop is not None and (self._iter % self.val_interval == 0 or self._iter == self._max_iters):
-                self.seconds += time.perf_counter() - since
-                runner.val_loop.run()
-                runner.model.train()
-                since = time.perf_counter()
-        self.seconds += time.perf_counter() - since
+        with accuracy.unread():
+            self._arrange()
+            self._train()
+        self.step = self._eager  # a graph holds the memory of a step
+        runner.optim_wrapper.zero_grad()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
+
+    def _arrange(self) -> None:
+        """Make ready what a step needs, on the first batch; weights, moments and buffers stay as they are."""
+        model, optim_wrapper, logger = self.runner.model, self.runner.optim_wrapper, self.runner.logger
+        tried = self.layout == "auto" or self.graph
+        batch: Any = self.dataloader.dataset[self._iter] if tried or self.compile else None
+        if tried:
+            layouts = layout.LAYOUTS if self.layout == "auto" else (self.layout,)
+            self.layout, self.graph = trial.fastest(model, batch, optim_wrapper, layouts, self.graph, logger)
+        layout.arrange(model, self.layout, optim_wrapper.optimizer)
+        if self.compile:
+            self.compile_seconds = compilation.compiled(model, batch, optim_wrapper)
+        if self.graph:
+            try:
+                self.step = GraphedStep(model, batch, optim_wrapper)
+            except Unfit as reason:
+                logger.info(f"trained without a CUDA graph: {reason}")
+                self.graph = False
+
+    def _eager(self, batch: Batch) -> Tensor:
+        return step(self.runner.model, batch, self.runner.optim_wrapper)
+
+    def _train(self) -> None:
+        since = time.perf_counter()
+        for batch in self.dataloader:
+            self.run_iter(batch)
+            if self.runner.val_loop is not None and self._is_validated():
+                self.seconds += time.perf_counter() - since
+                self.runner.val_loop.run()
+                self.runner.model.train()
+                since = time.perf_counter()
+        self.seconds += time.perf_counter() - since
+
+    def _is_validated(self) -> bool:
+        return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+
+    def run_iter(self, data_batch: Any) -> None:
+        """One iteration, whatever came before it."""
+        _seed(_mix(self.runner.seed, self._iter, get_rank()))
+        for hook in self._before:
+            hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
+        found = self.step(data_batch)
+        for hook in self._after:
+            hook(self.runner, batch_idx=self._iter, data_batch=data_batch, outputs={"loss": found})
+        self._iter += 1
+
+    @cached_property
+    def _before(self) -> list[Callable[..., None]]:
+        return self._hooks("before_train_iter")
+
+    @cached_property
+    def _after(self) -> list[Callable[..., None]]:
+        return self._hooks("after_train_iter")
+
+    def _hooks(self, stage: str) -> list[Callable[..., None]]:
+        """What the hooks do at a stage; mmengine calls those, too, that do nothing there."""
+        return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
+
+
+def _seed(seed: int) -> None:
+    """Set the generators that an iteration draws from.
+
+    `torch.manual_seed` also notes, with the stack of calls, what devices that are not in use are to be set to one day:
+    nearly 200 us where CUDA is such a device.
+    """
+    torch.default_generator.manual_seed(seed)
+    if (device := get_device()) != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _mix(seed: int, iteration: int, rank: int) -> int:

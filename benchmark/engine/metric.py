@@ -6,18 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.confusion import VOID, VoidRule, count, scores
+from benchmark.confusion import VOID, VoidRule, scores
+from benchmark.engine.counting import count
 from benchmark.postprocessing.crf import DenseCRF
 
 
 @METRICS.register_module()
 class ConfusionMetric(BaseMetric):
     """mIoU, mAcc and aAcc over the dataset, from counts that are kept for every image.
+
+    They are counted on the device of the predictions and stay there until the last image is done.
 
     Args:
         void: how pixels of void ground truth count.
@@ -29,6 +33,8 @@ class ConfusionMetric(BaseMetric):
         counts: int64, shape (images, K + 1, K + 1), in the order of `names`.
         predictions: predicted labels by name, uint8, for the images in `keep`; a learned void is void.
     """
+
+    results: list[tuple[str, Any]]  # a name and its counts, tensors until the last image is done
 
     def __init__(
         self, void: VoidRule = "ignore", keep: Collection[str] = (), crf: Mapping[str, Any] | None = None
@@ -50,14 +56,26 @@ class ConfusionMetric(BaseMetric):
         classes = len(self.dataset_meta["classes"])
         for index, sample in enumerate(data_samples):
             if self.crf is None:
-                prediction = sample["pred_sem_seg"]["data"][0].cpu().numpy()
+                prediction = sample["pred_sem_seg"]["data"][0]
             else:
                 prediction = _refine(self.crf, data_batch["inputs"][index], sample["seg_logits"]["data"])
-            label = sample["gt_sem_seg"]["data"][0].cpu().numpy()
+            label = sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type it is stored in
             name = sample["img_path"]
             if name in self.keep:
-                self.predictions[name] = np.where(prediction < classes, prediction, VOID).astype(np.uint8)
+                kept = torch.where(prediction < classes, prediction, VOID)
+                self.predictions[name] = kept.to("cpu", torch.uint8).numpy()
             self.results.append((name, count(prediction, label, classes)))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Scores over the dataset, of which all counts are brought from the device at once.
+
+        Args:
+            size: images of the dataset.
+        """
+        counts = torch.stack([counted for _, counted in self.results]).cpu().numpy()
+        self.results = [(name, counted) for (name, _), counted in zip(self.results, counts, strict=True)]
+        found: dict[str, float] = super().evaluate(size)
+        return found
 
     def compute_metrics(self, results: list[tuple[str, NDArray[np.int64]]]) -> dict[str, float]:
         """Scores over the dataset, in percent."""
@@ -67,7 +85,7 @@ class ConfusionMetric(BaseMetric):
         return {"miou": found.miou, "macc": found.macc, "aacc": found.aacc}
 
 
-def _refine(crf: DenseCRF, image: Tensor, logits: Tensor) -> NDArray[np.int64]:
+def _refine(crf: DenseCRF, image: Tensor, logits: Tensor) -> Tensor:
     """Labels of shape (height, width) from logits of shape (K, height, width)."""
     probabilities = logits.float().softmax(dim=0).cpu().numpy()
-    return crf.refine(image.permute(1, 2, 0).cpu().numpy(), probabilities).argmax(axis=0)
+    return torch.from_numpy(crf.refine(image.permute(1, 2, 0).cpu().numpy(), probabilities).argmax(axis=0))

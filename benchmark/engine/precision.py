@@ -1,4 +1,4 @@
-"""Training in bfloat16 on any device."""
+"""What a training computes in: an optimizer wrapper for each precision, none of which waits for the device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,38 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
-from torch import nn
+from torch import Tensor, nn
+
+
+class _Unread:
+    """mmengine's wrapper without what it reads and divides at every step.
+
+    It reads the norm of clipped gradients, for which the device has to finish, into an array that is copied each time,
+    and divides a loss that is not accumulated by one.
+    """
+
+    def scale_loss(self: Any, loss: Tensor) -> Tensor:
+        """The loss to propagate."""
+        return loss if self._accumulative_counts == 1 else super().scale_loss(loss)  # type: ignore[misc]
+
+    def _clip_grad(self: Any) -> None:
+        self.clip_func([p for g in self.optimizer.param_groups for p in g["params"]], **self.clip_grad_kwargs)
 
 
 @OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
+class Float32OptimWrapper(_Unread, OptimWrapper):
+    """Computes in the precision of the weights."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class Float16OptimWrapper(_Unread, AmpOptimWrapper):
+    """Runs the forward pass under autocast to float16, with the loss scaled: on GPUs only."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(Float32OptimWrapper):
     """Runs the forward pass under autocast to bfloat16.
 
     mmengine's AmpOptimWrapper refuses CPUs, and scales the loss, which bfloat16 does not need: it has the exponents of

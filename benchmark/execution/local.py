@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,8 +19,9 @@ from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution.run import Spec, blank, perform
+from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record
-from benchmark.results.store import Store, Stored, read
+from benchmark.results.store import Store
 
 TELL_SECONDS = 0.1
 """How often a worker tells how far it is."""
@@ -42,10 +44,17 @@ class Watcher(Protocol):
         """A run has ended and its result is stored."""
 
 
-def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1) -> Iterator[Stored]:
+def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: bool = False) -> Iterator[Stored]:
     """Carry out runs, `jobs` at a time; yield the result of each as soon as it is stored.
 
     A run that fails, whichever way, is stored as failed and the others go on.
+
+    Args:
+        specs: the runs.
+        watcher: is told how far they are.
+        jobs: how many at a time.
+        gated: each is profiled by itself, and none trains before all are: a latency that is measured beside another
+            run on the same GPU is worth nothing.
 
     Raises:
         UserError: a result cannot be stored. Those that are stored stay so.
@@ -57,10 +66,13 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1) -> Iterato
     waiting, running = deque(specs), dict[Connection, _Worker]()
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                worker = _Worker(context, waiting.popleft())
+            while waiting and len(running) < jobs and not (gated and _profiling(running)):
+                worker = _Worker(context, waiting.popleft(), gated)
                 running[worker.connection] = worker
                 watcher.begin(worker.spec)
+            if not (waiting or _profiling(running)):
+                for worker in running.values():
+                    worker.release()
             for connection in wait(list(running)):
                 worker = running[connection]  # type: ignore[index]  # it waits for nothing but our connections
                 path = worker.hear(watcher)
@@ -76,20 +88,36 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1) -> Iterato
             worker.end()
 
 
+def _profiling(running: Mapping[Connection, _Worker]) -> bool:
+    return any(worker.profiling for worker in running.values())
+
+
 class _Worker:
     """A process that makes one run.
 
     Args:
         context: how processes are started.
         spec: the run.
+        gated: it waits after the profile until it is released.
+
+    Attributes:
+        profiling: it has not said yet that the profile is done.
     """
 
-    def __init__(self, context: Any, spec: Spec) -> None:
+    def __init__(self, context: Any, spec: Spec, gated: bool) -> None:
         self.spec, self._started = spec, datetime.now(timezone.utc)
-        self.connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(spec, theirs))
+        self.profiling, self._waits = True, gated
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(spec, theirs, gated))
         self._process.start()
         theirs.close()
+
+    def release(self) -> None:
+        """Let it train."""
+        if self._waits:
+            self._waits = False
+            with suppress(BrokenPipeError):  # it is gone: that will be heard
+                self.connection.send("go")
 
     def hear(self, watcher: Watcher) -> Path | None:
         """Hear one message of the worker, or its silence; returns the file of the result when there is one.
@@ -106,6 +134,9 @@ class _Worker:
             raise UserError(content)
         if kind == "stored":
             return Path(content)
+        phase, done, total, _ = content
+        if phase != "profile" or done == total:
+            self.profiling = False
         watcher.progress(self.spec, *content)
         return None
 
@@ -128,8 +159,8 @@ def _lost(spec: Spec, started: datetime, exitcode: int | None) -> Path:
     return Store(spec.results).add(draft, {})
 
 
-def _work(spec: Spec, parent: Connection) -> None:
-    """What a worker does: one run, telling its parent."""
+def _work(spec: Spec, parent: Connection, gated: bool) -> None:
+    """What a worker does: one run, telling its parent, and waiting for its word after the profile if it is gated."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
@@ -147,6 +178,9 @@ def _work(spec: Spec, parent: Connection) -> None:
         if done == total or now - told > TELL_SECONDS:
             told = now
             send("progress", (phase, done, total, loss))
+        if gated and phase == "profile" and done == total:
+            with suppress(EOFError, OSError):  # the parent has gone, as the next message finds
+                parent.recv()
 
     try:
         device.hold_to(spec.config.protocol.threads)

@@ -28,6 +28,7 @@ from benchmark.results.store import Samples, Store, file_sha256, folder
 if TYPE_CHECKING:
     from mmengine import Config
 
+    from benchmark.engine.feed import Resident
     from benchmark.engine.session import Counted, Session, Trained
 
 Tell = Callable[[str, int, int, float | None], None]
@@ -55,6 +56,9 @@ class Spec:
         results: folder of the store.
         work_dir: folder for weights and logs of all runs.
         keep_weights: keep the weights after the run; None as the protocol says.
+        resident: where batches are made, see `engine.feed`.
+        compile: whether the network is compiled for the training.
+        beside: how many other runs train on the device at the same time.
     """
 
     architecture: str
@@ -68,6 +72,9 @@ class Spec:
     results: Path
     work_dir: Path
     keep_weights: bool | None
+    resident: Resident = "auto"
+    compile: bool = False
+    beside: int = 0
 
     @property
     def folder(self) -> Path:
@@ -123,7 +130,7 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
     """The record of a run of which nothing is known but what was asked for."""
     config = spec.config
     facts = config.protocol
-    sources = _sources(facts.dataset, spec.root)
+    splits = sources(facts.dataset, spec.root)
     axes = compose.axes(config, _digest(facts.dataset, spec.root))
     fingerprint = record.fingerprint(axes)
     return Record(
@@ -144,8 +151,8 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
         dataset=record.Dataset(
             name=facts.dataset,
             digest=_digest(facts.dataset, spec.root),
-            classes=list(sources["test"].classes),
-            images={split: len(source) for split, source in sources.items()},
+            classes=list(splits["test"].classes),
+            images={split: len(source) for split, source in splits.items()},
         ),
         evaluations=[],
         training=None,
@@ -161,13 +168,14 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
 
 
 @cache
-def _sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+def sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+    """The splits of a dataset, opened once a process."""
     return datasets.open_splits(dataset, root)
 
 
 @cache
 def _digest(dataset: str, root: Path | None) -> str:
-    return digest(_sources(dataset, root))
+    return digest(sources(dataset, root))
 
 
 def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
@@ -201,16 +209,16 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
     yield {"memory": record.Memory(inference_peak=inference, training_peak=None)}
     tell("profile", 1, 1, None)
 
-    session = Session(config, spec.folder, tell, resume=True)
+    session = Session(config, spec.folder, tell, resume=True, resident=spec.resident, compile=spec.compile)
     with PeakMemory(spec.device) as training:
         try:
             trained = session.train()
         except Diverged as error:
-            yield {"training": _training(config, error.iteration, 0.0, session.curve, [])}
+            yield {"training": _training(spec, session, error.iteration, 0.0, session.curve, [])}
             yield {"status": "diverged", "error": str(error)}
             return
     yield {
-        "training": _training(config, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
+        "training": _training(spec, session, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
         "memory": record.Memory(inference_peak=inference, training_peak=training.bytes),
         "artifacts": _artifacts(trained),
     }
@@ -234,7 +242,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Last and best checkpoint on test; where they are the same, it is evaluated once."""
-    samples = _samples(_sources(draft.dataset.name, spec.root)["test"])
+    samples = _samples(sources(draft.dataset.name, spec.root)["test"])
     Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, samples)
     last = session.evaluate("test", keep=samples.names.tolist())
     if trained.best_iteration == trained.iterations:
@@ -257,14 +265,20 @@ def _samples(source: Source) -> Samples:
 
 
 def _training(
-    config: Config, iterations: int, seconds: float, loss: list[tuple[int, float]], val: list[tuple[int, float]]
+    spec: Spec,
+    session: Session,
+    iterations: int,
+    seconds: float,
+    loss: list[tuple[int, float]],
+    val: list[tuple[int, float]],
 ) -> record.Training:
     return record.Training(
         iterations=iterations,
-        images=iterations * config.train_dataloader.dataset.batch_size,
+        images=iterations * spec.config.train_dataloader.dataset.batch_size,
         seconds=seconds,
         loss=loss,
         val_miou=val,
+        execution=record.Execution(**asdict(session.driven), beside=spec.beside),
     )
 
 

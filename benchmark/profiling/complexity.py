@@ -3,7 +3,7 @@
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
 resizing do not, and are listed instead. Everything runs on torch's meta device: no weight is allocated and nothing is
-computed.
+computed; of the Python that is left to run, `_Blank` and `OUTPUTS` leave out most.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ from fvcore.nn import jit_handles
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmark.errors import UserError
 from benchmark.profiling.inference import Inference, one_line
@@ -33,7 +35,6 @@ aten = torch.ops.aten
 
 COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
 """Operators that move a tensor and leave its values alone."""
-
 
 SMALL = 64
 """No stride is larger than this."""
@@ -156,30 +157,24 @@ def _any_algorithm() -> Iterator[None]:
 
 @_any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
-    """Watch one forward pass of a network with torch's counter.
+    """Watch one forward pass of a network, and count by torch's own formulas (`torch.utils.flop_counter`).
 
-    On the meta device fused attention falls apart into matrix products, which the counter knows; on a CPU the counter
-    takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor, and
-    copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
+    On the meta device fused attention falls apart into matrix products, for which there are formulas; on a CPU torch's
+    counter takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
+    and copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
     outside aten with its namespace.
 
     Args:
         network: in evaluation mode, on the meta device.
         inputs: its arguments, on the meta device.
     """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter, _Watch() as seen:
+    with torch.no_grad(), _Watch() as seen:
         network(*inputs)
-    flops = counter.get_flop_counts().get("Global", {})
-    uncounted: Counter[str] = Counter()
-    for func, elements in seen.operators.items():
-        if func.overloadpacket not in flops:
-            uncounted[_name(func)] += elements
     return Counts(
-        macs=sum(flops.values()) // 2,  # the counter's formulas end in `* 2`: nothing is lost
+        macs=seen.flops // 2,  # torch's formulas end in `* 2`: nothing is lost
         params=sum(parameter.numel() for parameter in seen.parameters),
         params_total=sum(parameter.numel() for parameter in network.parameters()),
-        uncounted=dict(uncounted),
+        uncounted=dict(seen.uncounted),
         kernels=dict(seen.kernels),
     )
 
@@ -204,37 +199,119 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
 def _build(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Inference:
     """The network without weights."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Blank():
             return Inference(model_cfg, size)
     except RuntimeError:  # networks that read a tensor while they are built, such as rates of stochastic depth
         with torch.random.fork_rng(devices=[]):
             return Inference(model_cfg, size).to("meta")
 
 
+class _Blank(TorchFunctionMode):
+    """Leaves tensors of the meta device as they were made: there is nothing to fill, and trying takes time."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in FILLS:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
+
+
+FILLS = frozenset(
+    [
+        *(Tensor.zero_, Tensor.fill_, Tensor.uniform_, Tensor.normal_),
+        *(nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_),
+    ]
+)
+"""What initialisation ends in; a `TorchFunctionMode` does not see what the functions call that it sees."""
+
+
 class _Watch(TorchDispatchMode):
-    """Notes every operator that touches a value, with the elements it puts out, and every parameter that is read."""
+    """Counts every operator that has a formula, and notes the others that touch a value, and the parameters read.
+
+    Attributes:
+        flops: by torch's formulas, two for each multiply-accumulate.
+        uncounted: elements that operators without a formula put out, by name.
+        parameters: those that an operator read.
+        kernels: multiply-accumulates of convolutions, by the number of positions in the kernel.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.operators: Counter[Any] = Counter()
+        self.flops = 0
+        self.uncounted: Counter[str] = Counter()
         self.parameters: set[nn.Parameter] = set()
         self.kernels: Counter[int] = Counter()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        kwargs = kwargs or {}
+        if _is_composite(func):
+            with self:
+                return func.decompose(*args, **kwargs)
+        tensors = list(_tensors((*args, *kwargs.values())))
         self.parameters.update(tensor for tensor in tensors if isinstance(tensor, nn.Parameter))
-        result = func(*args, **(kwargs or {}))
-        if tensors and not (_is_view(func) or _is_creation(func) or _name(func) in COPIES):
-            first = next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
-            self.operators[func] += 0 if first is None else first.numel()
+        result = OUTPUTS.get(func, func)(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=result)
+        elif tensors and _touches_values(func):
+            first = next(_tensors((result,)), None)
+            self.uncounted[_name(func)] += 0 if first is None else first.numel()
         if func is aten.convolution.default:
             image, weight, transposed = args[0], args[1], args[6]
             # Every weight of a channel's kernels meets every position of the output; transposed, of the input.
             positions = (image if transposed else result).shape[2:].numel() * len(image)
             self.kernels[weight.shape[2:].numel()] += weight.numel() * positions
         return result
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among an operator's arguments or results, which hold some of them in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _normalised(images: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(images), images.new_empty(0), images.new_empty(0)
+
+
+def _resized(images: Tensor, size: Sequence[int], *_: Any) -> Tensor:
+    return images.new_empty((*images.shape[:2], *size))
+
+
+def _sampled(images: Tensor, grid: Tensor, *_: Any) -> Tensor:
+    return _resized(images, grid.shape[1:3])
+
+
+OUTPUTS: dict[Any, Callable[..., Any]] = {
+    aten.native_batch_norm.default: _normalised,
+    aten.upsample_bilinear2d.default: _resized,
+    aten.grid_sampler_2d.default: _sampled,
+}
+"""What three frequent operators put out on the meta device.
+
+Torch itself takes milliseconds to find out: it goes through all that they would compute, operator by operator, in
+Python, to arrive at the shape.
+"""
+
+
+@cache
+def _is_composite(func: Any) -> bool:
+    """Whether an operator is nothing but a sequence of others; under inference mode torch does not take it apart."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+
+
+@cache
+def _touches_values(func: Any) -> bool:
+    return not (_is_view(func) or _is_creation(func) or _name(func) in COPIES)
 
 
 def _is_view(func: Any) -> bool:

@@ -13,13 +13,17 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from benchmark.analysis.leaderboard import Group, class_iou, flat, groups, pareto
+from benchmark.analysis import leaderboard
+from benchmark.analysis.leaderboard import class_iou, pareto
+from benchmark.analysis.ranking import Group, Standing, flat, groups
 from benchmark.confusion import scores
 from benchmark.reporting import plot
 from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
 from benchmark.reporting.table import Table, table
+from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
-from benchmark.results.store import Arrays, Problem, Samples, Store, Stored, read_arrays
+from benchmark.results.store import Arrays, Samples, Store, read_arrays
+from benchmark.results.summary import summarise
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
 """Columns of a leaderboard that accuracy is drawn against: title and unit."""
@@ -111,8 +115,8 @@ def sections(store: Store, results: Sequence[Stored], folder: Path) -> tuple[lis
     """
     by_id = {each.record.run_id: each for each in results}
     made, problems = [], []
-    for group in groups(each.record for each in results):
-        members = [by_id[run_id] for run_id in group.runs["run_id"]]
+    for group in groups(summarise(each.record) for each in results):
+        members = [by_id[run.run_id] for run in group.runs]
         section, damaged = _section(store, group, members, folder)
         made.append(section)
         problems += damaged
@@ -120,7 +124,7 @@ def sections(store: Store, results: Sequence[Stored], folder: Path) -> tuple[lis
 
 
 def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path) -> tuple[Section, list[Problem]]:
-    order = group.table["architecture"].tolist()
+    order = [row.architecture for row in group.table]
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
     for each in sorted(members, key=lambda each: each.record.seed):
         by_architecture[each.record.architecture].append(each)
@@ -163,8 +167,8 @@ def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
     return facts
 
 
-def _plots(board: pd.DataFrame) -> list[Markup]:
-    plots = []
+def _plots(standings: Sequence[Standing]) -> list[Markup]:
+    plots, board = [], leaderboard.table(standings)
     for cost, (title, scale) in COSTS.items():
         shown = board[board["miou_percent"].notna() & (board[cost] > 0)]
         columns = (shown["architecture"], shown[cost], shown["miou_percent"], shown["miou_sd_percent"])

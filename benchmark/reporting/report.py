@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from benchmark.atomic import replacing
 from benchmark.errors import UserError
 from benchmark.reporting.page import sections
-from benchmark.results.store import Problem, Store
+from benchmark.results.reading import Problem
+from benchmark.results.store import Store
 
 
 def render(results: Path, output: Path) -> Path:

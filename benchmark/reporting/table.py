@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import pandas as pd
+from benchmark.analysis.ranking import Standing
 
 MISSING = "-"
 
@@ -18,7 +18,7 @@ class Column:
     """How a column of a leaderboard is shown.
 
     Attributes:
-        name: of the column in the frame.
+        name: of the column in a ranking.
         title: heading.
         unit: in brackets after it.
         scale: values are divided by this.
@@ -40,7 +40,7 @@ class Column:
 
     def show(self, value: Any) -> str:
         """A value as it is read."""
-        if pd.isna(value):
+        if value is None:
             return MISSING
         return str(value) if self.decimals is None else f"{value / self.scale:.{self.decimals}f}"
 
@@ -87,13 +87,13 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-def table(board: pd.DataFrame) -> Table:
+def table(board: Sequence[Standing]) -> Table:
     """The cells of a leaderboard."""
-    some_failed = (board["seeds"] > 0) & (board["failed"] > 0)
-    board = board.assign(status=board["status"].mask(some_failed, "ok, " + board["failed"].astype(str) + " failed"))
-    columns = [_resolved(column, board[column.name]) for column in COLUMNS if _says_something(column, board)]
-    cells = [_cells(column, board[column.name]) for column in columns]
-    return Table(columns, list(zip(*cells, strict=True)))
+    board = [_with_failures(row) for row in board]
+    values = {column: [getattr(row, column.name) for row in board] for column in COLUMNS}
+    shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
+    cells = [_cells(column, each) for column, each in shown.items()]
+    return Table(list(shown), list(zip(*cells, strict=True)))
 
 
 def plain(table: Table) -> str:
@@ -147,25 +147,28 @@ def latex(table: Table, caption: str) -> str:
     )
 
 
-def _says_something(column: Column, board: pd.DataFrame) -> bool:
-    if column.name == "status":
-        return bool((board["status"] != "ok").any())
-    return column.name in board and bool(board[column.name].notna().any())
+def _with_failures(row: Standing) -> Standing:
+    return row._replace(status=f"ok, {row.failed} failed") if row.seeds and row.failed else row
 
 
-def _resolved(column: Column, values: pd.Series[Any]) -> Column:
+def _says_something(column: Column, values: Sequence[Any]) -> bool:
+    return any(value not in (None, "ok") if column.name == "status" else value is not None for value in values)
+
+
+def _resolved(column: Column, values: Sequence[Any]) -> Column:
     """The column of a cost with decimals enough for two digits of its smallest value."""
-    smallest = values[values > 0].min() / column.scale if column.best == "min" else float("nan")
-    if pd.isna(smallest) or not column.decimals:
+    if column.best != "min" or not column.decimals:
         return column
-    return replace(column, decimals=max(column.decimals, 1 - math.floor(math.log10(smallest))))
+    smallest = min((value for value in values if value is not None and value > 0), default=None)
+    if smallest is None:
+        return column
+    return replace(column, decimals=max(column.decimals, 1 - math.floor(math.log10(smallest / column.scale))))
 
 
-def _cells(column: Column, values: pd.Series[Any]) -> list[Cell]:
+def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:
     texts = [column.show(value) for value in values]
     best = _best(column, texts)
-    plain = [None if pd.isna(value) else value for value in values.tolist()]
-    return [Cell(value, text, text == best) for value, text in zip(plain, texts, strict=True)]
+    return [Cell(value, text, text == best) for value, text in zip(values, texts, strict=True)]
 
 
 def _best(column: Column, texts: Sequence[str]) -> str | None:

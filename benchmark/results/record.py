@@ -61,6 +61,16 @@ class Evaluation(_Model):
     counts: str = Field(description="name of the array in the counts file, int64 of shape (images, K + 1, K + 1)")
 
 
+class Execution(_Model):
+    """How the device was driven in a training: it moves no number by as much as another seed does."""
+
+    batches: Literal["host", "device"] = Field(description="where they were augmented")
+    layout: Literal["contiguous", "channels_last"]
+    graph: bool = Field(description="whether a step was one CUDA graph")
+    compile_seconds: float | None = Field(description="what compiling the network took, null if it was not compiled")
+    beside: int = Field(ge=0, description="other runs that trained on the device at the same time")
+
+
 class Training(_Model):
     """How the run went."""
 
@@ -69,6 +79,7 @@ class Training(_Model):
     seconds: float = Field(ge=0, description="wall time of training without evaluation")
     loss: list[tuple[int, float]] = Field(description="(iteration, mean total loss since the last entry)")
     val_miou: list[tuple[int, Percent]] = Field(description="(iteration, mIoU on val in percent)")
+    execution: Execution | None = Field(None, description="null in results from before it was recorded")
 
 
 class Complexity(_Model):

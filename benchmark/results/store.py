@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from benchmark.atomic import replacing
 from benchmark.errors import UserError
+from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Record
+from benchmark.results.snapshot import Snapshot
 
 try:
     import fcntl
@@ -32,25 +33,6 @@ COUNTS = "counts"
 """Name of the artifact that holds the arrays of a run."""
 
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A result and the file that it was read from."""
-
-    path: Path
-    record: Record
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file of the store that cannot be used, and why, in one line."""
-
-    path: Path
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -116,8 +98,7 @@ class Store:
 
     def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
         """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
-        found = [read(path) for path in sorted(self.root.glob(f"{protocol or '*'}/*/*.json"))]
-        return [each for each in found if isinstance(each, Stored)], [e for e in found if isinstance(e, Problem)]
+        return Snapshot(self.root).results(protocol)
 
     def add_samples(self, protocol: str, digest: str, samples: Samples) -> None:
         """Keep the images whose predictions are kept, unless they are there already.
@@ -152,19 +133,6 @@ class Store:
 def folder(architecture: str) -> str:
     """The folder of an architecture: its name, without the colon of `mmseg:NAME`, which some file systems refuse."""
     return architecture.replace(":", "+")
-
-
-def read(path: Path) -> Stored | Problem:
-    """The result in a JSON file, checked against the schema."""
-    try:
-        return Stored(path, Record.model_validate_json(path.read_bytes(), strict=True))
-    except OSError as error:
-        return Problem(path, error.strerror or str(error))
-    except ValidationError as error:
-        first, *more = error.errors(include_url=False)
-        where = ".".join(str(part) for part in first["loc"])
-        rest = f" (and {len(more)} more)" if more else ""
-        return Problem(path, f"{where}: {first['msg']}{rest}" if where else first["msg"])
 
 
 def read_arrays(stored: Stored) -> Arrays | Problem:

@@ -8,7 +8,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 default_hooks = dict(
-    runtime_info=dict(type="LeanRuntimeInfoHook"),
+    runtime_info=None,
     timer=None,
     logger=None,
     param_scheduler=dict(type="ParamSchedulerHook"),
@@ -16,8 +16,8 @@ default_hooks = dict(
     sampler_seed=None,
 )
 custom_hooks = [dict(type="LossHook", interval=50), dict(type="WeightsHook"), dict(type="ResumeHook")]
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+val_cfg = dict(type="LeanValLoop")
+test_cfg = dict(type="LeanTestLoop")
 log_processor = dict(by_epoch=False)
 log_level = "INFO"
 load_from = None

@@ -29,5 +29,7 @@ def test_activation_is_idempotent_and_cheap():
 
 def test_every_adaptation_says_why_in_one_line():
     found = backend.adaptations()
-    assert {"torchvision", "mmcv._ext", "checkpoints", "package metadata"} == {adaptation.name for adaptation in found}
+    assert {"torchvision", "mmcv._ext", "checkpoints", "package metadata", "metafiles"} == {
+        adaptation.name for adaptation in found
+    }
     assert all(adaptation.why and "\n" not in adaptation.why for adaptation in found)

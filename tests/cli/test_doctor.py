@@ -19,7 +19,9 @@ def test_an_installation_that_is_whole(capsys):
     assert found["problems"] == []
     assert found["versions"]["torch"] == metadata.version("torch")
     assert found["versions"]["mmsegmentation"] == "1.2.2"
-    assert {"torchvision", "mmcv._ext", "checkpoints", "package metadata"} == {a["name"] for a in found["adaptations"]}
+    assert {"torchvision", "mmcv._ext", "checkpoints", "package metadata", "metafiles"} == {
+        a["name"] for a in found["adaptations"]
+    }
     cpu, *others = found["devices"]
     assert cpu["name"] == "cpu"
     assert cpu["memory"] > 2**20

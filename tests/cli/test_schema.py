@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 
 from benchmark.cli import main
-from benchmark.results.store import Problem, read
+from benchmark.results.reading import Problem, read
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401  (the source is built by name)
 from benchmark.datasets.augmentation import Policy
-from benchmark.datasets.batches import Draws, EvaluationImages, IterationSampler, TrainingBatches, whole_batch
+from benchmark.datasets.batches import Decisions, EvaluationImages, IterationSampler, TrainingBatches, whole_batch
 
 SOURCE = {"type": "Shapes", "split": "train"}
 AUGMENTATION = {"crop_size": (32, 48), "scale": (0.5, 1.5)}
@@ -18,9 +18,7 @@ def _batches(seed=0, protocol="p", length=100, batch_size=4):
 
 
 def _pixels(batch):
-    images = torch.stack(batch["inputs"])
-    labels = torch.stack([sample.gt_sem_seg.data for sample in batch["data_samples"]])
-    return images, labels
+    return batch["inputs"], batch["labels"]
 
 
 def _equal(one, other):
@@ -60,20 +58,26 @@ def test_shapes_and_types():
     images, labels = _pixels(_batches()[0])
     assert images.shape == (4, 3, 32, 48)
     assert images.dtype == torch.uint8
-    assert labels.shape == (4, 1, 32, 48)
-    assert labels.dtype == torch.int64
+    assert labels.shape == (4, 32, 48)
+    assert labels.dtype == torch.uint8
 
 
 def test_every_epoch_is_a_permutation_of_its_own():
-    draws = Draws("key", images=10, batch_size=4, policy=Policy((8, 8)))
-    seen = np.concatenate([draws.indices(i) for i in range(5)])  # two epochs, batch 2 lies across their border
+    decisions = Decisions("key", images=10, batch_size=4, policy=Policy((8, 8)))
+    seen = np.concatenate([decisions.indices(i) for i in range(5)])  # two epochs, batch 2 lies across their border
     first, second = seen[:10], seen[10:]
     assert sorted(first) == sorted(second) == list(range(10))
     assert list(first) != list(second)
 
 
+def test_a_batch_may_hold_an_image_several_times():
+    decisions = Decisions("key", images=3, batch_size=8, policy=Policy((8, 8)))
+    seen = np.concatenate([decisions.indices(i) for i in range(3)])
+    assert np.sort(seen.reshape(8, 3)).tolist() == 8 * [[0, 1, 2]]
+
+
 def test_batch_size_does_not_move_the_order_of_images():
-    small, large = (Draws("key", images=12, batch_size=b, policy=Policy((8, 8))) for b in (2, 6))
+    small, large = (Decisions("key", images=12, batch_size=b, policy=Policy((8, 8))) for b in (2, 6))
     order = [np.concatenate([d.indices(i) for i in range(12 // d.batch_size)]) for d in (small, large)]
     assert order[0].tolist() == order[1].tolist()
 

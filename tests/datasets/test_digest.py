@@ -16,6 +16,7 @@ from benchmark.errors import UserError
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own for every test, so that none meets a digest that another remembered."""
+    monkeypatch.delenv("SEGBENCH_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

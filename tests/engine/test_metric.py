@@ -49,7 +49,7 @@ def test_counts_the_networks_labels_and_needs_nothing_else():
         del sample["seg_logits"]
     plain = metric()
     plain.process({}, samples)
-    plain.compute_metrics(plain.results)
+    plain.evaluate(2)
     for name, sample, counts in zip("ab", samples, plain.counts, strict=True):
         expected = sample["pred_sem_seg"]["data"][0].numpy()
         assert np.array_equal(plain.predictions[name], expected)
@@ -67,7 +67,7 @@ def test_hands_the_crf_each_image_and_its_probabilities(monkeypatch, dtype):
     monkeypatch.setattr(DenseCRF, "refine", refine)
     refined, (inputs, samples) = metric(crf=CRF), batch(dtype=dtype)
     refined.process(inputs, samples)
-    refined.compute_metrics(refined.results)
+    refined.evaluate(2)
     for (crf, image, probabilities), raw, sample in zip(seen, inputs["inputs"], samples, strict=True):
         assert crf == DenseCRF(**CRF)
         assert image.dtype == np.uint8
@@ -90,7 +90,7 @@ def test_void_is_a_label_like_any_other():
         sample["seg_logits"]["data"][3] += 50
     refined = metric(crf=CRF)
     refined.process(inputs, samples)
-    refined.compute_metrics(refined.results)
+    refined.evaluate(2)
     assert refined.counts[:, :, :3].sum() == 0
     assert refined.counts[:, :, 3].sum() == 2 * 6 * 9
 

@@ -9,7 +9,8 @@ import torch
 from benchmark import compose
 from benchmark.confusion import scores
 from benchmark.engine.hooks import Diverged
-from benchmark.engine.session import Session
+from benchmark.engine.layout import LAYOUTS
+from benchmark.engine.session import Session, hasten
 
 SMOKE = "shapes_64x64_smoke"
 
@@ -119,3 +120,25 @@ def test_counts_are_those_of_mmsegmentations_metric(tmp_path):
 def test_mixed_precision_trains(tmp_path):
     trained = Session(_config(2, precision="bfloat16"), tmp_path).train()
     assert all(math.isfinite(loss) for _, loss in trained.loss)
+
+
+def test_a_hastened_training_comes_out_alike(tmp_path):
+    careful = Session(_config(2), tmp_path / "careful").train()
+    config = _config(2)
+    hasten(config)
+    session = Session(config, tmp_path / "hasty")
+    hasty = session.train()
+    assert session.runner.optim_wrapper.optimizer.defaults["fused"]
+    assert session.runner.train_loop.layout in LAYOUTS
+    assert [loss for _, loss in hasty.loss] == pytest.approx([loss for _, loss in careful.loss], rel=1e-4)
+    weights = [torch.load(trained.last)["state_dict"] for trained in (careful, hasty)]
+    assert all(torch.allclose(weights[0][name], value, atol=1e-3) for name, value in weights[1].items())
+
+
+def test_a_deterministic_training_is_not_hastened(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.engine.session.get_device", lambda: "cuda")
+    session = Session(_config(2), tmp_path)
+    assert session.runner.train_loop.layout == "contiguous"
+    config = _config(2)
+    config.randomness.deterministic = False
+    assert Session(config, tmp_path).runner.train_loop.layout == "auto"

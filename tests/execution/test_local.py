@@ -53,9 +53,9 @@ def in_worker(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_context", lambda kind: FORK)
     monkeypatch.setattr(FORK, "set_forkserver_preload", lambda modules: None)
 
-    def carry_out(perform, specs, watcher=None, jobs=1):
+    def carry_out(perform, specs, watcher=None, jobs=1, **settings):
         monkeypatch.setattr(local, "perform", perform)
-        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), jobs)]
+        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), jobs, **settings)]
 
     return carry_out
 
@@ -109,16 +109,18 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
             os.kill(int(pid.read_text()), 0)
 
 
-def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("gated", "phase"), [(False, "train"), (True, "profile")])
+def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch, gated, phase):
     def perform(spec, tell):
         try:
+            tell(phase, 1, 1, None)
             tell("train", 1, 1, None)
         except Exception:
             return _record(spec, tell)
 
     monkeypatch.setattr(local, "perform", perform)
-    ours, theirs = FORK.Pipe(duplex=False)
-    worker = FORK.Process(target=local._work, args=(_spec(tmp_path), theirs))
+    ours, theirs = FORK.Pipe()
+    worker = FORK.Process(target=local._work, args=(_spec(tmp_path), theirs, gated))
     ours.close()
     worker.start()
     worker.join()
@@ -151,6 +153,33 @@ def test_runs_go_side_by_side(tmp_path, in_worker):
 
     records = in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], jobs=2)
     assert [record.error for record in records] == ["not tried", "not tried"]
+
+
+def test_gated_runs_are_profiled_one_by_one_and_trained_together(tmp_path, in_worker):
+    """Nothing else is at work while one is profiled; one that dies on the way holds up nobody."""
+    places = "profiles", "trains"
+    for place in places:
+        (tmp_path / place).mkdir()
+    profiles, trains = (tmp_path / place for place in places)
+
+    def perform(spec, tell):
+        here = profiles / str(spec.seed)
+        here.touch()
+        tell("profile", 0, 1, None)
+        time.sleep(0.1)
+        alone = len(list(profiles.iterdir())) == 1 and not any(trains.iterdir())
+        here.unlink()
+        if not alone or spec.seed == 1:
+            os._exit(3)
+        tell("profile", 1, 1, None)
+        (trains / str(spec.seed)).touch()
+        while len(list(trains.iterdir())) < 2:
+            time.sleep(0.01)
+        return _record(spec, tell)
+
+    specs = [_spec(tmp_path, seed=seed) for seed in range(3)]
+    records = in_worker(perform, specs, jobs=3, gated=True)
+    assert sorted(record.error for record in records) == ["not tried", "not tried", "the process died with exit code 3"]
 
 
 def test_a_failure_is_recorded_and_the_rest_go_on(tmp_path):

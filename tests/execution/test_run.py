@@ -8,7 +8,8 @@ import torch
 
 from benchmark.confusion import scores
 from benchmark.execution import run
-from benchmark.results.store import Store, read, read_arrays
+from benchmark.results.reading import read
+from benchmark.results.store import Store, read_arrays
 
 
 @pytest.fixture

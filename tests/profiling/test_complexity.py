@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import DefaultScope
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import catalog, compose
 from benchmark.errors import UserError
-from benchmark.profiling.complexity import CounterWarning, count, count_fvcore, measure
+from benchmark.profiling import inference
+from benchmark.profiling.complexity import OUTPUTS, CounterWarning, count, count_fvcore, measure, tally
 from benchmark.profiling.inference import Inference
 
 
@@ -105,6 +107,54 @@ def test_kernels():
     assert count(BY_HAND["linear"][0].to("meta"), *meta((1, 7))).kernels == {}
 
 
+@pytest.mark.parametrize("name", ["convolution", "linear", "einsum", "attention", "encoder layer"])
+def test_inference_mode_changes_no_count(name):
+    """There, operators made of others arrive whole."""
+    module, shapes, macs = BY_HAND[name]
+    module = module.to("meta").eval()
+    plain = count(module, *meta(*shapes))
+    with torch.inference_mode():
+        assert count(module, *meta(*shapes)) == plain
+    assert plain.macs == macs
+
+
+@pytest.mark.parametrize("name", ["enet", "pspnet_r50-d8", "pointrend_fpn_r50", "efficientdet-seg_d0"])
+def test_torchs_counter_agrees(name):
+    """Its own mode, over its own shapes of all outputs, on weights that were initialised."""
+    config = compose.model_config(name, classes=7)
+    with torch.device("meta"):
+        network = Inference(config, (64, 96))
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(*meta((1, 3, 64, 96)))
+    assert counter.get_total_flops() == 2 * tally(config, (64, 96)).macs
+
+
+SHORTCUTS = {
+    "batch norm": (torch.ops.aten.native_batch_norm.default, [(2, 3, 5, 7), *[(3,)] * 4], (False, 0.1, 1e-5)),
+    "without affine": (torch.ops.aten.native_batch_norm.default, [(2, 3, 5), None, None, (3,), (3,)], (False, 0.1, 0)),
+    "up": (torch.ops.aten.upsample_bilinear2d.default, [(2, 3, 5, 7)], ([11, 13], False)),
+    "down": (torch.ops.aten.upsample_bilinear2d.default, [(2, 3, 5, 7)], ([2, 3], True, 0.4, 0.5)),
+    "sampling": (torch.ops.aten.grid_sampler_2d.default, [(2, 3, 5, 7), (2, 11, 13, 2)], (0, 0, False)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("operator", "shapes", "arguments"), SHORTCUTS.values(), ids=SHORTCUTS)
+def test_outputs_are_those_that_torch_finds(operator, shapes, arguments, dtype):
+    tensors = [None if shape is None else torch.empty(shape, dtype=dtype, device="meta") for shape in shapes]
+    found = [call(*tensors, *arguments) for call in (OUTPUTS[operator], operator)]
+    if "batch_norm" in operator.name():
+        assert len(found[0]) == len(found[1])
+        found = [output for output, *_ in found]  # statistics for a backward pass, which there is none of, come second
+    ours, torchs = [(output.shape, output.stride(), output.dtype, output.device) for output in found]
+    assert ours == torchs
+
+
+def test_every_shortcut_is_checked():
+    assert {operator for operator, _, _ in SHORTCUTS.values()} == set(OUTPUTS)
+
+
 def test_uncounted_operators():
     @torch.library.custom_op("segbench_test::twice", mutates_args=())
     def twice(x: torch.Tensor) -> torch.Tensor:
@@ -163,6 +213,20 @@ def test_a_network_that_fvcore_cannot_trace_keeps_the_other_count(tiny, monkeypa
 
 def test_a_network_that_reads_a_tensor_while_it_is_built(tiny):
     assert measure(tiny(reads_a_tensor=True), (8, 12), 5) == measure(tiny(), (8, 12), 5)
+
+
+def test_a_network_that_reads_a_tensor_of_the_cpu_while_it_is_built(tiny, monkeypatch):
+    """Its values are its own: only tensors of the meta device are left as they are."""
+    seen = []
+
+    class Reader(inference.MODELS.get("Tiny")):
+        def __init__(self, classes):
+            super().__init__(classes)
+            seen.append(nn.init.constant_(torch.zeros(1, device="cpu").fill_(3) + 1, 5).item())
+
+    monkeypatch.setitem(inference.MODELS.module_dict, "Reader", Reader)
+    assert measure({"type": "Reader", "classes": 5}, (8, 12), 5) == measure(tiny(), (8, 12), 5)
+    assert seen == [5]
 
 
 def test_an_input_that_is_too_small_is_a_mistake_of_the_user(tiny):

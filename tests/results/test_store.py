@@ -10,8 +10,9 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.results import store as store_module
+from benchmark.results.reading import Problem, read
 from benchmark.results.record import fingerprint, run_id
-from benchmark.results.store import Problem, Store, file_sha256, read, read_arrays
+from benchmark.results.store import Store, file_sha256, read_arrays
 from benchmark.results.validate import validate
 
 

@@ -42,7 +42,7 @@ train_dataloader = dict(
     )
 )
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="Float32OptimWrapper",
     optimizer=dict(type="Adam", lr=5e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=5e-4),
 )
 # In epochs, which compose stretches to the iterations: each halves the learning rate where it begins, and leaves it so.

@@ -1,0 +1,256 @@
+"""Rankings: from one row a result to one row an architecture. Plain Python, and so there in an instant.
+
+Only runs that followed the same protocol to the letter, which is what equal fingerprints mean, are ranked together.
+Everything stays in full precision; rounding belongs to whoever shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from benchmark.results.summary import Summary
+
+_AGE = attrgetter("started", "run_id")
+
+
+class Standing(NamedTuple):
+    """One architecture. What it does not have is None.
+
+    Accuracy is the mean over the seeds that ended well, latency and memory the median over all. Milliseconds of
+    different devices are not averaged: where an architecture ran on several, they are missing and the ratio to the
+    anchor remains.
+    """
+
+    rank: int | None
+    """equal scores share one"""
+    architecture: str
+    method: str
+    status: str
+    """ok, or why the newest run without a score has none"""
+    seeds: int
+    """runs that ended well"""
+    failed: int
+    """runs that did not"""
+    miou_percent: float | None
+    miou_sd_percent: float | None
+    """standard deviation over seeds; None for one"""
+    best_miou_percent: float | None
+    macc_percent: float | None
+    aacc_percent: float | None
+    params: int | None
+    params_total: int | None
+    macs: int | None
+    input: str | None
+    latency_ms: float | None
+    latency_ratio: float | None
+    latency_setting: str | None
+    inference_memory_bytes: int | None
+    training_memory_bytes: int | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The results that may be ranked together: one protocol, one fingerprint.
+
+    Attributes:
+        protocol: name of the protocol.
+        fingerprint: of the protocol as it was run.
+        overrides: what the command line changed of it.
+        differs: by axis, the value here and the value in the first group of the protocol; empty for that one.
+        runs: the results, without the superseded ones.
+        superseded: number of results left out because a newer one stands for them, see `current`.
+        table: what `ranking` makes of the runs.
+        notes: what a reader must know before comparing rows.
+    """
+
+    protocol: str
+    fingerprint: str
+    overrides: Mapping[str, Any]
+    differs: Mapping[str, tuple[Any, Any]]
+    runs: Sequence[Summary]
+    superseded: int
+    table: Sequence[Standing]
+    notes: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        """The protocol, and what of it was changed."""
+        changes = ", ".join(f"{name} = {value}" for name, value in self.overrides.items())
+        return f"{self.protocol} with {changes}" if changes else self.protocol
+
+
+def current(runs: Sequence[Summary]) -> list[Summary]:
+    """The runs that count: of each seed the newest, and of each architecture only runs of the config it has now.
+
+    A run is repeated under another id when the version of segbench or the config of the architecture has changed. Both
+    results stay in the store; averaging over them would count a seed twice or mix two networks.
+
+    Args:
+        runs: with equal protocol and fingerprint.
+    """
+    by_age = sorted(runs, key=_AGE)
+    config = {run.architecture: run.config_sha256 for run in by_age}  # of equal keys the last stays: the newest
+    newest = {(run.architecture, run.seed): run for run in by_age if run.config_sha256 == config[run.architecture]}
+    counting = set(map(id, newest.values()))
+    return [run for run in runs if id(run) in counting]
+
+
+def ranking(runs: Iterable[Summary]) -> list[Standing]:
+    """One row an architecture, best first; those without a score come last and are never left out.
+
+    Args:
+        runs: with equal protocol and fingerprint.
+    """
+    by_architecture: dict[str, list[Summary]] = {}
+    for run in sorted(runs, key=_AGE):
+        by_architecture.setdefault(run.architecture, []).append(run)
+    rows = [_standing(alike) for alike in by_architecture.values()]
+    scores = sorted((row.miou_percent for row in rows if row.miou_percent is not None), reverse=True)
+    ranked = [
+        row if row.miou_percent is None else row._replace(rank=scores.index(row.miou_percent) + 1) for row in rows
+    ]
+    return sorted(ranked, key=lambda row: (row.rank is None, row.rank, row.architecture))
+
+
+def groups(runs: Iterable[Summary]) -> list[Group]:
+    """Sort results into what may be ranked together.
+
+    Returns:
+        By name of the protocol; within one, the protocol as it is defined before those with overrides, then the one
+        with more runs first.
+    """
+    by_protocol: dict[str, dict[str, list[Summary]]] = {}
+    for run in runs:
+        by_protocol.setdefault(run.conditions.protocol, {}).setdefault(run.conditions.fingerprint, []).append(run)
+    found = []
+    for _, by_fingerprint in sorted(by_protocol.items()):
+        alike = sorted(
+            by_fingerprint.values(),
+            key=lambda runs: (bool(runs[0].conditions.overrides), -len(runs), runs[0].conditions.fingerprint),
+        )
+        found += [_group(runs, alike[0][0].conditions.axes) for runs in alike]
+    return found
+
+
+def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested axes as (dotted name, value) pairs; a list of plain values is one value."""
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(tree, Mapping) and tree:
+        items = tree.items()
+    elif isinstance(tree, list) and any(isinstance(each, Mapping) for each in tree):
+        items = enumerate(tree)
+    else:
+        yield prefix, tree
+        return
+    for name, value in items:
+        yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def _standing(runs: Sequence[Summary]) -> Standing:
+    """The row of an architecture, not ranked yet. Its runs come oldest first."""
+    ok = [run for run in runs if run.status == "ok"]
+    devices = sorted({run.device for run in runs})
+    return Standing(
+        rank=None,
+        architecture=runs[-1].architecture,
+        method=runs[-1].method,
+        status="ok" if ok else runs[-1].status,
+        seeds=len(ok),
+        failed=len(runs) - len(ok),
+        miou_percent=_mean(ok, "miou_percent"),
+        miou_sd_percent=_deviation(ok, "miou_percent"),
+        best_miou_percent=_mean(ok, "best_miou_percent"),
+        macc_percent=_mean(ok, "macc_percent"),
+        aacc_percent=_mean(ok, "aacc_percent"),
+        params=_last(runs, "params"),
+        params_total=_last(runs, "params_total"),
+        macs=_last(runs, "macs"),
+        input=_last(runs, "input"),
+        latency_ms=_median(runs, "latency_ms") if len(devices) == 1 else None,
+        latency_ratio=_median(runs, "latency_ratio"),
+        latency_setting=_last(runs, "latency_setting"),
+        inference_memory_bytes=_whole(_median(runs, "inference_memory_bytes")),
+        training_memory_bytes=_whole(_median(runs, "training_memory_bytes")),
+        device="; ".join(devices),
+    )
+
+
+def _present(runs: Iterable[Summary], name: str) -> list[Any]:
+    """The values of a column where there are any."""
+    return [value for value in map(attrgetter(name), runs) if value is not None]
+
+
+def _last(runs: Iterable[Summary], name: str) -> Any:
+    values = _present(runs, name)
+    return values[-1] if values else None
+
+
+def _mean(runs: Iterable[Summary], name: str) -> float | None:
+    values = _present(runs, name)
+    return math.fsum(values) / len(values) if values else None
+
+
+def _deviation(runs: Iterable[Summary], name: str) -> float | None:
+    """The standard deviation that a sample suggests; one value suggests none."""
+    values = _present(runs, name)
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _median(runs: Iterable[Summary], name: str) -> float | None:
+    values = sorted(_present(runs, name))
+    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 if values else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
+    conditions = everything[0].conditions
+    here, there = dict(flat(conditions.axes)), dict(flat(first_axes))
+    runs = current(everything)
+    superseded = len(everything) - len(runs)
+    return Group(
+        protocol=conditions.protocol,
+        fingerprint=conditions.fingerprint,
+        overrides=conditions.overrides,
+        differs={
+            axis: (here.get(axis), there.get(axis))
+            for axis in [*here, *(axis for axis in there if axis not in here)]
+            if here.get(axis) != there.get(axis)
+        },
+        runs=runs,
+        superseded=superseded,
+        table=ranking(runs),
+        notes=list(_notes(runs, superseded)),
+    )
+
+
+def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
+    inputs = sorted({run.input for run in runs if run.input is not None})
+    settings = sorted({run.latency_setting for run in runs if run.latency_setting is not None})
+    devices = sorted({run.device for run in runs})
+    yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
+    if inputs:
+        yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
+    if len(settings) == 1:
+        yield f"Latency: {settings[0]}."
+    if len(settings) > 1:
+        yield f"Latency was measured in {len(settings)} settings, which do not compare: {'; '.join(settings)}."
+    if len(devices) == 1:
+        yield f"Device: {devices[0]}."
+    if len(devices) > 1:
+        yield f"Measured on {len(devices)} devices ({', '.join(devices)}): compare the ratio to the anchor, not ms."
+    unsteady = sorted({run.architecture for run in runs if run.latency_unsteady is not None})
+    if unsteady:
+        yield f"Latency was unsteady while it was measured, and is not to be trusted, for {', '.join(unsteady)}."
+    if superseded:
+        yield f"{superseded} older result{'s' if superseded > 1 else ''} left out: a newer run stands in its place."

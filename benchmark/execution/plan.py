@@ -1,0 +1,158 @@
+"""What would be run, what the store has already, and how long the rest takes: an estimate, learned from results.
+
+A training step takes the time of its arithmetic, at the rate of the device, and a time of its own for launching
+operators and fetching a batch. Both are fitted to what runs on the same device have taken; where there are none, they
+are guesses, and the estimate says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmark import compose
+from benchmark.execution.run import Spec, sources
+from benchmark.profiling import complexity
+from benchmark.results.environment import cpu
+from benchmark.results.reading import Stored
+from benchmark.results.record import Record
+from benchmark.results.store import Store
+
+BACKWARD = 2
+"""Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a device trains.
+
+    Attributes:
+        macs: multiply-accumulates a second.
+        step: seconds that a step takes beside its arithmetic.
+        results: number of results that it was learned from; 0 for a guess.
+    """
+
+    macs: float
+    step: float
+    results: int = 0
+
+
+GUESS = {"cuda": Speed(1.5e14, 4e-3), "cpu": Speed(2e10, 2e-2)}
+"""Where nothing was run yet: a recent data-centre GPU in bfloat16, two cores of a server."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a plan.
+
+    Attributes:
+        spec: the run.
+        stored: its result, if the store has it.
+        seconds: estimate for the run; 0 where it is stored.
+        fills: the part of the time for which its arithmetic keeps the device busy.
+    """
+
+    spec: Spec
+    stored: Path | None
+    seconds: float
+    fills: float = 1.0
+
+
+def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
+    """The runs, longest first: so that at the end of several at a time none is waited for long.
+
+    Args:
+        specs: runs of one device.
+        speed: of that device; by default learned from the results of the store.
+    """
+    if not specs:
+        return []
+    store = Store(specs[0].results)
+    speed = speed or learned((each.record for each in store.scan()[0]), specs[0].device)
+    jobs = []
+    for spec in specs:
+        found = store.find(spec.run_id())
+        stored = found.path if isinstance(found, Stored) and found.record.status == "ok" else None
+        jobs.append(Job(spec, stored, 0.0) if stored else _estimate(spec, speed))
+    return sorted(jobs, key=lambda job: -job.seconds)
+
+
+def waves(jobs: Iterable[Job], most: int) -> list[list[Job]]:
+    """Which runs share a GPU: those that follow one another, as long as the device is not filled by them.
+
+    Args:
+        jobs: longest first, so that those of a wave take about as long.
+        most: how many may share it.
+    """
+    found: list[list[Job]] = []
+    for job in jobs:
+        if found and len(found[-1]) < most and sum(other.fills for other in found[-1]) + job.fills <= 1:
+            found[-1].append(job)
+        else:
+            found.append([job])
+    return [[replace(job, spec=replace(job.spec, beside=len(wave) - 1)) for job in wave] for wave in found]
+
+
+def learned(records: Iterable[Record], device: str) -> Speed:
+    """The speed at which such a device trained before.
+
+    Args:
+        records: results of any device.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The least squares fit of relative errors over the results of this processor; a guess where there are none.
+    """
+    here = _processor(device)
+    points = [
+        ((1 + BACKWARD) * record.training.images * record.complexity.macs_torch, record.training.iterations, seconds)
+        for record in records
+        if record.status == "ok"
+        and record.training
+        and record.complexity
+        and record.complexity.macs_torch
+        and not (record.training.execution and record.training.execution.beside)  # took longer than it would alone
+        for seconds in [record.training.seconds]
+        if seconds > 0 and (record.environment.gpu or record.environment.cpu) == here
+    ]
+    if not points:
+        return GUESS["cuda" if device.startswith("cuda") else "cpu"]
+    macs, steps, seconds = np.array(points, dtype=float).T
+    (per_mac, per_step), *_ = np.linalg.lstsq(np.stack([macs / seconds, steps / seconds], axis=1), np.ones(len(points)))
+    if per_mac <= 0:  # all of one size, or light ones alone: the step is what is known
+        return Speed(np.inf, float(np.median(seconds / steps)), len(points))
+    if per_step < 0:
+        return Speed(float(np.median(macs / seconds)), 0.0, len(points))
+    return Speed(1 / per_mac, float(per_step), len(points))
+
+
+def _estimate(spec: Spec, speed: Speed) -> Job:
+    """Training, validation on the way, and test of the last and the best weights."""
+    config = spec.config
+    size = tuple(config.protocol.size)
+    macs = _macs(spec.architecture, (size[0], size[1]), compose.outputs(config.protocol))
+    iterations, interval = config.train_cfg.max_iters, config.train_cfg.val_interval
+    images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
+    trained = iterations * config.train_dataloader.dataset.batch_size
+    evaluated = -(-iterations // interval) * images["val"] + 2 * images["test"]
+    arithmetic = ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
+    seconds = arithmetic + (iterations + evaluated) * speed.step
+    return Job(spec, None, seconds, arithmetic / seconds)
+
+
+@cache
+def _macs(architecture: str, size: tuple[int, int], classes: int) -> int:
+    return complexity.tally(compose.model_config(architecture, classes=classes), size).macs
+
+
+def _processor(device: str) -> str:
+    """Its name, as a record has it."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return cpu()

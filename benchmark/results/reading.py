@@ -1,0 +1,59 @@
+"""One result file: the record in it, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.results.record import Record
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result and the file that it was read from."""
+
+    path: Path
+    record: Record
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of the store that cannot be used, and why, in one line."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}"
+
+
+def read(path: Path) -> Stored | Problem:
+    """The result in a JSON file, checked against the schema."""
+    data = load(path)
+    return data if isinstance(data, Problem) else parse(path, data)
+
+
+def load(path: Path) -> bytes | Problem:
+    """The bytes of a file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return Problem(path, error.strerror or str(error))
+
+
+def parse(path: Path, data: bytes) -> Stored | Problem:
+    """The result in the bytes of a JSON file, checked against the schema."""
+    # Imported where a file is parsed: a table that is made of a snapshot needs none of it.
+    from pydantic import ValidationError
+
+    from benchmark.results.record import Record
+
+    try:
+        return Stored(path, Record.model_validate_json(data, strict=True))
+    except ValidationError as error:
+        first, *more = error.errors(include_url=False)
+        where = ".".join(str(part) for part in first["loc"])
+        rest = f" (and {len(more)} more)" if more else ""
+        return Problem(path, f"{where}: {first['msg']}{rest}" if where else first["msg"])

@@ -1,0 +1,227 @@
+"""What the results of a store say, remembered in SQLite: only files that have changed since are opened.
+
+JSON is the truth. A snapshot is a copy that may go at any time: where it is damaged, of another version, locked or in a
+place that cannot be written, the files are read, which costs time and nothing else. It lies in the user's cache folder
+and not beside the results, so that no folder of results brings along what its files do not say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from benchmark import __version__
+from benchmark.cache import user_cache
+from benchmark.results.reading import Problem, Stored, load, parse
+from benchmark.results.summary import Conditions, Summary, summarise
+
+REVISION = 1
+"""Raise it with every change of the schema of a result and of what `summarise` says of one."""
+
+SETTLED = 2_000_000_000
+"""Nanoseconds by which the clock of every file system has ticked. A file that is younger is not remembered: it could
+change again within the same tick, and look as if it had not."""
+
+FIELDS = Summary._fields[1:]
+"""What the row of a summary holds itself; its conditions are those of many."""
+
+TABLES = {
+    "conditions": "id INTEGER PRIMARY KEY, json TEXT UNIQUE",
+    "summaries": f"path TEXT PRIMARY KEY, size, mtime_ns, conditions, {', '.join(FIELDS)}",
+    "contents": "path TEXT PRIMARY KEY, zlib",  # apart, or whoever reads summaries would have to pass over them
+}
+
+VERSION = zlib.crc32(repr((REVISION, __version__, TABLES)).encode()) >> 1  # SQLite keeps 31 bits
+
+Stamp = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds: a file of the same stamp has not changed."""
+
+T = TypeVar("T")
+
+
+class Remembered(NamedTuple):
+    """A file of the store as it was when it was read: its path relative to the root, and what was in it."""
+
+    path: str
+    stamp: Stamp
+    summary: Summary
+    content: bytes
+
+
+class Snapshot:
+    """The results under one folder. Any number of processes may use it at the same time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file.
+
+        Raises:
+            RuntimeError: the user has no home.
+        """
+        name = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
+        return user_cache().absolute() / "results" / f"{name}.sqlite"
+
+    def summaries(self, protocol: str | None = None) -> tuple[list[Summary], list[Problem]]:
+        """A row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        return self._look(protocol, _summaries, lambda stored, summary: summary)
+
+    def results(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
+        """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        return self._look(protocol, self._results, lambda stored, summary: stored)
+
+    def _look(
+        self,
+        protocol: str | None,
+        remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, Stamp, T]]],
+        choose: Callable[[Stored, Summary], T],
+    ) -> tuple[list[T], list[Problem]]:
+        """What is remembered of files that have not changed, and what is in the others."""
+        now = time.time_ns()
+        files = _files(self.root, protocol)  # with stamps of before the reading: a change during it shows the next time
+        # "0" comes after "/": the bounds hold the paths that begin with the folder, and the index finds them.
+        within = ("", ()) if protocol is None else (" WHERE path BETWEEN ? AND ?", (f"{protocol}/", f"{protocol}0"))
+        found: dict[str, T] = {}
+        outdated: list[str] = []
+        with self._expendable(), closing(self._connect("rw")) as database:
+            if _version(database) == VERSION:
+                found, outdated = _compare(files, remembered(database, *within))
+        news, problems = [], []
+        for path, stamp in files.items():
+            if path in found:
+                continue
+            content = load(self.root / path)
+            if isinstance(content, Problem):  # is not remembered: the right to read a file comes without a change of it
+                problems.append(content)
+                continue
+            stored = parse(self.root / path, content)
+            if isinstance(stored, Problem):
+                problems.append(stored)
+                continue
+            summary = summarise(stored.record)
+            found[path] = choose(stored, summary)
+            if stamp and now - stamp[1] > SETTLED:
+                news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))
+        if news or outdated:
+            self._remember(news, outdated)
+        return [found[path] for path in files if path in found], problems
+
+    def _results(
+        self, database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
+    ) -> Iterator[tuple[str, Stamp, Stored]]:
+        query = f"SELECT path, size, mtime_ns, zlib FROM summaries JOIN contents USING (path){where}"
+        for path, size, mtime_ns, content in database.execute(query, bounds):
+            # Parsed again, schema and all: that takes no longer than json.loads would.
+            stored = parse(self.root / path, zlib.decompress(content))
+            if isinstance(stored, Stored):
+                yield path, (size, mtime_ns), stored
+
+    def _remember(self, news: Iterable[Remembered], outdated: Iterable[str]) -> None:
+        with self._expendable(), closing(self._connect("rwc")) as database:
+            database.execute("BEGIN IMMEDIATE")
+            if _version(database) != VERSION:
+                for table, columns in TABLES.items():
+                    database.execute(f"DROP TABLE IF EXISTS {table}")
+                    database.execute(f"CREATE TABLE {table} ({columns})")
+                database.execute(f"PRAGMA user_version = {VERSION}")
+            for path in outdated:
+                for table in ("summaries", "contents"):
+                    database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))
+            for each in news:
+                with suppress(OverflowError, UnicodeEncodeError):  # an integer of over 64 bits, a path of stray bytes
+                    _insert(database, each)
+            database.execute("COMMIT")
+
+    @contextmanager
+    def _expendable(self) -> Iterator[None]:
+        """End the block early, and without an error, where the database cannot be used; throw a damaged one away."""
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, LookupError, OSError, RuntimeError, ValueError) as error:
+            if "locked" not in str(error):  # by another process, which is in order
+                with suppress(OSError, RuntimeError):
+                    for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
+                        file.unlink(missing_ok=True)
+
+    def _connect(self, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
+        """The database; with rwc it is made where there is none."""
+        if mode == "rwc":
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
+def _files(root: Path, protocol: str | None) -> dict[str, Stamp | None]:
+    """The JSON files of the store, sorted; None for the stamp of one that has gone, or of a link to nowhere."""
+    found: dict[str, Stamp | None] = {}
+    for first in [protocol] if protocol else _names(root):
+        for second in _names(root / first):
+            for entry in _entries(root / first / second):
+                if entry.name.endswith(".json"):
+                    found[f"{first}/{second}/{entry.name}"] = _stamp(entry)
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted; nothing, if it is none or may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
+    try:
+        found = entry.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _compare(files: dict[str, Stamp | None], rows: Iterable[tuple[str, Stamp, T]]) -> tuple[dict[str, T], list[str]]:
+    """What is remembered of the files that are as they were, and the paths of the others that are remembered."""
+    found, outdated = {}, []
+    for path, stamp, value in rows:
+        if files.get(path) == stamp:
+            found[path] = value
+        else:
+            outdated.append(path)
+    return found, outdated
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _summaries(
+    database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
+) -> Iterator[tuple[str, Stamp, Summary]]:
+    shared = {key: Conditions(*json.loads(text)) for key, text in database.execute("SELECT * FROM conditions")}
+    query = f"SELECT path, size, mtime_ns, conditions, {', '.join(FIELDS)} FROM summaries{where}"
+    for path, size, mtime_ns, conditions, *values in database.execute(query, bounds):
+        yield path, (size, mtime_ns), Summary(shared[conditions], *values)
+
+
+def _insert(database: sqlite3.Connection, new: Remembered) -> None:
+    conditions, *values = new.summary
+    text = json.dumps(conditions)
+    database.execute("INSERT OR IGNORE INTO conditions (json) VALUES (?)", (text,))
+    (key,) = database.execute("SELECT id FROM conditions WHERE json = ?", (text,)).fetchone()
+    row = (new.path, *new.stamp, key, *values)
+    database.execute(f"INSERT OR REPLACE INTO summaries VALUES ({', '.join('?' * len(row))})", row)
+    database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (new.path, new.content))

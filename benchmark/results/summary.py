@@ -1,0 +1,118 @@
+"""A result as one flat row: what tables say of it. Plain values, so that nobody who has the rows needs the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from benchmark.results.record import Latency, Record
+
+
+class Conditions(NamedTuple):
+    """The protocol of a result, as it was run."""
+
+    protocol: str
+    fingerprint: str
+    """hash of the axes"""
+    overrides: Mapping[str, Any]
+    """what the command line changed"""
+    axes: Mapping[str, Any]
+    """everything that can move a number"""
+
+
+class Summary(NamedTuple):
+    """One result, in full precision. What a run does not have is None, never 0; accuracy is in percent, on test."""
+
+    conditions: Conditions
+    run_id: str
+    architecture: str
+    method: str
+    config_sha256: str
+    seed: int
+    version: str
+    """of segbench"""
+    started: str
+    """ISO 8601, UTC"""
+    status: str
+    error: str | None
+    miou_percent: float | None
+    """of the last checkpoint, as all accuracy but the next"""
+    best_miou_percent: float | None
+    """of the checkpoint that was best on val"""
+    macc_percent: float | None
+    aacc_percent: float | None
+    params: int | None
+    """that run at inference"""
+    params_total: int | None
+    macs: int | None
+    """multiply-accumulates for one image; FLOPs are twice as many"""
+    input: str | None
+    """height x width of that image"""
+    latency_ms: float | None
+    """median"""
+    latency_ratio: float | None
+    """to the anchor network, timed in turn"""
+    latency_setting: str | None
+    """what was timed: times of different settings do not compare"""
+    latency_unsteady: str | None
+    """why the timing is not to be trusted, if it is not"""
+    inference_memory_bytes: int | None
+    """peak"""
+    training_memory_bytes: int | None
+    device: str
+    iterations: int | None
+    training_seconds: float | None
+    gpu_hours: float
+
+
+def summarise(record: Record) -> Summary:
+    """The row of a result."""
+    last, best = record.evaluation("last", "test"), record.evaluation("best", "test")
+    complexity, memory, latency = record.complexity, record.memory, _headline(record.latency)
+    protocol, environment = record.protocol, record.environment
+    return Summary(
+        conditions=Conditions(protocol.name, protocol.fingerprint, protocol.overrides, protocol.axes),
+        run_id=record.run_id,
+        architecture=record.architecture,
+        method=record.method,
+        config_sha256=record.config_sha256,
+        seed=record.seed,
+        version=environment.code.version,
+        started=record.started,
+        status=record.status,
+        error=record.error,
+        miou_percent=last.miou if last else None,
+        best_miou_percent=best.miou if best else None,
+        macc_percent=last.macc if last else None,
+        aacc_percent=last.aacc if last else None,
+        params=complexity.params if complexity else None,
+        params_total=complexity.params_total if complexity else None,
+        macs=complexity.macs if complexity else None,
+        input=f"{complexity.size[0]}x{complexity.size[1]}" if complexity else None,
+        latency_ms=latency.median_ms if latency else None,
+        latency_ratio=latency.anchor_ratio if latency else None,
+        latency_setting=_setting(latency) if latency else None,
+        latency_unsteady=latency.unsteady if latency else None,
+        inference_memory_bytes=memory.inference_peak if memory else None,
+        training_memory_bytes=memory.training_peak if memory else None,
+        device=environment.gpu or environment.cpu,
+        iterations=record.training.iterations if record.training else None,
+        training_seconds=record.training.seconds if record.training else None,
+        gpu_hours=record.gpu_hours,
+    )
+
+
+def _headline(latencies: Sequence[Latency]) -> Latency | None:
+    """The latency that a table shows: one image, from input to labels, as far as it was measured."""
+    return min(latencies, key=lambda each: (each.batch, each.regime != "end_to_end"), default=None)
+
+
+def _setting(latency: Latency) -> str:
+    height, width = latency.size
+    threads = f", threads {latency.threads}" if latency.clock != "cuda_event" else ""
+    compiled = ", compiled" if latency.compiled else ""
+    return (
+        f"{latency.regime} ({latency.clock} clock), {height}x{width}, batch {latency.batch}, {latency.precision}, "
+        f"{latency.layout}{compiled}{threads}, anchor {latency.anchor}"
+    )

@@ -1,0 +1,25 @@
+"""Moments are laid out with the weights that they belong to."""
+
+import torch
+from torch import nn
+
+from benchmark.engine import layout
+
+
+def _is_last(weight):
+    return weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_moments_lie_as_their_weights():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.randn(2, 3, 8, 8)).mean().backward()
+    optimizer.step()
+    weight = network[0].weight
+    before = {name: value.clone() for name, value in optimizer.state[weight].items()}
+    layout.arrange(network, "channels_last", optimizer)
+    assert _is_last(weight)
+    assert _is_last(optimizer.state[weight]["exp_avg"])
+    assert all(torch.equal(value, before[name]) for name, value in optimizer.state[weight].items())
+    layout.arrange(network, "contiguous", optimizer)
+    assert optimizer.state[weight]["exp_avg"].is_contiguous()

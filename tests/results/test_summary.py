@@ -1,0 +1,36 @@
+from benchmark.results.summary import Summary, summarise
+
+
+def test_a_row_in_full_precision(make_record):
+    record = make_record(macs=500_000_001, latency_ms=5.0)[0]
+    row = summarise(record)
+    assert row.conditions.axes == record.protocol.axes
+    assert row.miou_percent == record.evaluation().miou
+    assert row.best_miou_percent == record.evaluation("best").miou
+    assert row.macs == 500_000_001
+    assert row.latency_ratio == 1.25
+    assert row.input == "64x64"
+
+
+def test_what_a_run_does_not_have_is_none(make_record):
+    record = make_record(status="failed")[0].model_copy(
+        update={"training": None, "complexity": None, "latency": [], "memory": None}
+    )
+    row = summarise(record)
+    assert {name for name in Summary._fields if getattr(row, name) is not None} == {
+        *("conditions", "run_id", "architecture", "method", "config_sha256", "seed", "version"),
+        *("started", "status", "error", "device", "gpu_hours"),
+    }
+
+
+def test_the_headline_latency_is_one_image_end_to_end(make_record):
+    record = make_record()[0]
+    (one,) = record.latency
+    others = [
+        one.model_copy(update={"batch": 16, "median_ms": 1.0}),
+        one.model_copy(update={"regime": "device", "median_ms": 2.0}),
+        one.model_copy(update={"median_ms": 3.0}),
+    ]
+    row = summarise(record.model_copy(update={"latency": others}))
+    assert row.latency_ms == 3.0
+    assert row.latency_setting.startswith("end_to_end (thread_cpu clock), 64x64, batch 1, float32")
