@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from benchmark.confusion import VoidRule, scores
 
@@ -99,45 +100,6 @@ def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Fin
     return sorted(found, key=lambda each: -each.gain)
 
 
-def assign(values: NDArray[np.floating]) -> NDArray[np.intp]:
-    """The column of each row, no column twice, of the greatest sum.
-
-    Shortest augmenting paths with dual variables, O(n^3) (Jonker and Volgenant, Computing 38, 1987). Where sums are
-    equal, any of the assignments may come out.
-
-    Args:
-        values: finite, shape (n, n).
-
-    Returns:
-        Indices of columns, shape (n,).
-    """
-    size = len(values)
-    row_price, column_price = np.zeros(size), np.zeros(size)
-    holder = np.full(size, -1)  # the row that has each column
-    for start in range(size):
-        distance, origin = np.full(size, np.inf), np.full(size, -1)
-        reached = np.zeros(size, dtype=bool)
-        row, column, length = start, -1, 0.0
-        while True:
-            path = length - values[row] - row_price[row] - column_price
-            shorter = ~reached & (path < distance)
-            distance[shorter], origin[shorter] = path[shorter], column
-            column = int(np.where(reached, np.inf, distance).argmin())
-            length, row = float(distance[column]), int(holder[column])
-            if row < 0:
-                break
-            reached[column] = True
-        slack = length - distance[reached]
-        row_price[holder[reached]] += slack
-        column_price[reached] -= slack
-        row_price[start] += length
-        while column >= 0:  # every column on the path goes to the row before it
-            before = int(origin[column])
-            holder[column] = holder[before] if before >= 0 else start
-            column = before
-    return np.argsort(holder)
-
-
 def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:
     """The predictions under the names that suit them best."""
     classes = len(total) - 1
@@ -147,7 +109,7 @@ def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding |
     union = truth[:, None] + guess - hit
     iou = 100 * hit / np.maximum(union, 1)
     # mIoU is the mean of what is picked. A class stays where moving it gains nothing.
-    best = assign(iou + 1e-9 * np.eye(classes))
+    best = linear_sum_assignment(iou + 1e-9 * np.eye(classes), maximize=True)[1]
     order = np.arange(classes)
     for cycle in _cycles(best):
         if _is_repair(iou[cycle, cycle].mean(), iou[cycle, best[cycle]].mean()):

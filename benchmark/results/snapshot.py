@@ -1,5 +1,8 @@
 """What the results of a store say, remembered in SQLite: only files that have changed since are opened.
 
+What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
+no table, and a table of results that are known costs nothing for it.
+
 JSON is the truth. A snapshot is a copy that may go at any time: where it is damaged, of another version, locked or in a
 place that cannot be written, the files are read, which costs time and nothing else. It lies in the user's cache folder
 and not beside the results, so that no folder of results brings along what its files do not say.
@@ -13,7 +16,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -23,7 +26,7 @@ from benchmark.cache import user_cache
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summarise
 
-REVISION = 1
+REVISION = 2
 """Raise it with every change of the schema of a result and of what `summarise` says of one."""
 
 SETTLED = 2_000_000_000
@@ -97,24 +100,38 @@ class Snapshot:
             if _version(database) == VERSION:
                 found, outdated = _compare(files, remembered(database, *within))
         news, problems = [], []
-        for path, stamp in files.items():
-            if path in found:
+        for path, read in self._examine([path for path in files if path not in found]):
+            if isinstance(read, Problem):  # is not remembered: the right to read a file comes without a change of it
+                problems.append(read)
                 continue
-            content = load(self.root / path)
-            if isinstance(content, Problem):  # is not remembered: the right to read a file comes without a change of it
-                problems.append(content)
-                continue
-            stored = parse(self.root / path, content)
-            if isinstance(stored, Problem):
-                problems.append(stored)
-                continue
-            summary = summarise(stored.record)
+            stored, content = read
+            stamp, summary = files[path], summarise(stored.record)
             found[path] = choose(stored, summary)
             if stamp and now - stamp[1] > SETTLED:
-                news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))
+                news.append(Remembered(path, stamp, summary, content))
         if news or outdated:
             self._remember(news, outdated)
         return [found[path] for path in files if path in found], problems
+
+    def _examine(self, paths: Sequence[str]) -> Iterator[tuple[str, tuple[Stored, bytes] | Problem]]:
+        """What is in files, and their content to be remembered."""
+        if not paths:
+            return
+        # Imported where there is something new: a table that is made of a snapshot needs none of it.
+        from concurrent.futures import ThreadPoolExecutor
+
+        from benchmark.results.validate import doubt
+
+        def examine(path: str) -> tuple[Stored, bytes] | Problem:
+            content = load(self.root / path)
+            stored = content if isinstance(content, Problem) else parse(self.root / path, content)
+            if isinstance(content, Problem) or isinstance(stored, Problem):
+                return stored
+            return doubt(stored) or (stored, zlib.compress(content, 1))
+
+        # Most of the time goes into unpacking counts, which needs no interpreter.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            yield from zip(paths, pool.map(examine, paths), strict=True)
 
     def _results(
         self, database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
