@@ -14,8 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from benchmark.analysis import leaderboard
+from benchmark.analysis.axes import flat
 from benchmark.analysis.leaderboard import class_iou, pareto
-from benchmark.analysis.ranking import Group, Standing, flat, groups
+from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.confusion import scores
 from benchmark.reporting import plot
 from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo

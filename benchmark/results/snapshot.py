@@ -124,8 +124,10 @@ class Snapshot:
 
         def examine(path: str) -> tuple[Stored, bytes] | Problem:
             content = load(self.root / path)
-            stored = content if isinstance(content, Problem) else parse(self.root / path, content)
-            if isinstance(content, Problem) or isinstance(stored, Problem):
+            if isinstance(content, Problem):
+                return content
+            stored = parse(self.root / path, content)
+            if isinstance(stored, Problem):
                 return stored
             return doubt(stored) or (stored, zlib.compress(content, 1))
 
