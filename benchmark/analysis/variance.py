@@ -59,17 +59,19 @@ def moderate(variances: Sequence[float], df: Sequence[float]) -> list[Variance |
 def prior(variances: Sequence[float], df: Sequence[float]) -> Prior:
     """Scale and degrees of freedom of the distribution of variances, by the moments of their logarithms.
 
-    Smyth 2004, section 6.2.
+    Smyth 2004, section 6.2. Where the logarithms vary no more than chance makes them, there is but one variance, and its
+    estimate is the pooled one (as in limma since 2017; the formula's limit, of the paper, is less efficient).
 
     Args:
         variances: at least two sample variances.
         df: their degrees of freedom, positive.
     """
     found, half = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64) / 2
-    logs = np.log(np.maximum(found, FLOOR * (np.median(found) or 1.0))) - psi(half) + np.log(half)
+    found = np.maximum(found, FLOOR * (np.median(found) or 1.0))
+    logs = np.log(found) - psi(half) + np.log(half)
     spread = float(logs.var(ddof=1) - polygamma(1, half).mean())
     if spread <= 0:
-        return Prior(math.exp(logs.mean()), math.inf)
+        return Prior(float(np.average(found, weights=half)), math.inf)
     prior_half = inverse_trigamma(spread)
     return Prior(math.exp(logs.mean() + psi(prior_half) - math.log(prior_half)), 2 * prior_half)
 
