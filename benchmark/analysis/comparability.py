@@ -50,13 +50,12 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
     """What a score of ours is of, in the words of the metafiles; None for what is not known."""
     axes = run.conditions.axes
     name, pretraining = axes["data"]["dataset"], axes["pretraining"]
-    dataset = datasets.dataset(name)
-    height, width = axes["input"]["size"]
+    height, width = axes["augmentation"]["crop_size"]
     return {
         "dataset": name,
-        "split": "test" if "test" in dataset.published else "val",  # val stands for a test that is not public
+        "split": axes["splits"]["test"]["split"],  # the one that stands for test, where that is not public
         "metric": metric,
-        "classes": len(dataset.classes),
+        "classes": len(datasets.dataset(name).classes),
         "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
         "scales": "single",  # there is no protocol with more
         "flip": False,

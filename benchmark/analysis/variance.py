@@ -59,8 +59,8 @@ def moderate(variances: Sequence[float], df: Sequence[float]) -> list[Variance |
 def prior(variances: Sequence[float], df: Sequence[float]) -> Prior:
     """Scale and degrees of freedom of the distribution of variances, by the moments of their logarithms.
 
-    Smyth 2004, section 6.2. Where the logarithms vary no more than chance makes them, there is but one variance, and its
-    estimate is the pooled one (as in limma since 2017; the formula's limit, of the paper, is less efficient).
+    Smyth 2004, section 6.2. Where the logarithms vary no more than chance makes them, there is one variance for all, of
+    which the pooled one is the best estimate (as in limma since 2017; the paper has the less efficient limit).
 
     Args:
         variances: at least two sample variances.

@@ -12,7 +12,8 @@ def _run(architecture="net", seed=0, miou=60.0, *, dataset="camvid", overrides=N
     """A result of a protocol of 1000 iterations from scratch."""
     plain = {
         "data": {"dataset": dataset},
-        "input": {"size": [360, 480]},
+        "splits": {"test": {"split": "test" if dataset == "camvid" else "val"}},
+        "augmentation": {"crop_size": [360, 480]},
         "schedule": {"iterations": 1000},
         "batch": 8,
         "pretraining": None,
