@@ -98,7 +98,7 @@ def test_get_of_the_embedded_dataset_has_nothing_to_do(capsys):
 @pytest.mark.parametrize("action", ["get", "verify"])
 def test_unknown_dataset_is_said(action, capsys):
     assert main(["data", action, "camvit"]) == 2
-    assert "unknown dataset 'camvit': there are camvid, shapes" in capsys.readouterr().err
+    assert "unknown dataset 'camvit': there are ade20k, camvid, cityscapes, shapes, voc12, voc12aug" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("total", [50_000_000, None])
