@@ -132,16 +132,24 @@ def references() -> dict[str, Reference]:
     return found
 
 
-@cache
-def zoo() -> dict[str, Architecture]:
-    """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
+def zoo_root() -> Path:
+    """The configs of the installed mmsegmentation, found without importing it.
+
+    Raises:
+        UserError: it is not installed.
+    """
     spec = find_spec("mmseg")
     if spec is None or spec.origin is None:
         raise UserError("mmsegmentation is not installed: python -m pip install mmsegmentation==1.2.2")
-    configs = Path(spec.origin).parent / ".mim" / "configs"
+    return Path(spec.origin).parent / ".mim" / "configs"
+
+
+@cache
+def zoo() -> dict[str, Architecture]:
+    """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
     return {
         name: Architecture(name, path.parent.name, f"mmsegmentation zoo, configs/{path.parent.name}/{path.name}", path)
-        for path in sorted(configs.glob("[!_]*/*.py"))
+        for path in sorted(zoo_root().glob("[!_]*/*.py"))
         for name in [ZOO_PREFIX + path.stem]
     }
 

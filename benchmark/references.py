@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from benchmark.errors import UserError
 
@@ -71,7 +71,7 @@ class StatedProtocol:
     pretraining: str | None
     extra_data: str | None
     iterations: int | None
-    void: str | None
+    void: Literal["ignore", "false_positive"] | None
     flop_convention: str | None
     params_include: str | None
     classes: int | None = None
@@ -265,7 +265,7 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
         UserError: the entry has a mistake; the message names file, reference, field and what is allowed.
     """
     name = entry.get("id") if isinstance(entry, Mapping) else None
-    place = f"{place}: reference {name or entry!r}"
+    place = f"{place}: reference {name or 'without an id'}"
     _check(entry, ENTRY | {"architecture": _one_of(*architectures)}, place)
     stated, source = entry["protocol"], entry["source"]
     _check(stated, PROTOCOL, place, "protocol.")
