@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from benchmark.errors import UserError
@@ -123,11 +123,6 @@ class Reference:
     weights_sha256: str | None = None
     weights_url: str | None = None
     ours: str | None = None
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields as plain data, by the names of the metafiles."""
-        return {"id": self.name} | asdict(self)
 
     @property
     def text(self) -> str:

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.analysis.verdict import Verdict
-from benchmark.references import COST, Reference
+from benchmark.references import Reference
 
 TOLERANCE = 0.01
 """Relative difference up to which a figure is reproduced."""
 
 CLASSES = 19
 """Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
-
-METRICS = COST
 
 
 @dataclass(frozen=True)
