@@ -178,8 +178,6 @@ def _reference(
     notes += [f"Settings of the training, by the config's name: {settings[1]}."] if settings else []
     network = re.split(r"_\d+xb\d+", config)[0]
     same = NETWORKS.get(network, network)
-    if (network.partition("_")[0], dataset[0]) == ("psanet", "ade20k"):
-        same = ""  # a mask of 66x66 positions, where ours has 97x97
     return Reference(
         name=f"{catalog.ZOO_PREFIX}{config}/{metric}" + ("-ms" if scales == "multi" else ""),
         method=METHODS.get(folder, folder),

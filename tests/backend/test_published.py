@@ -64,7 +64,7 @@ def test_a_row_by_hand():
         # 78.3 in the metafile, 78.30 in the table; its point head is another than ours
         ("pointrend_r101_4xb2-80k_cityscapes-512x1024", {"ours": None, "text": "78.30"}),
         ("unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024", {"ours": "unet-s5-d16", "text": "69.10"}),
-        ("psanet_r50-d8_4xb4-80k_ade20k-512x512", {"ours": None}),  # its mask is of 66x66, ours of 97x97
+        ("psanet_r50-d8_4xb4-80k_ade20k-512x512", {"ours": "psanet_r50-d8"}),  # the protocol fits the mask to the crop
         ("pspnet_r50-d8_4xb4-20k_coco-stuff10k-512x512", {"dataset": "coco-stuff10k", "split": "test"}),
     ],
 )
@@ -96,7 +96,7 @@ def test_figures_of_our_metafiles_are_the_same_and_stand_once():
     assert len(copied) == 38
     for each in copied:
         same = zoo[each.source]
-        for fact in ("metric", "value", "decimals", "dataset", "split", "runs", "selection"):
+        for fact in ("metric", "value", "decimals", "dataset", "split", "runs", "selection", "ours"):
             assert getattr(each, fact) == getattr(same, fact), (each.name, fact)
         for fact in ("scales", "flip", "crop", "pretraining", "extra_data", "iterations", "void"):
             assert getattr(each.protocol, fact) == getattr(same.protocol, fact), (each.name, fact)
@@ -105,9 +105,9 @@ def test_figures_of_our_metafiles_are_the_same_and_stand_once():
 
 
 def _network(node):
-    """A model without what the protocol sets, corners that crops of 769x769 align among it; our U-Net pads as well."""
+    """A model without what the protocol sets, such as PSANet's mask and how corners align; our U-Net pads as well."""
     outside = {"num_classes", "norm_cfg", "loss_decode", "sampler", "test_cfg", "train_cfg", "data_preprocessor"}
-    outside |= {"pretrained", "align_corners"}
+    outside |= {"pretrained", "align_corners", "mask_size"}
     if isinstance(node, dict):
         return {key: _network(value) for key, value in node.items() if key not in outside}
     if isinstance(node, (list, tuple)):
