@@ -1,9 +1,12 @@
 """The traps of published tables: each is told by the axis that it hides."""
 
+import re
+
 import pytest
 
-from benchmark import catalog
+from benchmark import catalog, compose
 from benchmark.analysis.comparability import facts, objections, unsaid
+from benchmark.datasets import catalog as datasets
 from benchmark.references import Source
 
 ENET = {"architecture": "enet"}
@@ -97,3 +100,14 @@ def test_facts_are_those_of_the_metafiles(invent_run):
     for axis, value in ours.items():
         stated = {type(getattr(each, axis, getattr(each.protocol, axis, None))) for each in published}
         assert type(value) in stated or stated == {type(None)}, axis
+
+
+@pytest.mark.parametrize("protocol", catalog.protocols())
+def test_every_protocol_states_its_facts(invent_run, protocol):
+    axes = compose.axes(compose.compose("enet", protocol), "0" * 64)
+    ours = facts(invent_run(**axes), "miou")
+    assert ours["split"] in ("val", "test")
+    assert f"{ours['crop'][0]}x{ours['crop'][1]}" in protocol
+    assert ours["classes"] == len(datasets.dataset(ours["dataset"]).classes)
+    if found := re.search(r"(\d+)k$", protocol):
+        assert ours["iterations"] == 1000 * int(found[1])
