@@ -37,4 +37,4 @@ def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, 
     margin = 0.5 * 10.0**-reference.decimals + TOLERANCE
     near = abs(measured - reference.value) <= margin
     reason = f"the published weights, void {stated.void}; margin {margin:.3f}"
-    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason)
+    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason, margin=margin)
