@@ -22,8 +22,8 @@ from timing import hardware
 ROUNDS = 3
 
 
-def cost(*command: str | Path, cache: Path, cold: bool) -> tuple[float, float]:
-    """Seconds that a `segbench` process takes by the clock, and its peak of memory in MiB."""
+def cost(*command: str | Path, cache: Path, cold: bool) -> tuple[float, float, float]:
+    """Seconds that a `segbench` process takes, by the clock and of processors, and its peak of memory in MiB."""
     if cold:
         shutil.rmtree(cache, ignore_errors=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEGBENCH_CACHE": str(cache)}
@@ -33,7 +33,7 @@ def cost(*command: str | Path, cache: Path, cold: bool) -> tuple[float, float]:
     )
     _, status, used = os.wait4(process.pid, 0)
     assert os.waitstatus_to_exitcode(status) in (0, 1)
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -51,11 +51,11 @@ def main() -> None:
             "leaderboard": (("leaderboard", "--results", store), False),
         }
         print(hardware(), end="\n\n")
-        print("| 10,000 results | s | peak MiB |\n| --- | ---: | ---: |")
+        print("| 10,000 results | s | CPU s | peak MiB |\n| --- | ---: | ---: | ---: |")
         for name, (command, cold) in cases.items():
             taken = [cost(*command, cache=cache, cold=cold) for _ in range(ROUNDS)]
-            seconds, memory = (median(each) for each in zip(*taken, strict=True))
-            print(f"| {name} | {seconds:.2f} | {memory:.0f} |", flush=True)
+            seconds, cpu, memory = (median(each) for each in zip(*taken, strict=True))
+            print(f"| {name} | {seconds:.2f} | {cpu:.2f} | {memory:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

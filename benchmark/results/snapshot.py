@@ -16,7 +16,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -100,40 +100,25 @@ class Snapshot:
             if _version(database) == VERSION:
                 found, outdated = _compare(files, remembered(database, *within))
         news, problems = [], []
-        for path, read in self._examine([path for path in files if path not in found]):
-            if isinstance(read, Problem):  # is not remembered: the right to read a file comes without a change of it
-                problems.append(read)
+        for path, stamp in files.items():
+            if path in found:
                 continue
-            stored, content = read
-            stamp, summary = files[path], summarise(stored.record)
+            # A problem is not remembered: the right to read a file, and its counts, come without a change of it.
+            content = load(self.root / path)
+            if isinstance(content, Problem):
+                problems.append(content)
+                continue
+            stored = _believed(self.root / path, content)
+            if isinstance(stored, Problem):
+                problems.append(stored)
+                continue
+            summary = summarise(stored.record)
             found[path] = choose(stored, summary)
             if stamp and now - stamp[1] > SETTLED:
-                news.append(Remembered(path, stamp, summary, content))
+                news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))
         if news or outdated:
             self._remember(news, outdated)
         return [found[path] for path in files if path in found], problems
-
-    def _examine(self, paths: Sequence[str]) -> Iterator[tuple[str, tuple[Stored, bytes] | Problem]]:
-        """What is in files, and their content to be remembered."""
-        if not paths:
-            return
-        # Imported where there is something new: a table that is made of a snapshot needs none of it.
-        from concurrent.futures import ThreadPoolExecutor
-
-        from benchmark.results.validate import doubt
-
-        def examine(path: str) -> tuple[Stored, bytes] | Problem:
-            content = load(self.root / path)
-            if isinstance(content, Problem):
-                return content
-            stored = parse(self.root / path, content)
-            if isinstance(stored, Problem):
-                return stored
-            return doubt(stored) or (stored, zlib.compress(content, 1))
-
-        # Most of the time goes into unpacking counts, which needs no interpreter.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from zip(paths, pool.map(examine, paths), strict=True)
 
     def _results(
         self, database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
@@ -177,6 +162,15 @@ class Snapshot:
         if mode == "rwc":
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
+def _believed(path: Path, content: bytes) -> Stored | Problem:
+    """The result in a file that is new, where its counts bear it out."""
+    # Imported where a file is opened: a table that is made of a snapshot needs none of it.
+    from benchmark.results.validate import doubt
+
+    stored = parse(path, content)
+    return stored if isinstance(stored, Problem) else doubt(stored) or stored
 
 
 def _files(root: Path, protocol: str | None) -> dict[str, Stamp | None]:

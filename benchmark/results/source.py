@@ -14,9 +14,7 @@ from benchmark.errors import UserError
 from benchmark.results.reading import Problem, read
 from benchmark.results.revision import unpacked
 from benchmark.results.snapshot import Snapshot
-from benchmark.results.store import folder, read_arrays
 from benchmark.results.summary import Summary, summarise
-from benchmark.results.validate import doubt
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,9 @@ class Source:
         Raises:
             UserError: they cannot be read.
         """
+        # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
+        from benchmark.results.store import folder, read_arrays
+
         home = self.path / run.conditions.protocol / folder(run.architecture)
         stored = read(home / f"{run.run_id}.json" if self.path.is_dir() else self.path)
         arrays = stored if isinstance(stored, Problem) else read_arrays(stored)
@@ -75,6 +76,8 @@ def source(name: str, store: Path) -> Source:
 
 
 def _one(path: Path) -> Source:
+    from benchmark.results.validate import doubt
+
     stored = read(path)
     problem = stored if isinstance(stored, Problem) else doubt(stored)
     if isinstance(stored, Problem) or problem:

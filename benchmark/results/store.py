@@ -32,6 +32,9 @@ except ImportError:  # Windows
 COUNTS = "counts"
 """Name of the artifact that holds the arrays of a run."""
 
+TOTAL = "_total"
+"""After the name of counts: the same of all images together, so that not all have to be read to tell the scores."""
+
 BLOCK = 1 << 24
 """Bytes of counts that are in memory while they are added up."""
 
@@ -87,7 +90,9 @@ class Store:
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
         with _alone_in(path.parent):
             if arrays:
-                size, sha256 = _write_arrays(counts, arrays)
+                named = {each.counts for each in record.evaluations} & arrays.keys()
+                totals = {f"{name}{TOTAL}": arrays[name].sum(axis=0) for name in named}
+                size, sha256 = _write_arrays(counts, {**arrays, **totals})
                 artifacts.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
             record = record.model_copy(update={"artifacts": artifacts})
             with replacing(path) as temporary:
@@ -148,9 +153,20 @@ def read_arrays(stored: Stored) -> Arrays | Problem:
 def read_total(stored: Stored, name: str) -> NDArray[np.int64] | Problem:
     """The counts of an evaluation, of all images together: shape (K + 1, K + 1).
 
-    They are added up while they are read, since the counts of thousands of images of 150 classes fill the memory.
+    Files of before there were totals are added up while they are read, since the counts of thousands of images of 150
+    classes fill the memory.
     """
-    return _unpack(stored.path.with_suffix(".npz"), lambda file: _total(file, f"{name}.npy"))
+
+    def take(file: zipfile.ZipFile) -> NDArray[np.int64]:
+        name_of_total = f"{name}{TOTAL}.npy"
+        if name_of_total not in file.namelist():
+            return _sum(file, f"{name}.npy")
+        total = _read_array(file, name_of_total)
+        if total.dtype != np.int64 or total.ndim != 2 or len(set(total.shape)) > 1:
+            raise ValueError(f"{name_of_total} holds no counts")
+        return total
+
+    return _unpack(stored.path.with_suffix(".npz"), take)
 
 
 def file_sha256(path: Path) -> str:
@@ -182,12 +198,12 @@ def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
-def _total(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:
+def _sum(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:
     with file.open(name) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"{name} is not of version 1.0 of its format")
         shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
-        if len(shape) != 3 or by_column or dtype != np.int64:
+        if len(shape) != 3 or shape[1] != shape[2] or by_column or dtype != np.int64:
             raise ValueError(f"{name} holds no counts")
         image = 8 * shape[1] * shape[2]
         total = np.zeros(shape[1:], dtype=np.int64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
-from benchmark.results.store import COUNTS, Arrays, file_sha256, folder, read_arrays, read_total
+from benchmark.results.store import COUNTS, TOTAL, Arrays, file_sha256, folder, read_arrays, read_total
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
@@ -127,6 +127,8 @@ def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
         for why in _scores(record, evaluation, counts):
             yield f"{name}: {why}"
         pixels = counts.sum(axis=2)
+        if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
+            yield f"{name}: the total is not that of the counts"
         if not np.array_equal(pixels, truth.setdefault(split, pixels)):
             yield f"{name}: the ground truth is not that of the other checkpoint"
 

@@ -27,7 +27,7 @@ def test_what_is_added_is_found_as_it_was(store, make_record):
     assert (counts.name, counts.file) == ("counts", npz.name)
     assert (counts.bytes, counts.sha256) == (npz.stat().st_size, file_sha256(npz))
     back = read_arrays(added)
-    assert sorted(back) == sorted(arrays)
+    assert back.keys() == arrays.keys() | {"last_test_total", "best_test_total"}
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
         assert back[name].dtype == array.dtype
@@ -236,6 +236,18 @@ def test_counts_are_added_up_block_by_block(store, make_record, monkeypatch, blo
     record, arrays = make_record()
     stored = read(store.add(record, arrays))
     assert (read_total(stored, "last_test") == arrays["last_test"].sum(axis=0)).all()
+    np.savez_compressed(stored.path.with_suffix(".npz"), **arrays)  # as it was before there were totals
+    assert (read_total(stored, "last_test") == arrays["last_test"].sum(axis=0)).all()
+
+
+@pytest.mark.parametrize(
+    "total", [np.array("total"), np.zeros((5, 5)), np.zeros((4, 5), np.int64), np.zeros(5, np.int64)]
+)
+def test_a_total_that_is_none(store, make_record, total):
+    record, arrays = make_record()
+    added = read(store.add(record, arrays))
+    np.savez_compressed(added.path.with_suffix(".npz"), **arrays, last_test_total=total)
+    assert "last_test_total.npy holds no counts" in str(read_total(added, "last_test"))
 
 
 @pytest.mark.parametrize("name", ["other", "predictions", "names_test"])
