@@ -145,9 +145,12 @@ def folder(architecture: str) -> str:
     return architecture.replace(":", "+")
 
 
-def read_arrays(stored: Stored) -> Arrays | Problem:
-    """The arrays beside a result: its counts, `names_<split>`, `predictions` and `prediction_names`."""
-    return _read_arrays(stored.path.with_suffix(".npz"))
+def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
+    """The arrays beside a result, or those of some names.
+
+    Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
+    """
+    return _read_arrays(stored.path.with_suffix(".npz"), *names)
 
 
 def read_total(stored: Stored, name: str) -> NDArray[np.int64] | Problem:
@@ -178,8 +181,12 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_arrays(path: Path) -> Arrays | Problem:
-    return _unpack(path, lambda file: {name.removesuffix(".npy"): _read_array(file, name) for name in file.namelist()})
+def _read_arrays(path: Path, *names: str) -> Arrays | Problem:
+    def take(file: zipfile.ZipFile) -> Arrays:
+        wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
+        return {name: _read_array(file, f"{name}.npy") for name in wanted}
+
+    return _unpack(path, take)
 
 
 def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
