@@ -71,7 +71,7 @@ def compose(
     Raises:
         UserError: an unknown name, or a value out of range.
     """
-    config = _read(catalog.protocol(protocol).path)
+    config = read(catalog.protocol(protocol).path)
     facts = config.protocol
     train = config.train_dataloader.dataset
 
@@ -149,7 +149,7 @@ def model_config(
         UserError: an unknown architecture, or one that does not define a model.
     """
     entry = catalog.architecture(architecture)
-    config = _read(entry.path)
+    config = read(entry.path)
     if "model" not in config:
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
     config.merge_from_dict({"model": dict(options or {})})
@@ -172,7 +172,7 @@ def model_config(
 
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
     """Input size (height, width) and number of outputs of a protocol: what its networks are profiled at."""
-    facts = _read(catalog.protocol(protocol).path).protocol
+    facts = read(catalog.protocol(protocol).path).protocol
     height, width = facts.size
     return (height, width), outputs(facts)
 
@@ -254,16 +254,17 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def outputs(facts: Mapping[str, Any]) -> int:
-    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
-    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
-
-
-def _read(path: Path) -> Config:
+def read(path: Path) -> Config:
+    """A config file with its bases, of ours or of mmsegmentation; nothing it asks to be imported is."""
     backend.activate()  # mmengine resolves `mmseg::` bases through modules that today's setuptools lacks
     from mmengine import Config
 
     return Config.fromfile(path, import_custom_modules=False)
+
+
+def outputs(facts: Mapping[str, Any]) -> int:
+    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
+    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
 
 
 def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:

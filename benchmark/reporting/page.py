@@ -24,7 +24,7 @@ from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
-from benchmark.results.store import Arrays, Samples, Store, read_arrays, read_total
+from benchmark.results.store import Arrays, Samples, Store, read_arrays, read_totals
 from benchmark.results.summary import summarise
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
@@ -161,9 +161,9 @@ def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str
         evaluation = first.record.evaluation() if first else None
         if first is None or evaluation is None:
             continue
-        total = read_total(first, evaluation.counts)
-        if not isinstance(total, Problem):  # counts that went after the result was taken in are named elsewhere
-            for finding in diagnose(total, first.record.protocol.void):
+        totals = read_totals(first)
+        if not isinstance(totals, Problem):  # counts that went after the result was taken in are named elsewhere
+            for finding in diagnose(totals[evaluation.counts], first.record.protocol.void):
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 

@@ -42,12 +42,14 @@ class Source:
 
         home = self.path / run.conditions.protocol / folder(run.architecture)
         stored = read(home / f"{run.run_id}.json" if self.path.is_dir() else self.path)
-        arrays = stored if isinstance(stored, Problem) else read_arrays(stored)
-        if isinstance(stored, Problem) or isinstance(arrays, Problem):
-            raise UserError(str(arrays))
+        if isinstance(stored, Problem):
+            raise UserError(str(stored))
         evaluation = stored.record.evaluation()
         if evaluation is None:
             raise UserError(f"{stored.path} was not evaluated on test")
+        arrays = read_arrays(stored, evaluation.counts, "names_test")
+        if isinstance(arrays, Problem):
+            raise UserError(str(arrays))
         return arrays[evaluation.counts][np.argsort(arrays["names_test"])]
 
 

@@ -145,28 +145,24 @@ def folder(architecture: str) -> str:
     return architecture.replace(":", "+")
 
 
-def read_arrays(stored: Stored) -> Arrays | Problem:
-    """The arrays beside a result: its counts, `names_<split>`, `predictions` and `prediction_names`."""
-    return _read_arrays(stored.path.with_suffix(".npz"))
+def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
+    """The arrays beside a result, or those of some names.
+
+    Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
+    """
+    return _read_arrays(stored.path.with_suffix(".npz"), *names)
 
 
-def read_total(stored: Stored, name: str) -> NDArray[np.int64] | Problem:
-    """The counts of an evaluation, of all images together: shape (K + 1, K + 1).
+def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
+    """The counts of each evaluation by their name, of all images together: shape (K + 1, K + 1).
 
     Files of before there were totals are added up while they are read, since the counts of thousands of images of 150
     classes fill the memory.
     """
-
-    def take(file: zipfile.ZipFile) -> NDArray[np.int64]:
-        name_of_total = f"{name}{TOTAL}.npy"
-        if name_of_total not in file.namelist():
-            return _sum(file, f"{name}.npy")
-        total = _read_array(file, name_of_total)
-        if total.dtype != np.int64 or total.ndim != 2 or len(set(total.shape)) > 1:
-            raise ValueError(f"{name_of_total} holds no counts")
-        return total
-
-    return _unpack(stored.path.with_suffix(".npz"), take)
+    names = [evaluation.counts for evaluation in stored.record.evaluations]
+    if not names:
+        return {}
+    return _unpack(stored.path.with_suffix(".npz"), lambda file: {name: _total(file, name) for name in names})
 
 
 def file_sha256(path: Path) -> str:
@@ -178,8 +174,12 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_arrays(path: Path) -> Arrays | Problem:
-    return _unpack(path, lambda file: {name.removesuffix(".npy"): _read_array(file, name) for name in file.namelist()})
+def _read_arrays(path: Path, *names: str) -> Arrays | Problem:
+    def take(file: zipfile.ZipFile) -> Arrays:
+        wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
+        return {name: _read_array(file, f"{name}.npy") for name in wanted}
+
+    return _unpack(path, take)
 
 
 def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
@@ -196,6 +196,16 @@ def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
 def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with file.open(name) as stream:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _total(file: zipfile.ZipFile, counts: str) -> NDArray[np.int64]:
+    name = f"{counts}{TOTAL}.npy"
+    if name not in file.namelist():
+        return _sum(file, f"{counts}.npy")
+    total = _read_array(file, name)
+    if total.dtype != np.int64 or total.ndim != 2 or len(set(total.shape)) > 1:
+        raise ValueError(f"{name} holds no counts")
+    return total
 
 
 def _sum(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:

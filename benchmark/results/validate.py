@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
-from benchmark.results.store import COUNTS, TOTAL, Arrays, file_sha256, folder, read_arrays, read_total
+from benchmark.results.store import COUNTS, TOTAL, Arrays, file_sha256, folder, read_arrays, read_totals
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
@@ -60,11 +60,11 @@ def doubt(stored: Stored) -> Problem | None:
     record = stored.record
     for why in _identity(record):
         return Problem(stored.path, why)
+    totals = read_totals(stored)
+    if isinstance(totals, Problem):
+        return totals
     for evaluation in record.evaluations:
-        total = read_total(stored, evaluation.counts)
-        if isinstance(total, Problem):
-            return total
-        for why in _scores(record, evaluation, total):
+        for why in _scores(record, evaluation, totals[evaluation.counts]):
             return Problem(stored.path, f"{evaluation.checkpoint} on {evaluation.split}: {why}")
     return None
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.results import store as store_module
-from benchmark.results.reading import Problem, read
+from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import fingerprint, run_id
-from benchmark.results.store import Store, file_sha256, read_arrays, read_total
+from benchmark.results.store import Store, file_sha256, read_arrays, read_totals
 from benchmark.results.validate import validate
 
 
@@ -235,9 +235,9 @@ def test_counts_are_added_up_block_by_block(store, make_record, monkeypatch, blo
     monkeypatch.setattr("benchmark.results.store.BLOCK", block)
     record, arrays = make_record()
     stored = read(store.add(record, arrays))
-    assert (read_total(stored, "last_test") == arrays["last_test"].sum(axis=0)).all()
+    assert (read_totals(stored)["last_test"] == arrays["last_test"].sum(axis=0)).all()
     np.savez_compressed(stored.path.with_suffix(".npz"), **arrays)  # as it was before there were totals
-    assert (read_total(stored, "last_test") == arrays["last_test"].sum(axis=0)).all()
+    assert (read_totals(stored)["last_test"] == arrays["last_test"].sum(axis=0)).all()
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,15 @@ def test_a_total_that_is_none(store, make_record, total):
     record, arrays = make_record()
     added = read(store.add(record, arrays))
     np.savez_compressed(added.path.with_suffix(".npz"), **arrays, last_test_total=total)
-    assert "last_test_total.npy holds no counts" in str(read_total(added, "last_test"))
+    assert "last_test_total.npy holds no counts" in str(read_totals(added))
 
 
 @pytest.mark.parametrize("name", ["other", "predictions", "names_test"])
 def test_what_is_no_count_is_not_added_up(store, make_record, name):
-    added = read(store.add(*make_record()))
-    problem = read_total(added, name)
+    record, arrays = make_record()
+    named = [each.model_copy(update={"counts": name}) for each in record.evaluations]
+    added = read(store.add(record, arrays))
+    problem = read_totals(Stored(added.path, added.record.model_copy(update={"evaluations": named})))
     assert isinstance(problem, Problem)
     assert name in str(problem)
 
@@ -264,4 +266,4 @@ def test_counts_that_are_cut_short_are_not_added_up(store, make_record):
     whole = path.read_bytes()
     for size in range(0, len(whole), 97):
         path.write_bytes(whole[:size])
-        assert isinstance(read_total(added, "last_test"), Problem)
+        assert isinstance(read_totals(added), Problem)
