@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.atomic import replacing
+from benchmark.cache import user_cache
 from benchmark.confusion import VOID
 from benchmark.datasets.reading import read_ahead
 from benchmark.datasets.source import FileSource, LargeSource, Source, Split
@@ -107,17 +107,6 @@ def _stamp(source: FileSource) -> str:
         entry = (path.parent.name, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         stamp.update(json.dumps(entry).encode())
     return stamp.hexdigest()
-
-
-def user_cache() -> Path:
-    """The folder for what can be made again: SEGBENCH_CACHE, else `segbench` in the user's cache folder.
-
-    Raises:
-        RuntimeError: the user has no home.
-    """
-    if place := os.environ.get("SEGBENCH_CACHE"):
-        return Path(place).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "segbench")
 
 
 def _recall(stamp: str) -> str | None:

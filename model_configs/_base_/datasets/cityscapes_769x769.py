@@ -23,7 +23,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=None,
     num_workers=8,
-    persistent_workers=True,
     prefetch_factor=2,
     pin_memory=True,
     sampler=dict(type="IterationSampler"),
@@ -41,7 +40,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="PipelineImages",
