@@ -330,8 +330,10 @@ def _judged(pair: _Pair, decision: Decision, alarm: float, margin: float, images
         outcome, finding = "not worse", f"a loss of {margin:g} is ruled out (p {decision.p_margin:.2g})"
     elif alarm <= LEVEL:
         outcome, finding = "regression", f"a loss is shown (p {alarm:.2g} in the whole table)"
-    else:
+    elif pair.variance:
         outcome, finding = "inconclusive", f"a loss of {margin:g} is not ruled out (p {decision.p_margin:.2g})"
+    else:
+        outcome, finding = "inconclusive", f"no alarm, and it takes several seeds to rule out a loss of {margin:g}"
     if failed := pair.new.failed:
         finding += f"; {failed} of {failed + pair.new.seeds} runs failed"
     return pair.change(

@@ -142,7 +142,9 @@ def test_one_seed_and_nothing_to_borrow_can_raise_an_alarm_and_clears_nobody(mak
     counts = {"base": lambda run: counts_of(0.7), "new": lambda run: counts_of(0.7 - loss)}
     found = compare(make_side({"enet": [70.0]}), make_side({"enet": [70.0 - 100 * loss]}), counts)
     assert outcomes(found) == {"enet": outcome}
-    assert "of these networks on such images" in change(found, "miou_percent").reason
+    reason = change(found, "miou_percent").reason
+    assert "of these networks on such images" in reason
+    assert ("it takes several seeds" in reason) == (outcome == "inconclusive")
 
 
 def test_other_images_add_their_error(make_side):
