@@ -62,6 +62,7 @@ class StatedProtocol:
         classes: of the network whose parameters or MACs are counted.
         batch: images an update.
         hardware: what it was trained or timed on, in the words of the source.
+        crf: whether a fully connected CRF refined the predictions.
     """
 
     input_size: tuple[int, int] | None
@@ -77,6 +78,7 @@ class StatedProtocol:
     classes: int | None = None
     batch: int | None = None
     hardware: str | None = None
+    crf: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ PROTOCOL = {
     "classes": _optional(_or_null(COUNT)),
     "batch": _optional(_or_null(COUNT)),
     "hardware": _optional(_or_null(TEXT)),
+    "crf": _optional(_or_null(_one_of(True, False))),
 }
 SOURCE = {
     "title": TEXT,

@@ -13,8 +13,11 @@ from benchmark.datasets import catalog as datasets
 from benchmark.references import Reference
 from benchmark.results.summary import Summary
 
-STATED = ("classes", "input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
-"""What sources say of their protocols: fields of `StatedProtocol`."""
+STATED = ("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
+"""What a verdict needs to know of a protocol: fields of `StatedProtocol`."""
+
+UNUSUAL = ("classes", "crf")
+"""What sources say of their protocols only where it is not as one would think."""
 
 CHANGED = {"max_iters": "iterations", "batch_size": "batch", "init": "pretraining", "crf": "crf"}
 """Overrides that move accuracy, by the fact that they change: a source that does not state it means the usual."""
@@ -43,7 +46,7 @@ def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
 
 def unsaid(reference: Reference) -> list[str]:
     """The facts that the source does not state."""
-    return [axis.replace("_", " ") for axis in STATED[1:] if getattr(reference.protocol, axis) is None]
+    return [axis.replace("_", " ") for axis in STATED if getattr(reference.protocol, axis) is None]
 
 
 def facts(run: Summary, metric: str) -> dict[str, Any]:
@@ -65,19 +68,21 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
         "iterations": axes["schedule"]["iterations"],
         "batch": axes["batch"],
         "void": axes["void"],
+        "crf": "crf" in axes["evaluation"],
     }
 
 
 def _stated(reference: Reference) -> dict[str, Any]:
     named = {axis: getattr(reference, axis) for axis in ("dataset", "split", "metric")}
-    return named | {axis: getattr(reference.protocol, axis) for axis in STATED}
+    return named | {axis: getattr(reference.protocol, axis) for axis in (*STATED, *UNUSUAL)}
 
 
 def _changed(reference: Reference, run: Summary, ours: Mapping[str, Any]) -> Iterator[str]:
     for override, value in run.conditions.overrides.items():
         axis = CHANGED.get(override)
         if axis and getattr(reference.protocol, axis, None) is None:
-            yield f"{axis}: not stated, ours changed to {_shown(ours.get(axis, value))}"
+            changed = value if axis == override else ours[axis]
+            yield f"{axis}: not stated, ours changed to {_shown(changed)}"
 
 
 def _shown(value: Any) -> str:

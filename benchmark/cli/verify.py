@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +71,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         found = [each for each in found if not names or each.architecture in names]
         if not (args.until_conclusive and _run_further(args, found, runs)):
             break
+    found = [_diagnosed(each, runs, args.results) if each.outcome == "differs" else each for each in found]
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -98,6 +99,30 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
         what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
         raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
     return runs, not problems
+
+
+def _diagnosed(verdict: Verdict, runs: Iterable[Summary], results: Path) -> Verdict:
+    """The verdict, with what looks wrong with the labels of the first result behind it, before its network is blamed."""
+    from benchmark.analysis.diagnosis import diagnose
+    from benchmark.analysis.ranking import groups
+    from benchmark.results.reading import Problem
+    from benchmark.results.store import Store, read_totals
+
+    run = next(
+        run
+        for group in groups(runs)
+        for run in group.runs
+        if (group.title, run.architecture, run.status) == (verdict.protocol, verdict.architecture, "ok")
+    )
+    stored = Store(results).find(run.run_id)
+    if stored is None or isinstance(stored, Problem):
+        return verdict
+    evaluation, totals = stored.record.evaluation("last", "test"), read_totals(stored)
+    if evaluation is None or isinstance(totals, Problem):
+        return verdict
+    findings = diagnose(totals[evaluation.counts], stored.record.protocol.void)
+    looks = [finding.describe(stored.record.dataset.classes) for finding in findings]
+    return replace(verdict, reason="; ".join([verdict.reason, *looks]))
 
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary]) -> bool:

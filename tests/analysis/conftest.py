@@ -18,6 +18,7 @@ def _run(architecture="net", seed=0, miou=60.0, *, dataset="camvid", overrides=N
         "batch": 8,
         "pretraining": None,
         "void": "ignore",
+        "evaluation": {},
     }
     conditions = Conditions(f"{dataset}_360x480", "0" * 16, overrides or {}, plain | axes)
     return Summary(

@@ -93,6 +93,12 @@ def test_what_the_command_line_changed(invent_run, invent_reference, overrides, 
     assert objections(invent_reference(**stated), invent_run(overrides=overrides), "miou") == expected
 
 
+def test_refined_predictions_are_not_compared_with_plain_ones(invent_run, invent_reference):
+    refined = {"evaluation": {"crf": {"w1": 4}}, "overrides": {"crf": "deeplabv2"}}
+    assert objections(invent_reference(crf=True), invent_run(), "miou") == ["crf: yes, ours no"]
+    assert objections(invent_reference(crf=True), invent_run(**refined), "miou") == []
+
+
 def test_facts_are_those_of_the_metafiles(invent_run):
     """Each is stated by some reference in the same type, or it could never be found equal."""
     ours = facts(invent_run(), "miou")

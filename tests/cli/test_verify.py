@@ -20,6 +20,7 @@ AXES = {
     "batch": 8,
     "pretraining": None,
     "void": "ignore",
+    "evaluation": {},
 }
 STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
 
@@ -28,8 +29,8 @@ STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "igno
 def add(store, make_record):
     """Adds a result on CamVid to the store; tells its mIoU."""
 
-    def add(architecture, seed, quality):
-        record, arrays = make_record(architecture, seed, quality, protocol=PROTOCOL)
+    def add(architecture, seed, quality, **fields):
+        record, arrays = make_record(architecture, seed, quality, protocol=PROTOCOL, **fields)
         digest = fingerprint(AXES)
         name = run_id(digest, architecture, record.config_sha256, seed, record.environment.code.version)
         protocol = record.protocol.model_copy(update={"axes": AXES, "fingerprint": digest})
@@ -96,6 +97,19 @@ def test_exit_codes(add, publish, told):
     assert told("enet")[0] == 1
     assert told("unet")[0] == 0
     assert told("--margin", "0.0001", "unet")[0] == 0
+
+
+def test_labels_that_look_wrong_are_said_before_the_network_is_blamed(add, publish, told):
+    for seed in range(3):
+        add("enet", seed, 0.7, shift=1)
+        add("unet", seed, 0.3)
+    publish("enet", 70)
+    publish("unet", 70)
+    code, printed = told()
+    permuted, poor = (line for line in printed.out.splitlines() if "  differs  " in line)
+    assert code == 1
+    assert "labels look permuted (" in permuted or "off by one (" in permuted
+    assert "labels" not in poor
 
 
 def test_inconclusive_fails_only_where_strict(add, publish, told):
