@@ -102,7 +102,7 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
 
 
 def _diagnosed(verdict: Verdict, runs: Iterable[Summary], results: Path) -> Verdict:
-    """The verdict, with what looks wrong with the labels of the first result behind it, before its network is blamed."""
+    """The verdict, with what looks wrong with the labels of the first result behind it: they are suspected first."""
     from benchmark.analysis.diagnosis import diagnose
     from benchmark.analysis.ranking import groups
     from benchmark.results.reading import Problem
