@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -100,8 +101,9 @@ def compose(
     if crf is not None:
         config.test_evaluator.crf = _crf(crf)
     place = datasets.locate(facts.dataset, root)
-    if place is not None:
-        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
+        if place is not None:
             _locate(facts.dataset, loader.dataset, place)
     config.data_preprocessor.size = tuple(_augmentation(train)["crop_size"])
     config.env_cfg.cudnn_benchmark = not deterministic
