@@ -1,9 +1,7 @@
-"""Cityscapes with 19 classes: 2975 train and 500 val images resized to 1025x2049, fine annotations.
+"""Cityscapes in crops of 769x769, its images resized to 1025x2049."""
 
-The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
-"""
+_base_ = "./cityscapes.py"
 
-protocol = dict(dataset="cityscapes", void="ignore")
 crop_size = (769, 769)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
@@ -20,36 +18,6 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-train_dataloader = dict(
-    batch_size=None,
-    num_workers=8,
-    prefetch_factor=2,
-    pin_memory=True,
-    sampler=dict(type="IterationSampler"),
-    collate_fn=dict(type="whole_batch"),
-    dataset=dict(
-        type="PipelineBatches",
-        crop_size=crop_size,
-        dataset=dict(
-            type="CityscapesDataset",
-            data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
-            pipeline=train_pipeline,
-        ),
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="PipelineImages",
-        dataset=dict(
-            type="CityscapesDataset",
-            data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
-            pipeline=test_pipeline,
-        ),
-    ),
-)
+train_dataloader = dict(dataset=dict(crop_size=crop_size, dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="ConfusionMetric")
-test_evaluator = dict(type="ConfusionMetric")
