@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, unknown
+from benchmark.references import Reference, parse
 
 ZOO_PREFIX = "mmseg:"
 """`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
@@ -73,21 +74,6 @@ class Method:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A published number.
-
-    Attributes:
-        name: its identifier, unique over all methods.
-        method: the method whose metafile holds it.
-        facts: the entry of the metafile: metric, value, unit, dataset, split, protocol, source.
-    """
-
-    name: str
-    method: str
-    facts: Mapping[str, Any]
-
-
 def config_root() -> Path:
     """The folder `model_configs`: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).parent
@@ -128,24 +114,42 @@ def methods() -> dict[str, Method]:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Every published number, by identifier."""
-    return {
-        facts["id"]: Reference(facts["id"], method.name, facts)
-        for method in methods().values()
-        for facts in method.facts.get("references") or ()
-    }
+    """Every published number of the metafiles, by identifier.
+
+    Raises:
+        UserError: an entry has a mistake; the message names file, reference and field.
+    """
+    found: dict[str, Reference] = {}
+    for method in methods().values():
+        folder = config_root() / method.name
+        members = sorted(path.stem for path in folder.glob("*.py"))
+        for entry in method.facts.get("references") or ():
+            reference = parse(entry, method.name, members, str(folder / "metafile.yaml"))
+            if reference.name in found:
+                first = config_root() / found[reference.name].method / "metafile.yaml"
+                raise UserError(f"{folder / 'metafile.yaml'}: reference {reference.name}: id is taken, in {first}")
+            found[reference.name] = reference
+    return found
+
+
+def zoo_root() -> Path:
+    """The configs of the installed mmsegmentation, found without importing it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    spec = find_spec("mmseg")
+    if spec is None or spec.origin is None:
+        raise UserError("mmsegmentation is not installed: python -m pip install mmsegmentation==1.2.2")
+    return Path(spec.origin).parent / ".mim" / "configs"
 
 
 @cache
 def zoo() -> dict[str, Architecture]:
     """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
-    spec = find_spec("mmseg")
-    if spec is None or spec.origin is None:
-        raise UserError("mmsegmentation is not installed: python -m pip install mmsegmentation==1.2.2")
-    configs = Path(spec.origin).parent / ".mim" / "configs"
     return {
         name: Architecture(name, path.parent.name, f"mmsegmentation zoo, configs/{path.parent.name}/{path.name}", path)
-        for path in sorted(configs.glob("[!_]*/*.py"))
+        for path in sorted(zoo_root().glob("[!_]*/*.py"))
         for name in [ZOO_PREFIX + path.stem]
     }
 

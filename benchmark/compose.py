@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def compose(
     Raises:
         UserError: an unknown name, or a value out of range.
     """
-    config = _read(catalog.protocol(protocol).path)
+    config = read(catalog.protocol(protocol).path)
     facts = config.protocol
     train = config.train_dataloader.dataset
 
@@ -100,10 +101,11 @@ def compose(
     if crf is not None:
         config.test_evaluator.crf = _crf(crf)
     place = datasets.locate(facts.dataset, root)
-    if place is not None:
-        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-            loader.dataset.source.root = str(place.absolute())
-    config.data_preprocessor.size = tuple(train.augmentation.crop_size)
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
+        if place is not None:
+            _locate(facts.dataset, loader.dataset, place)
+    config.data_preprocessor.size = tuple(_augmentation(train)["crop_size"])
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
     config.model = model_config(
@@ -112,6 +114,7 @@ def compose(
         pretrained=facts.pretraining is not None,
         distributed=distributed,
         options=options,
+        fitted=facts.get("fitted", {}),
     )
     if init is not None:
         config.model.pop("pretrained", None)
@@ -132,6 +135,7 @@ def model_config(
     pretrained: bool = False,
     distributed: bool = False,
     options: Mapping[str, Any] | None = None,
+    fitted: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The network of an architecture, ready for mmsegmentation's `MODELS.build`.
 
@@ -141,21 +145,22 @@ def model_config(
         pretrained: keep the links to initial weights that the architecture names.
         distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
         options: merged into the model before anything else.
+        fitted: settings that follow from the size of the input: set wherever the network has one of that name.
 
     Raises:
         UserError: an unknown architecture, or one that does not define a model.
     """
     entry = catalog.architecture(architecture)
-    config = _read(entry.path)
+    config = read(entry.path)
     if "model" not in config:
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
     config.merge_from_dict({"model": dict(options or {})})
     model: dict[str, Any] = config.model
+    settings = {**(fitted or {}), "num_classes": classes}
 
     def adapt(node: dict[str, Any]) -> None:
         node.pop("_scope_", None)
-        if "num_classes" in node:
-            node["num_classes"] = classes
+        node.update({name: value for name, value in settings.items() if name in node})
         if node.get("type") == "SyncBN" and not distributed:
             node["type"] = "BN"
         if not pretrained:
@@ -169,7 +174,7 @@ def model_config(
 
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
     """Input size (height, width) and number of outputs of a protocol: what its networks are profiled at."""
-    facts = _read(catalog.protocol(protocol).path).protocol
+    facts = read(catalog.protocol(protocol).path).protocol
     height, width = facts.size
     return (height, width), outputs(facts)
 
@@ -184,12 +189,9 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
     facts, train = config.protocol, config.train_dataloader.dataset
     found: dict[str, Any] = {
         "data": {"dataset": facts.dataset, "digest": digest},
-        "splits": {
-            split: {key: value for key, value in config[f"{split}_dataloader"].dataset.source.items() if key != "root"}
-            for split in ("train", "val", "test")
-        },
+        "splits": {split: _split(config, split) for split in ("train", "val", "test")},
         "input": config.data_preprocessor,
-        "augmentation": train.augmentation,
+        "augmentation": _augmentation(train),
         "schedule": {
             "optimizer": {key: value for key, value in config.optim_wrapper.items() if key != "type"},
             "learning_rate": config.param_scheduler,
@@ -204,10 +206,46 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
     }
     if facts.get("void_output"):
         found["void_output"] = True
+    if "fitted" in facts:
+        found["fitted"] = facts.fitted
+    if "dataset" in config.test_dataloader.dataset:
+        found["evaluation"]["pipeline"] = _readers(config.test_dataloader.dataset)[0].pipeline
     if "crf" in config.test_evaluator:
         found["evaluation"]["crf"] = config.test_evaluator.crf
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
+
+
+def _readers(dataset: Config) -> Sequence[Config]:
+    """The datasets of mmsegmentation that a dataset of `benchmark.datasets.pipeline` reads."""
+    found: Sequence[Config] = dataset.dataset.get("datasets", [dataset.dataset])
+    return found
+
+
+def _locate(name: str, dataset: Config, root: Path) -> None:
+    """Set where the dataset of a data loader lies."""
+    if "source" in dataset:
+        dataset.source.root = str(root.absolute())
+    else:
+        for reader in _readers(dataset):
+            reader.data_root = str(datasets.ON_DISK[name].home(root).absolute())
+
+
+def _augmentation(train: Config) -> dict[str, Any]:
+    """How the batches of a training are augmented: our settings, or mmsegmentation's pipeline."""
+    if "augmentation" in train:
+        return dict(train.augmentation)
+    return {"crop_size": train.crop_size, "pipeline": _readers(train)[0].pipeline}
+
+
+def _split(config: Config, split: str) -> dict[str, Any]:
+    """Which images are read for a split, wherever they lie. Its `split` is that of the dataset that stands for it."""
+    dataset = config[f"{split}_dataloader"].dataset
+    if "source" in dataset:
+        return {key: value for key, value in dataset.source.items() if key != "root"}
+    kept = [{k: v for k, v in r.items() if k not in ("data_root", "pipeline")} for r in _readers(dataset)]
+    known = datasets.dataset(config.protocol.dataset).published
+    return {"split": split if split in known else "val", "readers": kept}
 
 
 def config_hash(config: Config) -> str:
@@ -218,16 +256,17 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def outputs(facts: Mapping[str, Any]) -> int:
-    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
-    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
-
-
-def _read(path: Path) -> Config:
+def read(path: Path) -> Config:
+    """A config file with its bases, of ours or of mmsegmentation; nothing it asks to be imported is."""
     backend.activate()  # mmengine resolves `mmseg::` bases through modules that today's setuptools lacks
     from mmengine import Config
 
     return Config.fromfile(path, import_custom_modules=False)
+
+
+def outputs(facts: Mapping[str, Any]) -> int:
+    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
+    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
 
 
 def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:

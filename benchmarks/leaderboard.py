@@ -9,24 +9,18 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import math
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import product
-from math import isclose
 from pathlib import Path
 
+from synthetic import ROOT, fill
 from timing import hardware, interleaved
 
-from benchmark.results.reading import Stored, read
-from benchmark.results.record import Record, fingerprint, run_id
-
-ROOT = Path(__file__).parents[1]
-
-GROUPS = tuple(product(range(6), range(60)))
+GROUPS = (5, 50)
 """Protocols and architectures; the rest of the results are seeds of these."""
 
 ROUNDS = {10_000: 3, 100_000: 1}
@@ -61,37 +55,6 @@ print(table.sort_values("miou", ascending=False).to_csv())
 """
 
 
-def fill(folder: Path, results: int) -> None:
-    """A store of valid results, all made of the first that the repository holds."""
-    found = read(next((ROOT / "results").glob("*/*/*.json")))
-    assert isinstance(found, Stored)
-    chance = random.Random(0)
-    for index in range(results):
-        seed, group = divmod(index, len(GROUPS))
-        record = vary(found.record, *GROUPS[group], seed, chance.uniform(0, 100))
-        path = folder / record.protocol.name / record.architecture / f"{record.run_id}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(record.model_dump_json(indent=2) + "\n")
-        os.utime(path, (0, 0))  # it has been there for long
-
-
-def vary(record: Record, protocol: int, architecture: int, seed: int, miou: float) -> Record:
-    """The result of another run."""
-    axes = record.protocol.axes | {"batch": protocol}
-    name, digest = f"network{architecture}", fingerprint(axes)
-    facts = {"name": f"protocol{protocol}", "axes": axes, "fingerprint": digest}
-    first, *others = record.evaluations
-    return record.model_copy(
-        update={
-            "run_id": run_id(digest, name, record.config_sha256, seed, record.environment.code.version),
-            "protocol": record.protocol.model_copy(update=facts),
-            "architecture": name,
-            "seed": seed,
-            "evaluations": [first.model_copy(update={"miou": miou}), *others],
-        }
-    )
-
-
 def output(*command: str | Path, cache: Path) -> str:
     """What a Python process prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEGBENCH_CACHE": str(cache)}
@@ -106,14 +69,14 @@ def check_equal(ours: str, theirs: str) -> None:
         for text, name in ((ours, "miou_percent"), (theirs, "miou"))
     ]
     assert scores[0].keys() == scores[1].keys()
-    assert all(isclose(score, scores[1][key], rel_tol=1e-12) for key, score in scores[0].items())
+    assert all(math.isclose(score, scores[1][key], rel_tol=1e-12) for key, score in scores[0].items())
 
 
 def compare(results: int) -> dict[str, float]:
     """CPU seconds of each way to the table."""
     with tempfile.TemporaryDirectory() as place:
         store, cache = Path(place, "results"), Path(place, "cache")
-        fill(store, results)
+        fill(store, *GROUPS, range(results // math.prod(GROUPS)))
 
         def ours() -> str:
             return output("-m", "benchmark", "leaderboard", "--results", store, "--format", "csv", cache=cache)

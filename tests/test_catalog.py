@@ -42,8 +42,8 @@ def test_protocols():
 
 def test_references_name_architectures_and_have_sources():
     for reference in catalog.references().values():
-        assert reference.facts["architecture"] in catalog.architectures(), reference.name
-        assert reference.facts["source"]["locator"], reference.name
+        assert reference.architecture in catalog.architectures(), reference.name
+        assert reference.source.locator, reference.name
 
 
 def test_the_zoo_of_mmsegmentation():

@@ -47,6 +47,13 @@ def test_what_both_sides_must_agree_on():
     assert config.param_scheduler[0].end == config.train_cfg.max_iters
 
 
+def test_no_more_workers_than_cores(monkeypatch):
+    monkeypatch.setattr("benchmark.compose.os.cpu_count", lambda: 3)
+    config = compose.compose("enet", "voc12aug_512x512_40k")
+    assert config.train_dataloader.num_workers == config.val_dataloader.num_workers == 3
+    assert compose.compose("enet", SMOKE).train_dataloader.num_workers == 0
+
+
 def test_max_iters_scales_the_schedule():
     config = compose.compose("enet", SMOKE, max_iters=7)
     assert config.train_cfg.max_iters == config.param_scheduler[0].end == config.train_dataloader.dataset.length == 7

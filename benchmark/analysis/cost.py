@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.analysis.verdict import Verdict
-from benchmark.catalog import Reference
+from benchmark.references import Reference
 
 TOLERANCE = 0.01
 """Relative difference up to which a figure is reproduced."""
 
 CLASSES = 19
 """Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
-
-METRICS = ("params", "macs")
 
 
 @dataclass(frozen=True)
@@ -55,16 +53,15 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
         reference: a reference whose metric is params or macs.
         measure: counts the network.
     """
-    facts = reference.facts
-    stated, explanation = facts["protocol"], facts.get("explanation") or {}
-    if facts.get("network"):
-        return Verdict.of(reference, None, "not comparable", f"another network: {facts['network']}")
-    if facts["metric"] == "macs" and not (stated["input_size"] or "input_size" in explanation):
+    stated, explanation = reference.protocol, reference.explanation or {}
+    if reference.network:
+        return Verdict.of(reference, None, "not comparable", f"another network: {reference.network}")
+    if reference.metric == "macs" and not (stated.input_size or "input_size" in explanation):
         return Verdict.of(reference, None, "not comparable", "the source states no input size")
     measured = None
-    if facts["metric"] == "params" or stated["input_size"]:
+    if reference.metric == "params" or stated.input_size:
         measured = _figure(reference, measure, {})
-        if _is_near(measured, facts["value"]):
+        if _is_near(measured, reference.value):
             return Verdict.of(reference, measured, "reproduced", _convention(reference))
     tried = []
     for candidate in [{}, explanation] if explanation else [{}, *_usual(reference)]:
@@ -72,30 +69,30 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
             continue
         found = _figure(reference, measure, candidate)
         text = _text(candidate, reference)
-        if _is_near(found, facts["value"]):
+        if _is_near(found, reference.value):
             return Verdict.of(reference, found, "explained", text)
         if _is_rounded(found, reference):
-            unit = f"{10.0 ** -facts['decimals']:.{facts['decimals']}f} {facts['unit']}"
+            unit = f"{10.0**-reference.decimals:.{reference.decimals}f} {reference.unit}"
             return Verdict.of(reference, found, "explained", f"{text}; the published figure is rounded to {unit}")
         if found != measured:
-            tried.append(f"{text} would give {found:.{facts['decimals'] + 1}f} {facts['unit']}")
+            tried.append(f"{text} would give {found:.{reference.decimals + 1}f} {reference.unit}")
     return Verdict.of(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
 
 
 def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> float:
     """Our figure in the unit of the published one, under its protocol and what the explanation adds."""
-    facts, stated = reference.facts, reference.facts["protocol"]
-    size = also.get("input_size") or stated["input_size"] or SIZE
-    classes = also.get("classes") or stated.get("classes") or CLASSES
-    cost = measure(facts["architecture"], (size[0], size[1]), classes)
-    if facts["metric"] == "params":
-        auxiliary = stated["params_include"] == "auxiliary head" or also.get("auxiliary_head")
+    stated = reference.protocol
+    size = also.get("input_size") or stated.input_size or SIZE
+    classes = also.get("classes") or stated.classes or CLASSES
+    cost = measure(reference.architecture, (size[0], size[1]), classes)
+    if reference.metric == "params":
+        auxiliary = stated.params_include == "auxiliary head" or also.get("auxiliary_head")
         count = cost.params_total if auxiliary else cost.params
         if "unused_classifier" in also:
             inputs, outputs = also["unused_classifier"]
             count += inputs * outputs + outputs
         return count * 4 / 2**20 if also.get("file_size") else count / 1e6
-    twice = "2mac" in (stated["flop_convention"], also.get("flop_convention"))
+    twice = "2mac" in (stated.flop_convention, also.get("flop_convention"))
     count = cost.macs * (2 if twice else 1)
     if also.get("kernel_operations"):
         count += sum(macs * (positions - 1) // positions for positions, macs in cost.kernels.items())
@@ -105,24 +102,24 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
 
 def _usual(reference: Reference) -> list[dict[str, Any]]:
     """What is counted by habit and not said, where the source does not say it already."""
-    facts, stated = reference.facts, reference.facts["protocol"]
-    if facts["metric"] == "params":
-        return [] if stated["params_include"] else [{"auxiliary_head": True}]
-    return [] if stated["flop_convention"] == "2mac" else [{"flop_convention": "2mac"}]
+    stated = reference.protocol
+    if reference.metric == "params":
+        return [] if stated.params_include else [{"auxiliary_head": True}]
+    return [] if stated.flop_convention == "2mac" else [{"flop_convention": "2mac"}]
 
 
 def _convention(reference: Reference) -> str:
     """The facts that the measured figure stands under."""
-    facts, stated = reference.facts, reference.facts["protocol"]
+    stated = reference.protocol
     parts = []
-    if facts["metric"] == "macs":
-        if stated["input_size"]:
-            parts.append("{}x{}".format(*stated["input_size"]))
-        if stated["flop_convention"] == "2mac":
+    if reference.metric == "macs":
+        if stated.input_size:
+            parts.append("{}x{}".format(*stated.input_size))
+        if stated.flop_convention == "2mac":
             parts.append("a multiply-add counted twice")
-    elif stated["params_include"]:
-        parts.append(f"{stated['params_include']} counted")
-    classes = stated.get("classes")
+    elif stated.params_include:
+        parts.append(f"{stated.params_include} counted")
+    classes = stated.classes
     parts.append(f"{classes} classes" if classes else f"{CLASSES} classes (not stated)")
     return ", ".join(parts)
 
@@ -134,7 +131,7 @@ def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
     words = {
         "file_size": lambda _: "the size of its weights in MiB, of four bytes each, for their number",
         "input_size": lambda size: (
-            f"an input of {size[0]}x{size[1]}" + ("" if reference.facts["protocol"]["input_size"] else " (not stated)")
+            f"an input of {size[0]}x{size[1]}" + ("" if reference.protocol.input_size else " (not stated)")
         ),
         "classes": lambda classes: f"{classes} classes",
         "flop_convention": lambda _: "a multiply-add counted twice",
@@ -155,5 +152,5 @@ def _is_near(measured: float, published: float) -> bool:
 
 def _is_rounded(measured: float, reference: Reference) -> bool:
     """Whether the published figure is the measured one, rounded to its decimals."""
-    half = 0.5 * 10.0 ** -reference.facts["decimals"]
-    return abs(measured - reference.facts["value"]) <= half * (1 + 1e-9)
+    half = 0.5 * 10.0**-reference.decimals
+    return abs(measured - reference.value) <= half * (1 + 1e-9)

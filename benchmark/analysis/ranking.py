@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from benchmark.analysis.axes import differing
 from benchmark.results.summary import Summary
 
 _AGE = attrgetter("started", "run_id")
@@ -137,20 +138,6 @@ def groups(runs: Iterable[Summary]) -> list[Group]:
     return found
 
 
-def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested axes as (dotted name, value) pairs; a list of plain values is one value."""
-    items: Iterable[tuple[Any, Any]]
-    if isinstance(tree, Mapping) and tree:
-        items = tree.items()
-    elif isinstance(tree, list) and any(isinstance(each, Mapping) for each in tree):
-        items = enumerate(tree)
-    else:
-        yield prefix, tree
-        return
-    for name, value in items:
-        yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
-
-
 def _standing(runs: Sequence[Summary]) -> Standing:
     """The row of an architecture, not ranked yet. Its runs come oldest first."""
     ok = [run for run in runs if run.status == "ok"]
@@ -215,18 +202,13 @@ def _whole(value: float | None) -> int | None:
 
 def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
     conditions = everything[0].conditions
-    here, there = dict(flat(conditions.axes)), dict(flat(first_axes))
     runs = current(everything)
     superseded = len(everything) - len(runs)
     return Group(
         protocol=conditions.protocol,
         fingerprint=conditions.fingerprint,
         overrides=conditions.overrides,
-        differs={
-            axis: (here.get(axis), there.get(axis))
-            for axis in [*here, *(axis for axis in there if axis not in here)]
-            if here.get(axis) != there.get(axis)
-        },
+        differs=differing(conditions.axes, first_axes),
         runs=runs,
         superseded=superseded,
         table=ranking(runs),

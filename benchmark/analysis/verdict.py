@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from benchmark.catalog import Reference
+from benchmark.references import Reference
 
-Outcome = Literal["reproduced", "explained", "differs", "not comparable"]
+Outcome = Literal["reproduced", "explained", "differs", "inconclusive", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Verdict:
         difference: measured / published - 1, in percent.
         outcome: the verdict.
         reason: why, in one line.
+        protocol: that ours was trained under; None where nothing was.
+        interval: that measured - published lies in with 90 % confidence, in the unit of both, after what selection of
+            the best run has added to the published figure was taken off; None where nothing was sampled.
+        margin: the largest measured - published that does not matter, in the same unit; None where the margin is
+            another one, which the reason then says.
+        further_seeds: how many more would settle an inconclusive verdict; None where it is settled, or none would.
     """
 
     reference: str
@@ -35,20 +41,23 @@ class Verdict:
     difference: float | None
     outcome: Outcome
     reason: str
+    protocol: str | None = None
+    interval: tuple[float, float] | None = None
+    margin: float | None = None
+    further_seeds: int | None = None
 
     @classmethod
-    def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str) -> Verdict:
-        """The verdict on a reference."""
-        facts = reference.facts
-        published = float(facts["value"])
-        return cls(
-            reference=reference.name,
-            architecture=facts["architecture"],
-            metric=facts["metric"],
-            unit=facts["unit"],
-            published=published,
-            measured=measured,
-            difference=None if measured is None else 100 * (measured / published - 1),
-            outcome=outcome,
-            reason=reason,
-        )
+    def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
+        """The verdict on a reference; `more` are fields beside those that follow from the arguments."""
+        fields: dict[str, Any] = {
+            "reference": reference.name,
+            "architecture": reference.architecture,
+            "metric": reference.metric,
+            "unit": reference.unit,
+            "published": reference.value,
+            "measured": measured,
+            "difference": None if measured is None else 100 * (measured / reference.value - 1),
+            "outcome": outcome,
+            "reason": reason,
+        }
+        return cls(**fields | more)

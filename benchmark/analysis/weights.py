@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.analysis.verdict import Verdict
-from benchmark.catalog import Reference
 from benchmark.confusion import scores
+from benchmark.references import Reference
 
 TOLERANCE = 0.05
 """Points of a percentage beyond rounding: what other kernels and another decoder of images may move."""
@@ -24,18 +24,17 @@ def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, 
         counts: confusion counts, shape (images, K + 1, K + 1).
         size: height and width of the images that the network saw.
     """
-    facts = reference.facts
-    stated = facts["protocol"]
-    if stated["input_size"] and tuple(stated["input_size"]) != size:
-        published, ours = ("{}x{}".format(*each) for each in (stated["input_size"], size))
+    stated = reference.protocol
+    if stated.input_size and stated.input_size != size:
+        published, ours = ("{}x{}".format(*each) for each in (stated.input_size, size))
         return Verdict.of(reference, None, "not comparable", f"input of {published}, not {ours}")
     for fact, plain in (("scales", "single"), ("flip", False)):
-        if stated[fact] not in (plain, None):
-            return Verdict.of(reference, None, "not comparable", f"{fact}: {stated[fact]}")
-    if stated["void"] is None:
+        if getattr(stated, fact) not in (plain, None):
+            return Verdict.of(reference, None, "not comparable", f"{fact}: {getattr(stated, fact)}")
+    if stated.void is None:
         return Verdict.of(reference, None, "not comparable", "the source does not say how void pixels count")
-    measured = float(getattr(scores(counts, stated["void"]), facts["metric"]))
-    margin = 0.5 * 10.0 ** -facts["decimals"] + TOLERANCE
-    near = abs(measured - facts["value"]) <= margin
-    reason = f"the published weights, void {stated['void']}; margin {margin:.3f}"
-    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason)
+    measured = float(getattr(scores(counts, stated.void), reference.metric))
+    margin = 0.5 * 10.0**-reference.decimals + TOLERANCE
+    near = abs(measured - reference.value) <= margin
+    reason = f"the published weights, void {stated.void}; margin {margin:.3f}"
+    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason, margin=margin)

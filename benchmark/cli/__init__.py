@@ -19,6 +19,7 @@ COMMANDS = {
     "import": "weights from elsewhere, by the names of our modules",
     "profile": "parameters, MACs and latency",
     "verify": "results against published figures: a verdict for each, with its reason",
+    "compare": "two sets of results: what got worse, and by how much",
     "leaderboard": "the table of one protocol, from results/",
     "report": "render reports/index.html from results/",
     "list": "architectures, protocols, methods or references",

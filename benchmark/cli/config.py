@@ -1,10 +1,17 @@
-"""`segbench config ARCH -p PROTOCOL`: the composed config, as text that mmsegmentation's own tools take."""
+"""`segbench config ARCH -p PROTOCOL`: the composed config, as text that mmsegmentation's own tools take.
+
+With `--diff-zoo` it is held against the config of mmsegmentation's zoo instead, and what differs is printed.
+"""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from benchmark.zoo import Comparison, Difference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,12 +22,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.dataset(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--distributed", action="store_true", help="for several processes: SyncBN")
+    parser.add_argument(
+        "--diff-zoo",
+        action="store_true",
+        help="print, with reasons, where it differs from the zoo's config for that network, dataset, crop and schedule",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the config."""
+    """Print the config, or how it differs from the zoo's; 1 where a difference has no reason."""
     from benchmark.compose import compose
 
+    if args.diff_zoo:
+        return _diff(args)
     config = compose(
         args.architecture,
         args.protocol,
@@ -31,3 +45,42 @@ def run(args: argparse.Namespace) -> int:
     )
     print(config.pretty_text, end="")
     return 0
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from benchmark.zoo import compare
+
+    overrides = {"root": args.root, "distributed": args.distributed, **options.chosen_overrides(args)}
+    found = compare(args.architecture, args.protocol, **overrides)
+    print(f"{args.architecture} on {args.protocol} against {found.config} of mmsegmentation's zoo")
+    if found.lacking:
+        print(f"(the nearest: the zoo has none with this {' and '.join(found.lacking)})")
+    other = [each for each in found.differences if each.explanation and not each.explanation.same]
+    means = [each for each in found.differences if each.explanation and each.explanation.same]
+    _print("the same by other means", means)
+    _print("another network, or another training", other)
+    _print("unexplained", found.unexplained)
+    print(f"\n{found.fields} fields, {len(found.differences)} differ, {len(found.unexplained)} unexplained differences")
+    print(_conclusion(found))
+    return 1 if found.unexplained else 0
+
+
+def _conclusion(found: Comparison) -> str:
+    if found.comparable:
+        return f"results are comparable with what the zoo publishes for {found.config}"
+    return f"results are not comparable with what the zoo publishes for {found.config}"
+
+
+def _print(title: str, differences: list[Difference]) -> None:
+    """Differences by their reasons, the zoo's value first."""
+    if not differences:
+        return
+    print(f"\n{title}:")
+    reasons: dict[str, list[Difference]] = {}
+    for each in differences:
+        reasons.setdefault(each.explanation.reason if each.explanation else "", []).append(each)
+    for reason, fields in reasons.items():
+        for each in fields:
+            print(f"  {each.field}: {each.zoo} -> {each.ours}")
+        if reason:
+            print(f"    {reason}")

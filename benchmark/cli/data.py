@@ -1,4 +1,4 @@
-"""`segbench data`: get and verify datasets."""
+"""`segbench data`: get, complete and verify datasets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from benchmark.datasets.verify import Verification
 
 
+COMPLETE = "as many images as published, and every file can be read"
+"""What can be said of a dataset whose pixels are not known."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `get` and `verify`."""
+    """Add `get`, `make` and `verify`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     place = "folder that holds the dataset's folder (default: $SEGBENCH_DATA, else data)"
 
     get = actions.add_parser("get", help="put a dataset in its place, verified", description="Get a dataset.")
-    get.add_argument("dataset", metavar="NAME", help="camvid")
+    get.add_argument("dataset", metavar="NAME", help="ade20k, camvid, cityscapes or voc12")
     get.add_argument(
         "--from",
         dest="origin",
@@ -31,21 +35,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     get.add_argument("--root", metavar="DIR", help=place)
 
+    make = actions.add_parser(
+        "make",
+        help="make the labels that a published dataset lacks",
+        description="Make the labels of the 19 classes of Cityscapes, or join VOC 2012 with SBD.",
+    )
+    make.add_argument("dataset", metavar="NAME", help="cityscapes or voc12aug")
+    make.add_argument("--from", dest="origin", metavar="DIR", help="of voc12aug: the folder of SBD, benchmark_RELEASE")
+    make.add_argument("--root", metavar="DIR", help=place)
+
     verify = actions.add_parser(
         "verify", help="count, check and digest a dataset", description="Read every image and label of a dataset."
     )
-    verify.add_argument("dataset", metavar="NAME", help="camvid or shapes")
-    verify.add_argument("--root", metavar="DIR", help=place)
+    verify.add_argument("dataset", metavar="NAME", help="ade20k, camvid, cityscapes, shapes, voc12 or voc12aug")
+    verify.add_argument("root", nargs="?", metavar="DIR", help=place)
+    verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
     verify.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Get or verify a dataset; 1 where verification finds a problem."""
-    return _get(args) if args.action == "get" else _verify(args)
+    """Get, complete or verify a dataset; 1 where verification finds a problem."""
+    return {"get": _get, "make": _make, "verify": _verify}[args.action](args)
 
 
 def _get(args: argparse.Namespace) -> int:
-    from benchmark.datasets.catalog import locate
+    from benchmark.datasets.catalog import dataset, locate
     from benchmark.datasets.install import install
 
     if locate(args.dataset, args.root) is None:
@@ -53,10 +67,18 @@ def _get(args: argparse.Namespace) -> int:
         return 0
     with _progress() as progress:
         home = install(args.dataset, args.origin, args.root, say=_say, progress=progress)
-    print(f"{args.dataset} is in {home}, every pixel as published")
+    known = all(identity.digest for identity in dataset(args.dataset).published.values())
+    print(f"{args.dataset} is in {home}, {'every pixel as published' if known else COMPLETE}")
     if args.root:
         root = shlex.quote(str(args.root))
         print(f"use it with --root {root}, or once and for all: export SEGBENCH_DATA={root}")
+    return 0
+
+
+def _make(args: argparse.Namespace) -> int:
+    from benchmark.datasets.making import make
+
+    print(f"{make(args.dataset, args.origin, args.root)} labels made; check with `segbench data verify {args.dataset}`")
     return 0
 
 
@@ -111,7 +133,8 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         print(f"{args.dataset}{f' in {place}' if place else ''}\n")
         print(_as_table(source, found))
-        print("\n" + "\n".join(problems or ["everything is as published"]))
+        known = all(identity.digest for identity in source.published.values())
+        print("\n" + "\n".join(problems or ["everything is as published" if known else COMPLETE]))
     return 1 if problems else 0
 
 

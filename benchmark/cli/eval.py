@@ -124,8 +124,7 @@ def _verdicts(
     return [
         verdict(reference, counts, tuple(facts.size))
         for reference in catalog.references().values()
-        if reference.facts.get("weights_sha256") == sha256
-        and (reference.facts["dataset"], reference.facts["split"]) == (facts.dataset, args.split)
+        if reference.weights_sha256 == sha256 and (reference.dataset, reference.split) == (facts.dataset, args.split)
     ]
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from typing import Any
 
 from benchmark import catalog
+from benchmark.cli.columns import aligned
+from benchmark.errors import UserError
+from benchmark.references import Reference
 
 Rows = list[dict[str, Any]]
 
@@ -24,36 +28,78 @@ def _methods() -> Rows:
     return [{"name": m.name, "year": m.year, "title": m.title} for m in catalog.methods().values()]
 
 
-def _references() -> Rows:
-    keys = ("metric", "value", "unit", "dataset", "split")
-    return [
-        {"name": r.name, "architecture": r.facts["architecture"]} | {key: r.facts.get(key) for key in keys}
-        for r in catalog.references().values()
-    ]
-
-
 KINDS: dict[str, Callable[[], Rows]] = {
     "architectures": _architectures,
     "protocols": _protocols,
     "methods": _methods,
-    "references": _references,
 }
+REFERENCES = "references"
+SOURCES = ("papers", "mmseg", "all")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("kind", nargs="?", choices=KINDS, default="architectures", help="what to list")
+    kinds = [*KINDS, REFERENCES]
+    parser.add_argument("kind", nargs="?", choices=kinds, default="architectures", help="what to list")
+    only = parser.add_argument_group(REFERENCES)
+    only.add_argument(
+        "--source",
+        choices=SOURCES,
+        help="papers: what the metafiles of this suite hold (default); mmseg: what mmsegmentation publishes of its zoo",
+    )
+    only.add_argument("--method", metavar="NAME", help="of this method")
+    only.add_argument("--dataset", metavar="NAME", help="on this dataset")
     parser.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
-    rows = KINDS[args.kind]()
+    if args.kind == REFERENCES:
+        found = _references(args.source or "papers", args.method, args.dataset)
+        rows = [_row(each, each.value if args.json else each.text) for each in found]
+    else:
+        for option in ("source", "method", "dataset"):
+            if getattr(args, option):
+                raise UserError(f"--{option} is of references: segbench list references --{option} ...")
+        rows = KINDS[args.kind]()
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    cells = [["-" if value is None else str(value) for value in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)] if cells else []
-    for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in aligned([["-" if value is None else str(value) for value in row.values()] for row in rows]):
+        print(line)
     return 0
+
+
+def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:
+    """The references of a source that are of a method and on a dataset; what it leaves out is said on stderr."""
+    if source == "papers":
+        found: Collection[Reference] = catalog.references().values()
+    else:
+        from benchmark.backend import published
+
+        zoo = published.published()
+        found = (zoo.references if source == "mmseg" else published.everything()).values()
+        if zoo.left_out:
+            counts = ", ".join(f"{len(names)} {reason}" for reason, names in zoo.left_out.items())
+            total = sum(map(len, zoo.left_out.values()))
+            print(f"left out of mmsegmentation's zoo: {total} figures ({counts})", file=sys.stderr)
+    for kind, wanted in (("method", method), ("dataset", dataset)):
+        known = sorted({str(getattr(each, kind)) for each in found if getattr(each, kind)})
+        if wanted and wanted not in known:
+            raise UserError(f"--{kind} {wanted}: these references are of {', '.join(known)}")
+    return [each for each in found if method in (None, each.method) and dataset in (None, each.dataset)]
+
+
+def _row(reference: Reference, value: float | str) -> dict[str, Any]:
+    """What tells a reference from the next; `ours` is our architecture of the same network."""
+    return {
+        "name": reference.name,
+        "architecture": reference.architecture,
+        "ours": reference.ours,
+        "metric": reference.metric,
+        "value": value,
+        "unit": reference.unit,
+        "dataset": reference.dataset,
+        "split": reference.split,
+        "scales": reference.protocol.scales,
+    }

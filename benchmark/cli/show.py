@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from benchmark import catalog
+from benchmark.backend import published
+from benchmark.cli.columns import aligned
 from benchmark.errors import unknown
+from benchmark.references import Reference
+
+if TYPE_CHECKING:
+    from benchmark.analysis.disagreement import Comparison
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +27,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the facts. A name that is a method and an architecture (enet) shows both."""
     found = _find(args.name)
+    comparisons = _comparisons(args.name)
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(found | {"disagreement": [_plain(each) for each in comparisons]}, indent=2, ensure_ascii=False)
+        )
         return 0
     print(_yaml(found))
+    for each in comparisons:
+        print("", *_table(each), sep="\n")
     return 0
 
 
@@ -37,11 +50,16 @@ def _yaml(found: dict[str, Any]) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value.rstrip() else None)
 
     Dumper.add_representer(str, text)
+    Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(value))
     return yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
 
 
 def _find(name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if name in catalog.references():
+        return {"reference": _facts(catalog.references()[name])}
+    if name.startswith(catalog.ZOO_PREFIX) and name in published.published().references:
+        return {"reference": _facts(published.published().references[name])}
     if name in catalog.architectures() or name.startswith(catalog.ZOO_PREFIX):
         entry = catalog.architecture(name)
         found["architecture"] = {
@@ -49,7 +67,7 @@ def _find(name: str) -> dict[str, Any]:
             "method": entry.method,
             "summary": entry.summary,
             "file": str(entry.path),
-            "references": [r.name for r in catalog.references().values() if r.facts["architecture"] == entry.name],
+            "references": [r.name for r in published.everything().values() if name in (r.architecture, r.ours)],
         }
     if name in catalog.protocols():
         protocol = catalog.protocols()[name]
@@ -57,9 +75,65 @@ def _find(name: str) -> dict[str, Any]:
     if name in catalog.methods():
         members = [a.name for a in catalog.architectures().values() if a.method == name]
         found["method"] = {"name": name, "architectures": members} | dict(catalog.methods()[name].facts)
-    if name in catalog.references():
-        found["reference"] = dict(catalog.references()[name].facts)
+        found["method"]["references"] = {r.name: _line(r) for r in catalog.references().values() if r.method == name}
     if not found:
         known = [*catalog.architectures(), *catalog.protocols(), *catalog.methods(), *catalog.references()]
         raise unknown("name", name, known)
     return found
+
+
+def _facts(reference: Reference) -> dict[str, Any]:
+    """All of a reference, and whether a verdict may rest on it."""
+    return asdict(reference) | {"evidence": reference.objection is None, "objection": reference.objection}
+
+
+def _line(reference: Reference) -> str:
+    """A reference with its source, in one line."""
+    on = f" on {reference.dataset} {reference.split}" if reference.dataset else ""
+    source = f"{reference.source.title}, {reference.source.locator}"
+    return f"{reference.metric} {reference.text} {reference.unit}{on}: {source}"
+
+
+def _comparisons(name: str) -> list[Comparison]:
+    """Where sources have figures of the same architecture under the same protocol, of a method or an architecture."""
+    members = {a.name for a in catalog.architectures().values() if name in (a.name, a.method)}
+    if not members:
+        return []
+    from benchmark.analysis.disagreement import compare
+
+    return compare(each for each in published.everything().values() if each.ours in members)
+
+
+def _plain(comparison: Comparison) -> dict[str, Any]:
+    facts = {name: value for name, value in vars(comparison).items() if name != "references"}
+    return facts | {
+        "spread": comparison.spread,
+        "differing": comparison.differing,
+        "unstated": comparison.unstated,
+        "references": [each.name for each in comparison.references],
+    }
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    """The figures below each other, with the facts of their protocols that are not the same."""
+    flip = {True: "with flip", False: "no flip", None: "flip not stated"}[comparison.flip]
+    on = f"{comparison.metric} on {comparison.dataset} {comparison.split}, {comparison.scales} scale, {flip}"
+    yield f"{comparison.architecture}, {on}: {len(comparison.references)} figures, spread {comparison.spread:g}"
+    facts = list(dict.fromkeys(comparison.differing + comparison.unstated))
+    rows = [("figure", *facts, "of", "source", "reference")]
+    for each in comparison.references:
+        stated = [_cell(getattr(each.protocol, fact)) for fact in facts]
+        rows.append((each.text, *stated, each.source.kind, each.source.title, each.name))
+    yield from aligned(rows)
+    yield "they differ in " + (", ".join(comparison.differing) or "nothing that all of them state")
+    for each in comparison.references:
+        if each.note:
+            yield f"{each.text}: {each.note.strip()}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(value).lower()

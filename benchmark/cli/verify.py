@@ -1,20 +1,29 @@
-"""`segbench verify --cost`: parameters and MACs of every architecture against what was published."""
+"""`segbench verify`: results, or parameters and MACs, against what was published."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import catalog
+from benchmark.cli import options
+from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
+from benchmark.references import ACCURACY, COST, Reference
 
 if TYPE_CHECKING:
     from benchmark.analysis.cost import Cost
     from benchmark.analysis.verdict import Verdict
+    from benchmark.results.summary import Summary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,30 +31,184 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
     parser.add_argument("--cost", action="store_true", help="hold parameters and MACs against their references")
     parser.add_argument("--json", action="store_true", help="print a JSON list")
+    accuracy = parser.add_argument_group("accuracy")
+    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
+    accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
+    accuracy.add_argument(
+        "--margin", type=_margin, default=1.0, metavar="POINTS", help="what does not matter (default: %(default)s)"
+    )
+    accuracy.add_argument("--strict", action="store_true", help="exit with 1 where a verdict is inconclusive, too")
+    accuracy.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    accuracy.add_argument(
+        "--until-conclusive", action="store_true", help="run further seeds where they can settle a verdict"
+    )
+    accuracy.add_argument(
+        "--max-seeds", type=int, default=10, metavar="K", help="of a network and protocol (default: %(default)s)"
+    )
+    options.dataset(parser)
+    options.device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a verdict for every published cost; 1 if one differs."""
-    if not args.cost:
-        raise UserError("say what to verify: --cost")
-    names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
+    """Print a verdict for every published figure; 1 if one differs."""
+    names = list(dict.fromkeys(args.architectures))
     for name in names:
         catalog.architecture(name)
+    return _cost(args, names) if args.cost else _accuracy(args, names)
 
+
+def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
+    from benchmark.analysis.accuracy import verdicts
+
+    references = [
+        each
+        for each in _references().values()
+        if each.metric in ACCURACY and (not names or {each.architecture, each.ours} & set(names))
+    ]
+    while True:
+        runs, sound = _results(args)
+        found = verdicts(runs, references, args.margin, args.metric)
+        found = [each for each in found if not names or each.architecture in names]
+        if not (args.until_conclusive and _run_further(args, found, runs)):
+            break
+    found = [_diagnosed(each, runs, args.results) if each.outcome == "differs" else each for each in found]
+    if args.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        _print_accuracy(found)
+        _print_rest(references, found, names)
+    wrong = {"differs", "inconclusive"} if args.strict else {"differs"}
+    return 0 if sound and not any(each.outcome in wrong for each in found) else 1
+
+
+def _references() -> Mapping[str, Reference]:
+    """All that is published: of our metafiles, and of mmsegmentation's zoo."""
+    from benchmark.backend import published
+
+    return published.everything()
+
+
+def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
+    """The results, and whether all of them could be read; of all architectures, for they tell of each other's noise."""
+    from benchmark.results.snapshot import Snapshot
+
+    runs, problems = Snapshot(args.results).summaries(args.protocol)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    if not runs:
+        what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
+        raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
+    return runs, not problems
+
+
+def _diagnosed(verdict: Verdict, runs: Iterable[Summary], results: Path) -> Verdict:
+    """The verdict, with what looks wrong with the labels of the first result behind it: they are suspected first."""
+    from benchmark.analysis.diagnosis import diagnose
+    from benchmark.analysis.ranking import groups
+    from benchmark.results.reading import Problem
+    from benchmark.results.store import Store, read_totals
+
+    run = next(
+        run
+        for group in groups(runs)
+        for run in group.runs
+        if (group.title, run.architecture, run.status) == (verdict.protocol, verdict.architecture, "ok")
+    )
+    stored = Store(results).find(run.run_id)
+    if stored is None or isinstance(stored, Problem):
+        return verdict
+    evaluation, totals = stored.record.evaluation("last", "test"), read_totals(stored)
+    if evaluation is None or isinstance(totals, Problem):
+        return verdict
+    findings = diagnose(totals[evaluation.counts], stored.record.protocol.void)
+    looks = [finding.describe(stored.record.dataset.classes) for finding in findings]
+    return replace(verdict, reason="; ".join([verdict.reason, *looks]))
+
+
+def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary]) -> bool:
+    """Run the seeds that can settle a verdict; whether there were any."""
+    from benchmark.cli import build_parser
+
+    wanted: dict[tuple[str, str], int] = {}
+    for each in found:
+        if each.further_seeds and each.protocol in catalog.protocols():  # and not with something changed
+            key = each.architecture, each.protocol
+            wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
+    any_run = False
+    for (architecture, protocol), further in wanted.items():
+        tried = {
+            each.seed
+            for each in runs
+            if (each.architecture, each.conditions.protocol) == (architecture, protocol)
+            and not each.conditions.overrides
+        }
+        if len(tried) + further > args.max_seeds:
+            continue
+        seeds = [seed for seed in range(args.max_seeds) if seed not in tried][:further]
+        words = ["run", architecture, "-p", protocol, "--seeds", ",".join(map(str, seeds))]
+        words += ["--results", str(args.results), "--device", args.device, "--no-latency"]
+        words += ["--root", str(args.root)] if args.root else []
+        words += ["--deterministic"] if args.deterministic else []
+        print(f"{architecture}: {len(seeds)} further seeds of {protocol}", file=sys.stderr)
+        further_run = build_parser("run").parse_args(words)
+        with redirect_stdout(sys.stderr):
+            further_run.run(further_run)
+        any_run = True
+    return any_run
+
+
+def _print_accuracy(found: Sequence[Verdict]) -> None:
+    heads = (
+        "architecture, protocol, figure, published, ours, 90 % of difference, margin, verdict, further seeds, reason"
+    )
+    rows = [tuple(heads.split(", "))]
+    for each in found:
+        rows.append(
+            (
+                each.architecture,
+                each.protocol or "-",
+                each.metric,
+                f"{each.published:g}",
+                "-" if each.measured is None else f"{each.measured:.2f}",
+                "-" if each.interval is None else "{:+.2f} to {:+.2f}".format(*each.interval),
+                "-" if each.margin is None else f"{each.margin:g}",
+                each.outcome,
+                "-" if each.further_seeds is None else str(each.further_seeds),
+                f"{each.reason} [{each.reference}]",
+            )
+        )
+    _print(rows, found)
+
+
+def _print_rest(references: Iterable[Reference], found: Iterable[Verdict], names: Sequence[str]) -> None:
+    """What there is no verdict on, and why."""
+    held = {each.reference for each in found}
+    rest = Counter(each.dataset for each in references if each.name not in held)
+    if rest:
+        print(f"no result of the network on the dataset: {', '.join(f'{n} of {name}' for name, n in rest.items())}")
+    without = [name for name in names if not any(name in (each.architecture, each.ours) for each in references)]
+    if without:
+        print(f"no published accuracy: {', '.join(without)}")
+
+
+def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.analysis import cost
 
+    if args.until_conclusive:
+        raise UserError("--until-conclusive is of accuracy: no seed settles a cost")
+    names = names or list(catalog.architectures())
     references = [
         reference
         for name in names
         for reference in catalog.references().values()
-        if reference.facts["architecture"] == name and reference.facts["metric"] in cost.METRICS
+        if reference.architecture == name and reference.metric in COST
     ]
-    verdicts = [cost.verdict(reference, _measure) for reference in references]
+    found = [cost.verdict(reference, _measure) for reference in references]
     if args.json:
-        print(json.dumps([asdict(each) for each in verdicts], indent=2))
+        print(json.dumps([asdict(each) for each in found], indent=2))
     else:
-        _print(verdicts, [name for name in names if not any(each.architecture == name for each in verdicts)])
-    return 1 if any(each.outcome == "differs" for each in verdicts) else 0
+        _print_cost(found, [name for name in names if not any(each.architecture == name for each in found)])
+    return 1 if any(each.outcome == "differs" for each in found) else 0
 
 
 @cache
@@ -58,10 +221,9 @@ def _measure(architecture: str, size: tuple[int, int], classes: int) -> Cost:
     return Cost(counted.params, counted.params_total, counted.macs, counted.uncounted, counted.kernels)
 
 
-def _print(verdicts: list[Verdict], without: list[str]) -> None:
-    headings = ("architecture", "figure", "published", "ours", "difference", "verdict", "reason and reference")
-    rows = [headings]
-    for each in verdicts:
+def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
+    rows = [("architecture", "figure", "published", "ours", "difference", "verdict", "reason and reference")]
+    for each in found:
         rows.append(
             (
                 each.architecture,
@@ -73,10 +235,23 @@ def _print(verdicts: list[Verdict], without: list[str]) -> None:
                 f"{each.reason} [{each.reference}]",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for row in rows:
-        print("  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])))
-    counts = Counter(each.outcome for each in verdicts)
-    print("\n" + ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common()))
+    _print(rows, found)
     if without:
         print(f"no published cost: {', '.join(without)}")
+
+
+def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict]) -> None:
+    for line in aligned(rows):
+        print(line)
+    counts = Counter(each.outcome for each in found)
+    print("\n" + (", ".join(f"{number} {outcome}" for outcome, number in counts.most_common()) or "no verdict"))
+
+
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points above 0")
+    return margin

@@ -291,15 +291,15 @@ def _saturate(planes: Planes, factor: float) -> None:
     It does so by the factor, or where that would take the smallest channel below 0, until that is 0.
     """
     smallest, largest = _extremes(planes)
-    chroma = cv2.subtract(largest, smallest)
+    if factor > 1.0:  # what reaches 0 is divided out, in parts of the factor: one that is whole is where bytes end
+        parts = cv2.divide(largest, cv2.subtract(largest, smallest), scale=255 / factor)
     for plane in planes:
-        if factor > 1.0:
-            full = cv2.divide(cv2.subtract(plane, smallest), chroma, scale=255.0)
-            full = cv2.multiply(full, largest, scale=1 / 255)
         distance = cv2.subtract(largest, plane)
-        cv2.subtract(largest, cv2.convertScaleAbs(distance, distance, factor), plane)
         if factor > 1.0:
-            cv2.max(plane, full, plane)
+            cv2.multiply(distance, parts, distance, factor / 255)
+        else:
+            cv2.convertScaleAbs(distance, distance, factor)
+        cv2.subtract(largest, distance, plane)
 
 
 def _turn(planes: Planes, sixths: float) -> None:

@@ -17,7 +17,8 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.datasets.digest import split_digest, user_cache
+from benchmark.cache import user_cache
+from benchmark.datasets.digest import split_digest
 from benchmark.datasets.reading import read_ahead
 from benchmark.datasets.source import FileSource, Source
 

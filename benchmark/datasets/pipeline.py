@@ -41,8 +41,6 @@ that a protocol's data preprocessor finds red first whichever way the batches ca
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +59,7 @@ from torch.utils.data import Dataset
 from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL
 from benchmark.datasets.batches import Batch, Order, sample
+from benchmark.datasets.digest import listing_digest
 from benchmark.errors import UserError
 
 AUGMENTATION = 2
@@ -74,11 +73,10 @@ class Pipeline:
         config: of the dataset, by the name of its class.
 
     Attributes:
-        names: one name an image: its path below the folder that holds them all, without the suffix.
+        names: one name an image, sorted: its path below the folder that holds them all, without the suffix. The order
+            of lists does not count, for what makes them for VOC with SBD leaves it to chance.
         metainfo: names and colours of the classes.
-        digest: SHA-256 that names the dataset: of the names and sizes in bytes of its image files, in their order. It
-            does not prove what is in them, for to read 20,000 files takes minutes at every start. Nothing of the labels
-            goes into it: those of some datasets are made by a script, and compress differently on each machine.
+        digest: that names the dataset, see `benchmark.datasets.digest.listing_digest`.
 
     Raises:
         UserError: the dataset is not there, is empty, or lacks a file.
@@ -91,12 +89,15 @@ class Pipeline:
         except (OSError, AssertionError, ValueError) as error:  # as mmsegmentation says that a folder lacks or is empty
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
-        self._images = [Path(info["img_path"]) for info in found]
+        images = [Path(info["img_path"]) for info in found]
         for label in (Path(info["seg_map_path"]) for info in found):
             if not label.is_file():
                 raise UserError(f"{label} is missing")
-        self.names = _names(self._images)
-        self.digest = _digest(self.names, self._images)
+        names = _names(images)
+        self._order = sorted(range(len(names)), key=names.__getitem__)
+        self._images = [images[index] for index in self._order]
+        self.names = [names[index] for index in self._order]
+        self.digest = listing_digest(self.names, self._images)
         known = self._dataset.metainfo
         self.metainfo = {"classes": tuple(known["classes"]), "palette": [list(colour) for colour in known["palette"]]}
 
@@ -114,7 +115,7 @@ class Pipeline:
             UserError: a file cannot be decoded, a label is of no class, or the pipeline does not end as expected.
         """
         try:
-            made = self._dataset[index]
+            made = self._dataset[self._order[index]]
         except (OSError, AssertionError) as error:
             raise UserError(f"{self._images[index]}, or its label, cannot be decoded: {error}") from error
         if not (isinstance(made, dict) and "data_samples" in made and "gt_sem_seg" in made["data_samples"]):
@@ -259,17 +260,6 @@ def _seeded(rng: np.random.Generator) -> Iterator[None]:
 def _names(paths: Sequence[Path]) -> list[str]:
     folder = os.path.commonpath([path.parent for path in paths])
     return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
-
-
-def _digest(names: Sequence[str], paths: Sequence[Path]) -> str:
-    """SHA-256 of names and sizes of files."""
-    digest = hashlib.sha256()
-    for name, path in zip(names, paths, strict=True):
-        try:
-            digest.update(json.dumps([name, path.stat().st_size]).encode())
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is missing") from error
-    return digest.hexdigest()
 
 
 def _by(size: Sequence[int]) -> str:

@@ -27,11 +27,11 @@ class Identity:
 
     Attributes:
         images: number of images.
-        digest: its `benchmark.datasets.digest.split_digest`.
+        digest: its `benchmark.datasets.digest.split_digest`; None where it is not known.
     """
 
     images: int
-    digest: str
+    digest: str | None
 
 
 class Source(Protocol):
@@ -40,7 +40,7 @@ class Source(Protocol):
     Attributes:
         classes: class names; label value c means classes[c].
         palette: one RGB triple a class, 0 to 255.
-        published: what each split is, as published.
+        published: what each split with public ground truth is.
         names: one name an image, in the order of the split.
     """
 
@@ -65,13 +65,15 @@ class FileSource(Source, Protocol):
 
     Attributes:
         folder: name of the dataset's folder below a root.
-        url: the archive of the published dataset.
+        url: the archive of the published dataset; None where nobody may simply download it.
         limit: bytes that the dataset, or its archive, never exceeds.
+        advice: how to come by it.
     """
 
     folder: ClassVar[str]
-    url: ClassVar[str]
+    url: ClassVar[str | None]
     limit: ClassVar[int]
+    advice: ClassVar[str]
 
     def __init__(self, root: str | Path, split: Split) -> None:
         """Open a split of the dataset that lies at or below `root`; `AbsentError` where there is none."""
@@ -86,3 +88,11 @@ class FileSource(Source, Protocol):
     @staticmethod
     def place(path: PurePosixPath) -> PurePosixPath | None:
         """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""
+
+
+@runtime_checkable
+class LargeSource(FileSource, Protocol):
+    """One split of a dataset too large to be read at every start: named by its files, not by their pixels."""
+
+    def image_files(self) -> Sequence[Path]:
+        """The file of every image, in the order of the split."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import cache, cached_property
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import __version__, catalog, compose
-from benchmark.confusion import VoidRule, scores
+from benchmark.confusion import VOID, VoidRule, scores
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
@@ -232,7 +232,7 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
         evaluations.append(_evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
     kept = counted["last"].predictions
     arrays["prediction_names"] = np.array(list(kept))
-    arrays["predictions"] = np.stack(list(kept.values()))
+    arrays["predictions"] = _stack(kept.values(), VOID)
 
     keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
     if not keep:
@@ -256,11 +256,25 @@ def _samples(source: Source) -> Samples:
     count = min(SAMPLES, len(source))
     chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
     return Samples(
-        images=np.stack([source.image(i) for i in chosen]),
-        labels=np.stack([source.label(i) for i in chosen]),
+        images=_stack((source.image(i) for i in chosen), 0),
+        labels=_stack((source.label(i) for i in chosen), VOID),
         names=np.array([source.names[i] for i in chosen]),
         classes=np.array(source.classes),
         palette=np.array(source.palette, np.uint8),
+    )
+
+
+def _stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
+    """Images in one array, at the top left of as much room as the largest takes."""
+    found = list(images)
+    room = np.max([image.shape for image in found], axis=0)
+    return np.stack(
+        [
+            np.pad(
+                image, [(0, most - size) for most, size in zip(room, image.shape, strict=True)], constant_values=fill
+            )
+            for image in found
+        ]
     )
 
 

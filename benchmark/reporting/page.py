@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,15 +14,17 @@ import pandas as pd
 from markupsafe import Markup
 
 from benchmark.analysis import leaderboard
+from benchmark.analysis.axes import flat
+from benchmark.analysis.diagnosis import diagnose
 from benchmark.analysis.leaderboard import class_iou, pareto
-from benchmark.analysis.ranking import Group, Standing, flat, groups
+from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.confusion import scores
 from benchmark.reporting import plot
 from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
-from benchmark.results.store import Arrays, Samples, Store, read_arrays
+from benchmark.results.store import Arrays, Samples, Store, read_arrays, read_totals
 from benchmark.results.summary import summarise
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
@@ -76,6 +78,7 @@ class Section:
         group: what may be ranked together.
         facts: what the protocol is, in a few words.
         table: the leaderboard.
+        suspicions: what the counts of an architecture betray of its labels.
         runs: the results of each architecture, by seed.
         plots: accuracy against cost.
         legend: each class and its colour.
@@ -91,6 +94,7 @@ class Section:
     group: Group
     facts: Sequence[tuple[str, str]]
     table: Table
+    suspicions: Sequence[str]
     runs: Mapping[str, Sequence[Run]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
@@ -136,6 +140,7 @@ def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path
         group=group,
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
+        suspicions=list(_suspicions(by_architecture)),
         runs=runs,
         plots=_plots(group.table),
         legend=legend,
@@ -147,6 +152,19 @@ def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path
         axes=[(axis, str(value)) for axis, value in flat(records[0].protocol.axes)],
     )
     return section, problems
+
+
+def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
+    """What looks wrong with the labels, of the first run of each architecture that ended well."""
+    for architecture, stored in by_architecture.items():
+        first = next((each for each in stored if each.record.status == "ok"), None)
+        evaluation = first.record.evaluation() if first else None
+        if first is None or evaluation is None:
+            continue
+        totals = read_totals(first)
+        if not isinstance(totals, Problem):  # counts that went after the result was taken in are named elsewhere
+            for finding in diagnose(totals[evaluation.counts], first.record.protocol.void):
+                yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
 def _link(path: Path, folder: Path) -> str:

@@ -1,5 +1,8 @@
 """What the results of a store say, remembered in SQLite: only files that have changed since are opened.
 
+What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
+no table, and a table of results that are known costs nothing for it.
+
 JSON is the truth. A snapshot is a copy that may go at any time: where it is damaged, of another version, locked or in a
 place that cannot be written, the files are read, which costs time and nothing else. It lies in the user's cache folder
 and not beside the results, so that no folder of results brings along what its files do not say.
@@ -23,7 +26,7 @@ from benchmark.cache import user_cache
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summarise
 
-REVISION = 1
+REVISION = 2
 """Raise it with every change of the schema of a result and of what `summarise` says of one."""
 
 SETTLED = 2_000_000_000
@@ -100,11 +103,12 @@ class Snapshot:
         for path, stamp in files.items():
             if path in found:
                 continue
+            # A problem is not remembered: the right to read a file, and its counts, come without a change of it.
             content = load(self.root / path)
-            if isinstance(content, Problem):  # is not remembered: the right to read a file comes without a change of it
+            if isinstance(content, Problem):
                 problems.append(content)
                 continue
-            stored = parse(self.root / path, content)
+            stored = _believed(self.root / path, content)
             if isinstance(stored, Problem):
                 problems.append(stored)
                 continue
@@ -158,6 +162,15 @@ class Snapshot:
         if mode == "rwc":
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
+def _believed(path: Path, content: bytes) -> Stored | Problem:
+    """The result in a file that is new, where its counts bear it out."""
+    # Imported where a file is opened: a table that is made of a snapshot needs none of it.
+    from benchmark.results.validate import doubt
+
+    stored = parse(path, content)
+    return stored if isinstance(stored, Problem) else doubt(stored) or stored
 
 
 def _files(root: Path, protocol: str | None) -> dict[str, Stamp | None]:

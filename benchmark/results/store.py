@@ -9,11 +9,11 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,15 @@ except ImportError:  # Windows
 COUNTS = "counts"
 """Name of the artifact that holds the arrays of a run."""
 
+TOTAL = "_total"
+"""After the name of counts: the same of all images together, so that not all have to be read to tell the scores."""
+
+BLOCK = 1 << 24
+"""Bytes of counts that are in memory while they are added up."""
+
 Arrays = dict[str, NDArray[Any]]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,9 @@ class Store:
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
         with _alone_in(path.parent):
             if arrays:
-                size, sha256 = _write_arrays(counts, arrays)
+                named = {each.counts for each in record.evaluations} & arrays.keys()
+                totals = {f"{name}{TOTAL}": arrays[name].sum(axis=0) for name in named}
+                size, sha256 = _write_arrays(counts, {**arrays, **totals})
                 artifacts.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
             record = record.model_copy(update={"artifacts": artifacts})
             with replacing(path) as temporary:
@@ -135,9 +145,24 @@ def folder(architecture: str) -> str:
     return architecture.replace(":", "+")
 
 
-def read_arrays(stored: Stored) -> Arrays | Problem:
-    """The arrays beside a result: its counts, `names_<split>`, `predictions` and `prediction_names`."""
-    return _read_arrays(stored.path.with_suffix(".npz"))
+def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
+    """The arrays beside a result, or those of some names.
+
+    Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
+    """
+    return _read_arrays(stored.path.with_suffix(".npz"), *names)
+
+
+def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
+    """The counts of each evaluation by their name, of all images together: shape (K + 1, K + 1).
+
+    Files of before there were totals are added up while they are read, since the counts of thousands of images of 150
+    classes fill the memory.
+    """
+    names = [evaluation.counts for evaluation in stored.record.evaluations]
+    if not names:
+        return {}
+    return _unpack(stored.path.with_suffix(".npz"), lambda file: {name: _total(file, name) for name in names})
 
 
 def file_sha256(path: Path) -> str:
@@ -149,19 +174,52 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_arrays(path: Path) -> Arrays | Problem:
+def _read_arrays(path: Path, *names: str) -> Arrays | Problem:
+    def take(file: zipfile.ZipFile) -> Arrays:
+        wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
+        return {name: _read_array(file, f"{name}.npy") for name in wanted}
+
+    return _unpack(path, take)
+
+
+def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
+    """What is taken out of an `.npz` file."""
     try:
         with zipfile.ZipFile(path) as file:
-            return {name.removesuffix(".npy"): _read_array(file, name) for name in file.namelist()}
+            return take(file)
     except FileNotFoundError:
         return Problem(path, "is missing")
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         return Problem(path, f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
 
 
 def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with file.open(name) as stream:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _total(file: zipfile.ZipFile, counts: str) -> NDArray[np.int64]:
+    name = f"{counts}{TOTAL}.npy"
+    if name not in file.namelist():
+        return _sum(file, f"{counts}.npy")
+    total = _read_array(file, name)
+    if total.dtype != np.int64 or total.ndim != 2 or len(set(total.shape)) > 1:
+        raise ValueError(f"{name} holds no counts")
+    return total
+
+
+def _sum(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:
+    with file.open(name) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{name} is not of version 1.0 of its format")
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
+        if len(shape) != 3 or shape[1] != shape[2] or by_column or dtype != np.int64:
+            raise ValueError(f"{name} holds no counts")
+        image = 8 * shape[1] * shape[2]
+        total = np.zeros(shape[1:], dtype=np.int64)
+        while block := stream.read(max(BLOCK // image, 1) * image):
+            total += np.frombuffer(block, dtype).reshape(-1, *shape[1:]).sum(axis=0)
+    return total
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:

@@ -51,6 +51,10 @@ class Summary(NamedTuple):
     """height x width of that image"""
     latency_ms: float | None
     """median"""
+    latency_iqr_ms: float | None
+    """interquartile range"""
+    latency_repeats: int | None
+    """of the timing, which median and range are of"""
     latency_ratio: float | None
     """to the anchor network, timed in turn"""
     latency_setting: str | None
@@ -91,6 +95,8 @@ def summarise(record: Record) -> Summary:
         macs=complexity.macs if complexity else None,
         input=f"{complexity.size[0]}x{complexity.size[1]}" if complexity else None,
         latency_ms=latency.median_ms if latency else None,
+        latency_iqr_ms=latency.iqr_ms if latency else None,
+        latency_repeats=latency.repeats if latency else None,
         latency_ratio=latency.anchor_ratio if latency else None,
         latency_setting=_setting(latency) if latency else None,
         latency_unsteady=latency.unsteady if latency else None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
-from benchmark.results.store import COUNTS, Arrays, file_sha256, folder, read_arrays
+from benchmark.results.store import COUNTS, TOTAL, Arrays, file_sha256, folder, read_arrays, read_totals
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
@@ -33,7 +33,7 @@ def check(path: Path) -> list[Problem]:
     if isinstance(stored, Problem):
         return [stored]
     record = stored.record
-    found = [*_identity(stored), *_status(record)]
+    found = [*_identity(record), *_place(stored), *_status(record)]
     whole = True
     for artifact in record.artifacts:
         if why := _artifact(path.parent, artifact):
@@ -52,8 +52,24 @@ def check(path: Path) -> list[Problem]:
     return problems
 
 
-def _identity(stored: Stored) -> Iterator[str]:
-    path, record = stored.path.resolve(), stored.record
+def doubt(stored: Stored) -> Problem | None:
+    """Why a result must not enter a table: it calls itself something else, or its counts give other scores.
+
+    The first reason alone, and only what a table or a ranking rests on: cheap enough for every result that is new.
+    """
+    record = stored.record
+    for why in _identity(record):
+        return Problem(stored.path, why)
+    totals = read_totals(stored)
+    if isinstance(totals, Problem):
+        return totals
+    for evaluation in record.evaluations:
+        for why in _scores(record, evaluation, totals[evaluation.counts]):
+            return Problem(stored.path, f"{evaluation.checkpoint} on {evaluation.split}: {why}")
+    return None
+
+
+def _identity(record: Record) -> Iterator[str]:
     protocol = record.protocol
     if protocol.fingerprint != fingerprint(protocol.axes):
         yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
@@ -62,9 +78,13 @@ def _identity(stored: Stored) -> Iterator[str]:
     )
     if record.run_id != expected:
         yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
+
+
+def _place(stored: Stored) -> Iterator[str]:
+    path, record = stored.path.resolve(), stored.record
     if path.stem != record.run_id:
         yield f"the file should be named {record.run_id}.json"
-    home = f"{protocol.name}/{folder(record.architecture)}"
+    home = f"{record.protocol.name}/{folder(record.architecture)}"
     if f"{path.parent.parent.name}/{path.parent.name}" != home:
         yield f"the file belongs into {home}/"
 
@@ -107,6 +127,8 @@ def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
         for why in _scores(record, evaluation, counts):
             yield f"{name}: {why}"
         pixels = counts.sum(axis=2)
+        if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
+            yield f"{name}: the total is not that of the counts"
         if not np.array_equal(pixels, truth.setdefault(split, pixels)):
             yield f"{name}: the ground truth is not that of the other checkpoint"
 
@@ -133,7 +155,11 @@ def _counts(record: Record, evaluation: Evaluation, arrays: Arrays) -> str | Non
 
 
 def _scores(record: Record, evaluation: Evaluation, counts: NDArray[np.int64]) -> Iterator[str]:
-    classes, expected = record.dataset.classes, scores(counts, record.protocol.void)
+    classes = record.dataset.classes
+    if counts.shape[-1] != len(classes) + 1:
+        yield f"counts are of {counts.shape[-1] - 1} classes, the dataset has {len(classes)}"
+        return
+    expected = scores(counts, record.protocol.void)
     for name in ("miou", "macc", "aacc"):
         stored, computed = getattr(evaluation, name), getattr(expected, name)
         if not abs(stored - computed) <= TOLERANCE:

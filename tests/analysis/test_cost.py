@@ -1,12 +1,15 @@
 """Published costs: what is reproduced, what is explained, and that an explanation has to compute."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark import catalog
 from benchmark.analysis.cost import Cost, verdict
-from benchmark.catalog import Reference
+from benchmark.references import COST, Reference, Source, StatedProtocol
 
-PROTOCOL = {"input_size": None, "classes": 10, "flop_convention": None, "params_include": None}
+PROTOCOL = StatedProtocol(*[None] * 10, classes=10)
+SOURCE = Source("A paper", "paper", None, "Table 1", "https://example.org")
 
 
 def measure(architecture, size, classes):
@@ -24,11 +27,17 @@ def measure(architecture, size, classes):
 
 
 def reference(metric="params", value=1.1, decimals=2, *, network=None, explanation=None, **protocol):
-    facts = {"architecture": "net", "metric": metric, "value": value, "decimals": decimals}
-    facts |= {"unit": "M" if metric == "params" else "G", "protocol": PROTOCOL | protocol}
-    facts |= {"network": network} if network else {}
-    facts |= {"explanation": explanation} if explanation else {}
-    return Reference("net-figure", "paper", facts)
+    return Reference(
+        *("net-figure", "paper", "net", metric, value, "M" if metric == "params" else "G", decimals, None, None),
+        protocol=replace(PROTOCOL, **protocol),
+        runs=None,
+        selection="unknown",
+        confidence="seen",
+        source=SOURCE,
+        note=None,
+        network=network,
+        explanation=explanation,
+    )
 
 
 def macs(value, **facts):
@@ -124,5 +133,5 @@ def test_a_figure_of_another_network():
 
 def test_every_published_cost_is_of_an_architecture():
     for each in catalog.references().values():
-        if each.facts["metric"] in ("params", "macs"):
+        if each.metric in COST:
             assert verdict(each, lambda *_: Cost(1, 1, 1, {}, {})).outcome in {"differs", "not comparable"}

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.analysis.ranking import current, flat, groups, ranking
+from benchmark.analysis.ranking import current, groups, ranking
 from benchmark.results.summary import Conditions, Summary, summarise
 
 
@@ -106,6 +106,8 @@ def test_against_pandas():
             macs=some(int(rng.integers(1 << 40))),
             input=some("360x480"),
             latency_ms=some(float(rng.uniform(1, 9))),
+            latency_iqr_ms=some(0.1),
+            latency_repeats=some(50),
             latency_ratio=some(float(rng.uniform(1, 9))),
             latency_setting=some(f"threads {rng.integers(3)}"),
             latency_unsteady=None,
@@ -220,11 +222,6 @@ def test_no_results():
     assert current([]) == []
     assert ranking([]) == []
     assert groups([]) == []
-
-
-def test_flat_names_every_leaf():
-    tree = {"a": {"b": 1, "c": [{"d": 2}, {"d": 3}]}, "size": [3, 4], "none": None, "empty": {}}
-    assert dict(flat(tree)) == {"a.b": 1, "a.c.0.d": 2, "a.c.1.d": 3, "size": [3, 4], "none": None, "empty": {}}
 
 
 def test_nothing_heavy_is_imported():

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.source import Identity
 from benchmark.datasets.verify import verify
 
@@ -98,7 +100,10 @@ def test_get_of_the_embedded_dataset_has_nothing_to_do(capsys):
 @pytest.mark.parametrize("action", ["get", "verify"])
 def test_unknown_dataset_is_said(action, capsys):
     assert main(["data", action, "camvit"]) == 2
-    assert "unknown dataset 'camvit': there are camvid, shapes" in capsys.readouterr().err
+    assert (
+        "unknown dataset 'camvit': there are ade20k, camvid, cityscapes, shapes, voc12, voc12aug"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("total", [50_000_000, None])
@@ -129,3 +134,28 @@ def test_data_needs_no_torch():
         "sys.exit(bool({'torch', 'mmseg', 'cv2', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_verify_takes_the_folder_as_a_word_too(published, miniatures, capsys):
+    assert main(["data", "verify", "camvid", str(published)]) == 0
+    assert main(["data", "verify", "ade20k", str(miniatures / "ade/ADEChallengeData2016")]) == 1
+    assert "train is not as published: 4 images instead of 20210" in capsys.readouterr().out
+
+
+def test_make_then_verify(miniatures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Cityscapes, "published", {"train": Identity(3, None), "val": Identity(3, None)})
+    root = shutil.copytree(miniatures, tmp_path / "root")
+    for path in root.rglob("*_labelTrainIds.png"):
+        path.unlink()
+    assert main(["data", "verify", "cityscapes", str(root)]) == 1
+    assert main(["data", "make", "cityscapes", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("6 labels made")
+    assert main(["data", "verify", "cityscapes", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "as many images as published, and every file can be read"
+
+
+def test_get_of_what_takes_an_account_says_where_to_register(tmp_path, capsys):
+    assert main(["data", "get", "cityscapes", "--root", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert "register at https://www.cityscapes-dataset.com" in errors
+    assert errors.count("\n") == 1

@@ -8,10 +8,13 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import pytest
 from PIL import Image
 
+from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.install import install
 from benchmark.datasets.source import Identity
 from benchmark.datasets.verify import verify
+from benchmark.datasets.voc import VOC12
 from benchmark.errors import UserError
 
 
@@ -209,3 +212,50 @@ def test_interruption_leaves_nothing(published, root, monkeypatch):
 def test_embedded_dataset_needs_no_getting(root):
     with pytest.raises(UserError, match="drawn on the fly"):
         install("shapes", None, root)
+
+
+def _publish(monkeypatch, *kinds):
+    """As many images published as the miniatures have."""
+    for kind, train in kinds:
+        monkeypatch.setattr(kind, "published", {"train": Identity(train, None), "val": Identity(3, None)})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "train", "top"), [("voc12", VOC12, 2, "VOCdevkit"), ("ade20k", ADE20K, 4, "ADEChallengeData2016")]
+)
+def test_standard_datasets_from_the_network(name, kind, train, top, miniatures, served, root, monkeypatch):
+    """VOC as the tar and ADE20K as the zip that their authors publish, with more in it than is wanted."""
+    folder, url = served
+    _publish(monkeypatch, (kind, train))
+    source = next(miniatures.rglob(top))
+    shutil.copytree(source, folder / top)
+    (folder / top / "readme.txt").write_text("not wanted")
+    shutil.make_archive(str(folder / "published"), "tar" if name == "voc12" else "zip", folder, top)
+    monkeypatch.setattr(kind, "url", f"{url}/published.{'tar' if name == 'voc12' else 'zip'}")
+    assert install(name, None, root) == root / kind.folder
+    assert not any(found.problems for found in verify(name, root).values())
+    assert not list(root.rglob("readme.txt"))
+    assert contents(root) == [kind.folder.partition("/")[0]]
+
+
+def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_path, monkeypatch):
+    _publish(monkeypatch, (Cityscapes, 3))
+    parts, lines = tmp_path / "parts", []
+    for part in ("leftImg8bit", "gtFine"):
+        files = [path for path in (miniatures / "cityscapes" / part).rglob("*.png") if "TrainIds" not in path.name]
+        parts.mkdir(exist_ok=True)
+        with zipfile.ZipFile(parts / f"{part}_trainvaltest.zip", "w") as archive:
+            for file in files:
+                archive.write(file, file.relative_to(miniatures / "cityscapes"))
+    assert install("cityscapes", str(parts), root, say=lines.append) == root / "cityscapes"
+    assert lines == ["making the labels of its 19 classes", "verifying it"]
+    assert not any(found.problems for found in verify("cityscapes", root).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("cityscapes", "register at https://www"), ("voc12aug", "segbench data make voc12aug")]
+)
+def test_what_cannot_simply_be_downloaded_says_where_it_is(name, message, root):
+    with pytest.raises(UserError, match=f"{name} is not simply to be downloaded: .*{message}"):
+        install(name, None, root)
+    assert not root.exists()

@@ -1,8 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.catalog import open_split
+from benchmark.datasets.cityscapes import Cityscapes
+from benchmark.datasets.digest import split_digest
 from benchmark.datasets.source import SPLITS, AbsentError, Identity
 from benchmark.datasets.verify import verify
 from benchmark.errors import UserError
@@ -93,3 +98,37 @@ def test_real_camvid_is_as_published(camvid):
     assert all(v.sizes == {(360, 480): v.images} for v in found.values())
     road = {split: v.pixels[CamVid.classes.index("Road")] / v.pixels.sum() for split, v in found.items()}
     assert 0.2 < min(road.values()) < max(road.values()) < 0.4
+
+
+COUNTS = {"voc12": (2, 1464), "voc12aug": (4, 10582), "cityscapes": (3, 2975), "ade20k": (4, 20210)}
+"""Training images of each standard dataset: in the miniature, and as published."""
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_standard_datasets_are_counted(name, miniatures):
+    found = verify(name, miniatures)
+    here, published = COUNTS[name]
+    assert list(found) == ["train", "val"]
+    assert found["train"].problems == (f"train is not as published: {here} images instead of {published}",)
+    assert found["val"].images == 3
+    for split, each in found.items():
+        source = open_split(name, split, miniatures)
+        assert each.pixels.sum() == sum(source.label(index).size for index in range(len(source)))
+        assert len(each.pixels) == len(source.classes) + 1
+        assert each.digest == split_digest(source)
+
+
+def test_a_standard_dataset_with_what_is_missing_and_wrong(miniatures, tmp_path, monkeypatch):
+    """Every file is a line; of labels that have to be made there is one for them all."""
+    monkeypatch.setattr(Cityscapes, "published", {"train": Identity(3, None), "val": Identity(3, None)})
+    root = shutil.copytree(miniatures, tmp_path / "miniatures")
+    assert [each.problems for each in verify("cityscapes", root).values()] == [(), ()]
+    city = root / "cityscapes/leftImg8bit/val/frankfurt/frankfurt_000000_000019_leftImg8bit.png"
+    city.write_bytes(city.read_bytes()[:100])
+    for path in (root / "cityscapes/gtFine/train").rglob("*_labelTrainIds.png"):
+        path.unlink()
+    found = verify("cityscapes", root)
+    assert len(found["train"].problems) == 1
+    assert "segbench data make cityscapes" in found["train"].problems[0]
+    assert found["val"].problems == (f"{city} is truncated",)
+    assert found["val"].digest is None

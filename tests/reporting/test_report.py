@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from benchmark.confusion import scores
 from benchmark.errors import UserError
 from benchmark.reporting.report import render, render_with_problems
 
@@ -147,6 +148,25 @@ def test_predictions_of_another_size_are_left_out(filled, tmp_path, make_record)
     filled.add(record, arrays | {"predictions": np.zeros((2, 32, 32), np.uint8)})
     page = Page(render(filled.root, tmp_path / "reports").read_text(encoding="utf-8"))
     assert not any(image["alt"].startswith("unet,") for image in page.all("img"))
+
+
+def test_labels_that_look_permuted_are_named(store, make_record, tmp_path):
+    record, arrays = make_record("unet", quality=0.9)
+    evaluations = []
+    for evaluation in record.evaluations:
+        counts = arrays[evaluation.counts] = arrays[evaluation.counts][:, :, [1, 0, 2, 3, 4]]
+        found = scores(counts)
+        by_class = {
+            name: dict(zip(record.dataset.classes, getattr(found, name).tolist(), strict=True))
+            for name in ("iou", "acc")
+        }
+        update = {"miou": found.miou, "macc": found.macc, "aacc": found.aacc, **by_class}
+        evaluations.append(evaluation.model_copy(update=update))
+    store.add(*make_record("enet", quality=0.9))
+    store.add(record.model_copy(update={"evaluations": evaluations}), arrays)
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    (named,) = (text for text in page.texts if "labels look permuted" in text)
+    assert named.startswith("unet: labels look permuted (sky is truly road_surface, road_surface is truly sky): mIoU")
 
 
 def test_only_failures(store, make_record, tmp_path):

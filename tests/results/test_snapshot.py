@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import re
@@ -99,6 +100,50 @@ def test_damaged_results_are_named_each_time(settled):
         assert [problem.path for problem in Snapshot(settled).summaries()[1]] == [path]
 
 
+FORGERIES = {
+    "a score": lambda data: data["evaluations"][0].update(miou=99.0),
+    "the best score": lambda data: data["evaluations"][1].update(miou=99.0),
+    "the score of a class": lambda data: data["evaluations"][0]["iou"].update(car=99.0),
+    "counts that are not there": lambda data: data["evaluations"][0].update(counts="other"),
+    "classes": lambda data: data["dataset"].update(classes=["sky", "car"]),
+    "the protocol": lambda data: data["protocol"]["axes"].update(batch=16),
+    "the architecture": lambda data: data.update(architecture="unet"),
+}
+
+
+@pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
+@pytest.mark.parametrize("old", [True, False])
+def test_what_the_counts_do_not_bear_out_enters_no_table(filled, change, old):
+    if old:
+        age(filled.root)
+        Snapshot(filled.root).summaries()
+    path = sorted(filled.root.glob("*/enet/*.json"))[0]
+    run = read(path).record.run_id
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    os.utime(path, ns=(LONG_AGO, LONG_AGO))
+    for _ in range(2):
+        summaries, problems = Snapshot(filled.root).summaries()
+        stored, named = Snapshot(filled.root).results()
+        assert problems == named
+        assert [problem.path.stem for problem in problems] == [run]
+        assert len(str(problems[0]).splitlines()) == 1
+        assert len(summaries) == len(stored) == 4
+        assert run not in {each.run_id for each in summaries} | {each.record.run_id for each in stored}
+
+
+def test_a_result_without_its_counts_enters_no_table_until_they_are_back(settled, opened):
+    path = sorted(settled.glob("*/enet/*.json"))[0]
+    counts, away = path.with_suffix(".npz"), path.with_suffix(".away")
+    Snapshot(settled).path.unlink()
+    counts.rename(away)
+    assert [str(problem) for problem in Snapshot(settled).summaries()[1]] == [f"{counts}: is missing"]
+    away.rename(counts)
+    assert_true(settled)
+    assert len(Snapshot(settled).summaries()[0]) == 5
+
+
 def test_one_protocol(store, make_record):
     names = ["camvid", "camvid0", "camvid-b", "camvid_360x480"]
     for name in names:
@@ -114,8 +159,7 @@ def test_one_protocol(store, make_record):
 
 
 def test_what_does_not_fit_into_a_database_is_read(settled, make_record, opened):
-    record, arrays = make_record("unet")
-    Store(settled).add(record.model_copy(update={"seed": 1 << 70}), arrays)
+    Store(settled).add(*make_record("unet", seed=1 << 70))
     age(settled)
     for _ in range(2):
         assert_true(settled)

@@ -10,9 +10,9 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.results import store as store_module
-from benchmark.results.reading import Problem, read
+from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import fingerprint, run_id
-from benchmark.results.store import Store, file_sha256, read_arrays
+from benchmark.results.store import Store, file_sha256, read_arrays, read_totals
 from benchmark.results.validate import validate
 
 
@@ -27,7 +27,7 @@ def test_what_is_added_is_found_as_it_was(store, make_record):
     assert (counts.name, counts.file) == ("counts", npz.name)
     assert (counts.bytes, counts.sha256) == (npz.stat().st_size, file_sha256(npz))
     back = read_arrays(added)
-    assert sorted(back) == sorted(arrays)
+    assert back.keys() == arrays.keys() | {"last_test_total", "best_test_total"}
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
         assert back[name].dtype == array.dtype
@@ -228,3 +228,42 @@ def test_each_part_names_the_run():
     others = ("1" * 16, "unet", "1" * 64, 1, "0.2.0")
     changed = {run_id(*parts[:i], others[i], *parts[i + 1 :]) for i in range(5)}
     assert len(changed | {run_id(*parts)}) == 6
+
+
+@pytest.mark.parametrize("block", [1, 1000, 1 << 24])
+def test_counts_are_added_up_block_by_block(store, make_record, monkeypatch, block):
+    monkeypatch.setattr("benchmark.results.store.BLOCK", block)
+    record, arrays = make_record()
+    stored = read(store.add(record, arrays))
+    assert (read_totals(stored)["last_test"] == arrays["last_test"].sum(axis=0)).all()
+    np.savez_compressed(stored.path.with_suffix(".npz"), **arrays)  # as it was before there were totals
+    assert (read_totals(stored)["last_test"] == arrays["last_test"].sum(axis=0)).all()
+
+
+@pytest.mark.parametrize(
+    "total", [np.array("total"), np.zeros((5, 5)), np.zeros((4, 5), np.int64), np.zeros(5, np.int64)]
+)
+def test_a_total_that_is_none(store, make_record, total):
+    record, arrays = make_record()
+    added = read(store.add(record, arrays))
+    np.savez_compressed(added.path.with_suffix(".npz"), **arrays, last_test_total=total)
+    assert "last_test_total.npy holds no counts" in str(read_totals(added))
+
+
+@pytest.mark.parametrize("name", ["other", "predictions", "names_test"])
+def test_what_is_no_count_is_not_added_up(store, make_record, name):
+    record, arrays = make_record()
+    named = [each.model_copy(update={"counts": name}) for each in record.evaluations]
+    added = read(store.add(record, arrays))
+    problem = read_totals(Stored(added.path, added.record.model_copy(update={"evaluations": named})))
+    assert isinstance(problem, Problem)
+    assert name in str(problem)
+
+
+def test_counts_that_are_cut_short_are_not_added_up(store, make_record):
+    added = read(store.add(*make_record()))
+    path = added.path.with_suffix(".npz")
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 97):
+        path.write_bytes(whole[:size])
+        assert isinstance(read_totals(added), Problem)

@@ -136,6 +136,7 @@ def test_a_renamed_file(added):
         (lambda a: a.update(last_test=a["last_test"].astype(float)), "counts are float64"),
         (lambda a: a.update(last_test=a["last_test"][:5]), "counts are int64[5, 5, 5], not int64[6, 5, 5]"),
         (lambda a: a.update(names_test=a["names_test"][[0, 0, 1, 2, 3, 4]]), "6 images and 5 names"),
+        (lambda a: a["best_test_total"].__setitem__((0, 0), 1), "best on test: the total is not that of the counts"),
         (lambda a: a["last_test"].__setitem__((1, 0, 0), 5000), "ground truth is not that of the other checkpoint"),
     ],
 )

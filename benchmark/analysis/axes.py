@@ -1,0 +1,30 @@
+"""The axes of a protocol: everything that can move a number. Where they differ, results do not compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+
+def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested axes as (dotted name, value) pairs; a list of plain values is one value."""
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(tree, Mapping) and tree:
+        items = tree.items()
+    elif isinstance(tree, list) and any(isinstance(each, Mapping) for each in tree):
+        items = enumerate(tree)
+    else:
+        yield prefix, tree
+        return
+    for name, value in items:
+        yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def differing(axes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The axes that differ, by dotted name: the value here and the value there, None where there is none."""
+    here, there = dict(flat(axes)), dict(flat(others))
+    return {
+        axis: (here.get(axis), there.get(axis))
+        for axis in [*here, *(axis for axis in there if axis not in here)]
+        if here.get(axis) != there.get(axis)
+    }

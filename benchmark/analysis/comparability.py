@@ -1,0 +1,91 @@
+"""Whether a published accuracy and ours are figures of the same thing; if not, the axis on which they are apart.
+
+What a source does not say is no axis to be apart on. It is listed, so that whoever reads a verdict knows what it
+takes for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmark.datasets import catalog as datasets
+from benchmark.references import Reference
+from benchmark.results.summary import Summary
+
+STATED = ("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
+"""What a verdict needs to know of a protocol: fields of `StatedProtocol`."""
+
+UNUSUAL = ("classes", "crf")
+"""What sources say of their protocols only where it is not as one would think."""
+
+CHANGED = {"max_iters": "iterations", "batch_size": "batch", "init": "pretraining", "crf": "crf"}
+"""Overrides that move accuracy, by the fact that they change: a source that does not state it means the usual."""
+
+
+def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
+    """Why the two cannot be compared: a line for each axis; nothing where they can.
+
+    Args:
+        reference: a published accuracy.
+        run: a result.
+        metric: which of its scores is to be compared: miou, macc or aacc.
+    """
+    ours = facts(run, metric)
+    return [
+        *([f"source: {reference.objection}"] if reference.objection else []),
+        *([f"network: {reference.network}"] if reference.network else []),
+        *(
+            f"{axis.replace('_', ' ')}: {_shown(value)}, ours {_shown(ours[axis])}"
+            for axis, value in _stated(reference).items()
+            if value is not None and ours[axis] is not None and value != ours[axis]
+        ),
+        *_changed(reference, run, ours),
+    ]
+
+
+def unsaid(reference: Reference) -> list[str]:
+    """The facts that the source does not state."""
+    return [axis.replace("_", " ") for axis in STATED if getattr(reference.protocol, axis) is None]
+
+
+def facts(run: Summary, metric: str) -> dict[str, Any]:
+    """What a score of ours is of, in the words of the metafiles; None for what is not known."""
+    axes = run.conditions.axes
+    name, pretraining = axes["data"]["dataset"], axes["pretraining"]
+    height, width = axes["augmentation"]["crop_size"]
+    return {
+        "dataset": name,
+        "split": axes["splits"]["test"]["split"],  # the one that stands for test, where that is not public
+        "metric": metric,
+        "classes": len(datasets.dataset(name).classes),
+        "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
+        "scales": "single",  # there is no protocol with more
+        "flip": False,
+        "crop": (height, width),
+        "pretraining": pretraining or "none",
+        "extra_data": "none",
+        "iterations": axes["schedule"]["iterations"],
+        "batch": axes["batch"],
+        "void": axes["void"],
+        "crf": "crf" in axes["evaluation"],
+    }
+
+
+def _stated(reference: Reference) -> dict[str, Any]:
+    named = {axis: getattr(reference, axis) for axis in ("dataset", "split", "metric")}
+    return named | {axis: getattr(reference.protocol, axis) for axis in (*STATED, *UNUSUAL)}
+
+
+def _changed(reference: Reference, run: Summary, ours: Mapping[str, Any]) -> Iterator[str]:
+    for override, value in run.conditions.overrides.items():
+        axis = CHANGED.get(override)
+        if axis and getattr(reference.protocol, axis, None) is None:
+            changed = value if axis == override else ours[axis]
+            yield f"{axis}: not stated, ours changed to {_shown(changed)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,84 @@
+"""Is a difference too small to matter? Two one-sided tests, which ask for evidence of equality instead of its absence.
+
+Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of
+average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from scipy.special import stdtr, stdtrit
+
+LEVEL = 0.05
+"""Of each of the two tests, and so of both: a difference as large as the margin passes that often, or less."""
+
+Finding = Literal["reproduced", "differs above", "differs below", "inconclusive"]
+
+
+class Error(NamedTuple):
+    """A standard error, and the degrees of freedom that its estimate is worth."""
+
+    value: float
+    df: float
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """What is known of a difference.
+
+    Attributes:
+        difference: as it was found.
+        p: of the hypothesis that the true difference is as large as the margin, or larger, to either side.
+        interval: that the true difference lies in, at a level of 90 %; within the margin exactly where p < 5 %.
+        finding: `reproduced` where the interval is within the margin, `differs` where it is wholly outside.
+    """
+
+    difference: float
+    p: float
+    interval: tuple[float, float]
+    finding: Finding
+
+
+def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
+    """Hold a difference, with what it may be off by, against the largest that does not matter.
+
+    Args:
+        difference: an estimate, for example ours less the published.
+        error: its standard error.
+        margin: a positive number, in the unit of the difference.
+    """
+    reach = error.value * float(stdtrit(error.df, 1 - LEVEL))
+    low, high = difference - reach, difference + reach
+    finding: Finding = "inconclusive"
+    if -margin < low and high < margin:
+        finding = "reproduced"
+    elif low > margin:
+        finding = "differs above"
+    elif high < -margin:
+        finding = "differs below"
+    return Equivalence(difference, _p(abs(difference) - margin, error), (low, high), finding)
+
+
+def welch(*terms: Error) -> Error:
+    """The standard error of a sum or difference of independent estimates.
+
+    Its degrees of freedom are those of Welch, "The generalization of 'Student's' problem when several different
+    population variances are involved", Biometrika 34 (1947), 28-35, and Satterthwaite, "An approximate distribution of
+    estimates of variance components", Biometrics Bulletin 2 (1946), 110-114.
+
+    Args:
+        terms: the standard error of each estimate; its degrees of freedom are infinite where it is known.
+    """
+    variance = sum(term.value**2 for term in terms)
+    doubt = sum(term.value**4 / term.df for term in terms if term.value)
+    return Error(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
+
+
+def _p(excess: float, error: Error) -> float:
+    """Chance of so little, or less, where the true difference is as large as the margin."""
+    if error.value:
+        return float(stdtr(error.df, excess / error.value))
+    return 0.0 if excess < 0 else 1.0

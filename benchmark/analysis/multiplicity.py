@@ -1,0 +1,28 @@
+"""Many tests at once: the chance of even one false finding in a whole table is what is held to a level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjusted p-values: rejecting where they are at most alpha keeps the chance of a false rejection to alpha.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70.
+    Holds however the tests depend on each other.
+
+    Args:
+        p: p-values of the tests of one table, any number of them.
+
+    Returns:
+        One a test, in the order given.
+    """
+    plain = np.asarray(p, dtype=np.float64)
+    order = np.argsort(plain)
+    steps = plain[order] * np.arange(len(plain), 0, -1)
+    adjusted = np.empty_like(plain)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted

@@ -1,0 +1,113 @@
+"""Makes the labels that networks are trained on, where what is published holds others.
+
+Both do what the programs do that are commonly used for it: `createTrainIdLabelImgs.py` of the authors of Cityscapes
+(cityscapesScripts), which draws the same polygons in other values, and `voc_aug.py` of mmsegmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.atomic import replacing
+from benchmark.confusion import VOID
+from benchmark.datasets.catalog import ON_DISK, locate
+from benchmark.datasets.cityscapes import IDS, TRAIN_IDS
+from benchmark.datasets.decoding import decode
+from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.voc import LISTS, VOC12, listed
+from benchmark.errors import UserError
+
+TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""The identifier of each of the 19 classes of Cityscapes among all that are labelled (`helpers/labels.py`)."""
+
+
+def make(name: str, origin: str | None = None, root: str | Path | None = None) -> int:
+    """Make the labels that a dataset lacks; those that are there stay.
+
+    Args:
+        name: cityscapes or voc12aug.
+        origin: of voc12aug, the folder of SBD: `benchmark_RELEASE`, or the folder `dataset` in it.
+        root: where the dataset is, see `benchmark.datasets.catalog.locate`.
+
+    Returns:
+        How many labels were made.
+
+    Raises:
+        UserError: there is nothing to make, what it is made of is missing, or the disk refuses.
+    """
+    place = locate(name, root)
+    if place is None or name not in ("cityscapes", "voc12aug"):
+        raise UserError(f"there is nothing to make for {name}, only for cityscapes and voc12aug")
+    home = ON_DISK[name].home(place)
+    if not home.is_dir():
+        raise UserError(f"{home} does not exist: {ON_DISK[name].advice}")
+    if name == "cityscapes":
+        return make_train_ids(home)
+    if origin is None:
+        raise UserError(f"voc12aug is made of SBD, give its folder with --from: {ON_DISK[name].advice}")
+    return make_augmented(home, Path(origin).expanduser())
+
+
+def make_train_ids(home: Path) -> int:
+    """Make the labels of the 19 classes of Cityscapes from those of all classes.
+
+    Args:
+        home: the folder that holds `gtFine`.
+    """
+    classes = np.full(256, VOID, np.uint8)
+    classes[list(TRAINED)] = range(len(TRAINED))
+    sources = [path for split in ("train", "val") for path in sorted((home / "gtFine" / split).glob(f"*/*{IDS}"))]
+    if not sources:
+        raise UserError(f"{home / 'gtFine'} holds no labels (*{IDS}): gtFine_trainvaltest.zip does")
+    targets = [path.with_name(path.name.replace(IDS, TRAIN_IDS)) for path in sources]
+    return _write(sources, targets, lambda path: classes[decode(path, "L")])
+
+
+def make_augmented(home: Path, sbd: Path) -> int:
+    """Make the labels of SBD that are not in VOC 2012, and the list of their names.
+
+    Args:
+        home: the folder VOC2012.
+        sbd: the folder of SBD.
+    """
+    folder = sbd / "dataset" if (sbd / "dataset").is_dir() else sbd
+    try:
+        of_sbd = {name for part in ("train", "val") for name in (folder / f"{part}.txt").read_text("utf-8").split()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{sbd} is not SBD, whose folder dataset holds train.txt, val.txt and cls: {error}") from error
+    names = sorted(of_sbd - {name for part in ("train", "val") for name in listed(home, part, VOC12.advice)})
+    sources = [folder / "cls" / f"{name}.mat" for name in names]
+    count = _write(sources, [home / "SegmentationClassAug" / f"{name}.png" for name in names], _segmentation)
+    with replacing(home / LISTS / "aug.txt") as temporary:  # last: what it lists is there
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    return count
+
+
+def _write(sources: Sequence[Path], targets: Sequence[Path], label: Callable[[Path], NDArray[np.uint8]]) -> int:
+    """Write what `label` makes of each source, where there is nothing yet; how many those are."""
+    todo = [pair for pair in zip(sources, targets, strict=True) if not pair[1].exists()]
+
+    def write(index: int) -> None:
+        source, target = todo[index]
+        made = Image.fromarray(label(source))
+        with replacing(target) as temporary:
+            made.save(temporary, format="PNG")
+
+    for _ in read_ahead(write, len(todo)):
+        pass
+    return len(todo)
+
+
+def _segmentation(path: Path) -> NDArray[np.uint8]:
+    """The class indices in a file of SBD, shape (height, width)."""
+    from scipy.io.matlab import MatReadError, loadmat
+
+    try:
+        return np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0], dtype=np.uint8)
+    except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
+        raise UserError(f"{path} is no label of SBD: {error}") from error

@@ -1,0 +1,138 @@
+"""Datasets as their authors lay them out: a JPEG or PNG file an image, a PNG file of class indices a label."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.confusion import VOID
+from benchmark.datasets.decoding import decode, size
+from benchmark.datasets.source import AbsentError, Identity, Split
+from benchmark.errors import UserError
+
+
+class Pairs(ABC):
+    """One split of a dataset in which every image and every label is a file.
+
+    Networks see it through mmsegmentation's dataset classes (`benchmark.datasets.pipeline`), which read the same files
+    in the same order; this is for all that needs no network.
+
+    The ground truth of none of these datasets' test splits is public: what is called "test" here is val, as in
+    mmsegmentation's configs.
+
+    Args:
+        root: the folder that holds the dataset's folder, or that folder itself.
+        split: "train", "val" or "test".
+
+    Attributes:
+        title: the dataset's name as its authors write it.
+        folder: where the dataset lies below a root; what is left out at the front need not be there.
+        marks: folders in it without which it is not there.
+        members: patterns of the files that belong to it.
+        advice: how to come by it, continuing "no TITLE in ROOT: ".
+        first: value of class 0 in the label files; the one below is void, and so is 255.
+
+    Raises:
+        AbsentError: there is no such dataset at `root`.
+        UserError: the list of the split is missing, or its images or labels are.
+    """
+
+    classes: ClassVar[Sequence[str]]
+    palette: ClassVar[Sequence[tuple[int, int, int]]]
+    published: ClassVar[Mapping[Split, Identity]]
+    title: ClassVar[str]
+    folder: ClassVar[str]
+    url: ClassVar[str | None] = None
+    limit: ClassVar[int]
+    marks: ClassVar[Sequence[str]]
+    members: ClassVar[Sequence[str]]
+    advice: ClassVar[str]
+    first: ClassVar[int] = 0
+
+    def __init__(self, root: str | Path, split: Split) -> None:
+        home = self.home(Path(root).expanduser())
+        if not self._is_at(home):
+            raise AbsentError(f"no {self.title} in {root}: {self.advice}")
+        found = sorted(self._pairs(home, split if split in self.published else "val"))
+        if not found:
+            raise UserError(f"there are no images of {split} in {home}")
+        self.names: Sequence[str] = [name for name, *_ in found]
+        self._images, self._labels = [image for _, image, _ in found], [label for *_, label in found]
+        if not any(label.is_file() for label in self._labels):
+            raise UserError(f"none of the {len(found)} labels of {split} is there, as {self._labels[0]}: {self.advice}")
+
+    @abstractmethod
+    def _pairs(self, home: Path, split: Split) -> Iterable[tuple[str, Path, Path]]:
+        """Name, file of the image and file of the label of every image of train or val."""
+
+    @classmethod
+    def home(cls, root: Path) -> Path:
+        """The folder of the dataset: the first of `root / folder`, the same without its first parts, and `root`."""
+        parts = PurePosixPath(cls.folder).parts
+        places = [root.joinpath(*parts[start:]) for start in range(len(parts) + 1)]
+        return next((place for place in places if cls._is_at(place)), places[0])
+
+    @classmethod
+    def _is_at(cls, home: Path) -> bool:
+        return all((home / mark).is_dir() for mark in cls.marks)
+
+    @classmethod
+    def place(cls, path: PurePosixPath) -> PurePosixPath | None:
+        """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""
+        for pattern in map(PurePosixPath, cls.members):
+            if path.match(str(pattern)):
+                return PurePosixPath(*path.parts[-len(pattern.parts) :])
+        return None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image_files(self) -> Sequence[Path]:
+        """The file of every image, in the order of the split."""
+        return self._images
+
+    def files(self) -> list[Path]:
+        """Every image and label."""
+        return [*self._images, *self._labels]
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """RGB image of shape (height, width, 3).
+
+        Raises:
+            UserError: the file is missing or cannot be decoded.
+        """
+        return decode(_there(self._images[index]), "RGB")
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Class indices of shape (height, width); 255 where there is no ground truth.
+
+        Raises:
+            UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
+        """
+        path = _there(self._labels[index])
+        label = decode(path, "L")
+        image = size(_there(self._images[index]))
+        if image != label.shape:
+            raise UserError(
+                f"{path}: {label.shape[0]}x{label.shape[1]} pixels, but its image has {image[0]}x{image[1]}"
+            )
+        label -= np.uint8(self.first)  # and 0 becomes 255, where it is void
+        wrong = (label >= len(self.classes)) & (label != VOID)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise UserError(
+                f"{path}: label value {label[row, column] + self.first} at row {row}, column {column}; classes are "
+                f"{self.first} to {len(self.classes) - 1 + self.first}"
+            )
+        return label
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path} is missing")
+    return path

@@ -1,0 +1,90 @@
+"""PASCAL VOC 2012 with 21 classes: 1464 / 1449 images of any size, and with the labels of SBD 10582 for training.
+
+Sources: Everingham, Eslami, Van Gool, Williams, Winn, Zisserman, "The PASCAL visual object classes challenge: a
+retrospective", IJCV 111, 2015; Hariharan, Arbelaez, Bourdev, Maji, Malik, "Semantic contours from inverse detectors",
+ICCV 2011 (SBD); the files, http://host.robots.ox.ac.uk/pascal/VOC/voc2012 and the address of SBD below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.datasets.pairs import Pairs
+from benchmark.datasets.source import Identity, Split
+from benchmark.errors import UserError
+
+SBD = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+"""Where the authors publish SBD."""
+
+LISTS = "ImageSets/Segmentation"
+"""The folder of the lists of names."""
+
+
+class VOC12(Pairs):
+    """One split of VOC 2012 as published: names from `ImageSets/Segmentation/SPLIT.txt`, labels as palette images."""
+
+    # fmt: off
+    classes: ClassVar[Sequence[str]] = (
+        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+        "tvmonitor",
+    )
+    palette: ClassVar[Sequence[tuple[int, int, int]]] = (
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128),
+        (128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0), (64, 0, 128), (192, 0, 128),
+        (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128),
+    )
+    # fmt: on
+    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(1464, None), "val": Identity(1449, None)}
+    title: ClassVar[str] = "VOC 2012"
+    folder: ClassVar[str] = "VOCdevkit/VOC2012"
+    url: ClassVar[str | None] = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
+    limit: ClassVar[int] = 8 << 30
+    marks: ClassVar[Sequence[str]] = ("JPEGImages", "SegmentationClass", LISTS)
+    members: ClassVar[Sequence[str]] = ("JPEGImages/*.jpg", "SegmentationClass/*.png", f"{LISTS}/*.txt")
+    advice: ClassVar[str] = "`segbench data get voc12` gets it; for one that is elsewhere give --root DIR"
+
+    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
+        return self._listed(home, split, "SegmentationClass")
+
+    def _listed(self, home: Path, part: str, labels: str) -> Iterator[tuple[str, Path, Path]]:
+        for name in listed(home, part, self.advice):
+            yield name, home / "JPEGImages" / f"{name}.jpg", home / labels / f"{name}.png"
+
+
+class VOC12Aug(VOC12):
+    """One split of VOC 2012 whose train is joined by `aug.txt`: all of SBD that is neither train nor val of VOC."""
+
+    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(10582, None), "val": Identity(1449, None)}
+    title: ClassVar[str] = "VOC 2012 with SBD"
+    url: ClassVar[str | None] = None
+    members: ClassVar[Sequence[str]] = (*VOC12.members, "SegmentationClassAug/*.png")
+    advice: ClassVar[str] = (
+        "`segbench data get voc12` gets VOC 2012, and `segbench data make voc12aug --from BENCHMARK_RELEASE` adds what "
+        f"it takes of SBD, {SBD} unpacked; for one that is elsewhere give --root DIR"
+    )
+
+    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
+        yield from super()._pairs(home, split)
+        if split == "train":
+            yield from self._listed(home, "aug", "SegmentationClassAug")
+
+
+def listed(home: Path, part: str, advice: str) -> list[str]:
+    """The names in a list of VOC.
+
+    Args:
+        home: the folder VOC2012.
+        part: name of the list.
+        advice: what to do where it is missing.
+
+    Raises:
+        UserError: it is missing.
+    """
+    path = home / LISTS / f"{part}.txt"
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {advice}") from error

@@ -1,0 +1,117 @@
+"""A comparison of two sets of results as text, for a terminal or a pull request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Literal
+
+from benchmark.analysis.regression import Apart, Change, Comparison, Missing
+from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain
+
+COLUMNS = (
+    Column("architecture", "Architecture"),
+    Column("base", "mIoU base", "%", decimals=2),
+    Column("new", "mIoU new", "%", decimals=2),
+    Column("change", "Change", decimals=2),
+    Column("interval", "90 % interval"),
+    Column("accuracy", "Accuracy"),
+    Column("params", "Params"),
+    Column("macs", "MACs"),
+    Column("latency_ratio", "Latency (anchor = 1)"),
+    Column("inference_memory_bytes", "Memory"),
+    Column("training_memory_bytes", "Training memory"),
+)
+
+TITLES = {
+    "miou_percent": "mIoU",
+    "params": "parameters",
+    "macs": "MACs",
+    "latency_ratio": "latency",
+    "inference_memory_bytes": "memory at inference",
+    "training_memory_bytes": "memory at training",
+}
+"""Figures in words."""
+
+SIDES = {"base": "BASE", "new": "NEW"}
+
+
+def text(comparison: Comparison, margin: float, gates: Collection[str], format: Literal["table", "markdown"]) -> str:
+    """The comparison: a table a protocol, what it needs a reader to know, and what the whole amounts to.
+
+    Args:
+        comparison: what was found.
+        margin: points of mIoU that may be lost.
+        gates: kinds of figures whose regressions count.
+        format: aligned text, or GitHub-flavoured Markdown.
+    """
+    is_markdown = format == "markdown"
+    parts = []
+    for (protocol, fingerprint), changes in groupby(comparison.changes, lambda each: (each.protocol, each.fingerprint)):
+        title = f"{protocol} (fingerprint {fingerprint})"
+        table = _table(list(changes))
+        parts.append(f"### {title}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
+    remarks = [*_reasons(comparison.changes), *map(_apart, comparison.apart), *map(_missing, comparison.missing)]
+    if remarks:
+        parts.append("\n".join(f"- {each}" if is_markdown else each for each in remarks))
+    parts.append(_conclusion(comparison.changes, margin, gates))
+    return "\n\n".join(parts)
+
+
+def _table(changes: Sequence[Change]) -> Table:
+    rows = []
+    for architecture, each in groupby(changes, lambda change: change.architecture):
+        figures = {change.figure: change for change in each}
+        rows.append(
+            [architecture, *_accuracy(figures["miou_percent"]), *(_cell(figures.get(c.name)) for c in COLUMNS[6:])]
+        )
+    said = [index for index in range(len(COLUMNS)) if any(row[index] != MISSING for row in rows)]
+    return Table(
+        [COLUMNS[index] for index in said],
+        [[Cell(None if row[index] == MISSING else row[index], row[index]) for index in said] for row in rows],
+    )
+
+
+def _accuracy(change: Change) -> list[str]:
+    points = [MISSING if value is None else f"{value:.2f}" for value in (change.base, change.new)]
+    difference = MISSING if change.change is None else f"{change.change:+.2f}"
+    interval = MISSING if change.interval is None else "{:+.2f} to {:+.2f}".format(*change.interval)
+    return [*points, difference, interval, change.outcome]
+
+
+def _cell(change: Change | None) -> str:
+    """A figure whose outcome is clear from its change shows that alone."""
+    if change is None:
+        return MISSING
+    if change.change is None or change.outcome == "same":
+        return change.outcome
+    amount = f"{change.change:+.1%}"
+    if change.interval is not None:
+        amount += " ({:+.1%} to {:+.1%})".format(*change.interval)
+    return amount if change.outcome == "not worse" else f"{amount} {change.outcome}"
+
+
+def _reasons(changes: Sequence[Change]) -> Iterator[str]:
+    for change in changes:
+        if change.outcome not in ("same", "not worse", "better"):
+            yield f"{change.architecture}, {TITLES[change.figure]}: {change.outcome}: {change.reason}"
+
+
+def _apart(apart: Apart) -> str:
+    here, there = SIDES[apart.side], SIDES["new" if apart.side == "base" else "base"]
+    what = f"{apart.protocol} (fingerprint {apart.fingerprint}) is in {here} alone, and not compared"
+    if apart.other is None:
+        return f"{what}: {there} has no results of it"
+    axes = "; ".join(f"{axis} is {ours}, not {theirs}" for axis, (ours, theirs) in apart.differs.items())
+    return f"{what} with {apart.other} of {there}: {axes}"
+
+
+def _missing(missing: Missing) -> str:
+    return f"{missing.architecture}, {missing.protocol}: in {SIDES[missing.side]} alone"
+
+
+def _conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]) -> str:
+    outcomes = Counter(change.outcome for change in changes if change.gate in gates)
+    found = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()) or "nothing to compare"
+    return f"{', '.join(sorted(gates))}: {found} (margin {margin:g} points of mIoU)"

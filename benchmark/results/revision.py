@@ -1,0 +1,65 @@
+"""Results as they were committed: folders of a git revision, `v0.1:results`, without touching the checkout."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from benchmark.cache import user_cache
+from benchmark.errors import UserError
+
+
+def unpacked(name: str) -> Path:
+    """A folder, or a file in one, as it was at a revision.
+
+    It lies in the user's cache by the hash of its content, which never changes: it is unpacked once, and so is read
+    from a snapshot from then on.
+
+    Args:
+        name: a revision and a path of the repository that the current folder belongs to, `v0.1:results`.
+
+    Raises:
+        UserError: there is no git, no repository, no such revision, or no such path in it.
+    """
+    revision, _, path = name.partition(":")
+    if _git("cat-file", "-t", name) == "blob":
+        parent = PurePosixPath(path).parent.as_posix()
+        return unpacked(f"{revision}:{'' if parent == '.' else parent}") / PurePosixPath(path).name
+    tree = _git("rev-parse", "--verify", name)
+    try:
+        home = user_cache().absolute() / "revisions"
+    except RuntimeError as error:
+        raise UserError(f"no place to unpack {name}: set SEGBENCH_CACHE to a folder") from error
+    folder = home / tree
+    if folder.is_dir():
+        return folder
+    # Of the whole repository: from a folder of it, git would look for that folder in the tree.
+    archive = _run("-C", _git("rev-parse", "--show-toplevel"), "archive", "--format=zip", tree)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home) as place:
+            with zipfile.ZipFile(io.BytesIO(archive)) as file:
+                file.extractall(Path(place, tree))
+            if not folder.is_dir():
+                Path(place, tree).rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # by another process, in the meantime
+            raise UserError(f"cannot unpack {name} into {home}: {error.strerror or error}") from error
+    return folder
+
+
+def _git(*arguments: str) -> str:
+    return _run(*arguments).decode().strip()
+
+
+def _run(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, check=True).stdout
+    except FileNotFoundError as error:
+        raise UserError("git is not installed: name folders of results instead of revisions") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {error.returncode}"]
+        raise UserError(f"git: {said[0].removeprefix('fatal: ')}") from error

@@ -1,0 +1,98 @@
+"""Where the results of one side of a comparison come from: a folder, a file, a git revision, a version in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from benchmark.results.reading import Problem, read
+from benchmark.results.revision import unpacked
+from benchmark.results.snapshot import Snapshot
+from benchmark.results.summary import Summary, summarise
+
+
+@dataclass(frozen=True)
+class Source:
+    """Results of one side.
+
+    Attributes:
+        path: the folder of their store, or the one file.
+        runs: a row for each.
+        problems: files that hold no result, or none that may be used.
+    """
+
+    path: Path
+    runs: Sequence[Summary]
+    problems: Sequence[Problem]
+
+    def counts(self, run: Summary) -> NDArray[Any]:
+        """Counts of a result on test: int64 of shape (images, K + 1, K + 1), sorted by the names of the images.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
+        from benchmark.results.store import folder, read_arrays
+
+        home = self.path / run.conditions.protocol / folder(run.architecture)
+        stored = read(home / f"{run.run_id}.json" if self.path.is_dir() else self.path)
+        if isinstance(stored, Problem):
+            raise UserError(str(stored))
+        evaluation = stored.record.evaluation()
+        if evaluation is None:
+            raise UserError(f"{stored.path} was not evaluated on test")
+        arrays = read_arrays(stored, evaluation.counts, "names_test")
+        if isinstance(arrays, Problem):
+            raise UserError(str(arrays))
+        return arrays[evaluation.counts][np.argsort(arrays["names_test"])]
+
+
+def source(name: str, store: Path) -> Source:
+    """The results that a name stands for.
+
+    Args:
+        name: a folder of results or one result file; `REVISION:PATH`, the same as git has it; or a version of segbench.
+        store: the folder of results in which that version is looked for.
+
+    Raises:
+        UserError: there is nothing of that name, or no result in it.
+    """
+    path = Path(name)
+    if not path.exists() and ":" in name:
+        path = unpacked(name)
+    if path.is_file():
+        found = _one(path)
+    elif path.is_dir():
+        found = Source(path, *Snapshot(path).summaries())
+    else:
+        found = _version(name, store)
+    if not found.runs:
+        raise UserError(str(found.problems[0]) if found.problems else f"no results in {name}")
+    return found
+
+
+def _one(path: Path) -> Source:
+    from benchmark.results.validate import doubt
+
+    stored = read(path)
+    problem = stored if isinstance(stored, Problem) else doubt(stored)
+    if isinstance(stored, Problem) or problem:
+        return Source(path, [], [problem] if problem else [])
+    return Source(path, [summarise(stored.record)], [])
+
+
+def _version(name: str, store: Path) -> Source:
+    runs, problems = Snapshot(store).summaries()
+    versions = sorted({run.version for run in runs})
+    if name not in versions:
+        known = f"which has {', '.join(versions)}" if versions else "which has no results"
+        raise UserError(
+            f"{name!r} is no folder, no file, no revision such as v0.1:results, no version in {store}, {known}"
+        )
+    return Source(store, [run for run in runs if run.version == name], problems)

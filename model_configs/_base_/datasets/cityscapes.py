@@ -1,0 +1,55 @@
+"""Cityscapes with 19 classes: 2975 train and 500 val images of 1024x2048, fine annotations.
+
+The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
+"""
+
+protocol = dict(dataset="cityscapes", void="ignore")
+crop_size = (512, 1024)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="RandomResize", scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(2048, 1024), keep_ratio=True),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
+train_dataloader = dict(
+    batch_size=None,
+    num_workers=8,
+    prefetch_factor=2,
+    pin_memory=True,
+    sampler=dict(type="IterationSampler"),
+    collate_fn=dict(type="whole_batch"),
+    dataset=dict(
+        type="PipelineBatches",
+        crop_size=crop_size,
+        dataset=dict(
+            type="CityscapesDataset",
+            data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
+            pipeline=train_pipeline,
+        ),
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="PipelineImages",
+        dataset=dict(
+            type="CityscapesDataset",
+            data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
+            pipeline=test_pipeline,
+        ),
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="ConfusionMetric")
+test_evaluator = dict(type="ConfusionMetric")

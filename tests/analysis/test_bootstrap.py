@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.analysis.bootstrap import difference
+from benchmark.confusion import scores
+
+IMAGES, CLASSES = 12, 3
+
+
+def counts(seed, quality=0.7):
+    """Counts of a run: the ground truth is the same for all, the last class is in the first two images only."""
+    truth = np.random.default_rng(0).integers(50, 200, (IMAGES, CLASSES + 1))
+    truth[2:, CLASSES - 1] = 0
+    wrong = np.random.default_rng(seed).dirichlet(np.ones(CLASSES + 1), (IMAGES, CLASSES + 1)) * (1 - quality)
+    wrong[:, range(CLASSES + 1), range(CLASSES + 1)] += quality
+    return np.rint(truth[..., None] * wrong).astype(np.int64)
+
+
+def slow(base, new, draws, seed):
+    """The definition: images are taken, and scored as any dataset."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        images = rng.integers(IMAGES, size=IMAGES)
+        by_side = [[scores(run[images]).miou for run in side] for side in (base, new)]
+        found.append([np.mean(rng.choice(side, max(len(side) - 1, 1))) for side in by_side])
+    old, other = np.array(found).T
+    return other - old
+
+
+@pytest.mark.parametrize("void", ["ignore", "false_positive"])
+def test_value(void):
+    base, new = [counts(1), counts(2)], [counts(3, 0.8)]
+    expected = scores(new[0], void).miou - np.mean([scores(run, void).miou for run in base])
+    assert difference(base, new, draws=10, void=void).value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("void", ["ignore", "false_positive"])
+def test_draws_of_images_are_those_of_the_definition(void):
+    """Image by image the same numbers are drawn, so that every draw must be equal."""
+    base, new = counts(1), counts(2, 0.8)
+    found = difference([base], [new], draws=200, seed=5, void=void)
+    images = np.random.default_rng(5).integers(IMAGES, size=(200, IMAGES))
+    expected = [scores(new[each], void).miou - scores(base[each], void).miou for each in images]
+    assert found.draws == pytest.approx(np.sort(expected), abs=1e-9)
+
+
+def test_draws_of_seeds_are_distributed_as_in_the_definition():
+    base, new = [counts(seed, 0.7) for seed in (1, 2, 3, 4)], [counts(seed, 0.8) for seed in (5, 6, 7)]
+    found = difference(base, new, draws=4000, seed=1)
+    assert stats.ks_2samp(found.draws, slow(base, new, 1500, 2)).pvalue > 0.01
+
+
+def test_the_spread_of_seeds_is_that_of_their_means():
+    """Images that are all alike: what is left is the variance of a mean of seeds, in closed form."""
+    runs = [np.repeat(counts(seed, 0.7)[:1], IMAGES, axis=0) for seed in range(1, 8)]
+    base, new = runs[:4], runs[4:]
+    miou = [[scores(run).miou for run in side] for side in (base, new)]
+    expected = sum(np.var(side, ddof=1) / len(side) for side in miou)
+    found = difference(base, new, draws=20_000)
+    assert found.error**2 == pytest.approx(expected, rel=0.05)
+    assert difference(base, new, draws=100, images_alone=True).error == pytest.approx(0, abs=1e-9)
+
+
+def test_no_difference_of_a_run_to_itself():
+    found = difference([counts(1)], [counts(1)], draws=100)
+    assert (found.value, found.error, found.acceleration) == (0, 0, 0)
+    assert found.interval() == (0, 0)
+
+
+def test_intervals_agree_with_scipy():
+    """scipy's BCa interval of the mean, which a difference of seeds is where all images are alike."""
+    base = [np.repeat(counts(9, 0.5)[:1], IMAGES, axis=0)]
+    new = [np.repeat(counts(seed, 0.6)[:1], IMAGES, axis=0) for seed in range(40)]
+    shifted = np.array([scores(run).miou for run in new]) - scores(base[0]).miou
+    found = difference(base, new, draws=20_000, seed=3)
+    expected = stats.bootstrap((shifted,), np.mean, n_resamples=20_000, rng=np.random.default_rng(4))
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval), abs=0.1 * expected.standard_error)
+
+
+def test_the_p_value_inverts_the_interval():
+    found = difference([counts(1)], [counts(2, 0.8)], draws=20_000)
+    low, high = found.interval(0.9)
+    assert found.p_at_most(low) == pytest.approx(0.05, abs=2e-3)
+    assert found.p_at_most(high) == pytest.approx(0.95, abs=2e-3)
+    assert 0 < found.p_at_most(found.draws[0] - 1) < 1e-3
+
+
+def test_the_same_seed_gives_the_same_draws():
+    first, again, other = (difference([counts(1)], [counts(2)], draws=50, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first.draws, again.draws)
+    assert not np.array_equal(first.draws, other.draws)
+
+
+@pytest.mark.parametrize(("base", "new"), [([], [counts(1)]), ([counts(1)], []), ([counts(1)], [counts(1)[1:]])])
+def test_what_cannot_be_paired(base, new):
+    with pytest.raises(ValueError, match="same images"):
+        difference(base, new)

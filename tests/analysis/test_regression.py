@@ -1,0 +1,299 @@
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.analysis.bootstrap import difference
+from benchmark.analysis.regression import compare, decide
+from benchmark.analysis.variance import Variance
+from benchmark.results.summary import summarise
+
+
+def no_counts(run):
+    raise AssertionError(f"the counts of {run.run_id} were read")
+
+
+UNREAD = {"base": no_counts, "new": no_counts}
+
+
+@pytest.fixture
+def make_side(make_record):
+    """A builder of results: `make_side({architecture: [mIoU of each seed]}, first seed, ...)`."""
+
+    def make(scores, first=0, **changes):
+        template = summarise(make_record()[0])
+        return [
+            template._replace(
+                architecture=name, method=name, seed=seed, run_id=f"{name}{seed}", miou_percent=score, **changes
+            )
+            for name, values in scores.items()
+            for seed, score in enumerate(values, first)
+        ]
+
+    return make
+
+
+def outcomes(comparison, figure="miou_percent"):
+    return {each.architecture: each.outcome for each in comparison.changes if each.figure == figure}
+
+
+def change(comparison, figure, architecture="enet"):
+    (found,) = (each for each in comparison.changes if (each.figure, each.architecture) == (figure, architecture))
+    return found
+
+
+def around(mean, *deviations):
+    return [mean + each for each in deviations]
+
+
+def test_a_decision_is_students_test():
+    """With the variance of the two samples themselves it is the t test of equal variances, shifted by the margin."""
+    rng = np.random.default_rng(0)
+    for margin, sizes in product((0.5, 1.0), ((10, 3), (2, 2), (5, 1))):
+        base, new = (70 + rng.normal(0, 0.3, size) for size in sizes)
+        df = sum(sizes) - 2
+        pooled = sum(((each - each.mean()) ** 2).sum() for each in (base, new)) / df
+        found = decide(base.tolist(), new.tolist(), Variance(pooled, df), margin)
+        if min(sizes) > 1:
+            shifted = stats.ttest_ind(new + margin, base, alternative="greater")
+            assert found.p_margin == pytest.approx(shifted.pvalue, abs=1e-12)
+            assert found.p_spared == pytest.approx(stats.ttest_ind(new, base, alternative="less").pvalue, abs=1e-12)
+        error = math.sqrt(pooled * (1 / sizes[0] + 1 / sizes[1]))
+        assert found.interval == pytest.approx(stats.t.interval(0.9, df, new.mean() - base.mean(), error), abs=1e-9)
+        assert found.is_not_worse == (found.interval[0] > -margin)
+
+
+def test_without_variance_a_decision_is_a_comparison():
+    assert decide([70.0], [69.6], Variance(0.0, math.inf), 0.5).is_not_worse
+    assert not decide([70.0], [69.4], Variance(0.0, math.inf), 0.5).is_not_worse
+    assert decide([70.0], [69.9], Variance(0.0, math.inf)).p_spared == 0
+    assert decide([70.0], [70.0], Variance(0.0, math.inf)).p_spared == 1
+
+
+def test_the_three_outcomes(make_side):
+    spread = (-0.2, 0.0, 0.2)
+    base = make_side({name: around(70, *spread) for name in ("enet", "fcn", "pspnet", "unet")})
+    new = make_side(
+        {
+            "enet": around(70.05, *spread),
+            "fcn": around(68, *spread),
+            "pspnet": around(69.7, *spread),
+            "unet": around(72, *spread),
+        },
+        first=3,
+    )
+    found = compare(base, new, UNREAD)
+    assert outcomes(found) == {"enet": "not worse", "fcn": "regression", "pspnet": "inconclusive", "unet": "not worse"}
+    assert change(found, "miou_percent", "fcn").change == pytest.approx(-2)
+    assert "a loss is shown" in change(found, "miou_percent", "fcn").reason
+    assert "a loss of 0.5 is not ruled out" in change(found, "miou_percent", "pspnet").reason
+    assert outcomes(compare(base, new, UNREAD, margin=1.0))["pspnet"] == "not worse"
+
+
+def test_an_alarm_is_one_of_the_whole_table(make_side):
+    """The same loss is shown where it is looked for alone, and not among forty that were looked at."""
+    base, loss = around(70, -0.3, 0.0, 0.3), around(69.3, -0.3, 0.0, 0.3)
+    names = [f"network{index}" for index in range(40)]
+    rest = {name: around(70, -0.45, 0.05, 0.15 + index / 50) for index, name in enumerate(names)}
+    alone = compare(make_side({"enet": base}), make_side({"enet": loss}, 3), UNREAD)
+    among = compare(make_side({"enet": base} | rest), make_side({"enet": loss} | rest, 3), UNREAD)
+    one, many = (
+        float(change(each, "miou_percent").reason.partition("(p ")[2].split()[0].rstrip(")")) for each in (alone, among)
+    )
+    assert outcomes(alone)["enet"] == "regression"
+    assert one < 0.05
+    assert outcomes(among)["enet"] == "inconclusive"
+    assert many > 0.05
+
+
+def test_one_seed_borrows_its_variance(make_side):
+    rest = {name: around(70, -0.2, 0.0, 0.2) for name in ("fcn", "pspnet", "unet")}
+    base, new = make_side({"enet": [70.0]} | rest), make_side({"enet": [66.0]} | rest, 5)
+    assert outcomes(compare(base, new, UNREAD))["enet"] == "regression"
+
+
+def test_what_is_equal_to_the_last_digit_has_not_changed(make_side):
+    base = make_side({"enet": [70.0, 71.0, 69.0]})
+    same = compare(base, make_side({"enet": [70.0, 71.0]}), UNREAD)
+    assert change(same, "miou_percent").outcome == "same"
+    assert "2 seeds, equal to the last digit" in change(same, "miou_percent").reason
+    swapped = compare(base, make_side({"enet": [71.0, 70.0]}), UNREAD)
+    assert change(swapped, "miou_percent").outcome == "inconclusive"
+    assert change(swapped, "miou_percent").change == pytest.approx(0.5)
+
+
+def counts_of(quality, images=40, seed=0):
+    """Counts of 3 classes, of images that differ in how hard they are."""
+    rng = np.random.default_rng(seed)
+    hard = rng.uniform(-0.2, 0.2, images)[:, None]
+    truth = rng.integers(100, 900, (images, 3))
+    hit = (truth * np.clip(quality + hard, 0, 1)).astype(np.int64)
+    counts = np.zeros((images, 4, 4), dtype=np.int64)
+    classes = np.arange(3)
+    counts[:, classes, classes] = hit
+    counts[:, classes, (classes + 1) % 3] = truth - hit
+    return counts
+
+
+@pytest.mark.parametrize(("loss", "outcome"), [(0.1, "regression"), (0.004, "inconclusive"), (-0.1, "inconclusive")])
+def test_one_seed_and_nothing_to_borrow_can_raise_an_alarm_and_clears_nobody(make_side, loss, outcome):
+    counts = {"base": lambda run: counts_of(0.7), "new": lambda run: counts_of(0.7 - loss)}
+    found = compare(make_side({"enet": [70.0]}), make_side({"enet": [70.0 - 100 * loss]}), counts)
+    assert outcomes(found) == {"enet": outcome}
+    reason = change(found, "miou_percent").reason
+    assert "of these networks on such images" in reason
+    assert ("it takes several seeds" in reason) == (outcome == "inconclusive")
+
+
+def test_other_images_add_their_error(make_side):
+    base, new = make_side({"enet": [70.0, 70.4, 70.2]}), make_side({"enet": [70.1, 70.3, 70.5]}, 3)
+    counts = {"base": lambda run: counts_of(0.7), "new": lambda run: counts_of(0.72, seed=run.seed)}
+    plain, wide = (change(compare(base, new, counts, images=each), "miou_percent") for each in (False, True))
+    over_images = difference(
+        [counts_of(0.7)] * 3, [counts_of(0.72, seed=each) for each in (3, 4, 5)], images_alone=True
+    )
+    variance = np.var([70.0, 70.4, 70.2], ddof=1) / 3 + np.var([70.1, 70.3, 70.5], ddof=1) / 3
+    total = math.sqrt(variance + over_images.error**2)
+    df = total**4 / (variance**2 / 4)
+    assert wide.change == plain.change
+    assert wide.interval == pytest.approx(stats.t.interval(0.9, df, plain.change, total), abs=1e-9)
+    assert plain.interval[1] - plain.interval[0] < wide.interval[1] - wide.interval[0]
+
+
+def test_runs_that_failed(make_side):
+    base = make_side({"enet": [70.0, 70.2], "unet": [60.0, 60.2], "fcn": [50.0, 50.3]})
+    down = make_side({"enet": [None, None]}, status="diverged")
+    half = make_side({"unet": [60.1, 60.0]}, 2) + make_side({"unet": [None]}, 4, status="out_of_memory")
+    found = compare(base, [*down, *half, *make_side({"fcn": [50.0, 50.3]})], UNREAD)
+    assert change(found, "miou_percent").outcome == "regression"
+    assert change(found, "miou_percent").reason == "no run ended well: diverged"
+    assert "1 of 3 runs failed" in change(found, "miou_percent", "unet").reason
+    back = compare(down, base, UNREAD)
+    assert change(back, "miou_percent").outcome == "not comparable"
+
+
+@pytest.mark.parametrize("figure", ["params", "macs"])
+@pytest.mark.parametrize(("by", "outcome"), [(0, "same"), (1, "regression"), (-1, "better"), (None, "not comparable")])
+def test_what_is_counted_is_equal_or_not(make_side, figure, by, outcome):
+    (base,) = make_side({"enet": [70.0]})
+    count = getattr(base, figure)
+    new = base._replace(**{figure: None if by is None else count + by})
+    assert change(compare([base], [new], UNREAD), figure).outcome == outcome
+    assert outcomes(compare([base._replace(**{figure: None})], [base._replace(**{figure: None})], UNREAD), figure) == {}
+
+
+@pytest.mark.parametrize("figure", ["inference_memory_bytes", "training_memory_bytes"])
+@pytest.mark.parametrize(
+    ("share", "outcome"), [(1.0, "same"), (1.04, "not worse"), (1.06, "regression"), (0.9, "better")]
+)
+def test_memory_may_grow_a_little(make_side, figure, share, outcome):
+    base = make_side({"enet": [70.0]})
+    new = [run._replace(**{figure: round(share * getattr(run, figure))}) for run in base]
+    assert change(compare(base, new, UNREAD), figure).outcome == outcome
+    elsewhere = [run._replace(device="another") for run in new]
+    assert change(compare(base, elsewhere, UNREAD), figure).outcome == "not comparable"
+
+
+def timed(runs, ratio, iqr=0.1, **changes):
+    return [run._replace(latency_ratio=ratio, latency_ms=10.0, latency_iqr_ms=iqr, **changes) for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "iqr", "outcome"),
+    [(2.0, 0.1, "not worse"), (2.5, 0.1, "regression"), (1.5, 0.1, "better"), (2.2, 5.0, "inconclusive")],
+)
+def test_latency_is_held_to_the_anchor(make_side, ratio, iqr, outcome):
+    base = make_side({"enet": [70.0]})
+    found = change(compare(timed(base, 2.0), timed(base, ratio, iqr), UNREAD), "latency_ratio")
+    assert found.outcome == outcome
+    assert found.change == pytest.approx(ratio / 2 - 1)
+    assert found.interval[0] < found.change < found.interval[1]
+
+
+def test_the_interval_of_a_latency_covers():
+    """Medians of 50 normal times, the anchor's as well: 95 % of the intervals hold the true ratio."""
+    rng = np.random.default_rng(0)
+    from benchmark.analysis.regression import _log_ratio
+    from benchmark.results.summary import Summary
+
+    empty = Summary(*[None] * len(Summary._fields))
+    hits, trials = 0, 2000
+    for _ in range(trials):
+        ends = []
+        for _ in range(2):
+            own, anchor = rng.normal(10, 0.5, 50), rng.normal(5, 0.25, 50)
+            low, high = np.quantile(own, [0.25, 0.75])
+            ends.append(
+                _log_ratio(
+                    [
+                        empty._replace(
+                            latency_ms=float(np.median(own)),
+                            latency_iqr_ms=float(high - low),
+                            latency_repeats=50,
+                            latency_ratio=float(np.median(own) / np.median(anchor)),
+                        )
+                    ]
+                )
+            )
+        (before, error), (now, other) = ends
+        hits += abs(now - before) < 1.96 * math.hypot(error, other)
+    assert 0.93 < hits / trials < 0.97
+
+
+def test_runs_that_differ_by_more_than_their_repeats_tell_the_error(make_side):
+    base, new = make_side({"enet": [70.0, 70.1]}), make_side({"enet": [70.0, 70.1]})
+    far = [timed([run], ratio)[0] for run, ratio in zip(new, (1.8, 2.4), strict=True)]
+    near = change(compare(timed(base, 2.0), timed(new, 2.1), UNREAD), "latency_ratio").interval
+    wide = change(compare(timed(base, 2.0), far, UNREAD), "latency_ratio").interval
+    assert wide[1] - wide[0] > 3 * (near[1] - near[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "why"),
+    [
+        ({"device": "another"}, "not comparable", "timed with another, not Some CPU"),
+        ({"latency_setting": "batch 2"}, "not comparable", "timed with batch 2, not"),
+        ({"latency_unsteady": "it drifted"}, "inconclusive", "it drifted"),
+    ],
+)
+def test_times_that_do_not_compare(make_side, changes, outcome, why):
+    base = timed(make_side({"enet": [70.0]}), 2.0)
+    found = change(compare(base, [run._replace(**changes) for run in base], UNREAD), "latency_ratio")
+    assert found.outcome == outcome
+    assert why in found.reason
+
+
+def test_a_time_that_is_not_there(make_side):
+    timed_side = make_side({"enet": [70.0]})
+    untimed = [run._replace(latency_ratio=None) for run in timed_side]
+    assert change(compare(timed_side, untimed, UNREAD), "latency_ratio").reason == "not timed in what is new"
+    assert change(compare(untimed, timed_side, UNREAD), "latency_ratio").reason == "not timed in the base"
+    assert outcomes(compare(untimed, untimed, UNREAD), "latency_ratio") == {}
+
+
+def test_missing_architectures_are_named(make_side):
+    found = compare(make_side({"enet": [70.0], "fcn": [60.0]}), make_side({"enet": [70.0], "unet": [50.0]}), UNREAD)
+    assert [(each.architecture, each.side) for each in found.missing] == [("fcn", "base"), ("unet", "new")]
+    assert set(outcomes(found)) == {"enet"}
+
+
+def test_different_fingerprints_are_not_compared_and_the_axis_is_named(make_record):
+    def side(*overrides, protocol="shapes_64x64_smoke"):
+        return [summarise(make_record(overrides=each, protocol=protocol)[0]) for each in overrides]
+
+    found = compare(side({"iterations": 3}, {}), side({"iterations": 4}, {}), UNREAD)
+    assert len(outcomes(found)) == 1
+    assert [(each.side, dict(each.differs)) for each in found.apart] == [
+        ("base", {"schedule.iterations": (3, 30)}),
+        ("new", {"schedule.iterations": (4, 30)}),
+    ]
+    (one,) = compare(side({}), side({}, protocol="camvid_360x480_scratch"), UNREAD).apart[:1]
+    assert (one.protocol, one.other, dict(one.differs)) == ("shapes_64x64_smoke", None, {})
+
+
+def test_an_older_run_of_the_same_seed_does_not_count(make_side):
+    old = make_side({"enet": [10.0]}, version="0.0.9", started="2020-01-01T00:00:00+00:00")
+    base = make_side({"enet": [70.0]})
+    assert change(compare([*old, *base], base, UNREAD), "miou_percent").outcome == "same"

@@ -1,0 +1,73 @@
+import math
+
+import pytest
+from scipy import integrate, special, stats
+
+from benchmark.analysis.variance import Variance, inverse_trigamma, moderate, prior, sample_variance
+
+
+@pytest.mark.parametrize("y", [1e-4, 0.01, 0.5, 1.0, 3.7, 50.0, 1e4, 1e8])
+def test_inverse_trigamma(y):
+    assert inverse_trigamma(float(special.polygamma(1, y))) == pytest.approx(y, rel=1e-9)
+
+
+def test_inverse_trigamma_in_closed_form():
+    assert inverse_trigamma(math.pi**2 / 6) == pytest.approx(1, abs=1e-12)
+    assert inverse_trigamma(math.pi**2 / 2) == pytest.approx(0.5, abs=1e-12)
+
+
+def moments(variance, df, half):
+    """Mean and variance of the logarithm of a variance with that prior, by integration over its distribution, F."""
+    ratio = stats.f(2 * half, df)
+
+    def expect(power):
+        return integrate.quad(lambda x: x**power * ratio.pdf(math.exp(x)) * math.exp(x), -60, 60, limit=500)[0]
+
+    return math.log(variance) + expect(1), expect(2) - expect(1) ** 2
+
+
+@pytest.mark.parametrize(("variance", "df", "own"), [(0.09, 4.0, 2), (2.0, 30.0, 5), (0.5, 1.5, 9)])
+def test_the_prior_has_the_moments_of_the_logarithms(variance, df, own):
+    """Two variances whose logarithms have the mean and the spread that the prior implies: it must be found again."""
+    mean, spread = moments(variance, df, own / 2)
+    step = math.sqrt(spread / 2)  # a pair at this distance from its mean has that sample variance
+    found = prior([math.exp(mean - step), math.exp(mean + step)], [own, own])
+    assert found.variance == pytest.approx(variance, rel=1e-6)
+    assert found.df == pytest.approx(df, rel=1e-6)
+
+
+def test_variances_that_differ_no_more_than_by_chance_are_pooled():
+    assert prior([0.09, 0.1, 0.11], [2, 2, 6]) == (pytest.approx(0.104, abs=1e-12), math.inf)
+    assert moderate([0.09, 0.1, 0.11], [2, 2, 6]) == [(pytest.approx(0.104, abs=1e-12), 10)] * 3
+
+
+def test_each_variance_is_drawn_towards_the_prior():
+    variances, df = [0.001, 0.02, 0.3, 4.0], [2, 2, 3, 1]
+    common = prior(variances, df)
+    assert math.isfinite(common.df)
+    for found, own, each in zip(moderate(variances, df), variances, df, strict=True):
+        expected = (common.df * common.variance + each * own) / (common.df + each)
+        assert found.value == pytest.approx(expected, abs=1e-12)
+        assert found.df == pytest.approx(min(common.df + each, sum(df)), abs=1e-12)
+        assert min(own, common.variance) < found.value < max(own, common.variance)
+
+
+def test_one_seed_borrows_what_the_others_have():
+    found = moderate([0.09, 0.1, 0.11, 7.0], [2, 2, 2, 0])
+    assert found[3] == (pytest.approx(0.1, abs=1e-12), 6)
+
+
+def test_nothing_to_borrow():
+    assert moderate([0.4, 0.0], [2, 0]) == [Variance(0.4, 2), None]
+    assert moderate([], []) == []
+
+
+def test_runs_that_agree_to_the_last_digit():
+    low, *others = moderate([0.0, 0.09, 0.1, 0.11], [2, 2, 2, 2])
+    assert 0 < low.value < min(each.value for each in others)
+    assert all(each.value > 0 for each in moderate([0.0, 0.0], [2, 2]))
+
+
+def test_sample_variance():
+    assert sample_variance([1.0, 2.0, 4.0]) == (pytest.approx(7 / 3), 2)
+    assert sample_variance([1.0]) == (0.0, 0)

@@ -1,0 +1,235 @@
+"""Verdicts from the command line: a table, JSON, an exit code, and the seeds that are still wanted."""
+
+import json
+from argparse import Namespace
+
+import pytest
+
+from benchmark import catalog
+from benchmark.analysis.cost import Cost
+from benchmark.cli import main, verify
+from benchmark.references import Reference, Source, StatedProtocol
+from benchmark.results.record import fingerprint, run_id
+
+PROTOCOL = "camvid_360x480_scratch"
+AXES = {
+    "data": {"dataset": "camvid"},
+    "splits": {"test": {"split": "test"}},
+    "augmentation": {"crop_size": [360, 480]},
+    "schedule": {"iterations": 6000},
+    "batch": 8,
+    "pretraining": None,
+    "void": "ignore",
+    "evaluation": {},
+}
+STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
+
+
+@pytest.fixture
+def add(store, make_record):
+    """Adds a result on CamVid to the store; tells its mIoU."""
+
+    def add(architecture, seed, quality, **fields):
+        record, arrays = make_record(architecture, seed, quality, protocol=PROTOCOL, **fields)
+        digest = fingerprint(AXES)
+        name = run_id(digest, architecture, record.config_sha256, seed, record.environment.code.version)
+        protocol = record.protocol.model_copy(update={"axes": AXES, "fingerprint": digest})
+        store.add(record.model_copy(update={"protocol": protocol, "run_id": name}), arrays)
+        return record.evaluation().miou
+
+    return add
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Puts figures in the place of those of the catalog: `publish(architecture, value, ...)`."""
+    references = {}
+    monkeypatch.setattr(verify, "_references", lambda: references)
+
+    def publish(architecture, value, **fields):
+        name = f"{architecture}-figure{len(references)}"
+        plain = {"metric": "miou", "unit": "percent", "dataset": "camvid", "split": "test", "note": None}
+        plain |= {"runs": 20, "selection": "mean", "confidence": "seen", "decimals": 2, "protocol": STATED}
+        source = Source("A paper", "paper", None, "Table 1", "https://example.org")
+        fields = {"name": name, "method": "paper", "architecture": architecture, "source": source} | plain | fields
+        references[name] = Reference(value=round(value, 2), **fields)
+
+    return publish
+
+
+@pytest.fixture
+def told(capsys, store):
+    """Runs the command on the store; tells its exit code and what it printed."""
+
+    def told(*words):
+        code = main(["verify", "--results", str(store.root), *words])
+        return code, capsys.readouterr()
+
+    return told
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def test_a_table(add, publish, told):
+    enet = mean([add("enet", seed, 0.7) for seed in range(3)])
+    unet = mean([add("unet", seed, 0.6) for seed in range(3)])
+    publish("enet", enet)
+    publish("enet", enet, split="val")
+    publish("enet", 70, dataset="ade20k")
+    publish("unet", unet - 40)
+    code, printed = told("enet", "--margin", "4")
+    head, reproduced, apart, *rest = printed.out.splitlines()
+    assert (code, printed.err) == (0, "")
+    assert head.split()[:5] == ["architecture", "protocol", "figure", "published", "ours"]
+    assert reproduced.split()[:5] == ["enet", PROTOCOL, "miou", f"{enet:.2f}".rstrip("0").rstrip("."), f"{enet:.2f}"]
+    assert "  reproduced  " in reproduced
+    assert reproduced.endswith("; the mean of 20 runs; not stated: input size, crop, batch [enet-figure0]")
+    assert "  not comparable  " in apart
+    assert apart.endswith("split: val, ours test [enet-figure1]")
+    assert rest == ["", "1 reproduced, 1 not comparable", "no result of the network on the dataset: 1 of ade20k"]
+
+
+def test_exit_codes(add, publish, told):
+    score = mean([add("enet", seed, 0.7) for seed in range(3)])
+    publish("enet", score - 20)
+    assert told("enet")[0] == 1
+    assert told("unet")[0] == 0
+    assert told("--margin", "0.0001", "unet")[0] == 0
+
+
+def test_labels_that_look_wrong_are_said_before_the_network_is_blamed(add, publish, told):
+    for seed in range(3):
+        add("enet", seed, 0.7, shift=1)
+        add("unet", seed, 0.3)
+    publish("enet", 70)
+    publish("unet", 70)
+    code, printed = told()
+    permuted, poor = (line for line in printed.out.splitlines() if "  differs  " in line)
+    assert code == 1
+    assert "labels look permuted (" in permuted or "off by one (" in permuted
+    assert "labels" not in poor
+
+
+def test_inconclusive_fails_only_where_strict(add, publish, told):
+    score = mean([add("enet", seed, 0.7) for seed in range(3)])
+    publish("enet", score - 1, decimals=0)
+    assert told()[0] == 0
+    assert told("--strict")[0] == 1
+
+
+def test_json(add, publish, told):
+    scores = [add("enet", seed, 0.7) for seed in range(3)]
+    publish("enet", mean(scores))
+    code, printed = told("--json", "--margin", "4")
+    (row,) = json.loads(printed.out)
+    assert code == 0
+    assert row["measured"] == pytest.approx(mean(scores), abs=1e-12)
+    assert row["interval"][0] < 0 < row["interval"][1]
+    assert (row["margin"], row["further_seeds"], row["outcome"]) == (4.0, None, "reproduced")
+    assert (row["architecture"], row["protocol"], row["reference"]) == ("enet", PROTOCOL, "enet-figure0")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ennet"], "unknown architecture 'ennet': did you mean enet"),
+        (["-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
+        (["enet", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
+        (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
+    ],
+)
+def test_mistakes(told, store, words, message):
+    code, printed = told(*words)
+    assert (code, printed.out) == (2, "")
+    assert printed.err.startswith(f"segbench: error: {message.replace('RESULTS', str(store.root))}")
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("margin", ["0", "-1", "nan", "inf", "some"])
+def test_a_margin_that_is_none(told, capsys, margin):
+    with pytest.raises(SystemExit) as caught:
+        told(f"--margin={margin}")
+    assert caught.value.code == 2
+    assert "is not a number of points above 0" in capsys.readouterr().err
+
+
+def test_a_damaged_result_is_told(add, publish, told, store):
+    publish("enet", mean([add("enet", seed, 0.7) for seed in range(3)]))
+    (store.root / PROTOCOL / "enet" / "broken.json").write_text("{")
+    code, printed = told("--margin", "4")
+    assert code == 1
+    assert "broken.json" in printed.err
+    assert "1 reproduced" in printed.out
+
+
+def test_no_published_accuracy(add, publish, told):
+    add("enet", 0, 0.7)
+    publish("unet", 50)
+    assert told("enet")[1].out.splitlines()[-1] == "no published accuracy: enet"
+
+
+@pytest.fixture
+def runs_asked_for(monkeypatch, add):
+    """What `segbench run` was asked to do; it adds results instead of training."""
+    asked = []
+
+    def run(args: Namespace) -> int:
+        asked.append((args.architectures, args.protocol, args.seeds))
+        for seed in args.seeds:
+            add(args.architectures[0], seed, 0.7)
+        print("a leaderboard")
+        return 0
+
+    monkeypatch.setattr("benchmark.cli.run.run", run)
+    return asked
+
+
+def test_until_conclusive(add, publish, told, runs_asked_for):
+    """The fewest seeds that can settle it, again and again, and nothing of the runs on stdout."""
+    for seed in (0, 2):
+        add("enet", seed, 0.7)
+    publish("enet", mean([add("unet", seed, 0.7) for seed in range(8)]), runs=200)
+    code, printed = told("enet", "--json", "--margin", "1.5")
+    (before,) = json.loads(printed.out)
+    assert before["further_seeds"]
+    code, printed = told("enet", "--json", "--margin", "1.5", "--until-conclusive", "--max-seeds", "40")
+    (after,) = json.loads(printed.out)
+    assert (after["outcome"], after["further_seeds"]) == ("reproduced", None)
+    assert runs_asked_for[0][:2] == (["enet"], PROTOCOL)
+    assert runs_asked_for[0][2][0] == 1
+    assert len(runs_asked_for[0][2]) == before["further_seeds"]
+    seeds = [seed for *_, seeds in runs_asked_for for seed in seeds]
+    assert len(seeds) == len(set(seeds))
+    assert code == 0
+
+
+def test_no_seed_is_run_that_cannot_settle_anything(add, publish, told, runs_asked_for):
+    scores = [add("enet", seed, 0.7) for seed in range(3)]
+    publish("enet", mean(scores) - 1.0, runs=1, selection="single", decimals=0)
+    publish("enet", mean(scores), split="val")
+    told("--until-conclusive", "--max-seeds", "100000")
+    assert runs_asked_for == []
+
+
+def test_no_more_seeds_than_allowed(add, publish, told, runs_asked_for):
+    publish("enet", add("enet", 0, 0.7))
+    told("--until-conclusive", "--max-seeds", "1")
+    assert runs_asked_for == []
+
+
+def test_references_are_those_of_the_catalog_and_the_zoo():
+    found = verify._references()
+    assert found.items() >= catalog.references().items()
+    assert any(name.startswith("mmseg:") for name in found)
+
+
+def test_cost(capsys, monkeypatch):
+    monkeypatch.setattr(verify, "_measure", lambda *_: Cost(1, 1, 1, {}, {}))
+    assert main(["verify", "--cost", "enet", "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["metric"] for row in rows} == {"params", "macs"}
+    assert all(row["architecture"] == "enet" and row["interval"] is None for row in rows)
+    main(["verify", "--cost", "enet"])
+    assert capsys.readouterr().out.startswith("architecture  figure  published")
