@@ -51,8 +51,8 @@ The gate of `segbench compare` with a margin of 0.5 points. Where the margin was
 BOOTSTRAP = """\
 Intervals of 95 % for a difference of mIoU, of 1,000 draws each, on confusion counts of 11 classes made by a model whose
 mIoU is known. A class that seven images show is too rare for resampling to tell all of its noise. With several seeds,
-whose noise is half a point, these are drawn, too; or they are kept, and their noise is added by a t interval, as
-`segbench compare --images` does it: a few seeds are too few to be drawn from."""
+whose noise is half a point, it is added by a t interval, as `segbench compare --images` does it: a few seeds are too
+few to be drawn from."""
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 """True standard deviations between the seeds of so many architectures, in points."""
@@ -103,6 +103,7 @@ def result() -> Summary:
         "batch": 8,
         "pretraining": None,
         "void": "ignore",
+        "evaluation": {},
     }
     plain = dict.fromkeys(Summary._fields) | {"conditions": Conditions("camvid", "0" * 16, {}, axes)}
     return Summary(**plain | {"architecture": "net", "input": "360x480"})
@@ -275,14 +276,14 @@ class Population:
         return float(1 - above - below), float(above), float(below)
 
 
-def drawn(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
-    """The interval of a bootstrap of images and seeds."""
+def of_images(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
+    """The interval of the bootstrap."""
     return difference(base, new, draws=DRAWS, seed=trial).interval(0.95)
 
 
-def kept(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
+def of_seeds_as_well(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
     """A t interval: the bootstrap tells the error of images alone, the scores that of seeds."""
-    images = difference(base, new, draws=DRAWS, seed=trial, images_alone=True)
+    images = difference(base, new, draws=DRAWS, seed=trial)
     errors = [Error(images.error, math.inf)]
     for side in (base, new):
         variance = sample_variance([scores(counts).miou for counts in side])
@@ -300,19 +301,17 @@ def labelled(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def bootstrap() -> Iterator[str]:
     """Intervals of a difference of mIoU."""
-    heads = ["images", "rarest class in", "seeds before", "seeds now", "seeds are"]
+    heads = ["images", "rarest class in", "seeds before", "seeds now"]
     yield from table([*heads, "held the truth", "too high", "too low"])
     for case in (Population(), Population(rarest=0.03), Population(images=500), Population(images=50)):
-        yield covered(case, "one", drawn)
+        yield covered(case, of_images)
     for seeds in ((3, 3), (10, 3)):
-        case = Population(seeds=seeds, spread=0.005)
-        yield covered(case, "drawn", drawn)
-        yield covered(case, "kept", kept)
+        yield covered(Population(seeds=seeds, spread=0.005), of_seeds_as_well)
 
 
-def covered(case: Population, words: str, interval: Interval) -> str:
+def covered(case: Population, interval: Interval) -> str:
     """A line of the table."""
-    settings = [str(case.images), percent(case.rarest), *map(str, case.seeds), words]
+    settings = [str(case.images), percent(case.rarest), *map(str, case.seeds)]
     return row([*settings, *map(percent, case.coverage(interval))])
 
 

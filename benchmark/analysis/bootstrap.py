@@ -1,9 +1,10 @@
-"""How far a difference of mIoU depends on which images, and which seeds, happened to be there: the paired bootstrap.
+"""How far a difference of mIoU depends on which images happened to be there: the paired bootstrap.
 
 Two sides, a base and what is new, were tested on the same images with some seeds each. A draw takes images with
-replacement, the same for both sides and all seeds since all of them saw the same; and seeds of each side, since those
-have nothing in common. Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 (several samples)
-and 14 (BCa intervals).
+replacement, the same for both sides and all seeds, since all of them saw the same. Efron and Tibshirani, "An
+Introduction to the Bootstrap" (1993), chapters 8 (paired data) and 14 (BCa intervals). Seeds are not drawn: a few are
+too few to tell how much they differ, and intervals came out too short by far. Whoever asks about them adds the variance
+that a whole leaderboard tells (`benchmark.analysis.regression`).
 
 The mIoU of a draw is a function of sums over its images, so that all draws are one product of matrices: how often each
 image was drawn, times what each image counts.
@@ -79,7 +80,6 @@ def difference(
     draws: int = DRAWS,
     seed: int = 0,
     void: VoidRule = "ignore",
-    images_alone: bool = False,
 ) -> Difference:
     """The difference of mean mIoU between two sides, with its bootstrap distribution.
 
@@ -89,8 +89,6 @@ def difference(
         draws: number of bootstrap draws.
         seed: of the draws; the same seed gives the same result.
         void: how pixels of void ground truth count.
-        images_alone: keep the seeds, and draw images: for a caller who knows the variance between seeds better than
-            from these few.
 
     Raises:
         ValueError: a side has no run, or the runs are not of the same images and classes.
@@ -104,19 +102,12 @@ def difference(
     found = []
     for start in range(0, draws, BLOCK):
         scores = _miou(_resample(parts, min(BLOCK, draws - start), rng))
-        old, other = (
-            side.mean(axis=1) if images_alone else _mean_of_drawn(side, rng)
-            for side in np.split(scores, [first], axis=1)
-        )
-        found.append(other - old)
-    whole = np.split(_miou(parts.sum(axis=0)), [first])
-    influences = [_influence_of_images(parts, first)]
-    if not images_alone:
-        influences += [side - side.mean() for side in (-whole[0], whole[1])]
+        found.append(scores[:, first:].mean(axis=1) - scores[:, :first].mean(axis=1))
+    whole = _miou(parts.sum(axis=0))
     return Difference(
-        value=float(whole[1].mean() - whole[0].mean()),
+        value=float(whole[first:].mean() - whole[:first].mean()),
         draws=np.sort(np.concatenate(found)),
-        acceleration=_acceleration(influences),
+        acceleration=_acceleration(_influence(parts, first)),
     )
 
 
@@ -143,29 +134,14 @@ def _resample(parts: NDArray[np.float64], draws: int, rng: np.random.Generator) 
     return (weights @ parts.reshape(images, -1)).reshape(draws, *parts.shape[1:])
 
 
-def _mean_of_drawn(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Mean over seeds that were drawn with replacement, of scores of shape (draws, seeds); one seed cannot be drawn.
-
-    One seed less is drawn than there are: the variance of such a mean is that of the mean over all, which drawing as
-    many would make too small by a share of 1 / seeds (McCarthy and Snowden, "The bootstrap and finite population
-    sampling", Vital and Health Statistics 2-95, 1985).
-    """
-    draws, seeds = scores.shape
-    if seeds == 1:
-        return scores[:, 0]
-    chosen = rng.integers(seeds, size=(draws, seeds - 1))
-    return np.asarray(np.take_along_axis(scores, chosen, axis=1).mean(axis=1))
-
-
-def _influence_of_images(parts: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+def _influence(parts: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """How much each image moves the difference, by leaving it out (the jackknife, chapter 11)."""
     scores = _miou(parts.sum(axis=0) - parts)
     without = scores[:, first:].mean(axis=1) - scores[:, :first].mean(axis=1)
     return np.asarray((len(parts) - 1) * (without.mean() - without))
 
 
-def _acceleration(influences: Iterable[NDArray[np.float64]]) -> float:
-    """A sixth of the skewness, of several samples (equation 14.15; Davison and Hinkley 1997, section 5.3.2)."""
-    scaled = np.concatenate([influence / len(influence) for influence in influences])
-    square = float((scaled**2).sum())
-    return float((scaled**3).sum()) / (6 * square**1.5) if square else 0.0
+def _acceleration(influence: NDArray[np.float64]) -> float:
+    """A sixth of the skewness of the influences (equation 14.15)."""
+    square = float((influence**2).sum())
+    return float((influence**3).sum()) / (6 * square**1.5) if square else 0.0

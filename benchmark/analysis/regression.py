@@ -294,7 +294,7 @@ def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Dec
     found = decide(_scores(base), _scores(new), pair.variance or Variance(0.0, math.inf), margin)
     if pair.variance and not images:
         return found
-    over_images = difference(map(counts["base"], base), map(counts["new"], new), images_alone=True)
+    over_images = difference(map(counts["base"], base), map(counts["new"], new))
     error = welch(found.error, Error(over_images.error, math.inf))
     return hold(found.difference, error, margin, spared=0.0 if pair.variance else margin)
 

@@ -151,9 +151,7 @@ def test_other_images_add_their_error(make_side):
     base, new = make_side({"enet": [70.0, 70.4, 70.2]}), make_side({"enet": [70.1, 70.3, 70.5]}, 3)
     counts = {"base": lambda run: counts_of(0.7), "new": lambda run: counts_of(0.72, seed=run.seed)}
     plain, wide = (change(compare(base, new, counts, images=each), "miou_percent") for each in (False, True))
-    over_images = difference(
-        [counts_of(0.7)] * 3, [counts_of(0.72, seed=each) for each in (3, 4, 5)], images_alone=True
-    )
+    over_images = difference([counts_of(0.7)] * 3, [counts_of(0.72, seed=each) for each in (3, 4, 5)])
     variance = np.var([70.0, 70.4, 70.2], ddof=1) / 3 + np.var([70.1, 70.3, 70.5], ddof=1) / 3
     total = math.sqrt(variance + over_images.error**2)
     df = total**4 / (variance**2 / 4)
