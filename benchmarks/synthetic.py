@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from benchmark import catalog
 from benchmark.confusion import scores
+from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import Stored, read
 from benchmark.results.record import Evaluation, Record, fingerprint, run_id
-from benchmark.results.store import Store, read_arrays
+from benchmark.results.store import Store
 
 ROOT = Path(__file__).parents[1]
 

@@ -118,7 +118,7 @@ def _verdicts(
 ) -> list[Verdict]:
     """Verdicts on the figures that were published with these very weights."""
     from benchmark.analysis.weights import verdict
-    from benchmark.results.store import file_sha256
+    from benchmark.results.arrays import file_sha256
 
     sha256 = checkpoint.meta.get("source_sha256") or file_sha256(args.weights)
     return [

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = weights.read(args.checkpoint)
 
     from benchmark.conversion.fit import fit
-    from benchmark.results.store import file_sha256
+    from benchmark.results.arrays import file_sha256
 
     found = fit(args.architecture, checkpoint.state)
     complaint = "none of its names is known" if found is None else found.complaint

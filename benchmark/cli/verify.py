@@ -105,8 +105,9 @@ def _diagnosed(verdict: Verdict, runs: Iterable[Summary], results: Path) -> Verd
     """The verdict, with what looks wrong with the labels of the first result behind it: they are suspected first."""
     from benchmark.analysis.diagnosis import diagnose
     from benchmark.analysis.ranking import groups
+    from benchmark.results.arrays import read_totals
     from benchmark.results.reading import Problem
-    from benchmark.results.store import Store, read_totals
+    from benchmark.results.store import Store
 
     run = next(
         run

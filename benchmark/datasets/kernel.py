@@ -1,6 +1,6 @@
 """`resident.augment` in one pass over the pixels: Triton kernels, for GPUs.
 
-A batch costs three launches of them, and no memory but its own. They read the table that `resident.tabulate` makes.
+A batch costs three launches of them, and no memory but its own. They read the table that `table.tabulate` makes.
 """
 
 # Triton finds the types of a kernel when it compiles it, and is not everywhere.
@@ -14,12 +14,12 @@ import triton.language as tl
 from torch import Tensor
 
 from benchmark import confusion
-from benchmark.datasets import resident
 from benchmark.datasets.augmentation import FILL, Policy
+from benchmark.datasets.table import FIELDS as TABLE_FIELDS
 
 # A kernel sees constants of its module if they are of this type.
 VOID: tl.constexpr = tl.constexpr(confusion.VOID)
-FIELDS: tl.constexpr = tl.constexpr(resident.FIELDS)
+FIELDS: tl.constexpr = tl.constexpr(TABLE_FIELDS)
 
 WINDOW: tl.constexpr = tl.constexpr(6)
 """Numbers of a crop: top, left, rows, columns, height, width."""

@@ -11,23 +11,20 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.confusion import VOID
-from benchmark.datasets.augmentation import FILL, Draws, Policy, tabulated
+from benchmark.datasets.augmentation import FILL, Draws, Policy
 from benchmark.datasets.batches import Batch, TrainingBatches
 from benchmark.datasets.cache import Pixels
+from benchmark.datasets.table import FIELDS, tabulate
 
 TOGETHER = 8
 """Batches that the kernel makes at a time: what launching them costs the host is nearly that of one."""
 
 UPLOAD = 64
 """Images copied to the device at a time."""
-
-FIELDS = 7
-"""Numbers of an image in `tabulate` before those of its crops."""
 
 Augment = Callable[[Tensor, Tensor, Tensor, Policy, int, int], tuple[Tensor, Tensor]]
 """`augment`, or what does the same."""
@@ -142,34 +139,6 @@ def _uploaded(pixels: Pixels, device: torch.device) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], policy: Policy) -> NDArray[np.float32]:
-    """All that a device needs to know of a batch, in one array, which one copy takes there.
-
-    Args:
-        indices: which images, shape (batch,).
-        draws: what was drawn for them.
-        shape: (height, width) of the images.
-        policy: the policy it was drawn under.
-
-    Returns:
-        Shape (batch, FIELDS + 6 tries). Of each image: its index, flip, brightness, the factor of a contrast that comes
-        first, saturation, sixths of the circle of hues, the factor of a contrast that comes last; and of each of its
-        crops the attributes of `Window` in their order. A float32 holds integers of this size exactly.
-    """
-    windows = tabulated(shape, draws, policy)
-    table = np.empty((len(indices), FIELDS + len(windows) * windows[0].shape[1]), np.float32)
-    table[:, 0] = indices
-    table[:, 1] = draws.flip
-    table[:, 2] = np.floor(draws.brightness)
-    table[:, 3] = np.where(draws.contrast_first, draws.contrast, 1.0)
-    table[:, 4] = draws.saturation
-    table[:, 5] = draws.hue / 30
-    table[:, 6] = np.where(draws.contrast_first, 1.0, draws.contrast)
-    for place, values in enumerate(windows):
-        table[:, FIELDS + place :: len(windows)] = values
-    return table
-
-
 def augment(
     images: Tensor, labels: Tensor, table: Tensor, policy: Policy, classes: int, void: int = VOID
 ) -> tuple[Tensor, Tensor]:
@@ -178,7 +147,7 @@ def augment(
     Args:
         images: all images of the split, uint8, shape (images, 3, height, width).
         labels: theirs, uint8, shape (images, height, width), VOID where there is no ground truth.
-        table: which of them, and what is done with each, from `tabulate`.
+        table: which of them, and what is done with each, from `table.tabulate`.
         policy: the policy that was drawn under.
         classes: number of classes.
         void: what VOID becomes.

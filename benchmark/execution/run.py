@@ -22,8 +22,10 @@ from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
 from benchmark.errors import UserError
 from benchmark.results import environment, record
+from benchmark.results.arrays import file_sha256
+from benchmark.results.reading import folder
 from benchmark.results.record import Evaluation, Record
-from benchmark.results.store import Samples, Store, file_sha256, folder
+from benchmark.results.store import Samples, Store
 
 if TYPE_CHECKING:
     from mmengine import Config

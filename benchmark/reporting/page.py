@@ -22,9 +22,10 @@ from benchmark.confusion import scores
 from benchmark.reporting import plot
 from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
 from benchmark.reporting.table import Table, table
+from benchmark.results.arrays import Arrays, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
-from benchmark.results.store import Arrays, Samples, Store, read_arrays, read_totals
+from benchmark.results.store import Samples, Store
 from benchmark.results.summary import summarise
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}

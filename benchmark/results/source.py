@@ -38,7 +38,8 @@ class Source:
             UserError: they cannot be read.
         """
         # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
-        from benchmark.results.store import folder, read_arrays
+        from benchmark.results.arrays import read_arrays
+        from benchmark.results.reading import folder
 
         home = self.path / run.conditions.protocol / folder(run.architecture)
         stored = read(home / f"{run.run_id}.json" if self.path.is_dir() else self.path)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import scores
-from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.arrays import COUNTS, TOTAL, Arrays, file_sha256, read_arrays, read_totals
+from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
-from benchmark.results.store import COUNTS, TOTAL, Arrays, file_sha256, folder, read_arrays, read_totals
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""

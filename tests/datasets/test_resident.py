@@ -14,7 +14,8 @@ from benchmark.confusion import VOID
 from benchmark.datasets import resident
 from benchmark.datasets.augmentation import Policy, apply, crop, draw
 from benchmark.datasets.batches import TrainingBatches
-from benchmark.datasets.resident import ResidentBatches, ResidentWarning, augment, fits, resident_bytes, tabulate
+from benchmark.datasets.resident import ResidentBatches, ResidentWarning, augment, fits, resident_bytes
+from benchmark.datasets.table import tabulate
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether kernels run on the CPU, a thousand times slower; Triton asks when it is imported."""

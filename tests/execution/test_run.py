@@ -8,8 +8,9 @@ import torch
 
 from benchmark.confusion import scores
 from benchmark.execution import run
+from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
-from benchmark.results.store import Store, read_arrays
+from benchmark.results.store import Store
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from benchmark.datasets.catalog import open_splits
 from benchmark.datasets.digest import digest
 from benchmark.engine.session import Session
 from benchmark.execution import run
+from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.record import fingerprint
-from benchmark.results.store import Store, read_arrays
+from benchmark.results.store import Store
 
 STANDARD = [name for name in catalog.protocols() if name.startswith(("voc12aug", "cityscapes", "ade20k"))]
 MAIN = ["voc12aug_512x512_40k", "cityscapes_512x1024_80k", "ade20k_512x512_80k"]

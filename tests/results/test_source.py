@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.results.arrays import read_arrays
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.source import source
-from benchmark.results.store import read_arrays
 
 
 @pytest.fixture

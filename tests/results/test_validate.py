@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmark.confusion import scores
+from benchmark.results.arrays import file_sha256
 from benchmark.results.reading import read
 from benchmark.results.record import Artifact, run_id
-from benchmark.results.store import file_sha256
 from benchmark.results.validate import check, validate
 
 
