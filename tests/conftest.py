@@ -66,10 +66,11 @@ def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
 
 @pytest.fixture(autouse=True)
 def _global_state():
-    """A test that trains leaves torch in deterministic mode; the next one shall not notice."""
+    """A test that trains leaves torch in a mode of its own; the next one shall not notice."""
     yield
     if torch := sys.modules.get("torch"):
         torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = False
 
 
 @pytest.fixture(autouse=True)
