@@ -3,6 +3,8 @@
 The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
 """
 
+_base_ = "./pipeline.py"
+
 protocol = dict(dataset="ade20k", void="ignore")
 crop_size = (512, 512)
 train_pipeline = [
@@ -21,14 +23,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=None,
-    num_workers=8,
-    prefetch_factor=2,
-    pin_memory=True,
-    sampler=dict(type="IterationSampler"),
-    collate_fn=dict(type="whole_batch"),
     dataset=dict(
-        type="PipelineBatches",
         crop_size=crop_size,
         dataset=dict(
             type="ADE20KDataset",
@@ -38,11 +33,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="PipelineImages",
         dataset=dict(
             type="ADE20KDataset",
             data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
@@ -51,5 +42,3 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="ConfusionMetric")
-test_evaluator = dict(type="ConfusionMetric")

@@ -3,6 +3,8 @@
 The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
 """
 
+_base_ = "./pipeline.py"
+
 protocol = dict(dataset="voc12aug", void="ignore")
 crop_size = (512, 512)
 train_pipeline = [
@@ -22,14 +24,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=None,
-    num_workers=8,
-    prefetch_factor=2,
-    pin_memory=True,
-    sampler=dict(type="IterationSampler"),
-    collate_fn=dict(type="whole_batch"),
     dataset=dict(
-        type="PipelineBatches",
         crop_size=crop_size,
         dataset=dict(
             type="ConcatDataset",
@@ -51,11 +46,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="PipelineImages",
         dataset=dict(
             type="PascalVOCDataset",
             data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
@@ -65,5 +56,3 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="ConfusionMetric")
-test_evaluator = dict(type="ConfusionMetric")
