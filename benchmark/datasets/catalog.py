@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from benchmark.datasets.ade20k import ADE20K
-from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.shapes import Shapes
 from benchmark.datasets.source import SPLITS, FileSource, Source, Split
@@ -19,6 +19,7 @@ EMBEDDED: dict[str, type[Shapes]] = {"shapes": Shapes}
 ON_DISK: dict[str, type[FileSource]] = {
     "ade20k": ADE20K,
     "camvid": CamVid,
+    "camvid_180x240": HalfCamVid,
     "cityscapes": Cityscapes,
     "voc12": VOC12,
     "voc12aug": VOC12Aug,

@@ -4,8 +4,8 @@ from mmseg.registry import DATASETS
 
 import benchmark.datasets.batches
 import benchmark.datasets.pipeline  # noqa: F401  (both register what they define)
-from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.shapes import Shapes
 
-for dataset in (CamVid, Shapes):
+for dataset in (CamVid, HalfCamVid, Shapes):
     DATASETS.register_module(module=dataset)

@@ -1,0 +1,115 @@
+"""The learning rate of a protocol, chosen on val: every rate of a small grid for every architecture, and a table.
+
+A protocol has one learning rate for all, so that it cannot be tuned in anybody's favour: the one whose mIoU on val,
+after the last iteration, is highest in the mean over the architectures. Test is never read. What has been trained
+already is taken from OUT.json, so that a grid goes on where it was stopped.
+
+`python benchmarks/learning_rate.py enet espnet liteseg_mobilenetv2 -p camvid_180x240_cpu --max-iters 400 OUT.json`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+from benchmark import backend, catalog
+from benchmark.atomic import replacing
+from benchmark.engine import device
+
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+
+Cell = tuple[str, float]
+"""An architecture and a learning rate."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("architectures", nargs="+")
+    parser.add_argument("-p", "--protocol", required=True)
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
+    parser.add_argument("--max-iters", type=int, help="a shorter schedule")
+    parser.add_argument("--root", type=Path, help="folder of the dataset")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("output", type=Path, metavar="OUT.json")
+    args = parser.parse_args()
+    for name in args.architectures:
+        catalog.architecture(name)
+
+    on = device.select(args.device)
+    done = load(args.output)
+    waiting = [cell for cell in product(args.architectures, args.rates) if cell not in done]
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        trainings = {pool.submit(train, *cell, args.protocol, args.max_iters, args.root, on): cell for cell in waiting}
+        for training in as_completed(trainings):
+            done[trainings[training]] = training.result()
+            save(done, args.output)
+            print(*trainings[training], done[trainings[training]], flush=True)
+    print(table({cell: done[cell] for cell in product(args.architectures, args.rates)}))
+
+
+def train(
+    architecture: str, rate: float, protocol: str, max_iters: int | None, root: Path | None, on: str
+) -> float | None:
+    """mIoU on val in percent after the last iteration; None where the loss was not finite."""
+    backend.silence()
+    from benchmark.compose import compose
+    from benchmark.engine.hooks import Diverged
+    from benchmark.engine.session import Session
+
+    iterations = max_iters or compose(architecture, protocol, root=root).train_cfg.max_iters
+    config = compose(
+        architecture,
+        protocol,
+        root=root,
+        max_iters=iterations,
+        val_interval=iterations,
+        deterministic=on == "cpu",
+    )
+    config.optim_wrapper.optimizer.lr = rate
+    device.hold_to(config.protocol.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Session(config, Path(folder)).train().val_miou[-1][1]
+        except Diverged:
+            return None
+
+
+def table(found: Mapping[Cell, float | None]) -> str:
+    """A row for every architecture, a column for every rate, and the mean, as Markdown."""
+    names, rates = (list(dict.fromkeys(cell[place] for cell in found)) for place in (0, 1))
+    columns = {rate: [found[name, rate] for name in names] for rate in rates}
+    means = {rate: None if None in values else fmean(values) for rate, values in columns.items()}
+    rows = [["architecture", *(f"{rate:g}" for rate in rates)], ["---", *("---:" for _ in rates)]]
+    rows += [[f"`{name}`", *(text(columns[rate][i]) for rate in rates)] for i, name in enumerate(names)]
+    rows += [["mean", *(text(means[rate]) for rate in rates)]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def text(miou: float | None) -> str:
+    return "diverged" if miou is None else f"{miou:.2f}"
+
+
+def load(path: Path) -> dict[Cell, float | None]:
+    if not path.exists():
+        return {}
+    return {(row["architecture"], row["rate"]): row["miou"] for row in json.loads(path.read_text())}
+
+
+def save(found: Mapping[Cell, float | None], path: Path) -> None:
+    rows = [{"architecture": name, "rate": rate, "miou": miou} for (name, rate), miou in sorted(found.items())]
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

@@ -1,0 +1,22 @@
+"""CamVid at half its size, every weight trained from scratch: a leaderboard that a processor regenerates.
+
+A light network (ENet, ESPNet, LiteSeg) takes about ten minutes on one core, and two cores make two runs at a time. What
+it says is how far networks come in a thousand steps, which is not how good they become: light ones lead here.
+"""
+
+_base_ = ["../datasets/camvid_180x240.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
+
+protocol = dict(
+    size=(180, 240),
+    inference=dict(mode="whole"),
+    pretraining=None,
+    keep_weights=True,
+    threads=1,  # of a run on a CPU: two runs side by side do a third more than one that has both cores
+)
+train_dataloader = dict(
+    dataset=dict(
+        batch_size=8,
+        augmentation=dict(crop_size=(120, 160), scale=(0.75, 1.5), cat_max_ratio=0.75, flip=0.5, photometric=True),
+    )
+)
+train_cfg = dict(type="StatelessTrainLoop", max_iters=1000, val_interval=200)
