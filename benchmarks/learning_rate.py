@@ -4,7 +4,7 @@ A protocol has one learning rate for all, so that it cannot be tuned in anybody'
 after the last iteration, is highest in the mean over the architectures. Test is never read. What has been trained
 already is taken from OUT.json, so that a grid goes on where it was stopped.
 
-`python benchmarks/learning_rate.py enet espnet liteseg_mobilenetv2 -p camvid_180x240_cpu --max-iters 400 OUT.json`
+`python benchmarks/learning_rate.py enet espnet liteseg_mobilenetv2 -p camvid_180x240_cpu --max-iters 400 -o OUT.json`
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder of the dataset")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
-    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.json")
     args = parser.parse_args()
     for name in args.architectures:
         catalog.architecture(name)
@@ -47,19 +47,18 @@ def main() -> None:
     on = device.select(args.device)
     done = load(args.output)
     waiting = [cell for cell in product(args.architectures, args.rates) if cell not in done]
-    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        trainings = {pool.submit(train, *cell, args.protocol, args.max_iters, args.root, on): cell for cell in waiting}
-        for training in as_completed(trainings):
-            done[trainings[training]] = training.result()
+    work = partial(train, protocol=args.protocol, max_iters=args.max_iters, root=args.root, on=on)
+    with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
+        for cell, miou in pool.imap_unordered(work, waiting):
+            done[cell] = miou
             save(done, args.output)
-            print(*trainings[training], done[trainings[training]], flush=True)
+            print(*cell, text(miou), flush=True)
     print(table({cell: done[cell] for cell in product(args.architectures, args.rates)}))
 
 
-def train(
-    architecture: str, rate: float, protocol: str, max_iters: int | None, root: Path | None, on: str
-) -> float | None:
+def train(cell: Cell, protocol: str, max_iters: int | None, root: Path | None, on: str) -> tuple[Cell, float | None]:
     """mIoU on val in percent after the last iteration; None where the loss was not finite."""
+    architecture, rate = cell
     backend.silence()
     from benchmark.compose import compose
     from benchmark.engine.hooks import Diverged
@@ -78,9 +77,9 @@ def train(
     device.hold_to(config.protocol.threads)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Session(config, Path(folder)).train().val_miou[-1][1]
+            return cell, Session(config, Path(folder)).train().val_miou[-1][1]
         except Diverged:
-            return None
+            return cell, None
 
 
 def table(found: Mapping[Cell, float | None]) -> str:
