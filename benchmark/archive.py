@@ -82,15 +82,15 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
 
 def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:
     """Name, whether it is a regular file, and how to open it, of every member."""
-    if zipfile.is_zipfile(archive):
+    if tarfile.is_tarfile(archive):  # first: one that ends with a zip file, as an .npz is, looks like a zip file, too
+        with tarfile.open(archive) as file:
+            for member in file:
+                yield member.name, member.isreg(), partial(_open_member, file, member)
+    else:
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
                 mode = info.external_attr >> 16  # of Unix, where the archive was made there
                 yield info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG), partial(file.open, info)
-    else:
-        with tarfile.open(archive) as file:
-            for member in file:
-                yield member.name, member.isreg(), partial(_open_member, file, member)
 
 
 def _open_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

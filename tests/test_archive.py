@@ -55,6 +55,15 @@ def target(tmp_path):
 MEMBERS = [("top/a.png", b"a" * 5000), ("top/notes.md", b"x"), ("top/deep/b.png", b"b")]
 
 
+def test_a_tar_that_ends_like_a_zip_is_a_tar(tmp_path, target):
+    """The end of a zip file is its mark, and an archive may hold one as its last member."""
+    inner = make_zip(tmp_path / "inner.zip", [("x", b"x")]).read_bytes()
+    path = make_tar(tmp_path / "archive", [("a", b"a"), ("counts.npz", inner)])
+    assert zipfile.is_zipfile(path)
+    assert unpack(path, target, anywhere, LIMIT) == 2
+    assert files(target) == {"a": b"a", "counts.npz": inner}
+
+
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "w:bz2", "zip"])
 def test_unpacks_what_belongs_to_the_dataset(tmp_path, target, kind):
     path = tmp_path / "archive"  # the name says nothing

@@ -167,7 +167,7 @@ def _counts(then: Record, now: Record, old: Arrays, new: Arrays) -> Iterator[Fig
         if after is None:
             continue
         was, found = (_by_name(arrays, each.counts, each.split) for arrays, each in ((old, before), (new, after)))
-        changed = sum(not np.array_equal(was[name], found.get(name)) for name in was)
+        changed = sum(name not in found or not np.array_equal(was[name], found[name]) for name in was)
         pixels = sum(int(np.abs(was[name] - found[name]).sum()) // 2 for name in was if name in found)
         differs = f"{changed} images, {pixels} pixels" if changed else None
         yield Figure(f"counts of {before.checkpoint} on {before.split}", f"{len(was)}", f"{len(found)}", differs)
@@ -186,7 +186,8 @@ def _curves(then: Record, now: Record) -> Iterator[Figure]:
         if apart or len(was) != len(found):
             at = apart[0][0][0] if apart else max(was, found, key=len)[min(len(was), len(found))][0]
             differs = f"from iteration {at} on"
-        yield Figure(title, *(f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)), differs)
+        ends = [f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)]
+        yield Figure(title, ends[0], ends[1], differs)
 
 
 def _checkpoints(then: Record, now: Record) -> Iterator[Figure]:

@@ -20,6 +20,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.analysis.reproduction import Reproduction
     from benchmark.execution.run import Spec
+    from benchmark.results.arrays import Arrays
     from benchmark.results.reading import Stored
     from benchmark.results.record import Record
 
@@ -166,18 +167,20 @@ def _carry_out(spec: Spec) -> Stored:
 
 def _compared(old: Stored, new: Stored, results: Path) -> Reproduction:
     from benchmark.analysis.reproduction import band, reproduction
-    from benchmark.results.arrays import read_arrays
-    from benchmark.results.reading import Problem
     from benchmark.results.snapshot import Snapshot
 
-    arrays = []
-    for each in (old, new):
-        found = read_arrays(each)
-        if isinstance(found, Problem):
-            raise UserError(str(found))
-        arrays.append(found)
     runs, _ = Snapshot(results).summaries(old.record.protocol.name)
-    return reproduction(old.record, new.record, *arrays, band(old.record, runs))
+    return reproduction(old.record, new.record, _arrays(old), _arrays(new), band(old.record, runs))
+
+
+def _arrays(stored: Stored) -> Arrays:
+    from benchmark.results.arrays import read_arrays
+    from benchmark.results.reading import Problem
+
+    found = read_arrays(stored)
+    if isinstance(found, Problem):
+        raise UserError(str(found))
+    return found
 
 
 def _print(then: Record, now: Record, found: Reproduction) -> None:
