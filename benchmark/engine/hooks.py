@@ -194,8 +194,8 @@ class ResumeHook(Hook):
 class StopHook(Hook):
     """Ends a run when its time is up, in a state from which it goes on to the same bits.
 
-    A training ends after the iteration at hand, an evaluation after the images at hand, which are evaluated again. The
-    last validation is not cut: after it, there is nothing left to train.
+    A training ends after the iteration at hand, an evaluation, which is made again, after the images at hand. What is
+    done is not given up: neither an evaluation of which no image is left, nor the last validation of a training.
 
     Args:
         deadline: when its time is up, on the clock of `time.monotonic`, which all processes share.
@@ -214,20 +214,22 @@ class StopHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End the training."""
         done = batch_idx + 1
-        if self._is_over() and done < runner.max_iters:
+        if done < runner.max_iters and self._is_over():
             save_state(runner, by_epoch=False)
             raise Stopped("train", done, runner.max_iters, done)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End a validation."""
-        if self._is_over() and 0 < runner.iter < runner.max_iters:
+        done, total = _images(batch_idx, runner.val_dataloader)
+        if done < total and 0 < runner.iter < runner.max_iters and self._is_over():
             save_state(runner, by_epoch=True)
-            raise Stopped("val", *_images(batch_idx, runner.val_dataloader), runner.iter)
+            raise Stopped("val", done, total, runner.iter)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End the test; weights and curves of the training are in place."""
-        if self._is_over():
-            raise Stopped("test", *_images(batch_idx, runner.test_dataloader), runner.iter)
+        done, total = _images(batch_idx, runner.test_dataloader)
+        if done < total and self._is_over():
+            raise Stopped("test", done, total, runner.iter)
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self.deadline

@@ -76,7 +76,7 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
         words = [str(folder / "out.tar"), *places, "--device", "cpu", "--max-iters", "2", "--jobs", "1"]
         return campaign.main([*words, "--time-budget", budget]), capsys.readouterr().out
 
-    home, ended = Store(tmp_path / "home"), []
+    home = Store(tmp_path / "home")
 
     def one_alone(jobs, device, most, deadline):
         return carry_out(jobs[:1], device, most, deadline)

@@ -147,9 +147,11 @@ class Clock:
 
 def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(spec, tmp_path, monkeypatch):
     """In the training, twice on test, and what was measured before is not measured again."""
+    spec.config.test_dataloader.batch_size = 16
     whole = read(run.perform(spec, lambda *_: None))
     clock = Clock(monkeypatch)
     cut = replace(spec, results=tmp_path / "cut", work_dir=tmp_path / "cut-work", deadline=1.0)
+    cut.config.test_dataloader.batch_size = 16
     told, tell = _told()
     for looks, stopped in ((1, ("train", 1)), (3, ("test", 2)), (0, ("test", 2))):
         clock.looks = looks
