@@ -92,7 +92,16 @@ def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
             return take(file)
     except FileNotFoundError:
         return Problem(path, "is missing")
-    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         return Problem(path, f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
 
 
