@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from benchmark import catalog
 from benchmark.analysis.ranking import Group, Standing
@@ -55,19 +56,17 @@ def command(protocol: str) -> str:
 
 def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[Group]:
     rows = [_row(name) for name in not_run(protocol, found)]
-    first, *others = found or [None]
-    if first is not None and not first.overrides:
-        yield replace(first, table=[*first.table, *rows])
-        yield from others
-        return
-    if asked and rows:
+    plain = [group for group in found if not group.overrides][:1]
+    if plain:
+        yield replace(plain[0], table=[*plain[0].table, *rows])
+    elif asked and rows:
         # Its fingerprint takes the data to know, which nobody needs for a table of nothing.
         yield Group(protocol, "", {}, {}, runs=[], superseded=0, table=rows, notes=[])
-    yield from found
+    yield from found[len(plain) :]
 
 
 def _row(architecture: str) -> Standing:
-    nothing = dict.fromkeys(Standing._fields)
+    nothing: dict[str, Any] = dict.fromkeys(Standing._fields)
     method = catalog.architecture(architecture).method
     known = {"architecture": architecture, "method": method, "status": NOT_RUN, "seeds": 0, "failed": 0, "device": ""}
-    return Standing(**{**nothing, **known})
+    return Standing(**nothing | known)

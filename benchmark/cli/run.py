@@ -63,9 +63,11 @@ def run(args: argparse.Namespace) -> int:
     failed = _carry_out(waiting, on, args.jobs)
     _print_leaderboard(wanted[0])
 
-    from benchmark.reporting.report import render
+    from benchmark.reporting.report import make
 
-    print(render(args.results, args.reports))
+    report = make(args.results, args.reports)
+    report.write()
+    print(report.page)
     return 1 if failed else 0
 
 
