@@ -28,10 +28,10 @@ WIDTH = 1600
 ACROSS = 3
 """Architectures beside each other."""
 
-MARGIN, GAP, INNER = 24, 32, 8
+MARGIN, GAP, INNER = 24, 28, 8
 """Pixels around the wall, between architectures, and between the images of one."""
 
-TITLE, NAME, NOTE = 34, 25, 23
+TITLE, NAME, NOTE = 34, 25, 22
 """Height of text in pixels."""
 
 PAPER, INK, SOFT, RULE = "#ffffff", "#171b21", "#5a6472", "#c8ced6"
@@ -102,10 +102,11 @@ def _legend(
     classes: Sequence[str], palette: NDArray[np.uint8], width: int
 ) -> tuple[list[tuple[int, int, str, tuple[int, int, int]]], int]:
     """Position, name and colour of each class, in lines, and where the wall may begin below them."""
-    x, y, placed = MARGIN, MARGIN + TITLE + GAP // 2, []
+    placed: list[tuple[int, int, str, tuple[int, int, int]]] = []
+    x, y = MARGIN, MARGIN + TITLE + GAP // 2
     for name, colour in legend(classes, palette):
         wide = NOTE + INNER + round(_font(NOTE).getlength(name)) + GAP
-        if x + wide > width and placed:
+        if placed and x + wide - GAP > width - MARGIN:
             x, y = MARGIN, y + NOTE + INNER
         placed.append((x, y, name, colour))
         x += wide
