@@ -39,6 +39,8 @@ class Standing(NamedTuple):
     miou_percent: float | None
     miou_sd_percent: float | None
     """standard deviation over seeds; None for one"""
+    miou_void_ignored_percent: float | None
+    """under the other rule, where the protocol counts pixels of void as false positives"""
     best_miou_percent: float | None
     macc_percent: float | None
     aacc_percent: float | None
@@ -156,6 +158,7 @@ def _standing(runs: Sequence[Summary]) -> Standing:
         failed=len(runs) - len(ok),
         miou_percent=_mean(ok, "miou_percent"),
         miou_sd_percent=_deviation(ok, "miou_percent"),
+        miou_void_ignored_percent=_mean(ok, "miou_void_ignored_percent"),
         best_miou_percent=_mean(ok, "best_miou_percent"),
         macc_percent=_mean(ok, "macc_percent"),
         aacc_percent=_mean(ok, "aacc_percent"),

@@ -30,15 +30,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if a result could not be read."""
+    from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups
     from benchmark.results.snapshot import Snapshot
 
     runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    if not runs:
+    found = completed(groups(runs), [args.protocol] if args.protocol and args.results.is_dir() else [])
+    if not found:
         raise _nothing(args.protocol, args.results)
-    text = render(groups(runs), args.format)
+    text = render(found, args.format)
     if args.output is None:
         print(text)
     else:
@@ -69,14 +71,16 @@ def render(found: Sequence[Group], format: str) -> str:
     for group in found:
         cells = table.table(group.table)
         if format == "latex":
-            caption = " ".join([f"{group.title}, fingerprint {group.fingerprint}.", *_remarks(group)])
+            name = f"{group.title}, fingerprint {group.fingerprint}." if group.fingerprint else f"{group.title}."
+            caption = " ".join([name, *_remarks(group)])
             sections.append(table.latex(cells, caption))
             continue
-        heading = f"{group.title} (fingerprint {group.fingerprint})"
+        heading = f"{group.title} (fingerprint {group.fingerprint})" if group.fingerprint else group.title
+        remarks = [*_remarks(group), *_advice(group)]
         if format == "markdown":
-            sections += [f"### {heading}", table.markdown(cells), *_remarks(group)]
+            sections += [f"### {heading}", table.markdown(cells), *remarks]
         else:
-            sections.append("\n".join([heading, "", table.plain(cells), "", *_remarks(group)]))
+            sections.append("\n".join([heading, "", table.plain(cells), "", *remarks]))
     return "\n\n".join(sections)
 
 
@@ -84,6 +88,14 @@ def _remarks(group: Group) -> list[str]:
     differs = [f"{axis} is {here}, not {there}" for axis, (here, there) in group.differs.items()]
     unlike = [f"Not ranked with the first table of the protocol: {'; '.join(differs)}."] if differs else []
     return [*unlike, *group.notes]
+
+
+def _advice(group: Group) -> list[str]:
+    from benchmark.analysis.coverage import NOT_RUN, command
+
+    missing = sum(row.status == NOT_RUN for row in group.table)
+    what = f"{missing} architecture{'s' if missing > 1 else ''}"
+    return [f"Not run: {what}; `{command(group.protocol)}` runs what is missing."] if missing else []
 
 
 def _plain(group: Group) -> dict[str, object]:

@@ -1,24 +1,102 @@
-"""`segbench report`: the HTML report, from the results."""
+"""`segbench report`: the HTML report, the figures and the README's table, from the results."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.atomic import replacing
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.reporting.report import Report
+
+RESULTS, REPORTS = Path("results"), Path("reports")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--output", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: results")
+    parser.add_argument("--output", type=Path, default=REPORTS, metavar="DIR", help="default: reports")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        metavar="FILE",
+        help="write the table between the markers of FILE (default: README.md beside the reports, if it has markers)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--photographs",
+        action="store_true",
+        help="show the images and their ground truth: for your eyes, as most datasets may not be passed on",
+    )
+    how.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a file is not what the results give"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the report and print its path; 1 if a result could not be read."""
-    from benchmark.reporting.report import render_with_problems
+    """Render the report and print its path; 1 if a result could not be read. With --check, 1 if anything is amiss."""
+    from benchmark.reporting.report import make
 
-    path, problems = render_with_problems(args.results, args.output)
-    for problem in problems:
+    report = make(args.results, args.output, args.photographs)
+    readme = _readme(args, report)
+    if args.check:
+        return _check(args, report, readme)
+    for problem in report.problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    print(path)
-    return 1 if problems else 0
+    report.write()
+    if readme is not None:
+        path, text = readme
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(report.page)
+    return 1 if report.problems else 0
+
+
+def _readme(args: argparse.Namespace, report: Report) -> tuple[Path, str] | None:
+    """The README and what it should say; None if there is none to write."""
+    from benchmark.reporting.readme import END, MARKER, with_boards
+
+    path = args.readme or args.output.absolute().parent / "README.md"
+    if args.readme is None and not path.is_file():
+        return None
+    text = with_boards(path, report)
+    if text is not None:
+        return path, text
+    if args.readme is not None:
+        raise UserError(f"{path} has no place for a table: write {MARKER} PROTOCOL ... --> and below it {END}")
+    return None
+
+
+def _check(args: argparse.Namespace, report: Report, readme: tuple[Path, str] | None) -> int:
+    """Name every file that is not what the results give, and every result that is not valid."""
+    from benchmark.results.validate import validate
+
+    number, invalid = validate(args.results)
+    for problem in {str(each): each for each in [*report.problems, *invalid]}:
+        print(problem)
+    amiss = list(_differences(report, readme))
+    for path, what in amiss:
+        print(f"{path} is {what}: `{_command(args)}` mends it")
+    if not (amiss or invalid or report.problems):
+        print(f"{len(report.files) + (readme is not None)} files are what {number} results give")
+    return 1 if amiss or invalid or report.problems else 0
+
+
+def _differences(report: Report, readme: tuple[Path, str] | None) -> Iterator[tuple[Path, str]]:
+    from benchmark.reporting.check import differences
+
+    yield from differences(report)
+    if readme is not None and readme[0].read_text(encoding="utf-8") != readme[1]:
+        yield readme[0], "stale"
+
+
+def _command(args: argparse.Namespace) -> str:
+    given = {"--results": (args.results, RESULTS), "--output": (args.output, REPORTS), "--readme": (args.readme, None)}
+    options = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in given.items() if value != default]
+    return " ".join(["segbench report", *options])

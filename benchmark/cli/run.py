@@ -72,9 +72,11 @@ def run(args: argparse.Namespace) -> int:
     if any(args.results.glob("*/*/*.json")):  # the time may have been too short for a single one
         _print_leaderboard(wanted[0])
 
-        from benchmark.reporting.report import render
+        from benchmark.reporting.report import make
 
-        print(render(args.results, args.reports))
+        report = make(args.results, args.reports)
+        report.write()
+        print(report.page)
     if left := unfinished(jobs, ended):
         print(f"\nthe time is up: {summary(ended, left)}\ngoes on: {args.command_line}")
         return 3

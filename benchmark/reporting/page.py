@@ -13,20 +13,20 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from benchmark.analysis import leaderboard
+from benchmark.analysis import coverage, leaderboard
 from benchmark.analysis.axes import flat
 from benchmark.analysis.diagnosis import suspicions
 from benchmark.analysis.leaderboard import class_iou, pareto
 from benchmark.analysis.ranking import Group, Standing, groups
-from benchmark.confusion import scores
 from benchmark.reporting import plot
-from benchmark.reporting.picture import VOID_COLOUR, Picture, label_map, photo
+from benchmark.reporting.palette import legend
+from benchmark.reporting.picture import Picture, label_map, photo
+from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.table import Table, table
-from benchmark.results.arrays import Arrays, read_arrays
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
-from benchmark.results.store import Samples, Store
-from benchmark.results.summary import summarise
+from benchmark.results.store import Store
+from benchmark.results.summary import summary_of
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
 """Columns of a leaderboard that accuracy is drawn against: title and unit."""
@@ -56,7 +56,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scene:
-    """A test image as everybody saw it: the image, the ground truth, then the prediction of each architecture."""
+    """A test image as everybody saw it: image and ground truth, if shown, then the prediction of each architecture."""
 
     name: str
     figures: Sequence[Figure]
@@ -76,14 +76,17 @@ class Section:
 
     Attributes:
         anchor: of the section on the page.
+        dataset: name of the dataset.
         group: what may be ranked together.
         facts: what the protocol is, in a few words.
         table: the leaderboard.
+        not_run: architectures of the catalog without a result of the protocol as it is defined; told once a protocol.
         suspicions: what the counts of an architecture betray of its labels.
         runs: the results of each architecture, by seed.
         plots: accuracy against cost.
         legend: each class and its colour.
-        scenes: predictions.
+        scenes: predictions, as pictures.
+        predictions: the same as labels.
         class_iou: classes, and by architecture a figure for each (None where there is none).
         curves: how the runs trained.
         failures: the runs that did not end well.
@@ -92,60 +95,80 @@ class Section:
     """
 
     anchor: str
+    dataset: str
     group: Group
     facts: Sequence[tuple[str, str]]
     table: Table
+    not_run: Sequence[str]
     suspicions: Sequence[str]
     runs: Mapping[str, Sequence[Run]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
     scenes: Sequence[Scene]
+    predictions: Predictions
     class_iou: tuple[Sequence[str], Mapping[str, Sequence[float | None]]]
     curves: Sequence[Curves]
     failures: Sequence[Run]
     environments: Sequence[tuple[int, Sequence[tuple[str, str]]]]
     axes: Sequence[tuple[str, str]]
 
+    @property
+    def command(self) -> str:
+        """What runs the architectures that have not been run."""
+        return coverage.command(self.group.protocol)
 
-def sections(store: Store, results: Sequence[Stored], folder: Path) -> tuple[list[Section], list[Problem]]:
+
+def sections(
+    store: Store, results: Sequence[Stored], folder: Path, photographs: bool = False
+) -> tuple[list[Section], list[Problem]]:
     """A section for each group of results.
 
     Args:
         store: where they are kept.
         results: what the store holds.
         folder: where the page will be.
+        photographs: show images and ground truth beside the predictions, whoever they belong to.
 
     Returns:
         The sections, and the files beside the results that could not be used.
     """
     by_id = {each.record.run_id: each for each in results}
-    made, problems = [], []
-    for group in groups(summarise(each.record) for each in results):
+    made: list[Section] = []
+    problems: list[Problem] = []
+    found = groups(map(summary_of, results))
+    for before, group in zip([None, *found], found, strict=False):
         members = [by_id[run.run_id] for run in group.runs]
-        section, damaged = _section(store, group, members, folder)
+        is_first = before is None or before.protocol != group.protocol
+        missing = coverage.not_run(group.protocol, found) if is_first else []
+        section, damaged = _section(store, group, members, missing, folder, photographs)
         made.append(section)
         problems += damaged
     return made, problems
 
 
-def _section(store: Store, group: Group, members: Sequence[Stored], folder: Path) -> tuple[Section, list[Problem]]:
+def _section(
+    store: Store, group: Group, members: Sequence[Stored], missing: Sequence[str], folder: Path, photographs: bool
+) -> tuple[Section, list[Problem]]:
     order = [row.architecture for row in group.table]
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
     for each in sorted(members, key=lambda each: each.record.seed):
         by_architecture[each.record.architecture].append(each)
     runs = {name: [Run(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
-    legend, scenes, problems = _predictions(store, group, by_architecture)
+    kept, problems = predictions(store, by_architecture, photographs)
     section = Section(
         anchor=f"{group.protocol}-{group.fingerprint}",
+        dataset=records[0].dataset.name,
         group=group,
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
+        not_run=missing,
         suspicions=list(_suspicions(by_architecture)),
         runs=runs,
         plots=_plots(group.table),
-        legend=legend,
-        scenes=scenes,
+        legend=[(name, "#{:02x}{:02x}{:02x}".format(*rgb)) for name, rgb in legend(kept.classes, kept.palette)],
+        scenes=[_scene(kept, name) for name in kept.images],
+        predictions=kept,
         class_iou=_class_iou(records, order),
         curves=_curves(by_architecture),
         failures=[run for each in runs.values() for run in each if run.record.status != "ok"],
@@ -176,12 +199,27 @@ def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
     facts = [
         ("Dataset", f"{data.name}, {len(data.classes)} classes"),
         ("Images", images),
-        ("Void pixels", "ignored" if void == "ignore" else "count as false positives"),
+        ("Void pixels", "ignored" if void == "ignore" else "count as false positives, except where a column says so"),
         ("Fingerprint", group.fingerprint),
     ]
     if record.training is not None:
         facts.insert(2, ("Training", f"{record.training.iterations} iterations, {record.training.images} images"))
     return facts
+
+
+def _scene(kept: Predictions, name: str) -> Scene:
+    figures = []
+    if truth := kept.truth.get(name):
+        figures.append(Figure(photo(truth.image), "Input"))
+        figures.append(Figure(label_map(truth.labels, kept.palette), "Ground truth"))
+    for architecture, images in kept.seen.items():
+        if seen := images.get(name):
+            figures.append(Figure(label_map(seen.labels, kept.palette), architecture, _image_miou(seen)))
+    return Scene(name, figures)
+
+
+def _image_miou(seen: Prediction) -> str:
+    return "" if math.isnan(seen.miou) else f"mIoU {seen.miou:.1f} %"
 
 
 def _plots(standings: Sequence[Standing]) -> list[Markup]:
@@ -260,56 +298,3 @@ def _environment(found: Environment) -> list[tuple[str, str]]:
         ("Adapted", ", ".join(found.adaptations) or "nothing"),
     ]
     return rows if found.gpu else [row for row in rows if row[0] not in ("CUDA, cuDNN, driver", "Device")]
-
-
-def _predictions(
-    store: Store, group: Group, by_architecture: Mapping[str, Sequence[Stored]]
-) -> tuple[list[tuple[str, str]], list[Scene], list[Problem]]:
-    """Legend and scenes: the same test images as each architecture saw them."""
-    record = next(stored[0].record for stored in by_architecture.values())
-    samples = store.samples(group.protocol, record.dataset.digest)
-    if not isinstance(samples, Samples):
-        return [], [], [samples] if samples else []
-    figures: list[list[Figure]] = [
-        [
-            Figure(photo(image), "Input", str(name)),
-            Figure(label_map(label, samples.palette), "Ground truth"),
-        ]
-        for image, label, name in zip(samples.images, samples.labels, samples.names, strict=True)
-    ]
-    problems = []
-    for architecture, stored in by_architecture.items():
-        first = next((each for each in stored if each.record.status == "ok"), None)
-        if first is None:
-            continue
-        arrays = read_arrays(first)
-        if isinstance(arrays, Problem):
-            problems.append(arrays)
-            continue
-        for index, name in enumerate(samples.names.tolist()):
-            prediction = _prediction(arrays, name, samples.labels[index].shape)
-            if prediction is not None:
-                note = _image_miou(first.record, arrays, name)
-                figures[index].append(Figure(label_map(prediction, samples.palette), architecture, note))
-    colours = [*map(tuple, samples.palette.tolist()), VOID_COLOUR]
-    legend = [
-        (name, "#" + "".join(f"{value:02x}" for value in colour))
-        for name, colour in zip([*samples.classes.tolist(), "void"], colours, strict=True)
-    ]
-    return legend, [Scene(name, seen) for name, seen in zip(samples.names.tolist(), figures, strict=True)], problems
-
-
-def _prediction(arrays: Arrays, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    names = arrays.get("prediction_names", np.array([])).tolist()
-    if name not in names:
-        return None
-    prediction = arrays["predictions"][names.index(name)]
-    return prediction if prediction.shape == shape else None
-
-
-def _image_miou(record: Record, arrays: Arrays, name: str) -> str:
-    """The score of one image alone; the leaderboard's is over the dataset and not the mean of these."""
-    last, names = record.evaluation(), arrays.get("names_test", np.array([])).tolist()
-    if last is None or name not in names or last.counts not in arrays:
-        return ""
-    return f"mIoU {scores(arrays[last.counts][names.index(name)], record.protocol.void).miou:.1f} %"

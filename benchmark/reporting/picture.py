@@ -1,4 +1,8 @@
-"""Images and label maps as data URIs, so that a page carries its own pictures."""
+"""Images and label maps as data URIs, so that a page carries its own pictures.
+
+All are PNG, which keeps every pixel: what is shown is what a network saw and said, and two pages can be compared
+whatever wrote their pictures.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmark.reporting.palette import coloured
+
 WIDTH = 640
 """Pixels; wider pictures are scaled down to it."""
-
-VOID_COLOUR = (0, 0, 0)
-"""Of pixels without ground truth, and of predictions that are no class."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,19 @@ class Picture:
 
 def photo(image: NDArray[np.uint8]) -> Picture:
     """An RGB image of shape (height, width, 3)."""
-    return _encode(_fit(Image.fromarray(image), Image.Resampling.LANCZOS), "jpeg", quality=90)
+    return _encode(_fit(Image.fromarray(image), Image.Resampling.LANCZOS))
 
 
-def label_map(label: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
+def label_map(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
     """A label map of shape (height, width) in the colours of its classes.
 
     Args:
-        label: class indices; 255 where there is none.
+        labels: class indices; 255 where there is none.
         palette: RGB of each class, shape (K, 3).
     """
-    colours = np.full((256, 3), VOID_COLOUR, np.uint8)
-    colours[: len(palette)] = palette
-    picture = Image.fromarray(label)
-    picture.putpalette(colours.tobytes())
-    return _encode(_fit(picture, Image.Resampling.NEAREST), "png", optimize=True)
+    picture = Image.fromarray(labels)
+    picture.putpalette(coloured(np.arange(256, dtype=np.uint8), palette).tobytes())
+    return _encode(_fit(picture, Image.Resampling.NEAREST))
 
 
 def _fit(picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
@@ -51,8 +52,8 @@ def _fit(picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
     return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), resampling)
 
 
-def _encode(picture: Image.Image, format: str, **options: int) -> Picture:
+def _encode(picture: Image.Image) -> Picture:
     buffer = BytesIO()
-    picture.save(buffer, format, **options)
-    source = f"data:image/{format};base64,{b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, "png", optimize=True)
+    source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
     return Picture(source, picture.width, picture.height)

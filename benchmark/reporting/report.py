@@ -1,43 +1,103 @@
-"""The report: one static HTML file that needs nothing but a browser, made from the results."""
+"""The report, made from the results: a page that needs nothing but a browser, and figures of each leaderboard.
+
+All of it is made in memory first. It depends on the results and on the catalog and on nothing else: no time, no order
+of files, no dataset. So it can be made again anywhere and held against what is in a folder, see
+`benchmark.reporting.check`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmark.atomic import replacing
+from benchmark.analysis.ranking import Group, Standing
+from benchmark.atomic import replacing, writing
+from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
-from benchmark.reporting.page import sections
-from benchmark.results.reading import Problem
+from benchmark.reporting import wall
+from benchmark.reporting.page import Section, sections
+from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
 
+PAGE = "index.html"
+WALL, CURVES = "predictions.png", "curves.svg"
+"""Figures of a leaderboard, in a folder of its protocol's name."""
 
-def render(results: Path, output: Path) -> Path:
-    """Render `output/index.html` from the results.
+ON_WALL = slice(None, None, 2)
+"""Which of the images that are kept are on the wall: at the size of a README, four of each architecture are stamps."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that is not written yet.
+
+    Attributes:
+        folder: where it belongs.
+        files: its files by their path in the folder, in the form "protocol/name".
+        groups: the results that it shows, by what may be ranked together.
+        problems: files that were left out.
+    """
+
+    folder: Path
+    files: Mapping[str, bytes]
+    groups: Sequence[Group]
+    problems: Sequence[Problem]
+
+    @property
+    def page(self) -> Path:
+        """The file to open."""
+        return self.folder / PAGE
+
+    @property
+    def surplus(self) -> list[Path]:
+        """Figures in the folder that an earlier report left, and this one does not have."""
+        found = (path for name in (WALL, CURVES) for path in self.folder.glob(f"*/{name}"))
+        return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in self.files)
+
+    def write(self) -> None:
+        """Write every file, and remove what is surplus.
+
+        Raises:
+            UserError: the folder is not writable.
+        """
+        for name, content in self.files.items():
+            with replacing(self.folder / name) as temporary:
+                temporary.write_bytes(content)
+        for path in self.surplus:
+            with writing(path):
+                path.unlink()
+
+
+def make(results: Path, folder: Path, photographs: bool = False) -> Report:
+    """The report of the results in a store.
 
     Args:
         results: folder of the store.
-        output: folder for the page.
-
-    Returns:
-        The path of the page.
+        folder: where the report will be.
+        photographs: show the images and their ground truth, which most datasets forbid to pass on; the embedded dataset
+            is shown in any case.
 
     Raises:
-        UserError: there are no results, or the folder is not writable.
+        UserError: there are no results.
     """
-    return render_with_problems(results, output)[0]
-
-
-def render_with_problems(results: Path, output: Path) -> tuple[Path, Sequence[Problem]]:
-    """As `render`; returns the damaged files that were left out as well."""
     store = Store(results)
     stored, problems = store.scan()
     if not stored:
         raise UserError(f"no results in {results}/: make some with `segbench run`")
-    made, damaged = sections(store, stored, output)
+    made, damaged = sections(store, stored, folder, photographs)
     problems += damaged
+    templates = _templates()
+    files = {PAGE: _page(templates, made, stored, problems)}
+    for section in _leaderboards(made):
+        files |= _figures(templates, section)
+    return Report(folder, files, [section.group for section in made], problems)
+
+
+def _templates() -> Environment:
     templates = Environment(
         loader=PackageLoader("benchmark.reporting"),
         autoescape=True,
@@ -45,7 +105,21 @@ def render_with_problems(results: Path, output: Path) -> tuple[Path, Sequence[Pr
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = templates.get_template("index.html").render(
+    templates.filters["sortable"] = _sortable
+    return templates
+
+
+def _sortable(value: Any) -> Any:
+    """A value to sort by; the last bits of a mean, in which machines differ, are not told."""
+    if value is None:
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else value
+
+
+def _page(
+    templates: Environment, made: Sequence[Section], stored: Sequence[Stored], problems: Sequence[Problem]
+) -> bytes:
+    page = templates.get_template(PAGE).render(
         sections=made,
         problems=problems,
         architectures=len({each.record.architecture for each in stored}),
@@ -53,7 +127,40 @@ def render_with_problems(results: Path, output: Path) -> tuple[Path, Sequence[Pr
         newest=max(each.record.started for each in stored)[:10],
         versions=sorted({each.record.environment.code.version for each in stored}),
     )
-    path = output / "index.html"
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path, problems
+    return page.encode()
+
+
+def _leaderboards(made: Sequence[Section]) -> Iterator[Section]:
+    """Of each protocol on a real dataset, the results without changes."""
+    plain: dict[str, Section] = {}
+    for section in made:
+        if not section.group.overrides:
+            plain.setdefault(section.group.protocol, section)
+    for section in plain.values():
+        if section.dataset not in EMBEDDED:
+            yield section
+
+
+def _figures(templates: Environment, section: Section) -> Iterator[tuple[str, bytes]]:
+    protocol, kept = section.group.protocol, section.predictions
+    images = kept.images[ON_WALL]
+    shown = [row for row in section.group.table if set(images) <= kept.seen.get(row.architecture, {}).keys()]
+    if images and shown:
+        tiles = [
+            wall.Tile(
+                f"{row.rank}  {row.architecture}",
+                _score(row),
+                [kept.seen[row.architecture][name].labels for name in images],
+            )
+            for row in shown
+        ]
+        title = f"{protocol}: the same test images, predicted"
+        yield f"{protocol}/{WALL}", wall.draw(title, tiles, kept.classes, kept.palette)
+    if section.curves:
+        svg = templates.get_template(CURVES).render(title=protocol, curves=section.curves)
+        yield f"{protocol}/{CURVES}", svg.encode()
+
+
+def _score(row: Standing) -> str:
+    seeds = f", mean of {row.seeds} seeds" if row.seeds > 1 else ""
+    return f"mIoU {row.miou_percent:.2f} %{seeds}"

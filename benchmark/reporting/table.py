@@ -51,6 +51,7 @@ COLUMNS = (
     Column("status", "Status"),
     Column("miou_percent", "mIoU", "%", decimals=2, best="max"),
     Column("miou_sd_percent", "sd", decimals=2),
+    Column("miou_void_ignored_percent", "mIoU, void ignored", "%", decimals=2, best="max"),
     Column("best_miou_percent", "mIoU best on val", "%", decimals=2, best="max"),
     Column("macc_percent", "mAcc", "%", decimals=2, best="max"),
     Column("aacc_percent", "aAcc", "%", decimals=2, best="max"),
@@ -89,7 +90,7 @@ class Table:
 
 def table(board: Sequence[Standing]) -> Table:
     """The cells of a leaderboard."""
-    board = [_with_failures(row) for row in board]
+    board = [row._replace(status=_status(row)) for row in board]
     values = {column: [getattr(row, column.name) for row in board] for column in COLUMNS}
     shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
     cells = [_cells(column, each) for column, each in shown.items()]
@@ -147,8 +148,8 @@ def latex(table: Table, caption: str) -> str:
     )
 
 
-def _with_failures(row: Standing) -> Standing:
-    return row._replace(status=f"ok, {row.failed} failed") if row.seeds and row.failed else row
+def _status(row: Standing) -> str:
+    return f"ok, {row.failed} failed" if row.seeds and row.failed else row.status.replace("_", " ")
 
 
 def _says_something(column: Column, values: Sequence[Any]) -> bool:

@@ -24,10 +24,10 @@ from typing import Literal, NamedTuple, TypeVar
 from benchmark import __version__
 from benchmark.cache import user_cache
 from benchmark.results.reading import Problem, Stored, load, parse
-from benchmark.results.summary import Conditions, Summary, summarise
+from benchmark.results.summary import Conditions, Summary, summary_of
 
-REVISION = 2
-"""Raise it with every change of the schema of a result and of what `summarise` says of one."""
+REVISION = 3
+"""Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 SETTLED = 2_000_000_000
 """Nanoseconds by which the clock of every file system has ticked. A file that is younger is not remembered: it could
@@ -112,7 +112,7 @@ class Snapshot:
             if isinstance(stored, Problem):
                 problems.append(stored)
                 continue
-            summary = summarise(stored.record)
+            summary = summary_of(stored)
             found[path] = choose(stored, summary)
             if stamp and now - stamp[1] > SETTLED:
                 news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))

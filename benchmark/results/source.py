@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.results.reading import Problem, read
 from benchmark.results.revision import unpacked
 from benchmark.results.snapshot import Snapshot
-from benchmark.results.summary import Summary, summarise
+from benchmark.results.summary import Summary, summary_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _one(path: Path) -> Source:
     problem = stored if isinstance(stored, Problem) else doubt(stored)
     if isinstance(stored, Problem) or problem:
         return Source(path, [], [problem] if problem else [])
-    return Source(path, [summarise(stored.record)], [])
+    return Source(path, [summary_of(stored)], [])
 
 
 def _version(name: str, store: Path) -> Source:

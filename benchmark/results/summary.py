@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchmark.results.reading import Stored
     from benchmark.results.record import Latency, Record
 
 
@@ -38,6 +42,8 @@ class Summary(NamedTuple):
     error: str | None
     miou_percent: float | None
     """of the last checkpoint, as all accuracy but the next"""
+    miou_void_ignored_percent: float | None
+    """the same under the other rule, where pixels of void count as false positives; else None"""
     best_miou_percent: float | None
     """of the checkpoint that was best on val"""
     macc_percent: float | None
@@ -70,8 +76,24 @@ class Summary(NamedTuple):
     gpu_hours: float
 
 
-def summarise(record: Record) -> Summary:
-    """The row of a result."""
+def summary_of(stored: Stored) -> Summary:
+    """The row of a stored result; where its protocol counts void, its counts tell the other rule too."""
+    if stored.record.protocol.void == "ignore":
+        return summarise(stored.record)
+    from benchmark.results.arrays import read_totals
+    from benchmark.results.reading import Problem
+
+    totals = read_totals(stored)
+    return summarise(stored.record, None if isinstance(totals, Problem) else totals)
+
+
+def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = None) -> Summary:
+    """The row of a result.
+
+    Args:
+        record: the result.
+        totals: its counts by name, as `read_totals` has them; without them the other rule for void is left out.
+    """
     last, best = record.evaluation("last", "test"), record.evaluation("best", "test")
     complexity, memory, latency = record.complexity, record.memory, _headline(record.latency)
     protocol, environment = record.protocol, record.environment
@@ -87,6 +109,7 @@ def summarise(record: Record) -> Summary:
         status=record.status,
         error=record.error,
         miou_percent=last.miou if last else None,
+        miou_void_ignored_percent=_void_ignored(record, totals or {}),
         best_miou_percent=best.miou if best else None,
         macc_percent=last.macc if last else None,
         aacc_percent=last.aacc if last else None,
@@ -107,6 +130,16 @@ def summarise(record: Record) -> Summary:
         training_seconds=record.training.seconds if record.training else None,
         gpu_hours=record.gpu_hours,
     )
+
+
+def _void_ignored(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
+    """What the last checkpoint scores on test where void counts for nothing, if the protocol counts it."""
+    last = record.evaluation("last", "test")
+    if record.protocol.void == "ignore" or last is None or last.counts not in totals:
+        return None
+    from benchmark.confusion import scores  # and numpy, which a table that is made of a snapshot does without
+
+    return scores(totals[last.counts], "ignore").miou
 
 
 def _headline(latencies: Sequence[Latency]) -> Latency | None:

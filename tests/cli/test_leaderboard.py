@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from benchmark import catalog
 from benchmark.cli import main
+from benchmark.confusion import scores
 
 PROTOCOL = "shapes_64x64_smoke"
 
@@ -22,6 +24,10 @@ def test_a_table_for_each_fingerprint(filled, capsys):
     assert first.startswith("shapes_64x64_smoke (fingerprint ")
     assert [line.split()[1] for line in first.splitlines()[4:7]] == ["pspnet_r50-d8", "enet", "mmseg:bisenetv1"]
     assert "diverged" in first
+    missing = len(catalog.architectures()) - 2
+    assert first.count("not run") == missing
+    assert f"Not run: {missing} architectures; `segbench run --all -p {PROTOCOL}` runs what is missing." in first
+    assert "not run" not in second.lower()
     assert "Not ranked with the first table of the protocol: schedule.iterations is 3, not 30." in second
     assert "Device: Some CPU." in first
 
@@ -41,6 +47,7 @@ def test_json_is_in_full_precision(filled, capsys):
     assert isinstance(row["macs"], int)
     assert isinstance(row["rank"], int)
     assert first["rows"][2]["rank"] is None
+    assert {(row["status"], row["miou_percent"], row["seeds"]) for row in first["rows"][3:]} == {("not_run", None, 0)}
     assert second["overrides"] == {"iterations": 3}
     assert second["differs"] == {"schedule.iterations": [3, 30]}
 
@@ -85,6 +92,41 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(filled, capsys):
     assert "pspnet_r50-d8" in out
     assert err.startswith(f"segbench: warning: {path}: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "csv", "json", "latex"])
+def test_a_protocol_of_which_only_a_variant_was_run(store, make_record, capsys, format):
+    store.add(*make_record("enet", protocol="camvid_360x480_scratch", overrides={"iterations": 3}))
+    code, out, _ = board(capsys, "-p", "camvid_360x480_scratch", "--results", store.root, "--format", format)
+    assert code == 0
+    assert out.replace("_", " ").replace("\\", "").count("not run") == len(catalog.architectures())
+    _, out, _ = board(capsys, "--results", store.root, "--format", format)
+    assert "not run" not in out.replace("_", " ").replace("\\", "")
+
+
+def test_a_protocol_of_which_nothing_was_run(filled, capsys):
+    code, out, _ = board(capsys, "-p", "camvid_180x240_cpu", "--results", filled.root)
+    assert code == 0
+    assert out.startswith("camvid_180x240_cpu\n\nArchitecture ")
+    assert out.count("not run") == len(catalog.architectures())
+    assert "`segbench run --all -p camvid_180x240_cpu`" in out
+
+
+def test_both_rules_for_void(store, make_record, capsys):
+    record, arrays = make_record("espnet", protocol="camvid_360x480_espnet", void="false_positive")
+    store.add(record, arrays)
+    _, out, _ = board(capsys, "--results", store.root, "--format", "json")
+    row = json.loads(out)[0]["rows"][0]
+    assert row["miou_percent"] == record.evaluation().miou
+    assert row["miou_void_ignored_percent"] == pytest.approx(scores(arrays["last_test"], "ignore").miou, abs=1e-12)
+    assert row["miou_void_ignored_percent"] != row["miou_percent"]
+    _, out, _ = board(capsys, "--results", store.root)
+    assert "mIoU, void ignored (%)" in out
+
+
+def test_one_rule_for_void_is_one_column(filled, capsys):
+    _, out, _ = board(capsys, "--results", filled.root)
+    assert "void" not in out
 
 
 def test_an_unknown_protocol(filled, capsys):

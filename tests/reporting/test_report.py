@@ -5,14 +5,19 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from benchmark import catalog
 from benchmark.confusion import scores
+from benchmark.datasets.digest import published_digest
+from benchmark.datasets.shapes import Shapes
 from benchmark.errors import UserError
-from benchmark.reporting.report import render, render_with_problems
+from benchmark.reporting.report import make
 
+SVG = "{http://www.w3.org/2000/svg}"
 VOID_ELEMENTS = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -42,6 +47,12 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def render(results, folder, photographs=False):
+    report = make(results, folder, photographs)
+    report.write()
+    return report.page
 
 
 @pytest.fixture
@@ -84,12 +95,13 @@ def test_every_picture_has_a_text_and_every_heading_a_scope(page):
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in plots)
 
 
-def test_every_architecture_is_shown_on_the_same_images(page):
+@pytest.mark.parametrize(("photographs", "truth"), [(False, []), (True, ["Input", "Ground truth"])])
+def test_every_architecture_is_shown_on_the_same_images(filled, tmp_path, photographs, truth):
+    page = Page(render(filled.root, tmp_path / "reports", photographs).read_text(encoding="utf-8"))
     alts = [image["alt"] for image in page.all("img")]
     for name in ("test_001", "test_004"):
-        of_image = [alt for alt in alts if alt.endswith(f"test image {name}")]
-        first = [alt.partition(",")[0] for alt in of_image[:4]]
-        assert first == ["Input", "Ground truth", "pspnet_r50-d8", "enet"]
+        of_image = [alt.partition(",")[0] for alt in alts if alt.endswith(f"test image {name}")]
+        assert of_image[: len(truth) + 2] == [*truth, "pspnet_r50-d8", "enet"]
 
 
 def test_what_is_untrusted_is_escaped(page):
@@ -121,33 +133,108 @@ def test_damaged_files_are_named_and_the_rest_is_shown(filled, tmp_path):
     broken, other = sorted(filled.root.glob("*/pspnet_r50-d8/*.json"))
     broken.write_text("{")
     other.with_suffix(".npz").write_bytes(b"no zip")
-    path, problems = render_with_problems(filled.root, tmp_path / "reports")
-    assert [problem.path for problem in problems] == [broken, other.with_suffix(".npz")]
-    text = " ".join(Page(path.read_text(encoding="utf-8")).texts)
+    report = make(filled.root, tmp_path / "reports")
+    assert [problem.path for problem in report.problems] == [broken, other.with_suffix(".npz")]
+    text = " ".join(Page(report.files["index.html"].decode()).texts)
     assert "2 files that cannot be used" in text
     assert str(broken) in text
 
 
 @pytest.mark.parametrize("damage", ["missing", "broken"])
-def test_without_samples_the_rest_is_shown(filled, tmp_path, damage):
+def test_photographs_that_are_not_there_are_missed_only_where_they_are_asked_for(filled, tmp_path, damage):
+    whole = make(filled.root, tmp_path / "reports").files
     (samples,) = filled.root.glob("*/samples-*.npz")
     if damage == "missing":
         samples.unlink()
     else:
         samples.write_bytes(b"")
-    path, problems = render_with_problems(filled.root, tmp_path / "reports")
-    assert {problem.path for problem in problems} == ({samples} if damage == "broken" else set())
-    page = Page(path.read_text(encoding="utf-8"))
+    assert make(filled.root, tmp_path / "reports").files == whole
+    report = make(filled.root, tmp_path / "reports", photographs=True)
+    assert {problem.path for problem in report.problems} == {samples if damage == "broken" else samples.parent}
+    page = Page(report.files["index.html"].decode())
+    assert {image["alt"].partition(",")[0] for image in page.all("img")} == {"pspnet_r50-d8", "enet"}
+
+
+def test_results_without_predictions_are_shown_without_them(store, tmp_path, make_record):
+    record, arrays = make_record("unet")
+    store.add(record, {name: each for name, each in arrays.items() if not name.startswith("prediction")})
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
     assert page.all("img") == []
     assert "Predictions" not in page.texts
     assert "IoU by class" in page.texts
 
 
-def test_predictions_of_another_size_are_left_out(filled, tmp_path, make_record):
-    record, arrays = make_record("unet")
-    filled.add(record, arrays | {"predictions": np.zeros((2, 32, 32), np.uint8)})
-    page = Page(render(filled.root, tmp_path / "reports").read_text(encoding="utf-8"))
-    assert not any(image["alt"].startswith("unet,") for image in page.all("img"))
+def test_what_was_not_run_is_folded_away_and_told_once(page):
+    assert [attributes.get("class") for attributes in page.all("details")].count("not-run") == 1
+    known = len(catalog.architectures())
+    assert f"{known - 2} architectures not run" in page.texts  # enet and pspnet_r50-d8 were
+    start = page.texts.index(f"{known - 2} architectures not run")
+    names = page.texts[start + 1 : start + 1 + known - 2]
+    assert set(names) == set(catalog.architectures()) - {"enet", "pspnet_r50-d8"}
+    assert "segbench run --all -p shapes_64x64_smoke" in page.texts
+
+
+def test_a_protocol_of_which_only_a_variant_was_run_says_so(store, make_record, tmp_path):
+    store.add(*make_record("enet", overrides={"iterations": 3}))
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    everything = len(catalog.architectures())
+    assert f"shapes_64x64_smoke itself, without changes: {everything} architectures not run" in page.texts
+
+
+def test_where_void_counts_both_rules_are_told(store, make_record, tmp_path):
+    record, arrays = make_record("enet", void="false_positive")
+    store.add(record, arrays)
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    ignored = scores(arrays["last_test"], "ignore").miou
+    assert ignored > record.evaluation().miou
+    assert {f"{record.evaluation().miou:.2f}", f"{ignored:.2f}"} <= set(page.texts)
+    assert "mIoU, void ignored" in page.texts
+
+
+def test_the_embedded_dataset_is_drawn_beside_the_predictions(store, make_record, tmp_path):
+    record, _ = make_record("enet")
+    classes = list(Shapes.classes)
+    data = record.dataset.model_copy(update={"digest": published_digest(Shapes), "classes": classes})
+    record = record.model_copy(update={"dataset": data, "evaluations": []})
+    store.add(record, {"prediction_names": np.array(["test_0001"]), "predictions": Shapes("test").label(1)[None]})
+    page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
+    photo, truth, prediction = page.all("img")
+    assert [each["alt"].partition(",")[0] for each in (photo, truth, prediction)] == ["Input", "Ground truth", "enet"]
+    assert truth["src"] == prediction["src"] != photo["src"]
+    assert "photographs" not in " ".join(page.texts)
+
+
+@pytest.fixture
+def real(store, make_record):
+    """A store of a protocol on a dataset that may not be passed on: three networks, one of them with changes."""
+    for architecture, quality, overrides in (("enet", 0.6, {}), ("unet", 0.8, {}), ("unet", 0.7, {"iterations": 3})):
+        record, arrays = make_record(architecture, quality=quality, protocol="camvid_180x240_cpu", overrides=overrides)
+        data = record.dataset.model_copy(update={"name": "camvid"})
+        store.add(record.model_copy(update={"dataset": data}), arrays)
+    return store
+
+
+def test_a_leaderboard_of_a_real_dataset_has_figures(real, tmp_path):
+    files = make(real.root, tmp_path / "reports").files
+    assert set(files) == {"index.html", "camvid_180x240_cpu/predictions.png", "camvid_180x240_cpu/curves.svg"}
+    svg = ElementTree.fromstring(files["camvid_180x240_cpu/curves.svg"])
+    names = [text.text for text in svg.iter(f"{SVG}text") if text.get("class") == "name"]
+    assert names == ["unet", "enet"]
+    assert len(list(svg.iter(f"{SVG}polyline"))) == 4
+
+
+def test_figures_of_what_has_gone_go_too(real, tmp_path):
+    folder = tmp_path / "reports"
+    make(real.root, folder).write()
+    (folder / "gone").mkdir()
+    (folder / "gone" / "curves.svg").write_text("old")
+    (folder / "gone" / "mine.svg").write_text("mine")
+    report = make(real.root, folder)
+    assert report.surplus == [folder / "gone" / "curves.svg"]
+    report.write()
+    assert sorted(path.name for path in folder.rglob("*.*")) == [
+        *("curves.svg", "index.html", "mine.svg", "predictions.png")
+    ]
 
 
 def test_labels_that_look_permuted_are_named(store, make_record, tmp_path):
@@ -195,7 +282,7 @@ def test_a_diverged_run_does_not_flatten_the_curves_of_the_others(store, make_re
 
 def test_no_results(tmp_path):
     with pytest.raises(UserError, match=r"no results in .*segbench run"):
-        render(tmp_path / "results", tmp_path / "reports")
+        make(tmp_path / "results", tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
 
 
@@ -217,4 +304,6 @@ def test_the_templates_are_part_of_the_package():
     import benchmark.reporting
 
     folder = Path(benchmark.reporting.__file__).parent / "templates"
-    assert {path.name for path in folder.iterdir()} == {"index.html", "section.html", "sort.js", "style.css"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("index.html", "section.html", "curves.svg", "sort.js", "style.css", "plot.css", "colours.css")
+    }

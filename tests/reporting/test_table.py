@@ -103,7 +103,7 @@ def test_markdown_is_a_table_and_escaped(board):
     assert bars == {len(table(board).columns) + 1}
     assert r"pspnet\_r50-d8" in lines[2]
     assert r"unet\_100%\&more" in lines[4]
-    assert r"out\_of\_memory" in lines[4]
+    assert "| out of memory |" in lines[4]
     assert lines[2].count("**") == 2 * sum(cell.best for cell in table(board).rows[0])
     assert lines[1].startswith("| ---: | --- |")
 

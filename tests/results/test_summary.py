@@ -1,4 +1,6 @@
-from benchmark.results.summary import Summary, summarise
+from benchmark.confusion import scores
+from benchmark.results.reading import read
+from benchmark.results.summary import Summary, summarise, summary_of
 
 
 def test_a_row_in_full_precision(make_record):
@@ -10,6 +12,17 @@ def test_a_row_in_full_precision(make_record):
     assert row.macs == 500_000_001
     assert row.latency_ratio == 1.25
     assert row.input == "64x64"
+
+
+def test_the_other_rule_for_void_is_told_where_void_counts(store, make_record):
+    for void in ("ignore", "false_positive"):
+        record, arrays = make_record(void=void)
+        stored = read(store.add(record, arrays))
+        told = summary_of(stored).miou_void_ignored_percent
+        assert told == (None if void == "ignore" else scores(arrays["last_test"], "ignore").miou)
+        assert summarise(record).miou_void_ignored_percent is None
+        stored.path.with_suffix(".npz").unlink()
+        assert summary_of(stored).miou_void_ignored_percent is None
 
 
 def test_what_a_run_does_not_have_is_none(make_record):

@@ -1,0 +1,72 @@
+"""What a leaderboard lacks: an architecture of the catalog that has not been run is a row that says so, not a gap.
+
+That is asked of a protocol as it is defined. Whoever changes it, say by fewer iterations, runs what they like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from benchmark import catalog
+from benchmark.analysis.ranking import Group, Standing
+
+NOT_RUN = "not_run"
+"""The status of a row that is there for an architecture of which there is no result."""
+
+
+def completed(found: Sequence[Group], asked: Collection[str] = ()) -> list[Group]:
+    """The groups, with a row for every architecture that has not been run.
+
+    Args:
+        found: what `ranking.groups` makes of results.
+        asked: protocols that are shown even if there is no result of them as they are defined; they come first.
+
+    Returns:
+        One group a protocol has such rows: the first of its results without changes.
+    """
+    by_protocol = {name: list(groups) for name, groups in groupby(found, lambda group: group.protocol)}
+    return [
+        group
+        for name in sorted({*by_protocol, *asked})
+        for group in _completed(name, by_protocol.get(name, []), name in asked)
+    ]
+
+
+def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
+    """The architectures of the catalog without a result of the protocol as it is defined.
+
+    Args:
+        protocol: its name; of one that is not in the catalog, nothing could be run.
+        found: groups of results, of that protocol or others.
+    """
+    if protocol not in catalog.protocols():
+        return []
+    plain = next((group for group in found if group.protocol == protocol and not group.overrides), None)
+    run = {row.architecture for row in plain.table} if plain else set()
+    return [name for name in catalog.architectures() if name not in run]
+
+
+def command(protocol: str) -> str:
+    """What runs the architectures that have not been run, and no other."""
+    return f"segbench run --all -p {protocol}"
+
+
+def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[Group]:
+    rows = [_row(name) for name in not_run(protocol, found)]
+    plain = [group for group in found if not group.overrides][:1]
+    if plain:
+        yield replace(plain[0], table=[*plain[0].table, *rows])
+    elif asked and rows:
+        # Its fingerprint takes the data to know, which nobody needs for a table of nothing.
+        yield Group(protocol, "", {}, {}, runs=[], superseded=0, table=rows, notes=[])
+    yield from found[len(plain) :]
+
+
+def _row(architecture: str) -> Standing:
+    nothing: dict[str, Any] = dict.fromkeys(Standing._fields)
+    method = catalog.architecture(architecture).method
+    known = {"architecture": architecture, "method": method, "status": NOT_RUN, "seeds": 0, "failed": 0, "device": ""}
+    return Standing(**nothing | known)

@@ -1,0 +1,47 @@
+"""The colours of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from colorsys import hsv_to_rgb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.datasets import catalog
+from benchmark.errors import UserError
+
+VOID = (0, 0, 0)
+"""Of pixels without ground truth, and of predictions that are no class."""
+
+
+def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
+    """The colours that a dataset is known by; for one that is not known here, hues that are far apart.
+
+    Args:
+        dataset: its name.
+        classes: names of its K classes, as the results have them.
+
+    Returns:
+        RGB, uint8 of shape (K, 3).
+    """
+    try:
+        known = catalog.dataset(dataset)
+    except UserError:
+        known = None
+    if known is not None and list(known.classes) == list(classes):
+        return np.array(known.palette, np.uint8)
+    hues = [hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9) for index in range(len(classes))]  # steps of the golden ratio
+    return np.rint(255 * np.array(hues)).astype(np.uint8)
+
+
+def coloured(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A label map of shape (height, width) in the colours of its classes: RGB of shape (height, width, 3)."""
+    table = np.full((256, 3), VOID, np.uint8)
+    table[: len(colours)] = colours
+    return table[labels]
+
+
+def legend(classes: Sequence[str], colours: NDArray[np.uint8]) -> list[tuple[str, tuple[int, int, int]]]:
+    """Each class and its RGB colour, void last."""
+    return [*((name, (r, g, b)) for name, (r, g, b) in zip(classes, colours.tolist(), strict=True)), ("void", VOID)]

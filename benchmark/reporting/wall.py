@@ -1,0 +1,144 @@
+"""The wall: one picture of what every architecture makes of the same images, for those who open no report.
+
+Text in it is drawn by whatever FreeType is there, and pixels of two machines differ. So the file says in itself what it
+was drawn from, as a hash, and `same` holds hashes against each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from benchmark.reporting.palette import coloured, legend
+
+DRAWING = 1
+"""Raise it with every change of how a wall looks: it is part of the hash."""
+
+WIDTH = 1600
+"""Pixels of the whole, twice as many as a README has, so that text is sharp on any screen."""
+
+ACROSS = 3
+"""Architectures beside each other."""
+
+MARGIN, GAP, INNER = 24, 28, 8
+"""Pixels around the wall, between architectures, and between the images of one."""
+
+TITLE, NAME, NOTE = 34, 25, 22
+"""Height of text in pixels."""
+
+PAPER, INK, SOFT, RULE = "#ffffff", "#171b21", "#5a6472", "#c8ced6"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one architecture predicts.
+
+    Attributes:
+        name: of the architecture, with its rank.
+        score: how good it is, in words.
+        labels: class indices of each image, uint8 of shape (height, width).
+    """
+
+    name: str
+    score: str
+    labels: Sequence[NDArray[np.uint8]]
+
+
+def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDArray[np.uint8]) -> bytes:
+    """The wall as PNG.
+
+    Args:
+        title: above it.
+        tiles: the best architecture first; all of the same images, at least one.
+        classes: names of the K classes.
+        palette: RGB of each class, shape (K, 3).
+    """
+    across = min(ACROSS, len(tiles))
+    cell = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
+    images = len(tiles[0].labels)
+    wide = (cell - (images - 1) * INNER) // images
+    high = max(round(wide * labels.shape[0] / labels.shape[1]) for labels in tiles[0].labels)
+    width = max(2 * MARGIN + across * cell + (across - 1) * GAP, WIDTH // 2)
+    swatches, top = _legend(classes, palette, width)
+    row = high + NAME + NOTE + GAP
+    rows = -(-len(tiles) // across)
+    picture = Image.new("RGB", (width, top + rows * (row + GAP)), PAPER)
+    pen = ImageDraw.Draw(picture)
+    pen.text((MARGIN, MARGIN), title, INK, _font(TITLE))
+    for x, y, name, colour in swatches:
+        pen.rectangle((x, y, x + NOTE, y + NOTE), colour, RULE)
+        pen.text((x + NOTE + INNER, y), name, INK, _font(NOTE))
+    for index, tile in enumerate(tiles):
+        left, up = MARGIN + index % across * (cell + GAP), top + index // across * (row + GAP)
+        for number, labels in enumerate(tile.labels):
+            image = Image.fromarray(coloured(labels, palette)).resize((wide, high), Image.Resampling.BOX)
+            picture.paste(image, (left + number * (wide + INNER), up))
+        pen.text((left, up + high + INNER), tile.name, INK, _font(NAME))
+        pen.text((left, up + high + INNER + NAME + INNER), tile.score, SOFT, _font(NOTE))
+    return _sealed(picture, _digest(title, tiles, classes, palette))
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Whether two walls were drawn from the same, and neither has been painted over since."""
+    if one == other:
+        return True
+    seals = [_seal(each) for each in (one, other)]
+    return None not in seals and seals[0] == seals[1]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _legend(
+    classes: Sequence[str], palette: NDArray[np.uint8], width: int
+) -> tuple[list[tuple[int, int, str, tuple[int, int, int]]], int]:
+    """Position, name and colour of each class, in lines, and where the wall may begin below them."""
+    placed: list[tuple[int, int, str, tuple[int, int, int]]] = []
+    x, y = MARGIN, MARGIN + TITLE + GAP // 2
+    for name, colour in legend(classes, palette):
+        wide = NOTE + INNER + round(_font(NOTE).getlength(name)) + GAP
+        if placed and x + wide - GAP > width - MARGIN:
+            x, y = MARGIN, y + NOTE + INNER
+        placed.append((x, y, name, colour))
+        x += wide
+    return placed, y + NOTE + GAP
+
+
+def _digest(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDArray[np.uint8]) -> str:
+    shown = [[each.name, each.score, [_sha256(labels) for labels in each.labels]] for each in tiles]
+    text = json.dumps([DRAWING, title, list(classes), palette.tolist(), shown])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _sealed(picture: Image.Image, digest: str) -> bytes:
+    """The picture as PNG, with the hash of what it was drawn from, and its own."""
+    info = PngInfo()
+    info.add_text("drawn from", digest)
+    info.add_text("pixels", _sha256(np.asarray(picture)))
+    buffer = BytesIO()
+    picture.save(buffer, "png", optimize=True, pnginfo=info)
+    return buffer.getvalue()
+
+
+def _seal(png: bytes) -> str | None:
+    """The hash of what a picture was drawn from; None where it does not tell, or its pixels are others."""
+    try:
+        with Image.open(BytesIO(png)) as picture:
+            pixels = _sha256(np.asarray(picture.convert("RGB")))
+            texts = picture.info
+    except (OSError, SyntaxError, ValueError):  # no picture
+        return None
+    return texts.get("drawn from") if texts.get("pixels") == pixels else None
