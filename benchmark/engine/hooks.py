@@ -7,7 +7,7 @@ hooks read every logged scalar at every iteration and append it to an array that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from mmengine.runner import Runner
 from benchmark.engine import weights
 
 Progress = Callable[[str, int, int, float | None], None]
-"""Called with a phase ("train", "val", "test"), what is done of it, what there is of it, and the loss if known."""
+"""Called with a phase ("first_stage", "train", "val", "test"), what is done of it, what there is of it, and the loss if
+known."""
 
 
 class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
@@ -28,11 +29,12 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of 
 
     Attributes:
         iteration: the first iteration whose loss was not finite, counted from 1.
+        loss: that loss.
     """
 
-    def __init__(self, iteration: int, loss: float) -> None:
-        super().__init__(f"the loss is {loss} at iteration {iteration}")
-        self.iteration = iteration
+    def __init__(self, iteration: int, loss: float, stage: str = "") -> None:
+        super().__init__(f"the loss is {loss} at iteration {iteration}" + (f" of the {stage} stage" if stage else ""))
+        self.iteration, self.loss = iteration, loss
 
 
 @HOOKS.register_module()
@@ -159,22 +161,39 @@ class ResumeHook(Hook):
                 (Path(runner.work_dir) / name).unlink(missing_ok=True)
 
 
+class StartHook(Hook):
+    """Lets a training that begins, and none that is resumed, begin with weights that were learned before.
+
+    Args:
+        state: weights by name; those that are not among them stay as they are.
+    """
+
+    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.state = state
+
+    def before_train(self, runner: Runner) -> None:
+        """Load them; mmengine has set all weights by now, and has resumed what there was to resume."""
+        if not runner.iter:
+            weights.start_from(runner.model, self.state)
+
+
 class ProgressHook(Hook):
     """Tells somebody how far the run is.
 
     Args:
         tell: called at most once an iteration or image.
         losses: where the latest loss is found.
+        phase: what the training is told as.
     """
 
-    def __init__(self, tell: Progress, losses: LossHook | None = None) -> None:
-        self.tell, self.losses = tell, losses
+    def __init__(self, tell: Progress, losses: LossHook | None = None, phase: str = "train") -> None:
+        self.tell, self.losses, self.phase = tell, losses, phase
         self._evaluated = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One iteration more."""
         curve = self.losses.curve if self.losses else []
-        self.tell("train", batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
+        self.tell(self.phase, batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from mmengine import Config
 
     from benchmark.engine.feed import Resident
-    from benchmark.engine.session import Counted, Session, Trained
+    from benchmark.engine.session import Counted, Session
+    from benchmark.engine.trained import Trained
 
 Tell = Callable[[str, int, int, float | None], None]
 """Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
@@ -216,11 +217,11 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
         try:
             trained = session.train()
         except Diverged as error:
-            yield {"training": _training(spec, session, error.iteration, 0.0, session.curve, [])}
+            yield {"training": _training(spec, session.stopped(error), session.first_stage)}
             yield {"status": "diverged", "error": str(error)}
             return
     yield {
-        "training": _training(spec, session, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
+        "training": _training(spec, trained, session.first_stage),
         "memory": record.Memory(inference_peak=inference, training_peak=training.bytes),
         "artifacts": _artifacts(trained),
     }
@@ -280,21 +281,20 @@ def _stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
     )
 
 
-def _training(
-    spec: Spec,
-    session: Session,
-    iterations: int,
-    seconds: float,
-    loss: list[tuple[int, float]],
-    val: list[tuple[int, float]],
-) -> record.Training:
+def _training(spec: Spec, trained: Trained, first: Trained | None) -> record.Training:
+    """How the training went, with the first of two stages where it had two."""
+    before = None if first is None else _stage(spec, first, spec.config.first_stage)
+    return _stage(spec, trained, spec.config).model_copy(update={"first_stage": before})
+
+
+def _stage(spec: Spec, trained: Trained, config: Config) -> record.Training:
     return record.Training(
-        iterations=iterations,
-        images=iterations * spec.config.train_dataloader.dataset.batch_size,
-        seconds=seconds,
-        loss=loss,
-        val_miou=val,
-        execution=record.Execution(**asdict(session.driven), beside=spec.beside),
+        iterations=trained.iterations,
+        images=trained.iterations * config.train_dataloader.dataset.batch_size,
+        seconds=trained.seconds,
+        loss=trained.loss,
+        val_miou=trained.val_miou,
+        execution=None if trained.driven is None else record.Execution(**asdict(trained.driven), beside=spec.beside),
     )
 
 

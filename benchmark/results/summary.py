@@ -104,9 +104,17 @@ def summarise(record: Record) -> Summary:
         training_memory_bytes=memory.training_peak if memory else None,
         device=environment.gpu or environment.cpu,
         iterations=record.training.iterations if record.training else None,
-        training_seconds=record.training.seconds if record.training else None,
+        training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
     )
+
+
+def _training_seconds(record: Record) -> float | None:
+    """Of all stages."""
+    if record.training is None:
+        return None
+    first = record.training.first_stage
+    return record.training.seconds + (first.seconds if first else 0.0)
 
 
 def _headline(latencies: Sequence[Latency]) -> Latency | None:
