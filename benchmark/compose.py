@@ -351,7 +351,8 @@ def _set_iterations(config: Config, iterations: int) -> None:
     # The shared schedules, which know no number of iterations, end at 1.
     ratio = iterations / max(stage["end"] for stage in config.param_scheduler)
     for stage in config.param_scheduler:
-        stage["begin"], stage["end"] = round(stage["begin"] * ratio), round(stage["end"] * ratio)
+        stage["begin"] = round(stage["begin"] * ratio)
+        stage["end"] = max(round(stage["end"] * ratio), stage["begin"] + 1)  # no step vanishes in a very short training
     config.train_cfg.max_iters = iterations
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
 

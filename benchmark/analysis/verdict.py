@@ -48,7 +48,7 @@ class Verdict:
 
     @classmethod
     def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
-        """The verdict on a reference; `more` are fields beside those that follow from the arguments, or in their place."""
+        """The verdict on a reference; `more` are fields beside or instead of those that follow from it."""
         fields: dict[str, Any] = {
             "reference": reference.name,
             "architecture": reference.architecture,

@@ -80,7 +80,7 @@ class Training(_Model):
     loss: list[tuple[int, float]] = Field(description="(iteration, mean total loss since the last entry)")
     val_miou: list[tuple[int, Percent]] = Field(description="(iteration, mIoU on val in percent)")
     execution: Execution | None = Field(None, description="null in results from before it was recorded")
-    first_stage: Training | None = Field(None, description="how the first of two stages went, null where there is one")
+    first_stage: Training | None = Field(default=None, description="how the first of two stages went, else null")
 
 
 class Complexity(_Model):

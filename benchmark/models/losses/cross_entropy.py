@@ -27,6 +27,8 @@ class WeightedCrossEntropyLoss(nn.Module):
         loss_name: under which mmsegmentation's heads return it.
     """
 
+    _weights: Tensor
+
     def __init__(self, class_weight: Sequence[float], loss_weight: float = 1.0, loss_name: str = "loss_ce") -> None:
         super().__init__()
         self.loss_weight, self.loss_name = loss_weight, loss_name
