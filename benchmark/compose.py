@@ -31,6 +31,12 @@ PRECISIONS = {
 }
 """What a training may compute in, and the optimizer wrapper that sees to it."""
 
+PLAIN = {"type", "use_sigmoid", "loss_weight", "loss_name"}
+"""Settings of mmsegmentation's `CrossEntropyLoss` that leave it the mean of the cross-entropy."""
+
+FIRST_STAGE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
+"""What the first of two stages has of its own, beside what it hands on; all else it shares with the second."""
+
 
 def compose(
     architecture: str,
@@ -55,7 +61,8 @@ def compose(
         protocol: name of a protocol.
         seed: seeds initial weights, batches and every random draw of the training.
         root: folder of the dataset; by default where `segbench data get` puts it.
-        max_iters: train that many iterations instead; the schedule shrinks or stretches with it.
+        max_iters: train that many iterations instead; the schedule shrinks or stretches with it, and with the second
+            of two stages the first.
         batch_size: train with that many images a batch instead.
         val_interval: validate after that many iterations instead.
         precision: float32, bfloat16 or float16 instead of the protocol's.
@@ -67,64 +74,75 @@ def compose(
 
     Returns:
         A config that mmengine's Runner builds from its text alone. `config.protocol` holds the facts of the protocol,
-        `config.protocol.overrides` what the arguments changed.
+        `config.protocol.overrides` what the arguments changed. Where the protocol trains in two stages, it is the
+        config of the second, and `config.first_stage` holds what is otherwise in the first: see `engine.stages`.
 
     Raises:
-        UserError: an unknown name, or a value out of range.
+        UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
     """
     config = read(catalog.protocol(protocol).path)
-    facts = config.protocol
-    train = config.train_dataloader.dataset
+    facts, train = config.protocol, config.train_dataloader.dataset
 
     overrides: dict[str, Any] = {}
     if max_iters is not None and max_iters != config.train_cfg.max_iters:
         overrides["max_iters"] = _positive("--max-iters", max_iters)
     if batch_size is not None and batch_size != train.batch_size:
-        overrides["batch_size"] = train.batch_size = _positive("--batch-size", batch_size)
+        overrides["batch_size"] = _positive("--batch-size", batch_size)
     if precision is not None and precision != _precision(config):
         overrides["precision"] = precision
-        _set_precision(config, precision)
     if val_interval is not None and val_interval != config.train_cfg.val_interval:
-        overrides["val_interval"] = config.train_cfg.val_interval = _positive("--val-interval", val_interval)
+        overrides["val_interval"] = _positive("--val-interval", val_interval)
     if init is not None:
         overrides["init"] = _sha256_of_backbone(init)
     if crf is not None:
         overrides["crf"] = crf
-    _set_iterations(config, overrides.get("max_iters", config.train_cfg.max_iters))
 
     facts.update(name=protocol, seed=seed, overrides=overrides)
-    train.update(protocol=protocol, seed=seed, length=config.train_cfg.max_iters)
-    if facts.get("void_output"):
-        train.void = len(datasets.dataset(facts.dataset).classes)
     for evaluator in (config.val_evaluator, config.test_evaluator):
         evaluator.void = facts.void
     if crf is not None:
         config.test_evaluator.crf = _crf(crf)
-    place = datasets.locate(facts.dataset, root)
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
-        if place is not None:
-            _locate(facts.dataset, loader.dataset, place)
-    config.data_preprocessor.size = tuple(_augmentation(train)["crop_size"])
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
-    config.model = model_config(
-        architecture,
-        classes=outputs(facts),
-        pretrained=facts.pretraining is not None,
-        distributed=distributed,
-        options=options,
-        fitted=facts.get("fitted", {}),
-    )
-    if init is not None:
-        config.model.pop("pretrained", None)
-        config.model.backbone.init_cfg = {
-            "type": "Pretrained",
-            "checkpoint": str(init.absolute()),
-            "prefix": "backbone.",
-        }
-    config.model.data_preprocessor = config.data_preprocessor
-    config.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
+
+    first = _split_off_first_stage(config)
+    place = datasets.locate(facts.dataset, root)
+    iterations = config.train_cfg.max_iters
+    for stage, batches in ((config, protocol), (first, f"{protocol}: first stage")):
+        if stage is None:
+            continue
+        _override(stage, overrides, iterations)
+        stage.train_dataloader.dataset.update(protocol=batches, seed=seed, length=stage.train_cfg.max_iters)
+        if facts.get("void_output"):
+            stage.train_dataloader.dataset.void = len(datasets.dataset(facts.dataset).classes)
+        for loader in (stage.train_dataloader, stage.val_dataloader, stage.test_dataloader):
+            loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
+            if place is not None:
+                _locate(facts.dataset, loader.dataset, place)
+        stage.data_preprocessor.size = tuple(_augmentation(stage.train_dataloader.dataset)["crop_size"])
+        stage.model = model_config(
+            architecture,
+            classes=outputs(facts),
+            pretrained=facts.pretraining is not None,
+            distributed=distributed,
+            options=options,
+            fitted=facts.get("fitted", {}),
+            first_stage=stage is first,
+        )
+        if "class_weights" in facts:
+            _weigh_classes(stage.model, facts.class_weights, f"{architecture} on {protocol}")
+        if init is not None:
+            stage.model.pop("pretrained", None)
+            stage.model.backbone.init_cfg = {
+                "type": "Pretrained",
+                "checkpoint": str(init.absolute()),
+                "prefix": "backbone.",
+            }
+        stage.model.data_preprocessor = stage.data_preprocessor
+        stage.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
+    if first is not None:
+        handed_on = read(catalog.architecture(architecture).path).first_stage.handed_on
+        config.first_stage = {"handed_on": handed_on} | {name: first[name] for name in FIRST_STAGE}
     return config
 
 
@@ -136,6 +154,7 @@ def model_config(
     distributed: bool = False,
     options: Mapping[str, Any] | None = None,
     fitted: Mapping[str, Any] | None = None,
+    first_stage: bool = False,
 ) -> dict[str, Any]:
     """The network of an architecture, ready for mmsegmentation's `MODELS.build`.
 
@@ -146,9 +165,10 @@ def model_config(
         distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
         options: merged into the model before anything else.
         fitted: settings that follow from the size of the input: set wherever the network has one of that name.
+        first_stage: the network that learns first where a protocol trains in two stages.
 
     Raises:
-        UserError: an unknown architecture, or one that does not define a model.
+        UserError: an unknown architecture, one that does not define a model, or one that has no first stage.
     """
     entry = catalog.architecture(architecture)
     config = read(entry.path)
@@ -156,6 +176,11 @@ def model_config(
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
     config.merge_from_dict({"model": dict(options or {})})
     model: dict[str, Any] = config.model
+    if first_stage:
+        if "first_stage" not in config:
+            raise UserError(f"{architecture} cannot be trained in two stages: {entry.path} has no `first_stage`")
+        model["decode_head"] = config.first_stage.decode_head
+        model.pop("auxiliary_head", None)
     settings = {**(fitted or {}), "num_classes": classes}
 
     def adapt(node: dict[str, Any]) -> None:
@@ -186,24 +211,20 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
         config: what `compose` returned.
         digest: SHA-256 of the dataset.
     """
-    facts, train = config.protocol, config.train_dataloader.dataset
+    facts = config.protocol
     found: dict[str, Any] = {
         "data": {"dataset": facts.dataset, "digest": digest},
         "splits": {split: _split(config, split) for split in ("train", "val", "test")},
         "input": config.data_preprocessor,
-        "augmentation": _augmentation(train),
-        "schedule": {
-            "optimizer": {key: value for key, value in config.optim_wrapper.items() if key != "type"},
-            "learning_rate": config.param_scheduler,
-            "iterations": config.train_cfg.max_iters,
-            "validation_interval": config.train_cfg.val_interval,
-        },
-        "batch": train.batch_size,
-        "precision": _precision(config),
+        **_training(config),
         "pretraining": facts.overrides.get("init", facts.pretraining),
         "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
         "void": facts.void,
     }
+    if "first_stage" in config:
+        found["first_stage"] = _training(config.first_stage)
+    if "class_weights" in facts:
+        found["class_weights"] = facts.class_weights
     if facts.get("void_output"):
         found["void_output"] = True
     if "fitted" in facts:
@@ -214,6 +235,22 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
         found["evaluation"]["crf"] = config.test_evaluator.crf
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
+
+
+def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes that a stage of the training has of its own."""
+    train, schedule = stage["train_dataloader"].dataset, stage["train_cfg"]
+    return {
+        "augmentation": _augmentation(train),
+        "schedule": {
+            "optimizer": {key: value for key, value in stage["optim_wrapper"].items() if key != "type"},
+            "learning_rate": stage["param_scheduler"],
+            "iterations": schedule.max_iters,
+            "validation_interval": schedule.val_interval,
+        },
+        "batch": train.batch_size,
+        "precision": _precision(stage),
+    }
 
 
 def _readers(dataset: Config) -> Sequence[Config]:
@@ -249,11 +286,13 @@ def _split(config: Config, split: str) -> dict[str, Any]:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of the resolved model of a composed config, wherever its initial weights lie."""
-    model = copy.deepcopy(config.model)
-    if "init" in config.protocol.overrides:
-        model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
-    return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the resolved model of a composed config, wherever its initial weights lie; of both stages' models."""
+    models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
+    for model in models:
+        if "init" in config.protocol.overrides:
+            model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
+    hashed = models if "first_stage" in config else models[0]
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Path) -> Config:
@@ -280,14 +319,66 @@ def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:
             _walk(value, visit)
 
 
+def _split_off_first_stage(config: Config) -> Config | None:
+    """The first of two stages of a protocol, complete: the second, but for what the protocol says of the first."""
+    changes = config.pop("first_stage", None)
+    if changes is None:
+        return None
+    first = copy.deepcopy(config)
+    first.merge_from_dict(changes)
+    return first
+
+
+def _override(stage: Config, overrides: Mapping[str, Any], iterations: int) -> None:
+    """Let a stage train as the command line has it.
+
+    Args:
+        stage: config of the stage.
+        overrides: what is changed.
+        iterations: of the last stage as the protocol has it, which max_iters replaces; others change in proportion.
+    """
+    train = stage.train_dataloader.dataset
+    train.batch_size = overrides.get("batch_size", train.batch_size)
+    if "precision" in overrides:
+        _set_precision(stage, overrides["precision"])
+    stage.train_cfg.val_interval = overrides.get("val_interval", stage.train_cfg.val_interval)
+    ratio = overrides.get("max_iters", iterations) / iterations
+    _set_iterations(stage, max(1, round(stage.train_cfg.max_iters * ratio)))
+
+
 def _set_iterations(config: Config, iterations: int) -> None:
-    """Train for that many iterations, every stage of the learning rate in proportion."""
+    """Train for that many iterations, every step of the learning rate in proportion."""
     # The shared schedules, which know no number of iterations, end at 1.
     ratio = iterations / max(stage["end"] for stage in config.param_scheduler)
     for stage in config.param_scheduler:
-        stage["begin"], stage["end"] = round(stage["begin"] * ratio), round(stage["end"] * ratio)
+        stage["begin"] = round(stage["begin"] * ratio)
+        stage["end"] = max(round(stage["end"] * ratio), stage["begin"] + 1)  # no step vanishes in a very short training
     config.train_cfg.max_iters = iterations
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
+
+
+def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str) -> None:
+    """Weight the classes in the losses of all heads.
+
+    Raises:
+        UserError: a loss is no plain cross-entropy, whose classes could be weighted, or the weights are not as many as
+            the outputs.
+    """
+    heads = [head for name in ("decode_head", "auxiliary_head") for head in _as_list(model.get(name, []))]
+    for head in heads:
+        losses = _as_list(head.get("loss_decode", []))
+        plain = [set(loss) <= PLAIN and loss["type"] == "CrossEntropyLoss" for loss in losses]
+        if not plain or not all(plain) or any(loss.get("use_sigmoid") for loss in losses):
+            raise UserError(f"{what}: the loss of {head['type']} is no plain cross-entropy, whose classes have weights")
+        if len(weights) != head["num_classes"]:
+            raise UserError(f"{what}: {len(weights)} class weights for {head['num_classes']} outputs")
+        for loss in losses:
+            loss.pop("use_sigmoid", None)
+            loss.update(type="WeightedCrossEntropyLoss", class_weight=list(weights))
+
+
+def _as_list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _crf(name: str) -> dict[str, Any]:
@@ -309,8 +400,8 @@ def _sha256_of_backbone(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _precision(config: Config) -> str:
-    return next(name for name, wrapper in PRECISIONS.items() if wrapper == config.optim_wrapper.type)
+def _precision(stage: Mapping[str, Any]) -> str:
+    return next(name for name, wrapper in PRECISIONS.items() if wrapper == stage["optim_wrapper"].type)
 
 
 def _set_precision(config: Config, precision: str) -> None:

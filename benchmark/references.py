@@ -30,11 +30,12 @@ class Source:
     Attributes:
         title: of the paper or the repository.
         kind: who says it: `paper` (of the method's authors), `authors` (their code, weights or submission), `toolbox`
-            (a model zoo with its configs and weights), `third party` (a re-implementation by others, or a publication
-            that restates the number of another).
+            (a model zoo with its configs and weights), `restated` (the paper's, known from others who restate it),
+            `third party` (a re-implementation by others, or a publication that restates the number of another).
         arxiv: identifier of the paper, where there is one.
         locator: table, section, or path in the repository.
         url: where it was seen.
+        restated_by: who restates it, and where, if it is restated.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Source:
     arxiv: str | None
     locator: str
     url: str
+    restated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,15 @@ class Reference:
             return "a third party's: a re-implementation, or a number that its source restates"
         return None
 
+    @property
+    def caveat(self) -> str | None:
+        """What a verdict on the number has to say of where it comes from; None where that is plain."""
+        if self.source.kind == "restated":
+            return (
+                f"the paper's figure as {' and '.join(self.source.restated_by)} restate it, the paper itself not seen"
+            )
+        return None
+
 
 class Check(NamedTuple):
     """What a field may hold.
@@ -231,10 +242,15 @@ PROTOCOL = {
 }
 SOURCE = {
     "title": TEXT,
-    "kind": _one_of("paper", "authors", "toolbox", "third party"),
+    "kind": _one_of("paper", "authors", "toolbox", "restated", "third party"),
     "arxiv": _or_null(Check(_is_match(r"\d{4}\.\d{4,5}"), 'an identifier such as "1612.01105"')),
     "locator": TEXT,
     "url": Check(_is_match("https://.+"), "https://..."),
+    "restated_by": _optional(
+        Check(
+            lambda value: isinstance(value, list) and len(value) > 1 and all(map(_is_text, value)), "two texts or more"
+        )
+    ),
 }
 EXPLANATION = {
     "input_size": _optional(SIZE),
@@ -269,6 +285,8 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     _check(stated, PROTOCOL, place, "protocol.")
     _check(source, SOURCE, place, "source.")
     _check(entry.get("explanation") or {}, EXPLANATION, place, "explanation.")
+    if ("restated_by" in source) != (source["kind"] == "restated"):
+        raise UserError(f"{place}: source.restated_by goes with source.kind restated, and only with it")
     for field, is_right, form in _agreements(entry, stated):
         if not is_right:
             value = stated[field.removeprefix("protocol.")] if field.startswith("protocol.") else entry.get(field)
@@ -278,7 +296,8 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     return Reference(
         **rest
         | {"name": entry["id"], "method": method, "ours": None if entry.get("network") else entry["architecture"]}
-        | {"protocol": StatedProtocol(**stated | sizes), "source": Source(**source)}
+        | {"protocol": StatedProtocol(**stated | sizes)}
+        | {"source": Source(**source | {"restated_by": tuple(source.get("restated_by", ()))})}
     )
 
 

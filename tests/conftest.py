@@ -314,3 +314,24 @@ def miniatures(tmp_path_factory):
     _cityscapes(root / "cityscapes", np.random.default_rng(1))
     _ade20k(root / "ade/ADEChallengeData2016", np.random.default_rng(2))
     return root
+
+
+@pytest.fixture
+def two_stages(tmp_path, monkeypatch):
+    """The name of a protocol like shapes_64x64_smoke that trains in two stages with weighted classes."""
+    from benchmark import catalog
+
+    name, folder = "shapes_64x64_stages", catalog.config_root() / "_base_" / "protocols"
+    path = tmp_path / f"{name}.py"
+    path.write_text(
+        f'"""Two stages."""\n_base_ = {str(folder / "shapes_64x64_smoke.py")!r}\n'
+        "protocol = dict(class_weights=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])\n"
+        "first_stage = dict(\n"
+        "    train_dataloader=dict(dataset=dict(batch_size=6)),\n"
+        "    train_cfg=dict(max_iters=2, val_interval=1),\n"
+        ")\n"
+        "train_cfg = dict(max_iters=4, val_interval=2)\n"
+    )
+    protocols = {**catalog.protocols(), name: catalog.Protocol(name, "Two stages.", path)}
+    monkeypatch.setattr(catalog, "protocols", lambda: protocols)
+    return name

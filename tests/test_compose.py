@@ -5,9 +5,13 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from benchmark import catalog, compose
+from benchmark.cli import main
+from benchmark.datasets.camvid import CamVid
+from benchmark.engine import stages
 from benchmark.errors import UserError
 
 SMOKE = "shapes_64x64_smoke"
@@ -168,3 +172,105 @@ def test_void_learned_like_a_class():
     assert "void" not in plain.train_dataloader.dataset
     assert compose.axes(config, "0" * 64)["void_output"] is True
     assert "void_output" not in compose.axes(plain, "0" * 64)
+
+
+def test_two_stages(two_stages):
+    config = compose.compose("espnet", two_stages, seed=3)
+    first = stages.first(config)
+    assert (first.train_cfg.max_iters, config.train_cfg.max_iters) == (2, 4)
+    assert first.train_dataloader.dataset.length == first.param_scheduler[0].end == 2
+    assert (first.train_dataloader.dataset.batch_size, config.train_dataloader.dataset.batch_size) == (6, 4)
+    assert first.train_dataloader.dataset.protocol != config.train_dataloader.dataset.protocol  # other draws
+    assert first.model.decode_head.type == "EncoderClassifier"
+    assert first.model.decode_head.num_classes == 8
+    assert first.model.data_preprocessor == config.model.data_preprocessor
+    assert first.val_dataloader == config.val_dataloader
+    assert first.randomness == config.randomness
+    assert "first_stage" not in first
+
+
+def test_the_printed_config_is_that_of_the_second_stage_and_says_so(two_stages, tmp_path, capsys):
+    assert main(["config", "enet", "-p", two_stages]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# The second of two stages: ")
+    (tmp_path / "printed.py").write_text(printed)
+    config = compose.compose("enet", two_stages)
+    assert compose.read(tmp_path / "printed.py").pretty_text == config.pretty_text
+
+
+def test_overrides_are_of_both_stages_and_iterations_in_proportion(two_stages):
+    config = compose.compose("enet", two_stages, max_iters=2, batch_size=3, precision="bfloat16", val_interval=1)
+    first = config.first_stage
+    assert (first.train_cfg.max_iters, config.train_cfg.max_iters) == (1, 2)
+    assert first.train_dataloader.dataset.batch_size == config.train_dataloader.dataset.batch_size == 3
+    assert first.optim_wrapper.type == config.optim_wrapper.type == "BFloat16OptimWrapper"
+    assert first.train_cfg.val_interval == config.train_cfg.val_interval == 1
+    assert compose.compose("enet", two_stages, max_iters=1).first_stage.train_cfg.max_iters == 1
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 300])
+@pytest.mark.parametrize("architecture", ["enet", "espnet"])
+def test_no_step_of_a_schedule_vanishes(architecture, iterations):
+    """Those of the papers' protocols come in thirds."""
+    config = compose.compose(architecture, f"camvid_360x480_{architecture}", max_iters=iterations)
+    for stage in (config, config.first_stage):
+        assert all(step.begin < step.end for step in stage.param_scheduler)
+
+
+def test_the_stages_are_an_axis_and_move_the_fingerprint(two_stages):
+    two, one = (compose.axes(compose.compose("enet", name), "0" * 64) for name in (two_stages, SMOKE))
+    assert set(two) - set(one) == {"first_stage", "class_weights"}
+    assert two["first_stage"]["batch"] == 6
+    assert two["first_stage"]["schedule"]["iterations"] == 2
+    assert compose.axes(compose.compose("espnet", two_stages, seed=1), "0" * 64) == two
+    assert compose.axes(compose.compose("enet", two_stages, max_iters=2), "0" * 64) != two
+
+
+def test_config_hash_is_of_both_networks(two_stages):
+    config = compose.compose("enet", two_stages)
+    before = compose.config_hash(config)
+    config.first_stage.model.decode_head.bias = False
+    assert compose.config_hash(config) != before
+
+
+def test_a_network_without_a_first_stage_is_refused(two_stages):
+    with pytest.raises(UserError, match=r"fcn_r50-d8 cannot be trained in two stages: .*fcn_r50-d8\.py has no `first_"):
+        compose.compose("fcn_r50-d8", two_stages)
+
+
+def _weigh(architecture, weights):
+    model = compose.model_config(architecture, classes=3)
+    compose._weigh_classes(model, weights, f"{architecture} on a protocol")
+    return model
+
+
+def test_classes_are_weighted_in_every_head():
+    model = _weigh("pspnet_r50-d8", [1.0, 2.0, 3.0])
+    for head, weight in ((model["decode_head"], 1.0), (model["auxiliary_head"], 0.4)):
+        assert head["loss_decode"] == {
+            "type": "WeightedCrossEntropyLoss",
+            "class_weight": [1.0, 2.0, 3.0],
+            "loss_weight": weight,
+        }
+    assert [h["loss_decode"]["type"] for h in _weigh("pointrend_fpn_r50", [1, 2, 3])["decode_head"]] == [
+        "WeightedCrossEntropyLoss"
+    ] * 2
+
+
+def test_a_loss_whose_classes_have_no_weights_is_refused():
+    zoo = "mmseg:mask2former_r50_8xb2-90k_cityscapes-512x1024"
+    with pytest.raises(UserError, match="on a protocol: the loss of Mask2FormerHead is no plain cross-entropy"):
+        _weigh(zoo, [1.0, 2.0, 3.0])
+    with pytest.raises(UserError, match="on a protocol: 2 class weights for 3 outputs"):
+        _weigh("enet", [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("name", "constant"), [("enet", 1.02), ("espnet", 1.10)])
+def test_class_weights_are_those_of_camvid(camvid, name, constant):
+    """1 / ln(c + p), p the share of the class among all pixels, void among them."""
+    source = CamVid(camvid, "train")
+    counts = sum(np.bincount(source.label(index).ravel(), minlength=256) for index in range(len(source)))
+    shares = np.append(counts[:11], counts[255]) / counts.sum()
+    weights = compose.read(catalog.protocol(f"camvid_360x480_{name}").path).protocol.class_weights
+    assert weights == pytest.approx((1 / np.log(constant + shares))[: len(weights)], abs=5e-5)
+    assert len(weights) == (11 if name == "enet" else 12)

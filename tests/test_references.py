@@ -91,6 +91,30 @@ def test_what_may_be_evidence():
     assert "third party" in read(changed("miou", "source.kind", "third party")).objection
 
 
+def test_a_figure_that_others_restate_is_evidence_and_says_so():
+    entry = changed("miou", "source.kind", "restated")
+    entry["source"]["restated_by"] = ["a README", "a survey, Table 8"]
+    found = read(entry)
+    assert found.objection is None
+    assert found.caveat == "the paper's figure as a README and a survey, Table 8 restate it, the paper itself not seen"
+    assert read(ENTRIES["miou"]).caveat is None
+
+
+@pytest.mark.parametrize(("kind", "others"), [("restated", None), ("paper", ["a README", "a survey"])])
+def test_who_restates_a_figure_goes_with_its_being_restated(kind, others):
+    entry = changed("miou", "source.kind", kind)
+    entry["source"] |= {"restated_by": others} if others else {}
+    with pytest.raises(UserError, match=r"source\.restated_by goes with source\.kind restated, and only with it"):
+        read(entry)
+
+
+def test_one_who_restates_a_figure_is_a_third_party():
+    entry = changed("miou", "source.kind", "restated")
+    entry["source"]["restated_by"] = ["a README"]
+    with pytest.raises(UserError, match=r"source\.restated_by is \['a README'\], not two texts or more"):
+        read(entry)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
@@ -124,7 +148,7 @@ def test_what_may_be_evidence():
         ("protocol.voids", None, "protocol.voids is no field; there are input_size"),
         ("protocol.flop_convention", "mac", "protocol.flop_convention is 'mac', not null, as miou has none"),
         ("source.arxiv", 1606.02147, 'source.arxiv is 1606.02147, not an identifier such as "1612.01105" or null'),
-        ("source.kind", "blog", "source.kind is 'blog', not one of paper, authors, toolbox, third party"),
+        ("source.kind", "blog", "source.kind is 'blog', not one of paper, authors, toolbox, restated, third party"),
         ("source.url", "arxiv.org", "source.url is 'arxiv.org', not https://..."),
         ("explanation", {"classes": 20}, "explanation is {'classes': 20}, not for miou, only for params and macs"),
         ("weights_sha256", "abc", "weights_sha256 is 'abc', not 64 hexadecimal digits"),

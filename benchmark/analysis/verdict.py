@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from benchmark.references import Reference
 
-Outcome = Literal["reproduced", "explained", "differs", "inconclusive", "not comparable"]
+Outcome = Literal["reproduced", "explained", "differs", "inconclusive", "not comparable", "not run"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Verdict:
 
     @classmethod
     def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
-        """The verdict on a reference; `more` are fields beside those that follow from the arguments."""
+        """The verdict on a reference; `more` are fields beside or instead of those that follow from it."""
         fields: dict[str, Any] = {
             "reference": reference.name,
             "architecture": reference.architecture,

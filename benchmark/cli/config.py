@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         distributed=args.distributed,
         **options.chosen_overrides(args),
     )
+    if "first_stage" in config:
+        print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
     print(config.pretty_text, end="")
     return 0
 

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from benchmark.execution.run import Spec
     from benchmark.results.record import Record
 
-PHASES = {"profile": "profiling", "train": "training", "val": "evaluating on val", "test": "evaluating on test"}
+PHASES = {
+    "profile": "profiling",
+    "first_stage": "training the first of two stages",
+    "train": "training",
+    "val": "evaluating on val",
+    "test": "evaluating on test",
+}
 LINE_SECONDS = 15.0
 """How often a plain line says that a long run is alive."""
 

@@ -84,7 +84,8 @@ def _find(name: str) -> dict[str, Any]:
 
 def _facts(reference: Reference) -> dict[str, Any]:
     """All of a reference, and whether a verdict may rest on it."""
-    return asdict(reference) | {"evidence": reference.objection is None, "objection": reference.objection}
+    judged = {"evidence": reference.objection is None, "objection": reference.objection, "caveat": reference.caveat}
+    return asdict(reference) | judged
 
 
 def _line(reference: Reference) -> str:

@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     accuracy.add_argument(
         "--margin", type=_margin, default=1.0, metavar="POINTS", help="what does not matter (default: %(default)s)"
     )
-    accuracy.add_argument("--strict", action="store_true", help="exit with 1 where a verdict is inconclusive, too")
+    accuracy.add_argument(
+        "--strict", action="store_true", help="exit with 1 where a verdict is inconclusive or not run, too"
+    )
     accuracy.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     accuracy.add_argument(
         "--until-conclusive", action="store_true", help="run further seeds where they can settle a verdict"
@@ -72,12 +74,17 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         if not (args.until_conclusive and _run_further(args, found, runs)):
             break
     found = _diagnosed(found, runs, args.results)
+    if args.protocol:
+        found += _outstanding(args, references, found, names)
+    if not (runs or found):
+        what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
+        raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
         _print_accuracy(found)
         _print_rest(references, found, names)
-    wrong = {"differs", "inconclusive"} if args.strict else {"differs"}
+    wrong = {"differs", "inconclusive", "not run"} if args.strict else {"differs"}
     return 0 if sound and not any(each.outcome in wrong for each in found) else 1
 
 
@@ -95,10 +102,30 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    if not runs:
-        what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
-        raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
     return runs, not problems
+
+
+def _outstanding(
+    args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
+) -> list[Verdict]:
+    """What the protocol could be held against, had it been run: no result is no reason to say nothing."""
+    from benchmark import compose
+    from benchmark.analysis.outstanding import outstanding, planned
+    from benchmark.results.summary import Conditions
+
+    entry = catalog.protocol(args.protocol)
+    facts = compose.read(entry.path).protocol
+
+    @cache
+    def plan(architecture: str) -> Summary | None:
+        try:
+            axes = compose.axes(compose.compose(architecture, entry.name), digest="")
+        except UserError:
+            return None
+        return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))
+
+    wanted = [each for each in references if each.dataset == facts.dataset and (not names or each.ours in names)]
+    return outstanding(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
 
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:

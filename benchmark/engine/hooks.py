@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from mmengine.runner import Runner
 from benchmark.engine import weights
 
 Progress = Callable[[str, int, int, float | None], None]
-"""Called with a phase ("train", "val", "test"), what is done of it, what there is of it, and the loss if known."""
+"""Called with a phase ("first_stage", "train", "val", "test"), what is done of it, what there is of it, and the loss if
+known."""
 
 
 class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
@@ -29,21 +30,22 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of 
 
     Attributes:
         iteration: the first iteration whose loss was not finite, counted from 1.
+        loss: that loss.
     """
 
-    def __init__(self, iteration: int, loss: float) -> None:
-        super().__init__(f"the loss is {loss} at iteration {iteration}")
-        self.iteration = iteration
+    def __init__(self, iteration: int, loss: float, stage: str = "") -> None:
+        super().__init__(f"the loss is {loss} at iteration {iteration}" + (f" of the {stage} stage" if stage else ""))
+        self.iteration, self.loss = iteration, loss
 
 
 class Stopped(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
     """A training or an evaluation has ended early, for its time is up; what it needs to go on is in its folder.
 
     Attributes:
-        phase: "train", "val" or "test".
+        phase: "train", "first_stage", "val" or "test".
         done: iterations or images done of it.
         total: iterations or images there are of it.
-        iteration: iterations of the training that are done.
+        iteration: iterations of the training that are done, of all its stages.
     """
 
     def __init__(self, phase: str, done: int, total: int, iteration: int) -> None:
@@ -199,24 +201,25 @@ class StopHook(Hook):
 
     Args:
         deadline: when its time is up, on the clock of `time.monotonic`, which all processes share.
+        phase: what its training is told as.
     """
 
     priority = "LOWEST"  # after the learning rate was stepped: the iteration is over
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, deadline: float, phase: str = "train") -> None:
+        self.deadline, self.phase = deadline, phase
 
     def before_train(self, runner: Runner) -> None:
         """Do not begin what would be over at once; the state is what it was."""
         if self._is_over():
-            raise Stopped("train", runner.iter, runner.max_iters, runner.iter)
+            raise Stopped(self.phase, runner.iter, runner.max_iters, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End the training."""
         done = batch_idx + 1
         if done < runner.max_iters and self._is_over():
             save_state(runner, by_epoch=False)
-            raise Stopped("train", done, runner.max_iters, done)
+            raise Stopped(self.phase, done, runner.max_iters, done)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End a validation."""
@@ -255,22 +258,39 @@ def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
     return min((batch_idx + 1) * loader.batch_size, total), total
 
 
+class StartHook(Hook):
+    """Lets a training that begins, and none that is resumed, begin with weights that were learned before.
+
+    Args:
+        state: weights by name; those that are not among them stay as they are.
+    """
+
+    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.state = state
+
+    def before_train(self, runner: Runner) -> None:
+        """Load them; mmengine has set all weights by now, and has resumed what there was to resume."""
+        if not runner.iter:
+            weights.start_from(runner.model, self.state)
+
+
 class ProgressHook(Hook):
     """Tells somebody how far the run is.
 
     Args:
         tell: called at most once an iteration or image.
         losses: where the latest loss is found.
+        phase: what the training is told as.
     """
 
-    def __init__(self, tell: Progress, losses: LossHook | None = None) -> None:
-        self.tell, self.losses = tell, losses
+    def __init__(self, tell: Progress, losses: LossHook | None = None, phase: str = "train") -> None:
+        self.tell, self.losses, self.phase = tell, losses, phase
         self._evaluated = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """One iteration more."""
         curve = self.losses.curve if self.losses else []
-        self.tell("train", batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
+        self.tell(self.phase, batch_idx + 1, runner.max_iters, curve[-1][1] if curve else None)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None

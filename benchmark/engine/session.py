@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
 from mmengine import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from numpy.typing import NDArray
@@ -20,38 +21,16 @@ from torch import Tensor
 
 import benchmark.registration  # noqa: F401
 from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import weights
+from benchmark.engine import stages, trained, weights
 from benchmark.engine.feed import Resident, feed
-from benchmark.engine.hooks import LossHook, Progress, ProgressHook, StopHook, WeightsHook
+from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
 from benchmark.engine.metric import ConfusionMetric
+from benchmark.engine.trained import Driven, Trained
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
 
 TOGETHER = 8
 """Images that a GPU, which one alone does not fill, is given at a time in an evaluation."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """How a training went.
-
-    Attributes:
-        iterations: iterations done, those before a resume included.
-        seconds: wall time of the training steps, those before a resume included.
-        loss: (iteration, mean loss since the entry before).
-        val_miou: (iteration, mIoU on val in percent).
-        best_iteration: iteration of the best mIoU on val, the earliest among equals.
-        last: file with the weights of the last iteration.
-        best: file with the weights of `best_iteration`.
-    """
-
-    iterations: int
-    seconds: float
-    loss: list[tuple[int, float]]
-    val_miou: list[tuple[int, float]]
-    best_iteration: int
-    last: Path
-    best: Path
 
 
 @dataclass(frozen=True)
@@ -67,23 +46,6 @@ class Counted:
     names: list[str]
     counts: NDArray[np.int64]
     predictions: dict[str, NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class Driven:
-    """How the device was driven in a training.
-
-    Attributes:
-        batches: where they were augmented.
-        layout: of the weights, and of the maps that follow from them.
-        graph: whether a step was one CUDA graph.
-        compile_seconds: what compiling the network took; None if it was not compiled.
-    """
-
-    batches: Literal["host", "device"]
-    layout: str
-    graph: bool
-    compile_seconds: float | None
 
 
 class _Runner(Runner):
@@ -110,6 +72,8 @@ def hasten(config: Config) -> None:
 class Session:
     """A Runner around a composed config.
 
+    A training in two stages has its first in a session of its own, in the folder `first_stage` of `work_dir`.
+
     Args:
         config: what `compose.compose` returned; it is not changed.
         work_dir: where weights and logs go.
@@ -119,6 +83,10 @@ class Session:
         resident: whether the batches of a training are made on the GPU.
         compile: whether the network is compiled for the training.
         deadline: when training and evaluation end early, see `hooks.StopHook`; None for never.
+        phase: what a training is told as.
+
+    Attributes:
+        first_stage: how the first of two stages went, once it has ended; None where there is none.
     """
 
     def __init__(
@@ -132,7 +100,26 @@ class Session:
         resident: Resident = "auto",
         compile: bool = False,
         deadline: float | None = None,
+        phase: str = "train",
     ) -> None:
+        self.work_dir = work_dir
+        self.first_stage: Trained | None = None
+        self._resume, self._resident, self._deterministic = resume, resident, config.randomness.deterministic
+        self._tell, self._phase = tell, phase
+        self._first: Session | None = None  # until it has ended
+        if "first_stage" in config:
+            self._handed_on = config.first_stage.handed_on
+            self._first = Session(
+                stages.first(config),
+                work_dir / "first_stage",
+                tell,
+                resume=resume,
+                quiet=quiet,
+                resident=resident,
+                compile=compile,
+                deadline=deadline,
+                phase="first_stage",
+            )
         config = config.copy()
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
@@ -143,12 +130,18 @@ class Session:
         if quiet:
             config.log_level = "ERROR"
             logging.getLogger("mmengine").setLevel(logging.ERROR)
-        self.work_dir, self._resident, self._deterministic = work_dir, resident, config.randomness.deterministic
-        self.runner = _Runner.from_cfg(config)
-        if tell is not None:
-            self.runner.register_hook(ProgressHook(tell, self._hook(LossHook)))
-        if deadline is not None:
-            self.runner.register_hook(StopHook(deadline))
+        self._config, self._deadline = config, deadline
+
+    @cached_property
+    def runner(self) -> Runner:
+        """Made when it is asked for, after a first stage: it sets the random generators, and so all begins as alone."""
+        runner = _Runner.from_cfg(self._config)
+        if self._tell is not None:
+            losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
+            runner.register_hook(ProgressHook(self._tell, losses, self._phase))
+        if self._deadline is not None:
+            runner.register_hook(StopHook(self._deadline, self._phase))
+        return runner
 
     def train(self) -> Trained:
         """Train to the last iteration.
@@ -158,19 +151,48 @@ class Session:
             Stopped: the time was up.
             UserError: batches cannot be made where they are to be.
         """
+        if self._first is not None:
+            start = self._train_first(self._first)
+            self._first = None
+            self.runner.register_hook(StartHook(start))
         loop = self.runner.train_loop
         loop.dataloader = feed(loop.dataloader, self._resident, deterministic=self._deterministic)
-        self.runner.train()
+        try:
+            self.runner.train()
+        except Stopped as stop:
+            stop.iteration += self.first_stage.iterations if self.first_stage else 0
+            raise
+        if self.first_stage is not None and is_main_process():
+            trained.forget(self.first_stage.folder)  # nothing is left to resume
         kept = self._hook(WeightsHook)
         return Trained(
             iterations=self.runner.iter,
-            seconds=self.runner.train_loop.seconds,
-            loss=self._hook(LossHook).curve,
+            seconds=loop.seconds,
+            loss=self.curve,
             val_miou=kept.curve,
             best_iteration=kept.best_iteration or self.runner.iter,
-            last=self.work_dir / "last.pth",
-            best=self.work_dir / "best.pth",
+            driven=self.driven,
+            folder=self.work_dir,
         )
+
+    def stopped(self, error: Diverged) -> Trained:
+        """What there is to show of a training that diverged."""
+        if self._first is not None:  # it was not begun
+            return Trained(0, 0.0, [], [], 0, None, self.work_dir)
+        return Trained(error.iteration, 0.0, self.curve, [], 0, self.driven, self.work_dir)
+
+    def _train_first(self, first: Session) -> dict[str, Tensor]:
+        """Train the first stage, unless it had ended when the training was killed; what it hands on."""
+        self.first_stage = trained.read(first.work_dir) if self._resume else None
+        if self.first_stage is None:
+            try:
+                self.first_stage = first.train()
+            except Diverged as error:
+                self.first_stage = first.stopped(error)
+                raise Diverged(error.iteration, error.loss, "first") from error
+            if is_main_process():
+                trained.write(self.first_stage)
+        return stages.handed_on(weights.read(self.first_stage.last).state, self._handed_on)
 
     def load(self, checkpoint: Path) -> None:
         """Load weights.

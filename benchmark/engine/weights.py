@@ -40,8 +40,22 @@ def save(model: nn.Module, path: Path) -> None:
     The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It holds no dates and no paths, so that two
     trainings that end in the same weights leave files of the same SHA-256.
     """
-    module = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    write(module.state_dict(), path)
+    write(_bare(model).state_dict(), path)
+
+
+def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set some of a model's weights, each of which has its place there; the others stay.
+
+    Raises:
+        RuntimeError: the model has no weight of a name, or one of another shape.
+    """
+    surplus = _bare(model).load_state_dict(state, strict=False).unexpected_keys
+    if surplus:
+        raise RuntimeError(f"the network has no {surplus[0]} to start from")
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def write(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | None = None) -> None:

@@ -163,23 +163,26 @@ def learned(records: Iterable[Record], device: str) -> Speed:
 
 
 def _estimate(spec: Spec, speed: Speed) -> Job:
-    """Training, validation on the way, and test of the last and the best weights; what is done of that is left out."""
+    """Training in all its stages, validation on the way, test of the last and the best weights; less what is done."""
     config, found = spec.config, unfinished.find(spec.folder)
-    size = tuple(config.protocol.size)
-    macs = _macs(spec.architecture, (size[0], size[1]), compose.outputs(config.protocol))
-    iterations = config.train_cfg.max_iters - (found.iteration if found else 0)
-    interval = config.train_cfg.val_interval
+    (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
-    trained = iterations * config.train_dataloader.dataset.batch_size
-    evaluated = -(-iterations // interval) * images["val"] + 2 * images["test"]
-    arithmetic = ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
-    seconds = arithmetic + (iterations + evaluated) * speed.step
+    arithmetic, steps, done = 0.0, 0, found.iteration if found else 0
+    for stage in (*([config.first_stage] if "first_stage" in config else []), config):
+        macs = _macs(spec.architecture, (height, width), classes, first_stage=stage is not config)
+        iterations, interval = max(0, stage.train_cfg.max_iters - done), stage.train_cfg.val_interval
+        done = max(0, done - stage.train_cfg.max_iters)
+        trained = iterations * stage.train_dataloader.dataset.batch_size
+        evaluated = -(-iterations // interval) * images["val"] + (2 * images["test"] if stage is config else 0)
+        arithmetic += ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
+        steps += iterations + evaluated
+    seconds = arithmetic + steps * speed.step
     return Job(spec, None, seconds, arithmetic / seconds)
 
 
 @cache
-def _macs(architecture: str, size: tuple[int, int], classes: int) -> int:
-    return complexity.tally(compose.model_config(architecture, classes=classes), size).macs
+def _macs(architecture: str, size: tuple[int, int], classes: int, *, first_stage: bool = False) -> int:
+    return complexity.tally(compose.model_config(architecture, classes=classes, first_stage=first_stage), size).macs
 
 
 def _processor(device: str) -> str:

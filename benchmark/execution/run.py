@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from mmengine import Config
 
     from benchmark.engine.feed import Resident
-    from benchmark.engine.session import Counted, Session, Trained
+    from benchmark.engine.session import Counted, Session
+    from benchmark.engine.trained import Trained
 
 Tell = Callable[[str, int, int, float | None], None]
 """Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
@@ -130,7 +131,7 @@ def perform(spec: Spec, tell: Tell) -> Path:
         for found in _measure(spec, draft, tell, arrays):
             draft = draft.model_copy(update=found)
     except Stopped as stop:
-        iteration = draft.training.iterations if draft.training else stop.iteration
+        iteration = _iterations(draft.training) if draft.training else stop.iteration
         unfinished.save(spec.folder, Unfinished(iteration, draft.model_copy(update=taken())))
         raise
     except Exception as error:
@@ -140,6 +141,11 @@ def perform(spec: Spec, tell: Tell) -> Path:
         draft = draft.model_copy(update=_failure(error))
     unfinished.forget(spec.folder)
     return Store(spec.results).add(draft.model_copy(update=taken()), arrays)
+
+
+def _iterations(training: record.Training) -> int:
+    """Of all stages."""
+    return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
 
 
 def _begun(spec: Spec) -> Record:
@@ -252,11 +258,11 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
             try:
                 trained = session.train()
             except Diverged as error:
-                yield {"training": _training(spec, session, error.iteration, 0.0, session.curve, [])}
+                yield {"training": _training(spec, session.stopped(error), session.first_stage)}
                 yield {"status": "diverged", "error": str(error)}
                 return
         yield {
-            "training": _training(spec, session, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
+            "training": _training(spec, trained, session.first_stage),
             "memory": memory.model_copy(update={"training_peak": training.bytes}),
             "artifacts": _artifacts(trained),
         }
@@ -318,7 +324,7 @@ def _stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
 
 def _trained(spec: Spec, training: record.Training) -> Trained:
     """A training that is done, of a run that was stopped on test."""
-    from benchmark.engine.session import Trained
+    from benchmark.engine.trained import Trained
 
     return Trained(
         iterations=training.iterations,
@@ -326,26 +332,25 @@ def _trained(spec: Spec, training: record.Training) -> Trained:
         loss=training.loss,
         val_miou=training.val_miou,
         best_iteration=max(training.val_miou, key=lambda point: (point[1], -point[0]))[0],
-        last=spec.folder / "last.pth",
-        best=spec.folder / "best.pth",
+        driven=None,  # as the record has it already
+        folder=spec.folder,
     )
 
 
-def _training(
-    spec: Spec,
-    session: Session,
-    iterations: int,
-    seconds: float,
-    loss: list[tuple[int, float]],
-    val: list[tuple[int, float]],
-) -> record.Training:
+def _training(spec: Spec, trained: Trained, first: Trained | None) -> record.Training:
+    """How the training went, with the first of two stages where it had two."""
+    before = None if first is None else _stage(spec, first, spec.config.first_stage)
+    return _stage(spec, trained, spec.config).model_copy(update={"first_stage": before})
+
+
+def _stage(spec: Spec, trained: Trained, config: Config) -> record.Training:
     return record.Training(
-        iterations=iterations,
-        images=iterations * spec.config.train_dataloader.dataset.batch_size,
-        seconds=seconds,
-        loss=loss,
-        val_miou=val,
-        execution=record.Execution(**asdict(session.driven), beside=spec.beside),
+        iterations=trained.iterations,
+        images=trained.iterations * config.train_dataloader.dataset.batch_size,
+        seconds=trained.seconds,
+        loss=trained.loss,
+        val_miou=trained.val_miou,
+        execution=None if trained.driven is None else record.Execution(**asdict(trained.driven), beside=spec.beside),
     )
 
 

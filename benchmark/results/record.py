@@ -72,7 +72,7 @@ class Execution(_Model):
 
 
 class Training(_Model):
-    """How the run went."""
+    """How the run went; where it was trained in two stages, how the second went."""
 
     iterations: int = Field(ge=0, description="iterations done")
     images: int = Field(ge=0, description="images seen, repeats included")
@@ -80,6 +80,7 @@ class Training(_Model):
     loss: list[tuple[int, float]] = Field(description="(iteration, mean total loss since the last entry)")
     val_miou: list[tuple[int, Percent]] = Field(description="(iteration, mIoU on val in percent)")
     execution: Execution | None = Field(None, description="null in results from before it was recorded")
+    first_stage: Training | None = Field(default=None, description="how the first of two stages went, else null")
 
 
 class Complexity(_Model):

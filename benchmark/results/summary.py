@@ -127,7 +127,7 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         training_memory_bytes=memory.training_peak if memory else None,
         device=environment.gpu or environment.cpu,
         iterations=record.training.iterations if record.training else None,
-        training_seconds=record.training.seconds if record.training else None,
+        training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
     )
 
@@ -140,6 +140,14 @@ def _void_ignored(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> fl
     from benchmark.confusion import scores  # and numpy, which a table that is made of a snapshot does without
 
     return scores(totals[last.counts], "ignore").miou
+
+
+def _training_seconds(record: Record) -> float | None:
+    """Of all stages."""
+    if record.training is None:
+        return None
+    first = record.training.first_stage
+    return record.training.seconds + (first.seconds if first else 0.0)
 
 
 def _headline(latencies: Sequence[Latency]) -> Latency | None:

@@ -14,3 +14,14 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),
 )
+first_stage = dict(  # the encoder alone, under a 1x1 classifier that the decoder replaces (section 5.1; encoder.lua)
+    decode_head=dict(
+        type="EncoderClassifier",
+        in_channels=128,
+        in_index=2,
+        num_classes=19,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+    ),
+    handed_on={"backbone": "backbone"},
+)

@@ -15,3 +15,15 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),
 )
+first_stage = dict(  # ESPNet-C, whose classifier becomes the decoder's first layer (train/Model.py)
+    decode_head=dict(
+        type="EncoderClassifier",
+        in_channels=256,
+        in_index=-1,
+        num_classes=19,
+        bias=False,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+    ),
+    handed_on={"backbone": "backbone", "decode_head.conv_seg": "decode_head.level3"},
+)

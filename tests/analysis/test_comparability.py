@@ -5,6 +5,7 @@ import re
 import pytest
 
 from benchmark import catalog, compose
+from benchmark.analysis.accuracy import verdicts
 from benchmark.analysis.comparability import facts, objections, unsaid
 from benchmark.datasets import catalog as datasets
 from benchmark.references import Source
@@ -70,6 +71,34 @@ def test_a_source_that_restates_a_number(invent_run, invent_reference):
     source = Source("A survey", "third party", None, "Table 9", "https://example.org")
     (found,) = objections(invent_reference(source=source), invent_run(), "miou")
     assert found.startswith("source: a third party's")
+
+
+def test_a_papers_number_that_others_restate_is_compared(invent_run, invent_reference):
+    source = Source("A paper", "restated", None, "Table 5", "https://example.org", ("a README", "a survey"))
+    assert objections(invent_reference(source=source), invent_run(), "miou") == []
+
+
+@pytest.mark.parametrize("metric", ["miou", "macc"])
+@pytest.mark.parametrize(
+    ("architecture", "judged", "others"),
+    [
+        ("enet", {"enet-camvid-test-miou", "enet-camvid-test-macc"}, {"enet-camvid-test-miou-davidtvs"}),
+        ("espnet", {"espnet-camvid-test-miou", "espnet-camvid-test-macc"}, {"espnet-camvid-test-miou-liu"}),
+    ],
+)
+def test_the_protocol_of_a_paper_is_judged_by_its_figures(invent_run, architecture, judged, others, metric):
+    """Three seeds under it get a verdict on what the authors published, and on nothing that is not theirs."""
+    axes = compose.axes(compose.compose(architecture, f"camvid_360x480_{architecture}"), "0" * 64)
+    runs = [invent_run(architecture, seed, miou=55 + seed / 10, **axes) for seed in range(3)]
+    references = [
+        each
+        for each in catalog.references().values()
+        if (each.architecture, each.dataset, each.metric) == (architecture, "camvid", metric)
+    ]
+    outcomes = {each.reference: each.outcome for each in verdicts(runs, references, metric=metric)}
+    found = {name for name, outcome in outcomes.items() if outcome != "not comparable"}
+    assert found == {name for name in judged if metric in name}
+    assert {name for name in others if metric in name} <= set(outcomes) - found
 
 
 def test_what_is_not_stated_keeps_nothing_apart_and_is_listed(invent_run, invent_reference):

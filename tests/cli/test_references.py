@@ -55,7 +55,11 @@ def test_filters_that_match_nothing(capsys, words, told):
 def test_show_a_reference(capsys):
     assert main(["show", "enet-camvid-test-miou", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)["reference"]
-    assert (shown["value"], shown["source"]["kind"], shown["evidence"]) == (51.3, "third party", False)
+    assert (shown["value"], shown["source"]["kind"], shown["evidence"]) == (51.3, "restated", True)
+    assert shown["caveat"].endswith("restate it, the paper itself not seen")
+    assert main(["show", "enet-camvid-test-miou-davidtvs", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["reference"]
+    assert (shown["value"], shown["source"]["kind"], shown["evidence"]) == (52.1, "third party", False)
     assert main(["show", "mmseg:fcn_r50-d8_4xb2-80k_cityscapes-512x1024/miou-ms"]) == 0
     out = capsys.readouterr().out
     assert "  ours: fcn_r50-d8\n" in out

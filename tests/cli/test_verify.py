@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 
@@ -51,7 +52,8 @@ def publish(monkeypatch):
         plain = {"metric": "miou", "unit": "percent", "dataset": "camvid", "split": "test", "note": None}
         plain |= {"runs": 20, "selection": "mean", "confidence": "seen", "decimals": 2, "protocol": STATED}
         source = Source("A paper", "paper", None, "Table 1", "https://example.org")
-        fields = {"name": name, "method": "paper", "architecture": architecture, "source": source} | plain | fields
+        plain |= {"name": name, "method": "paper", "architecture": architecture, "ours": architecture}
+        fields = {"source": source} | plain | fields
         references[name] = Reference(value=round(value, 2), **fields)
 
     return publish
@@ -136,7 +138,8 @@ def test_json(add, publish, told):
     [
         (["ennet"], "unknown architecture 'ennet': did you mean enet"),
         (["-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
-        (["enet", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
+        (["espnet-a", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
+        (["enet"], "no results in RESULTS/: make some with `segbench run`"),
         (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
     ],
 )
@@ -153,6 +156,30 @@ def test_a_margin_that_is_none(told, capsys, margin):
         told(f"--margin={margin}")
     assert caught.value.code == 2
     assert "is not a number of points above 0" in capsys.readouterr().err
+
+
+def test_what_was_not_run_is_a_row_with_its_command(publish, told, add):
+    publish("enet", 51.3)
+    publish("unet", 60.0, split="val")
+    code, printed = told("-p", PROTOCOL)
+    row, *rest = printed.out.splitlines()[1:]
+    assert (code, printed.err) == (0, "")
+    assert "  not run  " in row
+    assert f"`segbench run enet -p {PROTOCOL} --seeds 0,1,2` would tell [enet-figure0]" in row
+    assert rest == ["", "1 not run", "no result of the network on the dataset: 1 of camvid"]
+    assert told("-p", PROTOCOL, "--strict")[0] == 1
+    code, printed = told("enet", "-p", PROTOCOL, "--json")
+    (found,) = json.loads(printed.out)
+    assert (code, found["outcome"], found["measured"], found["protocol"]) == (0, "not run", None, PROTOCOL)
+    add("enet", 0, 0.7)
+    assert "not run" not in told("-p", PROTOCOL)[1].out
+
+
+def test_a_network_that_the_protocol_cannot_train_is_not_asked_for(publish, told):
+    publish("enet", 51.3, protocol=replace(STATED, iterations=None))
+    publish("unet", 60.0, protocol=replace(STATED, iterations=None))
+    (found,) = json.loads(told("-p", "camvid_360x480_enet", "--json")[1].out)
+    assert (found["architecture"], found["outcome"]) == ("enet", "not run")
 
 
 def test_a_damaged_result_is_told(add, publish, told, store):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from benchmark import compose
 from benchmark.confusion import scores
@@ -203,3 +204,64 @@ def test_a_deterministic_training_is_not_hastened(tmp_path, monkeypatch):
     config = _config(2)
     config.randomness.deterministic = False
     assert Session(config, tmp_path).runner.train_loop.layout == "auto"
+
+
+def test_the_second_stage_begins_where_the_first_ended(two_stages, tmp_path):
+    session = Session(compose.compose("espnet", two_stages, deterministic=True), tmp_path)
+    begun = {}
+
+    class Look(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            begun.setdefault("state", {name: value.clone() for name, value in runner.model.state_dict().items()})
+
+    session.runner.register_hook(Look(), priority="LOWEST")
+    trained = session.train()
+    first, state = torch.load(tmp_path / "first_stage" / "last.pth")["state_dict"], begun["state"]
+    assert all(torch.equal(value, state[name]) for name, value in first.items() if name.startswith("backbone."))
+    assert torch.equal(first["decode_head.conv_seg.weight"], state["decode_head.level3.weight"])
+    assert (session.first_stage.iterations, trained.iterations) == (2, 4)
+    assert [iteration for iteration, _ in session.first_stage.val_miou] == [1, 2]
+
+
+def test_a_training_of_two_stages_that_is_resumed_equals_one_that_was_not(two_stages, tmp_path):
+    config = compose.compose("enet", two_stages, deterministic=True)
+    session = Session(config, tmp_path / "whole")
+    whole, first = session.train(), session.first_stage
+
+    for phase, at, first_steps, steps in [
+        ("first_stage", 2, [2], [1, 2, 3, 4]),  # after its state was saved at 1
+        ("train", 1, [], [1, 2, 3, 4]),
+        ("train", 3, [], [3, 4]),
+    ]:
+        folder = tmp_path / f"{phase}-{at}"
+
+        def kill(now, done, total, loss, point=(phase, at)):
+            if (now, done) == point:
+                raise Killed
+
+        with pytest.raises(Killed):
+            Session(config, folder, kill).train()
+        seen = {"first_stage": [], "train": [], "val": []}
+
+        def watch(now, done, total, loss, seen=seen):
+            seen[now].append(done)
+
+        session = Session(config, folder, watch, resume=True)
+        resumed = session.train()
+        assert (seen["first_stage"], seen["train"]) == (first_steps, steps)
+        for name in ("last.pth", "best.pth", "first_stage/last.pth"):
+            assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (resumed.loss, resumed.val_miou) == (whole.loss, whole.val_miou)
+        assert (session.first_stage.loss, session.first_stage.val_miou) == (first.loss, first.val_miou)
+        assert not (folder / "first_stage" / "trained.json").exists()  # who begins anew begins with the first stage
+
+
+def test_a_first_stage_that_diverges(two_stages, tmp_path):
+    config = compose.compose("enet", two_stages, max_iters=12, deterministic=True)
+    config.first_stage.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
+    config.first_stage.optim_wrapper.clip_grad = None
+    session = Session(config, tmp_path)
+    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at iteration \d of the first stage") as caught:
+        session.train()
+    assert session.first_stage.iterations == caught.value.iteration
+    assert session.stopped(caught.value).iterations == 0

@@ -85,6 +85,16 @@ def test_longest_first(tmp_path):
     assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 2 * 64))
 
 
+def test_both_stages_take_their_time(tmp_path, two_stages):
+    (job,) = plan([replace(_spec(tmp_path, "enet"), protocol=two_stages, overrides={})], Speed(macs=1e10, step=0.5))
+    # Two iterations of six images, four of four, three passes each; 32 images of val twice a stage, 64 of test twice.
+    first, second = 2 * 6 * 3 + 2 * 32, 4 * 4 * 3 + 2 * 32 + 2 * 64
+    macs = [module._macs("enet", (64, 64), 8, first_stage=stage) for stage in (True, False)]
+    assert macs[0] < macs[1]
+    steps = 2 + 2 * 32 + 4 + 2 * 32 + 2 * 64
+    assert job.seconds == pytest.approx((first * macs[0] + second * macs[1]) / 1e10 + 0.5 * steps)
+
+
 def test_a_run_that_shared_its_device_teaches_nothing(trained):
     (record,) = trained((10**8, 80, 10, 5.0))
     how = {"batches": "device", "layout": "contiguous", "graph": True, "compile_seconds": None}

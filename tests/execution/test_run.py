@@ -91,6 +91,29 @@ def test_a_run_that_diverges_is_recorded(spec):
     assert record.complexity is not None
 
 
+def test_a_run_of_two_stages_records_both(spec, two_stages):
+    told, tell = _told()
+    spec = replace(spec, protocol=two_stages, overrides={}, latency=False)
+    training = read(run.perform(spec, tell)).record.training
+    first = training.first_stage
+    assert (training.iterations, training.images) == (4, 4 * 4)
+    assert (first.iterations, first.images, first.first_stage) == (2, 2 * 6, None)
+    assert [iteration for iteration, _ in first.val_miou] == [1, 2]
+    assert first.execution == training.execution
+    assert [(done, total) for phase, done, total, _ in told if phase == "first_stage"] == [(1, 2), (2, 2)]
+    assert [(done, total) for phase, done, total, _ in told if phase == "train"] == [(i, 4) for i in range(1, 5)]
+
+
+def test_a_first_stage_that_diverges_is_recorded(spec, two_stages):
+    spec = replace(spec, protocol=two_stages, overrides={"max_iters": 12}, latency=False)
+    spec.config.first_stage.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
+    spec.config.first_stage.optim_wrapper.clip_grad = None
+    record = read(run.perform(spec, lambda *_: None)).record
+    assert record.status == "diverged"
+    assert record.error.endswith(f"at iteration {record.training.first_stage.iterations} of the first stage")
+    assert (record.training.iterations, record.training.loss, record.training.execution) == (0, [], None)
+
+
 def test_a_run_that_fails_keeps_what_was_measured_before(spec, monkeypatch):
     def fail(*_):
         raise RuntimeError("out of luck\nand more")

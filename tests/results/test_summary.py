@@ -47,3 +47,11 @@ def test_the_headline_latency_is_one_image_end_to_end(make_record):
     row = summarise(record.model_copy(update={"latency": others}))
     assert row.latency_ms == 3.0
     assert row.latency_setting.startswith("end_to_end (thread_cpu clock), 64x64, batch 1, float32")
+
+
+def test_the_time_of_both_stages_is_that_of_the_training(make_record):
+    record = make_record()[0]
+    assert summarise(record).training_seconds == 12.5
+    first = record.training.model_copy(update={"seconds": 3.0})
+    both = record.training.model_copy(update={"first_stage": first})
+    assert summarise(record.model_copy(update={"training": both})).training_seconds == 15.5

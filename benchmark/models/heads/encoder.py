@@ -1,0 +1,51 @@
+"""The classifier under which an encoder learns alone, before its decoder is appended (ENet, ESPNet)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class EncoderClassifier(BaseDecodeHead):
+    """A pointwise convolution, whose loss is taken at the size of the encoder's map.
+
+    Labels are reduced as the authors of both networks reduce them, to the nearest: of every `stride` x `stride` pixels
+    the top left one stays.
+
+    Args:
+        in_channels: of the encoder's map.
+        in_index: which of its outputs that map is.
+        num_classes: number of classes.
+        bias: of the convolution.
+        stride: of the map.
+        **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
+    """
+
+    def __init__(
+        self, in_channels: int, in_index: int, num_classes: int, bias: bool = True, stride: int = 8, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            channels=in_channels,
+            num_classes=num_classes,
+            in_index=in_index,
+            dropout_ratio=0,
+            init_cfg=None,
+            **kwargs,
+        )
+        self.stride = stride
+        self.conv_seg = nn.Conv2d(in_channels, self.out_channels, 1, bias=bias)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Logits (N, num_classes, H/stride, W/stride), of what the encoder returned for an image of (H, W)."""
+        return self.cls_seg(inputs[self.in_index])
+
+    def _stack_batch_gt(self, batch_data_samples: Sequence[SegDataSample]) -> Tensor:
+        labels: Tensor = super()._stack_batch_gt(batch_data_samples)
+        return labels[..., :: self.stride, :: self.stride]

@@ -1,0 +1,54 @@
+"""Cross-entropy whose classes weigh differently, averaged as PyTorch's `cross_entropy(weight=...)` averages it.
+
+mmsegmentation's own, given class weights, looks the weight of every label up, which fails at pixels without ground
+truth, whose label is no class; and it divides by the number of all pixels with them, unless it is told otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+LABELS = 256
+"""As many as a label can be."""
+
+
+@MODELS.register_module()
+class WeightedCrossEntropyLoss(nn.Module):
+    """The weighted mean over pixels: sum(w l) / sum(w), where w is the weight of the class that a pixel is of.
+
+    Args:
+        class_weight: of every class.
+        loss_weight: factor of the whole.
+        loss_name: under which mmsegmentation's heads return it.
+    """
+
+    _weights: Tensor
+
+    def __init__(self, class_weight: Sequence[float], loss_weight: float = 1.0, loss_name: str = "loss_ce") -> None:
+        super().__init__()
+        self.loss_weight, self.loss_name = loss_weight, loss_name
+        weights = torch.zeros(LABELS)
+        weights[: len(class_weight)] = torch.tensor(class_weight)
+        self.register_buffer("_weights", weights, persistent=False)
+
+    def forward(
+        self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """The loss, one number; 0 where no pixel counts.
+
+        Args:
+            cls_score: scores, (N, classes, ...).
+            label: classes, (N, ...).
+            weight: of every pixel beside that of its class, (N, ...).
+            ignore_index: label of pixels that do not count.
+        """
+        weights = self._weights[label] * (label != ignore_index)
+        if weight is not None:
+            weights = weights * weight
+        losses = F.cross_entropy(cls_score, label, reduction="none", ignore_index=ignore_index)
+        return self.loss_weight * (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
