@@ -98,6 +98,7 @@ def test_against_pandas():
             status=str(rng.choice(["ok", "ok", "ok", "failed"])),
             error=None,
             miou_percent=some(float(rng.uniform(0, 100))),
+            miou_void_ignored_percent=some(float(rng.uniform(0, 100))),
             best_miou_percent=some(float(rng.uniform(0, 100))),
             macc_percent=some(float(rng.uniform(0, 100))),
             aacc_percent=some(float(rng.uniform(0, 100))),
@@ -122,7 +123,7 @@ def test_against_pandas():
     ]
     frame = pd.DataFrame(runs, columns=Summary._fields).sort_values(["started", "run_id"])
     ok = frame["status"] == "ok"
-    for name in ("miou_percent", "best_miou_percent", "macc_percent", "aacc_percent"):
+    for name in ("miou_percent", "miou_void_ignored_percent", "best_miou_percent", "macc_percent", "aacc_percent"):
         frame[name] = frame[name].where(ok)
     by = frame.groupby("architecture")
     expected = pd.DataFrame(
