@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmark.analysis.comparability import objections, unsaid
 from benchmark.analysis.equivalence import Equivalence, Error, equivalence, welch
-from benchmark.analysis.ranking import Group, groups
+from benchmark.analysis.ranking import Group, by_architecture, groups
 from benchmark.analysis.selection import best_of
 from benchmark.analysis.variance import Variance, moderate, sample_variance
 from benchmark.analysis.verdict import Outcome, Verdict
@@ -97,16 +97,14 @@ def verdicts(
 
 def samples(group: Group, metric: str = "miou") -> list[Sample]:
     """The scores of every architecture of a group, and how much seeds move them."""
-    by_architecture: dict[str, list[Summary]] = {}
-    for run in group.runs:
-        by_architecture.setdefault(run.architecture, []).append(run)
-    scores = [_scores(runs, metric) for runs in by_architecture.values()]
+    runs_of = by_architecture(group.runs)
+    scores = [_scores(runs, metric) for runs in runs_of.values()]
     own = [sample_variance(each) for each in scores]
     told_by = sum(each.df > 0 for each in own)
     moderated = moderate([each.value for each in own], [each.df for each in own])
     return [
         Sample(group.title, runs[0], each, variance, told_by)
-        for runs, each, variance in zip(by_architecture.values(), scores, moderated, strict=True)
+        for runs, each, variance in zip(runs_of.values(), scores, moderated, strict=True)
     ]
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from benchmark.confusion import VoidRule, scores
+from benchmark.results.arrays import read_totals
+from benchmark.results.reading import Problem, Stored
 
 Mistake = Literal["labels look permuted", "off by one", "class absent from predictions", "ignore label counted"]
 
@@ -98,6 +100,18 @@ def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Fin
         order, shift = (None, shift) if shift.gain >= SIMPLER * order.gain else (order, None)
     found = [each for each in (order, shift, *_left_out(total, void, now)) if each and each.gain >= GAIN]
     return sorted(found, key=lambda each: -each.gain)
+
+
+def suspicions(stored: Stored) -> list[Finding]:
+    """What looks wrong with the labels of a result, by its last checkpoint on test; nothing, where its counts are gone.
+
+    Args:
+        stored: a result.
+    """
+    evaluation, totals = stored.record.evaluation(), read_totals(stored)
+    if evaluation is None or isinstance(totals, Problem):
+        return []
+    return diagnose(totals[evaluation.counts], stored.record.protocol.void)
 
 
 def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:

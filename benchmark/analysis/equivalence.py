@@ -50,8 +50,7 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
         error: its standard error.
         margin: a positive number, in the unit of the difference.
     """
-    reach = error.value * float(stdtrit(error.df, 1 - LEVEL))
-    low, high = difference - reach, difference + reach
+    low, high = interval(difference, error)
     finding: Finding = "inconclusive"
     if -margin < low and high < margin:
         finding = "reproduced"
@@ -59,7 +58,20 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
         finding = "differs above"
     elif high < -margin:
         finding = "differs below"
-    return Equivalence(difference, _p(abs(difference) - margin, error), (low, high), finding)
+    return Equivalence(difference, chance_of_less(abs(difference) - margin, error), (low, high), finding)
+
+
+def interval(difference: float, error: Error) -> tuple[float, float]:
+    """What the true difference lies in, at a level of 90 %: each end is passed by one in twenty."""
+    reach = error.value * float(stdtrit(error.df, 1 - LEVEL))
+    return difference - reach, difference + reach
+
+
+def chance_of_less(value: float, error: Error) -> float:
+    """Chance of a value as low as this one, or lower, where the truth is 0."""
+    if error.value:
+        return float(stdtr(error.df, value / error.value))
+    return float(value >= 0)
 
 
 def welch(*terms: Error) -> Error:
@@ -75,10 +87,3 @@ def welch(*terms: Error) -> Error:
     variance = sum(term.value**2 for term in terms)
     doubt = sum(term.value**4 / term.df for term in terms if term.value)
     return Error(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
-
-
-def _p(excess: float, error: Error) -> float:
-    """Chance of so little, or less, where the true difference is as large as the margin."""
-    if error.value:
-        return float(stdtr(error.df, excess / error.value))
-    return 0.0 if excess < 0 else 1.0

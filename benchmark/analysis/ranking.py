@@ -109,15 +109,20 @@ def ranking(runs: Iterable[Summary]) -> list[Standing]:
     Args:
         runs: with equal protocol and fingerprint.
     """
-    by_architecture: dict[str, list[Summary]] = {}
-    for run in sorted(runs, key=_AGE):
-        by_architecture.setdefault(run.architecture, []).append(run)
-    rows = [_standing(alike) for alike in by_architecture.values()]
+    rows = [_standing(alike) for alike in by_architecture(sorted(runs, key=_AGE)).values()]
     scores = sorted((row.miou_percent for row in rows if row.miou_percent is not None), reverse=True)
     ranked = [
         row if row.miou_percent is None else row._replace(rank=scores.index(row.miou_percent) + 1) for row in rows
     ]
     return sorted(ranked, key=lambda row: (row.rank is None, row.rank, row.architecture))
+
+
+def by_architecture(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
+    """The runs of each architecture, in the order in which they come."""
+    found: dict[str, list[Summary]] = {}
+    for run in runs:
+        found.setdefault(run.architecture, []).append(run)
+    return found
 
 
 def groups(runs: Iterable[Summary]) -> list[Group]:

@@ -30,13 +30,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 from benchmark.analysis.axes import differing
 from benchmark.analysis.bootstrap import difference
-from benchmark.analysis.equivalence import LEVEL, Error, welch
+from benchmark.analysis.equivalence import LEVEL, Error, chance_of_less, interval, welch
 from benchmark.analysis.multiplicity import holm
-from benchmark.analysis.ranking import Group, Standing, groups
+from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
 from benchmark.analysis.variance import Variance, moderate, sample_variance
 from benchmark.results.summary import Summary
 
@@ -208,13 +207,12 @@ def hold(difference: float, error: Error, margin: float, spared: float = 0.0) ->
         margin: that may be lost.
         spared: a loss of which raises no alarm yet.
     """
-    reach = error.value * float(stdtrit(error.df, 1 - LEVEL))
     return Decision(
         difference=difference,
         error=error,
-        interval=(difference - reach, difference + reach),
-        p_margin=_chance_of_less(-margin - difference, error),
-        p_spared=_chance_of_less(difference + spared, error),
+        interval=interval(difference, error),
+        p_margin=chance_of_less(-margin - difference, error),
+        p_spared=chance_of_less(difference + spared, error),
     )
 
 
@@ -246,7 +244,7 @@ def compare(
 
 
 def _pairs(before: Group, after: Group) -> Iterator[_Pair]:
-    sides = [_by_architecture(group) for group in (before, after)]
+    sides = [by_architecture(group.runs) for group in (before, after)]
     names = sorted({*sides[0], *sides[1]})
     own = [_pooled(*(sample_variance(_scores(side.get(name, []))) for side in sides)) for name in names]
     variances = moderate([each.value for each in own], [each.df for each in own])
@@ -254,13 +252,6 @@ def _pairs(before: Group, after: Group) -> Iterator[_Pair]:
     for name, variance in zip(names, variances, strict=True):
         if name in sides[0] and name in sides[1]:
             yield _Pair(after, variance, rows[0][name], rows[1][name], sides[0][name], sides[1][name])
-
-
-def _by_architecture(group: Group) -> dict[str, list[Summary]]:
-    found: dict[str, list[Summary]] = {}
-    for run in group.runs:
-        found.setdefault(run.architecture, []).append(run)
-    return found
 
 
 def _ended_well(runs: Iterable[Summary]) -> list[Summary]:
@@ -450,10 +441,3 @@ def _apart(here: Mapping[_Key, Group], there: Mapping[_Key, Group], side: Side) 
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-def _chance_of_less(value: float, error: Error) -> float:
-    """Chance of a value as low as this one, or lower, where the truth is 0."""
-    if error.value:
-        return float(stdtr(error.df, value / error.value))
-    return float(value >= 0)

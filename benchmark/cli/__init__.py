@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +20,7 @@ COMMANDS = {
     "import": "weights from elsewhere, by the names of our modules",
     "profile": "parameters, MACs and latency",
     "verify": "results against published figures: a verdict for each, with its reason",
+    "rerun": "run a result again: is it reproduced?",
     "compare": "two sets of results: what got worse, and by how much",
     "leaderboard": "the table of one protocol, from results/",
     "report": "render reports/index.html from results/",
@@ -26,6 +28,7 @@ COMMANDS = {
     "show": "what is known of one of them",
     "config": "print architecture x protocol as one mmsegmentation config",
     "data": "get and verify datasets",
+    "results": "pack results into one archive, add those of an archive",
     "validate": "recompute every stored metric from its counts",
     "schema": "print the JSON Schema of a result",
     "doctor": "versions, devices, and what the backend adapted",
@@ -56,12 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 done and something is wrong with what was looked at, 2 a mistake in what was given,
-        130 interrupted.
+        3 stopped by a time budget with something left, 130 interrupted.
     """
     backend.silence()
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
     args = build_parser(command if command in COMMANDS else None).parse_args(argv)
+    args.command_line = shlex.join(["segbench", *argv])
     try:
         code: int = args.run(args)
         sys.stdout.flush()

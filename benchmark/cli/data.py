@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser(
         "verify", help="count, check and digest a dataset", description="Read every image and label of a dataset."
     )
-    verify.add_argument("dataset", metavar="NAME", help="ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug")
+    verify.add_argument(
+        "dataset", metavar="NAME", help="ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug"
+    )
     verify.add_argument("root", nargs="?", metavar="DIR", help=place)
     verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
     verify.add_argument("--json", action="store_true", help="print JSON")

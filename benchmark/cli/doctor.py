@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
 from benchmark import __version__
+from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 
 SHOWN = (
@@ -219,9 +219,5 @@ def _describe(device: Device) -> str:
 
 
 def _table(rows: list[list[str]]) -> Iterator[str]:
-    """Rows in columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield textwrap.indent(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), "  "
-        ).rstrip()
+    """Rows in columns, indented."""
+    yield from (f"  {line}" for line in aligned(rows))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from benchmark.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
+
+TIME_BUDGET = (
+    "stop after that time (25m, 90s, 1h30m; table and report come after it): what is cut goes on with the same bits in "
+    "the next call, which is the last line; exit code 3 as long as anything is left"
+)
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:
@@ -92,3 +98,32 @@ def work_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR", help="weights and logs (default: work_dirs)"
     )
+
+
+def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add --time-budget; `seconds` reads it."""
+    parser.add_argument("--time-budget", default=default, metavar="T", help=TIME_BUDGET)
+
+
+def seconds(duration: str) -> float:
+    """The seconds of a duration such as 25m.
+
+    Raises:
+        UserError: it is none, or of no length.
+    """
+    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", duration)
+    try:
+        hours, minutes, *rest = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
+    except ValueError:  # two points
+        hours, minutes, *rest = (0.0,) * 4
+    total = 3600 * hours + 60 * minutes + sum(rest)
+    if total <= 0:
+        raise UserError(f"--time-budget {duration}: a duration such as 25m, 90s, 1h30m or 1500 is needed")
+    return total
+
+
+def words(seconds: float) -> str:
+    """A duration for people: 45 s, 12 min, 2.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,6 +6,7 @@ import argparse
 
 from benchmark.cli import options
 from benchmark.cli import run as main_job
+from benchmark.cli.options import words
 from benchmark.cli.run import chosen, specs
 
 
@@ -15,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the runs, longest first."""
+    """Print the runs in the order in which they are made."""
     names = chosen(args)
 
     from benchmark.engine import device
@@ -28,22 +29,16 @@ def run(args: argparse.Namespace) -> int:
     jobs = plan(specs(names, on, args), speed)
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
-        what = f"stored in {job.stored}" if job.stored else _duration(job.seconds)
+        what = f"stored in {job.stored}" if job.stored else words(job.seconds)
         print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}")
     waiting = [job for job in jobs if not job.stored]
     basis = (
         f"learned from {speed.results} results on this processor" if speed.results else "a guess: nothing was run here"
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
-    print(f"one after the other: {_duration(sum(job.seconds for job in waiting))} ({basis})")
+    print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
     if on != "cpu":
         sharing = waves(waiting, args.jobs or main_job.SHARING)
         longest = sum(max(job.seconds for job in wave) for wave in sharing)
-        print(f"with light ones side by side: {_duration(longest)}")
+        print(f"with light ones side by side: {words(longest)}")
     return 0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from benchmark.execution.local import Cut
     from benchmark.execution.run import Spec
     from benchmark.results.record import Record
 
@@ -30,6 +31,12 @@ def summary(record: Record) -> str:
     if record.latency:
         parts.append(f"{record.latency[0].median_ms:.1f} ms")
     return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
+
+
+def standing(cut: Cut) -> str:
+    """Where a run was cut, in one line."""
+    unit = "iteration" if cut.phase == "train" else "image"
+    return f"{cut.spec.architecture} seed {cut.spec.seed}: {PHASES[cut.phase]}, {unit} {cut.done} of {cut.total}"
 
 
 class Lines:
@@ -58,6 +65,10 @@ class Lines:
         """A run has ended."""
         self._ended += 1
         self._say(f"[{self._ended}/{self.runs}] {summary(record)}")
+
+    def cut(self, cut: Cut) -> None:
+        """A run has stopped."""
+        self._say(f"stopped: {standing(cut)}")
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -101,6 +112,11 @@ class Bars:
         self._bars.remove_task(self._tasks.pop(spec))
         self._bars.console.print(summary(record), highlight=False, markup=False)
         self._bars.advance(self._all)
+
+    def cut(self, cut: Cut) -> None:
+        """A run has stopped."""
+        self._bars.remove_task(self._tasks.pop(cut.spec))
+        self._bars.console.print(f"stopped: {standing(cut)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Give the terminal back."""

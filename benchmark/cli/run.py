@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,10 @@ from benchmark.cli import options
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.execution.local import Cut
+    from benchmark.execution.plan import Job
     from benchmark.execution.run import Spec
+    from benchmark.results.reading import Stored
 
 SHARING = 4
 """Runs that share a GPU at most, by default: more of them wait for the cores that launch their operators."""
@@ -41,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="runs at a time, on a GPU at most: as many light ones as fill it "
         f"(default: as many as the cores have threads for, on a GPU {SHARING})",
     )
+    options.time_budget(parser)
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
     parser.add_argument(
@@ -49,7 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not in the store yet; print the leaderboard and, last, where the report is."""
+    """Run what is not in the store yet; print the leaderboard, where the report is, and what is left of it."""
+    deadline = _deadline(args)
     names = chosen(args)
 
     from benchmark.engine import device
@@ -60,15 +67,29 @@ def run(args: argparse.Namespace) -> int:
         _check_writable(folder)
     wanted = specs(names, on, args)
     waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
-    failed = _carry_out(waiting, on, args.jobs)
-    _print_leaderboard(wanted[0])
+    jobs = _jobs(waiting, on, deadline)
+    ended = carry_out(jobs, on, args.jobs, deadline)
+    if any(args.results.glob("*/*/*.json")):  # the time may have been too short for a single one
+        _print_leaderboard(wanted[0])
 
-    from benchmark.reporting.report import make
+        from benchmark.reporting.report import make
 
-    report = make(args.results, args.reports)
-    report.write()
-    print(report.page)
-    return 1 if failed else 0
+        report = make(args.results, args.reports)
+        report.write()
+        print(report.page)
+    if left := unfinished(jobs, ended):
+        print(f"\nthe time is up: {summary(ended, left)}\ngoes on: {args.command_line}")
+        return 3
+    return 1 if failures(ended) else 0
+
+
+def _deadline(args: argparse.Namespace) -> float | None:
+    """When the time is up, on the clock of `time.monotonic`."""
+    if args.time_budget is None:
+        return None
+    if args.force:
+        raise UserError("--force begins everything anew in every call, so that none goes on: leave --time-budget out")
+    return time.monotonic() + options.seconds(args.time_budget)
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
@@ -107,8 +128,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
             resident=args.resident,
             compile=args.compile,
         )
-        for name in names
         for seed in args.seeds
+        for name in names
     ]
 
 
@@ -126,28 +147,70 @@ def _is_stored(spec: Spec) -> bool:
     return False
 
 
-def _carry_out(specs: list[Spec], device: str, jobs: int | None) -> int:
-    """Carry the runs out, watched; returns how many did not end well."""
+def _jobs(specs: Sequence[Spec], device: str, deadline: float | None) -> list[Job]:
+    """The runs in order, with estimates where anything depends on them: they cost seconds."""
+    from benchmark.execution.plan import Job, plan
+
+    return [Job(spec, None, 0.0) for spec in specs] if device == "cpu" and deadline is None else plan(specs)
+
+
+def carry_out(jobs: Sequence[Job], device: str, most: int | None, deadline: float | None) -> list[Stored | Cut]:
+    """Carry the runs out, watched.
+
+    Args:
+        jobs: the runs, in order.
+        device: "cpu" or "cuda".
+        most: how many at a time; None for as many as is good for them.
+        deadline: when they stop, on the clock of `time.monotonic`; None for never.
+
+    Returns:
+        How each ended that had begun.
+    """
     from benchmark.cli.progress import Bars, Lines
-    from benchmark.execution.local import carry_out
+    from benchmark.execution.local import in_turn
 
-    watcher = Bars(len(specs)) if sys.stderr.isatty() else Lines(sys.stderr, len(specs))
+    most = most or (_side_by_side([job.spec for job in jobs]) if device == "cpu" else SHARING)
+    watcher = Bars(len(jobs)) if sys.stderr.isatty() else Lines(sys.stderr, len(jobs))
     try:
-        if device == "cpu":
-            return sum(stored.record.status != "ok" for stored in carry_out(specs, watcher, jobs or _jobs(specs)))
-
-        from benchmark.execution.plan import plan, waves  # estimates cost seconds: they pay where runs take minutes
-
-        return sum(
-            stored.record.status != "ok"
-            for wave in waves(plan(specs), jobs or SHARING)
-            for stored in carry_out([job.spec for job in wave], watcher, len(wave), gated=len(wave) > 1)
-        )
+        return list(in_turn(jobs, device, watcher, most, deadline))
     finally:
         watcher.close()
 
 
-def _jobs(specs: list[Spec]) -> int:
+def unfinished(jobs: Sequence[Job], ended: Sequence[Stored | Cut]) -> list[Job]:
+    """The runs that have left no result, with estimates for what is left of them."""
+    from benchmark.execution.plan import plan
+    from benchmark.results.reading import Stored
+
+    done = {each.record.run_id for each in ended if isinstance(each, Stored)}
+    left = plan([job.spec for job in jobs if job.spec.run_id() not in done])
+    return [job for job in left if not job.stored]
+
+
+def failures(ended: Sequence[Stored | Cut]) -> int:
+    """How many runs left a result that says what went wrong."""
+    from benchmark.results.reading import Stored
+
+    return sum(isinstance(each, Stored) and each.record.status != "ok" for each in ended)
+
+
+def summary(ended: Sequence[Stored | Cut], left: Sequence[Job]) -> str:
+    """What was done, what was cut and where, and what is left, in lines."""
+    from benchmark.cli.progress import standing
+    from benchmark.execution.local import Cut
+
+    cut = [each for each in ended if isinstance(each, Cut)]
+    needed = options.words(sum(job.seconds for job in left))
+    return "\n".join(
+        [
+            f"{len(ended) - len(cut)} done, of which {failures(ended)} failed",
+            *(f"cut: {standing(each)}" for each in cut),
+            f"left: {len(left)}, about {needed} one after the other",
+        ]
+    )
+
+
+def _side_by_side(specs: Sequence[Spec]) -> int:
     """Runs at a time: one, or as many as there are cores for where the protocol gives a run few threads."""
     from benchmark.results.environment import cores
 

@@ -71,7 +71,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         found = [each for each in found if not names or each.architecture in names]
         if not (args.until_conclusive and _run_further(args, found, runs)):
             break
-    found = [_diagnosed(each, runs, args.results) if each.outcome == "differs" else each for each in found]
+    found = _diagnosed(found, runs, args.results)
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -101,29 +101,26 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     return runs, not problems
 
 
-def _diagnosed(verdict: Verdict, runs: Iterable[Summary], results: Path) -> Verdict:
-    """The verdict, with what looks wrong with the labels of the first result behind it: they are suspected first."""
-    from benchmark.analysis.diagnosis import diagnose
+def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
+    """The verdicts; where one differs, with what looks wrong with the labels of a result behind it: suspect that."""
+    from benchmark.analysis.diagnosis import suspicions
     from benchmark.analysis.ranking import groups
-    from benchmark.results.arrays import read_totals
-    from benchmark.results.reading import Problem
+    from benchmark.results.reading import Stored
     from benchmark.results.store import Store
 
-    run = next(
-        run
-        for group in groups(runs)
-        for run in group.runs
-        if (group.title, run.architecture, run.status) == (verdict.protocol, verdict.architecture, "ok")
-    )
-    stored = Store(results).find(run.run_id)
-    if stored is None or isinstance(stored, Problem):
-        return verdict
-    evaluation, totals = stored.record.evaluation("last", "test"), read_totals(stored)
-    if evaluation is None or isinstance(totals, Problem):
-        return verdict
-    findings = diagnose(totals[evaluation.counts], stored.record.protocol.void)
-    looks = [finding.describe(stored.record.dataset.classes) for finding in findings]
-    return replace(verdict, reason="; ".join([verdict.reason, *looks]))
+    of_group = ((group.title, run) for group in groups(runs) for run in group.runs if run.status == "ok")
+    behind = {(title, run.architecture): run.run_id for title, run in of_group}
+
+    def diagnosed(verdict: Verdict) -> Verdict:
+        if verdict.outcome != "differs":
+            return verdict
+        stored = Store(results).find(behind[verdict.protocol or "", verdict.architecture])
+        if not isinstance(stored, Stored):
+            return verdict
+        looks = [finding.describe(stored.record.dataset.classes) for finding in suspicions(stored)]
+        return replace(verdict, reason="; ".join([verdict.reason, *looks]))
+
+    return [diagnosed(each) for each in found]
 
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary]) -> bool:

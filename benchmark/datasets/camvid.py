@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
-from benchmark.datasets.decoding import decode, size
+from benchmark.datasets.decoding import decode, decode_label
 from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
 from benchmark.errors import UserError
 
@@ -140,11 +140,7 @@ class CamVid:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
         path = _file(self._labels, self.names[index])
-        label = decode(path, "L")
-        height, width = label.shape
-        image = size(_file(self._images, self.names[index]))
-        if image != (height, width):
-            raise UserError(f"{path}: {height}x{width} pixels, but its image has {image[0]}x{image[1]}")
+        label = decode_label(path, _file(self._images, self.names[index]))
         if label.max() > UNLABELLED:
             row, column = np.argwhere(label > UNLABELLED)[0]
             raise UserError(

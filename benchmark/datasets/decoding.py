@@ -38,6 +38,23 @@ def decode(path: Path, mode: Literal["RGB", "L"]) -> NDArray[np.uint8]:
         return np.array(image if mode == "L" else image.convert(mode))
 
 
+def decode_label(path: Path, image: Path) -> NDArray[np.uint8]:
+    """The class indices in a file, as they are.
+
+    Args:
+        path: the file.
+        image: the file of its image, which must be of its size.
+
+    Raises:
+        UserError: the file cannot be decoded, holds no class indices, or is of another size than its image.
+    """
+    label = decode(path, "L")
+    if (wanted := size(image)) != label.shape:
+        here, there = ("x".join(map(str, each)) for each in (label.shape, wanted))
+        raise UserError(f"{path}: {here} pixels, but its image has {there}")
+    return label
+
+
 def size(path: Path) -> tuple[int, int]:
     """(height, width), from the header of a file.
 

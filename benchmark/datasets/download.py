@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from benchmark import __version__
 from benchmark.atomic import writing
-from benchmark.datasets.disk import CHUNK
+from benchmark.disk import CHUNK
 from benchmark.errors import UserError
 
 Progress = Callable[[int, "int | None"], None]

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from benchmark.archive import is_archive, unpack
 from benchmark.atomic import writing
-from benchmark.datasets.archive import is_archive, unpack
 from benchmark.datasets.catalog import ON_DISK, locate
-from benchmark.datasets.disk import write_new
 from benchmark.datasets.download import Progress, fetch
 from benchmark.datasets.making import make
 from benchmark.datasets.source import AbsentError, FileSource
 from benchmark.datasets.verify import verify
+from benchmark.disk import write_new
 from benchmark.errors import UserError
 
 

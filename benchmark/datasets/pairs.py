@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
-from benchmark.datasets.decoding import decode, size
+from benchmark.datasets.decoding import decode, decode_label
 from benchmark.datasets.source import AbsentError, Identity, Split
 from benchmark.errors import UserError
 
@@ -115,12 +115,7 @@ class Pairs(ABC):
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
         path = _there(self._labels[index])
-        label = decode(path, "L")
-        image = size(_there(self._images[index]))
-        if image != label.shape:
-            raise UserError(
-                f"{path}: {label.shape[0]}x{label.shape[1]} pixels, but its image has {image[0]}x{image[1]}"
-            )
+        label = decode_label(path, _there(self._images[index]))
         label -= np.uint8(self.first)  # and 0 becomes 255, where it is void
         wrong = (label >= len(self.classes)) & (label != VOID)
         if wrong.any():

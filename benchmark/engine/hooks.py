@@ -7,6 +7,7 @@ hooks read every logged scalar at every iteration and append it to an array that
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,21 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a mistake of 
     def __init__(self, iteration: int, loss: float) -> None:
         super().__init__(f"the loss is {loss} at iteration {iteration}")
         self.iteration = iteration
+
+
+class Stopped(Exception):  # noqa: N818 (an outcome of a run, not a mistake of the program)
+    """A training or an evaluation has ended early, for its time is up; what it needs to go on is in its folder.
+
+    Attributes:
+        phase: "train", "val" or "test".
+        done: iterations or images done of it.
+        total: iterations or images there are of it.
+        iteration: iterations of the training that are done.
+    """
+
+    def __init__(self, phase: str, done: int, total: int, iteration: int) -> None:
+        super().__init__(f"stopped at {done} of {total} of {phase}")
+        self.phase, self.done, self.total, self.iteration = phase, done, total, iteration
 
 
 @HOOKS.register_module()
@@ -137,26 +153,106 @@ class ResumeHook(Hook):
     """Writes after each validation what a killed run needs to go on, and removes it at the end.
 
     mmengine finds it by the file `last_checkpoint`, as it finds its own (`resume=True`). It is saved after validation,
-    not before as mmengine does, so that a resumed run does not lack one.
+    not before as mmengine does, so that a resumed run does not lack one. Where a run was stopped before or within a
+    validation (see `StopHook`), that is made up for.
     """
 
     priority = "LOW"  # after WeightsHook, whose curve it holds
 
+    def __init__(self) -> None:
+        self._validated = 0  # the iteration of the latest validation
+
+    def before_train(self, runner: Runner) -> None:
+        """Validate where the state was saved before that was done."""
+        if runner.iter and runner.iter != self._validated and runner.train_loop.is_validated():
+            runner.val_loop.run()
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save the state, unless the run is done or never began."""
+        self._validated = runner.iter
         if 0 < runner.iter < runner.max_iters:
-            folder = Path(runner.work_dir)
             # mmengine counts the running iteration in unless it is told that a whole epoch is over.
-            runner.save_checkpoint(runner.work_dir, "resume.pth.new", by_epoch=True)
-            if is_main_process():
-                (folder / "resume.pth.new").replace(folder / "resume.pth")
-                (folder / "last_checkpoint").write_text(str(folder / "resume.pth"))
+            save_state(runner, by_epoch=True)
 
     def after_train(self, runner: Runner) -> None:
         """Remove the state: there is nothing to resume."""
         if is_main_process():
             for name in ("resume.pth", "last_checkpoint"):
                 (Path(runner.work_dir) / name).unlink(missing_ok=True)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep what the loop knows of the training so far."""
+        checkpoint["validated"] = self._validated
+        checkpoint["train_seconds"] = runner.train_loop.seconds
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._validated = checkpoint.get("validated", checkpoint["meta"]["iter"])
+        runner.train_loop.spent = checkpoint.get("train_seconds", 0.0)
+
+
+class StopHook(Hook):
+    """Ends a run when its time is up, in a state from which it goes on to the same bits.
+
+    A training ends after the iteration at hand, an evaluation, which is made again, after the images at hand. What is
+    done is not given up: neither an evaluation of which no image is left, nor the last validation of a training.
+
+    Args:
+        deadline: when its time is up, on the clock of `time.monotonic`, which all processes share.
+    """
+
+    priority = "LOWEST"  # after the learning rate was stepped: the iteration is over
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def before_train(self, runner: Runner) -> None:
+        """Do not begin what would be over at once; the state is what it was."""
+        if self._is_over():
+            raise Stopped("train", runner.iter, runner.max_iters, runner.iter)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """End the training."""
+        done = batch_idx + 1
+        if done < runner.max_iters and self._is_over():
+            save_state(runner, by_epoch=False)
+            raise Stopped("train", done, runner.max_iters, done)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """End a validation."""
+        done, total = _images(batch_idx, runner.val_dataloader)
+        if done < total and 0 < runner.iter < runner.max_iters and self._is_over():
+            save_state(runner, by_epoch=True)
+            raise Stopped("val", done, total, runner.iter)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """End the test; weights and curves of the training are in place."""
+        done, total = _images(batch_idx, runner.test_dataloader)
+        if done < total and self._is_over():
+            raise Stopped("test", done, total, runner.iter)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self.deadline
+
+
+def save_state(runner: Runner, *, by_epoch: bool) -> None:
+    """Write all that a training needs to go on, in place of what was written before.
+
+    Args:
+        runner: whose training it is.
+        by_epoch: whether the running iteration is over; else it is counted in, as mmengine does within one.
+    """
+    folder = Path(runner.work_dir)
+    runner.save_checkpoint(runner.work_dir, "resume.pth.new", by_epoch=by_epoch)
+    if is_main_process():
+        (folder / "resume.pth.new").replace(folder / "resume.pth")
+        (folder / "last_checkpoint").write_text(str(folder / "resume.pth"))
+
+
+def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
+    """How many images are done after a batch, and how many there are."""
+    total = len(loader.dataset)
+    return min((batch_idx + 1) * loader.batch_size, total), total
 
 
 class ProgressHook(Hook):

@@ -37,7 +37,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     Attributes:
         layout: the layout in which the network trains, once that is decided.
         graph: whether its passes are replayed, once that is decided.
-        seconds: wall time of the training steps so far; trial, compilation and validation left out.
+        spent: wall time of the training steps before this session, if it goes on with a training.
         compile_seconds: wall time of the compilation; None without one.
         step: takes a batch, trains on it, and returns its loss.
     """
@@ -48,7 +48,8 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         super().__init__(*args, **kwargs)
         del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
         self.layout, self.graph, self.compile = layout, graph, compile
-        self.seconds = 0.0
+        self.spent = 0.0
+        self._since: float | None = None
         self.compile_seconds: float | None = None
         self.step: Step = self._eager
 
@@ -89,19 +90,30 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     def _eager(self, batch: Batch) -> Tensor:
         return step(self.runner.model, batch, self.runner.optim_wrapper)
 
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training steps so far; trial, compilation and validation left out."""
+        return self.spent + (time.perf_counter() - self._since if self._since is not None else 0.0)
+
     def _train(self) -> None:
-        since = time.perf_counter()
+        self._since = time.perf_counter()
         for batch in self.dataloader:
             self.run_iter(batch)
-            if self.runner.val_loop is not None and self._is_validated():
-                self.seconds += time.perf_counter() - since
+            if self.is_validated():
+                self._rest()
                 self.runner.val_loop.run()
                 self.runner.model.train()
-                since = time.perf_counter()
-        self.seconds += time.perf_counter() - since
+                self._since = time.perf_counter()
+        self._rest()
 
-    def _is_validated(self) -> bool:
-        return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+    def _rest(self) -> None:
+        """Stop the clock."""
+        self.spent, self._since = self.seconds, None
+
+    def is_validated(self) -> bool:
+        """Whether a validation is due after as many iterations as are done."""
+        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        return due and self.runner.val_loop is not None
 
     def run_iter(self, data_batch: Any) -> None:
         """One iteration, whatever came before it."""

@@ -22,7 +22,7 @@ import benchmark.registration  # noqa: F401
 from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import weights
 from benchmark.engine.feed import Resident, feed
-from benchmark.engine.hooks import LossHook, Progress, ProgressHook, WeightsHook
+from benchmark.engine.hooks import LossHook, Progress, ProgressHook, StopHook, WeightsHook
 from benchmark.engine.metric import ConfusionMetric
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
@@ -37,7 +37,7 @@ class Trained:
 
     Attributes:
         iterations: iterations done, those before a resume included.
-        seconds: wall time of the training steps of this session.
+        seconds: wall time of the training steps, those before a resume included.
         loss: (iteration, mean loss since the entry before).
         val_miou: (iteration, mIoU on val in percent).
         best_iteration: iteration of the best mIoU on val, the earliest among equals.
@@ -118,6 +118,7 @@ class Session:
         quiet: nothing on the console from mmengine.
         resident: whether the batches of a training are made on the GPU.
         compile: whether the network is compiled for the training.
+        deadline: when training and evaluation end early, see `hooks.StopHook`; None for never.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Session:
         quiet: bool = True,
         resident: Resident = "auto",
         compile: bool = False,
+        deadline: float | None = None,
     ) -> None:
         config = config.copy()
         config.work_dir = str(work_dir)
@@ -145,12 +147,15 @@ class Session:
         self.runner = _Runner.from_cfg(config)
         if tell is not None:
             self.runner.register_hook(ProgressHook(tell, self._hook(LossHook)))
+        if deadline is not None:
+            self.runner.register_hook(StopHook(deadline))
 
     def train(self) -> Trained:
         """Train to the last iteration.
 
         Raises:
             Diverged: the loss was not finite.
+            Stopped: the time was up.
             UserError: batches cannot be made where they are to be.
         """
         loop = self.runner.train_loop
@@ -185,6 +190,9 @@ class Session:
         Args:
             split: "val" or "test".
             keep: names of images whose predictions are wanted.
+
+        Raises:
+            Stopped: the time was up.
         """
         loop = self.runner.val_loop if split == "val" else self.runner.test_loop
         metric: ConfusionMetric = loop.evaluator.metrics[0]

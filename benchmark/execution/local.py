@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
+from benchmark.execution.plan import Job, begun
 from benchmark.execution.run import Spec, blank, perform
 from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record
@@ -43,14 +44,56 @@ class Watcher(Protocol):
     def end(self, spec: Spec, record: Record) -> None:
         """A run has ended and its result is stored."""
 
+    def cut(self, cut: Cut) -> None:
+        """A run has stopped, and leaves no result."""
 
-def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: bool = False) -> Iterator[Stored]:
-    """Carry out runs, `jobs` at a time; yield the result of each as soon as it is stored.
 
-    A run that fails, whichever way, is stored as failed and the others go on.
+@dataclass(frozen=True)
+class Cut:
+    """A run whose time was up.
+
+    Attributes:
+        spec: the run.
+        phase: what it was at: "train", "val" or "test".
+        done: iterations or images done of that.
+        total: iterations or images there are of that.
+    """
+
+    spec: Spec
+    phase: str
+    done: int
+    total: int
+
+
+def in_turn(
+    jobs: Iterable[Job], device: str, watcher: Watcher, most: int, deadline: float | None = None
+) -> Iterator[Stored | Cut]:
+    """Carry out a plan: side by side on the cores of a CPU, in waves on a GPU, and nothing begins after the deadline.
 
     Args:
-        specs: the runs.
+        jobs: what there is to run, in order.
+        device: "cpu" or "cuda".
+        watcher: is told how far the runs are.
+        most: how many at a time; on a GPU fewer, as `plan.waves` says.
+        deadline: when the runs stop, to go on another time, on the clock of `time.monotonic`; None for never.
+    """
+    if device == "cpu":
+        yield from carry_out((job.spec for wave in begun(jobs, 1, deadline) for job in wave), watcher, most)
+        return
+    for wave in begun(jobs, most, deadline):
+        # While one is profiled the others wait, and the time may be up before it is theirs.
+        specs = (job.spec for job in wave if deadline is None or time.monotonic() < deadline)
+        yield from carry_out(specs, watcher, len(wave), gated=len(wave) > 1)
+
+
+def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: bool = False) -> Iterator[Stored | Cut]:
+    """Carry out runs, `jobs` at a time; yield the result of each as soon as it is stored.
+
+    A run that fails, whichever way, is stored as failed and the others go on. One that stops at its deadline has no
+    result; where it stands comes in its place.
+
+    Args:
+        specs: the runs; each is asked for when it is to begin.
         watcher: is told how far they are.
         jobs: how many at a time.
         gated: each is profiled by itself, and none trains before all are: a latency that is measured beside another
@@ -63,26 +106,34 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: 
     # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
     # computes nothing itself, so that no thread pool is forked.
     context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run", *LAZY])
-    waiting, running = deque(specs), dict[Connection, _Worker]()
+    waiting, running = iter(specs), dict[Connection, _Worker]()
+    more = True
     try:
-        while waiting or running:
-            while waiting and len(running) < jobs and not (gated and _profiling(running)):
-                worker = _Worker(context, waiting.popleft(), gated)
+        while True:
+            while more and len(running) < jobs and not (gated and _profiling(running)):
+                spec = next(waiting, None)
+                if spec is None:
+                    more = False
+                    break
+                worker = _Worker(context, spec, gated)
                 running[worker.connection] = worker
-                watcher.begin(worker.spec)
-            if not (waiting or _profiling(running)):
+                watcher.begin(spec)
+            if not running:
+                return
+            if not _profiling(running) and (len(running) == jobs or not more):
                 for worker in running.values():
                     worker.release()
             for connection in wait(list(running)):
                 worker = running[connection]  # type: ignore[index]  # it waits for nothing but our connections
-                path = worker.hear(watcher)
-                if path is not None:
+                ended = worker.hear(watcher)
+                if ended is not None:
                     del running[worker.connection]
                     worker.end()
-                    stored = read(path)
-                    assert isinstance(stored, Stored), stored
-                    watcher.end(worker.spec, stored.record)
-                    yield stored
+                    if isinstance(ended, Cut):
+                        watcher.cut(ended)
+                    else:
+                        watcher.end(worker.spec, ended.record)
+                    yield ended
     finally:
         for worker in running.values():
             worker.end()
@@ -119,8 +170,8 @@ class _Worker:
             with suppress(BrokenPipeError):  # it is gone: that will be heard
                 self.connection.send("go")
 
-    def hear(self, watcher: Watcher) -> Path | None:
-        """Hear one message of the worker, or its silence; returns the file of the result when there is one.
+    def hear(self, watcher: Watcher) -> Stored | Cut | None:
+        """Hear one message of the worker, or its silence; returns how it has ended when it has.
 
         Raises:
             UserError: the result could not be stored.
@@ -129,11 +180,13 @@ class _Worker:
             kind, content = self.connection.recv()
         except EOFError:  # the process is gone without a word
             self._process.join()
-            return _lost(self.spec, self._started, self._process.exitcode)
+            return _stored(_lost(self.spec, self._started, self._process.exitcode))
         if kind == "mistake":
             raise UserError(content)
         if kind == "stored":
-            return Path(content)
+            return _stored(Path(content))
+        if kind == "stopped":
+            return Cut(self.spec, *content)
         phase, done, total, _ = content
         if phase != "profile" or done == total:
             self.profiling = False
@@ -145,6 +198,13 @@ class _Worker:
         self._process.terminate()
         self._process.join()
         self.connection.close()
+
+
+def _stored(path: Path) -> Stored:
+    """The result that was stored a moment ago."""
+    stored = read(path)
+    assert isinstance(stored, Stored), stored
+    return stored
 
 
 def _lost(spec: Spec, started: datetime, exitcode: int | None) -> Path:
@@ -164,6 +224,8 @@ def _work(spec: Spec, parent: Connection, gated: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
+    from benchmark.engine.hooks import Stopped
+
     told = 0.0
 
     def send(kind: str, content: Any) -> None:
@@ -185,5 +247,7 @@ def _work(spec: Spec, parent: Connection, gated: bool) -> None:
     try:
         device.hold_to(spec.config.protocol.threads)
         send("stored", str(perform(spec, tell)))
+    except Stopped as stop:
+        send("stopped", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))

@@ -7,7 +7,9 @@ are guesses, and the estimate says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import compose
+from benchmark.execution import unfinished
 from benchmark.execution.run import Spec, sources
 from benchmark.profiling import complexity
 from benchmark.results.environment import cpu
@@ -52,18 +55,23 @@ class Job:
     Attributes:
         spec: the run.
         stored: its result, if the store has it.
-        seconds: estimate for the run; 0 where it is stored.
+        seconds: estimate for the run, or for what is left of it where it was stopped; 0 where it is stored.
         fills: the part of the time for which its arithmetic keeps the device busy.
+        failed: whether it was tried before, and has failed.
     """
 
     spec: Spec
     stored: Path | None
     seconds: float
     fills: float = 1.0
+    failed: bool = False
 
 
 def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
-    """The runs, longest first: so that at the end of several at a time none is waited for long.
+    """The runs in the order in which they are best made.
+
+    One seed of everything comes before the second of anything; of a seed the longest first, so that at the end of
+    several at a time none is waited for long. What was tried and has failed comes last: it may well fail again.
 
     Args:
         specs: runs of one device.
@@ -73,12 +81,36 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
         return []
     store = Store(specs[0].results)
     speed = speed or learned((each.record for each in store.scan()[0]), specs[0].device)
+    turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
     jobs = []
     for spec in specs:
         found = store.find(spec.run_id())
-        stored = found.path if isinstance(found, Stored) and found.record.status == "ok" else None
-        jobs.append(Job(spec, stored, 0.0) if stored else _estimate(spec, speed))
-    return sorted(jobs, key=lambda job: -job.seconds)
+        if isinstance(found, Stored) and found.record.status == "ok":
+            jobs.append(Job(spec, found.path, 0.0))
+        else:
+            jobs.append(replace(_estimate(spec, speed), failed=isinstance(found, Stored)))
+    return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
+
+
+def begun(jobs: Iterable[Job], most: int, deadline: float | None = None) -> Iterator[list[Job]]:
+    """Which runs begin next, and together, each time that this is asked.
+
+    Of those that can be expected to end before the deadline the first in order; where none can, the shortest, for an
+    estimate may be wrong, and a run that is stopped goes on another time. None begins after the deadline.
+
+    Args:
+        jobs: what there is to run, in order.
+        most: how many may share the device.
+        deadline: when the time is up, on the clock of `time.monotonic`; None for never.
+    """
+    waiting = list(jobs)
+    until = math.inf if deadline is None else deadline
+    while waiting and (left := until - time.monotonic()) > 0:
+        fitting = [job for job in waiting if job.seconds <= left] or [min(waiting, key=lambda job: job.seconds)]
+        wave = waves(fitting, most)[0]
+        chosen = {job.spec for job in wave}
+        waiting = [job for job in waiting if job.spec not in chosen]
+        yield [replace(job, spec=replace(job.spec, beside=len(wave) - 1, deadline=deadline)) for job in wave]
 
 
 def waves(jobs: Iterable[Job], most: int) -> list[list[Job]]:
@@ -94,7 +126,7 @@ def waves(jobs: Iterable[Job], most: int) -> list[list[Job]]:
             found[-1].append(job)
         else:
             found.append([job])
-    return [[replace(job, spec=replace(job.spec, beside=len(wave) - 1)) for job in wave] for wave in found]
+    return found
 
 
 def learned(records: Iterable[Record], device: str) -> Speed:
@@ -131,11 +163,12 @@ def learned(records: Iterable[Record], device: str) -> Speed:
 
 
 def _estimate(spec: Spec, speed: Speed) -> Job:
-    """Training, validation on the way, and test of the last and the best weights."""
-    config = spec.config
+    """Training, validation on the way, and test of the last and the best weights; what is done of that is left out."""
+    config, found = spec.config, unfinished.find(spec.folder)
     size = tuple(config.protocol.size)
     macs = _macs(spec.architecture, (size[0], size[1]), compose.outputs(config.protocol))
-    iterations, interval = config.train_cfg.max_iters, config.train_cfg.val_interval
+    iterations = config.train_cfg.max_iters - (found.iteration if found else 0)
+    interval = config.train_cfg.val_interval
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
     trained = iterations * config.train_dataloader.dataset.batch_size
     evaluated = -(-iterations // interval) * images["val"] + 2 * images["test"]

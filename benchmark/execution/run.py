@@ -21,6 +21,8 @@ from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
 from benchmark.errors import UserError
+from benchmark.execution import unfinished
+from benchmark.execution.unfinished import Unfinished
 from benchmark.results import environment, record
 from benchmark.results.arrays import file_sha256
 from benchmark.results.reading import folder
@@ -61,6 +63,7 @@ class Spec:
         resident: where batches are made, see `engine.feed`.
         compile: whether the network is compiled for the training.
         beside: how many other runs train on the device at the same time.
+        deadline: when it stops, to go on another time, on the clock of `time.monotonic`; None for never.
     """
 
     architecture: str
@@ -77,6 +80,7 @@ class Spec:
     resident: Resident = "auto"
     compile: bool = False
     beside: int = 0
+    deadline: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -110,22 +114,40 @@ def perform(spec: Spec, tell: Tell) -> Path:
 
     Raises:
         UserError: the store cannot be written.
+        Stopped: its time was up; nothing is stored, and the next call goes on from there.
     """
-    clock, started = time.perf_counter(), datetime.now(timezone.utc)
-    draft = blank(spec, started)
+    from benchmark.engine.hooks import Stopped
+
+    clock, draft = time.perf_counter(), _begun(spec)
+    before = draft.seconds
     arrays: dict[str, NDArray[Any]] = {}
+
+    def taken() -> dict[str, float]:
+        seconds = before + time.perf_counter() - clock
+        return {"seconds": seconds, "gpu_hours": seconds / 3600 if spec.device == "cuda" else 0.0}
+
     try:
         for found in _measure(spec, draft, tell, arrays):
             draft = draft.model_copy(update=found)
+    except Stopped as stop:
+        iteration = draft.training.iterations if draft.training else stop.iteration
+        unfinished.save(spec.folder, Unfinished(iteration, draft.model_copy(update=taken())))
+        raise
     except Exception as error:
         arrays.clear()  # of evaluations that the record does not have
         spec.folder.mkdir(parents=True, exist_ok=True)
         (spec.folder / "error.log").write_text(traceback.format_exc())
         draft = draft.model_copy(update=_failure(error))
-    seconds = time.perf_counter() - clock
-    gpu_hours = seconds / 3600 if spec.device == "cuda" else 0.0
-    draft = draft.model_copy(update={"seconds": seconds, "gpu_hours": gpu_hours})
-    return Store(spec.results).add(draft, arrays)
+    unfinished.forget(spec.folder)
+    return Store(spec.results).add(draft.model_copy(update=taken()), arrays)
+
+
+def _begun(spec: Spec) -> Record:
+    """What is known of a run before it: nothing, or what it has measured before it was stopped, on the same machine."""
+    fresh, found = blank(spec, datetime.now(timezone.utc)), unfinished.find(spec.folder)
+    if found and (found.record.run_id, found.record.environment) == (fresh.run_id, fresh.environment):
+        return found.record
+    return fresh
 
 
 def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
@@ -202,28 +224,42 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
     (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
     size = (height, width)
 
+    memory = draft.memory
     tell("profile", 0, 1, None)
-    yield {"complexity": complexity.measure(config.model, size, classes)}
-    if spec.latency:
-        regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
-        yield {"latency": [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]}
-    inference = inference_peak(config.model, size, spec.device)
-    yield {"memory": record.Memory(inference_peak=inference, training_peak=None)}
+    if memory is None or (spec.latency and not draft.latency):
+        yield {"complexity": complexity.measure(config.model, size, classes)}
+        if spec.latency:
+            regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
+            yield {"latency": [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]}
+        memory = record.Memory(inference_peak=inference_peak(config.model, size, spec.device), training_peak=None)
+        yield {"memory": memory}
     tell("profile", 1, 1, None)
 
-    session = Session(config, spec.folder, tell, resume=True, resident=spec.resident, compile=spec.compile)
-    with PeakMemory(spec.device) as training:
-        try:
-            trained = session.train()
-        except Diverged as error:
-            yield {"training": _training(spec, session, error.iteration, 0.0, session.curve, [])}
-            yield {"status": "diverged", "error": str(error)}
-            return
-    yield {
-        "training": _training(spec, session, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
-        "memory": record.Memory(inference_peak=inference, training_peak=training.bytes),
-        "artifacts": _artifacts(trained),
-    }
+    session = Session(
+        config,
+        spec.folder,
+        tell,
+        resume=True,
+        resident=spec.resident,
+        compile=spec.compile,
+        deadline=spec.deadline,
+    )
+    if draft.training:
+        trained = _trained(spec, draft.training)
+        session.load(trained.last)
+    else:
+        with PeakMemory(spec.device) as training:
+            try:
+                trained = session.train()
+            except Diverged as error:
+                yield {"training": _training(spec, session, error.iteration, 0.0, session.curve, [])}
+                yield {"status": "diverged", "error": str(error)}
+                return
+        yield {
+            "training": _training(spec, session, trained.iterations, trained.seconds, trained.loss, trained.val_miou),
+            "memory": memory.model_copy(update={"training_peak": training.bytes}),
+            "artifacts": _artifacts(trained),
+        }
 
     counted = _evaluate(session, trained, draft, spec)
     arrays["names_test"] = np.array(counted["last"].names)
@@ -277,6 +313,21 @@ def _stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
             )
             for image in found
         ]
+    )
+
+
+def _trained(spec: Spec, training: record.Training) -> Trained:
+    """A training that is done, of a run that was stopped on test."""
+    from benchmark.engine.session import Trained
+
+    return Trained(
+        iterations=training.iterations,
+        seconds=training.seconds,
+        loss=training.loss,
+        val_miou=training.val_miou,
+        best_iteration=max(training.val_miou, key=lambda point: (point[1], -point[0]))[0],
+        last=spec.folder / "last.pth",
+        best=spec.folder / "best.pth",
     )
 
 

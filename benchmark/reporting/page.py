@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from benchmark.analysis import coverage, leaderboard
 from benchmark.analysis.axes import flat
-from benchmark.analysis.diagnosis import diagnose
+from benchmark.analysis.diagnosis import suspicions
 from benchmark.analysis.leaderboard import class_iou, pareto
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.reporting import plot
@@ -23,7 +23,6 @@ from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.table import Table, table
-from benchmark.results.arrays import read_totals
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
 from benchmark.results.store import Store
@@ -183,14 +182,11 @@ def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str
     """What looks wrong with the labels, of the first run of each architecture that ended well."""
     for architecture, stored in by_architecture.items():
         first = next((each for each in stored if each.record.status == "ok"), None)
-        evaluation = first.record.evaluation() if first else None
-        if first is None or evaluation is None:
+        if first is None:
             continue
-        totals = read_totals(first)
-        if not isinstance(totals, Problem):  # counts that went after the result was taken in are named elsewhere
-            for finding in diagnose(totals[evaluation.counts], first.record.protocol.void):
-                if finding.mistake != "class absent from predictions":  # as the IoU by class shows: it learned little
-                    yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
+        for finding in suspicions(first):
+            if finding.mistake != "class absent from predictions":  # as the IoU by class shows: it learned little
+                yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
 def _link(path: Path, folder: Path) -> str:

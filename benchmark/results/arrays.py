@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,16 @@ def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
             return take(file)
     except FileNotFoundError:
         return Problem(path, "is missing")
-    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         return Problem(path, f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
 
 
@@ -116,7 +125,11 @@ def _total(file: zipfile.ZipFile, counts: str) -> NDArray[np.int64]:
 @lru_cache
 def _layout(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and type of an `.npy` file: totals begin alike, and to parse that takes longer than to read them."""
-    stream = BytesIO(header)
+    return _header(BytesIO(header))
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of the `.npy` file in a stream, which stands at the values then."""
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("an array is not of version 1.0 of its format")
     found: tuple[tuple[int, ...], bool, np.dtype[Any]] = np.lib.format.read_array_header_1_0(stream)
@@ -125,9 +138,7 @@ def _layout(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def _sum(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:
     with file.open(name) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{name} is not of version 1.0 of its format")
-        shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, by_column, dtype = _header(stream)
         if len(shape) != 3 or shape[1] != shape[2] or by_column or dtype != np.int64:
             raise ValueError(f"{name} holds no counts")
         image = 8 * shape[1] * shape[2]

@@ -6,6 +6,7 @@ Reading never stops at a damaged file: it comes back as a `Problem` that names i
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -84,6 +85,23 @@ class Store:
                 temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if not arrays:
                 counts.unlink(missing_ok=True)
+        return path
+
+    def take(self, stored: Stored) -> Path:
+        """Keep a result that lies elsewhere, byte by byte, in place of an earlier one of the same run.
+
+        Raises:
+            UserError: the folder is not writable.
+        """
+        path = self.path(stored.record)
+        with _alone_in(path.parent):
+            for suffix in (".npz", ".json"):
+                old, new = path.with_suffix(suffix), stored.path.with_suffix(suffix)
+                if new.exists():
+                    with replacing(old) as temporary:
+                        shutil.copyfile(new, temporary)
+            if not stored.path.with_suffix(".npz").exists():
+                path.with_suffix(".npz").unlink(missing_ok=True)
         return path
 
     def find(self, run_id: str) -> Stored | Problem | None:

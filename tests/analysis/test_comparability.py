@@ -110,10 +110,12 @@ def test_facts_are_those_of_the_metafiles(invent_run):
 
 @pytest.mark.parametrize("protocol", catalog.protocols())
 def test_every_protocol_states_its_facts(invent_run, protocol):
-    axes = compose.axes(compose.compose("enet", protocol), "0" * 64)
+    config = compose.compose("enet", protocol)
+    axes = compose.axes(config, "0" * 64)
     ours = facts(invent_run(**axes), "miou")
     assert ours["split"] in ("val", "test")
-    assert f"{ours['crop'][0]}x{ours['crop'][1]}" in protocol
+    named = ours["crop"] if protocol.startswith("cityscapes") else config.protocol.size
+    assert "{}x{}".format(*named) in protocol
     assert ours["classes"] == len(datasets.dataset(ours["dataset"]).classes)
     if found := re.search(r"(\d+)k$", protocol):
         assert ours["iterations"] == 1000 * int(found[1])

@@ -101,7 +101,7 @@ def test_get_of_the_embedded_dataset_has_nothing_to_do(capsys):
 def test_unknown_dataset_is_said(action, capsys):
     assert main(["data", action, "camvit"]) == 2
     assert (
-        "unknown dataset 'camvit': there are ade20k, camvid, cityscapes, shapes, voc12, voc12aug"
+        "unknown dataset 'camvit': there are ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12, voc12aug"
         in capsys.readouterr().err
     )
 

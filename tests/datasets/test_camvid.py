@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.source import SPLITS, AbsentError, FileSource, Source
 from benchmark.errors import UserError
 
@@ -207,3 +207,17 @@ def test_real_camvid(camvid, split):
     label = source.label(len(source) - 1)
     assert label.shape == (360, 480)
     assert set(np.unique(label)) <= {*range(11), 255}
+
+
+def test_half_of_it_has_the_mean_of_four_pixels_and_the_label_of_the_first(camvid_miniature):
+    whole, half = CamVid(camvid_miniature, "val"), HalfCamVid(camvid_miniature, "val")
+    assert half.names == whole.names
+    for index in range(len(whole)):
+        image, label = whole.image(index).astype(float), whole.label(index)
+        height, width = label.shape
+        assert half.image(index).shape == (height // 2, width // 2, 3)
+        assert half.image(index).dtype == half.label(index).dtype == np.uint8
+        for row, column in np.ndindex(height // 2, width // 2):
+            quad = image[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean(axis=(0, 1))
+            assert (half.image(index)[row, column] == np.floor(quad + 0.5)).all()
+            assert half.label(index)[row, column] == label[2 * row, 2 * column]

@@ -31,7 +31,7 @@ def test_splits_by_name(camvid_miniature):
 
 def test_mistakes_are_said(tmp_path):
     with pytest.raises(
-        UserError, match="unknown dataset 'camvit': there are ade20k, camvid, cityscapes, shapes, voc12, voc12aug"
+        UserError, match="unknown dataset 'camvit': there are ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12, voc12aug"
     ):
         locate("camvit")
     with pytest.raises(AbsentError, match=str(tmp_path)):

@@ -8,7 +8,7 @@ import torch
 
 from benchmark import compose
 from benchmark.confusion import scores
-from benchmark.engine.hooks import Diverged
+from benchmark.engine.hooks import Diverged, StopHook, Stopped
 from benchmark.engine.layout import LAYOUTS
 from benchmark.engine.session import Session, hasten
 
@@ -62,6 +62,67 @@ def test_a_killed_run_that_is_resumed_equals_one_that_was_not(tmp_path):
     assert resumed.val_miou == whole.val_miou
     assert resumed.best_iteration == whole.best_iteration
     assert not (tmp_path / "killed" / "resume.pth").exists()
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Let a deadline be a number of looks at the clock: before a training, after iterations and batches of images."""
+
+    def is_over(hook):
+        hook.deadline -= 1
+        return hook.deadline < 0
+
+    monkeypatch.setattr(StopHook, "_is_over", is_over)
+
+
+def _stopped(config, folder, looks):
+    """A training that is taken up as often as it takes; how it came out, and where it was stopped."""
+    stops = []
+    for deadline in looks:
+        try:
+            return Session(config, folder, resume=True, deadline=deadline).train(), stops
+        except Stopped as stop:
+            stops.append((stop.phase, stop.iteration))
+    raise AssertionError(stops)
+
+
+def test_a_run_that_is_stopped_anywhere_equals_one_that_was_not(tmp_path, looks):
+    """It is stopped before it has begun, between validations, before one and within it."""
+    config = _config(8, interval=3)
+    config.val_dataloader.batch_size = 8
+    whole = Session(config, tmp_path / "whole").train()
+    trained, stops = _stopped(config, tmp_path / "cut", looks=[0, 2, 1, 2, 99])
+    assert stops == [("train", 0), ("train", 2), ("train", 3), ("val", 3)]
+    assert trained.last.read_bytes() == whole.last.read_bytes()
+    assert trained.best.read_bytes() == whole.best.read_bytes()
+    assert trained.loss == whole.loss
+    assert trained.val_miou == whole.val_miou
+    assert trained.best_iteration == whole.best_iteration
+    assert trained.iterations == 8
+    assert not (tmp_path / "cut" / "resume.pth").exists()
+
+
+def test_the_seconds_of_a_training_are_those_of_all_its_sessions(tmp_path, looks):
+    with pytest.raises(Stopped):
+        Session(_config(4, interval=2), tmp_path, deadline=2).train()
+    state = torch.load(tmp_path / "resume.pth", weights_only=False)
+    assert state["train_seconds"] > 0
+    state["train_seconds"] = 1000.0
+    torch.save(state, tmp_path / "resume.pth")
+    assert 1000 < Session(_config(4, interval=2), tmp_path, resume=True).train().seconds < 1100
+
+
+def test_a_test_that_is_stopped_costs_the_test_alone(tmp_path, looks):
+    config = _config(2)
+    config.test_dataloader.batch_size = 24
+    session = Session(config, tmp_path, deadline=5)
+    trained = session.train()
+    session.evaluate("test")
+    with pytest.raises(Stopped) as caught:
+        session.evaluate("test")
+    assert (caught.value.phase, caught.value.iteration) == ("test", 2)
+    assert (caught.value.done, caught.value.total) == (48, 64)
+    assert trained.last.exists()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):

@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 
 import pytest
 
+from benchmark.engine.hooks import Stopped
 from benchmark.errors import UserError
 from benchmark.execution import local
+from benchmark.execution.plan import Job
 from benchmark.execution.run import Spec, blank
 from benchmark.results.store import Store
 
@@ -28,6 +30,9 @@ class Watcher:
 
     def end(self, spec, record):
         self.seen.append(record.status)
+
+    def cut(self, cut):
+        self.seen.append(f"cut at {cut.phase} {cut.done}/{cut.total}")
 
 
 def _spec(tmp_path, architecture="enet", **changes):
@@ -87,6 +92,38 @@ def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
     with pytest.raises(UserError, match="disk full"):
         in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)])
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
+    def perform(spec, tell):
+        if spec.seed == 0:
+            raise Stopped("train", 3, 8, 3)
+        return _record(spec, tell)
+
+    monkeypatch.setattr(local, "perform", perform)
+    watcher, specs = Watcher(), [_spec(tmp_path), _spec(tmp_path, seed=1)]
+    cut, stored = local.carry_out(specs, watcher)
+    assert cut == local.Cut(specs[0], "train", 3, 8)
+    assert stored.record.seed == 1
+    assert watcher.seen == ["begin", "cut at train 3/8", "begin", "failed"]
+    assert len(Store(tmp_path / "results").scan()[0]) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_in_turn_each_begins_when_its_turn_comes(tmp_path, monkeypatch, in_worker, device):
+    """On a GPU, of a wave whose time is up while one is profiled, the others do not begin."""
+    now = [0.0]
+    monkeypatch.setattr("benchmark.execution.plan.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(local, "perform", _record)
+
+    class Late(Watcher):
+        def begin(self, spec):
+            super().begin(spec)
+            now[0] += 4.0
+
+    jobs = [Job(_spec(tmp_path, seed=seed, device="cpu"), None, 1.0, 0.1) for seed in range(4)]
+    ended = list(local.in_turn(jobs, device, Late(), 1 if device == "cpu" else 4, deadline=7.0))
+    assert [each.record.seed for each in ended] == [0, 1]
 
 
 def test_an_interrupt_ends_the_workers(tmp_path, in_worker):

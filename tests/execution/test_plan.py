@@ -1,14 +1,18 @@
-"""How long runs take: learned from those that were made."""
+"""How long runs take, learned from those that were made, and which of them begins next."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
 from benchmark.cli import main
 from benchmark.execution import plan as module
-from benchmark.execution.plan import GUESS, Job, Speed, learned, plan, waves
-from benchmark.execution.run import Spec
+from benchmark.execution import unfinished
+from benchmark.execution.plan import GUESS, Job, Speed, begun, learned, plan, waves
+from benchmark.execution.run import Spec, blank
+from benchmark.execution.unfinished import Unfinished
 from benchmark.results.record import Execution
+from benchmark.results.store import Store
 
 
 @pytest.fixture
@@ -90,11 +94,77 @@ def test_a_run_that_shared_its_device_teaches_nothing(trained):
         assert learned([record.model_copy(update={"training": training})], "cpu").results == results
 
 
+def test_one_seed_of_everything_before_the_second_of_anything(tmp_path):
+    """And what has failed before comes last of all."""
+    runs = [(name, seed) for seed in (5, 0) for name in ("enet", "fcn_r50-d8")]
+    specs = [_spec(tmp_path, *run) for run in runs]
+    Store(tmp_path).add(blank(specs[0], datetime.now(timezone.utc), "diverged", "the loss was not finite"), {})
+    jobs = plan(specs, Speed(macs=1e10, step=0.0))
+    order = [(job.spec.architecture, job.spec.seed) for job in jobs]
+    assert order == [("fcn_r50-d8", 5), ("fcn_r50-d8", 0), ("enet", 0), ("enet", 5)]
+    assert [job.failed for job in jobs] == [False, False, False, True]
+
+
+def test_what_is_done_of_a_run_that_was_stopped_is_not_estimated_again(tmp_path):
+    spec, speed = _spec(tmp_path), Speed(macs=float("inf"), step=1.0)
+    (before,) = plan([spec], speed)
+    draft = blank(spec, datetime.now(timezone.utc))
+    unfinished.save(spec.folder, Unfinished(7, draft))
+    assert unfinished.find(spec.folder).record == draft
+    assert before.seconds - plan([spec], speed)[0].seconds == 7
+    unfinished.forget(spec.folder)
+    assert plan([spec], speed) == [before]
+    (spec.folder / unfinished.FILE).write_text("{")
+    assert plan([spec], speed) == [before]
+
+
+def _jobs(tmp_path, *seconds, fills=1.0):
+    return [Job(_spec(tmp_path, seed=i), None, each, fills) for i, each in enumerate(seconds)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still, and is put forward by hand."""
+    now = [0.0]
+    monkeypatch.setattr(module, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now[0])}))
+    return now
+
+
+def test_without_a_deadline_everything_begins_in_order(tmp_path, clock):
+    jobs = _jobs(tmp_path, 50.0, 30.0, 40.0)
+    assert [[job.spec.seed for job in wave] for wave in begun(jobs, 1)] == [[0], [1], [2]]
+
+
+def test_what_cannot_end_in_time_waits_for_what_can(tmp_path, clock):
+    """In 100 s the first, which takes 70; then what fits into 30; where nothing does, the shortest."""
+    seeds = []
+    for wave in begun(_jobs(tmp_path, 70.0, 60.0, 20.0, 50.0, 25.0), 1, deadline=100.0):
+        (job,) = wave
+        assert job.spec.deadline == 100.0
+        seeds.append(job.spec.seed)
+        clock[0] += {0: 70.0, 2: 20.0, 4: 5.0, 3: 5.0}[job.spec.seed]  # two end sooner than estimated
+    assert seeds == [0, 2, 4, 3]
+
+
+def test_nothing_begins_after_the_deadline(tmp_path, clock):
+    clock[0] = 100.0
+    assert list(begun(_jobs(tmp_path, 1.0), 1, deadline=100.0)) == []
+
+
+def test_runs_that_share_a_device_fit_into_the_time_together(tmp_path, clock):
+    waves = begun(_jobs(tmp_path, 90.0, 40.0, 30.0, 20.0, fills=0.3), 2, deadline=50.0)
+    assert [job.spec.seed for job in next(waves)] == [1, 2]
+    clock[0] = 45.0
+    assert [job.spec.seed for job in next(waves)] == [3]
+    clock[0] = 50.0
+    assert list(waves) == []
+
+
 def test_light_runs_share_a_device_that_they_do_not_fill(tmp_path):
     fills = (0.9, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1)
     jobs = [Job(_spec(tmp_path, seed=i), None, 100.0 - i, part) for i, part in enumerate(fills)]
-    found = waves(jobs, most=3)
-    assert [[job.spec.seed for job in wave] for wave in found] == [[0], [1, 2], [3, 4, 5], [6]]
+    for found in (waves(jobs, most=3), list(begun(jobs, 3))):
+        assert [[job.spec.seed for job in wave] for wave in found] == [[0], [1, 2], [3, 4, 5], [6]]
     assert [[job.spec.beside for job in wave] for wave in found] == [[0], [1, 1], [2, 2, 2], [0]]
     assert [[job.spec.seed for job in wave] for wave in waves(jobs, most=1)] == [[i] for i in range(7)]
 

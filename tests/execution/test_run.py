@@ -1,13 +1,16 @@
 """One run: what it leaves, and that the same run twice leaves the same."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 import torch
 
 from benchmark.confusion import scores
-from benchmark.execution import run
+from benchmark.engine.hooks import StopHook, Stopped
+from benchmark.execution import run, unfinished
+from benchmark.execution.unfinished import Unfinished
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.store import Store
@@ -128,3 +131,56 @@ def test_samples_are_spread_over_the_split():
             return np.zeros((2, 2), np.uint8)
 
     assert run._samples(Ten()).names.tolist() == ["1", "3", "6", "8"]
+
+
+class Clock:
+    """Lets the time be up at the n-th look of `StopHook`."""
+
+    def __init__(self, monkeypatch):
+        self.looks = 0
+        monkeypatch.setattr(StopHook, "_is_over", lambda hook: self.look())
+
+    def look(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(spec, tmp_path, monkeypatch):
+    """In the training, twice on test, and what was measured before is not measured again."""
+    spec.config.test_dataloader.batch_size = 16
+    whole = read(run.perform(spec, lambda *_: None))
+    clock = Clock(monkeypatch)
+    cut = replace(spec, results=tmp_path / "cut", work_dir=tmp_path / "cut-work", deadline=1.0)
+    cut.config.test_dataloader.batch_size = 16
+    told, tell = _told()
+    for looks, stopped in ((1, ("train", 1)), (3, ("test", 2)), (0, ("test", 2))):
+        clock.looks = looks
+        with pytest.raises(Stopped) as caught:
+            run.perform(cut, tell)
+        found = unfinished.find(cut.folder)
+        assert (caught.value.phase, found.iteration) == stopped
+        assert not list((tmp_path / "cut").rglob("*.json"))
+    seconds, (latency,) = found.record.seconds, found.record.latency
+    told.clear()
+    clock.looks = 99
+    monkeypatch.setattr("benchmark.profiling.latency.measure", None)
+    again = read(run.perform(cut, tell))
+    assert {phase for phase, *_ in told} == {"profile", "test"}
+    one, two = whole.record, again.record
+    assert (one.run_id, one.evaluations, one.artifacts) == (two.run_id, two.evaluations, two.artifacts)
+    assert (one.training.loss, one.training.val_miou) == (two.training.loss, two.training.val_miou)
+    assert two.training.iterations == 2
+    assert two.memory.training_peak > 0
+    assert two.latency == [latency]
+    assert two.seconds > seconds
+    assert unfinished.find(cut.folder) is None
+    assert whole.path.with_suffix(".npz").read_bytes() == again.path.with_suffix(".npz").read_bytes()
+
+
+def test_what_was_measured_elsewhere_is_measured_again(spec):
+    draft = run.blank(spec, datetime.now(timezone.utc))
+    for cpu, begun in (("Another CPU", False), (draft.environment.cpu, True)):
+        environment = draft.environment.model_copy(update={"cpu": cpu})
+        before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
+        unfinished.save(spec.folder, Unfinished(1, before))
+        assert (run._begun(spec).seconds == 7.0) is begun

@@ -33,7 +33,7 @@ def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
         while chunk := stream.read(CHUNK):
             total += len(chunk)
             if total > limit:
-                raise UserError(f"{path.name} is larger than the whole dataset can be: this is not the dataset")
+                raise UserError(f"{path.name} is larger than it may be, {limit} bytes: this is not what was asked for")
             with writing(path):
                 file.write(chunk)
         with writing(path):

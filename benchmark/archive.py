@@ -1,4 +1,8 @@
-"""Unpacks archives that nobody vouches for: only what belongs to a dataset, and never outside the target."""
+"""Unpacks archives that nobody vouches for: only what is asked for, and never outside the target.
+
+Nothing is left to `extract` of tarfile or zipfile, whose filters differ between versions of Python: members are read as
+streams, and written as plain files to places that the caller names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from benchmark.datasets.disk import write_new
+from benchmark.disk import write_new
 from benchmark.errors import UserError
 
 BLOCK = 4096
@@ -39,7 +43,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limit: int) -> int:
-    """Unpack what belongs to a dataset.
+    """Unpack what is asked for.
 
     Args:
         archive: a zip file or a tar file, compressed or not.
@@ -69,7 +73,7 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
             with open_member() as stream:
                 limit -= max(write_new(target / destination, stream, limit), BLOCK)
             if limit < 0:
-                raise UserError(f"{archive} holds more files than the dataset can: this is not the dataset")
+                raise UserError(f"{archive} holds more than it may: this is not what was asked for")
             count += 1
     except BROKEN as error:
         raise UserError(f"{archive} is not an archive that can be read: {error}") from error
@@ -78,15 +82,15 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
 
 def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:
     """Name, whether it is a regular file, and how to open it, of every member."""
-    if zipfile.is_zipfile(archive):
+    if tarfile.is_tarfile(archive):  # first: one that ends with a zip file, as an .npz is, looks like a zip file, too
+        with tarfile.open(archive) as file:
+            for member in file:
+                yield member.name, member.isreg(), partial(_open_member, file, member)
+    else:
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
                 mode = info.external_attr >> 16  # of Unix, where the archive was made there
                 yield info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG), partial(file.open, info)
-    else:
-        with tarfile.open(archive) as file:
-            for member in file:
-                yield member.name, member.isreg(), partial(_open_member, file, member)
 
 
 def _open_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

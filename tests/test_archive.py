@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from benchmark.datasets.archive import is_archive, unpack
+from benchmark.archive import is_archive, unpack
 from benchmark.errors import UserError
 
 LIMIT = 1 << 20
@@ -53,6 +53,15 @@ def target(tmp_path):
 
 
 MEMBERS = [("top/a.png", b"a" * 5000), ("top/notes.md", b"x"), ("top/deep/b.png", b"b")]
+
+
+def test_a_tar_that_ends_like_a_zip_is_a_tar(tmp_path, target):
+    """The end of a zip file is its mark, and an archive may hold one as its last member."""
+    inner = make_zip(tmp_path / "inner.zip", [("x", b"x")]).read_bytes()
+    path = make_tar(tmp_path / "archive", [("a", b"a"), ("counts.npz", inner)])
+    assert zipfile.is_zipfile(path)
+    assert unpack(path, target, anywhere, LIMIT) == 2
+    assert files(target) == {"a": b"a", "counts.npz": inner}
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "w:bz2", "zip"])
@@ -154,7 +163,7 @@ def test_bomb_that_lies_about_its_size_ends(tmp_path, target):
 
 def test_flood_of_empty_files_ends_at_the_limit(tmp_path, target):
     path = make_tar(tmp_path / "archive", [(f"{i}.png", b"") for i in range(300)])
-    with pytest.raises(UserError, match="more files than the dataset can"):
+    with pytest.raises(UserError, match="more than it may"):
         unpack(path, target, anywhere, LIMIT)
     assert len(files(target)) == LIMIT // 4096 + 1
 

@@ -1,0 +1,210 @@
+"""`segbench rerun`: the same run once more, held against the result that it left before."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.cli import options
+from benchmark.cli.columns import aligned
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.analysis.reproduction import Reproduction
+    from benchmark.execution.run import Spec
+    from benchmark.results.arrays import Arrays
+    from benchmark.results.reading import Stored
+    from benchmark.results.record import Record
+
+ARGUMENTS = ("max_iters", "batch_size", "val_interval", "precision", "crf")
+"""Overrides that a record holds as they were given; of `init` it holds the hash of the file."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Run a result again, with the same architecture, protocol, overrides, seed, kind of device and determinism, "
+        "and say whether it is reproduced. On a CPU with the same processor, threads and packages it must be equal to "
+        "the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit code 0 "
+        "where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
+    )
+    parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="where a run id is looked up, and whose seeds tell the band (default: results)",
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the new result in a store of its own")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="the weights that the run started from, if it did")
+    options.dataset(parser)
+    parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: as the result was made)")
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="weights and logs (default: thrown away)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; print what differs, and the verdict."""
+    old = _result(args.result, args.results)
+    record = old.record
+    if args.keep and args.keep.resolve() == old.path.resolve().parents[2]:
+        raise UserError(f"--keep {args.keep} is the store of the result, which is not to be overwritten: name another")
+
+    from benchmark.engine import device
+
+    on = device.select(args.device or record.environment.device)
+    with _folders(args.keep, args.work_dir) as (results, work_dir):
+        spec = _spec(record, on, args, results, work_dir)
+        _check_the_same(record, spec)
+        if on == "cpu" and spec.config.protocol.threads is None:
+            os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
+        new = _carry_out(spec)
+        if new.record.status != "ok":
+            print(f"not reproduced: the run {new.record.status.replace('_', ' ')}: {new.record.error}")
+            return 1
+        found = _compared(old, new, args.results)
+        _print(record, new.record, found)
+        if args.keep:
+            print(new.path)
+    return 0 if found.reproduced else 1
+
+
+def _result(name: str, results: Path) -> Stored:
+    """The result of a file or a run id, if there is something to reproduce."""
+    from benchmark.results.reading import Problem, read
+    from benchmark.results.store import Store
+    from benchmark.results.validate import doubt
+
+    is_id = re.fullmatch("[0-9a-f]{16}", name) is not None and not Path(name).exists()
+    found = Store(results).find(name) if is_id else read(Path(name))
+    if found is None:
+        raise UserError(f"there is no result {name} in {results}/: name its run id, or its JSON file")
+    problem = found if isinstance(found, Problem) else doubt(found)
+    if isinstance(found, Problem) or problem:
+        raise UserError(str(problem))
+    if found.record.status != "ok":
+        raise UserError(f"{found.path} has no scores to reproduce: {found.record.status}, {found.record.error}")
+    return found
+
+
+def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
+    """The run that leaves the result."""
+    from benchmark.execution.run import Spec
+
+    execution = record.training.execution if record.training else None
+    return Spec(
+        architecture=record.architecture,
+        protocol=record.protocol.name,
+        seed=record.seed,
+        device=device,
+        deterministic=record.environment.deterministic,
+        latency=False,
+        overrides=arguments(record.protocol.overrides, args.init),
+        root=args.root,
+        results=results,
+        work_dir=work_dir,
+        keep_weights=None,
+        resident="off" if execution and execution.batches == "host" else "auto",
+        compile=execution is not None and execution.compile_seconds is not None,
+    )
+
+
+def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
+    """The overrides of a record as arguments of `compose.compose`.
+
+    Args:
+        overrides: as a record holds them.
+        init: the file whose hash is the override `init`.
+
+    Raises:
+        UserError: one of them cannot be given from what is known.
+    """
+    found = dict(overrides)
+    sha256 = found.pop("init", None)
+    if unknown := sorted(found.keys() - set(ARGUMENTS)):
+        raise UserError(f"the result was made with {', '.join(unknown)} changed, which this version does not know")
+    if sha256 and init is None:
+        raise UserError(f"the run started from weights of SHA-256 {sha256}: name their file with --init FILE")
+    if init is not None and not sha256:
+        raise UserError(f"the run did not start from a file of weights: leave --init {init} out")
+    return found | ({"init": init} if init else {})
+
+
+def _check_the_same(record: Record, spec: Spec) -> None:
+    """Refuse to run something else.
+
+    Raises:
+        UserError: data, protocol or network are not those of the result.
+    """
+    from benchmark.analysis.reproduction import apart
+    from benchmark.execution.run import blank
+
+    if differences := apart(record, blank(spec, datetime.now(timezone.utc))):
+        raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
+
+
+def _carry_out(spec: Spec) -> Stored:
+    from benchmark.cli.progress import Bars, Lines
+    from benchmark.execution.local import carry_out
+    from benchmark.results.reading import Stored
+
+    watcher = Bars(1) if sys.stderr.isatty() else Lines(sys.stderr)
+    try:
+        (stored,) = carry_out([spec], watcher)
+    finally:
+        watcher.close()
+    assert isinstance(stored, Stored)  # it has no deadline
+    return stored
+
+
+def _compared(old: Stored, new: Stored, results: Path) -> Reproduction:
+    from benchmark.analysis.reproduction import band, reproduction
+    from benchmark.results.snapshot import Snapshot
+
+    runs, _ = Snapshot(results).summaries(old.record.protocol.name)
+    return reproduction(old.record, new.record, _arrays(old), _arrays(new), band(old.record, runs))
+
+
+def _arrays(stored: Stored) -> Arrays:
+    from benchmark.results.arrays import read_arrays
+    from benchmark.results.reading import Problem
+
+    found = read_arrays(stored)
+    if isinstance(found, Problem):
+        raise UserError(str(found))
+    return found
+
+
+def _print(then: Record, now: Record, found: Reproduction) -> None:
+    from benchmark.analysis.reproduction import surroundings
+
+    print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
+    rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]
+    rows = [*rows, *((each.name, each.then, each.now, each.differs or "equal") for each in found.figures)]
+    for line in aligned(rows):
+        print(line)
+    others = surroundings(then, now)
+    print()
+    for name, (was, here) in others.items():
+        print(f"{name}: {was} then, {here} now")
+    if not others:
+        print("made in the same surroundings")
+    if found.bitwise:
+        print(f"reproduced bitwise: {found.reason}")
+    else:
+        print(f"{'reproduced within the band' if found.reproduced else 'not reproduced'}: {found.reason}")
+
+
+@contextmanager
+def _folders(keep: Path | None, work_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Where the new result and its weights go: folders of their own, which the first run does not know."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield keep or Path(folder, "results"), work_dir / "rerun" if work_dir else Path(folder, "work")

@@ -1,0 +1,72 @@
+"""`segbench results`: pack results where they were made, add them where they are kept."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from benchmark import catalog
+from benchmark.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add `pack` and `add`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    what = "JSON and counts, without the sample images: the pixels of a dataset stay where they are"
+
+    pack = actions.add_parser("pack", help="results into one archive", description=f"Pack results: {what}.")
+    pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
+    pack.add_argument("-p", "--protocol", metavar="PROTOCOL", help="of that protocol alone")
+    pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+    add = actions.add_parser(
+        "add",
+        help="the results of an archive or a folder into the store",
+        description="Add results. Every one is validated before the first is added; one that ended well replaces one "
+        "that failed. Exit code 1 if something was not taken.",
+    )
+    add.add_argument("source", type=Path, metavar="FILE", help="an archive of results, or a folder of them")
+    add.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    add.add_argument(
+        "--replace", action="store_true", help="take what is in FILE where the store has other content of the same run"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pack or add; 1 where a result was left out."""
+    return {"pack": _pack, "add": _add}[args.action](args)
+
+
+def _pack(args: argparse.Namespace) -> int:
+    if not args.results.is_dir():
+        raise UserError(f"{args.results} does not exist: name a folder of results")
+    files = None
+    if args.protocol:
+        catalog.protocol(args.protocol)
+        files = sorted(args.results.glob(f"{args.protocol}/*/*.json"))
+
+    from benchmark.results.archive import pack
+
+    count, problems = pack(args.results, args.archive, files)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")
+    return 1 if problems else 0
+
+
+def _add(args: argparse.Namespace) -> int:
+    from benchmark.results.archive import add
+    from benchmark.results.store import Store
+
+    entries = add(args.source, Store(args.results), replace=args.replace)
+    for entry in entries:
+        if entry.why:
+            print(f"{entry.outcome}: {entry.name}: {entry.why}", file=sys.stderr)
+    counts = Counter(entry.outcome for entry in entries)
+    print(
+        f"{counts['added']} added, {counts['replaced']} replaced, {counts['present'] + counts['kept']} there already, "
+        f"{counts['refused']} refused"
+    )
+    return 1 if counts["refused"] else 0

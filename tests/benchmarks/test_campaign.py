@@ -1,0 +1,117 @@
+"""The campaign goes on wherever a lease of a GPU has ended."""
+
+import importlib.util
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from benchmark import catalog
+from benchmark.cli import main
+from benchmark.errors import UserError
+from benchmark.execution.run import sources
+from benchmark.results.store import Store
+from benchmark.results.validate import validate
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "campaign.py"
+
+
+@pytest.fixture
+def campaign():
+    specification = importlib.util.spec_from_file_location("campaign", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_order_of_the_runs(campaign):
+    """One seed of everything, the papers' protocols, three seeds of everything, ten of the anchors; nothing twice."""
+    names, scratch = list(catalog.architectures()), "camvid_360x480_scratch"
+    stages = list(campaign.schedule([_runs(stage) for stage in campaign.STAGES]))
+    assert stages[0] == [(scratch, name, 0) for name in names]
+    assert stages[1] == [("camvid_360x480_enet", "enet", seed) for seed in range(3)]
+    assert stages[2] == [("camvid_360x480_espnet", "espnet", seed) for seed in range(3)]
+    assert stages[3] == [(scratch, name, seed) for seed, name in product((1, 2), names)]
+    assert stages[4] == [(scratch, name, seed) for seed, name in product(range(3, 10), campaign.ANCHORS)]
+
+
+def _runs(stage):
+    """As `stage_runs`, of protocols that may not be there."""
+    names = catalog.architectures() if stage.architectures is None else stage.architectures
+    return [(stage.protocol, name, seed) for seed, name in product(range(stage.seeds), names)]
+
+
+def test_a_stage_names_what_there_is(campaign):
+    stage = campaign.Stage("a stage", "shapes_64x64_smoke", ("enet", "espnet"), 2)
+    assert campaign.stage_runs(stage) == _runs(stage)
+    with pytest.raises(UserError, match="unknown protocol 'shapes'"):
+        campaign.stage_runs(stage._replace(protocol="shapes"))
+    with pytest.raises(UserError, match="unknown architecture 'ennet'"):
+        campaign.stage_runs(stage._replace(architectures=("ennet",)))
+
+
+def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(campaign, "STAGES", (campaign.Stage("a stage", "shapes_64x64_smoke", ("enet",), 1),))
+    for words, line in (
+        (["out.zip"], "the name of an archive ends in"),
+        (["out.tar", "--time-budget", "soon"], "a duration such as 25m"),
+        (["out.tar", "--device", "cuda:99"], "device cuda:99 is not there"),
+    ):
+        assert campaign.main([str(tmp_path / words[0]), *words[1:]]) == 2
+        captured = capsys.readouterr()
+        assert (captured.err.count("\n"), line in captured.err) == (1, True)
+
+
+@pytest.mark.slow
+def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
+    """The first lease is too short; the second has what it brought; together they leave what a report is made of."""
+    shapes = "shapes_64x64_smoke"
+    stages = (campaign.Stage("one seed", shapes, ("enet", "espnet"), 1), campaign.Stage("two", shapes, ("enet",), 2))
+    monkeypatch.setattr(campaign, "STAGES", stages)
+    sources.cache_clear()
+
+    def lease(name, budget):
+        folder = tmp_path / name
+        places = ["--results", str(folder / "results"), "--work-dir", str(folder / "work")]
+        words = [str(folder / "out.tar"), *places, "--device", "cpu", "--max-iters", "2", "--jobs", "1"]
+        return campaign.main([*words, "--time-budget", budget]), capsys.readouterr().out
+
+    home = Store(tmp_path / "home")
+
+    def one_alone(jobs, device, most, deadline):
+        return carry_out(jobs[:1], device, most, deadline)
+
+    from benchmark.cli import run
+
+    carry_out = run.carry_out
+    monkeypatch.setattr(run, "carry_out", one_alone)
+    code, printed = lease("first", "10m")
+    assert code == 3
+    assert "one seed: 1 of 2 left\ntwo: 1 of 1 left" in printed
+    assert printed.endswith("out.tar: 1 new results\n")
+    assert main(["results", "add", str(tmp_path / "first/out.tar"), "--results", str(home.root)]) == 0
+
+    monkeypatch.setattr(run, "carry_out", carry_out)
+    assert main(["results", "add", str(home.root), "--results", str(tmp_path / "second/results")]) == 0
+    capsys.readouterr()
+    code, printed = lease("second", "10m")
+    assert code == 0
+    assert printed.endswith("out.tar: 2 new results\n")
+    assert main(["results", "add", str(tmp_path / "second/out.tar"), "--results", str(home.root)]) == 0
+    stored, problems = home.scan()
+    ended = sorted((each.record.architecture, each.record.seed, each.record.status) for each in stored)
+    assert ended == [("enet", 0, "ok"), ("enet", 1, "ok"), ("espnet", 0, "ok")]
+    assert problems == []
+    assert validate(home.root) == (3, [])
+
+    where = ["--results", str(home.root)]
+    assert main(["verify", "-p", shapes, *where]) in (0, 1)
+    assert main(["leaderboard", "-p", shapes, *where]) == 0
+    assert main(["report", *where, "--reports", str(tmp_path / "reports")]) == 0
+    assert (tmp_path / "reports" / "index.html").stat().st_size > 1000
+
+    # Called again where it has ended: nothing is run, and the archive keeps what it has.
+    before = (tmp_path / "second/out.tar").read_bytes()
+    code, printed = lease("second", "10m")
+    assert (code, printed.splitlines()[0]) == (0, "0 done, of which 0 failed")
+    assert (tmp_path / "second/out.tar").read_bytes() == before

@@ -1,0 +1,92 @@
+"""`segbench run` within a budget of time: what it says, and how it goes on."""
+
+from datetime import datetime, timezone
+
+import pytest
+
+from benchmark.cli import main, options
+from benchmark.cli.run import specs
+from benchmark.errors import UserError
+from benchmark.execution.local import Cut
+from benchmark.execution.run import blank
+from benchmark.results.reading import read
+from benchmark.results.store import Store
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("25m", 1500), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1h5s", 3605), ("0.5m", 30), ("2h", 7200)],
+)
+def test_durations(text, expected):
+    assert options.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "0m", "-5m", "5 m", "5x", "m", "1m1h", "1.2.3m", "1h30m5"])
+def test_what_is_no_duration(text):
+    with pytest.raises(UserError, match="a duration such as 25m, 90s, 1h30m or 1500 is needed"):
+        options.seconds(text)
+
+
+def test_durations_for_people():
+    assert [options.words(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
+
+
+@pytest.fixture
+def segbench(monkeypatch, tmp_path, capsys):
+    """`segbench run` in an empty folder, with something else in the place of the runs; exit code, stdout, stderr."""
+
+    def segbench(*words, in_turn=None):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("benchmark.execution.local.in_turn", in_turn)
+        code = main(["run", "enet", "espnet", "--max-iters", "4", "--device", "cpu", *words])
+        return code, *capsys.readouterr()
+
+    return segbench
+
+
+def test_mistakes_are_one_line(segbench, tmp_path):
+    code, out, err = segbench("--time-budget", "soon")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    code, out, err = segbench("--time-budget", "5m", "--force")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--force begins everything anew" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_cut_and_left(segbench):
+    """Of four runs one fails, one is cut, and two do not begin."""
+    order = []
+
+    def in_turn(jobs, device, watcher, most, deadline):
+        order.extend((job.spec.architecture, job.spec.seed) for job in jobs)
+        first, second, *_ = (job.spec for job in jobs)
+        stored = read(Store(first.results).add(blank(first, datetime.now(timezone.utc), "failed", "why"), {}))
+        yield stored
+        watcher.cut(Cut(second, "train", 3, 4))
+        yield Cut(second, "train", 3, 4)
+
+    code, out, err = segbench("--seeds", "0,1", "--time-budget", "5m", in_turn=in_turn)
+    assert code == 3
+    assert [seed for _, seed in order] == [0, 0, 1, 1]
+    name = order[1][0]
+    assert f"stopped: {name} seed 0: training, iteration 3 of 4" in err
+    *_, done, cut, left, on = out.splitlines()
+    assert done == "the time is up: 1 done, of which 1 failed"
+    assert cut == f"cut: {name} seed 0: training, iteration 3 of 4"
+    assert left.startswith("left: 3, about ")
+    assert on == "goes on: segbench run enet espnet --max-iters 4 --device cpu --seeds 0,1 --time-budget 5m"
+    assert "reports/index.html" in out
+
+
+def test_a_budget_that_no_run_begins_in(segbench):
+    code, out, _ = segbench("--time-budget", "5m", in_turn=lambda *_: iter(()))
+    assert code == 3
+    assert out.splitlines()[1] == "the time is up: 0 done, of which 0 failed"
+
+
+def test_runs_are_in_order_of_their_seeds():
+    from benchmark.cli import build_parser
+
+    args = build_parser("run").parse_args(["run", "--seeds", "2,0"])
+    order = [(spec.architecture, spec.seed) for spec in specs(["enet", "espnet"], "cpu", args)]
+    assert order == [("enet", 2), ("espnet", 2), ("enet", 0), ("espnet", 0)]
