@@ -59,7 +59,7 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
             or one with `..`, or something to be unpacked is a link or a device or comes twice. What was unpacked
             until then stays.
     """
-    count = 0
+    taken: set[PurePosixPath] = set()
     try:
         for name, is_regular, open_member in _members(archive):
             path = PureWindowsPath(name)  # splits at both slashes
@@ -70,14 +70,16 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
                 continue
             if not is_regular:
                 raise UserError(f"{archive} is not unpacked: its member {name!r} is a link or a device")
+            if destination in taken:
+                raise UserError(f"{archive} is not unpacked: its member {name!r} comes twice")
             with open_member() as stream:
                 limit -= max(write_new(target / destination, stream, limit), BLOCK)
             if limit < 0:
                 raise UserError(f"{archive} holds more than it may: this is not what was asked for")
-            count += 1
+            taken.add(destination)
     except BROKEN as error:
         raise UserError(f"{archive} is not an archive that can be read: {error}") from error
-    return count
+    return len(taken)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:

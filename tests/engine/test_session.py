@@ -256,6 +256,18 @@ def test_a_training_of_two_stages_that_is_resumed_equals_one_that_was_not(two_st
         assert not (folder / "first_stage" / "trained.json").exists()  # who begins anew begins with the first stage
 
 
+def test_a_training_of_two_stages_that_is_stopped_anywhere_equals_one_that_was_not(two_stages, tmp_path, looks):
+    """It is stopped in both stages between iterations, in a validation, and before it goes on."""
+    config = compose.compose("enet", two_stages, deterministic=True)
+    config.val_dataloader.batch_size = 8
+    whole = Session(config, tmp_path / "whole").train()
+    trained, stops = _stopped(config, tmp_path / "cut", looks=[1, 1, 4, 3, 99])
+    assert stops == [("first_stage", 1), ("val", 1), ("val", 4), ("train", 4)]
+    for name in ("last.pth", "best.pth", "first_stage/last.pth"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert (trained.loss, trained.val_miou) == (whole.loss, whole.val_miou)
+
+
 def test_a_first_stage_that_diverges(two_stages, tmp_path):
     config = compose.compose("enet", two_stages, max_iters=12, deterministic=True)
     config.first_stage.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
