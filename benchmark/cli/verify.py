@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import catalog
 from benchmark.cli import options
@@ -83,7 +83,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
         _print_accuracy(found)
-        _print_rest(references, found, names)
+        _print_rest(references, found, names, args.protocol)
     wrong = {"differs", "inconclusive", "not run"} if args.strict else {"differs"}
     return 0 if sound and not any(each.outcome in wrong for each in found) else 1
 
@@ -113,8 +113,7 @@ def _outstanding(
     from benchmark.analysis.outstanding import outstanding, planned
     from benchmark.results.summary import Conditions
 
-    entry = catalog.protocol(args.protocol)
-    facts = compose.read(entry.path).protocol
+    entry, facts = catalog.protocol(args.protocol), _facts(args.protocol)
 
     @cache
     def plan(architecture: str) -> Summary | None:
@@ -126,6 +125,14 @@ def _outstanding(
 
     wanted = [each for each in references if each.dataset == facts.dataset and (not names or each.ours in names)]
     return outstanding(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
+
+
+@cache
+def _facts(protocol: str) -> Any:
+    """What a protocol says of itself."""
+    from benchmark import compose
+
+    return compose.read(catalog.protocol(protocol).path).protocol
 
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
@@ -205,8 +212,15 @@ def _print_accuracy(found: Sequence[Verdict]) -> None:
     _print(rows, found)
 
 
-def _print_rest(references: Iterable[Reference], found: Iterable[Verdict], names: Sequence[str]) -> None:
+def _print_rest(
+    references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str], protocol: str | None
+) -> None:
     """What there is no verdict on, and why."""
+    if protocol:
+        dataset = _facts(protocol).dataset
+        references = [each for each in references if each.dataset == dataset]
+        if not references:
+            print(f"no published accuracy on {dataset}, which {protocol} trains and tests on")
     held = {each.reference for each in found}
     rest = Counter(each.dataset for each in references if each.name not in held)
     if rest:
@@ -266,10 +280,13 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
 
 
 def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict]) -> None:
+    counts = Counter(each.outcome for each in found)
+    if not counts:
+        print("no verdict")
+        return
     for line in aligned(rows):
         print(line)
-    counts = Counter(each.outcome for each in found)
-    print("\n" + (", ".join(f"{number} {outcome}" for outcome, number in counts.most_common()) or "no verdict"))
+    print("\n" + ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common()))
 
 
 def _margin(text: str) -> float:

@@ -197,6 +197,13 @@ def test_no_published_accuracy(add, publish, told):
     assert told("enet")[1].out.splitlines()[-1] == "no published accuracy: enet"
 
 
+def test_a_protocol_on_whose_dataset_nothing_is_published(add, publish, told):
+    publish("enet", 50, dataset="cityscapes")
+    add("enet", 0, 0.7)
+    told_lines = told("-p", PROTOCOL)[1].out.splitlines()
+    assert told_lines == ["no verdict", f"no published accuracy on camvid, which {PROTOCOL} trains and tests on"]
+
+
 @pytest.fixture
 def runs_asked_for(monkeypatch, add):
     """What `segbench run` was asked to do; it adds results instead of training."""
