@@ -62,7 +62,6 @@ def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
         assert (captured.err.count("\n"), line in captured.err) == (1, True)
 
 
-@pytest.mark.slow
 def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
     """The first lease is too short; the second has what it brought; together they leave what a report is made of."""
     shapes = "shapes_64x64_smoke"
@@ -107,11 +106,12 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
     where = ["--results", str(home.root)]
     assert main(["verify", "-p", shapes, *where]) in (0, 1)
     assert main(["leaderboard", "-p", shapes, *where]) == 0
-    assert main(["report", *where, "--reports", str(tmp_path / "reports")]) == 0
+    assert main(["report", *where, "--output", str(tmp_path / "reports")]) == 0
     assert (tmp_path / "reports" / "index.html").stat().st_size > 1000
 
     # Called again where it has ended: nothing is run, and the archive keeps what it has.
     before = (tmp_path / "second/out.tar").read_bytes()
+    capsys.readouterr()
     code, printed = lease("second", "10m")
     assert (code, printed.splitlines()[0]) == (0, "0 done, of which 0 failed")
     assert (tmp_path / "second/out.tar").read_bytes() == before
