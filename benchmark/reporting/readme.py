@@ -34,6 +34,11 @@ class Board(NamedTuple):
     protocol: str
     rows: Mapping[str, Standing]
 
+    @property
+    def priced_at(self) -> str | None:
+        """Size of the image for which MACs are known; None where they are of no row."""
+        return next((row.input for row in self.rows.values() if row.macs is not None), None)
+
 
 def with_boards(readme: Path, report: Report) -> str | None:
     """The text of a README with the tables that a report gives; None if it has no markers.
@@ -75,10 +80,11 @@ def _board(protocol: str, groups: Sequence[Group]) -> Board:
 
 def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
     """A column of mIoU for each protocol; MACs, which the size of the image decides, beside it where there are any."""
-    priced = [board for board in boards if any(row.macs is not None for row in board.rows.values())]
     head = ["architecture", "parameters (M)"]
     for board in boards:
-        head += [f"`{board.protocol}`<br>mIoU (%)", *(["MACs (G)"] if board in priced else [])]
+        head.append(f"`{board.protocol}`<br>mIoU (%)")
+        if board.priced_at:
+            head.append(f"MACs (G)<br>at {board.priced_at}")
     yield _line(head)
     yield _line(["---", *["---:"] * (len(head) - 1)])
     for name in _order(boards):
@@ -86,14 +92,16 @@ def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
         params = next((row.params for row in rows if row and row.params is not None), None)
         cells = [f"`{name}`", _number(params, 1e6)]
         for board, row in zip(boards, rows, strict=True):
-            cells += [_score(row), *([_number(row and row.macs, 1e9)] if board in priced else [])]
+            cells.append(_score(row))
+            if board.priced_at:
+                cells.append(_number(row and row.macs, 1e9))
         yield _line(cells)
     missing = set.intersection(*(set(not_run(board.protocol, groups)) for board in boards))
     if missing:
         which = "the other" if any(board.rows for board in boards) else "all"
         cells = [f"{which} {len(missing)}", ""]
         for board in boards:
-            cells += ["not run", *([""] if board in priced else [])]
+            cells += ["not run", ""] if board.priced_at else ["not run"]
         yield _line(cells)
 
 
