@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,10 +18,13 @@ from benchmark.analysis.axes import flat
 from benchmark.analysis.diagnosis import suspicions
 from benchmark.analysis.leaderboard import class_iou, pareto
 from benchmark.analysis.ranking import Group, Standing, groups
+from benchmark.datasets.catalog import EMBEDDED
+from benchmark.references import Reference
 from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
+from benchmark.reporting.publication import Publication, publication
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
@@ -81,6 +84,7 @@ class Section:
         facts: what the protocol is, in a few words.
         table: the leaderboard.
         not_run: architectures of the catalog without a result of the protocol as it is defined; told once a protocol.
+        publication: what was published, and whether it is reproduced; None on an embedded dataset.
         suspicions: what the counts of an architecture betray of its labels.
         runs: the results of each architecture, by seed.
         plots: accuracy against cost.
@@ -100,6 +104,7 @@ class Section:
     facts: Sequence[tuple[str, str]]
     table: Table
     not_run: Sequence[str]
+    publication: Publication | None
     suspicions: Sequence[str]
     runs: Mapping[str, Sequence[Run]]
     plots: Sequence[Markup]
@@ -119,7 +124,11 @@ class Section:
 
 
 def sections(
-    store: Store, results: Sequence[Stored], folder: Path, photographs: bool = False
+    store: Store,
+    results: Sequence[Stored],
+    folder: Path,
+    references: Collection[Reference],
+    photographs: bool = False,
 ) -> tuple[list[Section], list[Problem]]:
     """A section for each group of results.
 
@@ -127,6 +136,7 @@ def sections(
         store: where they are kept.
         results: what the store holds.
         folder: where the page will be.
+        references: published figures.
         photographs: show images and ground truth beside the predictions, whoever they belong to.
 
     Returns:
@@ -141,6 +151,8 @@ def sections(
         is_first = before is None or before.protocol != group.protocol
         missing = coverage.not_run(group.protocol, found) if is_first else []
         section, damaged = _section(store, group, members, missing, folder, photographs)
+        if section.dataset not in EMBEDDED:
+            section = replace(section, publication=publication(section.dataset, group.runs, references))
         made.append(section)
         problems += damaged
     return made, problems
@@ -163,6 +175,7 @@ def _section(
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         not_run=missing,
+        publication=None,
         suspicions=list(_suspicions(by_architecture)),
         runs=runs,
         plots=_plots(group.table),

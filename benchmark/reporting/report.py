@@ -7,7 +7,7 @@ of files, no dataset. So it can be made again anywhere and held against what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.atomic import replacing, writing
+from benchmark.backend import published
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
+from benchmark.references import Reference
 from benchmark.reporting import wall
 from benchmark.reporting.page import Section, sections
 from benchmark.results.reading import Problem, Stored
@@ -88,13 +90,20 @@ def make(results: Path, folder: Path, photographs: bool = False) -> Report:
     stored, problems = store.scan()
     if not stored:
         raise UserError(f"no results in {results}/: make some with `segbench run`")
-    made, damaged = sections(store, stored, folder, photographs)
+    made, damaged = sections(store, stored, folder, _references(stored), photographs)
     problems += damaged
     templates = _templates()
     files = {PAGE: _page(templates, made, stored, problems)}
     for section in _leaderboards(made):
         files |= _figures(templates, section)
     return Report(folder, files, [section.group for section in made], problems)
+
+
+def _references(stored: Iterable[Stored]) -> list[Reference]:
+    """All that is published; nothing is on an embedded dataset, and reading the zoo's metafiles takes a second."""
+    if all(each.record.dataset.name in EMBEDDED for each in stored):
+        return []
+    return list(published.everything().values())
 
 
 def _templates() -> Environment:

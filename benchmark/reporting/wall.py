@@ -66,7 +66,7 @@ def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDA
     images = len(tiles[0].labels)
     wide = (cell - (images - 1) * INNER) // images
     high = max(round(wide * labels.shape[0] / labels.shape[1]) for labels in tiles[0].labels)
-    width = max(2 * MARGIN + across * cell + (across - 1) * GAP, WIDTH // 2)
+    width = WIDTH if across == ACROSS else max(2 * MARGIN + across * cell + (across - 1) * GAP, WIDTH // 2)
     swatches, top = _legend(classes, palette, width)
     row = high + NAME + NOTE + GAP
     rows = -(-len(tiles) // across)
