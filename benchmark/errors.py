@@ -24,6 +24,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     known = list(known)
     longer = [each for each in known if name and name.lower() in each.lower()]
-    near = (longer or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5))[:3]
+    near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see `segbench list {kind}s`"
     return UserError(f"unknown {kind} {name!r}: {hint}")

@@ -78,7 +78,7 @@ def test_show(capsys):
 
 def test_unknown_names(capsys):
     assert "did you mean pspnet_r50-d8" in _mistake(capsys, "config", "psnet_r50-d8")
-    assert "did you mean camvid_360x480_enet" in _mistake(capsys, "config", "enet", "-p", "camvid_360x480_ennet")
+    assert "or camvid_360x480_scratch?" in _mistake(capsys, "config", "enet", "-p", "camvid")
     assert "did you mean enet" in _mistake(capsys, "show", "ennet")
     assert "did you mean enet" in _mistake(capsys, "run", "ennet")
 
