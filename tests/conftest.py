@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmark.confusion import scores
+from benchmark.references import Reference, Source, StatedProtocol
 from benchmark.results.record import (
     Code,
     Complexity,
@@ -335,3 +337,55 @@ def two_stages(tmp_path, monkeypatch):
     protocols = {**catalog.protocols(), name: catalog.Protocol(name, "Two stages.", path)}
     monkeypatch.setattr(catalog, "protocols", lambda: protocols)
     return name
+
+
+AXES = {
+    "data": {"dataset": "camvid"},
+    "splits": {"test": {"split": "test"}},
+    "augmentation": {"crop_size": [360, 480]},
+    "schedule": {"iterations": 6000},
+    "batch": 8,
+    "pretraining": None,
+    "void": "ignore",
+    "evaluation": {},
+}
+"""Of results that published figures may be held against."""
+
+STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
+
+
+@pytest.fixture
+def add_real(store, make_record):
+    """Adds a result of camvid_360x480_scratch, or of the same on another dataset, to the store; its scores."""
+
+    def add(architecture="enet", seed=0, quality=0.7, *, dataset="camvid", **fields):
+        record, arrays = make_record(architecture, seed, quality, protocol="camvid_360x480_scratch", **fields)
+        axes = AXES | {"data": {"dataset": dataset}}
+        digest = fingerprint(axes)
+        changes = {
+            "run_id": run_id(digest, architecture, record.config_sha256, seed, record.environment.code.version),
+            "protocol": record.protocol.model_copy(update={"axes": axes, "fingerprint": digest}),
+            "dataset": record.dataset.model_copy(update={"name": dataset}),
+        }
+        store.add(record.model_copy(update=changes), arrays)
+        return record.evaluation()
+
+    return add
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Puts figures in the place of all that is published: `publish(architecture, value, stated=..., **fields)`."""
+    references = {}
+    monkeypatch.setattr("benchmark.backend.published.everything", lambda: references)
+
+    def publish(architecture, value, stated=None, **fields):
+        name = f"{architecture}-figure{len(references)}"
+        source = Source("A <paper>", "paper", None, "Table 1", "https://example.org/paper")
+        plain = {"metric": "miou", "unit": "percent", "dataset": "camvid", "split": "test", "note": None}
+        plain |= {"runs": 20, "selection": "mean", "confidence": "seen", "decimals": 2, "source": source}
+        plain |= {"name": name, "method": "paper", "architecture": architecture, "ours": architecture}
+        plain |= {"protocol": replace(STATED, **(stated or {}))}
+        references[name] = Reference(value=round(value, 2), **plain | fields)
+
+    return publish

@@ -2,61 +2,20 @@
 
 import json
 from argparse import Namespace
-from dataclasses import replace
 
 import pytest
 
 from benchmark import catalog
 from benchmark.analysis.cost import Cost
 from benchmark.cli import main, verify
-from benchmark.references import Reference, Source, StatedProtocol
-from benchmark.results.record import fingerprint, run_id
 
 PROTOCOL = "camvid_360x480_scratch"
-AXES = {
-    "data": {"dataset": "camvid"},
-    "splits": {"test": {"split": "test"}},
-    "augmentation": {"crop_size": [360, 480]},
-    "schedule": {"iterations": 6000},
-    "batch": 8,
-    "pretraining": None,
-    "void": "ignore",
-    "evaluation": {},
-}
-STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
 
 
 @pytest.fixture
-def add(store, make_record):
+def add(add_real):
     """Adds a result on CamVid to the store; tells its mIoU."""
-
-    def add(architecture, seed, quality, **fields):
-        record, arrays = make_record(architecture, seed, quality, protocol=PROTOCOL, **fields)
-        digest = fingerprint(AXES)
-        name = run_id(digest, architecture, record.config_sha256, seed, record.environment.code.version)
-        protocol = record.protocol.model_copy(update={"axes": AXES, "fingerprint": digest})
-        store.add(record.model_copy(update={"protocol": protocol, "run_id": name}), arrays)
-        return record.evaluation().miou
-
-    return add
-
-
-@pytest.fixture
-def publish(monkeypatch):
-    """Puts figures in the place of those of the catalog: `publish(architecture, value, ...)`."""
-    references = {}
-    monkeypatch.setattr(verify, "_references", lambda: references)
-
-    def publish(architecture, value, **fields):
-        name = f"{architecture}-figure{len(references)}"
-        plain = {"metric": "miou", "unit": "percent", "dataset": "camvid", "split": "test", "note": None}
-        plain |= {"runs": 20, "selection": "mean", "confidence": "seen", "decimals": 2, "protocol": STATED}
-        source = Source("A paper", "paper", None, "Table 1", "https://example.org")
-        plain |= {"name": name, "method": "paper", "architecture": architecture, "ours": architecture}
-        fields = {"source": source} | plain | fields
-        references[name] = Reference(value=round(value, 2), **fields)
-
-    return publish
+    return lambda *args, **fields: add_real(*args, **fields).miou
 
 
 @pytest.fixture
@@ -176,8 +135,8 @@ def test_what_was_not_run_is_a_row_with_its_command(publish, told, add):
 
 
 def test_a_network_that_the_protocol_cannot_train_is_not_asked_for(publish, told):
-    publish("enet", 51.3, protocol=replace(STATED, iterations=None))
-    publish("unet", 60.0, protocol=replace(STATED, iterations=None))
+    publish("enet", 51.3, stated={"iterations": None})
+    publish("unet", 60.0, stated={"iterations": None})
     (found,) = json.loads(told("-p", "camvid_360x480_enet", "--json")[1].out)
     assert (found["architecture"], found["outcome"]) == ("enet", "not run")
 

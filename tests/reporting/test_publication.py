@@ -5,58 +5,7 @@ from html import unescape
 
 import pytest
 
-from benchmark.references import Reference, Source, StatedProtocol
 from benchmark.reporting.report import make
-from benchmark.results.record import fingerprint, run_id
-
-PROTOCOL = "camvid_360x480_scratch"
-AXES = {
-    "data": {"dataset": "camvid"},
-    "splits": {"test": {"split": "test"}},
-    "augmentation": {"crop_size": [360, 480]},
-    "schedule": {"iterations": 6000},
-    "batch": 8,
-    "pretraining": None,
-    "void": "ignore",
-    "evaluation": {},
-}
-STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
-
-
-@pytest.fixture
-def add(store, make_record):
-    """Adds a result on a real dataset to the store; its scores."""
-
-    def add(architecture="enet", seed=0, quality=0.7, dataset="camvid", **fields):
-        record, arrays = make_record(architecture, seed, quality, protocol=PROTOCOL, **fields)
-        axes = AXES | {"data": {"dataset": dataset}}
-        name = run_id(fingerprint(axes), architecture, record.config_sha256, seed, record.environment.code.version)
-        changes = {
-            "run_id": name,
-            "protocol": record.protocol.model_copy(update={"axes": axes, "fingerprint": fingerprint(axes)}),
-            "dataset": record.dataset.model_copy(update={"name": dataset}),
-        }
-        store.add(record.model_copy(update=changes), arrays)
-        return record.evaluation()
-
-    return add
-
-
-@pytest.fixture
-def publish(monkeypatch):
-    """Puts figures in the place of all that is published."""
-    references = {}
-    monkeypatch.setattr("benchmark.backend.published.everything", lambda: references)
-
-    def publish(architecture, value, **fields):
-        name = f"{architecture}-figure{len(references)}"
-        source = Source("A <paper>", "paper", None, "Table 1", "https://example.org/paper")
-        plain = {"metric": "miou", "unit": "percent", "dataset": "camvid", "split": "test", "note": None}
-        plain |= {"runs": 20, "selection": "mean", "confidence": "seen", "decimals": 2, "protocol": STATED}
-        plain |= {"name": name, "method": "paper", "architecture": architecture, "ours": architecture}
-        references[name] = Reference(**{"value": round(value, 2), "source": source} | plain | fields)
-
-    return publish
 
 
 @pytest.fixture
@@ -75,8 +24,8 @@ def shown(store, tmp_path):
     return shown
 
 
-def test_a_figure_has_its_verdict_its_reason_and_its_source(add, publish, shown):
-    scores = [add(seed=seed).miou for seed in range(10)]
+def test_a_figure_has_its_verdict_its_reason_and_its_source(add_real, publish, shown):
+    scores = [add_real(seed=seed).miou for seed in range(10)]
     mean = sum(scores) / 10
     publish("enet", mean, decimals=2)
     publish("enet", mean - 20)
@@ -91,16 +40,16 @@ def test_a_figure_has_its_verdict_its_reason_and_its_source(add, publish, shown)
     assert "not comparable" not in text
 
 
-def test_each_metric_is_held_against_its_own(add, publish, shown):
-    found = [add(seed=seed) for seed in range(10)]
+def test_each_metric_is_held_against_its_own(add_real, publish, shown):
+    found = [add_real(seed=seed) for seed in range(10)]
     publish("enet", sum(each.macc for each in found) / 10, metric="macc")
     publish("enet", 1, metric="params", unit="M")
     ((_, metric, *_, outcome, _, _),), _ = shown()
     assert (metric, outcome) == ("mAcc", "reproduced")
 
 
-def test_what_is_not_comparable_is_folded_away_with_its_reason(add, publish, shown):
-    add()
+def test_what_is_not_comparable_is_folded_away_with_its_reason(add_real, publish, shown):
+    add_real()
     publish("enet", 50, split="val")
     ((*row,),), text = shown()
     assert row[:3] == ["enet", "mIoU", "50.00"]
@@ -109,23 +58,23 @@ def test_what_is_not_comparable_is_folded_away_with_its_reason(add, publish, sho
     assert "<summary>1 published figure not comparable, and why</summary>" in text
 
 
-def test_further_seeds_are_asked_for(add, publish, shown):
-    add()
+def test_further_seeds_are_asked_for(add_real, publish, shown):
+    add_real()
     publish("enet", 50)
     ((*_, outcome, reason, _),), _ = shown()
     assert outcome == "inconclusive"
     assert reason.endswith("; 1 further seed would settle it")
 
 
-def test_a_dataset_on_which_nothing_is_published(add, publish, shown):
-    add(dataset="camvid_180x240")
+def test_a_dataset_on_which_nothing_is_published(add_real, publish, shown):
+    add_real(dataset="camvid_180x240")
     publish("enet", 50)
     rows, text = shown()
     assert rows == []
     assert "No accuracy on camvid_180x240 was published, so nothing here is held against any." in text
 
 
-def test_the_zoo_is_not_read_for_an_embedded_dataset(add, shown, monkeypatch):
-    add(dataset="shapes")
+def test_the_zoo_is_not_read_for_an_embedded_dataset(add_real, shown, monkeypatch):
+    add_real(dataset="shapes")
     monkeypatch.setattr("benchmark.backend.published.everything", None)
     assert shown() == ([], "")
