@@ -16,7 +16,10 @@ from benchmark.errors import UserError
 UNITS = {"miou": "percent", "macc": "percent", "aacc": "percent", "params": "M", "macs": "G", "latency_ms": "ms"}
 """The metrics, and the unit that each is published in."""
 
-ACCURACY = ("miou", "macc", "aacc")
+TITLES = {"miou": "mIoU", "macc": "mAcc", "aacc": "aAcc"}
+"""How the metrics of accuracy are written."""
+
+ACCURACY = tuple(TITLES)
 COST = ("params", "macs")
 
 DATASETS = ("camvid", "voc12aug", "cityscapes", "ade20k")

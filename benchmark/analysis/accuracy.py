@@ -121,8 +121,7 @@ def verdict(reference: Reference, sample: Sample, margin: float = MARGIN, metric
     def of(outcome: Outcome, *reasons: str, **more: Any) -> Verdict:
         measured = mean if outcome != "not comparable" else None
         more |= {"architecture": sample.run.architecture, "protocol": sample.protocol}
-        caveat = [reference.caveat] if reference.caveat and outcome != "not comparable" else []
-        return Verdict.of(reference, measured, outcome, "; ".join([*reasons, *caveat]), **more)
+        return Verdict.of(reference, measured, outcome, "; ".join(reasons), **more)
 
     scores, variance = sample.scores, sample.variance
     mean = math.fsum(scores) / len(scores) if scores else None

@@ -44,7 +44,6 @@ def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: 
             continue
         protocol = run.conditions.protocol
         seeds = ",".join(map(str, range(SEEDS)))
-        why = f"`segbench run {network} -p {protocol} --seeds {seeds}` would tell"
-        reason = "; ".join([why, *([reference.caveat] if reference.caveat else [])])
+        reason = f"`segbench run {network} -p {protocol} --seeds {seeds}` would tell"
         found.append(Verdict.of(reference, None, "not run", reason, architecture=network, protocol=protocol))
     return sorted(found, key=lambda each: (each.architecture, each.reference))

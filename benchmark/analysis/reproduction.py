@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 from benchmark.analysis.accuracy import samples
 from benchmark.analysis.axes import differing
 from benchmark.analysis.ranking import groups
+from benchmark.references import TITLES
 from benchmark.results.record import Environment, Record
 from benchmark.results.summary import Summary, summarise
 
@@ -155,7 +156,7 @@ def _surroundings(record: Record) -> dict[str, Any]:
 def _scores(then: Record, now: Record) -> Iterator[Figure]:
     for before in then.evaluations:
         after = now.evaluation(before.checkpoint, before.split)
-        for metric, title in (("miou", "mIoU"), ("macc", "mAcc"), ("aacc", "aAcc")):
+        for metric, title in TITLES.items():
             was, found = getattr(before, metric), getattr(after, metric) if after else math.nan
             differs = None if was == found else f"{found - was:+.3g}"
             yield Figure(f"{title} of {before.checkpoint} on {before.split}", f"{was:.4f}", f"{found:.4f}", differs)

@@ -48,7 +48,11 @@ class Verdict:
 
     @classmethod
     def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
-        """The verdict on a reference; `more` are fields beside or instead of those that follow from it."""
+        """The verdict on a reference; `more` are fields beside or instead of those that follow from it.
+
+        Where the figure is compared, or would be, the reason ends with the reference's caveat.
+        """
+        caveat = reference.caveat if outcome != "not comparable" else None
         fields: dict[str, Any] = {
             "reference": reference.name,
             "architecture": reference.architecture,
@@ -58,6 +62,6 @@ class Verdict:
             "measured": measured,
             "difference": None if measured is None else 100 * (measured / reference.value - 1),
             "outcome": outcome,
-            "reason": reason,
+            "reason": f"{reason}; {caveat}" if caveat else reason,
         }
         return cls(**fields | more)

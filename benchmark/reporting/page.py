@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -150,16 +150,22 @@ def sections(
         members = [by_id[run.run_id] for run in group.runs]
         is_first = before is None or before.protocol != group.protocol
         missing = coverage.not_run(group.protocol, found) if is_first else []
-        section, damaged = _section(store, group, members, missing, folder, photographs)
-        if section.dataset not in EMBEDDED:
-            section = replace(section, publication=publication(section.dataset, group.runs, references))
+        dataset = members[0].record.dataset.name
+        held = None if dataset in EMBEDDED else publication(dataset, group.runs, references)
+        section, damaged = _section(store, group, members, missing, held, folder, photographs)
         made.append(section)
         problems += damaged
     return made, problems
 
 
 def _section(
-    store: Store, group: Group, members: Sequence[Stored], missing: Sequence[str], folder: Path, photographs: bool
+    store: Store,
+    group: Group,
+    members: Sequence[Stored],
+    missing: Sequence[str],
+    held: Publication | None,
+    folder: Path,
+    photographs: bool,
 ) -> tuple[Section, list[Problem]]:
     order = [row.architecture for row in group.table]
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
@@ -175,7 +181,7 @@ def _section(
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         not_run=missing,
-        publication=None,
+        publication=held,
         suspicions=list(_suspicions(by_architecture)),
         runs=runs,
         plots=_plots(group.table),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.analysis.accuracy import MARGIN, verdicts
 from benchmark.analysis.verdict import Verdict
-from benchmark.references import ACCURACY, Reference
+from benchmark.references import TITLES, Reference
 from benchmark.results.summary import Summary
 
 
@@ -17,6 +17,11 @@ class Check:
 
     verdict: Verdict
     reference: Reference
+
+    @property
+    def figure(self) -> str:
+        """The metric, as it is written."""
+        return TITLES[self.reference.metric]
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,10 @@ def publication(dataset: str, runs: Collection[Summary], references: Iterable[Re
         runs: results of one leaderboard.
         references: published figures of any dataset and metric.
     """
-    known = {each.name: each for each in references if each.dataset == dataset and each.metric in ACCURACY}
+    known = {each.name: each for each in references if each.dataset == dataset and each.metric in TITLES}
     found = [
         Check(verdict, known[verdict.reference])
-        for metric in ACCURACY
+        for metric in {each.metric for each in known.values()}
         for verdict in verdicts(runs, [each for each in known.values() if each.metric == metric], MARGIN, metric)
     ]
     found.sort(key=lambda check: (check.verdict.architecture, check.verdict.reference))
