@@ -74,7 +74,7 @@ def train(cell: Cell, protocol: str, max_iters: int | None, root: Path | None, o
         deterministic=on == "cpu",
     )
     config.optim_wrapper.optimizer.lr = rate
-    device.hold_to(config.protocol.threads)
+    device.limit_threads(config.protocol.threads)
     with tempfile.TemporaryDirectory() as folder:
         try:
             return cell, Session(config, Path(folder)).train().val_miou[-1][1]

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.cli.progress import Lines
     from benchmark.engine.session import Session
 
-    device.hold_to(config.protocol.threads)
+    device.limit_threads(config.protocol.threads)
 
     with tempfile.TemporaryDirectory() as logs:
         session = Session(config, Path(logs), partial(Lines(sys.stderr).tell, args.architecture))

@@ -20,10 +20,12 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     from benchmark.engine import device
-    from benchmark.execution.plan import learned, plan, waves
+
+    on = device.select(args.device)  # before mmengine is imported
+
+    from benchmark.execution.plan import learned, plan
     from benchmark.results.store import Store
 
-    on = device.select(args.device)
     options.check_speed(args, on)
     speed = learned((each.record for each in Store(args.results).scan()[0]), on)
     jobs = plan(specs(names, on, args), speed)
@@ -37,8 +39,4 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
     print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
-    if on != "cpu":
-        sharing = waves(waiting, args.jobs or main_job.SHARING)
-        longest = sum(max(job.seconds for job in wave) for wave in sharing)
-        print(f"with light ones side by side: {words(longest)}")
     return 0

@@ -25,12 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print where the weights are."""
-    from benchmark.cli.progress import Lines
-    from benchmark.compose import compose
     from benchmark.engine import device
 
-    on = device.select(args.device)
+    on = device.select(args.device)  # before mmengine is imported
     options.check_speed(args, on)
+
+    from benchmark.cli.progress import Lines
+    from benchmark.compose import compose
+
     config = compose(
         args.architecture,
         args.protocol,
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
 
-    device.hold_to(config.protocol.threads)
+    device.limit_threads(config.protocol.threads)
 
     try:
         tell = partial(Lines(sys.stderr).tell, args.architecture)

@@ -1,16 +1,23 @@
-"""The device a process computes on."""
+"""The device a process computes on.
+
+A process whose CUDA driver is up cannot be forked into one that uses CUDA, and no longer looks at
+CUDA_VISIBLE_DEVICES. So nothing here starts the driver, and neither does what mmengine and mmcv ask at their import:
+PYTORCH_NVML_BASED_CUDA_CHECK lets torch answer from NVML, which needs no driver context.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 from benchmark.errors import UserError
 
 
 def select(device: str) -> str:
-    """Make this process compute on `device`, before it has touched any other.
+    """Make this process and its children compute on `device`; to be called before mmengine is imported.
 
-    mmengine takes the first GPU it sees and has no setting for it, so the others are hidden.
+    mmengine takes the first GPU that it sees and has no setting for it, so the others are hidden.
 
     Args:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
@@ -24,24 +31,33 @@ def select(device: str) -> str:
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
         raise UserError(f"unknown device {device!r}: cpu, cuda, cuda:N or auto")
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     if kind == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        return "cpu"
-    import torch
-
-    there = torch.cuda.device_count()
+        return use("cpu")
+    there = _count()
     if kind == "auto":
-        return "cuda" if there else "cpu"
+        return use("cuda" if there else "cpu")
     if there <= int(index or 0):
+        import torch
+
         seen = f"{there} GPU{'s' if there != 1 else ''}" if there else "no GPU"
         raise UserError(f"device {device} is not there: torch {torch.__version__} sees {seen} on this machine")
     if index:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
-    return "cuda"
+    return use("cuda")
 
 
-def hold_to(threads: int | None) -> None:
+def use(device: str) -> str:
+    """Let mmengine compute on "cpu" or "cuda", where it would take whatever it found at its import (MPS, for one)."""
+    from mmengine.device import utils
+
+    utils.DEVICE = device
+    return device
+
+
+def limit_threads(threads: int | None) -> None:
     """Compute with that many threads on the CPU; None leaves it at all cores.
 
     The last bits of a sum depend on how it was shared, so this is part of what makes a CPU run reproducible.
@@ -52,3 +68,16 @@ def hold_to(threads: int | None) -> None:
 
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
+
+
+def _count() -> int:
+    """GPUs that torch sees, by NVML; by the driver, in a process of its own, where NVML does not tell (WSL, MIG)."""
+    import torch
+
+    if torch.version.cuda is None or torch.cuda._device_count_nvml() >= 0:
+        return torch.cuda.device_count()
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    try:
+        return int(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return 0
