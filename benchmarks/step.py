@@ -19,6 +19,7 @@ from typing import Any
 
 import mmseg
 import torch
+from benchmark.engine.feed import feed
 from mmengine import Config
 from mmengine.runner import Runner
 from timing import hardware, interleaved, waited
@@ -27,7 +28,6 @@ import benchmark.registration  # noqa: F401
 from benchmark import compose
 from benchmark.datasets.camvid import CamVid
 from benchmark.engine import accuracy
-from benchmark.engine.feed import feed
 from benchmark.engine.session import Session
 
 GPU = torch.cuda.is_available()

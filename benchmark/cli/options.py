@@ -32,7 +32,9 @@ def overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-iters", type=int, metavar="N", help="train N iterations; the schedule is scaled to it")
     parser.add_argument("--batch-size", type=int, metavar="N", help="train with N images a batch")
     parser.add_argument("--val-interval", type=int, metavar="N", help="validate every N iterations")
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], help="precision of the training")
+    parser.add_argument(
+        "--precision", choices=["float32", "tf32", "bfloat16", "float16"], help="precision of the training"
+    )
     parser.add_argument(
         "--init", type=Path, metavar="FILE", help="start from the backbone in FILE, which `segbench import` wrote"
     )
@@ -75,11 +77,14 @@ def speed(parser: argparse.ArgumentParser) -> None:
         "--resident",
         choices=["auto", "on", "off"],
         default="auto",
-        help="make batches on the GPU, on which the training split lies (default: where it takes half of the free "
+        help="keep the training split in GPU memory and make batches there (default: where it takes half of the free "
         "memory or less, unless --deterministic)",
     )
     parser.add_argument(
-        "--compile", action="store_true", help="compile the network by torch.compile; the time it takes is kept apart"
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the network for its training by torch.compile (default: on a GPU where it is expected to save "
+        "more time than it takes, learned from earlier runs; not on a CPU)",
     )
 
 
@@ -87,10 +92,12 @@ def check_speed(args: argparse.Namespace, device: str) -> None:
     """Refuse what the device cannot do.
 
     Raises:
-        UserError: batches are to be made on a GPU, and there is none.
+        UserError: batches or arithmetic of a GPU are asked for, and there is none.
     """
-    if args.resident == "on" and device == "cpu":
+    if device == "cpu" and args.resident == "on":
         raise UserError("--resident on needs a GPU; on a CPU leave it out: batches are made where the network is")
+    if device == "cpu" and getattr(args, "precision", None) == "tf32":
+        raise UserError("--precision tf32 needs a GPU: a CPU computes in float32")
 
 
 def work_dir(parser: argparse.ArgumentParser) -> None:
@@ -105,8 +112,12 @@ def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> 
     parser.add_argument("--time-budget", default=default, metavar="T", help=TIME_BUDGET)
 
 
-def seconds(duration: str) -> float:
-    """The seconds of a duration such as 25m.
+def seconds(option: str, duration: str) -> float:
+    """Read a duration such as 25m, in seconds.
+
+    Args:
+        option: what it was given with.
+        duration: as it was given.
 
     Raises:
         UserError: it is none, or of no length.
@@ -118,7 +129,7 @@ def seconds(duration: str) -> float:
         hours, minutes, *rest = (0.0,) * 4
     total = 3600 * hours + 60 * minutes + sum(rest)
     if total <= 0:
-        raise UserError(f"--time-budget {duration}: a duration such as 25m, 90s, 1h30m or 1500 is needed")
+        raise UserError(f"{option} {duration}: a duration such as 25m, 90s, 1h30m or 1500 is needed")
     return total
 
 

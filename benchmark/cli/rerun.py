@@ -97,9 +97,13 @@ def _result(name: str, results: Path) -> Stored:
 
 def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
     """The run that leaves the result."""
+    from benchmark.engine.timings import TrainingMode
     from benchmark.execution.run import Spec
 
     execution = record.training.execution if record.training else None
+    mode = None
+    if execution:
+        mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
         architecture=record.architecture,
         protocol=record.protocol.name,
@@ -113,7 +117,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         work_dir=work_dir,
         keep_weights=None,
         resident="off" if execution and execution.batches == "host" else "auto",
-        compile=execution is not None and execution.compile_seconds is not None,
+        mode=mode,
     )
 
 
@@ -158,7 +162,7 @@ def _carry_out(spec: Spec) -> Stored:
 
     watcher = Bars(1) if sys.stderr.isatty() else Lines(sys.stderr)
     try:
-        (stored,) = carry_out([spec], watcher)
+        (stored,) = carry_out([spec], watcher, spec.device)
     finally:
         watcher.close()
     assert isinstance(stored, Stored)  # it has no deadline

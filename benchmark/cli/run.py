@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from benchmark.execution.run import Spec
     from benchmark.results.reading import Stored
 
-SHARING = 4
-"""Runs that share a GPU at most, by default: more of them wait for the cores that launch their operators."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -43,10 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="runs at a time, on a GPU at most: as many light ones as fill it "
-        f"(default: as many as the cores have threads for, on a GPU {SHARING})",
+        help="maximum number of concurrent runs on a CPU (default: cores / threads of a run); a GPU has one at a time",
     )
     options.time_budget(parser)
+    parser.add_argument(
+        "--run-timeout", metavar="T", help="give up a run that takes longer (25m, 90s, 1h30m); it is recorded as failed"
+    )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
     parser.add_argument(
@@ -89,7 +88,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
         return None
     if args.force:
         raise UserError("--force begins everything anew in every call, so that none goes on: leave --time-budget out")
-    return time.monotonic() + options.seconds(args.time_budget)
+    return time.monotonic() + options.seconds("--time-budget", args.time_budget)
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
@@ -127,6 +126,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
             keep_weights=args.keep_weights,
             resident=args.resident,
             compile=args.compile,
+            timeout=args.run_timeout and options.seconds("--run-timeout", args.run_timeout),
         )
         for seed in args.seeds
         for name in names
@@ -160,19 +160,20 @@ def carry_out(jobs: Sequence[Job], device: str, most: int | None, deadline: floa
     Args:
         jobs: the runs, in order.
         device: "cpu" or "cuda".
-        most: how many at a time; None for as many as is good for them.
+        most: how many at a time on a CPU; None for as many as the cores have threads for.
         deadline: when they stop, on the clock of `time.monotonic`; None for never.
 
     Returns:
         How each ended that had begun.
     """
     from benchmark.cli.progress import Bars, Lines
-    from benchmark.execution.local import in_turn
+    from benchmark.execution import local
+    from benchmark.execution.plan import begun
 
-    most = most or (_side_by_side([job.spec for job in jobs]) if device == "cpu" else SHARING)
+    most = most or _side_by_side([job.spec for job in jobs])
     watcher = Bars(len(jobs)) if sys.stderr.isatty() else Lines(sys.stderr, len(jobs))
     try:
-        return list(in_turn(jobs, device, watcher, most, deadline))
+        return list(local.carry_out((job.spec for job in begun(jobs, deadline)), watcher, device, most))
     finally:
         watcher.close()
 

@@ -1,13 +1,19 @@
-"""Runs in worker processes on this machine: one process a run, so that a crash costs that run alone."""
+"""Runs in worker processes on this machine: one process a run, so that a crash costs that run alone.
+
+On a CPU several run side by side. A GPU has one run at a time: four light trainings in four processes took 76.7 ms a
+step each where one alone takes 17.4 (H100, ENet), for they are bound by its memory. While one trains, the next process
+imports, reads the data, counts, and builds and compiles its network, so that the GPU is handed over at once.
+"""
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,25 +24,38 @@ from typing import Any, Protocol
 from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
-from benchmark.execution.plan import Job, begun
 from benchmark.execution.run import Spec, blank, perform
+from benchmark.results import outcome
 from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record
 from benchmark.results.store import Store
 
-TELL_SECONDS = 0.1
-"""How often a worker tells how far it is."""
+PROGRESS_SECONDS = 0.1
+"""How often a worker reports its progress."""
+
+PRELOAD = [
+    "benchmark.engine.session",
+    "benchmark.execution.run",
+    "torchvision",
+    "matplotlib.backends.backend_agg",
+]
+"""What the server that forks workers imports once; it takes seconds."""
+
+GRACE_SECONDS = 60.0
+"""How long after its deadline a run that does not stop is given up: an evaluation is ended between images."""
+
+TERMINATION_SECONDS = 5.0
+"""How long a process may take to end when it is told to."""
+
+AHEAD = 1
+"""Runs that make themselves ready while a GPU has another one."""
 
 
-LAZY = ["torchvision", "matplotlib.backends.backend_agg"]
-"""What a run imports on the way, and takes seconds for."""
-
-
-class Watcher(Protocol):
-    """Somebody who is told how far the runs are."""
+class ProgressListener(Protocol):
+    """Is called with the progress of runs."""
 
     def begin(self, spec: Spec) -> None:
-        """A run begins."""
+        """A run has its device."""
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
         """A run is that far."""
@@ -45,12 +64,12 @@ class Watcher(Protocol):
         """A run has ended and its result is stored."""
 
     def cut(self, cut: Cut) -> None:
-        """A run has stopped, and leaves no result."""
+        """A run has been interrupted, and leaves no result."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A run whose time was up.
+    """A run that was interrupted because its time was up.
 
     Attributes:
         spec: the run.
@@ -65,112 +84,121 @@ class Cut:
     total: int
 
 
-def in_turn(
-    jobs: Iterable[Job], device: str, watcher: Watcher, most: int, deadline: float | None = None
-) -> Iterator[Stored | Cut]:
-    """Carry out a plan: side by side on the cores of a CPU, in waves on a GPU, and nothing begins after the deadline.
+def context(device: str) -> Any:
+    """How worker processes are started.
+
+    On a CPU a server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
+    computes nothing itself, so that no thread pool is forked. On a GPU workers are spawned: a process that is forked
+    from one in which any library has asked the CUDA driver for its devices, as mmengine does at import, cannot use
+    CUDA. Their imports take as long, and pass while another run trains.
 
     Args:
-        jobs: what there is to run, in order.
         device: "cpu" or "cuda".
-        watcher: is told how far the runs are.
-        most: how many at a time; on a GPU fewer, as `plan.waves` says.
-        deadline: when the runs stop, to go on another time, on the clock of `time.monotonic`; None for never.
     """
-    if device == "cpu":
-        yield from carry_out((job.spec for wave in begun(jobs, 1, deadline) for job in wave), watcher, most)
-        return
-    for wave in begun(jobs, most, deadline):
-        # While one is profiled the others wait, and the time may be up before it is theirs.
-        specs = (job.spec for job in wave if deadline is None or time.monotonic() < deadline)
-        yield from carry_out(specs, watcher, len(wave), gated=len(wave) > 1)
+    if device != "cpu":
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(PRELOAD)
+    return found
 
 
-def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: bool = False) -> Iterator[Stored | Cut]:
-    """Carry out runs, `jobs` at a time; yield the result of each as soon as it is stored.
+def carry_out(
+    specs: Iterable[Spec], listener: ProgressListener, device: str = "cpu", most: int = 1
+) -> Iterator[Stored | Cut]:
+    """Carry out runs; yield the result of each as soon as it is stored.
 
-    A run that fails, whichever way, is stored as failed and the others go on. One that stops at its deadline has no
-    result; where it stands comes in its place.
+    A run that fails, whichever way, is stored as failed and the others go on. One that is interrupted at its deadline
+    has no result; where it stands comes in its place.
 
     Args:
-        specs: the runs; each is asked for when it is to begin.
-        watcher: is told how far they are.
-        jobs: how many at a time.
-        gated: each is profiled by itself, and none trains before all are: a latency that is measured beside another
-            run on the same GPU is worth nothing.
+        specs: the runs; each is asked for when its process is to begin.
+        listener: is called with their progress.
+        device: "cpu" or "cuda", the same for all.
+        most: how many at a time on a CPU; a GPU has one.
 
     Raises:
         UserError: a result cannot be stored. Those that are stored stay so.
     """
-    context = multiprocessing.get_context("forkserver")
-    # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
-    # computes nothing itself, so that no thread pool is forked.
-    context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run", *LAZY])
-    waiting, running = iter(specs), dict[Connection, _Worker]()
+    most, ahead = (most, 0) if device == "cpu" else (1, AHEAD)
+    processes, waiting, workers = context(device), iter(specs), list[_Worker]()
     more = True
     try:
         while True:
-            while more and len(running) < jobs and not (gated and _profiling(running)):
-                spec = next(waiting, None)
-                if spec is None:
+            while more and len(workers) < most + ahead:
+                if (spec := next(waiting, None)) is None:
                     more = False
-                    break
-                worker = _Worker(context, spec, gated)
-                running[worker.connection] = worker
-                watcher.begin(spec)
-            if not running:
+                else:
+                    workers.append(_Worker(processes, spec))
+            workers = [worker for worker in workers if not worker.is_late()]
+            if not workers:
                 return
-            if not _profiling(running) and (len(running) == jobs or not more):
-                for worker in running.values():
-                    worker.release()
-            for connection in wait(list(running)):
-                worker = running[connection]  # type: ignore[index]  # it waits for nothing but our connections
-                ended = worker.hear(watcher)
+            for worker in workers[:most]:
+                worker.start(listener)
+            if all(worker.trains for worker in workers[:most]):
+                for worker in workers[most:]:
+                    worker.let_compile()
+            limit = min(worker.limit for worker in workers)
+            timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
+            heard = wait([worker.connection for worker in workers], timeout)
+            for worker in list(workers):
+                ended = worker.hear(listener) if worker.connection in heard else worker.expired()
                 if ended is not None:
-                    del running[worker.connection]
+                    workers.remove(worker)
                     worker.end()
                     if isinstance(ended, Cut):
-                        watcher.cut(ended)
+                        listener.cut(ended)
                     else:
-                        watcher.end(worker.spec, ended.record)
+                        listener.end(worker.spec, ended.record)
                     yield ended
     finally:
-        for worker in running.values():
+        for worker in workers:
             worker.end()
-
-
-def _profiling(running: Mapping[Connection, _Worker]) -> bool:
-    return any(worker.profiling for worker in running.values())
 
 
 class _Worker:
     """A process that makes one run.
 
     Args:
-        context: how processes are started.
+        processes: how processes are started.
         spec: the run.
-        gated: it waits after the profile until it is released.
 
     Attributes:
-        profiling: it has not said yet that the profile is done.
+        trains: its training has begun: nothing is timed any more.
+        limit: when it is given up, on the clock of `time.monotonic`.
     """
 
-    def __init__(self, context: Any, spec: Spec, gated: bool) -> None:
+    def __init__(self, processes: Any, spec: Spec) -> None:
         self.spec, self._started = spec, datetime.now(timezone.utc)
-        self.profiling, self._waits = True, gated
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(spec, theirs, gated))
+        self.trains, self._has_device, self._may_compile = False, False, False
+        self.limit = math.inf if spec.deadline is None else spec.deadline + GRACE_SECONDS
+        self._reached = ("train", 0, 0)
+        self.connection, theirs = processes.Pipe()
+        self._process = processes.Process(target=_work, args=(spec, theirs))
         self._process.start()
         theirs.close()
 
-    def release(self) -> None:
-        """Let it train."""
-        if self._waits:
-            self._waits = False
-            with suppress(BrokenPipeError):  # it is gone: that will be heard
-                self.connection.send("go")
+    def start(self, listener: ProgressListener) -> None:
+        """Let it have the device."""
+        if not self._has_device:
+            self._has_device, self._started = True, datetime.now(timezone.utc)
+            self.limit = min(self.limit, time.monotonic() + (self.spec.timeout or math.inf))
+            self._send("start")
+            listener.begin(self.spec)
 
-    def hear(self, watcher: Watcher) -> Stored | Cut | None:
+    def let_compile(self) -> None:
+        """Let it compile on the device that another run trains on."""
+        if not self._may_compile:
+            self._may_compile = True
+            self._send("compile")
+
+    def is_late(self) -> bool:
+        """Whether its time is up before it has had the device; its process is ended then."""
+        late = not self._has_device and self.spec.deadline is not None and time.monotonic() >= self.spec.deadline
+        if late:
+            self.end()
+        return late
+
+    def hear(self, listener: ProgressListener) -> Stored | Cut | None:
         """Hear one message of the worker, or its silence; returns how it has ended when it has.
 
         Raises:
@@ -178,26 +206,47 @@ class _Worker:
         """
         try:
             kind, content = self.connection.recv()
-        except EOFError:  # the process is gone without a word
+        except (EOFError, ConnectionError):  # the process is gone without a word, and perhaps without hearing one
             self._process.join()
-            return _stored(_lost(self.spec, self._started, self._process.exitcode))
+            return self._lost(outcome.death(self._process.exitcode))
         if kind == "mistake":
             raise UserError(content)
+        if kind == "failed":
+            return self._lost(content)
         if kind == "stored":
             return _stored(Path(content))
         if kind == "stopped":
             return Cut(self.spec, *content)
         phase, done, total, _ = content
-        if phase != "profile" or done == total:
-            self.profiling = False
-        watcher.progress(self.spec, *content)
+        self.trains |= phase != "profile"
+        if phase != "profile":
+            self._reached = phase, done, total
+        listener.progress(self.spec, *content)
         return None
+
+    def expired(self) -> Stored | Cut | None:
+        """Give the run up if its time was up long ago; returns how it has ended then."""
+        if time.monotonic() < self.limit:
+            return None
+        if self.spec.deadline is not None and self.limit >= self.spec.deadline + GRACE_SECONDS:
+            return Cut(self.spec, *self._reached)
+        return self._lost({"status": "timed_out", "error": f"no result within {self.spec.timeout:g} s"})
 
     def end(self) -> None:
         """End the process, whatever it is at."""
         self._process.terminate()
+        self._process.join(TERMINATION_SECONDS)
+        self._process.kill()
         self._process.join()
         self.connection.close()
+
+    def _lost(self, end: dict[str, Any]) -> Stored:
+        """The result of a run whose process left none."""
+        return _stored(Store(self.spec.results).add(blank(self.spec, self._started, **end), {}))
+
+    def _send(self, word: str) -> None:
+        with suppress(ConnectionError):  # it is gone: that will be heard
+            self.connection.send(word)
 
 
 def _stored(path: Path) -> Stored:
@@ -207,47 +256,66 @@ def _stored(path: Path) -> Stored:
     return stored
 
 
-def _lost(spec: Spec, started: datetime, exitcode: int | None) -> Path:
-    """The record of a run whose process died."""
-    killed = exitcode == -signal.SIGKILL
-    error = (
-        "the process was killed, most likely because the machine ran out of memory"
-        if killed
-        else f"the process died with exit code {exitcode}"
-    )
-    draft = blank(spec, started, "out_of_memory" if killed else "failed", error)
-    return Store(spec.results).add(draft, {})
+class _Turn:
+    """What a worker is told of its turn.
+
+    Args:
+        parent: who tells it.
+    """
+
+    def __init__(self, parent: Connection) -> None:
+        self._parent, self._word = parent, ""
+
+    def may_compile(self) -> bool:
+        """Wait until the run may compile on the device, or has it; whether it is the former."""
+        self._hear()
+        return self._word == "compile"
+
+    def wait(self) -> None:
+        """Wait until the run has the device."""
+        while self._word != "start":
+            self._hear()
+
+    def _hear(self) -> None:
+        try:
+            self._word = self._parent.recv()
+        except (EOFError, ConnectionError):
+            _give_up()
 
 
-def _work(spec: Spec, parent: Connection, gated: bool) -> None:
-    """What a worker does: one run, telling its parent, and waiting for its word after the profile if it is gated."""
+def _give_up() -> None:
+    sys.exit("the run was given up: segbench has gone")  # not an Exception, so not recorded as a failure
+
+
+def _work(spec: Spec, parent: Connection) -> None:
+    """Make one run, and report to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
     from benchmark.engine.hooks import Stopped
 
-    told = 0.0
+    reported = 0.0
 
     def send(kind: str, content: Any) -> None:
         try:
             parent.send((kind, content))
-        except BrokenPipeError:
-            sys.exit("the run was given up: segbench has gone")  # not an Exception, so not recorded as a failure
+        except ConnectionError:
+            _give_up()
 
-    def tell(phase: str, done: int, total: int, loss: float | None) -> None:
-        nonlocal told
+    def on_progress(phase: str, done: int, total: int, loss: float | None) -> None:
+        nonlocal reported
         now = time.monotonic()
-        if done == total or now - told > TELL_SECONDS:
-            told = now
+        if done == total or now - reported > PROGRESS_SECONDS:
+            reported = now
             send("progress", (phase, done, total, loss))
-        if gated and phase == "profile" and done == total:
-            with suppress(EOFError, OSError):  # the parent has gone, as the next message finds
-                parent.recv()
 
     try:
-        device.hold_to(spec.config.protocol.threads)
-        send("stored", str(perform(spec, tell)))
+        device.limit_threads(spec.config.protocol.threads)
+        turn = None if spec.device == "cpu" else _Turn(parent)
+        send("stored", str(perform(spec, on_progress, turn)))
     except Stopped as stop:
         send("stopped", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))
+    except Exception as error:  # what a run fails with is recorded by itself; this is about the process
+        send("failed", outcome.failure(error))

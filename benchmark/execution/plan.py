@@ -56,14 +56,12 @@ class Job:
         spec: the run.
         stored: its result, if the store has it.
         seconds: estimate for the run, or for what is left of it where it was stopped; 0 where it is stored.
-        fills: the part of the time for which its arithmetic keeps the device busy.
         failed: whether it was tried before, and has failed.
     """
 
     spec: Spec
     stored: Path | None
     seconds: float
-    fills: float = 1.0
     failed: bool = False
 
 
@@ -92,41 +90,23 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
 
 
-def begun(jobs: Iterable[Job], most: int, deadline: float | None = None) -> Iterator[list[Job]]:
-    """Which runs begin next, and together, each time that this is asked.
+def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
+    """Which run begins next, each time that this is asked.
 
     Of those that can be expected to end before the deadline the first in order; where none can, the shortest, for an
-    estimate may be wrong, and a run that is stopped goes on another time. None begins after the deadline.
+    estimate may be wrong, and a run that is interrupted is resumed another time. None begins after the deadline.
 
     Args:
         jobs: what there is to run, in order.
-        most: how many may share the device.
         deadline: when the time is up, on the clock of `time.monotonic`; None for never.
     """
     waiting = list(jobs)
     until = math.inf if deadline is None else deadline
     while waiting and (left := until - time.monotonic()) > 0:
-        fitting = [job for job in waiting if job.seconds <= left] or [min(waiting, key=lambda job: job.seconds)]
-        wave = waves(fitting, most)[0]
-        chosen = {job.spec for job in wave}
-        waiting = [job for job in waiting if job.spec not in chosen]
-        yield [replace(job, spec=replace(job.spec, beside=len(wave) - 1, deadline=deadline)) for job in wave]
-
-
-def waves(jobs: Iterable[Job], most: int) -> list[list[Job]]:
-    """Which runs share a GPU: those that follow one another, as long as the device is not filled by them.
-
-    Args:
-        jobs: longest first, so that those of a wave take about as long.
-        most: how many may share it.
-    """
-    found: list[list[Job]] = []
-    for job in jobs:
-        if found and len(found[-1]) < most and sum(other.fills for other in found[-1]) + job.fills <= 1:
-            found[-1].append(job)
-        else:
-            found.append([job])
-    return found
+        fitting = (job for job in waiting if job.seconds <= left)
+        job = next(fitting, None) or min(waiting, key=lambda job: job.seconds)
+        waiting = [other for other in waiting if other is not job]
+        yield replace(job, spec=replace(job.spec, deadline=deadline))
 
 
 def learned(records: Iterable[Record], device: str) -> Speed:
@@ -143,11 +123,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
     points = [
         ((1 + BACKWARD) * record.training.images * record.complexity.macs_torch, record.training.iterations, seconds)
         for record in records
-        if record.status == "ok"
-        and record.training
-        and record.complexity
-        and record.complexity.macs_torch
-        and not (record.training.execution and record.training.execution.beside)  # took longer than it would alone
+        if record.status == "ok" and record.training and record.complexity and record.complexity.macs_torch
         for seconds in [record.training.seconds]
         if seconds > 0 and (record.environment.gpu or record.environment.cpu) == here
     ]
@@ -177,7 +153,7 @@ def _estimate(spec: Spec, speed: Speed) -> Job:
         arithmetic += ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
         steps += iterations + evaluated
     seconds = arithmetic + steps * speed.step
-    return Job(spec, None, seconds, arithmetic / seconds)
+    return Job(spec, None, seconds)
 
 
 @cache

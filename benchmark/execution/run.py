@@ -5,44 +5,51 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import __version__, catalog, compose
-from benchmark.confusion import VOID, VoidRule, scores
+from benchmark.confusion import VOID
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
-from benchmark.errors import UserError
+from benchmark.engine import device
 from benchmark.execution import unfinished
 from benchmark.execution.unfinished import Unfinished
-from benchmark.results import environment, record
-from benchmark.results.arrays import file_sha256
+from benchmark.results import environment, outcome, record, samples
 from benchmark.results.reading import folder
-from benchmark.results.record import Evaluation, Record
-from benchmark.results.store import Samples, Store
+from benchmark.results.record import Record
+from benchmark.results.store import Store
 
 if TYPE_CHECKING:
     from mmengine import Config
 
-    from benchmark.engine.feed import Resident
+    from benchmark.engine.loader import Resident
     from benchmark.engine.session import Counted, Session
+    from benchmark.engine.timings import TrainingMode
     from benchmark.engine.trained import Trained
 
-Tell = Callable[[str, int, int, float | None], None]
+OnProgress = Callable[[str, int, int, float | None], None]
 """Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
 
 Regime = Literal["device", "end_to_end"]
 
-SAMPLES = 4
-"""Test images whose predictions are stored for the report."""
+
+class Turn(Protocol):
+    """When a run may use its device, which another run has first."""
+
+    def may_compile(self) -> bool:
+        """Wait until the run may compile on the device, or has it; whether it is the former."""
+
+    def wait(self) -> None:
+        """Wait until the run has the device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +68,11 @@ class Spec:
         results: folder of the store.
         work_dir: folder for weights and logs of all runs.
         keep_weights: keep the weights after the run; None as the protocol says.
-        resident: where batches are made, see `engine.feed`.
-        compile: whether the network is compiled for the training.
-        beside: how many other runs train on the device at the same time.
-        deadline: when it stops, to go on another time, on the clock of `time.monotonic`; None for never.
+        resident: where batches are made, see `engine.loader`.
+        compile: whether the network is compiled for the training; None for where it is expected to pay, on a GPU.
+        mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly on a CPU.
+        timeout: seconds on the device after which it is given up as a failure; None for never.
+        deadline: when it is interrupted, to be resumed another time, on the clock of `time.monotonic`; None for never.
     """
 
     architecture: str
@@ -79,8 +87,9 @@ class Spec:
     work_dir: Path
     keep_weights: bool | None
     resident: Resident = "auto"
-    compile: bool = False
-    beside: int = 0
+    compile: bool | None = None
+    mode: TrainingMode | None = None
+    timeout: float | None = None
     deadline: float | None = None
 
     @property
@@ -107,28 +116,45 @@ class Spec:
         return _run_id(self, config, record.fingerprint(axes))
 
 
-def perform(spec: Spec, tell: Tell) -> Path:
+def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
     """Carry out one run and store what it leaves, whatever becomes of it.
+
+    Args:
+        spec: the run.
+        on_progress: called with its progress.
+        turn: when it may use the device; None for at once.
 
     Returns:
         The stored record's file; its status is "ok", or says what went wrong.
 
     Raises:
         UserError: the store cannot be written.
-        Stopped: its time was up; nothing is stored, and the next call goes on from there.
+        Stopped: its time was up; nothing is stored, and the next call resumes it.
     """
     from benchmark.engine.hooks import Stopped
 
-    clock, draft = time.perf_counter(), _begun(spec)
-    before = draft.seconds
+    start = time.perf_counter()
+    device.use(spec.device)
+    ready = _Preparation()
+    try:
+        ready.make(spec, on_progress, turn)
+    except Exception as error:  # it is recorded once the device, which the record describes, is the run's own
+        ready.error = error
+    seconds_before = time.perf_counter() - start
+    if turn:
+        turn.wait()
+
+    start, draft = time.perf_counter(), _begun(spec)
+    seconds_before, gpu_hours_before = seconds_before + draft.seconds, draft.gpu_hours
     arrays: dict[str, NDArray[Any]] = {}
 
     def taken() -> dict[str, float]:
-        seconds = before + time.perf_counter() - clock
-        return {"seconds": seconds, "gpu_hours": seconds / 3600 if spec.device == "cuda" else 0.0}
+        seconds = time.perf_counter() - start
+        gpu_hours = gpu_hours_before + (seconds / 3600 if spec.device == "cuda" else 0.0)
+        return {"seconds": seconds_before + seconds, "gpu_hours": gpu_hours}
 
     try:
-        for found in _measure(spec, draft, tell, arrays):
+        for found in _measure(spec, ready, draft, on_progress, arrays):
             draft = draft.model_copy(update=found)
     except Stopped as stop:
         iteration = _iterations(draft.training) if draft.training else stop.iteration
@@ -137,10 +163,50 @@ def perform(spec: Spec, tell: Tell) -> Path:
     except Exception as error:
         arrays.clear()  # of evaluations that the record does not have
         spec.folder.mkdir(parents=True, exist_ok=True)
-        (spec.folder / "error.log").write_text(traceback.format_exc())
-        draft = draft.model_copy(update=_failure(error))
+        (spec.folder / "error.log").write_text("".join(traceback.format_exception(error)))
+        draft = draft.model_copy(update=outcome.failure(error))
     unfinished.forget(spec.folder)
     return Store(spec.results).add(draft.model_copy(update=taken()), arrays)
+
+
+@dataclass
+class _Preparation:
+    """What a run makes ready while another one still has the device.
+
+    Attributes:
+        complexity: MACs and parameters; None where they were counted in an earlier call, or cannot be.
+        session: what trains; None where it cannot be made.
+        error: why something is missing.
+    """
+
+    complexity: record.Complexity | None = None
+    session: Session | None = None
+    error: Exception | None = None
+
+    def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
+        """Import, read the data, count, and where there is a turn to wait for, build and compile the network."""
+        from benchmark.engine.session import Session
+        from benchmark.profiling import complexity
+
+        config, found = spec.config, unfinished.find(spec.folder)
+        if found is None or found.record.complexity is None:
+            height, width = config.protocol.size
+            self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
+        self.session = Session(
+            config,
+            spec.folder,
+            on_progress,
+            resume=True,
+            resident=spec.resident,
+            compile=spec.compile,
+            mode=spec.mode,
+            deadline=spec.deadline,
+        )
+        if turn:
+            _digest(config.protocol.dataset, spec.root)
+            self.session.build()
+            if turn.may_compile():
+                self.session.compile_ahead()
 
 
 def _iterations(training: record.Training) -> int:
@@ -212,71 +278,70 @@ def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
     return record.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
 
 
-def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
+def _measure(
+    spec: Spec, ready: _Preparation, draft: Record, on_progress: OnProgress, arrays: dict[str, NDArray[Any]]
+) -> Iterator[dict[str, Any]]:
     """Everything that is measured, as fields of the record, as soon as they are known: a failure costs none of them.
 
     Args:
         spec: what is run.
+        ready: what was made ready before.
         draft: the record so far.
-        tell: is told how far it is.
+        on_progress: called with the progress.
         arrays: takes the arrays of the counts file.
     """
     from benchmark.engine.hooks import Diverged
-    from benchmark.engine.session import Session
-    from benchmark.profiling import complexity, latency
+    from benchmark.profiling import latency
     from benchmark.profiling.memory import PeakMemory, inference_peak
 
     config = spec.config
-    (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
+    height, width = config.protocol.size
     size = (height, width)
 
+    if ready.complexity:
+        yield {"complexity": ready.complexity}
+    if ready.error:
+        raise ready.error
+    session = ready.session
+    assert session is not None
     memory = draft.memory
-    tell("profile", 0, 1, None)
+    on_progress("profile", 0, 1, None)
     if memory is None or (spec.latency and not draft.latency):
-        yield {"complexity": complexity.measure(config.model, size, classes)}
         if spec.latency:
             regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
             yield {"latency": [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]}
         memory = record.Memory(inference_peak=inference_peak(config.model, size, spec.device), training_peak=None)
         yield {"memory": memory}
-    tell("profile", 1, 1, None)
+    on_progress("profile", 1, 1, None)
 
-    session = Session(
-        config,
-        spec.folder,
-        tell,
-        resume=True,
-        resident=spec.resident,
-        compile=spec.compile,
-        deadline=spec.deadline,
-    )
     if draft.training:
-        trained = _trained(spec, draft.training)
+        trained = outcome.trained(draft.training, spec.folder)
         session.load(trained.last)
     else:
         with PeakMemory(spec.device) as training:
             try:
                 trained = session.train()
             except Diverged as error:
-                yield {"training": _training(spec, session.stopped(error), session.first_stage)}
+                yield {"training": outcome.training(session.stopped(error), session.first_stage, config)}
                 yield {"status": "diverged", "error": str(error)}
                 return
         yield {
-            "training": _training(spec, trained, session.first_stage),
-            "memory": memory.model_copy(update={"training_peak": training.bytes}),
-            "artifacts": _artifacts(trained),
+            "training": outcome.training(trained, session.first_stage, config),
+            "memory": memory.model_copy(update={"training_peak": session.peak_memory or training.bytes}),
+            "artifacts": outcome.artifacts(trained),
         }
 
     counted = _evaluate(session, trained, draft, spec)
     arrays["names_test"] = np.array(counted["last"].names)
     evaluations = []
+    checkpoint: record.Checkpoint
     for checkpoint, iteration in (("last", trained.iterations), ("best", trained.best_iteration)):
         name = f"{checkpoint}_test"
         arrays[name] = counted[checkpoint].counts
-        evaluations.append(_evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
+        evaluations.append(outcome.evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
     kept = counted["last"].predictions
     arrays["prediction_names"] = np.array(list(kept))
-    arrays["predictions"] = _stack(kept.values(), VOID)
+    arrays["predictions"] = samples.stack(kept.values(), VOID)
 
     keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
     if not keep:
@@ -286,106 +351,10 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Last and best checkpoint on test; where they are the same, it is evaluated once."""
-    samples = _samples(sources(draft.dataset.name, spec.root)["test"])
-    Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, samples)
-    last = session.evaluate("test", keep=samples.names.tolist())
+    selected = samples.select(sources(draft.dataset.name, spec.root)["test"])
+    Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, selected)
+    last = session.evaluate("test", keep=selected.names.tolist())
     if trained.best_iteration == trained.iterations:
         return {"last": last, "best": last}
     session.load(trained.best)
     return {"last": last, "best": session.evaluate("test")}
-
-
-def _samples(source: Source) -> Samples:
-    """The test images whose predictions are stored, evenly spaced over the split."""
-    count = min(SAMPLES, len(source))
-    chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
-    return Samples(
-        images=_stack((source.image(i) for i in chosen), 0),
-        labels=_stack((source.label(i) for i in chosen), VOID),
-        names=np.array([source.names[i] for i in chosen]),
-        classes=np.array(source.classes),
-        palette=np.array(source.palette, np.uint8),
-    )
-
-
-def _stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
-    """Images in one array, at the top left of as much room as the largest takes."""
-    found = list(images)
-    room = np.max([image.shape for image in found], axis=0)
-    return np.stack(
-        [
-            np.pad(
-                image, [(0, most - size) for most, size in zip(room, image.shape, strict=True)], constant_values=fill
-            )
-            for image in found
-        ]
-    )
-
-
-def _trained(spec: Spec, training: record.Training) -> Trained:
-    """A training that is done, of a run that was stopped on test."""
-    from benchmark.engine.trained import Trained
-
-    return Trained(
-        iterations=training.iterations,
-        seconds=training.seconds,
-        loss=training.loss,
-        val_miou=training.val_miou,
-        best_iteration=max(training.val_miou, key=lambda point: (point[1], -point[0]))[0],
-        driven=None,  # as the record has it already
-        folder=spec.folder,
-    )
-
-
-def _training(spec: Spec, trained: Trained, first: Trained | None) -> record.Training:
-    """How the training went, with the first of two stages where it had two."""
-    before = None if first is None else _stage(spec, first, spec.config.first_stage)
-    return _stage(spec, trained, spec.config).model_copy(update={"first_stage": before})
-
-
-def _stage(spec: Spec, trained: Trained, config: Config) -> record.Training:
-    return record.Training(
-        iterations=trained.iterations,
-        images=trained.iterations * config.train_dataloader.dataset.batch_size,
-        seconds=trained.seconds,
-        loss=trained.loss,
-        val_miou=trained.val_miou,
-        execution=None if trained.driven is None else record.Execution(**asdict(trained.driven), beside=spec.beside),
-    )
-
-
-def _evaluation(checkpoint: Any, iteration: int, name: str, counted: Counted, draft: Record) -> Evaluation:
-    void: VoidRule = draft.protocol.void
-    found = scores(counted.counts, void)
-
-    def by_class(values: NDArray[np.float64]) -> dict[str, float | None]:
-        return {
-            name: None if np.isnan(value) else float(value)
-            for name, value in zip(draft.dataset.classes, values, strict=True)
-        }
-
-    return Evaluation(
-        checkpoint=checkpoint,
-        split="test",
-        iteration=iteration,
-        images=len(counted.names),
-        counts=name,
-        iou=by_class(found.iou),
-        acc=by_class(found.acc),
-        **{key: value for key, value in asdict(found).items() if key in ("miou", "macc", "aacc")},
-    )
-
-
-def _artifacts(trained: Trained) -> list[record.Artifact]:
-    return [
-        record.Artifact(name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=file_sha256(path))
-        for name, path in (("last", trained.last), ("best", trained.best))
-    ]
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    """Status and one line for an exception that ended a run."""
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    line = text.partition("\n")[0]
-    memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-    return {"status": "out_of_memory" if memory else "failed", "error": line}

@@ -62,13 +62,15 @@ class Evaluation(_Model):
 
 
 class Execution(_Model):
-    """How the device was driven in a training: it moves no number by as much as another seed does."""
+    """How the steps of a training were computed: it moves no number by as much as another seed does."""
 
     batches: Literal["host", "device"] = Field(description="where they were augmented")
     layout: Literal["contiguous", "channels_last"]
     graph: bool = Field(description="whether a step was one CUDA graph")
     compile_seconds: float | None = Field(description="what compiling the network took, null if it was not compiled")
-    beside: int = Field(ge=0, description="other runs that trained on the device at the same time")
+    beside: int | None = Field(
+        None, description="other runs that trained on the device at the same time, in results from when runs shared one"
+    )
 
 
 class Training(_Model):
@@ -77,6 +79,9 @@ class Training(_Model):
     iterations: int = Field(ge=0, description="iterations done")
     images: int = Field(ge=0, description="images seen, repeats included")
     seconds: float = Field(ge=0, description="wall time of training without evaluation")
+    setup_seconds: float | None = Field(
+        None, ge=0, description="wall time of trial, compilation and capture before the first step; null if not kept"
+    )
     loss: list[tuple[int, float]] = Field(description="(iteration, mean total loss since the last entry)")
     val_miou: list[tuple[int, Percent]] = Field(description="(iteration, mIoU on val in percent)")
     execution: Execution | None = Field(None, description="null in results from before it was recorded")

@@ -18,13 +18,13 @@ from benchmark.results.store import Store
     [("25m", 1500), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1h5s", 3605), ("0.5m", 30), ("2h", 7200)],
 )
 def test_durations(text, expected):
-    assert options.seconds(text) == expected
+    assert options.seconds("--time-budget", text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "0m", "-5m", "5 m", "5x", "m", "1m1h", "1.2.3m", "1h30m5"])
 def test_what_is_no_duration(text):
     with pytest.raises(UserError, match="a duration such as 25m, 90s, 1h30m or 1500 is needed"):
-        options.seconds(text)
+        options.seconds("--time-budget", text)
 
 
 def test_durations_for_people():
@@ -35,9 +35,9 @@ def test_durations_for_people():
 def segbench(monkeypatch, tmp_path, capsys):
     """`segbench run` in an empty folder, with something else in the place of the runs; exit code, stdout, stderr."""
 
-    def segbench(*words, in_turn=None):
+    def segbench(*words, carry_out=None):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("benchmark.execution.local.in_turn", in_turn)
+        monkeypatch.setattr("benchmark.execution.local.carry_out", carry_out)
         code = main(["run", "enet", "espnet", "--max-iters", "4", "--device", "cpu", *words])
         return code, *capsys.readouterr()
 
@@ -57,15 +57,16 @@ def test_what_is_done_cut_and_left(segbench):
     """Of four runs one fails, one is cut, and two do not begin."""
     order = []
 
-    def in_turn(jobs, device, watcher, most, deadline):
-        order.extend((job.spec.architecture, job.spec.seed) for job in jobs)
-        first, second, *_ = (job.spec for job in jobs)
+    def carry_out(specs, watcher, device, most):
+        specs = list(specs)
+        order.extend((spec.architecture, spec.seed) for spec in specs)
+        first, second, *_ = specs
         stored = read(Store(first.results).add(blank(first, datetime.now(timezone.utc), "failed", "why"), {}))
         yield stored
         watcher.cut(Cut(second, "train", 3, 4))
         yield Cut(second, "train", 3, 4)
 
-    code, out, err = segbench("--seeds", "0,1", "--time-budget", "5m", in_turn=in_turn)
+    code, out, err = segbench("--seeds", "0,1", "--time-budget", "5m", carry_out=carry_out)
     assert code == 3
     assert [seed for _, seed in order] == [0, 0, 1, 1]
     name = order[1][0]
@@ -79,7 +80,7 @@ def test_what_is_done_cut_and_left(segbench):
 
 
 def test_a_budget_that_no_run_begins_in(segbench):
-    code, out, _ = segbench("--time-budget", "5m", in_turn=lambda *_: iter(()))
+    code, out, _ = segbench("--time-budget", "5m", carry_out=lambda *_: iter(()))
     assert code == 3
     assert out.splitlines()[1] == "the time is up: 0 done, of which 0 failed"
 

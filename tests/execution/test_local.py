@@ -11,8 +11,8 @@ import pytest
 from benchmark.engine.hooks import Stopped
 from benchmark.errors import UserError
 from benchmark.execution import local
-from benchmark.execution.plan import Job
 from benchmark.execution.run import Spec, blank
+from benchmark.results.environment import capture
 from benchmark.results.store import Store
 
 FORK = multiprocessing.get_context("fork")
@@ -55,38 +55,38 @@ def _spec(tmp_path, architecture="enet", **changes):
 @pytest.fixture
 def in_worker(monkeypatch):
     """Carry out something else in the place of the run, in workers that are forked from this process."""
-    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: FORK)
-    monkeypatch.setattr(FORK, "set_forkserver_preload", lambda modules: None)
+    monkeypatch.setattr(local, "context", lambda device: FORK)
+    monkeypatch.setattr("benchmark.execution.run.environment.capture", lambda *_: capture("cpu", True))  # GPUs or not
 
-    def carry_out(perform, specs, watcher=None, jobs=1, **settings):
+    def carry_out(perform, specs, watcher=None, device="cpu", most=1):
         monkeypatch.setattr(local, "perform", perform)
-        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), jobs, **settings)]
+        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), device, most)]
 
     return carry_out
 
 
-def _record(spec, tell):
+def _record(spec, *_):
     """What a run leaves that was not carried out."""
     return Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "failed", "not tried"), {})
 
 
 def test_a_killed_worker_leaves_a_record(tmp_path, in_worker):
-    (record,) = in_worker(lambda spec, tell: os.kill(os.getpid(), signal.SIGKILL), [_spec(tmp_path)])
-    assert record.status == "out_of_memory"
-    assert "killed" in record.error
+    (record,) = in_worker(lambda spec, *_: os.kill(os.getpid(), signal.SIGKILL), [_spec(tmp_path)])
+    assert record.status == "failed"
+    assert record.error.startswith("the process was killed by SIGKILL")
     (stored,), problems = Store(tmp_path / "results").scan()
     assert stored.record == record
     assert problems == []
 
 
 def test_a_worker_that_exits_leaves_a_record(tmp_path, in_worker):
-    (record,) = in_worker(lambda spec, tell: os._exit(3), [_spec(tmp_path)])
+    (record,) = in_worker(lambda spec, *_: os._exit(3), [_spec(tmp_path)])
     assert record.status == "failed"
     assert "exit code 3" in record.error
 
 
 def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
-    def perform(spec, tell):
+    def perform(spec, tell, turn):
         raise UserError("cannot write results: disk full")
 
     with pytest.raises(UserError, match="disk full"):
@@ -95,10 +95,10 @@ def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
 
 
 def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
-    def perform(spec, tell):
+    def perform(spec, tell, turn):
         if spec.seed == 0:
             raise Stopped("train", 3, 8, 3)
-        return _record(spec, tell)
+        return _record(spec)
 
     monkeypatch.setattr(local, "perform", perform)
     watcher, specs = Watcher(), [_spec(tmp_path), _spec(tmp_path, seed=1)]
@@ -109,25 +109,123 @@ def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypat
     assert len(Store(tmp_path / "results").scan()[0]) == 1
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_in_turn_each_begins_when_its_turn_comes(tmp_path, monkeypatch, in_worker, device):
-    """On a GPU, of a wave whose time is up while one is profiled, the others do not begin."""
-    now = [0.0]
-    monkeypatch.setattr("benchmark.execution.plan.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(local, "perform", _record)
+def test_what_escapes_a_run_is_kept(tmp_path, in_worker):
+    def perform(spec, *_):
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess.\nAnd more")
 
-    class Late(Watcher):
-        def begin(self, spec):
-            super().begin(spec)
-            now[0] += 4.0
+    (record,) = in_worker(perform, [_spec(tmp_path)])
+    assert record.status == "failed"
+    assert record.error == "RuntimeError: Cannot re-initialize CUDA in forked subprocess."
 
-    jobs = [Job(_spec(tmp_path, seed=seed, device="cpu"), None, 1.0, 0.1) for seed in range(4)]
-    ended = list(local.in_turn(jobs, device, Late(), 1 if device == "cpu" else 4, deadline=7.0))
-    assert [each.record.seed for each in ended] == [0, 1]
+
+def test_a_run_that_hangs_is_given_up(tmp_path, in_worker):
+    def perform(spec, tell, turn):
+        if spec.seed == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(1000)
+        return _record(spec)
+
+    records = in_worker(perform, [_spec(tmp_path, timeout=0.2), _spec(tmp_path, seed=1, timeout=60.0)])
+    assert [(record.status, record.error) for record in records] == [
+        ("timed_out", "no result within 0.2 s"),
+        ("failed", "not tried"),
+    ]
+
+
+def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monkeypatch, in_worker):
+    def perform(spec, tell, turn):
+        tell("train", 7, 7, None)
+        time.sleep(1000)
+
+    monkeypatch.setattr(local, "perform", perform)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
+    spec = _spec(tmp_path, deadline=time.monotonic() + 0.1)
+    assert list(local.carry_out([spec], Watcher())) == [local.Cut(spec, "train", 7, 7)]
+    assert not (tmp_path / "results").exists()
+
+
+class Pipeline:
+    """Runs on a device that is one run's alone; what each has done, in order."""
+
+    def __init__(self, folder):
+        self.log = folder / "log"
+
+    def note(self, spec, what):
+        with self.log.open("a") as file:
+            file.write(f"{spec.seed} {what}\n")
+
+    def lines(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def wait_for(self, line):
+        while line not in self.lines():
+            time.sleep(0.01)
+
+
+def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_worker):
+    """It compiles when the other trains and not while that is timed, and begins when that has ended."""
+    pipeline = Pipeline(tmp_path)
+
+    def perform(spec, tell, turn):
+        pipeline.note(spec, "is ready")
+        compiles = turn.may_compile()
+        if compiles:
+            assert f"{spec.seed - 1} trains" in pipeline.lines()
+            pipeline.note(spec, "compiles")
+        turn.wait()
+        pipeline.note(spec, "begins")
+        tell("profile", 0, 1, None)
+        if spec.seed < 2:
+            pipeline.wait_for(f"{spec.seed + 1} is ready")
+        tell("profile", 1, 1, None)
+        pipeline.note(spec, "trains")
+        tell("train", 1, 1, None)
+        if spec.seed < 2:
+            pipeline.wait_for(f"{spec.seed + 1} compiles")
+        pipeline.note(spec, "ends")
+        return _record(spec)
+
+    records = in_worker(perform, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
+    assert len(records) == 3
+    assert [line for line in pipeline.lines() if not line.endswith("is ready")] == [
+        "0 begins", "0 trains", "1 compiles", "0 ends",
+        "1 begins", "1 trains", "2 compiles", "1 ends",
+        "2 begins", "2 trains", "2 ends",
+    ]  # fmt: skip
+
+
+def test_a_run_that_dies_before_its_turn_leaves_the_device_to_the_others(tmp_path, in_worker):
+    def perform(spec, tell, turn):
+        if spec.seed == 1:
+            os._exit(3)
+        turn.wait()
+        time.sleep(0.2)
+        return _record(spec)
+
+    records = in_worker(perform, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
+    assert sorted(record.error for record in records) == ["not tried", "not tried", "the process died with exit code 3"]
+
+
+def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_worker):
+    watcher, deadline = Watcher(), time.monotonic() + 0.5
+
+    def perform(spec, tell, turn):
+        turn.wait()
+        time.sleep(1.0)
+        return _record(spec)
+
+    specs = [_spec(tmp_path, seed=seed, device="cuda", deadline=deadline) for seed in range(2)]
+    assert [record.seed for record in in_worker(perform, specs, watcher, device="cuda")] == [0]
+    assert watcher.seen == ["begin", "failed"]
+
+
+def test_processes_that_use_cuda_are_spawned():
+    assert local.context("cuda").get_start_method() == "spawn"
+    assert local.context("cpu").get_start_method() == "forkserver"
 
 
 def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
-    def perform(spec, tell):
+    def perform(spec, tell, turn):
         (tmp_path / f"pid-{spec.seed}").write_text(str(os.getpid()))
         tell("train", 1, 1, None)
         signal.pause()
@@ -140,36 +238,40 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
             self.progress(*args)
 
     with pytest.raises(KeyboardInterrupt):
-        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], Interrupted(), jobs=2)
+        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], Interrupted(), most=2)
     for pid in tmp_path.glob("pid-*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
 
 
-@pytest.mark.parametrize(("gated", "phase"), [(False, "train"), (True, "profile")])
-def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch, gated, phase):
-    def perform(spec, tell):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch, device):
+    """When it reports, or when it waits for its turn."""
+
+    def perform(spec, tell, turn):
         try:
-            tell(phase, 1, 1, None)
+            if turn:
+                turn.wait()
             tell("train", 1, 1, None)
         except Exception:
-            return _record(spec, tell)
+            return _record(spec)
 
     monkeypatch.setattr(local, "perform", perform)
     ours, theirs = FORK.Pipe()
-    worker = FORK.Process(target=local._work, args=(_spec(tmp_path), theirs, gated))
+    worker = FORK.Process(target=local._work, args=(_spec(tmp_path, device=device), theirs))
     ours.close()
     worker.start()
+    theirs.close()
     worker.join()
     assert worker.exitcode == 1
     assert not (tmp_path / "results").exists()
 
 
 def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
-    def perform(spec, tell):
+    def perform(spec, tell, turn):
         for i in range(1000):
             tell("train", i + 1, 1000, 0.5)
-        return _record(spec, tell)
+        return _record(spec)
 
     watcher = Watcher()
     in_worker(perform, [_spec(tmp_path)], watcher)
@@ -180,43 +282,16 @@ def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
 def test_runs_go_side_by_side(tmp_path, in_worker):
     """Each of the two waits for the other to have begun."""
 
-    def perform(spec, tell):
+    def perform(spec, tell, turn):
         (tmp_path / f"begun-{spec.seed}").touch()
         for _ in range(100):
             if len(list(tmp_path.glob("begun-*"))) == 2:
-                return _record(spec, tell)
+                return _record(spec)
             time.sleep(0.1)
         os._exit(1)
 
-    records = in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], jobs=2)
+    records = in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], most=2)
     assert [record.error for record in records] == ["not tried", "not tried"]
-
-
-def test_gated_runs_are_profiled_one_by_one_and_trained_together(tmp_path, in_worker):
-    """Nothing else is at work while one is profiled; one that dies on the way holds up nobody."""
-    places = "profiles", "trains"
-    for place in places:
-        (tmp_path / place).mkdir()
-    profiles, trains = (tmp_path / place for place in places)
-
-    def perform(spec, tell):
-        here = profiles / str(spec.seed)
-        here.touch()
-        tell("profile", 0, 1, None)
-        time.sleep(0.1)
-        alone = len(list(profiles.iterdir())) == 1 and not any(trains.iterdir())
-        here.unlink()
-        if not alone or spec.seed == 1:
-            os._exit(3)
-        tell("profile", 1, 1, None)
-        (trains / str(spec.seed)).touch()
-        while len(list(trains.iterdir())) < 2:
-            time.sleep(0.01)
-        return _record(spec, tell)
-
-    specs = [_spec(tmp_path, seed=seed) for seed in range(3)]
-    records = in_worker(perform, specs, jobs=3, gated=True)
-    assert sorted(record.error for record in records) == ["not tried", "not tried", "the process died with exit code 3"]
 
 
 def test_a_failure_is_recorded_and_the_rest_go_on(tmp_path):

@@ -8,10 +8,9 @@ import pytest
 from benchmark.cli import main
 from benchmark.execution import plan as module
 from benchmark.execution import unfinished
-from benchmark.execution.plan import GUESS, Job, Speed, begun, learned, plan, waves
+from benchmark.execution.plan import GUESS, Job, Speed, begun, learned, plan
 from benchmark.execution.run import Spec, blank
 from benchmark.execution.unfinished import Unfinished
-from benchmark.results.record import Execution
 from benchmark.results.store import Store
 
 
@@ -95,15 +94,6 @@ def test_both_stages_take_their_time(tmp_path, two_stages):
     assert job.seconds == pytest.approx((first * macs[0] + second * macs[1]) / 1e10 + 0.5 * steps)
 
 
-def test_a_run_that_shared_its_device_teaches_nothing(trained):
-    (record,) = trained((10**8, 80, 10, 5.0))
-    how = {"batches": "device", "layout": "contiguous", "graph": True, "compile_seconds": None}
-    for beside, results in ((0, 1), (2, 0)):
-        execution = Execution(beside=beside, **how)
-        training = record.training.model_copy(update={"execution": execution})
-        assert learned([record.model_copy(update={"training": training})], "cpu").results == results
-
-
 def test_one_seed_of_everything_before_the_second_of_anything(tmp_path):
     """And what has failed before comes last of all."""
     runs = [(name, seed) for seed in (5, 0) for name in ("enet", "fcn_r50-d8")]
@@ -128,8 +118,8 @@ def test_what_is_done_of_a_run_that_was_stopped_is_not_estimated_again(tmp_path)
     assert plan([spec], speed) == [before]
 
 
-def _jobs(tmp_path, *seconds, fills=1.0):
-    return [Job(_spec(tmp_path, seed=i), None, each, fills) for i, each in enumerate(seconds)]
+def _jobs(tmp_path, *seconds):
+    return [Job(_spec(tmp_path, seed=i), None, each) for i, each in enumerate(seconds)]
 
 
 @pytest.fixture
@@ -142,14 +132,13 @@ def clock(monkeypatch):
 
 def test_without_a_deadline_everything_begins_in_order(tmp_path, clock):
     jobs = _jobs(tmp_path, 50.0, 30.0, 40.0)
-    assert [[job.spec.seed for job in wave] for wave in begun(jobs, 1)] == [[0], [1], [2]]
+    assert [job.spec.seed for job in begun(jobs)] == [0, 1, 2]
 
 
 def test_what_cannot_end_in_time_waits_for_what_can(tmp_path, clock):
     """In 100 s the first, which takes 70; then what fits into 30; where nothing does, the shortest."""
     seeds = []
-    for wave in begun(_jobs(tmp_path, 70.0, 60.0, 20.0, 50.0, 25.0), 1, deadline=100.0):
-        (job,) = wave
+    for job in begun(_jobs(tmp_path, 70.0, 60.0, 20.0, 50.0, 25.0), deadline=100.0):
         assert job.spec.deadline == 100.0
         seeds.append(job.spec.seed)
         clock[0] += {0: 70.0, 2: 20.0, 4: 5.0, 3: 5.0}[job.spec.seed]  # two end sooner than estimated
@@ -158,31 +147,7 @@ def test_what_cannot_end_in_time_waits_for_what_can(tmp_path, clock):
 
 def test_nothing_begins_after_the_deadline(tmp_path, clock):
     clock[0] = 100.0
-    assert list(begun(_jobs(tmp_path, 1.0), 1, deadline=100.0)) == []
-
-
-def test_runs_that_share_a_device_fit_into_the_time_together(tmp_path, clock):
-    waves = begun(_jobs(tmp_path, 90.0, 40.0, 30.0, 20.0, fills=0.3), 2, deadline=50.0)
-    assert [job.spec.seed for job in next(waves)] == [1, 2]
-    clock[0] = 45.0
-    assert [job.spec.seed for job in next(waves)] == [3]
-    clock[0] = 50.0
-    assert list(waves) == []
-
-
-def test_light_runs_share_a_device_that_they_do_not_fill(tmp_path):
-    fills = (0.9, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1)
-    jobs = [Job(_spec(tmp_path, seed=i), None, 100.0 - i, part) for i, part in enumerate(fills)]
-    for found in (waves(jobs, most=3), list(begun(jobs, 3))):
-        assert [[job.spec.seed for job in wave] for wave in found] == [[0], [1, 2], [3, 4, 5], [6]]
-    assert [[job.spec.beside for job in wave] for wave in found] == [[0], [1, 1], [2, 2, 2], [0]]
-    assert [[job.spec.seed for job in wave] for wave in waves(jobs, most=1)] == [[i] for i in range(7)]
-
-
-def test_a_light_network_fills_less_of_a_device(tmp_path):
-    speed = Speed(macs=1e12, step=0.001)
-    light, heavy = (plan([_spec(tmp_path, name)], speed)[0].fills for name in ("enet", "fcn_r50-d8"))
-    assert 0 < light < heavy < 1
+    assert list(begun(_jobs(tmp_path, 1.0), deadline=100.0)) == []
 
 
 def test_command(tmp_path, capsys):

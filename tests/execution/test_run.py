@@ -3,9 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timezone
 
-import numpy as np
 import pytest
-import torch
 
 from benchmark.confusion import scores
 from benchmark.engine.hooks import StopHook, Stopped
@@ -123,37 +121,6 @@ def test_a_run_that_fails_keeps_what_was_measured_before(spec, monkeypatch):
     assert (stored.record.status, stored.record.error) == ("failed", "RuntimeError: out of luck")
     assert stored.record.complexity.params == 363_791 - (11 - 8) * (16 * 2 * 2 + 1)  # 8 classes; 363,791 have 11
     assert stored.record.training is None
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (MemoryError(), "out_of_memory"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
-        (ValueError("two\nlines"), "failed"),
-    ],
-)
-def test_failures(error, status):
-    found = run._failure(error)
-    assert found["status"] == status
-    assert "\n" not in found["error"]
-
-
-def test_samples_are_spread_over_the_split():
-    class Ten:
-        classes, palette, names = ("a",), ((0, 0, 0),), tuple("0123456789")
-
-        def __len__(self):
-            return 10
-
-        def image(self, index):
-            return np.full((2, 2, 3), index, np.uint8)
-
-        def label(self, index):
-            return np.zeros((2, 2), np.uint8)
-
-    assert run._samples(Ten()).names.tolist() == ["1", "3", "6", "8"]
 
 
 class Clock:

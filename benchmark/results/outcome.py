@@ -1,0 +1,124 @@
+"""What trainings and evaluations have found, as parts of a record."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.confusion import scores
+from benchmark.errors import UserError
+from benchmark.results.arrays import file_sha256
+from benchmark.results.record import Artifact, Checkpoint, Evaluation, Execution, Record, Training
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+    from benchmark.engine.session import Counted
+    from benchmark.engine.trained import Trained
+
+
+def training(trained: Trained, first: Trained | None, config: Config) -> Training:
+    """Describe a training.
+
+    Args:
+        trained: how it went, or how its second stage did.
+        first: how the first of two stages went; None where there was none.
+        config: what `compose.compose` returned for it.
+    """
+    before = None if first is None else _stage(first, config.first_stage)
+    return _stage(trained, config).model_copy(update={"first_stage": before})
+
+
+def _stage(trained: Trained, config: Config) -> Training:
+    return Training(
+        iterations=trained.iterations,
+        images=trained.iterations * config.train_dataloader.dataset.batch_size,
+        seconds=trained.seconds,
+        setup_seconds=trained.setup_seconds,
+        loss=trained.loss,
+        val_miou=trained.val_miou,
+        execution=None if trained.execution is None else Execution(**asdict(trained.execution)),
+    )
+
+
+def trained(training: Training, folder: Path) -> Trained:
+    """Describe a training that is done by its record, which has its execution already.
+
+    Args:
+        training: as the record of a run that was interrupted on test has it.
+        folder: where its weights are.
+    """
+    from benchmark.engine.trained import Trained
+
+    return Trained(
+        iterations=training.iterations,
+        seconds=training.seconds,
+        loss=training.loss,
+        val_miou=training.val_miou,
+        best_iteration=max(training.val_miou, key=lambda point: (point[1], -point[0]))[0],
+        execution=None,
+        folder=folder,
+    )
+
+
+def evaluation(checkpoint: Checkpoint, iteration: int, counts: str, counted: Counted, draft: Record) -> Evaluation:
+    """Describe an evaluation on test.
+
+    Args:
+        checkpoint: which weights were evaluated.
+        iteration: how many iterations they had seen.
+        counts: name of the array that holds the confusion matrices.
+        counted: what was found.
+        draft: the record that it becomes part of; says the classes and the rule for void.
+    """
+    found = scores(counted.counts, draft.protocol.void)
+
+    def by_class(values: NDArray[np.float64]) -> dict[str, float | None]:
+        return {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(draft.dataset.classes, values, strict=True)
+        }
+
+    return Evaluation(
+        checkpoint=checkpoint,
+        split="test",
+        iteration=iteration,
+        images=len(counted.names),
+        counts=counts,
+        iou=by_class(found.iou),
+        acc=by_class(found.acc),
+        **{key: value for key, value in asdict(found).items() if key in ("miou", "macc", "aacc")},
+    )
+
+
+def artifacts(trained: Trained) -> list[Artifact]:
+    """Name the checkpoints of a training, by size and SHA-256."""
+    return [
+        Artifact(name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=file_sha256(path))
+        for name, path in (("last", trained.last), ("best", trained.best))
+    ]
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """Name the status and the error, in one line, of a run that an exception ended, as fields of its record."""
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
+    return {"status": "out_of_memory" if memory else "failed", "error": text.partition("\n")[0]}
+
+
+def death(exitcode: int | None) -> dict[str, Any]:
+    """Name the status and the error of a run whose process died without a word, as fields of its record.
+
+    Args:
+        exitcode: of the process; negative for the signal that killed it.
+    """
+    if exitcode is None or exitcode >= 0:
+        return {"status": "failed", "error": f"the process died with exit code {exitcode}"}
+    name = signal.Signals(-exitcode).name
+    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return {"status": "failed", "error": f"the process was killed by {name}{hint}"}
