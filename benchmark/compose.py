@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mmengine import Config
 
 PRECISIONS = {
-    "float32": "Float32OptimWrapper",
+    "float32": "Float32OptimWrapper",  # IEEE's on every device
+    "tf32": "TF32OptimWrapper",
     "bfloat16": "BFloat16OptimWrapper",
     "float16": "Float16OptimWrapper",
 }
@@ -65,7 +66,7 @@ def compose(
             of two stages the first.
         batch_size: train with that many images a batch instead.
         val_interval: validate after that many iterations instead.
-        precision: float32, bfloat16 or float16 instead of the protocol's.
+        precision: float32, tf32, bfloat16 or float16 instead of the protocol's.
         deterministic: only deterministic algorithms.
         distributed: keep SyncBN.
         init: start from the backbone's weights in that file, as `segbench import` writes it.

@@ -1,65 +1,241 @@
-"""How a network trains fastest, by trial on its own device.
+"""How a network trains fastest on its device: by trial, remembered for the next run.
 
 Channels last is 1.2 to 1.5 times as fast for most networks in half precision on a GPU, and slower for some with grouped
-convolutions (timm's tables); a CUDA graph is worth its memory where launches take longer than the work. No rule but a
-trial tells.
+convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses what lies between convolutions, for
+which light networks take most of their time. No rule but a trial tells. It takes cuDNN's first choice of algorithms;
+cuDNN searches for better ones once, for the mode that is taken.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from logging import Logger
+from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import torch
 from mmengine.optim import OptimWrapper
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch
-from benchmark.engine.graph import GraphedStep, Unfit
-from benchmark.engine.layout import arrange
-from benchmark.engine.step import Step, passes, rehearsal
+from benchmark.engine import timings
+from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts, save_artifacts
+from benchmark.engine.graph import CaptureFailed, GraphedStep
+from benchmark.engine.layout import LAYOUTS, arrange
+from benchmark.engine.step import Step, passes, rehearsal, step
+from benchmark.engine.timings import EAGER, Timings, TrainingMode
+from benchmark.errors import UserError, one_line
 
-WARM_UP, STEPS = 3, 5
-"""Steps of a trial that are not timed, in which cuDNN picks its algorithms, and steps that are."""
+WARM_UP, STEPS = 2, 3
+"""Steps of a trial that are not timed, and steps that are."""
+
+SAVING = 0.3
+"""Part of a step that compilation is expected to save where it was not tried yet."""
+
+COMPILE_SECONDS = 90.0
+"""What a first compilation is expected to take where none was made yet."""
+
+KEPT = 0.25
+"""What a compilation from kept kernels is expected to take, as a part of the first one."""
+
+FAILURES = (CompilationFailed, CaptureFailed, torch.OutOfMemoryError)
+"""What rules out a mode, and not the training."""
 
 
-class Way(NamedTuple):
-    """A way to train."""
+@dataclass(frozen=True)
+class Training:
+    """What steps are taken of.
 
-    layout: str
-    """name of the memory layout"""
-    graphed: bool
-    """whether forward and backward pass are replayed from a CUDA graph"""
+    Attributes:
+        model: the network.
+        batch: a batch; all others are of its shape.
+        optim_wrapper: how it is trained.
+        iterations: how many steps are to come.
+    """
+
+    model: nn.Module
+    batch: Batch
+    optim_wrapper: OptimWrapper
+    iterations: int
 
 
-def fastest(
-    model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper, layouts: Iterable[str], graphed: bool, logger: Logger
-) -> Way:
-    """The way in which forward and backward pass take least time.
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready to begin.
+
+    Attributes:
+        mode: how its steps are computed.
+        step: takes a batch, trains on it, and returns its loss.
+        compile_seconds: what compiling took; None where the network is not compiled.
+    """
+
+    mode: TrainingMode
+    step: Step
+    compile_seconds: float | None
+
+
+class Autotuner:
+    """Finds the mode of a training, and makes it ready.
 
     Args:
-        model: the network; it ends as it was, except for its layout.
-        batch: a batch of the training.
-        optim_wrapper: how it is trained.
-        layouts: names of the layouts to try.
-        graphed: whether to try graphs as well.
-        logger: is told why not.
+        mode: the mode to take without a trial; None to find one.
+        compile: whether the network is compiled: always, never, or None for where it is expected to pay.
+        memory: file, without suffix, in which timings and compiled kernels are kept for the next run; None to keep
+            nothing.
     """
-    seconds = {}
-    with rehearsal(model, optim_wrapper):
-        for layout in layouts:
-            arrange(model, layout)
-            seconds[Way(layout, False)] = _seconds(lambda batch: passes(model, batch, optim_wrapper), batch)
-            if graphed:
+
+    def __init__(
+        self, mode: TrainingMode | None = EAGER, compile: bool | None = None, memory: Path | None = None
+    ) -> None:
+        self.mode, self.compile = mode, compile
+        self._timings = memory and memory.with_name(f"{memory.name}.json")
+        self._artifacts = memory and memory.with_name(f"{memory.name}.artifacts")
+        self._parts: CompiledParts | None = None
+        self._compile_seconds: float | None = None
+        self._first_compile_seconds: float | None = None
+
+    def compile_ahead(self, training: Training) -> None:
+        """Compile before it is the training's turn on the device, while another run trains there.
+
+        What fails here fails again, and is reported, when the training is prepared.
+        """
+        if self.mode is not None or self.compile is False:
+            return
+        compiled = [mode for mode in self._remembered().seconds if mode.compiled]
+        try:
+            self._compile(training, compiled[0].layout if compiled else "channels_last")
+        except FAILURES:
+            _free(training.model)
+
+    def prepare(self, training: Training, logger: Logger) -> Prepared:
+        """Make a training ready; weights, moments and buffers stay as they are, except for their layout.
+
+        Args:
+            training: what steps are taken of.
+            logger: is told why a mode is not taken.
+
+        Raises:
+            UserError: compilation was asked for and fails.
+        """
+        for mode in _fallbacks(self.mode or self._search(training, logger)):
+            try:
+                return self._ready(mode, training)
+            except FAILURES as reason:
+                self._reject(mode, reason, training.model, logger)
+        raise AssertionError("an eager step has nothing that can be ruled out")
+
+    def _ready(self, mode: TrainingMode, training: Training) -> Prepared:
+        model, batch, optim_wrapper = training.model, training.batch, training.optim_wrapper
+        arrange(model, mode.layout, optim_wrapper.optimizer)
+        if mode.compiled:
+            self._compile(training, mode.layout)
+        self._activate(mode.compiled)
+        train: Step = partial(_eager_step, model, optim_wrapper)
+        if mode.graph:
+            train = GraphedStep(model, batch, optim_wrapper)
+        return Prepared(mode, train, self._compile_seconds if mode.compiled else None)
+
+    def _search(self, training: Training, logger: Logger) -> TrainingMode:
+        """The fastest mode: as remembered of the network, or by trial."""
+        kept = self._remembered()
+        seconds = {mode: time for mode, time in kept.seconds.items() if self.compile is not False or not mode.compiled}
+        with rehearsal(training.model, training.optim_wrapper), _first_choice_of_algorithms():
+            if not any(not mode.compiled for mode in seconds):
+                seconds |= self._try_layouts(training, logger)
+            best = _fastest(seconds)
+            if not any(mode.compiled for mode in seconds) and self._pays(seconds[best] * training.iterations, kept):
+                layout = self._parts.layout if self._parts and self._parts.layout else best.layout
+                mode = best._replace(layout=layout, compiled=True)
                 try:
-                    seconds[Way(layout, True)] = _seconds(GraphedStep(model, batch, optim_wrapper).passes, batch)
-                except Unfit as reason:
-                    logger.info(f"trained without a CUDA graph: {reason}")
-                    graphed = False
-    return min(seconds, key=seconds.__getitem__)
+                    seconds[mode] = self._seconds(mode, training)
+                except FAILURES as reason:
+                    self._reject(mode, reason, training.model, logger)
+        if self._timings and seconds.keys() - kept.seconds.keys():
+            first = self._first_compile_seconds or kept.compile_seconds
+            timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
+        compiled = {mode: time for mode, time in seconds.items() if mode.compiled}
+        return _fastest(compiled if self.compile and compiled else seconds)
+
+    def _try_layouts(self, training: Training, logger: Logger) -> dict[TrainingMode, float]:
+        """Seconds of each layout, from a CUDA graph unless the network cannot be captured."""
+        seconds: dict[TrainingMode, float] = {}
+        failure: Exception | None = None
+        graph = True
+        for layout in LAYOUTS:
+            for mode in [TrainingMode(layout, graphed, False) for graphed in (True, False)][not graph :]:
+                try:
+                    seconds[mode] = self._seconds(mode, training)
+                    break
+                except FAILURES as reason:
+                    failure = reason
+                    graph &= not isinstance(reason, CaptureFailed)
+                    self._reject(mode, reason, training.model, logger)
+        if failure and not seconds:
+            raise failure
+        return seconds
+
+    def _seconds(self, mode: TrainingMode, training: Training) -> float:
+        """Median wall time of forward and backward pass in a mode."""
+        model, batch, optim_wrapper = training.model, training.batch, training.optim_wrapper
+        arrange(model, mode.layout)
+        if mode.compiled:
+            self._compile(training, mode.layout)
+        self._activate(mode.compiled)
+        try:
+            if mode.graph:
+                return median_seconds(GraphedStep(model, batch, optim_wrapper, check=False).passes, batch)
+            return median_seconds(lambda batch: passes(model, batch, optim_wrapper), batch)
+        finally:
+            self._activate(False)
+
+    def _compile(self, training: Training, layout: str) -> None:
+        """Compile for a layout, unless that is done."""
+        if self._parts and self._parts.layout == layout:
+            return
+        arrange(training.model, layout)
+        start = time.perf_counter()
+        kept = self._artifacts is not None and load_artifacts(self._artifacts)
+        self._parts = self._parts or CompiledParts(training.model)
+        self._parts.compile(training.model, training.batch, training.optim_wrapper, layout)
+        self._compile_seconds = time.perf_counter() - start
+        if not kept:
+            self._first_compile_seconds = self._compile_seconds
+            if self._artifacts:
+                save_artifacts(self._artifacts)
+
+    def _pays(self, seconds: float, kept: Timings) -> bool:
+        """Whether compilation is expected to save more of a training than it takes."""
+        if self.compile is not None:
+            return self.compile
+        if self._parts and self._parts.layout:  # it is done
+            return True
+        if self._artifacts is None:
+            return False
+        cost = kept.compile_seconds or timings.typical_compile_seconds(self._artifacts.parent) or COMPILE_SECONDS
+        return SAVING * seconds > cost * (KEPT if self._artifacts.exists() else 1)
+
+    def _reject(self, mode: TrainingMode, reason: Exception, model: nn.Module, logger: Logger) -> None:
+        """Clean up after a mode that cannot be taken, and say so.
+
+        Raises:
+            UserError: compilation was asked for.
+        """
+        self._activate(False)
+        _free(model)
+        if self.compile and isinstance(reason, CompilationFailed):
+            raise UserError(f"the network cannot be compiled: {reason}") from reason
+        logger.info(f"trained without {_described(mode)}: {one_line(reason)}")
+
+    def _activate(self, compiled: bool) -> None:
+        if self._parts:
+            self._parts.active = compiled
+
+    def _remembered(self) -> Timings:
+        return timings.read(self._timings) if self._timings else Timings()
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -71,6 +247,42 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _seconds(passes: Step, batch: Batch) -> float:
-    """Median wall time of forward and backward pass."""
+def median_seconds(passes: Step, batch: Batch) -> float:
+    """Median wall time of a step's passes."""
     return median([timed(lambda: passes(batch)) for _ in range(WARM_UP + STEPS)][WARM_UP:])
+
+
+def _eager_step(model: nn.Module, optim_wrapper: OptimWrapper, batch: Batch) -> Tensor:
+    return step(model, batch, optim_wrapper)
+
+
+def _fastest(seconds: dict[TrainingMode, float]) -> TrainingMode:
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _fallbacks(mode: TrainingMode) -> list[TrainingMode]:
+    """The mode, and what is left of it where something of it fails."""
+    return list(dict.fromkeys([mode, mode._replace(compiled=False), mode._replace(compiled=False, graph=False)]))
+
+
+def _described(mode: TrainingMode) -> str:
+    parts = [name for name, used in (("compilation", mode.compiled), ("a CUDA graph", mode.graph)) if used]
+    return " and ".join(parts) or f"memory layout {mode.layout}"
+
+
+def _free(model: nn.Module) -> None:
+    """Give back the memory that a mode which failed has taken."""
+    model.zero_grad()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def _first_choice_of_algorithms() -> Iterator[None]:
+    """Let cuDNN choose without a search within it."""
+    searched = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = searched

@@ -1,50 +1,136 @@
 """Training with a network that `torch.compile` has compiled.
 
 Its parts are compiled one by one, losses are not. A part is compiled in training alone: evaluation, which other
-programs repeat with the same weights, runs as it always does. Names of weights stay.
+programs repeat with the same weights, runs as it always does. Names of weights stay. Random numbers are PyTorch's own
+(`fallback_random`), so that dropout draws what it draws in an eager step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from benchmark.atomic import replacing
 from benchmark.datasets.batches import Batch
+from benchmark.engine.agreement import distances, mirrored, outcome
+from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.step import passes, rehearsal
-from benchmark.engine.trial import timed
-from benchmark.errors import UserError
+from benchmark.errors import one_line
 
 PARTS = ("backbone", "neck", "decode_head", "auxiliary_head")
 
+TOLERANCE = 0.01
+"""Relative distance to which compiled passes have to agree with eager ones in float32 in any case."""
+ROUNDING = 2
+"""How many times as far from passes in float32 as eager ones compiled passes may be: in half precision they round at
+other places, and no more often."""
 
-def compiled(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> float:
-    """Compile a segmentor for its training.
+
+class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
+    """A network cannot be compiled, or computes something else then; says why."""
+
+
+class CompiledParts:
+    """The parts of a segmentor with a compiled version beside the eager one.
 
     Args:
-        model: the segmentor; it computes as before, and trains faster.
-        batch: a batch of the training; all others are of its shape.
-        optim_wrapper: how it is trained.
+        model: the segmentor; it computes as before until `active` is set.
 
-    Returns:
-        Seconds that it took, the passes on this batch included.
-
-    Raises:
-        UserError: it cannot be compiled.
+    Attributes:
+        active: whether the compiled versions run in training.
+        layout: the memory layout that they were compiled for; None before they are.
     """
-    from torch._dynamo.exc import TorchDynamoException  # takes a second to import
 
-    for part in _parts(model):
-        part.forward = _in_training(part)
-    with rehearsal(model, optim_wrapper):
+    def __init__(self, model: nn.Module) -> None:
+        self.active = False
+        self.layout: str | None = None
+        for part in _parts(model):
+            part.forward = self._switch(part)
+
+    def compile(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper, layout: str) -> None:
+        """Compile forward and backward pass, and compare them with eager ones; the model stays as it was.
+
+        Args:
+            model: the segmentor.
+            batch: a batch of the training; all others are of its shape.
+            optim_wrapper: how it is trained.
+            layout: name of the memory layout that its weights have now.
+
+        Raises:
+            CompilationFailed: it cannot be compiled, or what is compiled computes something else.
+        """
+        from torch._inductor import config  # takes a second to import
+
+        config.fallback_random = True
+        self.active = True
         try:
-            return timed(partial(passes, model, batch, optim_wrapper))
-        except TorchDynamoException as error:
-            raise UserError(f"the network cannot be compiled: {str(error).strip().partition(chr(10))[0]}") from error
+            with rehearsal(model, optim_wrapper):
+                passes(model, batch, optim_wrapper)
+            self._check(model, batch, optim_wrapper)
+        except (torch.OutOfMemoryError, CompilationFailed):
+            raise
+        except Exception as error:  # of Dynamo, Inductor, Triton or a compiler, each of its own kind
+            raise CompilationFailed(one_line(getattr(error, "inner_exception", error))) from error
+        finally:
+            self.active = False
+        self.layout = layout
+
+    def _check(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> None:
+        """Compare with float32, as far from which eager passes are in the precision of the training."""
+        other = mirrored(batch)
+        found = outcome(model, optim_wrapper, partial(passes, model, other, optim_wrapper))
+        self.active = False
+        exact = Float32OptimWrapper(optimizer=optim_wrapper.optimizer)
+        expected = outcome(model, exact, partial(passes, model, other, exact))
+        eager = outcome(model, optim_wrapper, partial(passes, model, other, optim_wrapper))
+        errors, rounding = distances(expected, found), distances(expected, eager)
+        for what, error in errors.items():
+            if not error <= max(TOLERANCE, ROUNDING * rounding[what]):  # nor where one is no number
+                raise CompilationFailed(f"its {what} would be {error:.2g} off, relative to their size")
+
+    def _switch(self, part: nn.Module) -> Callable[..., Any]:
+        """`forward` of a part, which heads call as such: its compiled version where that is asked for."""
+        eager = part.forward
+        compiled = torch.compile(eager)
+
+        @wraps(eager)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return (compiled if self.active and part.training else eager)(*args, **kwargs)
+
+        return forward
+
+
+def load_artifacts(path: Path) -> bool:
+    """Let the next compilation take what an earlier one has left; whether there was something.
+
+    The file is code: it is read from the user's own cache and from nowhere else.
+
+    Args:
+        path: the file that `save_artifacts` has written.
+    """
+    if not path.exists() or not hasattr(torch.compiler, "load_cache_artifacts"):  # torch 2.6 lacks it
+        return False
+    return torch.compiler.load_cache_artifacts(path.read_bytes()) is not None
+
+
+def save_artifacts(path: Path) -> None:
+    """Keep what was compiled in this process, in PyTorch's own portable form.
+
+    Args:
+        path: the file to write; its folder is made.
+    """
+    if not hasattr(torch.compiler, "save_cache_artifacts"):
+        return
+    if (artifacts := torch.compiler.save_cache_artifacts()) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(artifacts[0])
 
 
 def _parts(model: nn.Module) -> Iterator[nn.Module]:
@@ -54,15 +140,3 @@ def _parts(model: nn.Module) -> Iterator[nn.Module]:
             yield from part
         elif part is not None:
             yield part
-
-
-def _in_training(part: nn.Module) -> Callable[..., Any]:
-    """`forward` of a part, which heads call as such: its compiled version in training."""
-    eager = part.forward
-    fast = torch.compile(eager)
-
-    @wraps(eager)
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        return (fast if part.training else eager)(*args, **kwargs)
-
-    return forward

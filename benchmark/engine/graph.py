@@ -1,16 +1,15 @@
 """A training step replayed from a CUDA graph: one launch where a light network takes a thousand.
 
 Forward and backward pass are captured with all that they read and write at fixed places: the batch is copied there,
-gradients and loss are found there. What is captured is what the device did, not what Python decided: a network is
-fit for it if it reads nothing back from the device and draws nothing on the host, which is found out by trying. Dropout
-is fit: a replay takes its random numbers from the generator of the device as it stands, and so those of the iteration.
+gradients and loss are found there. What is captured is what the device did, not what Python decided: a network can be
+captured if it reads nothing back from the device and draws nothing on the host, which is found out by trying. Dropout
+can: a replay takes its random numbers from the generator of the device as it stands, and so those of the iteration.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,9 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch
+from benchmark.engine.agreement import distances, mirrored, outcome
 from benchmark.engine.step import passes, rehearsal
+from benchmark.errors import one_line
 
 WARM_UP = 3
 """Calls before a capture, in which cuDNN picks its algorithms and libraries take their memory."""
@@ -34,7 +35,7 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 """Makes of a function what repeats its work, and its result, which each repetition overwrites."""
 
 
-class Unfit(Exception):  # noqa: N818 (a property of the network, not a mistake)
+class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
     """A training step cannot be replayed; says why."""
 
 
@@ -48,19 +49,26 @@ class GraphedStep:
         model: the network; it ends as it was.
         batch: a batch of the training; all others are of its shape.
         optim_wrapper: how the network is trained.
-        capture: how the passes are recorded.
+        capture: how the passes are recorded; by default `record`.
+        check: compare a replay with eager passes; a capture that is only timed can do without.
 
     Raises:
-        Unfit: the passes cannot be captured, or come out otherwise when they are replayed.
+        CaptureFailed: the passes cannot be captured, or come out otherwise when they are replayed.
     """
 
     def __init__(
-        self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper, capture: Capture | None = None
+        self,
+        model: nn.Module,
+        batch: Batch,
+        optim_wrapper: OptimWrapper,
+        capture: Capture | None = None,
+        *,
+        check: bool = True,
     ) -> None:
         if is_distributed() or optim_wrapper._accumulative_counts > 1:
-            raise Unfit("gradients are exchanged or accumulated")
+            raise CaptureFailed("gradients are exchanged or accumulated")
         if torch.are_deterministic_algorithms_enabled():
-            raise Unfit("training is deterministic")
+            raise CaptureFailed("training is deterministic")
         network: Any = model
         device = network.data_preprocessor.device
         self._optim_wrapper = optim_wrapper
@@ -73,11 +81,12 @@ class GraphedStep:
             try:
                 self._replay, self._loss = (capture or record)(partial(passes, model, self._batch, optim_wrapper))
             except Exception as error:  # whatever a network, a library or the device has against it
-                raise Unfit(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+                raise CaptureFailed(one_line(error)) from error
             self._gradients = [(weight, weight.grad) for weight in model.parameters() if weight.grad is not None]
         if not torch.equal(drawn, torch.get_rng_state()):
-            raise Unfit("it draws random numbers on the host")
-        self._check(model, batch)
+            raise CaptureFailed("it draws random numbers on the host")
+        if check:
+            self._check(model, batch)
 
     def __call__(self, batch: Batch) -> Tensor:
         """One training step; returns the loss."""
@@ -96,15 +105,15 @@ class GraphedStep:
 
     def _check(self, model: nn.Module, batch: Batch) -> None:
         """Compare a replay with eager passes, on images and random numbers that were not captured."""
-        mirrored: Batch = {"inputs": batch["inputs"].flip(-1), "labels": batch["labels"].flip(-1)}
-        eager = partial(passes, model, mirrored, self._optim_wrapper)
+        other = mirrored(batch)
+        eager = partial(passes, model, other, self._optim_wrapper)
         expected, again, replayed = (
-            _outcome(model, self._optim_wrapper, call) for call in (eager, eager, partial(self.passes, mirrored))
+            outcome(model, self._optim_wrapper, call) for call in (eager, eager, partial(self.passes, other))
         )
-        for what, values in expected.items():
-            error, noise = _distance(values, replayed[what]), _distance(values, again[what])
-            if not error <= max(TOLERANCE, NOISE * noise):  # nor where one is no number
-                raise Unfit(f"its {what} would be {error:.2g} off, relative to their size")
+        errors, noise = distances(expected, replayed), distances(expected, again)
+        for what, error in errors.items():
+            if not error <= max(TOLERANCE, NOISE * noise[what]):  # nor where one is no number
+                raise CaptureFailed(f"its {what} would be {error:.2g} off, relative to their size")
 
 
 def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
@@ -117,25 +126,41 @@ def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         raise RuntimeError("there is no CUDA device")
     graph, stream, now = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
     stream.wait_stream(now)
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            function()
-        with _no_waits():  # a wait breaks a capture, and cannot be caught as well there as here
-            function()
-    now.wait_stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                function()
+            with _no_waits():  # a wait breaks a capture, and cannot be caught as well there as here
+                function()
+    finally:  # what was begun may still run, and the caller puts back what it changes
+        now.wait_stream(stream)
+    pool = torch.cuda.graph_pool_handle()
     try:
         # The outer context returns to the stream; the inner one does not if the capture broke.
         with (
             torch.cuda.stream(now),
-            torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+            torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
             _no_waits(),
         ):
             result = function()
     except Exception:
-        # A capture that broke leaves the generator in a state in which it refuses to draw.
-        torch.cuda.default_generators[torch.cuda.current_device()].graphsafe_set_state(torch.Generator("cuda"))
+        _repair(pool)
         raise
     return graph.replay, result
+
+
+def _repair(pool: tuple[int, int]) -> None:
+    """Let the process go on after a capture that broke.
+
+    PyTorch leaves the allocator routing memory to the pool of the graph, where `empty_cache` fails an assertion and an
+    allocation that does not fit frees nothing, and the generator in a state in which it refuses to draw
+    (`CUDAGraph::capture_end` raises before it ends either).
+    """
+    device = torch.cuda.current_device()
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        with suppress(AttributeError, RuntimeError):  # another version of torch, which ends it itself
+            getattr(torch._C, name)(device, pool)
+    torch.cuda.default_generators[device].graphsafe_set_state(torch.Generator("cuda"))
 
 
 @contextmanager
@@ -147,20 +172,3 @@ def _no_waits() -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode(before)
-
-
-def _outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], Tensor]) -> dict[str, list[Tensor]]:
-    """What passes leave behind."""
-    torch.manual_seed(20220921)
-    with rehearsal(model, optim_wrapper):
-        loss = passes()
-        gradients = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in model.parameters()]
-        buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
-    return {"losses": [loss], "gradients": gradients, "buffers": buffers}
-
-
-def _distance(expected: list[Tensor], found: list[Tensor]) -> float:
-    """Euclidean distance of all numbers, relative to the norm of those expected."""
-    gap = sum(float((a.double() - b.double()).square().sum()) for a, b in zip(expected, found, strict=True))
-    norm = sum(float(a.double().square().sum()) for a in expected)
-    return math.sqrt(gap / norm) if gap else 0.0

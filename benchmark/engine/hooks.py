@@ -19,6 +19,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from benchmark.engine import weights
+from benchmark.engine.timings import TrainingMode
 
 Progress = Callable[[str, int, int, float | None], None]
 """Called with a phase ("first_stage", "train", "val", "test"), what is done of it, what there is of it, and the loss if
@@ -186,11 +187,14 @@ class ResumeHook(Hook):
         """Keep what the loop knows of the training so far."""
         checkpoint["validated"] = self._validated
         checkpoint["train_seconds"] = runner.train_loop.seconds
+        checkpoint["mode"] = runner.train_loop.mode and list(runner.train_loop.mode)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
         self._validated = checkpoint.get("validated", checkpoint["meta"]["iter"])
         runner.train_loop.spent = checkpoint.get("train_seconds", 0.0)
+        if mode := checkpoint.get("mode"):  # another one would not give the same bits
+            runner.train_loop.tuner.mode = TrainingMode(*mode)
 
 
 class StopHook(Hook):

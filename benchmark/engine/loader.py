@@ -19,7 +19,7 @@ WORKERS, AHEAD = 8, 4
 """Processes that make batches for a GPU on which the split does not lie, at most; and batches that each has ready."""
 
 
-def feed(loader: DataLoader[Batch], resident: Resident, *, deterministic: bool) -> DataLoader[Batch]:
+def training_loader(loader: DataLoader[Batch], resident: Resident, *, deterministic: bool) -> DataLoader[Batch]:
     """The loader of a training, as fast as its device asks for.
 
     Args:

@@ -16,9 +16,10 @@ from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from benchmark.datasets.batches import Batch
-from benchmark.engine import accuracy, compilation, layout, trial
-from benchmark.engine.graph import GraphedStep, Unfit
+from benchmark.engine import accuracy
+from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.step import Step, step
+from benchmark.engine.timings import EAGER, TrainingMode
 
 
 @LOOPS.register_module()
@@ -29,63 +30,57 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     resumed run are those of an uninterrupted one, and a resumed run asks its sampler for the next batch where mmengine
     would load and drop all that came before.
 
-    Args:
-        layout: "contiguous", "channels_last", or "auto": the faster of both by a trial.
-        graph: replay the passes of a step from a CUDA graph where a trial finds that possible and faster.
-        compile: compile the network.
-
     Attributes:
-        layout: the layout in which the network trains, once that is decided.
-        graph: whether its passes are replayed, once that is decided.
-        spent: wall time of the training steps before this session, if it goes on with a training.
+        tuner: finds how steps are computed; by default they are eager.
+        mode: how they are computed, once that is decided.
+        spent: wall time of the training steps before this session, if it resumes a training.
+        setup_seconds: wall time from the start of the loop to the first step; None before that.
         compile_seconds: wall time of the compilation; None without one.
+        peak_memory: bytes of GPU memory that the steps up to the first validation took at most; None on a CPU.
         step: takes a batch, trains on it, and returns its loss.
     """
 
-    def __init__(
-        self, *args: Any, layout: str = "contiguous", graph: bool = False, compile: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
-        self.layout, self.graph, self.compile = layout, graph, compile
+        self.tuner = Autotuner()
+        self.mode: TrainingMode | None = None
         self.spent = 0.0
         self._since: float | None = None
+        self.setup_seconds: float | None = None
         self.compile_seconds: float | None = None
+        self.peak_memory: int | None = None
         self.step: Step = self._eager
 
     def run(self) -> BaseModel:
         """Train from the current iteration to the last."""
         runner = self.runner
+        start = time.perf_counter()
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         runner.model.train()
         self.dataloader.sampler.start = self._iter
         with accuracy.unread():
-            self._arrange()
-            self._train()
-        self.step = self._eager  # a graph holds the memory of a step
+            try:
+                self._prepare()
+                self.setup_seconds = time.perf_counter() - start
+                self._train()
+            finally:
+                self.step = self._eager  # a graph holds the memory of a step
         runner.optim_wrapper.zero_grad()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
 
-    def _arrange(self) -> None:
+    def _prepare(self) -> None:
         """Make ready what a step needs, on the first batch; weights, moments and buffers stay as they are."""
-        model, optim_wrapper, logger = self.runner.model, self.runner.optim_wrapper, self.runner.logger
-        tried = self.layout == "auto" or self.graph
-        batch: Any = self.dataloader.dataset[self._iter] if tried or self.compile else None
-        if tried:
-            layouts = layout.LAYOUTS if self.layout == "auto" else (self.layout,)
-            self.layout, self.graph = trial.fastest(model, batch, optim_wrapper, layouts, self.graph, logger)
-        layout.arrange(model, self.layout, optim_wrapper.optimizer)
-        if self.compile:
-            self.compile_seconds = compilation.compiled(model, batch, optim_wrapper)
-        if self.graph:
-            try:
-                self.step = GraphedStep(model, batch, optim_wrapper)
-            except Unfit as reason:
-                logger.info(f"trained without a CUDA graph: {reason}")
-                self.graph = False
+        runner = self.runner
+        batch: Any = self.dataloader.dataset[self._iter] if self.tuner.mode != EAGER else None
+        training = Training(runner.model, batch, runner.optim_wrapper, self._max_iters - self._iter)
+        prepared = self.tuner.prepare(training, runner.logger)
+        self.mode, self.step, self.compile_seconds = prepared.mode, prepared.step, prepared.compile_seconds
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
 
     def _eager(self, batch: Batch) -> Tensor:
         return step(self.runner.model, batch, self.runner.optim_wrapper)
@@ -101,10 +96,17 @@ class StatelessTrainLoop(IterBasedTrainLoop):
             self.run_iter(batch)
             if self.is_validated():
                 self._rest()
+                self._read_peak_memory()
                 self.runner.val_loop.run()
                 self.runner.model.train()
                 self._since = time.perf_counter()
         self._rest()
+        self._read_peak_memory()
+
+    def _read_peak_memory(self) -> None:
+        """Note it once: an evaluation takes memory of its own."""
+        if self.peak_memory is None and torch.cuda.is_initialized():
+            self.peak_memory = torch.cuda.max_memory_allocated()
 
     def _rest(self) -> None:
         """Stop the clock."""

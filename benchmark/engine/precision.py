@@ -12,6 +12,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
+from benchmark.errors import UserError
+
 
 class _Unread:
     """mmengine's wrapper without what it reads and divides at every step.
@@ -30,7 +32,12 @@ class _Unread:
 
 @OPTIM_WRAPPERS.register_module()
 class Float32OptimWrapper(_Unread, OptimWrapper):
-    """Computes in the precision of the weights."""
+    """Computes in the precision of the weights: IEEE float32 on every device."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class TF32OptimWrapper(Float32OptimWrapper):
+    """Computes in the precision of the weights, convolutions and matrix products in TF32: on GPUs only."""
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -53,3 +60,18 @@ class BFloat16OptimWrapper(Float32OptimWrapper):
         """The context of a forward pass."""
         with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
             yield
+
+
+def require_supported(wrapper: str) -> None:
+    """Refuse a precision that the GPU of this process can only emulate; a CPU is not asked.
+
+    Args:
+        wrapper: name of the optimizer wrapper of a training.
+
+    Raises:
+        UserError: it is bfloat16, and the GPU is older than Ampere.
+    """
+    if wrapper != BFloat16OptimWrapper.__name__ or get_device() != "cuda":
+        return
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(f"{torch.cuda.get_device_name()} does not compute in bfloat16: use --precision float16")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,26 +13,34 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
+import torch
 from mmengine import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import benchmark.registration  # noqa: F401
+from benchmark.cache import user_cache
 from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import stages, trained, weights
-from benchmark.engine.feed import Resident, feed
+from benchmark.engine import stages, timings, trained, weights
+from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
+from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
-from benchmark.engine.trained import Driven, Trained
+from benchmark.engine.precision import require_supported
+from benchmark.engine.timings import EAGER, TrainingMode
+from benchmark.engine.trained import ExecutionMode, Trained
+from benchmark.results import environment
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
 
-TOGETHER = 8
-"""Images that a GPU, which one alone does not fill, is given at a time in an evaluation."""
+EVAL_BATCH_SIZE = 8
+"""Images at a time in an evaluation on a GPU, which one alone does not fill."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +59,40 @@ class Counted:
 
 
 class _Runner(Runner):
-    """mmengine's Runner without its survey of the machine, which takes seconds; a record holds a better one."""
+    """mmengine's Runner without its survey of the machine, which takes seconds; a record holds a better one.
+
+    The network is built and initialised on the CPU, so that its first weights are the same on every device.
+    """
+
+    model: nn.Module
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None: ...
 
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Leave the network on the CPU, unless processes share the training."""
+        if self.distributed:
+            model = super().wrap_model(model_wrapper_cfg, model)
+            return model
+        reverted: nn.Module = revert_sync_batchnorm(model)
+        return reverted
 
-def hasten(config: Config) -> None:
-    """Let a training take what is fastest on its device, at the price that the last bits depend on it.
+    def _init_model_weights(self) -> None:
+        super()._init_model_weights()
+        self.to_device()
+
+    def to_device(self) -> None:
+        """Move the network to where it computes."""
+        self.model = self.model.to(get_device())
+
+
+def enable_fast_paths(config: Config) -> None:
+    """Let a training on a GPU take what is fastest there, at the price that the last bits depend on it.
 
     cuDNN's own search comes with `compose`; outside of these optimizers PyTorch's choice is as fast as it gets.
     """
-    if not is_distributed():  # whose processes must lie alike
-        config.train_cfg.update(layout="auto", graph=True)
     for loader in (config.val_dataloader, config.test_dataloader):
         if loader.dataset.type == "EvaluationImages":  # all of one size
-            loader.batch_size = max(TOGETHER, loader.batch_size)
+            loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
     optimizer = config.optim_wrapper.optimizer
     if optimizer.type in ("Adagrad", "Adam", "AdamW", "SGD"):
         optimizer.fused = True
@@ -77,11 +106,13 @@ class Session:
     Args:
         config: what `compose.compose` returned; it is not changed.
         work_dir: where weights and logs go.
-        tell: is told how far the work is.
-        resume: go on from the state that a killed training left in `work_dir`, if there is one.
+        on_progress: called with the progress of the work.
+        resume: resume from the state that a killed training left in `work_dir`, if there is one.
         quiet: nothing on the console from mmengine.
         resident: whether the batches of a training are made on the GPU.
-        compile: whether the network is compiled for the training.
+        compile: whether the network is compiled for the training: always, never, or None for where it is expected to
+            pay, on a GPU only.
+        mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly elsewhere.
         deadline: when training and evaluation end early, see `hooks.StopHook`; None for never.
         phase: what a training is told as.
 
@@ -93,30 +124,32 @@ class Session:
         self,
         config: Config,
         work_dir: Path,
-        tell: Progress | None = None,
+        on_progress: Progress | None = None,
         *,
         resume: bool = False,
         quiet: bool = True,
         resident: Resident = "auto",
-        compile: bool = False,
+        compile: bool | None = None,
+        mode: TrainingMode | None = None,
         deadline: float | None = None,
         phase: str = "train",
     ) -> None:
         self.work_dir = work_dir
         self.first_stage: Trained | None = None
         self._resume, self._resident, self._deterministic = resume, resident, config.randomness.deterministic
-        self._tell, self._phase = tell, phase
+        self._on_progress, self._phase = on_progress, phase
         self._first: Session | None = None  # until it has ended
         if "first_stage" in config:
             self._handed_on = config.first_stage.handed_on
             self._first = Session(
                 stages.first(config),
                 work_dir / "first_stage",
-                tell,
+                on_progress,
                 resume=resume,
                 quiet=quiet,
                 resident=resident,
                 compile=compile,
+                mode=mode,
                 deadline=deadline,
                 phase="first_stage",
             )
@@ -124,24 +157,64 @@ class Session:
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
         config.resume = resume
-        if get_device() == "cuda" and not config.randomness.deterministic:
-            hasten(config)
-        config.train_cfg.compile = compile
+        fast = get_device() == "cuda" and not config.randomness.deterministic
+        if fast:
+            enable_fast_paths(config)
+        elif config.randomness.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         if quiet:
             config.log_level = "ERROR"
             logging.getLogger("mmengine").setLevel(logging.ERROR)
         self._config, self._deadline = config, deadline
+        if mode is None and (not fast or is_distributed()):  # whose processes need the same memory layout
+            mode = EAGER._replace(compiled=bool(compile))
+        self._mode, self._compile = mode, compile
 
     @cached_property
-    def runner(self) -> Runner:
-        """Made when it is asked for, after a first stage: it sets the random generators, and so all begins as alone."""
+    def runner(self) -> _Runner:
+        """Made when it is asked for, after a first stage: it sets the random generators, and so all begins as alone.
+
+        Its network is on the CPU until it trains or is evaluated.
+        """
         runner = _Runner.from_cfg(self._config)
-        if self._tell is not None:
+        if self._on_progress is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
-            runner.register_hook(ProgressHook(self._tell, losses, self._phase))
+            runner.register_hook(ProgressHook(self._on_progress, losses, self._phase))
         if self._deadline is not None:
             runner.register_hook(StopHook(self._deadline, self._phase))
         return runner
+
+    @cached_property
+    def _tuner(self) -> Autotuner:
+        """Made on the device, whose name is part of what timings depend on."""
+        config, batches = self._config, self._config.train_dataloader.dataset
+        device = torch.cuda.get_device_name() if get_device() == "cuda" else environment.cpu()
+        facts = (config.model, batches.batch_size, config.data_preprocessor.size, config.optim_wrapper.type)
+        key = timings.key(*facts, device, torch.__version__)
+        return Autotuner(self._mode, self._compile, user_cache() / "kernels" / key)
+
+    def build(self) -> None:
+        """Build the network that trains first, on the CPU."""
+        if self._first is not None:
+            self._first.build()
+        else:
+            _ = self.runner
+
+    def compile_ahead(self) -> None:
+        """Compile the network that trains first on the GPU, before it is this training's turn there.
+
+        Needs `build`. Weights and random generators stay as they are.
+        """
+        if self._first is not None:
+            self._first.compile_ahead()
+            return
+        model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
+        with torch.random.fork_rng(devices=[]):
+            model.to(get_device()).train()
+            self._tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
+            model.to("cpu")
 
     def train(self) -> Trained:
         """Train to the last iteration.
@@ -154,9 +227,12 @@ class Session:
         if self._first is not None:
             start = self._train_first(self._first)
             self._first = None
+            gc.collect()  # its Runner is in cycles, and holds memory of the device
             self.runner.register_hook(StartHook(start))
+        require_supported(self._config.optim_wrapper.type)
         loop = self.runner.train_loop
-        loop.dataloader = feed(loop.dataloader, self._resident, deterministic=self._deterministic)
+        loop.tuner = self._tuner
+        loop.dataloader = training_loader(loop.dataloader, self._resident, deterministic=self._deterministic)
         try:
             self.runner.train()
         except Stopped as stop:
@@ -171,15 +247,16 @@ class Session:
             loss=self.curve,
             val_miou=kept.curve,
             best_iteration=kept.best_iteration or self.runner.iter,
-            driven=self.driven,
+            execution=self.execution,
             folder=self.work_dir,
+            setup_seconds=loop.setup_seconds,
         )
 
     def stopped(self, error: Diverged) -> Trained:
         """What there is to show of a training that diverged."""
         if self._first is not None:  # it was not begun
             return Trained(0, 0.0, [], [], 0, None, self.work_dir)
-        return Trained(error.iteration, 0.0, self.curve, [], 0, self.driven, self.work_dir)
+        return Trained(error.iteration, 0.0, self.curve, [], 0, self.execution, self.work_dir)
 
     def _train_first(self, first: Session) -> dict[str, Tensor]:
         """Train the first stage, unless it had ended when the training was killed; what it hands on."""
@@ -216,6 +293,7 @@ class Session:
         Raises:
             Stopped: the time was up.
         """
+        self.runner.to_device()
         loop = self.runner.val_loop if split == "val" else self.runner.test_loop
         metric: ConfusionMetric = loop.evaluator.metrics[0]
         metric.keep, metric.predictions = set(keep), {}
@@ -223,15 +301,23 @@ class Session:
         return Counted(metric.names, metric.counts, metric.predictions)
 
     @property
-    def driven(self) -> Driven:
-        """How the device is driven in the training."""
+    def execution(self) -> ExecutionMode | None:
+        """How the steps of the training are computed; None before it is decided."""
         loop = self.runner.train_loop
-        return Driven(
+        if loop.mode is None:
+            return None
+        return ExecutionMode(
             batches="device" if isinstance(loop.dataloader.dataset, ResidentBatches) else "host",
-            layout=loop.layout,
-            graph=loop.graph,
+            layout=loop.mode.layout,
+            graph=loop.mode.graph,
             compile_seconds=loop.compile_seconds,
         )
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Bytes of GPU memory that the training steps took at most; None on a CPU."""
+        peak: int | None = self.runner.train_loop.peak_memory
+        return peak
 
     @property
     def curve(self) -> list[tuple[int, float]]:

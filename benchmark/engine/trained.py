@@ -11,8 +11,8 @@ from benchmark.atomic import replacing
 
 
 @dataclass(frozen=True)
-class Driven:
-    """How the device was driven in a training.
+class ExecutionMode:
+    """How the steps of a training were computed.
 
     Attributes:
         batches: where they were augmented.
@@ -37,8 +37,9 @@ class Trained:
         loss: (iteration, mean loss since the entry before).
         val_miou: (iteration, mIoU on val in percent).
         best_iteration: iteration of the best mIoU on val, the earliest among equals.
-        driven: how the device was driven; None where it was not.
+        execution: how the steps were computed; None where there were none.
         folder: where the weights are.
+        setup_seconds: wall time before the first step of this session: trial, compilation and capture.
     """
 
     iterations: int
@@ -46,8 +47,9 @@ class Trained:
     loss: list[tuple[int, float]]
     val_miou: list[tuple[int, float]]
     best_iteration: int
-    driven: Driven | None
+    execution: ExecutionMode | None
     folder: Path
+    setup_seconds: float | None = None
 
     @property
     def last(self) -> Path:
@@ -73,8 +75,8 @@ def read(folder: Path) -> Trained | None:
     except FileNotFoundError:
         return None
     curves = {name: [(iteration, value) for iteration, value in kept[name]] for name in ("loss", "val_miou")}
-    driven = kept["driven"] and Driven(**kept["driven"])
-    return Trained(**kept | curves | {"driven": driven, "folder": folder})
+    execution = kept["execution"] and ExecutionMode(**kept["execution"])
+    return Trained(**kept | curves | {"execution": execution, "folder": folder})
 
 
 def forget(folder: Path) -> None:

@@ -27,8 +27,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.errors import UserError
-from benchmark.profiling.inference import Inference, one_line
+from benchmark.errors import UserError, one_line
+from benchmark.profiling.inference import Inference
 from benchmark.results.record import Complexity
 
 aten = torch.ops.aten

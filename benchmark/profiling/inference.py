@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 import benchmark.registration  # noqa: F401
-from benchmark.errors import UserError
+from benchmark.errors import UserError, one_line
 
 from mmseg.registry import MODELS  # isort: skip
 
@@ -51,8 +51,3 @@ class Inference(nn.Module):
         image = {"img_shape": self.size, "ori_shape": self.size, "pad_shape": self.size}
         scores: Tensor = self.segmentor.encode_decode(images, [image])
         return scores
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return str(error.args[0] if error.args else "").partition("\n")[0] or type(error).__name__

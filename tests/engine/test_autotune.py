@@ -1,4 +1,4 @@
-"""The fastest way to train is found by a trial that leaves the network as it was."""
+"""The fastest mode of a training is found by a trial that leaves the network as it was, and is remembered."""
 
 import copy
 import logging
@@ -9,14 +9,18 @@ from mmengine.model import BaseModel
 from torch import nn
 
 import benchmark.registration  # noqa: F401
-from benchmark.engine import trial
-from benchmark.engine.graph import GraphedStep, Unfit
+from benchmark.engine import autotune, timings
+from benchmark.engine.autotune import Autotuner, Training, median_seconds, timed
+from benchmark.engine.compilation import CompilationFailed
+from benchmark.engine.graph import CaptureFailed
 from benchmark.engine.layout import LAYOUTS
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.step import passes
-from benchmark.engine.trial import Way, fastest, timed
+from benchmark.engine.timings import EAGER, Timings, TrainingMode
+from benchmark.errors import UserError
 
-LOGGER = logging.getLogger("trial")
+LOGGER = logging.getLogger("autotune")
+GRAPHED = [TrainingMode(layout, True, False) for layout in LAYOUTS]
 
 
 class Network(BaseModel):
@@ -49,46 +53,161 @@ def batch():
 
 
 @pytest.fixture
-def graphed(monkeypatch):
-    """Graphs whose replay is the work itself."""
-
-    class Stand(GraphedStep):
-        def __init__(self, model, batch, optim_wrapper):
-            self.passes = lambda batch: passes(model, batch, optim_wrapper)
-            self.passes.graphed = True
-
-    monkeypatch.setattr(trial, "GraphedStep", Stand)
+def training(network, wrapper, batch):
+    return Training(network, batch, wrapper, iterations=100)
 
 
-@pytest.mark.parametrize("way", [Way(layout, graphed) for layout in LAYOUTS for graphed in (False, True)])
-def test_the_fastest_one_is_found(network, wrapper, batch, graphed, monkeypatch, way):
-    def seconds(passes, batch):
-        passes(batch)
-        is_last = network.layers[0].weight.is_contiguous(memory_format=torch.channels_last)
-        here = Way("channels_last" if is_last else "contiguous", hasattr(passes, "graphed"))
-        return 1.0 if here == way else 2.0
+class Graph:
+    """A graph whose replay is the work itself."""
 
-    monkeypatch.setattr(trial, "_seconds", seconds)
+    def __init__(self, model, batch, optim_wrapper, check=True):
+        self.passes = lambda batch: passes(model, batch, optim_wrapper)
+
+
+class Parts:
+    """Compiled parts that compute as the eager ones; they note each compilation."""
+
+    made: list[str]
+
+    def __init__(self, model):
+        self.active, self.layout = False, None
+
+    def compile(self, model, batch, optim_wrapper, layout):
+        self.layout = layout
+        self.made.append(layout)
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A device that replays graphs and compiles, on which each mode takes the seconds that are set; what was timed."""
+
+    def there(seconds):
+        tried = []
+
+        def time(self, mode, training):
+            if mode.compiled:
+                self._compile(training, mode.layout)
+            tried.append(mode)
+            taken = seconds.get(mode, 1.0)
+            if isinstance(taken, Exception):
+                raise taken
+            return taken
+
+        monkeypatch.setattr(Autotuner, "_seconds", time)
+        return tried
+
+    monkeypatch.setattr(autotune, "GraphedStep", Graph)
+    monkeypatch.setattr(autotune, "CompiledParts", Parts)
+    monkeypatch.setattr(Parts, "made", [], raising=False)
+    return there
+
+
+@pytest.mark.parametrize("mode", GRAPHED)
+def test_the_fastest_layout_is_found(network, training, device, mode):
+    tried = device({mode: 0.5})
     before = copy.deepcopy(network.state_dict())
-    assert fastest(network, batch, wrapper, LAYOUTS, True, LOGGER) == way
+    assert Autotuner(None).prepare(training, LOGGER).mode == mode
+    assert tried == GRAPHED
+    memory_format = LAYOUTS[mode.layout]
+    assert network.layers[0].weight.is_contiguous(memory_format=memory_format)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_what_cannot_be_graphed_is_not_tried_again(network, wrapper, batch, monkeypatch, caplog):
-    tried = []
-
-    def unfit(*_):
-        tried.append(True)
-        raise Unfit("it waits")
-
-    monkeypatch.setattr(trial, "GraphedStep", unfit)
+def test_a_network_that_cannot_be_captured_trains_eagerly(training, device, caplog):
+    tried = device({GRAPHED[0]: CaptureFailed("it waits"), TrainingMode("channels_last", False, False): 0.5})
     with caplog.at_level(logging.INFO):
-        assert not fastest(network, batch, wrapper, LAYOUTS, True, LOGGER).graphed
-    assert len(tried) == 1
+        mode = Autotuner(None).prepare(training, LOGGER).mode
+    assert mode == TrainingMode("channels_last", False, False)
+    assert tried == [GRAPHED[0], EAGER, TrainingMode("channels_last", False, False)]
     assert [record.getMessage() for record in caplog.records] == ["trained without a CUDA graph: it waits"]
+
+
+def test_a_mode_that_takes_too_much_memory_is_left_out(training, device):
+    device({GRAPHED[1]: torch.OutOfMemoryError("CUDA out of memory")})
+    assert Autotuner(None).prepare(training, LOGGER).mode == GRAPHED[0]
+
+
+def test_a_network_too_large_for_any_mode_fails_with_the_reason(training, device):
+    everywhere = [TrainingMode(layout, graph, False) for layout in LAYOUTS for graph in (True, False)]
+    device({mode: torch.OutOfMemoryError("CUDA out of memory") for mode in everywhere})
+    with pytest.raises(torch.OutOfMemoryError):
+        Autotuner(None).prepare(training, LOGGER)
+
+
+def test_a_mode_that_fails_in_the_end_leaves_what_is_left_of_it(training, monkeypatch, device, caplog):
+    def fail(*_, check=True):
+        raise CaptureFailed("its losses would be 1 off")
+
+    device({})
+    monkeypatch.setattr(autotune, "GraphedStep", fail)
+    with caplog.at_level(logging.INFO):
+        assert Autotuner(GRAPHED[1]).prepare(training, LOGGER).mode == GRAPHED[1]._replace(graph=False)
+    assert "its losses" in caplog.text
+
+
+def test_what_was_tried_once_is_not_tried_again(training, device, tmp_path):
+    tried = device({GRAPHED[1]: 0.5})
+    assert Autotuner(None, memory=tmp_path / "x").prepare(training, LOGGER).mode == GRAPHED[1]
+    tried.clear()
+    assert Autotuner(None, memory=tmp_path / "x").prepare(training, LOGGER).mode == GRAPHED[1]
+    assert tried == []
+    (tmp_path / "x.json").write_text("{")
+    assert Autotuner(None, memory=tmp_path / "x").prepare(training, LOGGER).mode == GRAPHED[1]
+    assert tried == GRAPHED
+
+
+COMPILED = GRAPHED[0]._replace(compiled=True)
+
+
+@pytest.mark.parametrize(
+    ("compile", "iterations", "seconds", "expected"),
+    [
+        (None, 100, 0.5, GRAPHED[0]),  # 30 s to be saved, 90 to be spent
+        (None, 1000, 0.5, COMPILED),
+        (None, 1000, 2.0, GRAPHED[0]),  # tried, and slower
+        (True, 1, 2.0, COMPILED),
+        (False, 1000, 0.5, GRAPHED[0]),
+    ],
+)
+def test_a_network_is_compiled_where_it_pays(network, wrapper, batch, device, tmp_path, compile, iterations, seconds,
+                                             expected):  # fmt: skip
+    device({COMPILED: seconds})
+    tuner = Autotuner(None, compile, tmp_path / "x")
+    prepared = tuner.prepare(Training(network, batch, wrapper, iterations), LOGGER)
+    assert prepared.mode == expected
+    assert (prepared.compile_seconds is not None) is expected.compiled
+    assert tuner._parts is None or tuner._parts.active is expected.compiled
+
+
+def test_what_is_compiled_ahead_is_taken_if_it_is_faster(training, device, tmp_path):
+    for seconds, expected in ((0.5, True), (2.0, False)):
+        compiled = TrainingMode("channels_last", True, True)
+        tried = device({compiled: seconds})
+        tuner = Autotuner(None, memory=tmp_path / str(seconds))
+        tuner.compile_ahead(training)
+        assert Parts.made == ["channels_last"]
+        assert tuner.prepare(training, LOGGER).mode.compiled is expected
+        assert Parts.made == ["channels_last"]
+        assert tried == [*GRAPHED, compiled]
+        Parts.made.clear()
+
+
+def test_compilation_that_is_asked_for_and_fails_is_an_error(training, device):
+    device({COMPILED: CompilationFailed("no compiler")})
+    with pytest.raises(UserError, match=r"^the network cannot be compiled: no compiler$"):
+        Autotuner(None, True).prepare(training, LOGGER)
+    assert Autotuner(None).prepare(training, LOGGER).mode == GRAPHED[0]
+
+
+def test_first_compilations_of_other_networks_tell_what_the_next_takes(tmp_path):
+    assert timings.typical_compile_seconds(tmp_path) is None
+    for name, seconds in (("a", 10.0), ("b", None), ("c", 30.0)):
+        timings.write(tmp_path / f"{name}.json", Timings({EAGER: 1.0}, seconds))
+    assert timings.typical_compile_seconds(tmp_path) == 20.0
+    assert timings.read(tmp_path / "a.json") == Timings({EAGER: 1.0}, 10.0)
 
 
 def test_passes_take_time(network, wrapper, batch):
     assert timed(lambda: None) >= 0
-    assert trial._seconds(lambda batch: passes(network, batch, wrapper), batch) > 0
+    assert median_seconds(lambda batch: passes(network, batch, wrapper), batch) > 0

@@ -1,6 +1,10 @@
 """A compiled network trains as the eager one does, and is evaluated as it."""
 
 import copy
+import os
+import shutil
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -10,7 +14,7 @@ from torch import nn
 import benchmark.registration  # noqa: F401
 from benchmark import compose
 from benchmark.engine import compilation
-from benchmark.engine.compilation import compiled
+from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts
 from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.session import Session
 from benchmark.engine.step import passes, step
@@ -77,6 +81,13 @@ def _wrapper(network, kind=Float32OptimWrapper):
     return kind(optimizer=torch.optim.SGD(network.parameters(), lr=0.1))
 
 
+def _compiled(network, batch, wrapper):
+    parts = CompiledParts(network)
+    parts.compile(network, batch, wrapper, "contiguous")
+    parts.active = True
+    return parts
+
+
 @pytest.mark.parametrize(
     ("kind", "backend"),
     [
@@ -88,7 +99,7 @@ def test_a_compiled_network_trains_alike(segmentor, batch, monkeypatch, kind, ba
     monkeypatch.setattr(compilation.torch, "compile", partial(torch.compile, backend=backend))
     eager = copy.deepcopy(segmentor)
     wrappers = [_wrapper(network, kind) for network in (eager, segmentor)]
-    assert compiled(segmentor, batch, wrappers[1]) > 0
+    assert _compiled(segmentor, batch, wrappers[1]).layout == "contiguous"
     for name, value in eager.state_dict().items():
         assert torch.equal(value, segmentor.state_dict()[name])
     losses = [
@@ -101,14 +112,17 @@ def test_a_compiled_network_trains_alike(segmentor, batch, monkeypatch, kind, ba
 def test_all_parts_are_compiled_in_training_and_none_in_evaluation(segmentor, batch, counted):
     wrapper = _wrapper(segmentor)
     names = list(segmentor.state_dict())
-    compiled(segmentor, batch, wrapper)
+    compiled = _compiled(segmentor, batch, wrapper)
     parts = [segmentor.backbone, segmentor.decode_head, *segmentor.auxiliary_head]
-    assert counted == parts
+    assert counted == parts * 2  # once to compile, once to compare
     passes(segmentor, batch, wrapper)
-    assert counted == parts * 2
+    assert counted == parts * 3
     segmentor.eval()
     segmentor(torch.rand(1, 3, *SIZE))
-    assert counted == parts * 2
+    segmentor.train()
+    compiled.active = False
+    passes(segmentor, batch, wrapper)
+    assert counted == parts * 3
     assert list(segmentor.state_dict()) == names
 
 
@@ -117,16 +131,74 @@ def test_what_cannot_be_compiled_is_said_in_one_line(segmentor, batch, monkeypat
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(compilation.torch, "compile", partial(torch.compile, backend=backend))
-    with pytest.raises(UserError, match=r"^the network cannot be compiled: [^\n]+$"):
-        compiled(segmentor, batch, _wrapper(segmentor))
+    with pytest.raises(CompilationFailed, match=r"^[^\n]*no compiler[^\n]*$"):
+        _compiled(segmentor, batch, _wrapper(segmentor))
 
 
-def test_a_session_keeps_the_time_of_compiling_apart(tmp_path, counted):
+def test_what_computes_something_else_is_found_out(segmentor, batch, monkeypatch):
+    """A head whose compiled version is a tenth off."""
+
+    def wrong(forward):
+        return (lambda *args: forward(*args) * 1.1) if forward.__self__ is segmentor.decode_head else forward
+
+    monkeypatch.setattr(compilation.torch, "compile", wrong)
+    with pytest.raises(CompilationFailed, match=r"its \w+ would be 0\.\d+ off"):
+        _compiled(segmentor, batch, _wrapper(segmentor))
+
+
+def test_dropout_draws_what_it_draws_in_an_eager_step(segmentor, batch, monkeypatch):
+    """The comparison with eager passes would find other random numbers."""
+    monkeypatch.setattr(compilation.torch, "compile", partial(torch.compile, backend="aot_eager"))
+    segmentor.decode_head.dropout = nn.Dropout2d(0.5)
+    _compiled(segmentor, batch, _wrapper(segmentor))
+
+
+def test_a_session_keeps_the_time_of_compiling_apart(tmp_path, counted, monkeypatch):
+    monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path))
     trained = []
     for compile in (False, True):
         config = compose.compose("enet", "shapes_64x64_smoke", max_iters=2, deterministic=True)
         session = Session(config, tmp_path / str(compile), compile=compile)
-        trained.append(session.train().loss)
-        assert (session.runner.train_loop.compile_seconds is not None) is compile
-    assert trained[0] == trained[1]
+        trained.append(session.train())
+        assert (trained[-1].execution.compile_seconds is not None) is compile
+    assert trained[0].loss == trained[1].loss
+    assert trained[0].last.read_bytes() == trained[1].last.read_bytes()
     assert counted
+
+
+def test_a_session_says_that_a_network_cannot_be_compiled(tmp_path, monkeypatch):
+    def backend(graph, inputs):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(compilation.torch, "compile", partial(torch.compile, backend=backend))
+    config = compose.compose("enet", "shapes_64x64_smoke", max_iters=2, deterministic=True)
+    with pytest.raises(UserError, match=r"^the network cannot be compiled: [^\n]+$"):
+        Session(config, tmp_path / "work", compile=True).train()
+
+
+def test_nothing_was_compiled_yet(tmp_path):
+    assert not load_artifacts(tmp_path / "none")
+
+
+RUN = """
+import sys
+from pathlib import Path
+from benchmark import compose
+from benchmark.engine.session import Session
+folder = Path(sys.argv[1])
+config = compose.compose(sys.argv[2], "shapes_64x64_smoke", max_iters=2, deterministic=True)
+print(Session(config, folder, compile=True).train().execution.compile_seconds)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_second_run_compiles_in_less_than_a_quarter_of_the_time(tmp_path):
+    seconds = []
+    for run in ("first", "second"):
+        cache = {"SEGBENCH_CACHE": str(tmp_path / "cache"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / run)}
+        command = [sys.executable, "-c", RUN, str(tmp_path / f"work-{run}"), "enet"]
+        done = subprocess.run(command, env=os.environ | cache, capture_output=True, text=True, check=True)
+        seconds.append(float(done.stdout.split()[-1]))
+    assert seconds[1] < seconds[0] / 4

@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 import benchmark.registration  # noqa: F401
-from benchmark.engine.graph import GraphedStep, Unfit, record
+from benchmark.engine.graph import CaptureFailed, GraphedStep, record
 from benchmark.engine.precision import BFloat16OptimWrapper, Float16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.step import step
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_replayed_is_found_out(between, reason):
     torch.manual_seed(0)
     network = Network(between)
     before = copy.deepcopy(network.state_dict())
-    with pytest.raises(Unfit, match=reason):
+    with pytest.raises(CaptureFailed, match=reason):
         GraphedStep(network, next(_batches(1)), _wrapper(network), stand_in)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(weight.grad is None for weight in network.parameters())
@@ -153,22 +153,22 @@ def _stays(function, what):
 def test_a_replay_is_compared_with_an_eager_step(what):
     torch.manual_seed(0)
     network = Network()
-    with pytest.raises(Unfit, match="its losses" if what == "numbers" else f"its {what}"):
+    with pytest.raises(CaptureFailed, match="its losses" if what == "numbers" else f"its {what}"):
         GraphedStep(network, next(_batches(1)), _wrapper(network), partial(_stays, what=what))
 
 
 def test_accumulated_gradients_and_deterministic_trainings_are_left_alone(monkeypatch):
     network = Network()
-    with pytest.raises(Unfit, match="accumulated"):
+    with pytest.raises(CaptureFailed, match="accumulated"):
         GraphedStep(network, next(_batches(1)), _wrapper(network, accumulative_counts=2), stand_in)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    with pytest.raises(Unfit, match="deterministic"):
+    with pytest.raises(CaptureFailed, match="deterministic"):
         GraphedStep(network, next(_batches(1)), _wrapper(network), stand_in)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_without_a_gpu_there_are_no_graphs():
-    with pytest.raises(Unfit, match=r"^there is no CUDA device$"):
+    with pytest.raises(CaptureFailed, match=r"^there is no CUDA device$"):
         GraphedStep(network := Network(), next(_batches(1)), _wrapper(network))
 
 
@@ -195,7 +195,7 @@ def test_graphs_replay_eager_steps(kind):
 def test_after_a_capture_that_failed_training_goes_on(between):
     network = Network(nn.Sequential(nn.Dropout(0.5), between)).cuda()
     wrapper = _wrapper(network)
-    with pytest.raises(Unfit):
+    with pytest.raises(CaptureFailed):
         GraphedStep(network, next(_batches(1)), wrapper)
     losses = _trained(network, wrapper, partial(step, network, optim_wrapper=wrapper))
     assert losses.isfinite().all()

@@ -9,8 +9,8 @@ from benchmark import compose
 from benchmark.confusion import scores
 from benchmark.datasets.batches import TrainingBatches
 from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import feed as module
-from benchmark.engine.feed import feed
+from benchmark.engine import loader as module
+from benchmark.engine.loader import training_loader
 from benchmark.engine.session import Session
 from benchmark.errors import UserError
 
@@ -37,7 +37,7 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize("resident", ["auto", "off"])
 def test_on_a_cpu_batches_are_made_in_this_process(loader, resident):
-    assert feed(loader, resident, deterministic=False) is loader
+    assert training_loader(loader, resident, deterministic=False) is loader
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_on_a_cpu_batches_are_made_in_this_process(loader, resident):
 )
 def test_on_a_gpu_they_are_made_there_where_the_split_fits(loader, gpu, resident, deterministic, roomy, expected):
     gpu(roomy)
-    found = feed(loader, resident, deterministic=deterministic)
+    found = training_loader(loader, resident, deterministic=deterministic)
     assert isinstance(found.dataset, expected)
     assert bool(found.num_workers) == (expected is TrainingBatches)
 
@@ -60,13 +60,13 @@ def test_on_a_gpu_they_are_made_there_where_the_split_fits(loader, gpu, resident
 def test_a_split_that_must_fit_and_does_not_is_refused(loader, gpu):
     gpu(roomy=False)
     with pytest.raises(UserError, match="--resident on: the training split"):
-        feed(loader, "on", deterministic=False)
+        training_loader(loader, "on", deterministic=False)
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_workers_make_the_same_batches_from_anywhere_on(loader, gpu):
     gpu(roomy=False)
-    fed = feed(loader, "auto", deterministic=False)
+    fed = training_loader(loader, "auto", deterministic=False)
     fed.sampler.start = 2
     found = list(fed)
     assert len(found) == 4
@@ -85,7 +85,7 @@ def test_accuracy_does_not_depend_on_where_batches_are_made(tmp_path, gpu):
             config = compose.compose("enet", SMOKE, seed=seed, max_iters=100, deterministic=True)
             session = Session(config, tmp_path / f"{resident}-{seed}", resident=resident)
             session.train()
-            assert session.driven.batches == ("device" if resident == "on" else "host")
+            assert session.execution.batches == ("device" if resident == "on" else "host")
             found.append(scores(session.evaluate("test").counts, "ignore").miou)
     assert min(mious["off"]) > 10
     assert abs(mean(mious["off"]) - mean(mious["on"])) < stdev(mious["off"])

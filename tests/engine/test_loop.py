@@ -12,7 +12,7 @@ from benchmark import compose
 from benchmark.engine.loop import _mix, _seed
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.session import Session
-from benchmark.engine.trial import Way
+from benchmark.engine.timings import EAGER, TrainingMode
 
 
 def test_accumulated_losses_are_divided():
@@ -98,13 +98,12 @@ def _undropped(session):
 
 def test_replayed_passes_train_as_eager_ones_do_and_wait_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.engine.graph.record", _repeat)
-    monkeypatch.setattr("benchmark.engine.trial.fastest", lambda *_: Way("contiguous", True))
     trained, waits = [], []
     for graph in (False, True):
         config = compose.compose("enet", "shapes_64x64_smoke", max_iters=3)
         config.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01}
-        config.train_cfg.graph = graph
-        session = _undropped(Session(config, tmp_path / str(graph)))
+        mode = TrainingMode("contiguous", graph, False)
+        session = _undropped(Session(config, tmp_path / str(graph), mode=mode))
         loop = session.runner.train_loop
         run_iter = loop.run_iter
 
@@ -115,7 +114,7 @@ def test_replayed_passes_train_as_eager_ones_do_and_wait_for_nothing(tmp_path, m
 
         loop.run_iter = watched
         trained.append(session.train())
-        assert loop.graph is graph
+        assert loop.mode.graph is graph
         assert loop.step == loop._eager
         assert all(weight.grad is None for weight in session.runner.model.parameters())
     eager, replayed = trained
@@ -124,15 +123,13 @@ def test_replayed_passes_train_as_eager_ones_do_and_wait_for_nothing(tmp_path, m
     assert waits[3:5] == [[], []]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_a_graph_is_left_out_in_one_line(tmp_path, caplog):
     config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1)
-    config.train_cfg.graph = True
-    session = Session(config, tmp_path, quiet=False)
+    session = Session(config, tmp_path, quiet=False, mode=TrainingMode("contiguous", True, False))
     session.runner.logger.addHandler(caplog.handler)
     with caplog.at_level(logging.INFO):
         session.train()
     lines = [record.getMessage() for record in caplog.records if "graph" in record.getMessage()]
     assert lines == ["trained without a CUDA graph: there is no CUDA device"]
-    assert not session.runner.train_loop.graph
+    assert session.runner.train_loop.mode == EAGER
     assert session.runner.train_loop.compile_seconds is None

@@ -1,6 +1,8 @@
 """Training and evaluation: reproducible, resumable, and ended when the loss is no number."""
 
 import math
+import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,9 +11,12 @@ from mmengine.hooks import Hook
 
 from benchmark import compose
 from benchmark.confusion import scores
+from benchmark.engine.device import use
 from benchmark.engine.hooks import Diverged, StopHook, Stopped
 from benchmark.engine.layout import LAYOUTS
-from benchmark.engine.session import Session, hasten
+from benchmark.engine.session import EVAL_BATCH_SIZE, Session, enable_fast_paths
+from benchmark.engine.step import passes
+from benchmark.engine.timings import EAGER, TrainingMode
 
 SMOKE = "shapes_64x64_smoke"
 
@@ -184,26 +189,104 @@ def test_mixed_precision_trains(tmp_path):
     assert all(math.isfinite(loss) for _, loss in trained.loss)
 
 
-def test_a_hastened_training_comes_out_alike(tmp_path):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_training_on_fast_paths_comes_out_alike(tmp_path, layout):
+    """In either layout, with PyTorch's fused optimizer: sums are ordered otherwise.
+
+    The first loss is that of equal weights, and its error that of the sums: of some 1e4 terms, each rounded to 6e-8. In
+    the next one AdamW, whose first step is the learning rate times the sign of the gradient, has turned the signs of
+    gradients that are rounding alone (biases before batch norm, which move no loss), and the loss moves by the second
+    order of the others.
+    """
     careful = Session(_config(2), tmp_path / "careful").train()
     config = _config(2)
-    hasten(config)
-    session = Session(config, tmp_path / "hasty")
-    hasty = session.train()
+    enable_fast_paths(config)
+    session = Session(config, tmp_path / "fast", mode=TrainingMode(layout, False, False))
+    fast = session.train()
     assert session.runner.optim_wrapper.optimizer.defaults["fused"]
-    assert session.runner.train_loop.layout in LAYOUTS
-    assert [loss for _, loss in hasty.loss] == pytest.approx([loss for _, loss in careful.loss], rel=1e-4)
-    weights = [torch.load(trained.last)["state_dict"] for trained in (careful, hasty)]
-    assert all(torch.allclose(weights[0][name], value, atol=1e-3) for name, value in weights[1].items())
+    assert session.runner.train_loop.mode.layout == layout
+    assert [loss for _, loss in fast.loss] == pytest.approx([loss for _, loss in careful.loss], rel=1e-3)
+    rate = config.optim_wrapper.optimizer.lr
+    weights = [torch.load(trained.last)["state_dict"] for trained in (careful, fast)]
+    for name, value in weights[1].items():
+        if value.is_floating_point() and "running" not in name:  # two steps apart in sign, at most
+            assert torch.allclose(weights[0][name], value, rtol=0, atol=4.1 * rate)
 
 
-def test_a_deterministic_training_is_not_hastened(tmp_path, monkeypatch):
+def test_what_a_training_that_is_not_deterministic_may_take(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.engine.session.get_device", lambda: "cuda")
     session = Session(_config(2), tmp_path)
-    assert session.runner.train_loop.layout == "contiguous"
+    assert session._mode == EAGER
     config = _config(2)
     config.randomness.deterministic = False
-    assert Session(config, tmp_path).runner.train_loop.layout == "auto"
+    session = Session(config, tmp_path)
+    assert session._mode is None
+    assert session._config.optim_wrapper.optimizer.fused
+    assert session._config.test_dataloader.batch_size == config.test_dataloader.batch_size == 32
+    config.test_dataloader.batch_size = 1
+    assert Session(config, tmp_path)._config.test_dataloader.batch_size == EVAL_BATCH_SIZE
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda"])
+def test_a_session_computes_on_the_device_that_was_chosen(tmp_path, monkeypatch, device):
+    """mmengine takes what it found at its import."""
+    monkeypatch.setattr("mmengine.device.utils.DEVICE", device)
+    use("cpu")
+    session = Session(_config(1), tmp_path)
+    session.train()
+    assert {weight.device.type for weight in session.runner.model.parameters()} == {"cpu"}
+
+
+def test_a_resumed_training_takes_the_mode_that_it_was_begun_in(tmp_path, looks):
+    with pytest.raises(Stopped):
+        Session(_config(4, interval=2), tmp_path, deadline=2, mode=TrainingMode("channels_last", False, False)).train()
+    session = Session(_config(4, interval=2), tmp_path, resume=True)
+    assert session.train().execution.layout == "channels_last"
+
+
+def test_building_ahead_changes_no_bit(tmp_path):
+    trained = []
+    for ahead in (False, True):
+        session = Session(_config(2), tmp_path / str(ahead))
+        if ahead:
+            session.build()
+        trained.append(session.train())
+    assert trained[0].last.read_bytes() == trained[1].last.read_bytes()
+
+
+def test_compiling_ahead_changes_no_bit(tmp_path, monkeypatch):
+    """The forward passes that it takes draw random numbers and move running statistics."""
+    seen = []
+
+    def compile_ahead(tuner, training):
+        training.model.train()
+        passes(training.model, training.batch, training.optim_wrapper)
+        training.model.zero_grad()
+        seen.append(training.iterations)
+
+    monkeypatch.setattr("benchmark.engine.autotune.Autotuner.compile_ahead", compile_ahead)
+    whole = Session(_config(2), tmp_path / "whole").train()
+    session = Session(_config(2), tmp_path / "ahead")
+    session.build()
+    with rehearsed(session.runner.model):
+        session.compile_ahead()
+    assert seen == [2]
+    assert session.train().last.read_bytes() == whole.last.read_bytes()
+
+
+@contextmanager
+def rehearsed(model):
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    yield
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
+
+
+def test_memory_of_the_first_stage_is_given_back(two_stages, tmp_path):
+    session = Session(compose.compose("enet", two_stages, deterministic=True), tmp_path)
+    first = weakref.ref(session._first.runner)
+    session.train()
+    assert first() is None
 
 
 def test_the_second_stage_begins_where_the_first_ended(two_stages, tmp_path):

@@ -1,0 +1,54 @@
+"""Whether two ways to compute a training step agree: the loss, gradients and buffers that each leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import Tensor, nn
+
+from benchmark.datasets.batches import Batch
+from benchmark.engine.step import rehearsal
+
+Outcome = dict[str, list[Tensor]]
+"""Losses, gradients and buffers of a step."""
+
+SEED = 20220921
+"""Of the random numbers in a comparison, the same for both sides."""
+
+
+def mirrored(batch: Batch) -> Batch:
+    """The images and labels of a batch with left and right exchanged: a batch of the same shape that is another."""
+    return {"inputs": batch["inputs"].flip(-1), "labels": batch["labels"].flip(-1)}
+
+
+def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], Tensor]) -> Outcome:
+    """What a forward and a backward pass leave; the model stays as it was.
+
+    Args:
+        model: the network.
+        optim_wrapper: how it is trained; if it scales the loss, gradients are returned without the scale.
+        passes: computes both passes, leaves gradients and returns the loss.
+    """
+    scale = 1.0
+    if isinstance(optim_wrapper, AmpOptimWrapper):
+        scale = float(optim_wrapper.loss_scaler.get_scale())
+    torch.manual_seed(SEED)
+    with rehearsal(model, optim_wrapper):
+        loss = passes()
+        gradients = [torch.zeros_like(w) if w.grad is None else w.grad / scale for w in model.parameters()]
+        buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
+    return {"losses": [loss], "gradients": gradients, "buffers": buffers}
+
+
+def distances(expected: Outcome, found: Outcome) -> dict[str, float]:
+    """Euclidean distance of all numbers of each kind, relative to the norm of those expected."""
+    return {what: _distance(values, found[what]) for what, values in expected.items()}
+
+
+def _distance(expected: list[Tensor], found: list[Tensor]) -> float:
+    gap = sum(float((a.double() - b.double()).square().sum()) for a, b in zip(expected, found, strict=True))
+    norm = sum(float(a.double().square().sum()) for a in expected)
+    return math.sqrt(gap / norm) if gap else 0.0

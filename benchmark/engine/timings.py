@@ -1,0 +1,68 @@
+"""How fast a network trained in each mode, kept in the user's cache for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmark.atomic import replacing
+
+
+class TrainingMode(NamedTuple):
+    """A way to compute the steps of a training."""
+
+    layout: str
+    """name of the memory layout, see `layout.LAYOUTS`"""
+    graph: bool
+    """whether forward and backward pass are replayed from a CUDA graph"""
+    compiled: bool
+    """whether the network is compiled"""
+
+
+EAGER = TrainingMode("contiguous", graph=False, compiled=False)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What trials of a network have found.
+
+    Attributes:
+        seconds: of forward and backward pass, by mode.
+        compile_seconds: of its first compilation; None where it was not compiled.
+    """
+
+    seconds: Mapping[TrainingMode, float] = field(default_factory=dict)
+    compile_seconds: float | None = None
+
+
+def key(*facts: Any) -> str:
+    """Name a file by a hash of all that timings depend on, plain JSON data."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def read(file: Path) -> Timings:
+    """Read the timings in a file; none where it is absent or of another version."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        seconds = {TrainingMode(*entry["mode"]): float(entry["seconds"]) for entry in content["modes"]}
+        return Timings(seconds, content["compile_seconds"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return Timings()
+
+
+def write(file: Path, timings: Timings) -> None:
+    """Write timings to a file, whose folder is made."""
+    modes = [{"mode": list(mode), "seconds": seconds} for mode, seconds in timings.seconds.items()]
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps({"modes": modes, "compile_seconds": timings.compile_seconds}), encoding="utf-8")
+
+
+def typical_compile_seconds(folder: Path) -> float | None:
+    """Return the median of what first compilations have taken; None where there was none."""
+    taken = [seconds for file in folder.glob("*.json") if (seconds := read(file).compile_seconds)]
+    return median(taken) if taken else None
