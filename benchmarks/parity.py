@@ -25,7 +25,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from process import run
-from timing import hardware
+from timing import hardware, silent
 
 from benchmark import backend, catalog
 from benchmark.analysis.accuracy import MARGIN
@@ -184,10 +184,11 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
             session.load(trained.last)
             seconds = trained.seconds
         else:
-            seconds = train_theirs(config, Path(folder), on, session)
+            with silent():
+                seconds = train_theirs(config, Path(folder), on, session)
         miou = scores(session.evaluate(args.split).counts, config.protocol.void).miou
-    experiment = load(args)
-    save(Experiment(experiment.settings, hardware(), {**experiment.trainings, cell: Found(miou, seconds)}), args.output)
+    kept = load(args)
+    save(Experiment(kept.settings, hardware(), {**kept.trainings, cell: Found(miou, seconds)}), args.output)
 
 
 def train_theirs(config: Any, folder: Path, on: str, session: Any) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 import mmseg
@@ -68,7 +69,7 @@ def runner(config: Config, split: Path, work_dir: Path, workers: int) -> Runner:
     return Runner(
         model=model,
         work_dir=str(work_dir),
-        experiment_name=work_dir.name,
+        experiment_name=uuid4().hex,  # Runners of one name share logs and losses
         train_dataloader={
             "batch_size": config.train_dataloader.dataset.batch_size,
             "num_workers": workers,
