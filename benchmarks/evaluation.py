@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
-from timing import Deadline, TimeUp, hardware, interleaved, waited
+from timing import Deadline, TimeLimitError, hardware, interleaved, waited
 from torch import Tensor
 
 import benchmark.registration  # noqa: F401
@@ -51,7 +51,7 @@ class Evaluation:
         self.scores = F.interpolate(coarse, size, mode="bilinear").to(device)
         self.wide, self.narrow = self.theirs(), self.ours()
         chance = torch.rand(size, generator=generator)
-        label = self.wide.cpu()
+        label = self.wide.cpu().clone()
         label[:, chance < 0.2] = torch.randint(classes, size, generator=generator)[chance < 0.2]
         label[:, chance < 0.05] = VOID
         self.label = label.to(device)
@@ -140,8 +140,8 @@ def main() -> None:
                 with deadline.interrupting():
                     evaluation = checked((height, width), classes, device)
                     seconds = measure(part(evaluation), ROUNDS)
-            except TimeUp:
-                print(f"| {image} | not measured: the time was up | | | |", flush=True)
+            except TimeLimitError:
+                print(f"| {image} | not measured: time limit reached | | | |", flush=True)
                 continue
             peer = next(iter(seconds.values()))
             for name, taken in seconds.items():

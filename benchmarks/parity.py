@@ -17,17 +17,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from process import run
 from timing import hardware, silent
 
-from benchmark import backend, catalog
+from benchmark import backend
 from benchmark.analysis.accuracy import MARGIN
 from benchmark.analysis.equivalence import Equivalence, Error, equivalence
 from benchmark.analysis.variance import Variance, moderate, sample_variance
@@ -35,6 +35,11 @@ from benchmark.atomic import replacing
 from benchmark.cli import options
 from benchmark.engine import device
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+    from benchmark.engine.session import Session
 
 THEIRS, OURS = "mmsegmentation", "segbench"
 
@@ -79,7 +84,8 @@ class Experiment:
     """What a file holds."""
 
     settings: Mapping[str, Any]
-    hardware: str
+    hardware: Sequence[str]
+    """what it was trained on, a line for each machine"""
     trainings: Mapping[Cell, Found]
 
 
@@ -113,10 +119,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def experiment(args: argparse.Namespace, deadline: float) -> int:
-    """Train what the file lacks; 0 where it lacks nothing more, 1 where a training failed, 3 where the time was up."""
-    for name in args.architectures:
-        catalog.architecture(name)
-    load(args)
+    """Train what the file lacks, and print the comparison.
+
+    Returns:
+        0 where nothing is missing any more, 1 where a training failed, 3 where the time limit came first.
+    """
+    args.device = device.select(args.device)
+    check(args)
     cells = [Cell(name, t, s) for s, name, t in product(range(args.seeds), args.architectures, (THEIRS, OURS))]
     code = 0
     for cell in cells:
@@ -125,18 +134,58 @@ def experiment(args: argparse.Namespace, deadline: float) -> int:
         left = deadline - time.monotonic()
         status = run(_child(cell, args), None if math.isinf(left) else left) if left > 0 else None
         if status is None:
-            print(f"the time was up before {cell.training} had trained {cell.architecture} with seed {cell.seed}")
+            print(f"time limit reached before {cell.training} had trained {cell.architecture} with seed {cell.seed}")
             code = 3
             break
         if status == 0:
-            found = load(args).trainings[cell]
-            print(*asdict(cell).values(), f"{found.miou:.2f} % mIoU, {found.seconds:.0f} s", sep=", ", flush=True)
+            made = load(args).trainings[cell]
+            print(*asdict(cell).values(), f"{made.miou:.2f} % mIoU, {made.seconds:.0f} s", sep=", ", flush=True)
         else:
             print(*asdict(cell).values(), f"failed with exit code {status}", sep=", ", flush=True)
             code = 1
-    experiment = load(args)
-    print(f"\n{experiment.hardware}; {described(experiment.settings)}\n\n{table(experiment.trainings, args.margin)}")
+    found = load(args)
+    print(f"\n{'; '.join(found.hardware)}; {described(found.settings)}\n\n{table(found.trainings, args.margin)}")
     return code
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse what no training could be made of.
+
+    Raises:
+        UserError: it is named.
+    """
+    if args.seeds < 1:
+        raise UserError(f"--seeds must be at least 1, not {args.seeds}")
+    if not args.margin > 0:
+        raise UserError(f"--margin must be above 0, not {args.margin:g}")
+    load(args)
+    for name in args.architectures:
+        for training in (OURS, THEIRS):
+            composed(Cell(name, training, 0), args, args.device)
+
+
+def composed(cell: Cell, args: argparse.Namespace, on: str) -> Config:
+    """The config of a training.
+
+    Raises:
+        UserError: it cannot be trained.
+    """
+    from benchmark.compose import PRECISIONS, compose
+
+    precision = args.peer_precision or args.precision if cell.training == THEIRS else args.precision
+    config = compose(
+        cell.architecture,
+        args.protocol,
+        seed=cell.seed,
+        root=args.root,
+        max_iters=args.max_iters,
+        precision=precision,
+        deterministic=args.deterministic or on == "cpu",
+    )
+    config.train_cfg.val_interval = config.train_cfg.max_iters  # what is evaluated comes last
+    if cell.training == THEIRS and on == "cpu" and config.optim_wrapper.type != PRECISIONS["float32"]:
+        raise UserError("mmsegmentation computes on a CPU in float32 only: --peer-precision float32")
+    return config
 
 
 def _child(cell: Cell, args: argparse.Namespace) -> list[str]:
@@ -161,21 +210,10 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
     """
     on = device.select(args.device)
     backend.silence()
-    from benchmark import compose
     from benchmark.confusion import scores
     from benchmark.engine.session import Session
 
-    precision = args.peer_precision or args.precision if cell.training == THEIRS else args.precision
-    config = compose.compose(
-        cell.architecture,
-        args.protocol,
-        seed=cell.seed,
-        root=args.root,
-        max_iters=args.max_iters,
-        precision=precision,
-        deterministic=args.deterministic or on == "cpu",
-    )
-    config.train_cfg.val_interval = config.train_cfg.max_iters  # what is evaluated comes last
+    config = composed(cell, args, on)
     device.hold_to(config.protocol.threads)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(config, Path(folder) / "ours", resident=args.resident, compile=COMPILE[args.compile])
@@ -188,18 +226,17 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
                 seconds = train_theirs(config, Path(folder), on, session)
         miou = scores(session.evaluate(args.split).counts, config.protocol.void).miou
     kept = load(args)
-    save(Experiment(kept.settings, hardware(), {**kept.trainings, cell: Found(miou, seconds)}), args.output)
+    machines = sorted({*kept.hardware, hardware()})
+    save(Experiment(kept.settings, machines, {**kept.trainings, cell: Found(miou, seconds)}), args.output)
 
 
-def train_theirs(config: Any, folder: Path, on: str, session: Any) -> float:
+def train_theirs(config: Config, folder: Path, on: str, session: Session) -> float:
     """Train with mmsegmentation, and give the weights to a session; seconds that it took."""
     import peer
     import torch
 
-    precision = peer.precision(config)
-    if on == "cpu" and precision != "float32":
-        raise UserError(f"mmsegmentation trains in {precision} on GPUs only: --precision float32")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    tf32 = peer.precision(config) == "tf32"  # which is PyTorch's default for convolutions
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     peer.write_split(config, folder / "split")
     runner = peer.runner(config, folder / "split", folder / "theirs", workers=8 if on == "cuda" else 0)
     device.hold_to(config.protocol.threads)  # a Runner sets OpenCV's to none of its own
@@ -213,7 +250,7 @@ def train_theirs(config: Any, folder: Path, on: str, session: Any) -> float:
 def table(trainings: Mapping[Cell, Found], margin: float) -> str:
     """A row for every architecture that both have trained, as Markdown."""
     lines = [
-        f"| architecture | {THEIRS}: mIoU (%) | {OURS}: mIoU (%) | difference, 90 % interval | within {margin:g} points? |",
+        f"| architecture | {THEIRS}: mIoU (%) | {OURS}: mIoU (%) | difference, 90 % interval | within ±{margin:g}? |",
         "|---|---|---|---:|---|",
     ]
     for name, found in compared(trainings, margin).items():
@@ -268,11 +305,13 @@ def load(args: argparse.Namespace) -> Experiment:
         known = {Cell(*map(row.pop, ("architecture", "training", "seed"))): Found(**row) for row in kept["trainings"]}
         found = Experiment(kept["settings"], kept["hardware"], known)
     except FileNotFoundError:
-        return Experiment(settings, hardware(), {})
+        return Experiment(settings, [], {})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{args.output} holds no experiment of this script: {error!r}") from error
     if found.settings != settings:
-        changed = [f"{name} is {found.settings.get(name)}" for name in SETTINGS if found.settings.get(name) != settings[name]]
+        changed = [
+            f"{name} is {found.settings.get(name)}" for name in SETTINGS if found.settings.get(name) != settings[name]
+        ]
         raise UserError(f"the trainings in {args.output} have other settings ({', '.join(changed)}): name another file")
     return found
 
@@ -281,7 +320,7 @@ def save(experiment: Experiment, path: Path) -> None:
     rows = sorted(experiment.trainings.items(), key=lambda item: (item[0].architecture, item[0].training, item[0].seed))
     document = {
         "settings": dict(experiment.settings),
-        "hardware": experiment.hardware,
+        "hardware": list(experiment.hardware),
         "trainings": [asdict(cell) | asdict(found) for cell, found in rows],
     }
     with replacing(path) as temporary:
@@ -290,7 +329,9 @@ def save(experiment: Experiment, path: Path) -> None:
 
 def described(settings: Mapping[str, Any]) -> str:
     """The settings in one line, those left at their defaults out."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value not in (None, False))
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value not in (None, False)
+    )
 
 
 if __name__ == "__main__":

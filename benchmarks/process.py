@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 
-def run(command: Sequence[str], seconds: float | None = None, environment: Mapping[str, str] | None = None) -> int | None:
+def run(
+    command: Sequence[str], seconds: float | None = None, environment: Mapping[str, str] | None = None
+) -> int | None:
     """Run a command that prints where this process does.
 
     Whatever it has started itself, such as the workers of a data loader, is killed when it has ended.

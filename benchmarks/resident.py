@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import torch
 from input import SIZE, theirs
-from timing import Deadline, TimeUp, hardware, waited
+from timing import Deadline, TimeLimitError, hardware, waited
 
 from benchmark.backend import activate
 
@@ -41,8 +41,8 @@ def main() -> None:
         with deadline.interrupting():
             functions = pipelines(arguments.folder, arguments.batches, arguments.batch_size, host)
             seconds = waited(functions, ROUNDS)
-    except TimeUp:
-        print("| not measured: the time was up | | | |", flush=True)
+    except TimeLimitError:
+        print("| not measured: time limit reached | | | |", flush=True)
         return
     images = dict(zip(seconds, (8, arguments.batches * arguments.batch_size), strict=True))
     rates = {name: images[name] / taken for name, taken in seconds.items()}

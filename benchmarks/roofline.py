@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
-from timing import Deadline, TimeUp, hardware, silent, waited
+from timing import Deadline, TimeLimitError, hardware, silent, waited
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -129,12 +129,14 @@ def main() -> None:
                 if device is None:
                     device = ceilings()
                     print(f"ceilings: {2e-12 * device[0]:.3g} TFLOP/s, {1e-12 * device[1]:.3g} TB/s\n")
-                    print("| architecture | images/s | at the roofline | part of it |\n|---|---:|---:|---:|", flush=True)
+                    print(
+                        "| architecture | images/s | at the roofline | part of it |\n|---|---:|---:|---:|", flush=True
+                    )
                 with silent(), tempfile.TemporaryDirectory() as work:
                     config = composed(architecture, arguments.folder)
                     roof, taken = bound(config, device), reached(config, Path(work))
-        except TimeUp:
-            print(f"| {architecture} | not measured: the time was up | | |", flush=True)
+        except TimeLimitError:
+            print(f"| {architecture} | not measured: time limit reached | | |", flush=True)
         else:
             print(f"| {architecture} | {BATCH / taken:.0f} | {BATCH / roof:.0f} | {roof / taken:.0%} |", flush=True)
 

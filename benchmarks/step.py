@@ -22,7 +22,7 @@ import peer
 import torch
 from mmengine import Config
 from mmengine.runner import Runner
-from timing import Deadline, TimeUp, hardware, interleaved, silent, waited
+from timing import Deadline, TimeLimitError, hardware, interleaved, silent, waited
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
@@ -54,8 +54,8 @@ def main() -> None:
             try:
                 with deadline.interrupting(), trainings(architecture, iterations, arguments.folder, work) as functions:
                     seconds = (waited if GPU else interleaved)(functions, arguments.rounds)
-            except TimeUp:
-                print(f"| {architecture} | not measured: the time was up | | | | |", flush=True)
+            except TimeLimitError:
+                print(f"| {architecture} | not measured: time limit reached | | | | |", flush=True)
                 continue
             for name, taken in seconds.items():
                 rate, ratio = iterations * BATCH / taken, seconds["mmsegmentation"] / taken

@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 
 
-class TimeUp(Exception):
-    """The time of a script is up."""
+class TimeLimitError(Exception):
+    """A script has reached its time limit."""
 
 
 class Deadline:
-    """When a script has to end.
+    """The time limit of a script.
 
     Args:
         seconds: how long it may take since its process began, imports included; None for any time.
@@ -29,16 +29,16 @@ class Deadline:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Raise `TimeUp` within when the time is up, whatever is being done then; at once where it is up already."""
+        """Raise `TimeLimitError` in the block when the limit is reached; at once where it is reached already."""
         if self._end is None:
             yield
             return
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeUp
+            raise TimeLimitError
 
         def interrupt(*_: object) -> None:
-            raise TimeUp
+            raise TimeLimitError
 
         before = signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, left, 1.0)  # once more each second: an exception can be lost in a callback
@@ -53,8 +53,8 @@ class Medians(dict[str, float]):
     """Median seconds of functions, by name.
 
     Attributes:
-        rounds: how many rounds they are of: fewer than wanted where the time was up; 0 where only the first one, which
-            warms up, had ended.
+        rounds: how many rounds they are of: fewer than wanted where the time limit was reached; 0 where only the
+            first one, which warms up, had ended.
     """
 
     rounds: int
@@ -75,7 +75,7 @@ def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> Medi
         Seconds of CPU time of this process, all its threads, and the children it waited for.
 
     Raises:
-        TimeUp: before the first round had ended; later, `TimeUp` ends the measurement, which is of fewer rounds then.
+        TimeLimitError: before the first round had ended; raised later, it leaves a measurement of fewer rounds.
     """
     return _medians(functions, rounds, _cpu_seconds)
 
@@ -95,7 +95,7 @@ def _medians(functions: dict[str, Callable[[], object]], rounds: int, clock: Cal
                 function()
                 seconds[name] = clock() - start
             taken.append(seconds)
-    except TimeUp:
+    except TimeLimitError:
         if not taken:
             raise
     counted = taken[1:] or taken
