@@ -20,7 +20,7 @@ from process import run
 
 HERE = Path(__file__).parent
 
-SHARES = {"step.py": 0.4, "resident.py": 0.1, "evaluation.py": 0.1, "roofline.py": 0.4}
+SHARES = {"step.py": 0.45, "resident.py": 0.1, "evaluation.py": 0.1, "roofline.py": 0.35}
 """Scripts in their order, and what part of the time each is given."""
 
 WITHOUT_DATA = {"evaluation.py"}
