@@ -10,7 +10,9 @@ import torch
 
 import benchmark.registration  # noqa: F401
 from benchmark.compose import compose
+from benchmark.datasets.batches import sample
 from benchmark.datasets.shapes import Shapes
+from benchmark.engine.session import Session
 from benchmark.engine.step import prepared
 from benchmark.errors import UserError
 
@@ -83,6 +85,36 @@ def test_the_peer_gets_the_same_pixels(script, tmp_path):
         ours = prepared({"inputs": images, "labels": labels}, MODELS.build(config.data_preprocessor))
         assert torch.equal(theirs["inputs"], ours["inputs"])
         assert np.array_equal(theirs["data_samples"][0].gt_sem_seg.data[0], labels[0])
+
+
+def test_the_same_batches_train_to_the_same_weights(script, tmp_path):
+    """Both loops, from the same weights: losses, gradients, optimizer and schedule leave nothing but rounding."""
+    peer = script("peer")
+    config = compose("espnet-c", SMOKE, max_iters=6, deterministic=True)
+    peer.write_split(config, tmp_path / "split")
+    runner = peer.runner(config, tmp_path / "split", tmp_path / "theirs", workers=0)
+    session = Session(config, tmp_path / "ours")
+    session.runner._val_loop = None
+    runner.model.load_state_dict(session.runner.model.state_dict())
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    batches = session.runner.train_loop.dataloader.dataset
+
+    def blue_first():
+        for i in range(6):
+            images, labels = (batches[i][name] for name in ("inputs", "labels"))
+            yield {"inputs": list(images.flip(1)), "data_samples": [sample(label.long()) for label in labels]}
+
+    runner.train_loop.dataloader_iterator = blue_first()
+    for each in (runner, session.runner):
+        each.model.init_weights = lambda: None  # they have theirs
+    runner.train()
+    session.runner.train()
+    ours = session.runner.model.state_dict()
+    moved = [name for name, value in runner.model.state_dict().items() if value.is_floating_point()]
+    assert len(moved) > 100
+    assert not any(torch.allclose(before[name], ours[name], rtol=1e-3, atol=1e-5) for name in moved)
+    for name in moved:
+        torch.testing.assert_close(runner.model.state_dict()[name], ours[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_the_peer_gets_the_same_optimizer_schedule_and_augmentation(script, tmp_path):
