@@ -2,12 +2,15 @@
 
 Ours against mmsegmentation's `postprocess_result` and `IoUMetric`, and torchmetrics' `ConfusionMatrix` where that is
 installed. All are given the same scores, already of the size of the image, and the same labels, and must count the same
-to the last pixel. `python benchmarks/evaluation.py`
+to the last pixel: on a GPU where there is one, in wall time, else on one thread of a CPU, in CPU time.
+`python benchmarks/evaluation.py`
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
-from timing import hardware, interleaved
+from timing import Deadline, TimeLimitError, hardware, interleaved, waited
 from torch import Tensor
 
 import benchmark.registration  # noqa: F401
@@ -41,16 +44,17 @@ ROUNDS = 5
 class Evaluation:
     """Images of one size: scores that vary smoothly, labels that mostly agree with them, some of them void."""
 
-    def __init__(self, size: tuple[int, int], classes: int) -> None:
+    def __init__(self, size: tuple[int, int], classes: int, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
         coarse = torch.randn(1, classes, size[0] // 8, size[1] // 8, generator=generator)
         self.size, self.classes = size, classes
-        self.scores = F.interpolate(coarse, size, mode="bilinear")
+        self.scores = F.interpolate(coarse, size, mode="bilinear").to(device)
         self.wide, self.narrow = self.theirs(), self.ours()
         chance = torch.rand(size, generator=generator)
-        self.label = self.wide.clone()
-        self.label[:, chance < 0.2] = torch.randint(classes, size, generator=generator)[chance < 0.2]
-        self.label[:, chance < 0.05] = VOID
+        label = self.wide.cpu().clone()
+        label[:, chance < 0.2] = torch.randint(classes, size, generator=generator)[chance < 0.2]
+        label[:, chance < 0.05] = VOID
+        self.label = label.to(device)
 
     def theirs(self) -> Tensor:
         """Scores to labels, int64, as mmsegmentation does it."""
@@ -85,6 +89,7 @@ class Evaluation:
         from torchmetrics.classification import MulticlassConfusionMatrix
 
         metric = MulticlassConfusionMatrix(self.classes, ignore_index=VOID, validate_args=validate)
+        metric.to(self.label.device)
         for _ in range(IMAGES):
             metric.update(self.wide, self.label)
         return metric.compute()
@@ -110,28 +115,46 @@ class Evaluation:
     def check(self) -> None:
         """Everybody counts the same."""
         counts = self.confusion_metric(self.ours)[0, :-1, :-1]
-        intersection, _, prediction, label = (area.numpy() for area in self.iou_metric(self.theirs)[0])
+        intersection, _, prediction, label = (area.cpu().numpy() for area in self.iou_metric(self.theirs)[0])
         np.testing.assert_array_equal(counts.diagonal(), intersection)
         np.testing.assert_array_equal(counts.sum(axis=0), prediction)
         np.testing.assert_array_equal(counts.sum(axis=1), label)
         if find_spec("torchmetrics"):
-            np.testing.assert_array_equal(IMAGES * counts, self.torchmetrics(validate=True).numpy())
+            np.testing.assert_array_equal(IMAGES * counts, self.torchmetrics(validate=True).cpu().numpy())
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
+    deadline = Deadline(parser.parse_args().seconds)
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel("ERROR")
-    print(hardware(), end="\n\n")
-    print("| image, classes | evaluation | CPU ms an image | mmsegmentation's over it |\n|---|---|---|---|")
+    device, time, measure = ("cuda", "ms", waited) if torch.cuda.is_available() else ("cpu", "CPU ms", interleaved)
+    print(f"{hardware()}; scores on {device}\n")
+    print(f"| image, classes | evaluation | {time} an image | mmsegmentation's over it | rounds |")
+    print("|---|---|---:|---:|---:|", flush=True)
     for (height, width), classes in SIZES.items():
-        evaluation = Evaluation((height, width), classes)
-        evaluation.check()
-        for functions in (evaluation.metrics(), evaluation.whole()):
-            seconds = interleaved(functions, ROUNDS)
+        image = f"{height}x{width}, {classes}"
+        for part in (Evaluation.metrics, Evaluation.whole):
+            try:
+                with deadline.interrupting():
+                    evaluation = checked((height, width), classes, device)
+                    seconds = measure(part(evaluation), ROUNDS)
+            except TimeLimitError:
+                print(f"| {image} | not measured: time limit reached | | | |", flush=True)
+                continue
             peer = next(iter(seconds.values()))
             for name, taken in seconds.items():
                 each = 1000 * taken / IMAGES
-                print(f"| {height}x{width}, {classes} | {name} | {each:.3g} | {peer / taken:.3g} |", flush=True)
+                print(f"| {image} | {name} | {each:.3g} | {peer / taken:.3g} | {seconds.rounds} |", flush=True)
+
+
+@lru_cache(maxsize=1)
+def checked(size: tuple[int, int], classes: int, device: str) -> Evaluation:
+    """Images of one size, once everybody has counted the same in them."""
+    evaluation = Evaluation(size, classes, device)
+    evaluation.check()
+    return evaluation
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The learning rate of a protocol, chosen on val: every rate of a small grid for every architecture, and a table.
+"""mIoU on val for every learning rate of a small grid and every architecture, as a table.
 
-A protocol has one learning rate for all, so that it cannot be tuned in anybody's favour: the one whose mIoU on val,
-after the last iteration, is highest in the mean over the architectures. Test is never read. What has been trained
-already is taken from OUT.json, so that a grid goes on where it was stopped.
+A protocol has one learning rate for all, so that it cannot be tuned in anybody's favour. The table chooses it, as the
+rate whose mIoU after the last iteration is highest in the mean over the architectures; or, where a protocol has fixed
+its rate in advance, reports how sensitive the results are to it. Test is never read. What has been trained already is
+taken from OUT.json, so that an interrupted grid resumes.
 
 `python benchmarks/learning_rate.py enet espnet liteseg_mobilenetv2 -p camvid_180x240_cpu --max-iters 400 -o OUT.json`
 """

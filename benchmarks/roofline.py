@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
-from timing import hardware, waited
+from timing import Deadline, TimeLimitError, hardware, silent, waited
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -96,7 +95,9 @@ class _Plain:
 
 def reached(config: Config, folder: Path) -> float:
     """Seconds of a training step, as `segbench run` would take it."""
-    trained = Session(config, folder).train()
+    session = Session(config, folder)
+    session.runner._val_loop = None  # nothing is evaluated
+    trained = session.train()
     return trained.seconds / trained.iterations
 
 
@@ -118,34 +119,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("SEGBENCH_DATA", "data"))
     parser.add_argument("architectures", nargs="*", metavar="ARCH")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no network after that many")
+    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
     arguments = parser.parse_args()
-    began, device = time.monotonic(), ceilings()
-    print(f"{hardware()}; batches of {BATCH} at {SIZE[0]}x{SIZE[1]} in {PRECISION}")
-    print(f"ceilings: {2e-12 * device[0]:.3g} TFLOP/s, {1e-12 * device[1]:.3g} TB/s\n")
-    print("| architecture | images/s | at the roofline | part of it |\n|---|---:|---:|---:|")
+    deadline, device = Deadline(arguments.seconds), None
+    print(f"{hardware()}; batches of {BATCH} at {SIZE[0]}x{SIZE[1]} in {PRECISION}", flush=True)
     for architecture in arguments.architectures or catalog.representatives():
-        if time.monotonic() - began > arguments.seconds:
-            print(f"| {architecture} | not run | | |", flush=True)
-            continue
-        config = compose.compose(
-            architecture,
-            "camvid_360x480_scratch",
-            root=arguments.folder,
-            batch_size=BATCH,
-            precision=PRECISION,
-            max_iters=ITERATIONS,
-            val_interval=ITERATIONS,
-        )
-        config.train_dataloader.dataset.augmentation.crop_size = SIZE
-        config.data_preprocessor.size = config.model.data_preprocessor.size = SIZE
-        with ExitStack() as stack:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            nowhere = stack.enter_context(Path(os.devnull).open("w"))
-            stack.enter_context(redirect_stdout(nowhere))
-            stack.enter_context(redirect_stderr(nowhere))
-            roof, taken = bound(config, device), reached(config, work)
-        print(f"| {architecture} | {BATCH / taken:.0f} | {BATCH / roof:.0f} | {roof / taken:.0%} |", flush=True)
+        try:
+            with deadline.interrupting():
+                if device is None:
+                    device = ceilings()
+                    print(f"ceilings: {2e-12 * device[0]:.3g} TFLOP/s, {1e-12 * device[1]:.3g} TB/s\n")
+                    print(
+                        "| architecture | images/s | at the roofline | part of it |\n|---|---:|---:|---:|", flush=True
+                    )
+                with silent(), tempfile.TemporaryDirectory() as work:
+                    config = composed(architecture, arguments.folder)
+                    roof, taken = bound(config, device), reached(config, Path(work))
+        except TimeLimitError:
+            print(f"| {architecture} | not measured: time limit reached | | |", flush=True)
+        else:
+            print(f"| {architecture} | {BATCH / taken:.0f} | {BATCH / roof:.0f} | {roof / taken:.0%} |", flush=True)
+
+
+def composed(architecture: str, folder: Path) -> Config:
+    config = compose.compose(
+        architecture,
+        "camvid_360x480_scratch",
+        root=folder,
+        batch_size=BATCH,
+        precision=PRECISION,
+        max_iters=ITERATIONS,
+    )
+    config.train_dataloader.dataset.augmentation.crop_size = SIZE
+    config.data_preprocessor.size = config.model.data_preprocessor.size = SIZE
+    return config
 
 
 if __name__ == "__main__":

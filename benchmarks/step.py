@@ -2,7 +2,8 @@
 
 Theirs is mmengine's Runner with mmsegmentation's default hooks around its own dataset and pipeline; ours is a session.
 Both train the same network with the same optimizer, crop, batch and precision: on a GPU crops of 360 x 480 pixels in
-batches of 16 in bfloat16, with 8 worker processes for theirs; on a CPU small crops in one process and thread.
+batches of 16 in bfloat16, with 8 worker processes for theirs; on a CPU small crops in one process and thread. Rows are
+printed as soon as they are measured.
 
     python benchmarks/step.py FOLDER    # the folder that holds CamVid/
 """
@@ -12,62 +13,80 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mmseg
+import peer
 import torch
 from benchmark.engine.feed import feed
 from mmengine import Config
 from mmengine.runner import Runner
-from timing import hardware, interleaved, waited
+from timing import Deadline, TimeLimitError, hardware, interleaved, silent, waited
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
-from benchmark.datasets.camvid import CamVid
 from benchmark.engine import accuracy
 from benchmark.engine.session import Session
 
 GPU = torch.cuda.is_available()
 SIZE, BATCH, PRECISION, WORKERS = ((360, 480), 16, "bfloat16", 8) if GPU else ((96, 128), 4, "float32", 0)
+ROUNDS = 3 if GPU else 7
 ITERATIONS = {"enet": 50 if GPU else 4, "pspnet_r50-d8": 25 if GPU else 1}
-"""Architectures, and iterations of one timing."""
+"""Architectures, and iterations of one timing: more than the 16 batches that workers have ready when it begins."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("SEGBENCH_DATA", "data"))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
     arguments = parser.parse_args()
+    deadline = Deadline(arguments.seconds)
     torch.set_num_threads(1)
-    rows = []
-    for architecture, iterations in ITERATIONS.items():
-        with ExitStack() as stack:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            nowhere = stack.enter_context(Path(os.devnull).open("w"))
-            stack.enter_context(redirect_stdout(nowhere))
-            stack.enter_context(redirect_stderr(nowhere))
-            functions = {
-                "mmsegmentation": theirs(architecture, iterations, arguments.folder, work),
-                "segbench": ours(architecture, iterations, arguments.folder, work),
-            }
-            seconds = (waited if GPU else interleaved)(functions, arguments.rounds)
-        for name, taken in seconds.items():
-            rate, ratio = iterations * BATCH / taken, seconds["mmsegmentation"] / taken
-            rows.append(f"| {architecture} | {name} | {1000 * taken / iterations:.1f} | {rate:.1f} | {ratio:.2f} |")
     device = f"{torch.cuda.get_device_name()}, wall time" if GPU else "CPU time"
     print(f"{hardware()}; {device}; batches of {BATCH} at {SIZE[0]}x{SIZE[1]} in {PRECISION}\n")
-    print("| architecture | training | ms an iteration | images/s | times mmsegmentation |\n|---|---|---:|---:|---:|")
-    print("\n".join(rows))
+    print("| architecture | training | ms an iteration | images/s | times mmsegmentation | rounds |")
+    print("|---|---|---:|---:|---:|---:|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for architecture, iterations in ITERATIONS.items():
+            work = Path(folder)
+            try:
+                with deadline.interrupting(), trainings(architecture, iterations, arguments.folder, work) as functions:
+                    seconds = (waited if GPU else interleaved)(functions, arguments.rounds)
+            except TimeLimitError:
+                print(f"| {architecture} | not measured: time limit reached | | | | |", flush=True)
+                continue
+            for name, taken in seconds.items():
+                rate, ratio = iterations * BATCH / taken, seconds["mmsegmentation"] / taken
+                row = f"{1000 * taken / iterations:.1f} | {rate:.1f} | {ratio:.2f} | {seconds.rounds}"
+                print(f"| {architecture} | {name} | {row} |", flush=True)
 
 
-def ours(architecture: str, iterations: int, folder: Path, work: Path) -> Callable[[], None]:
-    runner = Session(_composed(architecture, folder), work / "ours", lambda *progress: None).runner
+@contextmanager
+def trainings(architecture: str, iterations: int, root: Path, work: Path) -> Iterator[dict[str, Callable[[], None]]]:
+    """Iterations of both trainings, by name; their worker processes end with the block."""
+    config = _composed(architecture, root)
+    loaders: list[Any] = []
+    with silent():
+        try:
+            yield {
+                "mmsegmentation": theirs(config, iterations, work, loaders),
+                "segbench": ours(config, iterations, work, loaders),
+            }
+        finally:
+            for loader in loaders:
+                _stop_workers(loader)
+
+
+def ours(config: Config, iterations: int, work: Path, loaders: list[Any]) -> Callable[[], None]:
+    runner = Session(config, work / "ours", lambda *progress: None).runner
     loop = runner.train_loop
     loop.dataloader = feed(loop.dataloader, "auto", deterministic=False)
-    train = _drive(runner, iterations, loop.dataloader)
+    loop.dataloader_iterator = iter(loop.dataloader)
+    loaders.append(loop.dataloader_iterator)
+    train = _drive(runner, iterations)
 
     def unread() -> None:
         with accuracy.unread():
@@ -76,36 +95,12 @@ def ours(architecture: str, iterations: int, folder: Path, work: Path) -> Callab
     return unread
 
 
-def theirs(architecture: str, iterations: int, folder: Path, work: Path) -> Callable[[], None]:
-    """What a config of mmsegmentation's says that is made of its `default_runtime` and `schedule_20k`."""
-    composed = _composed(architecture, folder)
-    bases = Path(mmseg.__file__).parent / ".mim" / "configs" / "_base_"
-    runtime = Config.fromfile(bases / "default_runtime.py")
-    schedule = Config.fromfile(bases / "schedules" / "schedule_20k.py")
-    optim_wrapper = {"type": "OptimWrapper", "optimizer": composed.optim_wrapper.optimizer}
-    if PRECISION == "bfloat16":
-        optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": PRECISION}
-    runner = Runner(
-        model=composed.model,
-        work_dir=str(work / "theirs"),
-        experiment_name=f"theirs-{architecture}",
-        train_dataloader={
-            "batch_size": BATCH,
-            "num_workers": WORKERS,
-            "persistent_workers": WORKERS > 0,
-            "sampler": {"type": "InfiniteSampler", "shuffle": True},
-            "dataset": _dataset(folder),
-        },
-        train_cfg={"type": "IterBasedTrainLoop", "max_iters": 20000},
-        optim_wrapper=optim_wrapper,
-        param_scheduler=schedule.param_scheduler,
-        default_hooks=schedule.default_hooks,
-        env_cfg=runtime.env_cfg,
-        visualizer=runtime.visualizer,
-        log_processor=runtime.log_processor,
-        default_scope="mmseg",
-        randomness={"seed": 0},
-    )
+def theirs(config: Config, iterations: int, work: Path, loaders: list[Any]) -> Callable[[], None]:
+    split = work / "split"
+    if not split.exists():
+        peer.write_split(config, split)
+    runner = peer.runner(config, split, work / "theirs", WORKERS)
+    loaders.append(runner.train_loop.dataloader_iterator)
     return _drive(runner, iterations)
 
 
@@ -118,40 +113,9 @@ def _composed(architecture: str, folder: Path) -> Config:
     return config
 
 
-def _dataset(folder: Path) -> dict[str, Any]:
-    from mmseg.datasets import BaseSegDataset
-    from mmseg.registry import DATASETS
-
-    classes = CamVid.classes
-
-    @DATASETS.register_module(force=True)
-    class CamVidFolders(BaseSegDataset):
-        """mmsegmentation sends labels of classes that are not asked for to its void."""
-
-        METAINFO = {"classes": (*classes, "void"), "palette": [[0, 0, 0]] * (len(classes) + 1)}  # noqa: RUF012
-
-    return {
-        "type": "CamVidFolders",
-        "data_root": str(folder / "CamVid"),
-        "data_prefix": {"img_path": "train", "seg_map_path": "trainannot"},
-        "img_suffix": ".png",
-        "seg_map_suffix": ".png",
-        "metainfo": {"classes": classes},
-        "pipeline": [
-            {"type": "LoadImageFromFile"},
-            {"type": "LoadAnnotations"},
-            {"type": "RandomResize", "scale": (480, 360), "ratio_range": (0.5, 2.0), "keep_ratio": True},
-            {"type": "RandomCrop", "crop_size": SIZE, "cat_max_ratio": 0.75},
-            {"type": "RandomFlip", "prob": 0.5},
-            {"type": "PhotoMetricDistortion"},
-            {"type": "PackSegInputs"},
-        ],
-    }
-
-
-def _drive(runner: Runner, iterations: int, batches: Any = None) -> Callable[[], None]:
-    """Iterations of a runner's loop, as its `train` begins them; batches of its own by default."""
-    runner._train_loop = loop = runner.build_train_loop(runner._train_loop)
+def _drive(runner: Runner, iterations: int) -> Callable[[], None]:
+    """Iterations of a runner's loop, as its `train` begins them."""
+    loop = runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
     runner._init_model_weights()
@@ -161,13 +125,19 @@ def _drive(runner: Runner, iterations: int, batches: Any = None) -> Callable[[],
     if hasattr(loop, "_arrange"):
         with accuracy.unread():
             loop._arrange()
-    batches = loop.dataloader_iterator if batches is None else iter(batches)
 
     def train() -> None:
         for _ in range(iterations):
-            loop.run_iter(next(batches))
+            loop.run_iter(next(loop.dataloader_iterator))
 
     return train
+
+
+def _stop_workers(loader: Any) -> None:
+    """End the worker processes of a data loader's iterator, or of mmengine's around it, if it has any."""
+    iterator = getattr(loader, "_iterator", loader)
+    if hasattr(iterator, "_shutdown_workers"):
+        iterator._shutdown_workers()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,66 @@
-"""How the scripts of this folder measure: interleaved, in CPU time, by medians; and on what."""
+"""How the scripts of this folder measure: interleaved, by medians, in a time that is given; and on what."""
 
 import os
 import platform
 import resource
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
 
-def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+class TimeLimitError(Exception):
+    """A script has reached its time limit."""
+
+
+class Deadline:
+    """The time limit of a script.
+
+    Args:
+        seconds: how long it may take since its process began, imports included; None for any time.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds - _age()
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise `TimeLimitError` in the block when the limit is reached; at once where it is reached already."""
+        if self._end is None:
+            yield
+            return
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeLimitError
+
+        def interrupt(*_: object) -> None:
+            raise TimeLimitError
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, left, 1.0)  # once more each second: an exception can be lost in a callback
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+class Medians(dict[str, float]):
+    """Median seconds of functions, by name.
+
+    Attributes:
+        rounds: how many rounds they are of: fewer than wanted where the time limit was reached; 0 where only the
+            first one, which warms up, had ended.
+    """
+
+    rounds: int
+
+
+def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> Medians:
     """Median cost of each function.
 
     Every round calls each function once, so that whatever slows the machine down for a while slows all of them; CPU
@@ -23,43 +72,52 @@ def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> dict
         rounds: how many times each is timed.
 
     Returns:
-        Medians by name, in seconds of CPU time of this process, all its threads, and the children it waited for.
+        Seconds of CPU time of this process, all its threads, and the children it waited for.
+
+    Raises:
+        TimeLimitError: before the first round had ended; raised later, it leaves a measurement of fewer rounds.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            start = _cpu_seconds()
-            function()
-            seconds[name].append(_cpu_seconds() - start)
-    return {name: median(taken[1:]) for name, taken in seconds.items()}
+    return _medians(functions, rounds, _cpu_seconds)
 
 
-def waited(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median wall time of each function, the work that it leaves a GPU with included; see `interleaved`.
-
-    Args:
-        functions: what to call, by name.
-        rounds: how many times each is timed.
-
-    Returns:
-        Medians by name, in seconds.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            _finish()
-            start = time.perf_counter()
-            function()
-            _finish()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: median(taken[1:]) for name, taken in seconds.items()}
+def waited(functions: dict[str, Callable[[], object]], rounds: int) -> Medians:
+    """Median wall time of each function, the work that it leaves a GPU with included; see `interleaved`."""
+    return _medians(functions, rounds, _wall_seconds)
 
 
-def _finish() -> None:
+def _medians(functions: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> Medians:
+    taken: list[dict[str, float]] = []
+    try:
+        for _ in range(rounds + 1):
+            seconds = {}
+            for name, function in functions.items():
+                start = clock()
+                function()
+                seconds[name] = clock() - start
+            taken.append(seconds)
+    except TimeLimitError:
+        if not taken:
+            raise
+    counted = taken[1:] or taken
+    found = Medians({name: median(seconds[name] for seconds in counted) for name in functions})
+    found.rounds = len(taken) - 1
+    return found
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Print nothing within, as the log of a Runner would."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _wall_seconds() -> float:
+    """Wall time when all work of the GPU is done."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def hardware() -> str:
@@ -79,6 +137,16 @@ def _gpu() -> list[str]:
 def _cpu_seconds() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _age() -> float:
+    """Seconds since this process began; 0 where the system does not say it."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0
 
 
 def _processor() -> str:

@@ -343,15 +343,15 @@ AXES = {
     "data": {"dataset": "camvid"},
     "splits": {"test": {"split": "test"}},
     "augmentation": {"crop_size": [360, 480]},
-    "schedule": {"iterations": 6000},
-    "batch": 8,
+    "schedule": {"iterations": 1500},
+    "batch": 16,
     "pretraining": None,
     "void": "ignore",
     "evaluation": {},
 }
 """Of results that published figures may be held against."""
 
-STATED = StatedProtocol(None, "single", False, None, "none", "none", 6000, "ignore", None, None)
+STATED = StatedProtocol(None, "single", False, None, "none", "none", 1500, "ignore", None, None)
 
 
 @pytest.fixture

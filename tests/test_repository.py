@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import compose
+from benchmark.analysis.axes import differing
 from benchmark.cli import main
+from benchmark.results.record import fingerprint
+from benchmark.results.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,3 +30,11 @@ def test_reports_and_readme_are_what_the_results_give(capsys):
 
 def test_the_readme_has_a_leaderboard():
     assert "<!-- segbench:leaderboard camvid_360x480_scratch " in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_result_of_the_schedule_before_is_not_ranked_with_those_of_this_one():
+    old = Store(Path("results")).find("8460e2c28d695e97").record
+    config = compose.compose(old.architecture, old.protocol.name, **old.protocol.overrides)
+    now = compose.axes(config, old.dataset.digest)
+    assert differing(old.protocol.axes, now) == {"precision": ("float32", "bfloat16")}
+    assert fingerprint(now) != old.protocol.fingerprint

@@ -1,4 +1,4 @@
-"""Every standard protocol on its dataset in miniature: composed, named, trained and evaluated."""
+"""The CamVid leaderboards as composed; every standard protocol on its dataset in miniature, trained and evaluated."""
 
 import numpy as np
 import pytest
@@ -65,6 +65,26 @@ def test_composed(name, miniatures):
     assert config.model.pretrained == "open-mmlab://resnet50_v1c"
     assert config.model.decode_head.align_corners is ("769x769" in name)
     assert config.model.test_cfg.mode == ("slide" if "769x769" in name else "whole")
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations", "interval", "pretrained"),
+    [
+        ("camvid_360x480_scratch", 1500, 500, False),
+        ("camvid_360x480_imagenet", 1500, 500, True),
+        ("camvid_360x480_long", 6000, 2000, False),
+    ],
+)
+def test_the_camvid_leaderboards_share_all_but_length_and_initial_weights(name, iterations, interval, pretrained):
+    scratch, config = (compose.compose("pspnet_r50-d8", each) for each in ("camvid_360x480_scratch", name))
+    assert config.train_cfg.max_iters == config.param_scheduler[0].end == iterations
+    assert config.train_cfg.val_interval == interval
+    assert ("pretrained" in config.model) is pretrained
+    axes = compose.axes(config, "0" * 64)
+    assert (axes["precision"], axes["batch"], axes["input"]["size"]) == ("bfloat16", 16, [360, 480])
+    assert axes["schedule"]["optimizer"]["optimizer"]["lr"] == 1e-3
+    shared = compose.axes(scratch, "0" * 64)
+    assert {axis for axis in axes if axes[axis] != shared[axis]} <= {"schedule", "pretraining"}
 
 
 def test_their_fingerprints_differ_and_name_what_differs(miniatures):
