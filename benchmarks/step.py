@@ -26,7 +26,7 @@ from timing import hardware, interleaved, waited
 import benchmark.registration  # noqa: F401
 from benchmark import compose
 from benchmark.datasets.camvid import CamVid
-from benchmark.engine import accuracy
+from benchmark.engine import patches
 from benchmark.engine.feed import feed
 from benchmark.engine.session import Session
 
@@ -70,7 +70,7 @@ def ours(architecture: str, iterations: int, folder: Path, work: Path) -> Callab
     train = _drive(runner, iterations, loop.dataloader)
 
     def unread() -> None:
-        with accuracy.unread():
+        with patches.training_patches():
             train()
 
     return unread
@@ -159,7 +159,7 @@ def _drive(runner: Runner, iterations: int, batches: Any = None) -> Callable[[],
         runner.call_hook(stage)
     runner.model.train()
     if hasattr(loop, "_arrange"):
-        with accuracy.unread():
+        with patches.training_patches():
             loop._arrange()
     batches = loop.dataloader_iterator if batches is None else iter(batches)
 

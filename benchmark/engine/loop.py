@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from benchmark.datasets.batches import Batch
-from benchmark.engine import accuracy, compilation, layout, trial
+from benchmark.engine import compilation, layout, patches, trial
 from benchmark.engine.graph import GraphedStep, Unfit
 from benchmark.engine.step import Step, step
 
@@ -60,7 +60,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train_epoch")
         runner.model.train()
         self.dataloader.sampler.start = self._iter
-        with accuracy.unread():
+        with patches.training_patches():
             self._arrange()
             self._train()
         self.step = self._eager  # a graph holds the memory of a step
