@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmseg.models import utils
 from mmseg.models.decode_heads import ddr_head, decode_head, pid_head, point_head
 from mmseg.models.losses import CrossEntropyLoss, cross_entropy_loss
 from torch import Tensor
 
+from benchmark.engine import deterministic
 from benchmark.models.layers.memory_format import is_channels_last, pixels
 
 HEADS = (ddr_head, decode_head, pid_head, point_head)
@@ -25,7 +27,7 @@ HEADS = (ddr_head, decode_head, pid_head, point_head)
 @contextmanager
 def training_patches() -> Iterator[None]:
     """Apply all patches of this module while a network trains."""
-    with skip_accuracy(), skip_resize(), keep_dtype(), keep_memory_format():
+    with skip_accuracy(), skip_resize(), keep_dtype(), keep_memory_format(), deterministic_operators():
         yield
 
 
@@ -45,8 +47,10 @@ def skip_resize() -> Iterator[None]:
     resize = decode_head.resize
 
     def resized(input: Tensor, size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        if torch.is_autocast_enabled(input.device.type):
+            input = input.float()  # as autocast does before it interpolates, so that losses are computed in float32
         if size is not None and tuple(size) == tuple(input.shape[2:]):
-            return _widened(input)
+            return input
         result: Tensor = resize(input, size, *args, **kwargs)
         return result
 
@@ -91,9 +95,14 @@ def keep_memory_format() -> Iterator[None]:
         yield
 
 
-def _widened(logits: Tensor) -> Tensor:
-    """Return logits in the data type in which autocast interpolates them."""
-    return logits.float() if torch.is_autocast_enabled(logits.device.type) else logits
+@contextmanager
+def deterministic_operators() -> Iterator[None]:
+    """Replace operators that PyTorch refuses to differentiate on CUDA in deterministic mode; see `deterministic`."""
+    with (
+        _replaced([F], "adaptive_avg_pool2d", deterministic.deterministic_adaptive_avg_pool2d),
+        _replaced([F], "grid_sample", deterministic.deterministic_grid_sample),
+    ):
+        yield
 
 
 @contextmanager

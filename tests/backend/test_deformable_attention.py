@@ -54,3 +54,20 @@ def test_forward_is_the_definition():
 
 def test_gradcheck():
     assert torch.autograd.gradcheck(attend, [tensor.requires_grad_() for tensor in problem(batch=1, queries=2)])
+
+
+def test_sizes_are_read_once_for_all_layers_and_passes():
+    shapes = SHAPES.clone()
+    with Reads() as reads:
+        for _ in range(3):
+            value, locations, weights = (tensor.requires_grad_() for tensor in problem())
+            MultiScaleDeformableAttnFunction.apply(value, shapes, STARTS, locations, weights, 64).sum().backward()
+    assert reads.names == ["aten::_to_copy"] or len(reads.names) <= 1
+
+
+def test_sizes_that_change_in_place_are_read_again():
+    shapes = SHAPES.clone()
+    first = MultiScaleDeformableAttnFunction.apply(value := problem()[0], shapes, STARTS, *problem()[1:], 64)
+    shapes.copy_(torch.tensor([[4, 3], [2, 2]]))
+    second = MultiScaleDeformableAttnFunction.apply(value, shapes, STARTS, *problem()[1:], 64)
+    assert not torch.equal(first, second)

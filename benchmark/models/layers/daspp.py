@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate, expand
+from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate
 
 
 class DASPP(nn.Module):
@@ -54,7 +54,7 @@ class DASPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, channels, H, W)."""
-        pooled = expand(self.image_pooling(x), x)  # one pixel, however it is interpolated
+        pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # one pixel, however it is interpolated
         return self.projection(concatenate((x, *(branch(x) for branch in self.branches), pooled)))
 
 
