@@ -18,7 +18,7 @@ from mmseg.models.losses import CrossEntropyLoss, cross_entropy_loss
 from torch import Tensor
 
 from benchmark.engine import deterministic
-from benchmark.models.layers.memory_format import is_channels_last, pixels
+from benchmark.models.layers.memory_format import channels_last_mean, is_channels_last, pixels
 
 HEADS = (ddr_head, decode_head, pid_head, point_head)
 """Modules that call `accuracy` by this name."""
@@ -27,7 +27,7 @@ HEADS = (ddr_head, decode_head, pid_head, point_head)
 @contextmanager
 def training_patches() -> Iterator[None]:
     """Apply all patches of this module while a network trains."""
-    with skip_accuracy(), skip_resize(), keep_dtype(), keep_memory_format(), deterministic_operators():
+    with skip_accuracy(), skip_resize(), keep_dtype(), deterministic_operators(), keep_memory_format():
         yield
 
 
@@ -78,11 +78,11 @@ def keep_dtype() -> Iterator[None]:
 
 @contextmanager
 def keep_memory_format() -> Iterator[None]:
-    """Compute the cross-entropy of logits in channels_last format pixel by pixel.
+    """Keep gradients in channels_last format: those of a cross-entropy, by computing it pixel by pixel, and of means.
 
-    `log_softmax` along the channels copies such logits, and the gradient that it returns is contiguous.
+    `log_softmax` along the channels copies logits in that format, and the gradient that it returns is contiguous.
     """
-    forward = CrossEntropyLoss.forward
+    forward, adaptive_avg_pool2d = CrossEntropyLoss.forward, F.adaptive_avg_pool2d
 
     def flat(self: Any, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, **kwargs: Any) -> Tensor:
         if is_channels_last(cls_score) and self.cls_criterion is cross_entropy_loss.cross_entropy:
@@ -91,7 +91,12 @@ def keep_memory_format() -> Iterator[None]:
         loss: Tensor = forward(self, cls_score, label, weight, **kwargs)
         return loss
 
-    with _replaced([CrossEntropyLoss], "forward", flat):
+    def pooled(input: Tensor, output_size: Any) -> Tensor:
+        if output_size in (1, (1, 1)) and is_channels_last(input):
+            return channels_last_mean(input)
+        return adaptive_avg_pool2d(input, output_size)
+
+    with _replaced([CrossEntropyLoss], "forward", flat), _replaced([F], "adaptive_avg_pool2d", pooled):
         yield
 
 

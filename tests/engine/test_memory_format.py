@@ -1,0 +1,151 @@
+"""A training pass in channels_last copies no map between memory formats, and in bfloat16 none between data types."""
+
+from collections import Counter
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import benchmark.registration  # noqa: F401
+from benchmark import compose
+from benchmark.engine.layout import arrange
+from benchmark.engine.patches import training_patches
+from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper
+from benchmark.engine.step import passes
+
+SIZE = (64, 96)
+CLASSES = 5
+
+
+def _tensors(*trees):
+    return [leaf for leaf in tree_leaves(trees) if isinstance(leaf, torch.Tensor)]
+
+
+def _format(x):
+    """The memory format of a map; None where it has no format, or both."""
+    if x.ndim != 4 or x.shape[1] == 1 or x.shape[2:].numel() == 1 or 0 in x.stride() or not x.is_floating_point():
+        return None
+    contiguous, last = x.is_contiguous(), x.is_contiguous(memory_format=torch.channels_last)
+    if contiguous and last:
+        return None
+    return "contiguous" if contiguous else "channels_last" if last else "strided"
+
+
+class Formats(TorchDispatchMode):
+    """Counts, by name, operators whose operands and results have more than one memory format, or are strided."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixed = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        formats = {_format(x) for x in _tensors(args, kwargs, result)} - {None}
+        if not function.is_view and (len(formats) > 1 or "strided" in formats):
+            self.mixed[function.name().removeprefix("aten::")] += 1
+        return result
+
+
+class Types(TorchDispatchMode):
+    """Counts operators that convert maps, or compute on maps in float32, by name and number of channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.converted, self.float32 = Counter(), Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        maps = [x for x in _tensors(args, kwargs, result) if x.ndim == 4 and x.is_floating_point() and len(x) == 2]
+        name = function.name().removeprefix("aten::")
+        if not function.is_view and any(x.dtype == torch.float32 for x in maps):
+            kind = self.converted if name == "_to_copy" and len(maps) == 2 else self.float32
+            kind[name, max(x.shape[1] for x in maps)] += 1
+        return result
+
+
+def _pass(architecture, wrapper, layout, watch, size=SIZE):
+    torch.manual_seed(0)
+    config = compose.model_config(architecture, classes=CLASSES)
+    scaling = {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}
+    config["data_preprocessor"] = {"type": "SegDataPreProcessor", "size": size, **scaling}
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        network = MODELS.build(config).train()
+    arrange(network, layout)
+    labels = torch.randint(CLASSES, (2, *size), dtype=torch.uint8)
+    batch = {"inputs": torch.randint(256, (2, 3, *size), dtype=torch.uint8), "labels": labels}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    with training_patches(), watch:
+        passes(network, batch, wrapper(optimizer))
+    return watch
+
+
+CLEAN = [
+    *("enet", "espnet", "espnet-a", "espnet-b", "espnet-c", "segnet-basic", "segnet_vgg16"),
+    *("liteseg_mobilenetv2", "liteseg_shufflenet", "liteseg_darknet19", "fcn-8s_vgg16", "unet", "gcn_r50"),
+]
+
+
+@pytest.mark.parametrize("architecture", CLEAN)
+def test_no_operator_mixes_memory_formats(architecture):
+    assert _pass(architecture, Float32OptimWrapper, "channels_last", Formats()).mixed == {}
+
+
+@pytest.mark.parametrize("architecture", ["enet", "espnet", "segnet-basic"])
+def test_nor_where_sides_are_odd(architecture):
+    assert _pass(architecture, Float32OptimWrapper, "channels_last", Formats(), size=(45, 75)).mixed == {}
+
+
+# What mmsegmentation's own modules concatenate, whose gradients are slices, and maps that have no format to keep.
+REST = {
+    "unet-s5-d16": {"threshold_backward": 4, "add.Tensor": 4},
+    # The image's mean, one pixel that has both formats, is enlarged in contiguous format.
+    "pspnet_r50-d8": {
+        **{"upsample_bilinear2d_backward": 4, "cat": 1, "convolution": 1, "convolution_backward": 1, "add.Tensor": 1}
+    },
+    # P6 and P7 of such small images are one pixel high.
+    "efficientdet-seg_d0": {"add.Tensor": 2, "mul.Tensor": 2},
+}
+
+
+@pytest.mark.parametrize("architecture", REST)
+def test_what_other_networks_mix_is_known(architecture):
+    mixed = _pass(architecture, Float32OptimWrapper, "channels_last", Formats()).mixed
+    assert mixed <= Counter(REST[architecture]), mixed
+
+
+def test_the_watch_sees_what_is_mixed():
+    x = torch.zeros(2, 3, 4, 5)
+    last = x.contiguous(memory_format=torch.channels_last)
+    with Formats() as watch:
+        x + last
+        torch.cat((last, x), dim=1)
+        torch.nn.functional.conv2d(x, torch.zeros(3, 3, 3, 3).contiguous(memory_format=torch.channels_last))
+        last[:, :2] * 2
+        last + last
+        x.contiguous(memory_format=torch.channels_last)
+    assert watch.mixed == {"add.Tensor": 1, "cat": 1, "convolution": 1, "mul.Tensor": 1, "clone": 1}
+
+
+IMAGE = {("_to_copy", 3): 1, ("sub.Tensor", 3): 1, ("div.Tensor", 3): 1}
+"""An image is normalised in float32."""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "images", "pooling"),
+    [
+        ("enet", 2, {("max_pool2d_with_indices", 3): 1}),
+        ("espnet", 3, {("avg_pool2d", 3): 2}),
+        ("segnet-basic", 1, {("mul.Tensor", 3): 2, ("add.Tensor", 3): 1, ("pow.Tensor_Scalar", 3): 1}),
+    ],
+)
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_only_the_image_and_the_loss_are_in_float32(architecture, images, pooling, layout):
+    watch = _pass(architecture, BFloat16OptimWrapper, layout, Types())
+    logits = {("_to_copy", CLASSES): 2}  # to the loss, and their gradient back
+    assert watch.converted == {("_to_copy", 3): images, **logits}
+    computed = {name: count for name, count in watch.float32.items() if name[1] != CLASSES}
+    assert {name for name, _ in computed} <= {name for name, _ in [*IMAGE, *pooling]} | {"div.Tensor"}
+    assert all(channels == 3 for _, channels in computed)
