@@ -69,11 +69,11 @@ def ours(architecture: str, iterations: int, folder: Path, work: Path) -> Callab
     loop.dataloader = feed(loop.dataloader, "auto", deterministic=False)
     train = _drive(runner, iterations, loop.dataloader)
 
-    def unread() -> None:
+    def patched() -> None:
         with patches.training_patches():
             train()
 
-    return unread
+    return patched
 
 
 def theirs(architecture: str, iterations: int, folder: Path, work: Path) -> Callable[[], None]:

@@ -24,7 +24,7 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def concatenate(maps: Sequence[Tensor]) -> Tensor:
-    """Concatenate maps along their channels, in the narrowest of their data types and the memory format of the first.
+    """Concatenate maps along their channels, in the memory format of the first and the type autocast lowered one to.
 
     `torch.cat` returns the widest type: one float32 map among bfloat16 ones makes all float32. It returns a contiguous
     map where the formats differ, and gradients that are slices along the channels, which in channels_last format every
@@ -36,12 +36,13 @@ def concatenate(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         (N, sum of C_i, H, W).
     """
-    dtype = min((x.dtype for x in maps), key=lambda dtype: dtype.itemsize)
-    maps = [x.to(dtype) for x in maps]
+    lowered = [x.dtype for x in maps if x.dtype != torch.float32]
+    maps = [x.to(lowered[0]) for x in maps] if lowered else list(maps)
     if is_channels_last(maps[0]):
         maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
-        joined: Tensor = _Concatenate.apply(*maps)
-        return joined
+        if torch.is_grad_enabled():
+            joined: Tensor = _Concatenate.apply(*maps)
+            return joined
     return torch.cat(maps, dim=1)
 
 
@@ -54,9 +55,10 @@ class _Concatenate(torch.autograd.Function):
         return torch.cat(maps, dim=1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         pixels = gradient.permute(0, 2, 3, 1).contiguous()
-        parts = torch.split_with_sizes_copy(pixels, ctx.channels, dim=-1)
+        # torch's stubs say that it returns nothing
+        parts: Any = torch.split_with_sizes_copy(pixels, ctx.channels, dim=-1)  # type: ignore[func-returns-value]
         return tuple(part.permute(0, 3, 1, 2) for part in parts)
 
 
