@@ -29,7 +29,7 @@ from torch.utils.flop_counter import flop_registry
 
 import benchmark.registration  # noqa: F401
 from benchmark import catalog, compose
-from benchmark.engine import accuracy
+from benchmark.engine import patches
 from benchmark.engine.device import select
 from benchmark.engine.session import Session
 from benchmark.engine.step import loss
@@ -81,7 +81,7 @@ def bound(config: Config, ceilings: tuple[float, float]) -> float:
     model = model.to("meta").train()
     inputs = torch.empty(BATCH, 3, *SIZE, dtype=torch.uint8, device="meta")
     labels = torch.empty(BATCH, *SIZE, dtype=torch.uint8, device="meta")
-    with Roofline(*ceilings) as roofline, accuracy.unread():
+    with Roofline(*ceilings) as roofline, patches.training_patches():
         loss(model, {"inputs": inputs, "labels": labels}, _Plain()).backward()
     return roofline.seconds
 

@@ -20,14 +20,14 @@ from typing import Any
 
 import peer
 import torch
-from benchmark.engine.feed import feed
 from mmengine import Config
 from mmengine.runner import Runner
 from timing import Deadline, TimeLimitError, hardware, interleaved, silent, waited
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
-from benchmark.engine import accuracy
+from benchmark.engine import patches
+from benchmark.engine.loader import training_loader
 from benchmark.engine.session import Session
 
 GPU = torch.cuda.is_available()
@@ -81,18 +81,19 @@ def trainings(architecture: str, iterations: int, root: Path, work: Path) -> Ite
 
 
 def ours(config: Config, iterations: int, work: Path, loaders: list[Any]) -> Callable[[], None]:
-    runner = Session(config, work / "ours", lambda *progress: None).runner
-    loop = runner.train_loop
-    loop.dataloader = feed(loop.dataloader, "auto", deterministic=False)
+    session = Session(config, work / "ours", lambda *progress: None)
+    runner, loop = session.runner, session.runner.train_loop
+    loop.tuner = session.tuner
+    loop.dataloader = training_loader(loop.dataloader, "auto", deterministic=False)
     loop.dataloader_iterator = iter(loop.dataloader)
     loaders.append(loop.dataloader_iterator)
     train = _drive(runner, iterations)
 
-    def unread() -> None:
-        with accuracy.unread():
+    def patched() -> None:
+        with patches.training_patches():
             train()
 
-    return unread
+    return patched
 
 
 def theirs(config: Config, iterations: int, work: Path, loaders: list[Any]) -> Callable[[], None]:
@@ -122,9 +123,9 @@ def _drive(runner: Runner, iterations: int) -> Callable[[], None]:
     for stage in ("before_run", "before_train", "before_train_epoch"):
         runner.call_hook(stage)
     runner.model.train()
-    if hasattr(loop, "_arrange"):
-        with accuracy.unread():
-            loop._arrange()
+    if hasattr(loop, "prepare"):
+        with patches.training_patches():
+            loop.prepare()
 
     def train() -> None:
         for _ in range(iterations):

@@ -10,6 +10,16 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 """Memory formats by name."""
 
 
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Return the memory format of a network: that of the first weight which has one format only."""
+    for weight in model.parameters():
+        if weight.ndim == 4 and not weight.is_contiguous():
+            return torch.channels_last
+        if weight.ndim == 4 and not weight.is_contiguous(memory_format=torch.channels_last):
+            return torch.contiguous_format
+    return torch.contiguous_format
+
+
 def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -> None:
     """Lay the weights out; maps follow the weights of the convolutions that make them.
 

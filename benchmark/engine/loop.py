@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from benchmark.datasets.batches import Batch
-from benchmark.engine import accuracy
+from benchmark.engine import patches
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.step import Step, step
 from benchmark.engine.timings import EAGER, TrainingMode
@@ -60,9 +60,9 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train_epoch")
         runner.model.train()
         self.dataloader.sampler.start = self._iter
-        with accuracy.unread():
+        with patches.training_patches():
             try:
-                self._prepare()
+                self.prepare()
                 self.setup_seconds = time.perf_counter() - start
                 self._train()
             finally:
@@ -72,7 +72,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("after_train")
         return runner.model
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Make ready what a step needs, on the first batch; weights, moments and buffers stay as they are."""
         runner = self.runner
         batch: Any = self.dataloader.dataset[self._iter] if self.tuner.mode != EAGER else None

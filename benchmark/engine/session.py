@@ -27,7 +27,7 @@ from torch import Tensor, nn
 import benchmark.registration  # noqa: F401
 from benchmark.cache import user_cache
 from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import stages, timings, trained, weights
+from benchmark.engine import patches, stages, timings, trained, weights
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
 from benchmark.engine.loader import Resident, training_loader
@@ -185,7 +185,7 @@ class Session:
         return runner
 
     @cached_property
-    def _tuner(self) -> Autotuner:
+    def tuner(self) -> Autotuner:
         """Made on the device, whose name is part of what timings depend on."""
         config, batches = self._config, self._config.train_dataloader.dataset
         device = torch.cuda.get_device_name() if get_device() == "cuda" else environment.cpu()
@@ -211,9 +211,9 @@ class Session:
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), patches.training_patches():
             model.to(get_device()).train()
-            self._tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
+            self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
             model.to("cpu")
 
     def train(self) -> Trained:
@@ -231,7 +231,7 @@ class Session:
             self.runner.register_hook(StartHook(start))
         require_supported(self._config.optim_wrapper.type)
         loop = self.runner.train_loop
-        loop.tuner = self._tuner
+        loop.tuner = self.tuner
         loop.dataloader = training_loader(loop.dataloader, self._resident, deterministic=self._deterministic)
         try:
             self.runner.train()

@@ -8,11 +8,13 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import torch
 from mmengine.optim import OptimWrapper
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch, sample
+from benchmark.engine.layout import memory_format
 
 Step = Callable[[Batch], Tensor]
 """What a batch is given to, and returns its loss."""
@@ -54,16 +56,20 @@ def loss(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
     """
     network: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     with optim_wrapper.optim_context(model):
-        losses = model(**prepared(batch, network.data_preprocessor), mode="loss")
+        inputs = prepared(batch, network.data_preprocessor, memory_format(network))
+        losses = model(**inputs, mode="loss")
     return reduce(add, (_mean(value) for name, value in losses.items() if "loss" in name))
 
 
-def prepared(batch: Batch, preprocessor: SegDataPreProcessor) -> dict[str, Any]:
+def prepared(
+    batch: Batch, preprocessor: SegDataPreProcessor, memory_format: torch.memory_format = torch.contiguous_format
+) -> dict[str, Any]:
     """What a segmentor takes, on its device: what its data preprocessor makes of the images one by one.
 
     Args:
         batch: images and labels, all of the size that the preprocessor would pad them to.
         preprocessor: says where they go, and how their values are scaled.
+        memory_format: of the images that are returned.
 
     Returns:
         `inputs`, float32 of shape (batch, 3, height, width), and `data_samples` with labels in int64.
@@ -71,7 +77,7 @@ def prepared(batch: Batch, preprocessor: SegDataPreProcessor) -> dict[str, Any]:
     images = batch["inputs"].to(preprocessor.device, non_blocking=True)
     labels = batch["labels"].to(preprocessor.device, non_blocking=True).long()
     return {
-        "inputs": (images.float() - preprocessor.mean) / preprocessor.std,
+        "inputs": (images.to(torch.float32, memory_format=memory_format) - preprocessor.mean) / preprocessor.std,
         "data_samples": [sample(label) for label in labels],
     }
 

@@ -54,3 +54,23 @@ def test_forward_is_the_definition():
 
 def test_gradcheck():
     assert torch.autograd.gradcheck(attend, [tensor.requires_grad_() for tensor in problem(batch=1, queries=2)])
+
+
+def test_sizes_are_read_once_for_all_layers_and_passes(monkeypatch):
+    """For what is read, a program waits for the GPU."""
+    reads, tolist = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(tensor) or tolist(tensor))
+    monkeypatch.setattr(torch.Tensor, "__int__", None, raising=False)
+    shapes = SHAPES.clone()
+    for _ in range(3):
+        value, locations, weights = (tensor.requires_grad_() for tensor in problem())
+        MultiScaleDeformableAttnFunction.apply(value, shapes, STARTS, locations, weights, 64).sum().backward()
+    assert len(reads) == 1
+
+
+def test_sizes_that_change_in_place_are_read_again():
+    shapes = SHAPES.clone()
+    value, *rest = problem()
+    first = MultiScaleDeformableAttnFunction.apply(value, shapes, STARTS, *rest, 64)
+    shapes.copy_(torch.tensor([[4, 3], [2, 2]]))
+    assert not torch.equal(first, MultiScaleDeformableAttnFunction.apply(value, shapes, STARTS, *rest, 64))

@@ -23,3 +23,11 @@ def test_moments_lie_as_their_weights():
     assert all(torch.equal(value, before[name]) for name, value in optimizer.state[weight].items())
     layout.arrange(network, "contiguous", optimizer)
     assert optimizer.state[weight]["exp_avg"].is_contiguous()
+
+
+def test_the_format_is_that_of_a_weight_that_has_one():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3))
+    assert layout.memory_format(network) == torch.contiguous_format
+    layout.arrange(network, "channels_last")
+    assert layout.memory_format(network) == torch.channels_last
+    assert layout.memory_format(nn.Sequential(nn.Linear(2, 3), nn.Conv2d(3, 4, 1))) == torch.contiguous_format

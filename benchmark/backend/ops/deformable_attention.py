@@ -8,6 +8,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""Sizes of levels that were read from the device, each with the version of the tensor that holds them."""
 
 
 def ms_deform_attn_forward(
@@ -32,7 +36,7 @@ def ms_deform_attn_forward(
         (batch, queries, heads * channels).
     """
     batch, _, heads, channels = value.shape
-    sizes = [(int(height), int(width)) for height, width in spatial_shapes]
+    sizes = _sizes(spatial_shapes)
     levels = value.split([height * width for height, width in sizes], dim=1)
     attended = []
     for level, (values, (height, width)) in enumerate(zip(levels, sizes, strict=True)):
@@ -41,6 +45,18 @@ def ms_deform_attn_forward(
         weights = attention_weights[:, :, :, level].transpose(1, 2).flatten(0, 1)
         attended.append((F.grid_sample(maps, grid, align_corners=False) * weights[:, None]).sum(-1))
     return torch.stack(attended).sum(0).view(batch, heads * channels, -1).transpose(1, 2).contiguous()
+
+
+def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
+    """Return height and width of each level; a tensor of them is read once, however many layers are given it.
+
+    To read it a program waits for the device.
+    """
+    version, sizes = _known.get(spatial_shapes, (None, []))
+    if version != spatial_shapes._version:
+        sizes = spatial_shapes.tolist()
+        _known[spatial_shapes] = spatial_shapes._version, sizes
+    return sizes
 
 
 def ms_deform_attn_backward(

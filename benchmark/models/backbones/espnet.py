@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from benchmark.models.layers.espnet import ESP, Conv3, NormAct, batch_norm
+from benchmark.models.layers.memory_format import concatenate
 
 
 @MODELS.register_module()
@@ -71,15 +71,15 @@ class ESPNetEncoder(BaseModule):
         quarter = [_halve(each) for each in half]
 
         conv = self.level1(image)
-        level1 = self.concat1(torch.cat([conv, *half], dim=1))
+        level1 = self.concat1(concatenate([conv, *half]))
 
         first = self.level2_strided(level1)
         last = self.level2(first)
-        level2 = self.concat2(torch.cat([last, first, *quarter], dim=1) if self.skips else last)
+        level2 = self.concat2(concatenate([last, first, *quarter]) if self.skips else last)
 
         first = self.level3_strided(level2)
         last = self.level3(first)
-        level3 = self.concat3(torch.cat([first, last], dim=1) if self.skips else last)
+        level3 = self.concat3(concatenate([first, last]) if self.skips else last)
         return image, conv, level1, level2, level3
 
 

@@ -11,7 +11,9 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from benchmark.models.layers.memory_format import is_channels_last
 from benchmark.models.layers.unet import BORDER, OVERLAP, STRIDE, FigureOne
+from benchmark.models.layers.upsampling import crop
 
 
 @MODELS.register_module()
@@ -66,7 +68,7 @@ class OverlapTileUNet(BaseModule):
             band = mirrored.narrow(-2, row * down, down + OVERLAP + 2 * BORDER)
             tiles = (band.narrow(-1, column * right, right + OVERLAP + 2 * BORDER) for column in range(columns))
             bands.append(_join([self.network(tile) for tile in tiles], -1))
-        return (_join(bands, -2)[..., :height, :width],)
+        return (crop(_join(bands, -2), (height, width)),)
 
     def _divide(self, size: int) -> tuple[int, int]:
         """A side into tiles, as few as possible and equal: their number, and how far apart they begin."""
@@ -83,7 +85,10 @@ def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
     last = int(x.shape[dim]) - 1
     period = max(1, 2 * last)
     index = [last - abs(i % period - last) for i in range(-BORDER, size + BORDER)]
-    return x.index_select(dim, torch.tensor(index, device=x.device))
+    indices = torch.tensor(index, device=x.device)
+    if is_channels_last(x):  # of which `index_select` would make a contiguous map
+        return x.permute(0, 2, 3, 1).index_select(dim - 1, indices).permute(0, 3, 1, 2)
+    return x.index_select(dim, indices)
 
 
 def _join(tiles: list[Tensor], dim: int) -> Tensor:

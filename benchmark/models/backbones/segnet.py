@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from benchmark.models.layers.segnet import INITIAL_WEIGHTS, Pooling, convolutions, max_pool
+from benchmark.models.layers.segnet import INITIAL_WEIGHTS, LocalResponseNorm, Pooling, convolutions, max_pool
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Widths of VGG16's 13 convolutions, between poolings."""
@@ -102,7 +102,7 @@ class SegNetBasicEncoder(_Encoder):
 
     def __init__(self, norm_cfg: Mapping[str, Any], init_cfg: Mapping[str, Any] | None = None) -> None:
         super().__init__(init_cfg)
-        layers: list[nn.Module] = [nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)]
+        layers: list[nn.Module] = [LocalResponseNorm(5, alpha=1e-4, beta=0.75)]
         for channels in (3, 64, 64, 64):
             layers += [*convolutions((channels, 64), 7, norm_cfg, bias=False), max_pool()]
         self.features = nn.Sequential(*layers)

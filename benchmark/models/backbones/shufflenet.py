@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from benchmark.models.layers.memory_format import concatenate, is_channels_last
 
 GROUPS = 8
 
@@ -84,11 +85,14 @@ class ShuffleNetUnit(nn.Module):
         residual = self.expand(self.depthwise(shuffle(self.compress(x))))
         if self.stride == 1:
             return F.relu(x + residual)
-        return F.relu(torch.cat((F.avg_pool2d(x, 3, stride=2, padding=1), residual), dim=1))
+        return F.relu(concatenate((F.avg_pool2d(x, 3, stride=2, padding=1), residual)))
 
 
 def shuffle(x: Tensor) -> Tensor:
     """Channel shuffle (Figure 1c): of (N, GROUPS * n, H, W) channel i of group g becomes channel g of group i."""
     batch, channels, height, width = x.shape
+    if is_channels_last(x):
+        last = x.permute(0, 2, 3, 1).unflatten(-1, (GROUPS, channels // GROUPS))
+        return last.transpose(-2, -1).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
     grouped = x.view(batch, GROUPS, channels // GROUPS, height, width)
     return grouped.transpose(1, 2).reshape(batch, channels, height, width)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from benchmark.models.layers.espnet import ESP, Conv3, NormAct, batch_norm
+from benchmark.models.layers.memory_format import concatenate
 from benchmark.models.layers.upsampling import crop
 
 
@@ -95,9 +95,9 @@ class ESPNetDecoder(BaseDecodeHead):
         """
         image, conv, level1, level2, level3 = inputs
         x = crop(self.deconv3(self.norm3(self.level3(level3))), level2.shape[-2:])
-        x = self.esp2(self.concat2(torch.cat([self.level2(level2), x], dim=1)))
+        x = self.esp2(self.concat2(concatenate([self.level2(level2), x])))
         x = self.norm_act2(crop(self.deconv2(x), level1.shape[-2:]))
-        x = self.conv1(torch.cat([x, conv if self.skip_channels == 16 else level1], dim=1))
+        x = self.conv1(concatenate([x, conv if self.skip_channels == 16 else level1]))
         return crop(self.cls_seg(x), image.shape[-2:])
 
 

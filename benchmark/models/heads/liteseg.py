@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -13,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from benchmark.models.layers.daspp import DASPP, separable_conv
+from benchmark.models.layers.memory_format import concatenate
 
 
 @MODELS.register_module()
@@ -87,4 +87,4 @@ class LiteSegHead(BaseDecodeHead):
         early, last = self._transform_inputs(inputs)
         x = self.daspp(last)
         x = F.interpolate(x, size=early.shape[-2:], mode="bilinear", align_corners=self.align_corners)
-        return self.cls_seg(self.decoder(torch.cat((x, self.reduction(early)), dim=1)))
+        return self.cls_seg(self.decoder(concatenate((x, self.reduction(early)))))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
+
+from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate
 
 
 class DASPP(nn.Module):
@@ -46,7 +47,7 @@ class DASPP(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
         self.image_pooling = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(in_channels, channels, 1, bias=False), norm(channels), nn.ReLU()
+            GlobalAvgPool2d(), nn.Conv2d(in_channels, channels, 1, bias=False), norm(channels), nn.ReLU()
         )
         concatenated = in_channels + (len(rates) + 1) * channels
         self.projection = nn.Sequential(separable_conv(concatenated, channels, 1), norm(channels), nn.ReLU())
@@ -54,7 +55,7 @@ class DASPP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, channels, H, W)."""
         pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # one pixel, however it is interpolated
-        return self.projection(torch.cat((x, *(branch(x) for branch in self.branches), pooled), dim=1))
+        return self.projection(concatenate((x, *(branch(x) for branch in self.branches), pooled)))
 
 
 def separable_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
+from benchmark.models.layers.memory_format import concatenate
 from benchmark.models.layers.unpool import max_unpool
+from benchmark.models.layers.upsampling import crop
 
 Layer = Callable[[int], nn.Module]
 """Makes the layer for a number of channels."""
@@ -46,7 +47,7 @@ class InitialBlock(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H/2, W/2)."""
         pooled = F.max_pool2d(image, 2, ceil_mode=True)
-        return self.act(self.norm(torch.cat((self.conv(image), pooled), dim=1)))
+        return self.act(self.norm(concatenate((self.conv(image), pooled))))
 
 
 class Bottleneck(nn.Module):
@@ -139,8 +140,7 @@ class UpsamplingBottleneck(nn.Module):
             size: (H, W) before that bottleneck: 2h or, where that was odd, 2h - 1; the same for W.
         """
         main = max_unpool(self.main(x), indices, size)
-        height, width = size
-        return self.act(main + self.extension(x)[..., :height, :width])
+        return self.act(main + crop(self.extension(x), size))
 
 
 def _extension(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
+
+from benchmark.models.layers.memory_format import concatenate
 
 Norm = Callable[[int], nn.Module]
 """Makes the normalisation layer for a number of channels."""
@@ -98,5 +99,5 @@ class ESP(NormAct):
         merged = [first, maps[0]]
         for each in maps[1:]:
             merged.append(merged[-1] + each)
-        output = torch.cat(merged, dim=1)
+        output = concatenate(merged)
         return super().forward(x + output if self.residual else output)

@@ -11,6 +11,9 @@ from typing import Any
 
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.models.layers.memory_format import is_channels_last, pixels
 
 Pooling = tuple[Tensor, tuple[int, int]]
 """Of a max-pooling: indices of the maxima, (N, C, h, w), and size (H, W) of the map that was pooled."""
@@ -41,6 +44,20 @@ def convolutions(
         if relu:
             layers.append(nn.ReLU(inplace=True))
     return layers
+
+
+class LocalResponseNorm(nn.LocalResponseNorm):
+    """PyTorch's, whose output has the memory format of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        if not is_channels_last(x):
+            return super().forward(x)
+        batch, channels, height, width = x.shape
+        padding = (self.size // 2, (self.size - 1) // 2)
+        mean = F.avg_pool1d(F.pad(pixels(x * x), padding), self.size, stride=1)
+        mean = mean.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return x / (mean * self.alpha + self.k) ** self.beta
 
 
 def max_pool() -> nn.MaxPool2d:

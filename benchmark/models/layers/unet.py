@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
+
+from benchmark.models.layers.memory_format import concatenate
+from benchmark.models.layers.upsampling import crop
 
 BORDER = 92
 """Pixels by which the output is smaller than the input, on each side.
@@ -61,7 +63,7 @@ class FigureOne(nn.Module):
         x = copies.pop()
         for up_conv, convolutions in zip(self.up_conv, self.up, strict=True):
             x = up_conv(x)
-            x = convolutions(torch.cat((x, _crop(copies.pop(), x)), dim=1))
+            x = convolutions(concatenate((x, _crop(copies.pop(), x))))
         return x
 
 
@@ -78,4 +80,4 @@ def _crop(x: Tensor, like: Tensor) -> Tensor:
     """The centre of a map, as large as another."""
     height, width = like.shape[-2:]
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-    return x[..., top : top + height, left : left + width]
+    return crop(x, (height, width), top, left)

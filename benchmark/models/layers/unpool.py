@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from benchmark.models.layers.memory_format import is_channels_last
+
 
 def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     """Put every value back where the maximum was found, zero elsewhere.
@@ -18,9 +20,13 @@ def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
         size: (H, W) of the map that was pooled; the only way to know it, since odd and even sizes pool to the same.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), in the memory format of `x`.
     """
     batch, channels = x.shape[:2]
     height, width = size
+    if is_channels_last(x):
+        flat = x.new_zeros(batch, height * width, channels)
+        indices, x = (each.permute(0, 2, 3, 1).flatten(1, 2) for each in (indices, x))
+        return flat.scatter(1, indices, x).view(batch, height, width, channels).permute(0, 3, 1, 2)
     flat = x.new_zeros(batch, channels, height * width)
     return flat.scatter(2, indices.flatten(2), x.flatten(2)).view(batch, channels, height, width)

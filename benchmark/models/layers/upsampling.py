@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from benchmark.models.layers.memory_format import is_channels_last
 
 
 def bilinear(size: int) -> Tensor:
@@ -14,10 +17,14 @@ def bilinear(size: int) -> Tensor:
     return ramp[:, None] * ramp
 
 
-def crop(x: Tensor, size: Sequence[int], offset: int = 0) -> Tensor:
-    """The part of a map that begins at `offset`, below and right, and has a size (height, width).
+def crop(x: Tensor, size: Sequence[int], top: int = 0, left: int | None = None) -> Tensor:
+    """Return the part of a map that begins at (top, left), by default on its diagonal, and has a size (height, width).
 
-    Without an offset: what is left of a doubled map where the halving before had rounded an odd size up.
+    From the corner: what is left of a doubled map where the halving before had rounded an odd size up.
     """
     height, width = size[:2]
-    return x[..., offset : offset + height, offset : offset + width]
+    left = top if left is None else left
+    if is_channels_last(x):  # where a slice would have a contiguous gradient
+        below, right = x.shape[-2] - top - height, x.shape[-1] - left - width
+        return F.pad(x, (-left, -right, -top, -below)) if top or left or below or right else x
+    return x[..., top : top + height, left : left + width]

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from benchmark.models.layers.memory_format import is_channels_last, pixels
+
 LABELS = 256
 """As many as a label can be."""
 
@@ -47,6 +49,9 @@ class WeightedCrossEntropyLoss(nn.Module):
             weight: of every pixel beside that of its class, (N, ...).
             ignore_index: label of pixels that do not count.
         """
+        if is_channels_last(cls_score):  # whose `log_softmax` along the channels, and its gradient, would be contiguous
+            cls_score, label = pixels(cls_score), label.flatten()
+            weight = None if weight is None else weight.flatten()
         weights = self._weights[label] * (label != ignore_index)
         if weight is not None:
             weights = weights * weight

@@ -91,7 +91,8 @@ class TopDownPath(nn.Module):
         *levels, above = inputs
         fused: list[Tensor] = []
         for node, level in zip(self.nodes.values(), reversed(levels), strict=True):
-            above = node(level, F.interpolate(above, size=level.shape[-2:], mode="nearest"))
+            enlarged = F.interpolate(above, size=level.shape[-2:], mode="nearest").to(above.dtype)  # despite autocast
+            above = node(level, enlarged)
             fused.insert(0, above)
         return fused
 
