@@ -20,7 +20,7 @@ PROCESS = Path("/proc/self")
 class PeakMemory:
     """The peak inside a `with` block: `with PeakMemory(device) as peak: ...`, then `peak.bytes`.
 
-    What is not to count is left out by `read` before it and `reset` after it, within a block or without one. Blocks must
+    What is not to count is left out by `read` before it and `reset` after it, with a block or without. Blocks must
     not be nested: the inner one forgets the peak of the outer one. On a GPU the peak is that of PyTorch's allocator;
     asking it neither waits for the GPU nor opens a context there.
 
