@@ -72,8 +72,9 @@ def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
     """
     _check(predictions, labels)
     images, bins = len(predictions), classes + 1
-    bin_of_pixel = _void_last(labels, classes).long().mul_(bins).add_(_void_last(predictions, classes)).view(images, -1)
+    bin_of_pixel = _void_last(labels, classes).long().mul_(bins).add_(_void_last(predictions, classes))
     counts = torch.zeros(images, bins * bins, dtype=torch.int64, device=labels.device)
+    bin_of_pixel = bin_of_pixel.reshape(images, -1)
     one = torch.ones((), dtype=torch.int64, device=labels.device)
     return counts.scatter_add_(1, bin_of_pixel, one.expand_as(bin_of_pixel)).view(images, bins, bins)
 
