@@ -73,10 +73,12 @@ def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
     _check(predictions, labels)
     images, bins = len(predictions), classes + 1
     bin_of_pixel = _void_last(labels, classes).long().mul_(bins).add_(_void_last(predictions, classes))
-    counts = torch.zeros(images, bins * bins, dtype=torch.int64, device=labels.device)
-    bin_of_pixel = bin_of_pixel.reshape(images, -1)
+    # In one dimension: in several, deterministic algorithms read sizes from the host.
+    first = torch.arange(0, images * bins * bins, bins * bins, device=labels.device)
+    index = bin_of_pixel.reshape(images, -1).add_(first[:, None]).view(-1)
+    counts = torch.zeros(images * bins * bins, dtype=torch.int64, device=labels.device)
     one = torch.ones((), dtype=torch.int64, device=labels.device)
-    return counts.scatter_add_(1, bin_of_pixel, one.expand_as(bin_of_pixel)).view(images, bins, bins)
+    return counts.scatter_add_(0, index, one.expand_as(index)).view(images, bins, bins)
 
 
 def _is_on_gpu(tensor: Tensor) -> bool:
