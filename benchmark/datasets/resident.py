@@ -1,4 +1,4 @@
-"""Training batches made on the device on which the whole split lies.
+"""Splits kept in the memory of a device: training batches made there, and images to evaluate.
 
 What is drawn is what `TrainingBatches` draws; what is done with it is done for a batch at a time, and nothing waits for
 the device. Labels are those of `augmentation.apply`, and so are pixels but for rounding.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL, Draws, Policy
-from benchmark.datasets.batches import Batch, TrainingBatches
+from benchmark.datasets.batches import Batch, EvaluationImages, TrainingBatches, sample
 from benchmark.datasets.cache import Pixels
 from benchmark.datasets.table import FIELDS, tabulate
 
@@ -108,6 +110,25 @@ class ResidentBatches:
         if problem:
             warnings.warn(f"batches are made the slow way on {self.device}: {problem}", ResidentWarning, stacklevel=3)
         return augment if problem else fastest
+
+
+class ResidentImages(Dataset[dict[str, Any]]):
+    """The items of `EvaluationImages`, whose pixels are on a device.
+
+    Args:
+        images: the split; its images have one size.
+        device: where they are kept.
+    """
+
+    def __init__(self, images: EvaluationImages, device: torch.device | str) -> None:
+        self.source, self.pixels, self.metainfo = images.source, images.pixels, images.metainfo
+        self._images, self._labels = _uploaded(images.pixels, torch.device(device))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"inputs": self._images[index], "data_samples": sample(self._labels[index], self.source.names[index])}
 
 
 def _fastest(device: torch.device) -> Augment:

@@ -9,8 +9,7 @@ cuDNN searches for better ones once, for the mode that is taken.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from logging import Logger
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch
 from benchmark.engine import timings
+from benchmark.engine.arithmetic import algorithm_search
 from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts, save_artifacts
 from benchmark.engine.graph import CaptureFailed, GraphedStep
 from benchmark.engine.layout import LAYOUTS, arrange
@@ -143,7 +143,7 @@ class Autotuner:
         """The fastest mode: as remembered of the network, or by trial."""
         kept = self._remembered()
         seconds = {mode: time for mode, time in kept.seconds.items() if self.compile is not False or not mode.compiled}
-        with rehearsal(training.model, training.optim_wrapper), _first_choice_of_algorithms():
+        with rehearsal(training.model, training.optim_wrapper), algorithm_search(False):
             if not any(not mode.compiled for mode in seconds):
                 seconds |= self._try_layouts(training, logger)
             best = _fastest(seconds)
@@ -275,14 +275,3 @@ def _free(model: nn.Module) -> None:
     model.zero_grad()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def _first_choice_of_algorithms() -> Iterator[None]:
-    """Let cuDNN choose without a search within it."""
-    searched = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = searched

@@ -1,16 +1,39 @@
-"""Confusion counts where the prediction is: `benchmark.confusion.count` for tensors of any device."""
+"""Confusion matrices where the prediction is: `benchmark.confusion.count` for tensors of any device."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
+def count_images(predictions: Sequence[Tensor], labels: Sequence[Tensor], classes: int) -> list[Tensor]:
+    """Count the pixels of each image by ground truth and prediction, as `count` does.
+
+    Images of one shape on a GPU are counted together. Nothing waits for the GPU.
+
+    Args:
+        predictions: class indices of each image.
+        labels: ground truth of each image.
+        classes: number of classes K, at most 254.
+
+    Returns:
+        int64 matrices of shape (K + 1, K + 1), one for each image, on its device.
+
+    Raises:
+        ValueError: the shapes of a prediction and its label differ.
+    """
+    shapes = {(prediction.shape, label.shape) for prediction, label in zip(predictions, labels, strict=True)}
+    if len(predictions) > 1 and len(shapes) == 1 and all(map(_is_on_gpu, predictions)):
+        return list(_scattered(torch.stack(list(predictions)), torch.stack(list(labels)), classes))
+    return [count(prediction, label, classes) for prediction, label in zip(predictions, labels, strict=True)]
+
+
 def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     """Count pixels by ground truth and prediction.
 
-    No pixel is picked out: void has a row and a column of its own, so every pixel is counted, in integers as narrow as
-    the number of bins allows. A mask, or int64 throughout, costs several times as much.
+    No pixel is picked out: void has a row and a column of its own, so every pixel is counted.
 
     Args:
         prediction: class indices, any shape and integer type; values outside 0..classes-1 count as void.
@@ -23,12 +46,48 @@ def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    if prediction.shape != label.shape:
-        raise ValueError(f"prediction has shape {tuple(prediction.shape)}, label {tuple(label.shape)}")
+    if _is_on_gpu(prediction):
+        return _scattered(prediction[None], label[None], classes)[0]
+    _check(prediction, label)
     bins = classes + 1
+    # Integers as narrow as the number of bins allows: int64 throughout costs several times as much.
     index = torch.int16 if bins * bins <= torch.iinfo(torch.int16).max else torch.int32
     bin_of_pixel = _void_last(label, classes).to(index).mul_(bins).add_(_void_last(prediction, classes))
     return torch.bincount(bin_of_pixel.flatten(), minlength=bins * bins).reshape(bins, bins)
+
+
+def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Count the pixels of each image by additions to the bins, whose number is known beforehand.
+
+    On a GPU `bincount` waits: it reads the smallest and the largest value to find out how many bins there are. Sums of
+    integers do not depend on the order of their terms.
+
+    Args:
+        predictions: shape (images, ...).
+        labels: of the same shape.
+        classes: number of classes K.
+
+    Returns:
+        int64, shape (images, K + 1, K + 1).
+    """
+    _check(predictions, labels)
+    images, bins = len(predictions), classes + 1
+    bin_of_pixel = _void_last(labels, classes).long().mul_(bins).add_(_void_last(predictions, classes))
+    # In one dimension: in several, deterministic algorithms read sizes from the host.
+    first = torch.arange(0, images * bins * bins, bins * bins, device=labels.device)
+    index = bin_of_pixel.reshape(images, -1).add_(first[:, None]).view(-1)
+    counts = torch.zeros(images * bins * bins, dtype=torch.int64, device=labels.device)
+    one = torch.ones((), dtype=torch.int64, device=labels.device)
+    return counts.scatter_add_(0, index, one.expand_as(index)).view(images, bins, bins)
+
+
+def _is_on_gpu(tensor: Tensor) -> bool:
+    return tensor.device.type != "cpu"
+
+
+def _check(prediction: Tensor, label: Tensor) -> None:
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction has shape {tuple(prediction.shape)}, label {tuple(label.shape)}")
 
 
 def _void_last(values: Tensor, classes: int) -> Tensor:

@@ -2,6 +2,9 @@
 
 mmsegmentation resizes scores to the size that they have already, and takes their `argmax`, which on a CPU costs four to
 seven times what `max` does for the same indices: at 1024x2048 more than most networks.
+
+On a GPU images are kept in its memory where they fit, nothing waits before the last image, every batch has one size,
+which is halved where the memory does not suffice, and float32 is IEEE 754's.
 """
 
 from __future__ import annotations
@@ -17,29 +20,100 @@ from mmengine.runner import TestLoop, ValLoop
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.structures import PixelData
 from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmark.datasets.batches import EvaluationImages
+from benchmark.datasets.resident import ResidentImages, fits
+from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 
 if TYPE_CHECKING:
     from mmseg.models.segmentors import EncoderDecoder
     from mmseg.structures import SegDataSample
 
+EVAL_BATCH_SIZE = 8
+"""Images that a GPU, which one alone does not fill, is given at a time in an evaluation."""
+
 
 class _Evaluation(BaseLoop):
     """A loop over the images of a split.
 
+    Args:
+        resident: keep the images in GPU memory where they have one size and half of what is free holds them.
+
     Attributes:
         phase: what its hooks are called by.
+        batch_size: images that the network is given at a time: those of a batch of the data loader, or fewer where the
+            memory of the GPU did not suffice.
     """
 
     phase: str
+    dataloader: DataLoader[Any]
+
+    def __init__(self, *args: Any, resident: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.resident = resident
+        self.batch_size = self.dataloader.batch_size or 1
+
+    def run(self) -> Any:
+        """Evaluate the network on all images of the split; returns the metrics by name."""
+        images = self.dataloader.dataset
+        if self.resident and isinstance(images, EvaluationImages) and fits(images.pixels, self._device):
+            self.dataloader = DataLoader(
+                ResidentImages(images, self._device),
+                self.dataloader.batch_size,
+                sampler=self.dataloader.sampler,
+                collate_fn=self.dataloader.collate_fn,
+            )
+        with float32_arithmetic(tf32=False), algorithm_search(False):
+            return super().run()
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        """Predict one batch and hand it to the evaluator."""
+        """Predict one batch and hand it to the evaluator, in parts where the GPU cannot hold all of it.
+
+        Raises:
+            torch.OutOfMemoryError: it cannot hold one image.
+        """
         self.runner.call_hook(f"before_{self.phase}_iter", batch_idx=idx, data_batch=data_batch)
+        if self._device.type == "cuda":
+            data_batch = _uploaded(data_batch, self._device)
+        images = len(data_batch["inputs"])
+        outputs: list[SegDataSample] = []
+        pads = self._pads and _alike(data_batch, 0, images) == images
+        while (done := len(outputs)) < images:
+            end = done + _alike(data_batch, done, min(self.batch_size, images - done))
+            size = self.batch_size if pads else end - done
+            part = {name: values[done:end] for name, values in data_batch.items()}
+            try:
+                outputs += self._evaluated(part, size)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self.batch_size = size // 2
+                self.runner.logger.info(f"out of memory: {self.batch_size} images at a time from here on")
+        self.runner.call_hook(f"after_{self.phase}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+
+    def _evaluated(self, batch: dict[str, Any], size: int) -> list[SegDataSample]:
+        """Predictions without the scores, which take far more memory, once the evaluator has seen them."""
+        samples = predict(self._segmentor, batch, size)
+        self.evaluator.process(data_samples=samples, data_batch=batch)
+        for sample in samples:
+            del sample.seg_logits
+        return samples
+
+    @property
+    def _segmentor(self) -> Any:
         model = self.runner.model
-        samples = predict(model.module if is_model_wrapper(model) else model, data_batch)
-        self.evaluator.process(data_samples=samples, data_batch=data_batch)
-        self.runner.call_hook(f"after_{self.phase}_iter", batch_idx=idx, data_batch=data_batch, outputs=samples)
+        return model.module if is_model_wrapper(model) else model
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device(self._segmentor.data_preprocessor.device)
+
+    @property
+    def _pads(self) -> bool:
+        """Whether the last batch is filled up: on a GPU algorithms are chosen, and kernels compiled, for each shape."""
+        return self._device.type == "cuda"
 
 
 @LOOPS.register_module()
@@ -56,12 +130,13 @@ class LeanTestLoop(_Evaluation, TestLoop):
     phase = "test"
 
 
-def predict(model: EncoderDecoder, batch: dict[str, Any]) -> list[SegDataSample]:
-    """Scores and labels of a batch: what `model.test_step` returns, with labels as uint8.
+def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list[SegDataSample]:
+    """Compute scores and labels of a batch: what `model.test_step` returns, with labels as uint8.
 
     Args:
         model: a segmentor in evaluation mode.
         batch: `inputs` and `data_samples`, as they come from a data loader.
+        size: images that the network is given at least; the last one is repeated to make up for those that lack.
 
     Returns:
         The samples, on the device of the model, with `seg_logits` of shape (K, height, width) and `pred_sem_seg` of
@@ -69,7 +144,11 @@ def predict(model: EncoderDecoder, batch: dict[str, Any]) -> list[SegDataSample]
     """
     data = model.data_preprocessor(batch, False)
     samples: list[SegDataSample] = data["data_samples"]
-    scores = model.inference(data["inputs"], [sample.metainfo for sample in samples])
+    inputs, facts = data["inputs"], [sample.metainfo for sample in samples]
+    if (lack := size - len(samples)) > 0:
+        inputs = torch.cat([inputs, inputs[-1:].expand(lack, -1, -1, -1)])
+        facts += facts[-1:] * lack
+    scores = model.inference(inputs, facts)[: len(samples)]
     for sample, padded in zip(samples, scores, strict=True):
         each = unpadded(padded, sample.metainfo, model.align_corners)
         sample.set_data({"seg_logits": PixelData(data=each), "pred_sem_seg": PixelData(data=labels(each)[None])})
@@ -102,3 +181,21 @@ def labels(scores: Tensor) -> Tensor:
         uint8, shape (height, width).
     """
     return scores.max(dim=0).indices.to(torch.uint8)
+
+
+def _alike(batch: dict[str, Any], first: int, most: int) -> int:
+    """How many images from the first on, at most that many, have its size, before and after the network."""
+    inputs, samples = batch["inputs"], batch["data_samples"]
+    sizes = [(inputs[i].shape, tuple(samples[i].ori_shape)) for i in range(first, first + most)]
+    return next((i for i, size in enumerate(sizes) if size != sizes[0]), most)
+
+
+def _uploaded(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch with images and labels on a GPU, copied without waiting for it."""
+
+    def upload(values: Tensor) -> Tensor:
+        return values if values.is_cuda else values.pin_memory().to(device, non_blocking=True)
+
+    for sample in batch["data_samples"]:
+        sample.gt_sem_seg.data = upload(sample.gt_sem_seg.data)
+    return {**batch, "inputs": [upload(image) for image in batch["inputs"]]}

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from benchmark.datasets.batches import Batch
 from benchmark.engine import patches
+from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, Training
+from benchmark.engine.precision import TF32OptimWrapper
 from benchmark.engine.step import Step, step
 from benchmark.engine.timings import EAGER, TrainingMode
 
@@ -60,7 +62,8 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train_epoch")
         runner.model.train()
         self.dataloader.sampler.start = self._iter
-        with patches.training_patches():
+        tf32 = isinstance(runner.optim_wrapper, TF32OptimWrapper)
+        with patches.training_patches(), float32_arithmetic(tf32):
             try:
                 self.prepare()
                 self.setup_seconds = time.perf_counter() - start

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.confusion import VOID, VoidRule, scores
-from benchmark.engine.counting import count
+from benchmark.engine.counting import count_images
 from benchmark.postprocessing.crf import DenseCRF
 
 
@@ -21,7 +21,8 @@ from benchmark.postprocessing.crf import DenseCRF
 class ConfusionMetric(BaseMetric):
     """mIoU, mAcc and aAcc over the dataset, from counts that are kept for every image.
 
-    They are counted on the device of the predictions and stay there until the last image is done.
+    They are counted on the device of the predictions and stay there until the last image is done, as do the predictions
+    that are kept: nothing waits for the device before.
 
     Args:
         void: how pixels of void ground truth count.
@@ -45,35 +46,42 @@ class ConfusionMetric(BaseMetric):
         self.names: list[str] = []
         self.counts: NDArray[np.int64] = np.zeros((0, 1, 1), np.int64)
         self.predictions: dict[str, NDArray[np.uint8]] = {}
+        self._kept: dict[str, Tensor] = {}
 
     def process(self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]) -> None:
-        """Count one batch of predictions.
+        """Count one batch of predictions: all of it, or nothing where that raises.
 
         Args:
             data_batch: `inputs`, the images as they were read: RGB, uint8 of shape (3, height, width).
             data_samples: what the network made of them, at the size of the images.
         """
         classes = len(self.dataset_meta["classes"])
-        for index, sample in enumerate(data_samples):
-            if self.crf is None:
-                prediction = sample["pred_sem_seg"]["data"][0]
-            else:
-                prediction = _refine(self.crf, data_batch["inputs"][index], sample["seg_logits"]["data"])
-            label = sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type it is stored in
-            name = sample["img_path"]
+        if self.crf is None:
+            predictions = [sample["pred_sem_seg"]["data"][0] for sample in data_samples]
+        else:
+            scored = zip(data_batch["inputs"], (sample["seg_logits"]["data"] for sample in data_samples), strict=True)
+            predictions = [_refine(self.crf, image, logits) for image, logits in scored]
+        labels = [
+            sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type it is stored in
+            for sample, prediction in zip(data_samples, predictions, strict=True)
+        ]
+        names = [sample["img_path"] for sample in data_samples]
+        found = list(zip(names, count_images(predictions, labels, classes), strict=True))
+        for name, prediction in zip(names, predictions, strict=True):
             if name in self.keep:
-                kept = torch.where(prediction < classes, prediction, VOID)
-                self.predictions[name] = kept.to("cpu", torch.uint8).numpy()
-            self.results.append((name, count(prediction, label, classes)))
+                self._kept[name] = torch.where(prediction < classes, prediction, VOID).to(torch.uint8)
+        self.results.extend(found)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Scores over the dataset, of which all counts are brought from the device at once.
+        """Scores over the dataset; all counts are brought from the device at once.
 
         Args:
             size: images of the dataset.
         """
         counts = torch.stack([counted for _, counted in self.results]).cpu().numpy()
         self.results = [(name, counted) for (name, _), counted in zip(self.results, counts, strict=True)]
+        self.predictions = {name: kept.cpu().numpy() for name, kept in self._kept.items()}
+        self._kept.clear()
         found: dict[str, float] = super().evaluate(size)
         return found
 

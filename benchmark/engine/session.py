@@ -29,6 +29,7 @@ from benchmark.cache import user_cache
 from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import patches, stages, timings, trained, weights
 from benchmark.engine.autotune import Autotuner, Training
+from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
 from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
@@ -38,9 +39,6 @@ from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.results import environment
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
-
-EVAL_BATCH_SIZE = 8
-"""Images at a time in an evaluation on a GPU, which one alone does not fill."""
 
 
 @dataclass(frozen=True)

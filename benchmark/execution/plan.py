@@ -20,7 +20,7 @@ from benchmark import compose
 from benchmark.execution import unfinished
 from benchmark.execution.run import Spec, sources
 from benchmark.profiling import complexity
-from benchmark.results.environment import cpu
+from benchmark.results.environment import cpu, gpu_name
 from benchmark.results.reading import Stored
 from benchmark.results.record import Record
 from benchmark.results.store import Store
@@ -119,14 +119,19 @@ def learned(records: Iterable[Record], device: str) -> Speed:
     Returns:
         The least squares fit of relative errors over the results of this processor; a guess where there are none.
     """
-    here = _processor(device)
-    points = [
-        ((1 + BACKWARD) * record.training.images * record.complexity.macs_torch, record.training.iterations, seconds)
+    timed = [
+        (record.environment, (1 + BACKWARD) * training.images * complexity.macs_torch, training.iterations, seconds)
         for record in records
-        if record.status == "ok" and record.training and record.complexity and record.complexity.macs_torch
-        for seconds in [record.training.seconds]
-        if seconds > 0 and (record.environment.gpu or record.environment.cpu) == here
+        if record.status == "ok" and (training := record.training) and (complexity := record.complexity)
+        if complexity.macs_torch and (seconds := training.seconds) > 0
     ]
+    if device == "cpu":
+        here = cpu()
+    elif any(environment.gpu for environment, *_ in timed):  # else nobody need ask, which takes a process
+        here = gpu_name(device) or ""
+    else:
+        here = ""
+    points = [point for environment, *point in timed if (environment.gpu or environment.cpu) == here]
     if not points:
         return GUESS["cuda" if device.startswith("cuda") else "cpu"]
     macs, steps, seconds = np.array(points, dtype=float).T
@@ -159,12 +164,3 @@ def _estimate(spec: Spec, speed: Speed) -> Job:
 @cache
 def _macs(architecture: str, size: tuple[int, int], classes: int, *, first_stage: bool = False) -> int:
     return complexity.tally(compose.model_config(architecture, classes=classes, first_stage=first_stage), size).macs
-
-
-def _processor(device: str) -> str:
-    """Its name, as a record has it."""
-    if device.startswith("cuda"):
-        import torch
-
-        return str(torch.cuda.get_device_name(device))
-    return cpu()

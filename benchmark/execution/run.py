@@ -216,14 +216,29 @@ def _iterations(training: record.Training) -> int:
 
 def _begun(spec: Spec) -> Record:
     """What is known of a run before it: nothing, or what it has measured before it was stopped, on the same machine."""
-    fresh, found = blank(spec, datetime.now(timezone.utc)), unfinished.find(spec.folder)
+    fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), unfinished.find(spec.folder)
     if found and (found.record.run_id, found.record.environment) == (fresh.run_id, fresh.environment):
         return found.record
     return fresh
 
 
-def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
-    """The record of a run of which nothing is known but what was asked for."""
+def blank(
+    spec: Spec,
+    started: datetime,
+    status: record.Status = "failed",
+    error: str | None = None,
+    *,
+    in_child: bool = True,
+) -> Record:
+    """The record of a run of which nothing is known but what was asked for.
+
+    Args:
+        spec: the run.
+        started: when it began.
+        status: how it ended.
+        error: why, in one line.
+        in_child: ask for the GPU in a child process, so that this one does not use it.
+    """
     config = spec.config
     facts = config.protocol
     splits = sources(facts.dataset, spec.root)
@@ -255,7 +270,7 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
         complexity=None,
         latency=[],
         memory=None,
-        environment=environment.capture(spec.device, spec.deterministic),
+        environment=environment.capture(spec.device, spec.deterministic, in_child=in_child),
         started=started.isoformat(timespec="seconds"),
         seconds=0.0,
         gpu_hours=0.0,

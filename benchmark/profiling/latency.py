@@ -16,12 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from benchmark.errors import one_line
+import benchmark.registration  # noqa: F401
+from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
+from benchmark.engine.graph import record
+from benchmark.errors import UserError, one_line
 from benchmark.profiling.inference import Inference
 from benchmark.results import environment
 from benchmark.results.record import Latency
 
-Call = Callable[[], object]
+Call = Callable[[], Any]
 Timer = Callable[[Call], float]
 
 ANCHOR = "resnet18"
@@ -56,7 +59,7 @@ def measure(
     *,
     device: str = "cpu",
     regime: Literal["device", "end_to_end"] = "end_to_end",
-    precision: Literal["float32", "float16", "bfloat16"] = "float32",
+    precision: Literal["float32", "tf32", "float16", "bfloat16"] = "float32",
 ) -> Latency:
     """Time a segmentor on one random image, from the image on the device to its label map there.
 
@@ -70,19 +73,28 @@ def measure(
         size: height and width of the input in pixels.
         device: "cpu" or "cuda".
         regime: "device" needs a GPU.
-        precision: float32, or the type that autocast computes in.
+        precision: float32, which is IEEE 754's on every device; tf32, which is the same with TF32 in convolutions and
+            matrix products, on GPUs only; or the type that autocast computes in.
+
+    Raises:
+        UserError: TF32 on a CPU.
     """
     kind = torch.device(device).type
+    if precision == "tf32" and kind != "cuda":
+        raise UserError("precision tf32 needs a GPU: take float32")
     clock, timer = CLOCKS[kind, regime]
     notes: list[str] = []
-    with _settled(kind), torch.random.fork_rng(devices=[]):
+    with _settled(kind), float32_arithmetic(tf32=precision == "tf32"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = Inference(model_cfg, size).to(device)
         anchor = _anchor().to(device)
         image = torch.randn(1, 3, *size).to(device)
         calls: list[Call] = [lambda: network(image).argmax(1), lambda: anchor(image)]
-        dtype = None if precision == "float32" else getattr(torch, precision)
+        dtype = None if precision in ("float32", "tf32") else getattr(torch, precision)
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=dtype is not None):
+            if kind == "cuda":
+                for call in calls:  # cuDNN searches its algorithms, which may take longer than all of the warm-up
+                    timer(call)
             alternate(calls, timer, WARM_UP[kind])
             if regime == "device":
                 calls, notes = _graphs(calls)
@@ -168,15 +180,14 @@ def _anchor() -> torch.nn.Module:
 @contextmanager
 def _settled(kind: str) -> Iterator[None]:
     """One thread on a CPU, and cuDNN's fastest algorithms for the input at hand."""
-    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    threads = torch.get_num_threads()
     if kind == "cpu":
         torch.set_num_threads(1)  # the clock sees one thread, and several wait for each other on a busy machine
-    torch.backends.cudnn.benchmark = True
     try:
-        yield
+        with algorithm_search(True):
+            yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
 
 
 def _thread_cpu(call: Call) -> float:
@@ -204,16 +215,10 @@ def _cuda_event(call: Call) -> float:
 
 def _graphs(calls: Sequence[Call]) -> tuple[list[Call], list[str]]:
     """The calls as CUDA graphs, which leave out the launches; and a note of what could not be captured."""
-    graphs: list[Call] = []
     try:
-        for call in calls:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                call()
-            graphs.append(graph.replay)
-    except RuntimeError as error:
+        return [record(call)[0] for call in calls], []
+    except Exception as error:  # whatever a network, a library or the device has against it
         return list(calls), [f"timed without a CUDA graph, launches included: {one_line(error)}"]
-    return graphs, []
 
 
 CLOCKS: dict[tuple[str, str], tuple[Literal["thread_cpu", "wall", "cuda_event"], Timer]] = {

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -39,12 +40,34 @@ DRIVER = Path("/proc/driver/nvidia/version")
 """Where NVIDIA's kernel module tells its version; torch does not."""
 
 
-def capture(device: str, deterministic: bool) -> Environment:
+GPU_SECONDS = 60.0
+"""How long a process may take to tell the name of a GPU; a driver that nobody uses starts in seconds."""
+
+_GPU_NAME = """
+import ctypes, sys
+index = int(sys.argv[1])
+try:
+    driver = ctypes.CDLL("nvcuda" if sys.platform == "win32" else "libcuda.so.1")
+except OSError:  # another vendor's
+    import torch
+    print(torch.cuda.get_device_name(index))
+else:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index)
+    if failed or driver.cuDeviceGetName(name, len(name), device):
+        sys.exit("the driver refuses")
+    print(name.value.decode())
+"""
+"""Prints the name of a GPU. CUDA's driver tells it without a context, which a GPU in exclusive mode has but one of."""
+
+
+def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Environment:
     """The environment of this process.
 
     Args:
         device: what torch was given: "cpu", "cuda", "cuda:1".
         deterministic: whether torch is held to deterministic algorithms.
+        in_child: ask for the name of the GPU in a child process, as a process must that is to hold no CUDA context.
     """
     import torch
 
@@ -63,14 +86,65 @@ def capture(device: str, deterministic: bool) -> Environment:
         cores=cores(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         device=device,
-        gpu=torch.cuda.get_device_name(device) if gpu else None,
-        cuda=torch.version.cuda if gpu else None,
-        cudnn=str(torch.backends.cudnn.version()) if gpu else None,
+        gpu=(gpu_name(device) if in_child else _own_gpu(device)) if gpu else None,
+        cuda=_toolkit() if gpu else None,
+        cudnn=_cudnn() if gpu else None,
         driver=_driver() if gpu else None,
         threads=torch.get_num_threads(),
         deterministic=deterministic,
         adaptations=[adaptation.name for adaptation in backend.adaptations() if adaptation.done],
     )
+
+
+@cache
+def gpu_name(device: str) -> str | None:
+    """The name of a GPU, as `torch.cuda.get_device_name` tells it, without CUDA in this process.
+
+    A child process asks, which sees the GPUs that CUDA_VISIBLE_DEVICES lets this one see, parts of one (MIG) included.
+
+    Args:
+        device: "cuda" or "cuda:1".
+
+    Returns:
+        The name, or None where there is no such GPU, or its driver does not answer in a minute.
+    """
+    index = device.partition(":")[2] or "0"
+    command = [sys.executable, "-c", _GPU_NAME, index]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=GPU_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _own_gpu(device: str) -> str | None:
+    """The name of a GPU that this process computes on, or None where it cannot."""
+    import torch
+
+    try:
+        return str(torch.cuda.get_device_name(device))
+    except (AssertionError, RuntimeError):  # torch without CUDA; no driver
+        return None
+
+
+def _toolkit() -> str | None:
+    """The version of CUDA, or of ROCm in its place, that torch was built with."""
+    import torch
+
+    return torch.version.cuda or (f"ROCm {torch.version.hip}" if torch.version.hip else None)
+
+
+def _cudnn() -> str | None:
+    """The version of cuDNN, or of MIOpen in its place; None where it is missing or torch refuses it."""
+    import torch
+
+    try:
+        found = torch.backends.cudnn.version()
+    except RuntimeError:
+        return None
+    return None if found is None else str(found)
 
 
 def _distributions() -> dict[str, str]:

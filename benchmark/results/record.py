@@ -112,7 +112,7 @@ class Latency(_Model):
     device: str = Field(description="name of the processor")
     size: tuple[int, int]
     batch: int
-    precision: Literal["float32", "float16", "bfloat16"]
+    precision: Literal["float32", "tf32", "float16", "bfloat16"]
     layout: Literal["contiguous", "channels_last"]
     compiled: bool
     threads: int

@@ -12,9 +12,10 @@ from mmengine.hooks import Hook
 from benchmark import compose
 from benchmark.confusion import scores
 from benchmark.engine.device import use
+from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import Diverged, StopHook, Stopped
 from benchmark.engine.layout import LAYOUTS
-from benchmark.engine.session import EVAL_BATCH_SIZE, Session, enable_fast_paths
+from benchmark.engine.session import Session, enable_fast_paths
 from benchmark.engine.step import passes
 from benchmark.engine.timings import EAGER, TrainingMode
 

@@ -56,7 +56,9 @@ def _spec(tmp_path, architecture="enet", **changes):
 def in_worker(monkeypatch):
     """Carry out something else in the place of the run, in workers that are forked from this process."""
     monkeypatch.setattr(local, "context", lambda device: FORK)
-    monkeypatch.setattr("benchmark.execution.run.environment.capture", lambda *_: capture("cpu", True))  # GPUs or not
+    monkeypatch.setattr(
+        "benchmark.execution.run.environment.capture", lambda *_, **__: capture("cpu", True)
+    )  # GPUs or not
 
     def carry_out(perform, specs, watcher=None, device="cpu", most=1):
         monkeypatch.setattr(local, "perform", perform)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.errors import UserError
 from benchmark.profiling import latency
 from benchmark.profiling.latency import CLOCKS, Budget, alternate, doubts, summary
 
@@ -166,3 +167,85 @@ def test_global_state_is_left_alone(tiny, brief):
         assert not torch.backends.cudnn.benchmark
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_float32_is_that_of_ieee(tiny, brief, monkeypatch, precision):
+    seen = []
+
+    class Anchor(nn.Module):
+        def forward(self, images):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+
+    monkeypatch.setattr(latency, "_anchor", Anchor)
+    latency.measure(tiny(), (32, 40), precision=precision)
+    assert set(seen) == {(False, False)}
+    assert torch.backends.cudnn.allow_tf32
+
+
+def test_tf32_is_for_gpus(tiny):
+    with pytest.raises(UserError, match="tf32 needs a GPU"):
+        latency.measure(tiny(), (32, 40), precision="tf32")
+
+
+def test_graphs_are_recorded_as_those_of_a_training_are(monkeypatch):
+    """With its rehearsal and its repairs, so that a network which cannot be captured spoils nothing."""
+    recorded = []
+
+    def record(call):
+        recorded.append(call)
+        return lambda: call() + 100, None
+
+    monkeypatch.setattr(latency, "record", record)
+    calls = [lambda: 1, lambda: 2]
+    graphs, notes = latency._graphs(calls)
+    assert [graph() for graph in graphs] == [101, 102]
+    assert recorded == calls
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a wait\nand more"), torch.OutOfMemoryError("a wait"), ValueError("a wait")]
+)
+def test_what_cannot_be_captured_is_timed_as_it_is(monkeypatch, error):
+    def record(call):
+        raise error
+
+    monkeypatch.setattr(latency, "record", record)
+    calls = [lambda: 1, lambda: 2]
+    assert latency._graphs(calls) == (calls, ["timed without a CUDA graph, launches included: a wait"])
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setitem(latency.WARM_UP, "cuda", Budget(3, 0, 5))
+    monkeypatch.setitem(latency.TIMING, "cuda", Budget(5, 0, 5))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("regime", ["end_to_end", "device"])
+def test_measure_on_a_gpu(tiny, short, regime, precision):
+    found = latency.measure(tiny(), (32, 40), device="cuda", regime=regime, precision=precision)
+    assert (found.regime, found.precision, found.repeats) == (regime, precision, 5)
+    assert found.clock == {"end_to_end": "wall", "device": "cuda_event"}[regime]
+    assert found.device == torch.cuda.get_device_name()
+    assert 0 < found.median_ms <= found.p90_ms
+    assert "without a CUDA graph" not in (found.unsteady or "")
+
+
+@pytest.mark.gpu
+def test_a_capture_that_fails_leaves_the_process_able_to_capture_and_to_draw(tiny, short):
+    from benchmark.engine.graph import record
+
+    found = latency.measure(tiny(waits=True), (32, 40), device="cuda", regime="device")
+    assert found.unsteady.startswith("timed without a CUDA graph, launches included: ")
+    assert torch.rand(3, device="cuda").isfinite().all()
+    torch.cuda.empty_cache()
+    place = torch.zeros(3, device="cuda")
+    replay, result = record(lambda: place + 1)
+    place.fill_(2)
+    replay()
+    assert result.tolist() == [3.0, 3.0, 3.0]
+    again = latency.measure(tiny(), (32, 40), device="cuda", regime="device")
+    assert "without a CUDA graph" not in (again.unsteady or "")

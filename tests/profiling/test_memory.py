@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from benchmark.profiling import memory
 from benchmark.profiling.memory import PeakMemory
@@ -50,3 +51,74 @@ def test_none_where_the_system_does_not_tell(monkeypatch, tmp_path):
     with PeakMemory("cpu") as peak:
         pass
     assert peak.bytes is None
+
+
+def test_what_is_between_read_and_reset_is_left_out(linux):
+    base, first, second, largest = _fresh("""
+import numpy as np
+from benchmark.profiling.memory import PeakMemory
+peak = PeakMemory("cpu")
+peak.reset(); base = peak.read()
+peak.reset(); np.ones(2**26, np.uint8); first = peak.read()
+np.ones(2**28, np.uint8)
+peak.reset(); second = peak.read()
+print([base, first, second, peak.bytes])
+""")
+    assert 56 * MIB < first - base < 90 * MIB
+    assert second < first - 40 * MIB
+    assert largest == first
+
+
+class Allocator:
+    """What torch.cuda is asked of its allocator; anything else is an error, and so is any of it without a context."""
+
+    def __init__(self, initialized):
+        self.initialized, self.peaks, self.resets = initialized, [300, 100], 0
+
+    def is_initialized(self):
+        return self.initialized
+
+    def reset_peak_memory_stats(self, device):
+        assert self.initialized
+        self.resets += 1
+
+    def max_memory_allocated(self, device):
+        assert self.initialized
+        return self.peaks.pop(0)
+
+
+def test_the_peak_on_a_gpu_is_that_of_the_allocator_and_waits_for_nothing(monkeypatch):
+    allocator = Allocator(initialized=True)
+    monkeypatch.setattr(memory.torch, "cuda", allocator)
+    with PeakMemory("cuda") as peak:
+        assert peak.read() == 300
+        peak.reset()
+    assert peak.bytes == 300
+    assert allocator.resets == 2
+
+
+def test_measuring_opens_no_context_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(memory.torch, "cuda", Allocator(initialized=False))
+    with PeakMemory("cuda") as peak:
+        pass
+    assert peak.bytes == 0
+
+
+def test_inference_is_measured_without_a_search_of_algorithms(tiny, monkeypatch):
+    seen = []
+
+    class Network(memory.Inference):
+        def forward(self, images):
+            seen.append((torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32))
+            return super().forward(images)
+
+    monkeypatch.setattr(memory, "Inference", Network)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    memory.inference_peak(tiny(), (32, 40))
+    assert seen == [(False, False)]
+
+
+@pytest.mark.gpu
+def test_the_peak_of_a_gpu(tiny):
+    small, large = (memory.inference_peak(tiny(classes=32), size, "cuda") for size in ((64, 64), (512, 512)))
+    assert large - small >= 32 * (512 * 512 - 64 * 64) * 4  # the scores

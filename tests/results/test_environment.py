@@ -1,5 +1,7 @@
 import platform
+import shutil
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from benchmark.results import environment
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A small git repository in place of the checkout."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
     root = tmp_path / "checkout"
     (root / "benchmark").mkdir(parents=True)
     (root / "benchmark" / "module.py").write_text("x = 1\n")
@@ -98,3 +102,120 @@ def test_the_driver_is_read_from_the_kernel_module(tmp_path, monkeypatch):
     assert environment._driver() == "535.54.03"
     file.unlink()
     assert environment._driver() is None
+
+
+@pytest.fixture
+def gpu_name():
+    """`environment.gpu_name`, which remembers nothing."""
+    environment.gpu_name.cache_clear()
+    yield environment.gpu_name
+    environment.gpu_name.cache_clear()
+
+
+DRIVER = """
+import ctypes
+class Driver:
+    def cuInit(self, flags): return {init}
+    def cuDeviceGet(self, device, index):
+        device._obj.value = 7 + index
+        return 0 if index < 2 else 101
+    def cuDeviceGetName(self, name, length, device):
+        name.value = b"NVIDIA A100 MIG 1g.5gb, number %d" % device.value
+        return 0
+ctypes.CDLL = lambda name: Driver()
+"""
+"""Stands in for the driver of a machine with two GPUs."""
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Puts a script in front of the one that asks for the name."""
+
+    def put(script):
+        monkeypatch.setattr(environment, "_GPU_NAME", script + environment._GPU_NAME)
+
+    return put
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 7), ("cuda:0", 7), ("cuda:1", 8)])
+def test_a_child_asks_the_driver_for_the_name_of_a_gpu(gpu_name, driver, device, number):
+    driver(DRIVER.format(init=0))
+    assert gpu_name(device) == f"NVIDIA A100 MIG 1g.5gb, number {number}"
+
+
+@pytest.mark.parametrize(
+    ("script", "device"),
+    [
+        (DRIVER.format(init=3), "cuda"),
+        (DRIVER.format(init=0), "cuda:2"),
+        ("raise SystemExit(1)\n", "cuda"),
+        ("import os; os.abort()\n", "cuda"),
+        ("import time; time.sleep(60)\n", "cuda"),
+        ("import sys; sys.stdout.buffer.write(bytes([255])); raise SystemExit\n", "cuda"),
+        ("raise SystemExit\n", "cuda"),
+    ],
+    ids=["no GPU", "no third GPU", "fails", "crashes", "hangs", "no text", "says nothing"],
+)
+def test_a_gpu_that_has_no_name_is_none(gpu_name, driver, monkeypatch, script, device):
+    monkeypatch.setattr(environment, "GPU_SECONDS", 2.0)
+    driver(script)
+    assert gpu_name(device) is None
+
+
+def test_without_an_interpreter_a_gpu_has_no_name(gpu_name, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert gpu_name("cuda") is None
+
+
+def test_the_name_is_asked_for_once(gpu_name, driver, monkeypatch):
+    driver(DRIVER.format(init=0))
+    first = gpu_name("cuda")
+    monkeypatch.setattr(environment.subprocess, "run", None)
+    assert gpu_name("cuda") == first
+
+
+def test_an_environment_with_a_gpu_is_captured_without_cuda_in_this_process(gpu_name, driver, monkeypatch):
+    torch = pytest.importorskip("torch")
+    driver(DRIVER.format(init=0))
+    monkeypatch.setattr(torch.cuda, "_lazy_init", None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", None)
+    found = environment.capture("cuda", deterministic=False, in_child=True)
+    assert found.gpu == "NVIDIA A100 MIG 1g.5gb, number 7"
+    assert found.device == "cuda"
+    assert not torch.cuda.is_initialized()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no NVIDIA driver"), AssertionError("not compiled with CUDA enabled")])
+def test_a_gpu_that_cannot_be_asked_does_not_end_the_run(monkeypatch, error):
+    torch = pytest.importorskip("torch")
+
+    def refuse(device):
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", refuse)
+    assert environment.capture("cuda", deterministic=False).gpu is None
+
+
+def test_a_gpu_of_amd_is_captured_with_its_toolkit(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", "6.4.43482")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "AMD Instinct MI300X")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 3004000)
+    found = environment.capture("cuda", deterministic=False)
+    assert (found.gpu, found.cuda, found.cudnn) == ("AMD Instinct MI300X", "ROCm 6.4.43482", "3004000")
+
+
+def test_a_gpu_of_apple_is_captured():
+    found = environment.capture("mps", deterministic=False)
+    assert (found.device, found.gpu, found.cuda, found.cudnn) == ("mps", None, None, None)
+
+
+@pytest.mark.gpu
+def test_a_child_says_what_torch_does(gpu_name):
+    torch = pytest.importorskip("torch")
+    assert gpu_name("cuda") == torch.cuda.get_device_name()
+    found = environment.capture("cuda", deterministic=False)
+    assert found == environment.capture("cuda", deterministic=False, in_child=True)
+    assert found.cuda
+    assert found.cudnn

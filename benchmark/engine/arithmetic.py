@@ -1,0 +1,64 @@
+"""What float32 is computed in on a GPU, and how cuDNN chooses its algorithms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def float32_arithmetic(tf32: bool) -> Iterator[None]:
+    """Compute float32 convolutions and matrix products in TF32, or in IEEE 754 single precision.
+
+    TF32 rounds the factors of each product to 10 bits of mantissa, from 23 (PyTorch's notes on CUDA semantics, section
+    "TensorFloat-32 (TF32) on Ampere (and later) devices"). By default PyTorch does so in convolutions and not in matrix
+    products. Both settings are restored at the end. CPUs, and GPUs before Ampere, compute in IEEE float32 either way.
+
+    Args:
+        tf32: whether TF32 is used, in convolutions and matrix products alike.
+    """
+    before = _allowed()
+    _allow(tf32, tf32)
+    try:
+        yield
+    finally:
+        _allow(*before)
+
+
+@contextmanager
+def algorithm_search(enabled: bool) -> Iterator[None]:
+    """Let cuDNN time its algorithms at the first call of each shape, or take those that its heuristics choose.
+
+    A search costs seconds for a network, and memory for workspaces (`torch.backends.cudnn.benchmark`); the setting is
+    restored at the end.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = enabled
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+# `fp32_precision`, which torch 2.9 prefers, is not in 2.6, and once it is set, reading `allow_tf32`, as Inductor does,
+# raises. The other way round both agree.
+def _allowed() -> tuple[bool, bool]:
+    """Whether convolutions and matrix products may use TF32."""
+    with _no_deprecation():
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def _allow(convolutions: bool, products: bool) -> None:
+    with _no_deprecation():
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cuda.matmul.allow_tf32 = products
+
+
+@contextmanager
+def _no_deprecation() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
+        yield
