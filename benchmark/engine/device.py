@@ -41,6 +41,17 @@ def select(device: str) -> str:
     return "cuda"
 
 
+def use(device: str) -> None:
+    """Make mmengine compute on `device`, which it takes for a fact of the machine that it finds when it is imported.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    from mmengine.device import utils
+
+    utils.DEVICE = device
+
+
 def hold_to(threads: int | None) -> None:
     """Compute with that many threads on the CPU; None leaves it at all cores.
 

@@ -28,8 +28,24 @@ TELL_SECONDS = 0.1
 """How often a worker tells how far it is."""
 
 
-LAZY = ["torchvision", "matplotlib.backends.backend_agg"]
-"""What a run imports on the way, and takes seconds for."""
+PRELOAD = [
+    "benchmark.engine.session",
+    "benchmark.execution.run",
+    "torchvision",
+    "matplotlib.backends.backend_agg",
+]
+"""What a run imports, at once or on the way, and takes seconds for."""
+
+
+def context(device: str) -> Any:
+    """How processes that compute on "cpu" or "cuda" are started; see `multiprocessing`."""
+    if device != "cpu":
+        return multiprocessing.get_context("spawn")
+    # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
+    # computes nothing itself, so that no thread pool is forked.
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(PRELOAD)
+    return found
 
 
 class Watcher(Protocol):
@@ -103,9 +119,7 @@ def carry_out(specs: Iterable[Spec], watcher: Watcher, jobs: int = 1, *, gated: 
         UserError: a result cannot be stored. Those that are stored stay so.
     """
     context = multiprocessing.get_context("forkserver")
-    # The server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
-    # computes nothing itself, so that no thread pool is forked.
-    context.set_forkserver_preload(["benchmark.engine.session", "benchmark.execution.run", *LAZY])
+    context.set_forkserver_preload(PRELOAD)
     waiting, running = iter(specs), dict[Connection, _Worker]()
     more = True
     try:
