@@ -37,7 +37,7 @@ ITERATIONS = 20
 PROTOCOL = "shapes_64x64_smoke"
 
 PIXELS = 5.0
-"""Mean difference of pixels, of 255, up to which batches of a GPU are those of the CPU: `datasets.resident` says why."""
+"""Mean difference of pixels, of 255, up to which batches are those of the CPU; `datasets.resident` says why."""
 LABELS = 0.01
 """Share of pixels that a GPU may label otherwise than the CPU: TF32 keeps 11 bits of a score, so that near ties fall
 either way, and after 20 iterations many are near. Wrong inputs or weights move some tenths."""

@@ -124,7 +124,6 @@ def test_replayed_passes_train_as_eager_ones_do_and_wait_for_nothing(tmp_path, m
     assert waits[3:5] == [[], []]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_a_graph_is_left_out_in_one_line(tmp_path, caplog):
     config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1)
     config.train_cfg.graph = True

@@ -115,7 +115,7 @@ def test_a_training_that_comes_out_otherwise_is_found_out(bench, monkeypatch):
             patch.setattr(TrainingBatches, "__getitem__", lambda batches, i: item(batches, 0))
             return train()
 
-    with pytest.raises(Failed, match="from the eager ones, relative to their size; 0.01 is allowed"):
+    with pytest.raises(Failed, match=r"from the eager ones, relative to their size; 0\.01 is allowed"):
         selftest._compared(bench, stale())
 
 

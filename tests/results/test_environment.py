@@ -1,4 +1,5 @@
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,8 @@ from benchmark.results import environment
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A small git repository in place of the checkout."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
     root = tmp_path / "checkout"
     (root / "benchmark").mkdir(parents=True)
     (root / "benchmark" / "module.py").write_text("x = 1\n")
