@@ -188,7 +188,7 @@ ROUNDING = 1e-8
 """Distance up to which two trainings may be in float64 that differ in the order of their sums alone.
 
 What moves most are biases before a batch norm. Their gradients are rounding alone, 2^-53 of numbers of size one, which
-AdamW divides by its epsilon, 1e-8, and multiplies by the learning rate, 3e-3: 3e-11, and that was seen. The bound leaves
+AdamW divides by its epsilon, 1e-8, and multiplies by the learning rate, 3e-3: 3e-11, as was seen. The bound leaves
 300 times as much for other processors; a mistake moves weights by a step, which is the learning rate. In float32 such
 biases are a whole step apart, as rounding is more than epsilon there, so that no bound would tell one from the other.
 """
