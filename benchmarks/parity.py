@@ -214,7 +214,7 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
     from benchmark.engine.session import Session
 
     config = composed(cell, args, on)
-    device.hold_to(config.protocol.threads)
+    device.limit_threads(config.protocol.threads)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(config, Path(folder) / "ours", resident=args.resident, compile=COMPILE[args.compile])
         if cell.training == OURS:
@@ -239,7 +239,7 @@ def train_theirs(config: Config, folder: Path, on: str, session: Session) -> flo
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     peer.write_split(config, folder / "split")
     runner = peer.runner(config, folder / "split", folder / "theirs", workers=8 if on == "cuda" else 0)
-    device.hold_to(config.protocol.threads)  # a Runner sets OpenCV's to none of its own
+    device.limit_threads(config.protocol.threads)  # a Runner sets OpenCV's to none of its own
     start = time.perf_counter()
     runner.train()
     seconds = time.perf_counter() - start

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from benchmark.confusion import scores
 from benchmark.references import Reference, Source, StatedProtocol
+from benchmark.results import environment
 from benchmark.results.record import (
     Code,
     Complexity,
@@ -30,6 +32,10 @@ from benchmark.results.record import (
     run_id,
 )
 from benchmark.results.store import Samples, Store
+
+VISIBLE_DEVICES = os.environ.get("CUDA_VISIBLE_DEVICES")
+"""As it was given. Tests see no GPU unless all of them need one, and libraries look for it when they are imported."""
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 CLASSES = ["sky", "road_surface", "tree & hedge", "car"]
 ALL_IMAGES = {"train": 20, "val": 5, "test": 6}
@@ -66,19 +72,52 @@ def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
     )
 
 
+def pytest_configure(config):
+    """Show the GPU to `-m gpu` alone, and share the cores among the processes of pytest-xdist."""
+    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, environment.cores() // int(workers))))
+    if config.option.markexpr == "gpu":
+        from benchmark.selftest import gpu
+
+        _restore(os.environ | {"CUDA_VISIBLE_DEVICES": VISIBLE_DEVICES})
+        if not config.option.collectonly and (reason := gpu.absent()):
+            raise pytest.UsageError(f"no GPU to test on: {reason}")
+
+
+def _restore(variables):
+    """Let the environment be these variables; None stands for one that is not set."""
+    given = {name: value for name, value in variables.items() if value is not None}
+    for name in os.environ.keys() - given.keys():
+        del os.environ[name]
+    os.environ.update(given)
+
+
 @pytest.fixture(autouse=True)
-def _global_state():
-    """A test that trains leaves torch in a mode of its own; the next one shall not notice."""
+def _global_state(request):
+    """A test that trains or selects a device leaves a state of its own; the next one shall not notice."""
+    variables, here = dict(os.environ), sys.modules.get("mmengine.device.utils")
+    device = here and here.DEVICE
+    if request.node.get_closest_marker("gpu"):
+        if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+            pytest.skip("needs a GPU, which only `pytest -m gpu` sees")
+        from benchmark.engine.device import use
+
+        use("cuda")
     yield
+    _restore(variables)
+    if here:
+        here.DEVICE = device
     if torch := sys.modules.get("torch"):
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.benchmark = False
 
 
-@pytest.fixture(autouse=True)
-def _snapshots(tmp_path_factory, monkeypatch):
-    """Snapshots of the stores of tests stay among the files of tests."""
-    monkeypatch.setattr("benchmark.results.snapshot.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """The user's cache stays among the files of tests, for the processes that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -237,7 +276,8 @@ def camvid(request):
     if not (home / "CamVid").is_dir():
         with tempfile.TemporaryDirectory(dir=home) as work:
             subprocess.run([sys.executable, restore, work, "--format", "webp"], check=True, stdout=subprocess.DEVNULL)
-            Path(work, "CamVid").rename(home / "CamVid")
+            with suppress(OSError):  # another process of pytest-xdist was first
+                Path(work, "CamVid").rename(home / "CamVid")
     return home
 
 

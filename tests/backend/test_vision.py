@@ -7,6 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 USE = """
 import torch, torchvision
 boxes, scores = torch.tensor([[0., 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6]]), torch.tensor([0.9, 0.8, 0.7])
@@ -26,12 +28,13 @@ def _python(code: str, path: Path | None = None) -> subprocess.CompletedProcess[
 
 def test_as_it_is_installed():
     plain, active = _python(USE), _python(ADAPT + USE)
+    if plain.returncode and "torchvision::nms does not exist" not in plain.stderr:
+        pytest.skip(f"torchvision is not of this PyTorch: {plain.stderr.splitlines()[-1]}")
     assert active.returncode == 0, active.stderr
     adapted, outcome = active.stdout.splitlines()
     if plain.returncode == 0:  # its compiled part loads: untouched
         assert (adapted, outcome) == ("False", "[0, 2]")
     else:
-        assert "torchvision::nms does not exist" in plain.stderr
         assert (adapted, outcome) == ("True", "Couldn't load custom C++ ops")
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import metadata
 
 import pytest
 import torch
 
 from benchmark.cli import doctor, main
+from benchmark.selftest import gpu, worker
+from benchmark.selftest.worker import Outcome
 
 
 def test_an_installation_that_is_whole(capsys):
@@ -40,7 +43,8 @@ def test_text_says_the_same(capsys):
 
 def _doctor(setup: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = f"import sys\n{setup}\nfrom benchmark.cli import main\nsys.exit(main(['doctor', *{arguments!r}]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    # Python warns of the syntax of packages that were not compiled when they were installed.
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.stderr == ""
     return done
 
@@ -121,3 +125,31 @@ def test_a_checkout_that_is_not_installed_declares_nothing(monkeypatch):
 
     monkeypatch.setattr(metadata, "requires", requires)
     assert list(doctor._unmet()) == []
+
+
+CHECK = Outcome("device", "pass", "some GPU", 1.25)
+
+
+@pytest.mark.parametrize(("status", "code"), [("pass", 0), ("skipped", 0), ("fail", 1)])
+def test_checks_of_a_device(monkeypatch, capsys, status, code):
+    outcomes = [CHECK, Outcome("graphed training", status, "it waits", 0.5)]
+    monkeypatch.setattr(worker, "run", lambda device: iter(outcomes))
+    assert main(["doctor", "--gpu", "--device", "cpu"]) == code
+    assert capsys.readouterr().out.splitlines() == [
+        "device                pass       1.2 s  some GPU",
+        f"graphed training      {status:7}    0.5 s  it waits",
+    ]
+    assert main(["doctor", "--gpu", "--device", "cpu", "--json"]) == code
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"problem": None, "checks": [asdict(outcome) for outcome in outcomes]}
+
+
+def test_without_a_gpu_json_says_why(monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "absent", lambda: "no driver")
+    assert main(["doctor", "--gpu", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"problem": "no driver", "checks": []}
+
+
+def test_a_device_alone_is_a_mistake(capsys):
+    assert main(["doctor", "--device", "cpu"]) == 2
+    assert "add --gpu" in capsys.readouterr().err

@@ -39,18 +39,18 @@ def _scenes(images, height, width):
     return np.stack(smooth).transpose(0, 3, 1, 2).copy(), labels
 
 
-@pytest.fixture(params=["torch", "kernel"])
+@pytest.fixture(params=["torch", "kernel", pytest.param("gpu", marks=pytest.mark.gpu)])
 def way(request):
     """Each way in which `augment` is written: what it makes of arrays, and how many images there is time for."""
     function, device, images = augment, "cpu", 40
-    if request.param == "kernel":
+    if request.param != "torch":
         pytest.importorskip("triton")
-        if INTERPRETED:
-            images = 4
-        elif torch.cuda.is_available():
+        if request.param == "gpu":
             device = "cuda"
+        elif INTERPRETED:
+            images = 4
         else:
-            pytest.skip("needs a GPU, or to be interpreted")
+            pytest.skip("needs to be interpreted, or a GPU")
         from benchmark.datasets import kernel
 
         function = kernel.augment
@@ -61,11 +61,11 @@ def way(request):
         tensors = [torch.from_numpy(part).to(device) for part in (pictures[::-1].copy(), labels[::-1].copy(), table)]
         return [part.cpu().numpy() for part in function(*tensors, policy, CLASSES, void)]
 
-    made.images = images
+    made.images, made.on_gpu = images, device == "cuda"
     return made
 
 
-@pytest.mark.skipif(INTERPRETED or torch.cuda.is_available(), reason="the kernel is tested as it is")
+@pytest.mark.skipif(INTERPRETED, reason="the kernel is tested as it is")
 def test_kernel_without_a_gpu():
     pytest.importorskip("triton")
     command = [sys.executable, "-m", "pytest", "-q", "-k", "kernel", "-p", "no:cacheprovider", __file__]
@@ -99,7 +99,8 @@ def test_colours_are_those_of_the_cpu(way, scale, percent, most):
     """Up to rounding, and where pixels are resized to whether what clips comes before or after the interpolation."""
     (pictures, _), (expected, _) = _both(way, Policy((40, 64), scale))
     difference = np.abs(pictures.astype(int) - expected)
-    assert np.percentile(difference, percent) <= most
+    # A GPU multiplies and adds in one rounding, and what is rounded down may then be one less before hues are turned.
+    assert np.percentile(difference, min(percent, 99.9) if way.on_gpu else percent) <= most
     assert difference.mean() < 0.6
 
 

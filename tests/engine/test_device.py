@@ -20,11 +20,16 @@ def test_unknown_names(name):
 
 
 def test_a_device_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match=r"device cuda:7 is not there: torch .* sees 1 GPU on"):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(device.os.environ["CUDA_VISIBLE_DEVICES"] == "0"))
+    with pytest.raises(UserError, match=r"device cuda:7 is not there: torch .* sees no such GPU on this machine$"):
         device.select("cuda:7")
+    assert device.select("cuda:0") == "cuda"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(UserError, match=r"no such GPU on this machine under CUDA_VISIBLE_DEVICES=0$"):
+        device.select("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match="sees no GPU"):
+    with pytest.raises(UserError, match="sees no such GPU"):
         device.select("cuda")
     assert device.select("auto") == "cpu"
 

@@ -166,16 +166,12 @@ def test_accumulated_gradients_and_deterministic_trainings_are_left_alone(monkey
         GraphedStep(network, next(_batches(1)), _wrapper(network), stand_in)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_without_a_gpu_there_are_no_graphs():
     with pytest.raises(CaptureFailed, match=r"^there is no CUDA device$"):
         GraphedStep(network := Network(), next(_batches(1)), _wrapper(network))
 
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-
-
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("kind", [Float32OptimWrapper, Float16OptimWrapper, BFloat16OptimWrapper])
 def test_graphs_replay_eager_steps(kind):
     """Dropout included, which draws for each step from its own seed."""
@@ -190,7 +186,7 @@ def test_graphs_replay_eager_steps(kind):
         assert torch.allclose(value.float(), replayed.state_dict()[name].float(), atol=5e-3), name
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("between", [Decides(), Host()])
 def test_after_a_capture_that_failed_training_goes_on(between):
     network = Network(nn.Sequential(nn.Dropout(0.5), between)).cuda()
@@ -201,7 +197,7 @@ def test_after_a_capture_that_failed_training_goes_on(between):
     assert losses.isfinite().all()
 
 
-@gpu
+@pytest.mark.gpu
 def test_a_capture_that_broke_leaves_stream_and_generator_usable():
     calls = []
 

@@ -1,0 +1,1 @@
+"""What works on a device and what does not: `segbench doctor --gpu`."""

@@ -1,0 +1,42 @@
+"""Whether this machine has a GPU to test."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from benchmark.errors import UserError
+from benchmark.results.environment import DRIVER
+
+
+def absent() -> str | None:
+    """Say why this machine has no GPU to compute on, and what to do; None where it has one."""
+    import torch
+
+    from benchmark.engine import device
+
+    try:
+        device.select("cuda")
+    except UserError as error:
+        driver = _driver()
+        if not torch.backends.cuda.is_built():
+            install = "install a CUDA build of it: python -m pip install --force-reinstall torch torchvision"
+            has = "a GPU is there, but" if driver else "no NVIDIA driver is loaded, and"
+            return f"{has} torch {torch.__version__} is built without CUDA; {install}"
+        if not driver:
+            return f"no NVIDIA driver is loaded (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
+        if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+            return f"CUDA_VISIBLE_DEVICES={visible!r} hides the GPUs of this machine: unset it"
+        return str(error)
+    return None
+
+
+def _driver() -> bool:
+    """Whether NVIDIA's driver is loaded; WSL has its library alone."""
+    if DRIVER.exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
