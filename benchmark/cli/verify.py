@@ -257,7 +257,14 @@ def _measure(architecture: str, size: tuple[int, int], classes: int) -> Cost:
     from benchmark.profiling import complexity
 
     counted = complexity.tally(compose.model_config(architecture, classes=classes), size)
-    return Cost(counted.params, counted.params_total, counted.macs, counted.uncounted, counted.kernels)
+    return Cost(
+        counted.params,
+        counted.params_total,
+        counted.macs,
+        counted.uncounted,
+        counted.kernels,
+        counted.transposed_surplus,
+    )
 
 
 def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:

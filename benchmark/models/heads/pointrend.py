@@ -21,4 +21,4 @@ class PointRendHead(PointHead):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.init_cfg = dict(type="Normal", std=0.001, override=dict(name="fc_seg"))
+        self.init_cfg = {"type": "Normal", "std": 0.001, "override": {"name": "fc_seg"}}
