@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
 import benchmark.registration  # noqa: F401
@@ -133,7 +134,7 @@ def test_the_same_network_is_the_same():
 
 
 def _shapes(architecture):
-    with torch.device("meta"):
+    with DefaultScope.overwrite_default_scope("mmseg"), torch.device("meta"):
         network = MODELS.build(compose.model_config(architecture, classes=19))
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
