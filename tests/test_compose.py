@@ -321,7 +321,7 @@ def test_multipliers_enter_the_fingerprint_only_where_there_are_some(multiplied)
 
 @pytest.mark.parametrize("multipliers", [{}, 10, ["decode_head"], {"a": 0}, {"a": -1.0}, {"a": True}, {"a": "10"}])
 def test_what_is_no_multiplier_is_refused(multiplied, multipliers):
-    with pytest.raises(UserError, match="shapes_64x64_multiplied: .*learning.rate.multiplier"):
+    with pytest.raises(UserError, match=r"shapes_64x64_multiplied: .*learning.rate.multiplier"):
         compose.compose("enet", multiplied(multipliers))
 
 

@@ -1,4 +1,4 @@
-"""CamVid at 360x480 as the authors of SegNet train on it, from ImageNet weights: SegNet's own, for it starts from VGG16."""
+"""CamVid at 360x480 as the authors of SegNet train on it, from ImageNet weights as SegNet's VGG16 does."""
 
 _base_ = "./camvid_360x480_segnet.py"
 
