@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from benchmark import catalog
@@ -11,7 +10,6 @@ from benchmark.analysis.weights import verdicts
 from benchmark.cli import main
 from benchmark.reporting.report import make
 from benchmark.results import weights
-from benchmark.results.reading import read
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.validate import check, validate
 
@@ -135,37 +133,3 @@ def test_a_differing_verdict_of_weights_has_no_result_to_diagnose(store, evaluat
     weights.add(store.root, evaluated)
     assert main(["verify", "--results", str(store.root)]) == 1
     assert "differs" in capsys.readouterr().out
-
-
-def test_class_names_are_those_that_the_digest_is_of(store, make_record):
-    from benchmark.datasets.digest import published_digest
-    from benchmark.datasets.shapes import Shapes
-
-    record, arrays = make_record()
-    names = list(Shapes.classes)
-    assert record.dataset.classes == names
-    whole = {"digest": published_digest(Shapes)}
-    right = record.model_copy(update={"dataset": record.dataset.model_copy(update=whole)})
-    assert check(store.add(right, arrays)) == []
-    swapped = [names[1], names[0], *names[2:]]
-    evaluations = [
-        each.model_copy(
-            update={
-                field: {
-                    {names[0]: names[1], names[1]: names[0]}.get(name, name): value
-                    for name, value in getattr(each, field).items()
-                }
-                for field in ("iou", "acc")
-            }
-        )
-        for each in record.evaluations
-    ]
-    dataset = record.dataset.model_copy(update=whole | {"classes": swapped})
-    wrong = record.model_copy(update={"dataset": dataset, "evaluations": evaluations})
-    path = store.add(wrong, arrays)
-    (problem,) = check(path)
-    assert problem.why == (
-        f"classes are not those of the dataset with this digest: class {names[1]!r} stands for {names[0]!r}"
-    )
-    assert store.scan()[0] == []  # and in no table
-    assert np.isfinite(read(path).record.evaluations[0].miou)
