@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmark import deviations
+from benchmark.deviations import Deviation
 from benchmark.errors import UserError, unknown
 from benchmark.references import Reference, parse
 
@@ -114,22 +116,65 @@ def methods() -> dict[str, Method]:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Every published number of the metafiles, by identifier.
+    """Every published number of the metafiles that is of a network of ours, by identifier.
 
     Raises:
         UserError: an entry has a mistake; the message names file, reference and field.
     """
+    return {name: each for name, each in _figures().items() if each.network is None}
+
+
+@cache
+def related() -> dict[str, Reference]:
+    """Every published number of the metafiles that is of a network of the method which is not ours, by identifier.
+
+    Such a number is listed beside the architecture that is nearest to it, and compared with nothing.
+
+    Raises:
+        UserError: as `references`.
+    """
+    return {name: each for name, each in _figures().items() if each.network is not None}
+
+
+@cache
+def deviations_of(method: str) -> list[Deviation]:
+    """What the architectures of a method have where its authors have something else.
+
+    Raises:
+        UserError: an entry has a mistake; the message names file, entry and field.
+    """
+    place, members = _metafile(method), _members(method)
+    entries = methods()[method].facts.get("deviations") or ()
+    return [deviations.parse(entry, members, f"{place}: deviation {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _figures() -> dict[str, Reference]:
+    """The entries of `references` and `related`, by identifier."""
     found: dict[str, Reference] = {}
     for method in methods().values():
-        folder = config_root() / method.name
-        members = sorted(path.stem for path in folder.glob("*.py"))
-        for entry in method.facts.get("references") or ():
-            reference = parse(entry, method.name, members, str(folder / "metafile.yaml"))
-            if reference.name in found:
-                first = config_root() / found[reference.name].method / "metafile.yaml"
-                raise UserError(f"{folder / 'metafile.yaml'}: reference {reference.name}: id is taken, in {first}")
-            found[reference.name] = reference
+        place, members = _metafile(method.name), _members(method.name)
+        for section in ("references", "related"):
+            for entry in method.facts.get(section) or ():
+                reference = parse(entry, method.name, members, str(place))
+                if (reference.network is not None) != (section == "related"):
+                    right = "related" if reference.network else "references"
+                    raise UserError(
+                        f"{place}: reference {reference.name}: network is for `related`: move it to {right}"
+                    )
+                if reference.name in found:
+                    first = _metafile(found[reference.name].method)
+                    raise UserError(f"{place}: reference {reference.name}: id is taken, in {first}")
+                found[reference.name] = reference
     return found
+
+
+def _metafile(method: str) -> Path:
+    return config_root() / method / "metafile.yaml"
+
+
+def _members(method: str) -> list[str]:
+    """Names of the architectures of a method."""
+    return sorted(path.stem for path in (config_root() / method).glob("*.py"))
 
 
 def zoo_root() -> Path:

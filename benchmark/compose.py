@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -132,6 +133,8 @@ def compose(
         )
         if "class_weights" in facts:
             _weigh_classes(stage.model, facts.class_weights, f"{architecture} on {protocol}")
+        if "learning_rate_multipliers" in facts:
+            stage.optim_wrapper.paramwise_cfg = _paramwise(facts.learning_rate_multipliers, protocol)
         if init is not None:
             stage.model.pop("pretrained", None)
             stage.model.backbone.init_cfg = {
@@ -376,6 +379,20 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
         for loss in losses:
             loss.pop("use_sigmoid", None)
             loss.update(type="WeightedCrossEntropyLoss", class_weight=list(weights))
+
+
+def _paramwise(multipliers: Any, protocol: str) -> dict[str, Any]:
+    """The `paramwise_cfg` of mmengine's optimizer wrappers for learning rates that differ by layer.
+
+    Raises:
+        UserError: the protocol does not name layers with numbers above 0.
+    """
+    if not isinstance(multipliers, Mapping) or not multipliers:
+        raise UserError(f"{protocol}: learning_rate_multipliers is {multipliers!r}, not a dict of layers and factors")
+    for name, factor in multipliers.items():
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+            raise UserError(f"{protocol}: the learning rate multiplier of {name} is {factor!r}, not a number above 0")
+    return {"custom_keys": {name: {"lr_mult": float(factor)} for name, factor in multipliers.items()}}
 
 
 def _as_list(value: Any) -> Sequence[Any]:

@@ -103,7 +103,7 @@ class Reference:
         confidence: `seen` in the source, or `recalled` from memory.
         source: where it stands.
         note: what keeps it from being compared blindly.
-        network: what makes its network another one than the architecture.
+        network: what makes its network another one than the architecture; of a figure of `related` alone.
         explanation: facts that the source does not state and under which a cost comes out.
         weights_sha256: of the file with the very weights of the number.
         weights_url: where those weights are.
@@ -169,7 +169,8 @@ class Check(NamedTuple):
     required: bool = True
 
 
-def _one_of(*values: str | bool) -> Check:
+def one_of(*values: str | bool) -> Check:
+    """Allow these values and no other."""
     words = [str(value).lower() if isinstance(value, bool) else value for value in values]
     form = words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     return Check(lambda value: any(type(value) is type(each) and value == each for each in values), form)
@@ -203,21 +204,21 @@ TEXT = Check(_is_text, "a text")
 NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < float("inf"), "a number above 0")
 COUNT = Check(_is_whole, "a whole number above 0")
 SIZE = Check(_is_size, "[height, width]")
-TRUE = _one_of(True)
+TRUE = one_of(True)
 
 ENTRY = {
     "id": TEXT,
     "architecture": TEXT,  # one of the method's: `parse` knows them
-    "metric": _one_of(*UNITS),
+    "metric": one_of(*UNITS),
     "value": NUMBER,
-    "unit": _one_of(*dict.fromkeys(UNITS.values())),
+    "unit": one_of(*dict.fromkeys(UNITS.values())),
     "decimals": Check(lambda value: _is_whole(value, least=0), "a whole number"),
-    "dataset": _or_null(_one_of(*DATASETS)),
-    "split": _or_null(_one_of("val", "test")),
+    "dataset": _or_null(one_of(*DATASETS)),
+    "split": _or_null(one_of("val", "test")),
     "protocol": Check(lambda value: isinstance(value, dict), "a mapping"),
     "runs": _or_null(COUNT),
-    "selection": _one_of("single", "best", "mean", "unknown"),
-    "confidence": _one_of("seen", "recalled"),
+    "selection": one_of("single", "best", "mean", "unknown"),
+    "confidence": one_of("seen", "recalled"),
     "source": Check(lambda value: isinstance(value, dict), "a mapping"),
     "note": _or_null(TEXT),
     "network": _optional(TEXT),
@@ -229,23 +230,23 @@ ENTRY = {
 
 PROTOCOL = {
     "input_size": _or_null(SIZE),
-    "scales": _or_null(_one_of("single", "multi")),
-    "flip": _or_null(_one_of(True, False)),
+    "scales": _or_null(one_of("single", "multi")),
+    "flip": _or_null(one_of(True, False)),
     "crop": _or_null(SIZE),
-    "pretraining": _or_null(_one_of("none", "imagenet")),
-    "extra_data": _or_null(_one_of("none", "coarse", "coco")),
+    "pretraining": _or_null(one_of("none", "imagenet")),
+    "extra_data": _or_null(one_of("none", "coarse", "coco")),
     "iterations": _or_null(COUNT),
-    "void": _or_null(_one_of("ignore", "false_positive")),
-    "flop_convention": _or_null(_one_of("mac", "2mac")),
-    "params_include": _or_null(_one_of("auxiliary head")),
+    "void": _or_null(one_of("ignore", "false_positive")),
+    "flop_convention": _or_null(one_of("mac", "2mac")),
+    "params_include": _or_null(one_of("auxiliary head")),
     "classes": _optional(_or_null(COUNT)),
     "batch": _optional(_or_null(COUNT)),
     "hardware": _optional(_or_null(TEXT)),
-    "crf": _optional(_or_null(_one_of(True, False))),
+    "crf": _optional(_or_null(one_of(True, False))),
 }
 SOURCE = {
     "title": TEXT,
-    "kind": _one_of("paper", "authors", "toolbox", "restated", "third party"),
+    "kind": one_of("paper", "authors", "toolbox", "restated", "third party"),
     "arxiv": _or_null(Check(_is_match(r"\d{4}\.\d{4,5}"), 'an identifier such as "1612.01105"')),
     "locator": TEXT,
     "url": Check(_is_match("https://.+"), "https://..."),
@@ -258,11 +259,18 @@ SOURCE = {
 EXPLANATION = {
     "input_size": _optional(SIZE),
     "classes": _optional(COUNT),
-    "flop_convention": _optional(_one_of("2mac")),
+    "flop_convention": _optional(one_of("2mac")),
     "auxiliary_head": _optional(TRUE),
     "unused_classifier": _optional(Check(_is_size, "[in, out]")),
     "file_size": _optional(TRUE),
     "kernel_operations": _optional(TRUE),
+    "transposed_outputs": _optional(TRUE),
+    "global_convolution": _optional(
+        Check(
+            lambda value: isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value)),
+            "[k, in channels, out channels]",
+        )
+    ),
     "elementwise": _optional(
         Check(lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())), "{operator: times}")
     ),
@@ -283,11 +291,11 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     """
     name = entry.get("id") if isinstance(entry, Mapping) else None
     place = f"{place}: reference {name or 'without an id'}"
-    _check(entry, ENTRY | {"architecture": _one_of(*architectures)}, place)
+    check_fields(entry, ENTRY | {"architecture": one_of(*architectures)}, place)
     stated, source = entry["protocol"], entry["source"]
-    _check(stated, PROTOCOL, place, "protocol.")
-    _check(source, SOURCE, place, "source.")
-    _check(entry.get("explanation") or {}, EXPLANATION, place, "explanation.")
+    check_fields(stated, PROTOCOL, place, "protocol.")
+    check_fields(source, SOURCE, place, "source.")
+    check_fields(entry.get("explanation") or {}, EXPLANATION, place, "explanation.")
     if ("restated_by" in source) != (source["kind"] == "restated"):
         raise UserError(f"{place}: source.restated_by goes with source.kind restated, and only with it")
     for field, is_right, form in _agreements(entry, stated):
@@ -304,8 +312,18 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     )
 
 
-def _check(found: Any, schema: Mapping[str, Check], place: str, prefix: str = "") -> None:
-    """Every field that has to be there is, none else is, and each holds what it may."""
+def check_fields(found: Any, schema: Mapping[str, Check], place: str, prefix: str = "") -> None:
+    """Check a mapping of a metafile against what its fields may hold.
+
+    Args:
+        found: what was read.
+        schema: the fields that there are.
+        place: where it was read, for the message.
+        prefix: of the fields, for the message.
+
+    Raises:
+        UserError: a field is missing, is unknown, or holds what it may not.
+    """
     if not isinstance(found, Mapping):
         raise UserError(f"{place}: is not a mapping of {', '.join(schema)}")
     for field in found:

@@ -159,9 +159,16 @@ EXPLANATIONS = (
         architectures="pointrend*",
     ),
     Explanation(
+        ("model.type", "model.num_stages", "model.decode_head.1.type"),
+        "the same network, but its heads start from the initial weights that they ask for, which the zoo's never do",
+        same=False,
+        architectures="pointrend_fpn_r50",
+    ),
+    Explanation(
         (
             "model.type",
             "model.num_stages",
+            "model.decode_head.1.type",
             "model.decode_head.1.coarse_pred_each_layer",
             "model.test_cfg.subdivision_num_points",
         ),
@@ -173,7 +180,7 @@ EXPLANATIONS = (
         ("model.backbone.contract_dilation",),
         "nothing reads it where no stage is dilated",
         same=True,
-        architectures="pointrend_fpn_r101",
+        architectures="pointrend_fpn_*",
         values=((True, False),),
     ),
     Explanation(
@@ -199,6 +206,13 @@ EXPLANATIONS = (
         "another network: the paper's cascade without ASPP",
         same=False,
         architectures="deeplabv3-cascade_r50-d16",
+    ),
+    Explanation(
+        ("model.decode_head.type",),
+        "another network: the authors' projection, which the zoo's head pads by a pixel",
+        same=False,
+        architectures="psanet*",
+        values=(("PSAHead", "PSANetHead"),),
     ),
     Explanation(
         ("model.decode_head.psa_type",),

@@ -274,3 +274,68 @@ def test_class_weights_are_those_of_camvid(camvid, name, constant):
     weights = compose.read(catalog.protocol(f"camvid_360x480_{name}").path).protocol.class_weights
     assert weights == pytest.approx((1 / np.log(constant + shares))[: len(weights)], abs=5e-5)
     assert len(weights) == (11 if name == "enet" else 12)
+
+
+@pytest.fixture
+def multiplied(tmp_path, monkeypatch):
+    """Makes a protocol like shapes_64x64_smoke with multipliers of the learning rate, and returns its name."""
+
+    def make(multipliers):
+        path = tmp_path / "shapes_64x64_multiplied.py"
+        base = catalog.config_root() / "_base_" / "protocols" / f"{SMOKE}.py"
+        path.write_text(f"_base_ = {str(base)!r}\nprotocol = dict(learning_rate_multipliers={multipliers!r})\n")
+        found = {**catalog.protocols(), path.stem: catalog.Protocol(path.stem, "Multiplied.", path)}
+        monkeypatch.setattr(catalog, "protocols", lambda: found)
+        return path.stem
+
+    return make
+
+
+def test_new_layers_learn_faster(multiplied):
+    """PSPNet's and DeepLab's: the heads at ten times the rate, here with the biases of the classifier at twenty."""
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import DefaultScope
+    from mmseg.registry import MODELS
+
+    name = multiplied({"decode_head": 10, "auxiliary_head": 10, "decode_head.conv_seg.bias": 20.0})
+    config = compose.compose("pspnet_r50-d8", name)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        network = MODELS.build(config.model)
+    optimizer = build_optim_wrapper(network, config.optim_wrapper).optimizer
+    rates = {id(group["params"][0]): group["lr"] for group in optimizer.param_groups}
+    base = config.optim_wrapper.optimizer.lr
+    for parameter, tensor in network.named_parameters():
+        factor = 20 if parameter == "decode_head.conv_seg.bias" else 1 if parameter.startswith("backbone.") else 10
+        assert rates[id(tensor)] == pytest.approx(factor * base), parameter
+
+
+def test_multipliers_enter_the_fingerprint_only_where_there_are_some(multiplied):
+    plain = compose.axes(compose.compose("enet", SMOKE), "0" * 64)
+    assert "paramwise_cfg" not in plain["schedule"]["optimizer"]
+    axes = [compose.axes(compose.compose("enet", multiplied({"decode_head": each})), "0" * 64) for each in (2, 3)]
+    assert axes[0] != axes[1]
+    for each in axes:
+        del each["schedule"]["optimizer"]["paramwise_cfg"]
+        assert each == plain
+
+
+@pytest.mark.parametrize("multipliers", [{}, 10, ["decode_head"], {"a": 0}, {"a": -1.0}, {"a": True}, {"a": "10"}])
+def test_what_is_no_multiplier_is_refused(multiplied, multipliers):
+    with pytest.raises(UserError, match=r"shapes_64x64_multiplied: .*learning.rate.multiplier"):
+        compose.compose("enet", multiplied(multipliers))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "protocol", "starts"),
+    [("segnet-basic", "camvid_360x480_segnet", None), ("segnet_vgg16", "camvid_360x480_segnet_imagenet", "imagenet")],
+)
+def test_segnets_schedule_is_the_papers(architecture, protocol, starts):
+    """Arxiv 1511.00561, section 3.2: SGD, 0.1, 0.9, batches of 12; median frequency weights as in the prototxt."""
+    config = compose.compose(architecture, protocol, root=None)
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum) == ("SGD", 0.1, 0.9)
+    assert config.train_dataloader.dataset.batch_size == 12
+    assert config.protocol.pretraining == starts
+    weights = dict(zip(CamVid.classes, config.model.decode_head.loss_decode.class_weight, strict=True))
+    assert (weights["Sky"], weights["SignSymbol"], weights["Bicyclist"]) == (0.2595, 9.6446, 7.3614)
+    assert [(each.type, each.factor) for each in config.param_scheduler] == [("ConstantLR", 1.0)]

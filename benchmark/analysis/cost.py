@@ -30,6 +30,8 @@ class Cost:
         macs: multiply-accumulates.
         elements: elements that each operator beside those puts out, by aten name.
         kernels: of `macs` those of convolutions, by the number of positions in the kernel.
+        transposed_surplus: by how much `macs` would be higher, were transposed convolutions counted at every position
+            of their output.
     """
 
     params: int
@@ -37,6 +39,7 @@ class Cost:
     macs: int
     elements: Mapping[str, int]
     kernels: Mapping[int, int]
+    transposed_surplus: int = 0
 
 
 Measure = Callable[[str, tuple[int, int], int], Cost]
@@ -82,6 +85,9 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
 def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> float:
     """Our figure in the unit of the published one, under its protocol and what the explanation adds."""
     stated = reference.protocol
+    if "global_convolution" in also:
+        k, inputs, outputs = also["global_convolution"]
+        return 2 * (k * inputs * outputs + k * outputs * outputs) / 1e6
     size = also.get("input_size") or stated.input_size or SIZE
     classes = also.get("classes") or stated.classes or CLASSES
     cost = measure(reference.architecture, (size[0], size[1]), classes)
@@ -93,7 +99,8 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
             count += inputs * outputs + outputs
         return count * 4 / 2**20 if also.get("file_size") else count / 1e6
     twice = "2mac" in (stated.flop_convention, also.get("flop_convention"))
-    count = cost.macs * (2 if twice else 1)
+    macs = cost.macs + (cost.transposed_surplus if also.get("transposed_outputs") else 0)
+    count = macs * (2 if twice else 1)
     if also.get("kernel_operations"):
         count += sum(macs * (positions - 1) // positions for positions, macs in cost.kernels.items())
     count += sum(times * cost.elements.get(name, 0) for name, times in also.get("elementwise", {}).items())
@@ -138,6 +145,11 @@ def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
         "auxiliary_head": lambda _: "the auxiliary head counted",
         "unused_classifier": lambda shape: f"a classifier {shape[0]} to {shape[1]} counted that never runs",
         "kernel_operations": lambda _: "2k - 1 operations counted of a kernel of k positions, a channel at a time",
+        "transposed_outputs": lambda _: "transposed convolutions counted at every position of their output",
+        "global_convolution": lambda shape: (
+            "its global convolution of k = {0} alone, {1} to {2} channels: "
+            "2 ({0} x {1} x {2} + {0} x {2} x {2}) weights"
+        ).format(*shape),
         "elementwise": lambda operators: (
             "counted beside the MACs, an element: "
             + ", ".join(f"{times} of {name}" for name, times in operators.items())

@@ -300,8 +300,13 @@ def _undecided(pair: _Pair) -> Change:
     base, new = pair.base.miou_percent, pair.new.miou_percent
     outcome: Outcome
     if base is not None and new is not None:
-        seeds = "1 seed" if pair.new.seeds == 1 else f"{pair.new.seeds} seeds"
-        outcome, reason = "same", f"{seeds}, equal to the last digit"
+        # Every run of now repeats one of before: what was compared are the scores of those seeds, not the mean of all.
+        seeds = {run.seed for run in _ended_well(pair.new_runs)}
+        before = _ended_well(pair.base_runs)
+        base = _mean(_scores(run for run in before if run.seed in seeds))
+        outcome, reason = "same", f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, equal to the last digit"
+        if others := len({run.seed for run in before} - seeds):
+            reason += f"; {others} more of the base not compared"
     elif base is not None and pair.new.status != "ok":
         outcome, reason = "regression", f"no run ended well: {pair.new.status}"
     else:

@@ -5,15 +5,39 @@ The network is given, so there is no noise of training: what is left is rounding
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.analysis.verdict import Verdict
 from benchmark.confusion import scores
-from benchmark.references import Reference
+from benchmark.references import ACCURACY, Reference
+
+if TYPE_CHECKING:
+    from benchmark.results.weights import Evaluated
 
 TOLERANCE = 0.05
 """Points of a percentage beyond rounding: what other kernels and another decoder of images may move."""
+
+
+def verdicts(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Verdict]:
+    """Compare stored evaluations of published weights with the figures that the weights were published with.
+
+    Args:
+        evaluated: evaluations of a store.
+        references: published figures; those of other weights, datasets or splits get no verdict.
+    """
+    known = [each for each in references if each.weights_sha256 and each.metric in ACCURACY]
+    return [
+        replace(verdict(reference, each.matrix, each.size), architecture=each.architecture, protocol=each.protocol.name)
+        for each in evaluated
+        for reference in known
+        if reference.weights_sha256 == each.weights_sha256
+        and (reference.dataset, reference.split) == (each.dataset.name, each.split)
+    ]
 
 
 def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, int]) -> Verdict:
@@ -21,7 +45,7 @@ def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, 
 
     Args:
         reference: a reference whose metric is miou, macc or aacc, on the split that was counted.
-        counts: confusion counts, shape (images, K + 1, K + 1).
+        counts: confusion matrices, shape (images, K + 1, K + 1), or their sum, shape (K + 1, K + 1).
         size: height and width of the images that the network saw.
     """
     stated = reference.protocol
@@ -36,5 +60,5 @@ def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, 
     measured = float(getattr(scores(counts, stated.void), reference.metric))
     margin = 0.5 * 10.0**-reference.decimals + TOLERANCE
     near = abs(measured - reference.value) <= margin
-    reason = f"the published weights, void {stated.void}; margin {margin:.3f}"
+    reason = f"published weights, evaluated: void {stated.void}; margin {margin:.3f}"
     return Verdict.of(reference, measured, "reproduced" if near else "differs", reason, margin=margin)

@@ -45,8 +45,14 @@ DATASETS = {
 METHODS = {"point_rend": "pointrend"}
 """Our name of a method whose folder is called otherwise."""
 
-NETWORKS = {"pointrend_r50": "pointrend_fpn_r50", "unet-s5-d16_fcn": "unet-s5-d16"}
-"""Our name of a network that is called otherwise; where the names are equal, so are the networks."""
+NETWORKS = {
+    "pointrend_r50": "pointrend_fpn_r50",
+    "unet-s5-d16_fcn": "unet-s5-d16",
+    "psanet_r50-d8": None,
+    "psanet_r101-d8": None,
+}
+"""Our name of a network that is called otherwise, None where ours of that name is another network (PSANet's has the
+authors' projection); where else the names are equal, so are the networks."""
 
 WINDOWS = {
     (480, 480): "Evaluated in sliding windows of the crop.",

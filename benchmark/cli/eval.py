@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,15 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from mmengine import Config
     from numpy.typing import NDArray
 
     from benchmark.analysis.verdict import Verdict
     from benchmark.confusion import Scores
     from benchmark.conversion.fit import Fit
+    from benchmark.engine.session import Counted
     from benchmark.engine.weights import Checkpoint
+    from benchmark.references import Reference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.device(parser)
     options.crf(parser)
     parser.add_argument("--split", choices=["val", "test"], default="test")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="store the evaluation of weights that a published figure names, for verify and report",
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent and full precision")
 
 
@@ -49,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
     on = device.select(args.device)
     checkpoint = weights.read(args.weights)  # before mmsegmentation is imported: a mistake is told at once
 
+    from benchmark.results.arrays import file_sha256
+
+    sha256 = checkpoint.meta.get("source_sha256") or file_sha256(args.weights)
+    published = _published(args, sha256)
     from benchmark.compose import compose, protocol_input
     from benchmark.confusion import VoidRule, scores
 
@@ -75,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
         counted = session.evaluate(args.split)
     names = session.runner.test_dataloader.dataset.metainfo["classes"]
     by_rule = {rule: scores(counted.counts, rule) for rule in get_args(VoidRule)}
-    verdicts = _verdicts(args, checkpoint, config.protocol, counted.counts)
+    verdicts = _verdicts(args, published, config.protocol, counted.counts)
+    if args.record:
+        path = _record(args, sha256, config, counted)
+        print(f"recorded in {path}", file=sys.stderr)
     rule = config.protocol.void
     if args.json:
         answer = _plain(by_rule[rule], names) | {"split": args.split, "images": len(counted.names), "void": rule}
@@ -113,19 +130,74 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
     return found
 
 
-def _verdicts(
-    args: argparse.Namespace, checkpoint: Checkpoint, facts: Any, counts: NDArray[np.integer]
-) -> list[Verdict]:
-    """Verdicts on the figures that were published with these very weights."""
-    from benchmark.analysis.weights import verdict
-    from benchmark.results.arrays import file_sha256
+def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
+    """The figures that were published with the very weights of that SHA-256.
 
-    sha256 = checkpoint.meta.get("source_sha256") or file_sha256(args.weights)
+    Raises:
+        UserError: the evaluation is to be recorded, and there is none, or what is evaluated is not as published.
+    """
+    found = [each for each in catalog.references().values() if each.weights_sha256 == sha256]
+    if args.record and not found:
+        raise UserError(f"--record is for published weights, and no reference names a file of SHA-256 {sha256}")
+    if args.record and args.crf:
+        raise UserError("--record stores scores of the weights alone: leave --crf out")
+    return found
+
+
+def _verdicts(
+    args: argparse.Namespace, published: Sequence[Reference], facts: Any, counts: NDArray[np.integer]
+) -> list[Verdict]:
+    """Verdicts on the figures that were published with the weights, on the dataset and split that were evaluated."""
+    from benchmark.analysis.weights import verdict
+
     return [
         verdict(reference, counts, tuple(facts.size))
-        for reference in catalog.references().values()
-        if reference.weights_sha256 == sha256 and (reference.dataset, reference.split) == (facts.dataset, args.split)
+        for reference in published
+        if (reference.dataset, reference.split) == (facts.dataset, args.split)
     ]
+
+
+def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Counted) -> Path:
+    """Store the evaluation; returns its file."""
+    from datetime import UTC, datetime
+
+    from benchmark import compose
+    from benchmark.datasets.catalog import open_splits
+    from benchmark.datasets.digest import digest
+    from benchmark.engine import device
+    from benchmark.results import environment, record, weights
+
+    facts, splits = config.protocol, open_splits(config.protocol.dataset, args.root)
+    axes = compose.axes(config, digest(splits))
+    total = counted.counts.sum(axis=0)
+    return weights.add(
+        args.results,
+        weights.Evaluated(
+            weights_sha256=sha256,
+            architecture=args.architecture,
+            method=catalog.architecture(args.architecture).method,
+            protocol=record.Protocol(
+                name=facts.name,
+                fingerprint=record.fingerprint(axes),
+                axes=axes,
+                overrides=dict(facts.overrides),
+                void=facts.void,
+            ),
+            size=tuple(facts.size),
+            dataset=record.Dataset(
+                name=facts.dataset,
+                digest=axes["data"]["digest"],
+                classes=list(splits["test"].classes),
+                images={split: len(source) for split, source in splits.items()},
+            ),
+            split=args.split,
+            images=len(counted.names),
+            counts=total.tolist(),
+            scores=weights.scores_of(total),
+            environment=environment.capture(device.select(args.device), config.randomness["deterministic"]),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+    )
 
 
 def _plain(found: Scores, classes: tuple[str, ...]) -> dict[str, Any]:

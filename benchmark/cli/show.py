@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from benchmark import catalog
 from benchmark.backend import published
+from benchmark.catalog import Architecture
 from benchmark.cli.columns import aligned
+from benchmark.deviations import Deviation
 from benchmark.errors import unknown
 from benchmark.references import Reference
 
@@ -56,8 +58,9 @@ def _yaml(found: dict[str, Any]) -> str:
 
 def _find(name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if name in catalog.references():
-        return {"reference": _facts(catalog.references()[name])}
+    for figures in (catalog.references(), catalog.related()):
+        if name in figures:
+            return {"reference": _facts(figures[name])}
     if name.startswith(catalog.ZOO_PREFIX) and name in published.published().references:
         return {"reference": _facts(published.published().references[name])}
     if name in catalog.architectures() or name.startswith(catalog.ZOO_PREFIX):
@@ -67,6 +70,7 @@ def _find(name: str) -> dict[str, Any]:
             "method": entry.method,
             "summary": entry.summary,
             "file": str(entry.path),
+            "deviations": [each.text for each in _deviations(entry) if name in each.architectures],
             "references": [r.name for r in published.everything().values() if name in (r.architecture, r.ours)],
         }
     if name in catalog.protocols():
@@ -75,11 +79,25 @@ def _find(name: str) -> dict[str, Any]:
     if name in catalog.methods():
         members = [a.name for a in catalog.architectures().values() if a.method == name]
         found["method"] = {"name": name, "architectures": members} | dict(catalog.methods()[name].facts)
+        found["method"]["deviations"] = [_deviation(each, members) for each in catalog.deviations_of(name)]
         found["method"]["references"] = {r.name: _line(r) for r in catalog.references().values() if r.method == name}
+        found["method"]["related"] = {r.name: _line(r) for r in catalog.related().values() if r.method == name}
     if not found:
         known = [*catalog.architectures(), *catalog.protocols(), *catalog.methods(), *catalog.references()]
+        known += catalog.related()
         raise unknown("name", name, known)
     return found
+
+
+def _deviations(entry: Architecture) -> list[Deviation]:
+    """The deviations of the architecture's method; of the zoo's methods none are recorded."""
+    return [] if entry.name.startswith(catalog.ZOO_PREFIX) else catalog.deviations_of(entry.method)
+
+
+def _deviation(deviation: Deviation, members: Sequence[str]) -> str:
+    """A deviation in one line, with its architectures where it is not of all."""
+    some = set(deviation.architectures) != set(members)
+    return f"{', '.join(deviation.architectures)}: {deviation.text}" if some else deviation.text
 
 
 def _facts(reference: Reference) -> dict[str, Any]:
@@ -92,7 +110,10 @@ def _line(reference: Reference) -> str:
     """A reference with its source, in one line."""
     on = f" on {reference.dataset} {reference.split}" if reference.dataset else ""
     source = f"{reference.source.title}, {reference.source.locator}"
-    return f"{reference.metric} {reference.text} {reference.unit}{on}: {source}"
+    network = (
+        f" (another network than {reference.architecture}: {reference.network.strip()})" if reference.network else ""
+    )
+    return f"{reference.metric} {reference.text} {reference.unit}{on}: {source}{network}"
 
 
 def _comparisons(name: str) -> list[Comparison]:

@@ -74,8 +74,11 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         if not (args.until_conclusive and _run_further(args, found, runs)):
             break
     found = _diagnosed(found, runs, args.results)
+    evaluated, unreadable = _evaluated(args, references, names)
+    sound = sound and not unreadable
     if args.protocol:
         found += _outstanding(args, references, found, names)
+    found += evaluated
     if not (runs or found):
         what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
         raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
@@ -103,6 +106,21 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     return runs, not problems
+
+
+def _evaluated(
+    args: argparse.Namespace, references: Sequence[Reference], names: Sequence[str]
+) -> tuple[list[Verdict], bool]:
+    """Verdicts on published weights whose evaluations are stored, and whether a file of those could not be read."""
+    from benchmark.analysis.weights import verdicts
+    from benchmark.results import weights
+
+    evaluated, problems = weights.scan(args.results, args.protocol)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    wanted = [each for each in references if each.metric == args.metric]
+    found = [each for each in verdicts(evaluated, wanted) if not names or each.architecture in names]
+    return found, bool(problems)
 
 
 def _outstanding(
@@ -257,7 +275,14 @@ def _measure(architecture: str, size: tuple[int, int], classes: int) -> Cost:
     from benchmark.profiling import complexity
 
     counted = complexity.tally(compose.model_config(architecture, classes=classes), size)
-    return Cost(counted.params, counted.params_total, counted.macs, counted.uncounted, counted.kernels)
+    return Cost(
+        counted.params,
+        counted.params_total,
+        counted.macs,
+        counted.uncounted,
+        counted.kernels,
+        counted.transposed_surplus,
+    )
 
 
 def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:

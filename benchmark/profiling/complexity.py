@@ -54,6 +54,8 @@ class Counts:
         params_total: parameters of the network.
         uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
         kernels: of `macs` those of convolutions, by the number of positions in the kernel: 9 for 3x3.
+        transposed_surplus: by how much `macs` would be higher if the kernels of transposed convolutions met every
+            position of the output, as counters that treat them like other convolutions have it.
     """
 
     macs: int
@@ -61,6 +63,7 @@ class Counts:
     params_total: int
     uncounted: dict[str, int]
     kernels: dict[int, int]
+    transposed_surplus: int = 0
 
 
 def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
@@ -176,6 +179,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
         params_total=sum(parameter.numel() for parameter in network.parameters()),
         uncounted=dict(seen.uncounted),
         kernels=dict(seen.kernels),
+        transposed_surplus=seen.transposed_surplus,
     )
 
 
@@ -237,6 +241,7 @@ class _Watch(TorchDispatchMode):
         uncounted: elements that operators without a formula put out, by name.
         parameters: those that an operator read.
         kernels: multiply-accumulates of convolutions, by the number of positions in the kernel.
+        transposed_surplus: what transposed convolutions would cost more, counted at the positions of their output.
     """
 
     def __init__(self) -> None:
@@ -245,6 +250,7 @@ class _Watch(TorchDispatchMode):
         self.uncounted: Counter[str] = Counter()
         self.parameters: set[nn.Parameter] = set()
         self.kernels: Counter[int] = Counter()
+        self.transposed_surplus = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -267,6 +273,8 @@ class _Watch(TorchDispatchMode):
             # Every weight of a channel's kernels meets every position of the output; transposed, of the input.
             positions = (image if transposed else result).shape[2:].numel() * len(image)
             self.kernels[weight.shape[2:].numel()] += weight.numel() * positions
+            if transposed:
+                self.transposed_surplus += weight.numel() * (result.shape[2:].numel() * len(image) - positions)
         return result
 
 

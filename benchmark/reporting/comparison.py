@@ -94,7 +94,8 @@ def _cell(change: Change | None) -> str:
 
 def _reasons(changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
-        if change.outcome not in ("same", "not worse", "better"):
+        # Of what is the same, too, it is said where not all of the base was compared.
+        if change.outcome not in ("same", "not worse", "better") or "not compared" in change.reason:
             yield f"{change.architecture}, {TITLES[change.figure]}: {change.outcome}: {change.reason}"
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from benchmark.analysis import weights
 from benchmark.analysis.accuracy import MARGIN, verdicts
 from benchmark.analysis.verdict import Verdict
 from benchmark.references import TITLES, Reference
 from benchmark.results.summary import Summary
+
+if TYPE_CHECKING:
+    from benchmark.results.weights import Evaluated
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,14 @@ def publication(dataset: str, runs: Collection[Summary], references: Iterable[Re
         comparable=[check for check in found if check.verdict.outcome != "not comparable"],
         others=[check for check in found if check.verdict.outcome == "not comparable"],
     )
+
+
+def evaluated_weights(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Check]:
+    """Compare stored evaluations of published weights with the figures that they were published with.
+
+    Args:
+        evaluated: evaluations of a store.
+        references: published figures.
+    """
+    known = {each.name: each for each in references}
+    return [Check(verdict, known[verdict.reference]) for verdict in weights.verdicts(evaluated, known.values())]

@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from benchmark import catalog
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.atomic import replacing, writing
 from benchmark.backend import published
@@ -22,6 +23,8 @@ from benchmark.errors import UserError
 from benchmark.references import Reference
 from benchmark.reporting import wall
 from benchmark.reporting.page import Section, sections
+from benchmark.reporting.publication import Check, evaluated_weights
+from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
 
@@ -92,8 +95,11 @@ def make(results: Path, folder: Path, photographs: bool = False) -> Report:
         raise UserError(f"no results in {results}/: make some with `segbench run`")
     made, damaged = sections(store, stored, folder, _references(stored), photographs)
     problems += damaged
+    evaluated, unreadable = weights.scan(results)
+    problems += unreadable
+    checks = evaluated_weights(evaluated, catalog.references().values()) if evaluated else []
     templates = _templates()
-    files = {PAGE: _page(templates, made, stored, problems)}
+    files = {PAGE: _page(templates, made, stored, checks, problems)}
     for section in _leaderboards(made):
         files |= _figures(templates, section)
     return Report(folder, files, [section.group for section in made], problems)
@@ -126,10 +132,15 @@ def _sortable(value: Any) -> Any:
 
 
 def _page(
-    templates: Environment, made: Sequence[Section], stored: Sequence[Stored], problems: Sequence[Problem]
+    templates: Environment,
+    made: Sequence[Section],
+    stored: Sequence[Stored],
+    checks: Sequence[Check],
+    problems: Sequence[Problem],
 ) -> bytes:
     page = templates.get_template(PAGE).render(
         sections=made,
+        evaluated=checks,
         problems=problems,
         architectures=len({each.record.architecture for each in stored}),
         runs=len(stored),

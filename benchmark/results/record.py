@@ -23,11 +23,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """A part of a record: frozen, without unknown fields, without infinite numbers or NaN."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Protocol(_Model):
+class Protocol(Model):
     """The protocol a run followed."""
 
     name: str
@@ -37,7 +39,7 @@ class Protocol(_Model):
     void: Literal["ignore", "false_positive"] = Field(description="how pixels of void ground truth count")
 
 
-class Dataset(_Model):
+class Dataset(Model):
     """The data a run saw."""
 
     name: str
@@ -46,7 +48,7 @@ class Dataset(_Model):
     images: dict[str, int] = Field(description="number of images a split")
 
 
-class Evaluation(_Model):
+class Evaluation(Model):
     """Accuracy of one checkpoint on one split, recomputable from the stored counts."""
 
     checkpoint: Checkpoint = Field(description="last iteration, or best mIoU on val")
@@ -61,7 +63,7 @@ class Evaluation(_Model):
     counts: str = Field(description="name of the array in the counts file, int64 of shape (images, K + 1, K + 1)")
 
 
-class Execution(_Model):
+class Execution(Model):
     """How the steps of a training were computed: it moves no number by as much as another seed does."""
 
     batches: Literal["host", "device"] = Field(description="where they were augmented")
@@ -73,7 +75,7 @@ class Execution(_Model):
     )
 
 
-class Training(_Model):
+class Training(Model):
     """How the run went; where it was trained in two stages, how the second went."""
 
     iterations: int = Field(ge=0, description="iterations done")
@@ -88,7 +90,7 @@ class Training(_Model):
     first_stage: Training | None = Field(default=None, description="how the first of two stages went, else null")
 
 
-class Complexity(_Model):
+class Complexity(Model):
     """Size and arithmetic of the inference path for one image."""
 
     params: int = Field(ge=0, description="parameters that run at inference, auxiliary heads excluded")
@@ -102,7 +104,7 @@ class Complexity(_Model):
     classes: int
 
 
-class Latency(_Model):
+class Latency(Model):
     """Inference time of one input, beside an anchor network timed in turn with it."""
 
     regime: Literal["device", "end_to_end"] = Field(
@@ -126,14 +128,14 @@ class Latency(_Model):
     unsteady: str | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
 
 
-class Memory(_Model):
+class Memory(Model):
     """Peak memory in bytes: of the device on a GPU, resident set of the process on a CPU."""
 
     inference_peak: int | None
     training_peak: int | None
 
 
-class Code(_Model):
+class Code(Model):
     """Which segbench ran."""
 
     version: str
@@ -141,7 +143,7 @@ class Code(_Model):
     dirty: bool | None
 
 
-class Environment(_Model):
+class Environment(Model):
     """Where the run was made."""
 
     code: Code
@@ -162,7 +164,7 @@ class Environment(_Model):
     adaptations: list[str] = Field(description="what the backend had to adapt, by name")
 
 
-class Artifact(_Model):
+class Artifact(Model):
     """A file that the run wrote."""
 
     name: str = Field(description="counts, checkpoint_last, checkpoint_best")
@@ -171,7 +173,7 @@ class Artifact(_Model):
     sha256: Sha256
 
 
-class Record(_Model):
+class Record(Model):
     """The result of one run: architecture x protocol x seed."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import scores
+from benchmark.datasets import catalog as datasets
+from benchmark.datasets.digest import published_digest
+from benchmark.results import weights
 from benchmark.results.arrays import COUNTS, TOTAL, Arrays, file_sha256, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
@@ -29,6 +32,8 @@ def validate(path: Path) -> tuple[int, list[Problem]]:
 
 def check(path: Path) -> list[Problem]:
     """What is wrong with one result file and the files beside it; nothing, if all is well."""
+    if weights.is_evaluation(path):
+        return weights.check(path)
     stored = read(path)
     if isinstance(stored, Problem):
         return [stored]
@@ -73,11 +78,28 @@ def _identity(record: Record) -> Iterator[str]:
     protocol = record.protocol
     if protocol.fingerprint != fingerprint(protocol.axes):
         yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
+    yield from _classes(record)
     expected = run_id(
         protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
     )
     if record.run_id != expected:
         yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
+
+
+def _classes(record: Record) -> Iterator[str]:
+    """Class names are part of a dataset's digest: where that is of a published dataset, they are its names."""
+    name = record.dataset.name
+    if name not in datasets.EMBEDDED and name not in datasets.ON_DISK:
+        return
+    known = datasets.dataset(name)
+    if not all(identity.digest for identity in known.published.values()):
+        return
+    classes = list(known.classes)
+    if record.dataset.digest == published_digest(known) and record.dataset.classes != classes:
+        named = zip(record.dataset.classes, classes, strict=False)
+        wrong = next(((ours, right) for ours, right in named if ours != right), None)
+        found = f"class {wrong[0]!r} stands for {wrong[1]!r}" if wrong else f"{len(record.dataset.classes)} classes"
+        yield f"classes are not those of the dataset with this digest: {found}"
 
 
 def _place(stored: Stored) -> Iterator[str]:

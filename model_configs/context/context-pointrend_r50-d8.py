@@ -7,7 +7,7 @@ model = dict(
     decode_head=[
         {{_base_.model.decode_head}},
         dict(
-            type="PointHead",
+            type="PointRendHead",
             in_channels=[256],
             in_index=[0],
             channels=256,

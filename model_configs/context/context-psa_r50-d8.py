@@ -4,7 +4,7 @@ _base_ = "../_base_/models/context_r50-d8.py"
 
 model = dict(
     decode_head=dict(
-        type="PSAHead",
+        type="PSANetHead",
         mask_size=(97, 97),
         psa_type="bi-direction",
         compact=False,

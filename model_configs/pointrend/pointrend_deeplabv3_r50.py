@@ -29,7 +29,7 @@ model = dict(
             loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
         ),
         dict(
-            type="PointHead",
+            type="PointRendHead",
             in_channels=[256],
             in_index=[0],
             channels=256,

@@ -133,5 +133,36 @@ def test_a_figure_of_another_network():
 
 def test_every_published_cost_is_of_an_architecture():
     for each in catalog.references().values():
-        if each.metric in COST:
+        if each.metric in COST and "global_convolution" not in (each.explanation or {}):
             assert verdict(each, lambda *_: Cost(1, 1, 1, {}, {})).outcome in {"differs", "not comparable"}
+
+
+def test_transposed_convolutions_at_the_positions_of_their_output():
+    def with_surplus(architecture, size, classes):
+        return replace(measure(architecture, size, classes), transposed_surplus=100 * size[0] * size[1])
+
+    facts = {"decimals": 4, "flop_convention": "2mac", "explanation": {"transposed_outputs": True}}
+    found = verdict(macs(0.022, **facts), with_surplus)
+    assert (found.outcome, found.measured) == ("explained", 0.022)
+    assert "at every position of their output" in found.reason
+    assert verdict(macs(0.022, **facts), measure).outcome == "differs"
+
+
+@pytest.mark.parametrize(("k", "value"), [(3, 0.260), (5, 0.434), (7, 0.608), (9, 0.782), (9, 0.792)])
+def test_a_global_convolution_alone(k, value):
+    """GCN, Table 2; the last value does not compute."""
+    found = verdict(reference(value=value, decimals=3, explanation={"global_convolution": [k, 2048, 21]}), measure)
+    assert found.outcome == ("differs" if value == 0.792 else "explained")
+    assert f"2 ({k} x 2048 x 21 + {k} x 21 x 21) weights" in found.reason
+
+
+def test_the_global_convolution_of_the_explanation_is_the_module():
+    import torch
+
+    from benchmark.models.layers.gcn import GlobalConvolution
+
+    with torch.device("meta"):
+        module = GlobalConvolution(2048, 21, 7)
+    weights = sum(p.numel() for name, p in module.named_parameters() if name.endswith("weight"))
+    found = verdict(reference(value=0.608, decimals=3, explanation={"global_convolution": [7, 2048, 21]}), measure)
+    assert found.measured == weights / 1e6

@@ -119,6 +119,10 @@ def test_what_is_equal_to_the_last_digit_has_not_changed(make_side):
     same = compare(base, make_side({"enet": [70.0, 71.0]}), UNREAD)
     assert change(same, "miou_percent").outcome == "same"
     assert "2 seeds, equal to the last digit" in change(same, "miou_percent").reason
+    assert "; 1 more of the base not compared" in change(same, "miou_percent").reason
+    assert (change(same, "miou_percent").base, change(same, "miou_percent").new) == (70.5, 70.5)  # what was compared
+    all_of_them = change(compare(base, base, UNREAD), "miou_percent")
+    assert (all_of_them.base, all_of_them.new, all_of_them.reason) == (70.0, 70.0, "3 seeds, equal to the last digit")
     swapped = compare(base, make_side({"enet": [71.0, 70.0]}), UNREAD)
     assert change(swapped, "miou_percent").outcome == "inconclusive"
     assert change(swapped, "miou_percent").change == pytest.approx(0.5)

@@ -4,8 +4,12 @@ import re
 from collections import Counter
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
 
+import benchmark.registration  # noqa: F401
 from benchmark import catalog, compose
 from benchmark.backend import silence
 from benchmark.backend.published import everything, published, read
@@ -44,7 +48,7 @@ def test_a_row_by_hand():
     """configs/psanet/metafile.yaml: mIoU 76.39, mIoU(ms+flip) 77.34."""
     single, multi = (published().references[f"{CONFIG}/{figure}"] for figure in ("miou", "miou-ms"))
     assert (single.text, multi.text) == ("76.39", "77.34")
-    assert (single.method, single.architecture, single.ours) == ("psanet", CONFIG, "psanet_r50-d8")
+    assert (single.method, single.architecture, single.ours) == ("psanet", CONFIG, None)  # the zoo's pads
     assert (single.dataset, single.split, single.runs, single.selection) == ("voc12aug", "val", 1, "single")
     stated = single.protocol
     assert (stated.scales, stated.flip, multi.protocol.scales, multi.protocol.flip) == ("single", False, "multi", True)
@@ -64,7 +68,7 @@ def test_a_row_by_hand():
         # 78.3 in the metafile, 78.30 in the table; its point head is another than ours
         ("pointrend_r101_4xb2-80k_cityscapes-512x1024", {"ours": None, "text": "78.30"}),
         ("unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024", {"ours": "unet-s5-d16", "text": "69.10"}),
-        ("psanet_r50-d8_4xb4-80k_ade20k-512x512", {"ours": "psanet_r50-d8"}),  # the protocol fits the mask to the crop
+        ("psanet_r50-d8_4xb4-80k_ade20k-512x512", {"ours": None}),  # ours has the authors' projection
         ("pspnet_r50-d8_4xb4-20k_coco-stuff10k-512x512", {"dataset": "coco-stuff10k", "split": "test"}),
     ],
 )
@@ -93,7 +97,7 @@ def test_figures_of_our_metafiles_are_the_same_and_stand_once():
     """What was copied by hand into the metafiles of this suite, value by value."""
     zoo = {each.source: each for each in published().references.values()}
     copied = [each for each in catalog.references().values() if "model zoo" in each.source.title and each.source in zoo]
-    assert len(copied) == 38
+    assert len(copied) == 26
     for each in copied:
         same = zoo[each.source]
         for fact in ("metric", "value", "decimals", "dataset", "split", "runs", "selection", "ours"):
@@ -123,7 +127,16 @@ def test_the_same_network_is_the_same():
         zoo = Config.fromfile(catalog.architecture(each.architecture).path).model
         assert ("'align_corners': True" in str(zoo)) == ("aligned corners" in (each.note or "")), each.name
         assert ("slide" in str(zoo.test_cfg)) == ("sliding" in (each.note or "")), each.name
-        assert _network(zoo) == _network(compose.model_config(ours, classes=19)), each.name
+        if ours == "pointrend_fpn_r50":  # written otherwise, for its heads start from other weights
+            assert _shapes(each.architecture) == _shapes(ours)
+        else:
+            assert _network(zoo) == _network(compose.model_config(ours, classes=19)), each.name
+
+
+def _shapes(architecture):
+    with DefaultScope.overwrite_default_scope("mmseg"), torch.device("meta"):
+        network = MODELS.build(compose.model_config(architecture, classes=19))
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 @pytest.mark.slow

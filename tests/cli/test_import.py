@@ -126,3 +126,27 @@ def test_both_rules_for_void_are_reported(segbench, tmp_path, enet):
     code, out, _ = segbench("eval", "enet", "--weights", tmp_path / "a.pth", "--device", "cpu")
     assert "void ignore, the protocol's rule" in out
     assert "void false_positive" in out
+
+
+def test_an_evaluation_of_published_weights_is_recorded_where_that_is_asked_for(segbench, tmp_path, enet, monkeypatch):
+    from dataclasses import replace
+
+    from benchmark import catalog
+    from benchmark.results.arrays import file_sha256
+    from benchmark.results.validate import validate
+
+    path, results = tmp_path / "a.pth", tmp_path / "results"
+    weights.write(enet, path)
+    words = ("eval", "enet", "--weights", path, "--device", "cpu", "--results", results)
+    code, _, err = segbench(*words, "--record")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--record is for published weights" in err
+    figure = next(each for each in catalog.references().values() if each.weights_sha256)
+    figure = replace(figure, weights_sha256=file_sha256(path), dataset="shapes", architecture="enet")
+    monkeypatch.setattr(catalog, "references", lambda: {figure.name: figure})
+    assert segbench(*words)[0] == 0
+    assert not results.exists()
+    code, _, err = segbench(*words, "--record")
+    assert code == 0
+    assert f"recorded in {results}/weights/shapes_64x64_smoke/enet/" in err
+    assert validate(results) == (1, [])

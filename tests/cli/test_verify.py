@@ -226,3 +226,17 @@ def test_cost(capsys, monkeypatch):
     assert all(row["architecture"] == "enet" and row["interval"] is None for row in rows)
     main(["verify", "--cost", "enet"])
     assert capsys.readouterr().out.startswith("architecture  figure  published")
+
+
+@pytest.mark.slow
+def test_few_published_costs_are_not_comparable(capsys):
+    """Of all architectures, 10 seconds: figures of other networks are no references of ours."""
+    main(["verify", "--cost", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    apart = [each for each in found if each["outcome"] == "not comparable"]
+    assert len(apart) <= 25
+    assert {each["reason"] for each in apart} == {"the source states no input size"}
+    assert {each["reference"] for each in found if each["outcome"] == "explained"} >= {
+        "enet-macs-360x640-ntkhoa95",
+        *(f"gcn-r152-params-block-k{k}" for k in (3, 5, 7, 9)),
+    }

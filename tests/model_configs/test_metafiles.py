@@ -4,16 +4,29 @@ import re
 
 import pytest
 
-from benchmark import catalog
+from benchmark import catalog, compose
 
-METHOD = {"title", "authors", "year", "venue", "arxiv", "code", "representative", "bibtex", "summary", "references"}
+OPTIONAL = {"related"}
+METHOD = {
+    "title",
+    "authors",
+    "year",
+    "venue",
+    "arxiv",
+    "code",
+    "representative",
+    "bibtex",
+    "summary",
+    "deviations",
+    "references",
+}
 methods = pytest.mark.parametrize("method", catalog.methods().values(), ids=lambda m: m.name)
 
 
 @methods
 def test_method(method):
     facts = method.facts
-    assert set(facts) == METHOD
+    assert set(facts) - OPTIONAL == METHOD
     assert facts["arxiv"] is None or re.fullmatch(r"\d{4}\.\d{4,5}", facts["arxiv"])
     assert facts["code"].startswith("https://")
     assert facts["representative"] is None or catalog.architecture(facts["representative"]).method == method.name
@@ -35,4 +48,44 @@ def test_bibtex_is_of_the_same_paper(method):
 def test_references():
     """Each is checked as it is read; this is how many there are."""
     listed = [entry for method in catalog.methods().values() for entry in method.facts["references"]]
-    assert len(catalog.references()) == len(listed) > 200
+    assert len(catalog.references()) == len(listed) > 190
+
+
+def test_figures_of_other_networks_are_related_and_no_references():
+    listed = [entry for method in catalog.methods().values() for entry in method.facts.get("related", ())]
+    assert len(catalog.related()) == len(listed) > 60
+    assert not catalog.related().keys() & catalog.references().keys()
+    assert all(each.network and each.ours is None for each in catalog.related().values())
+    assert not any(each.network for each in catalog.references().values())
+
+
+@methods
+def test_what_a_dilated_resnet_of_mmsegmentation_does_otherwise_is_said(method):
+    """By what the networks are made of, not by hand."""
+    for name, entry in catalog.architectures().items():
+        if entry.method != method.name:
+            continue
+        said = " ".join(each.ours for each in catalog.deviations_of(method.name) if name in each.architectures)
+        backbone = compose.model_config(name, classes=5).backbone
+        dilated = max(backbone.get("dilations", (1,))) > 1
+        assert ("`contract_dilation`" in said) == bool(dilated and backbone.get("contract_dilation")), name
+        is_residual = backbone.type in ("ResNet", "ResNetV1c", "CascadedResNet")
+        assert ("`zero_init_residual`" in said) == is_residual, name
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("psanet", "learning_rate_multipliers"),
+        ("deeplabv3", "0.9997"),
+        ("unet", "weight map"),
+        ("unet", "elastic"),
+        ("fcn", "staged"),
+        ("segnet", "global accuracy"),
+        ("context", "contract_dilation"),
+    ],
+)
+def test_a_deviation_is_told_with_its_source(method, words):
+    found = [each.text.lower() for each in catalog.deviations_of(method) if words.lower() in each.text.lower()]
+    assert found
+    assert all("arxiv" in text or "github.com" in text for text in found)

@@ -149,8 +149,17 @@ def test_is_the_network_of_the_zoo(name):
         assert ours["backbone"].pop("type") == "PaddedUNet"  # the zoo's for sizes that the zoo's takes: see test_unet
         assert zoo["backbone"].pop("type") == "UNet"
         zoo["test_cfg"] = {"mode": zoo["test_cfg"]["mode"]}  # a crop size is left over from its base
+    if name.startswith("psanet"):
+        assert ours["decode_head"].pop("type") == "PSANetHead"  # the zoo's without its padding: see test_psanet
+        assert zoo["decode_head"].pop("type") == "PSAHead"
+    if name.startswith("pointrend"):
+        assert (ours.pop("type"), ours["decode_head"][1].pop("type")) == ("PointRend", "PointRendHead")
+        assert (zoo.pop("type"), zoo["decode_head"][1].pop("type")) == ("CascadeEncoderDecoder", "PointHead")
+        assert zoo.pop("num_stages") == 2  # the same network from other initial weights: see test_pointrend
+        for model in (ours, zoo):  # the same, said or left to the defaults
+            model["backbone"] = {"type": model["backbone"]["type"], "depth": model["backbone"]["depth"]}
     for model in (ours, zoo):
-        model.pop("data_preprocessor")
+        model.pop("data_preprocessor", None)
         model.pop("_scope_", None)
     assert ours == zoo
 

@@ -117,7 +117,7 @@ def test_parameters_of_the_module(architecture, baseline):
         ("context-psa_r50-d8", "psanet_r50-d8"),
     ],
 )
-def test_three_are_networks_of_mmsegmentation(ours, theirs):
+def test_three_are_networks_of_their_methods(ours, theirs):
     ours, theirs = build(ours), build(theirs)
     for part in ("backbone", "decode_head", "auxiliary_head"):
         assert repr(ours.get_submodule(part)) == repr(theirs.get_submodule(part))

@@ -8,6 +8,7 @@ from benchmark import compose
 
 CLASSES = 19
 MASK = 97
+BRANCHES = {"psanet_r50-d8": 2, "psanet-collect_r50-d8": 1, "psanet-distribute_r50-d8": 1}
 CONVOLUTION = {
     "reduce": 2048 * 512 + 2 * 512,
     "attention": 512 * 512 + 2 * 512 + 512 * MASK * MASK,  # the second convolution has no bias
@@ -23,10 +24,7 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize(
-    ("architecture", "branches"),
-    [("psanet_r50-d8", 2), ("psanet-collect_r50-d8", 1), ("psanet-distribute_r50-d8", 1)],
-)
+@pytest.mark.parametrize(("architecture", "branches"), BRANCHES.items())
 def test_parameters_of_the_head(architecture, branches):
     with torch.device("meta"):
         head = build(architecture).decode_head
@@ -59,3 +57,25 @@ def test_attention_of_one_position_to_one_other(architecture, receives):
     assert torch.allclose(seen[0][(..., *receives)], features[(..., *gives)], atol=1e-5)
     elsewhere = seen[0][..., 4, 4]
     assert torch.allclose(elsewhere, features.mean(dim=(2, 3)), atol=1e-5)  # attention zero all over
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(16, 16), (9, 9), (12, 20), (7, 10)])
+@pytest.mark.parametrize("architecture", [*BRANCHES, "psanet_r101-d8", "context-psa_r50-d8"])
+def test_projection_keeps_the_size_of_the_map(architecture, size):
+    """Authors' code, `self.proj`: a 1x1 convolution without padding."""
+    with torch.device("meta"):
+        head = build(architecture).decode_head.eval()
+    seen = []
+    head.proj.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].shape, output.shape)))
+    head([None, None, None, torch.empty(1, 2048, *size, device="meta")])
+    ((before, after),) = seen
+    assert after[-2:] == before[-2:]
+
+
+@torch.no_grad()
+def test_mmsegmentations_pads_it_and_is_kept_for_the_weights_of_its_zoo():
+    with torch.device("meta"):
+        ours, zoo = build("psanet_r50-d8"), build("mmseg:psanet_r50-d8_4xb2-80k_cityscapes-512x1024")
+    assert zoo.decode_head.proj(torch.empty(1, 1024, 8, 8, device="meta")).shape[-2:] == (10, 10)
+    assert {n: t.shape for n, t in ours.state_dict().items()} == {n: t.shape for n, t in zoo.state_dict().items()}

@@ -187,3 +187,37 @@ def test_one_file_one_protocol_and_all(filled):
     enet.write_text("{")
     count, (problem,) = validate(filled.root)
     assert (count, problem.path) == (5, enet)
+
+
+def test_class_names_are_those_that_the_digest_is_of(store, make_record, monkeypatch):
+    from benchmark.datasets.digest import published_digest
+    from benchmark.datasets.shapes import Shapes
+
+    record, arrays = make_record()
+    names = record.dataset.classes
+    monkeypatch.setattr(Shapes, "classes", tuple(names))
+    whole = {"digest": published_digest(Shapes)}
+    right = record.model_copy(update={"dataset": record.dataset.model_copy(update=whole)})
+    assert check(store.add(right, arrays)) == []
+    swapped = [names[1], names[0], *names[2:]]
+    evaluations = [
+        each.model_copy(
+            update={
+                field: {
+                    {names[0]: names[1], names[1]: names[0]}.get(name, name): value
+                    for name, value in getattr(each, field).items()
+                }
+                for field in ("iou", "acc")
+            }
+        )
+        for each in record.evaluations
+    ]
+    dataset = record.dataset.model_copy(update=whole | {"classes": swapped})
+    wrong = record.model_copy(update={"dataset": dataset, "evaluations": evaluations})
+    path = store.add(wrong, arrays)
+    (problem,) = check(path)
+    assert problem.why == (
+        f"classes are not those of the dataset with this digest: class {names[1]!r} stands for {names[0]!r}"
+    )
+    assert store.scan()[0] == []  # and in no table
+    assert np.isfinite(read(path).record.evaluations[0].miou)

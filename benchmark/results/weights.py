@@ -1,0 +1,148 @@
+"""Evaluations of published weights: `<root>/weights/<protocol>/<architecture>/<SHA-256, 16 digits>-<split>.json`.
+
+No training of ours is behind them, so they are no results of runs: they enter no leaderboard and no comparison, and say
+one thing, whether the figures that the very weights were published with come out of them. A file holds the confusion
+matrix, from which every score follows; `segbench validate` computes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from benchmark.atomic import replacing
+from benchmark.confusion import VoidRule, scores
+from benchmark.results.reading import Problem, folder, load
+from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split, fingerprint
+
+FOLDER = "weights"
+"""Below the root of a store, beside the folders of its protocols."""
+
+TOLERANCE = 1e-9
+"""Percent by which a stored score may differ from the recomputed one."""
+
+
+class Scores(Model):
+    """Accuracy over the dataset."""
+
+    miou: Percent
+    macc: Percent
+    aacc: Percent
+
+
+class Evaluated(Model):
+    """Published weights, evaluated."""
+
+    schema_version: Literal[1] = 1
+    weights_sha256: Sha256 = Field(description="of the file as it was published")
+    architecture: str
+    method: str
+    protocol: Protocol
+    size: tuple[int, int] = Field(description="height and width of the images that the network saw")
+    dataset: Dataset
+    split: Split
+    images: int = Field(ge=1)
+    counts: list[list[Annotated[int, Field(ge=0, lt=2**63)]]] = Field(
+        description="confusion matrix of all images, (K + 1) x (K + 1), the last row and column of void"
+    )
+    scores: dict[VoidRule, Scores] = Field(description="by the rule for void pixels")
+    environment: Environment
+    started: str = Field(description="ISO 8601, UTC")
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """The confusion matrix, shape (K + 1, K + 1)."""
+        return np.array(self.counts, dtype=np.int64)
+
+
+def scores_of(counts: NDArray[np.integer]) -> dict[VoidRule, Scores]:
+    """Scores under every rule for void pixels.
+
+    Args:
+        counts: confusion matrix, shape (K + 1, K + 1).
+    """
+    found = {rule: scores(counts, rule) for rule in get_args(VoidRule)}
+    return {rule: Scores(miou=each.miou, macc=each.macc, aacc=each.aacc) for rule, each in found.items()}
+
+
+def add(root: Path, evaluated: Evaluated) -> Path:
+    """Store an evaluation, in place of an earlier one of the same weights, protocol and split.
+
+    Raises:
+        UserError: the folder is not writable.
+    """
+    path = root / _place(evaluated)
+    with replacing(path) as temporary:
+        temporary.write_text(evaluated.model_dump_json(indent=None) + "\n", encoding="utf-8")
+    return path
+
+
+def scan(root: Path, protocol: str | None = None) -> tuple[list[Evaluated], list[Problem]]:
+    """Every evaluation of published weights in a store, or those under one protocol, and every file that is none."""
+    found, problems = [], []
+    for path in sorted((root / FOLDER).glob(f"{protocol or '*'}/*/*.json")):
+        evaluated = read(path)
+        wrong = [evaluated] if isinstance(evaluated, Problem) else _problems(path, evaluated)
+        if isinstance(evaluated, Problem) or wrong:
+            problems += wrong[:1]
+        else:
+            found.append(evaluated)
+    return found, problems
+
+
+def is_evaluation(path: Path) -> bool:
+    """Whether a file is stored as an evaluation of published weights."""
+    return path.resolve().parent.parent.parent.name == FOLDER
+
+
+def check(path: Path) -> list[Problem]:
+    """What is wrong with one file; nothing, if all follows from the confusion matrix."""
+    evaluated = read(path)
+    return [evaluated] if isinstance(evaluated, Problem) else _problems(path, evaluated)
+
+
+def read(path: Path) -> Evaluated | Problem:
+    """The evaluation in a JSON file, checked against the schema."""
+    data = load(path)
+    if isinstance(data, Problem):
+        return data
+    try:
+        return Evaluated.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return Problem(path, f"{where}: {first['msg']}" if where else first["msg"])
+
+
+def _place(evaluated: Evaluated) -> Path:
+    name = f"{evaluated.weights_sha256[:16]}-{evaluated.split}.json"
+    return Path(FOLDER, evaluated.protocol.name, folder(evaluated.architecture), name)
+
+
+def _problems(path: Path, evaluated: Evaluated) -> list[Problem]:
+    return [Problem(path, why) for why in _whys(path, evaluated)]
+
+
+def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
+    protocol, bins = evaluated.protocol, len(evaluated.dataset.classes) + 1
+    place = _place(evaluated)
+    if path.resolve().parts[-len(place.parts) :] != place.parts:
+        yield f"the file should be {place.as_posix()}"
+    if protocol.fingerprint != fingerprint(protocol.axes):
+        yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
+    if evaluated.dataset.images.get(evaluated.split) != evaluated.images:
+        expected = evaluated.dataset.images.get(evaluated.split, 0)
+        yield f"{evaluated.images} images were evaluated, and the split has {expected}"
+    if [len(row) for row in evaluated.counts] != [bins] * bins:
+        yield f"counts are not {bins}x{bins}, for {bins - 1} classes and void"
+        return
+    for rule, found in scores_of(evaluated.matrix).items():
+        for name, computed in found:
+            stored = getattr(evaluated.scores.get(rule), name, None)
+            if stored is None or not abs(stored - computed) <= TOLERANCE:
+                yield f"{name} with void {rule} is {stored}, the counts give {computed}"
