@@ -27,3 +27,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see `segbench list {kind}s`"
     return UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return str(error.args[0] if error.args else "").strip().partition("\n")[0] or type(error).__name__

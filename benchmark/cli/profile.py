@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import catalog
 from benchmark.cli import options
-from benchmark.errors import UserError
+from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark.results.record import Complexity, Latency
@@ -47,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark import compose
     from benchmark.engine import device
-    from benchmark.profiling.inference import one_line
 
     protocol_size, protocol_classes = compose.protocol_input(args.protocol)
     size, classes = size or protocol_size, args.classes or protocol_classes

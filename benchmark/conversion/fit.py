@@ -7,16 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark import compose, segmentor
 from benchmark.conversion import espnet, mmseg, torchvision
 from benchmark.conversion.converted import Converted
-
-from mmseg.registry import MODELS  # isort: skip
 
 SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]] = {
     "the ESPNet authors' release": lambda found, _: espnet.convert(found),
@@ -168,6 +163,4 @@ def _state(architecture: str, options: Mapping[str, Any], classes: int) -> dict[
 
 
 def _build(architecture: str, options: Mapping[str, Any], classes: int) -> nn.Module:
-    with DefaultScope.overwrite_default_scope("mmseg"), torch.device("meta"):
-        network: nn.Module = MODELS.build(compose.model_config(architecture, classes=classes, options=options))
-    return network
+    return segmentor.build(compose.model_config(architecture, classes=classes, options=options), meta=True)

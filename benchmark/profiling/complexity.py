@@ -3,7 +3,7 @@
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
 resizing do not, and are listed instead. Everything runs on torch's meta device: no weight is allocated and nothing is
-computed; of the Python that is left to run, `_Blank` and `OUTPUTS` leave out most.
+computed; of the Python that is left to run, `segmentor.build` and `OUTPUTS` leave out most.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from fvcore.nn import jit_handles
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.errors import UserError
-from benchmark.profiling.inference import Inference, one_line
+from benchmark.errors import UserError, one_line
+from benchmark.profiling.inference import Inference
 from benchmark.results.record import Complexity
 
 aten = torch.ops.aten
@@ -51,6 +50,7 @@ class Counts:
     Attributes:
         macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
         params: parameters that an operator read.
+        params_start: parameters that serve the first image alone, such as a text encoder whose output is cached.
         params_total: parameters of the network.
         uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
         kernels: of `macs` those of convolutions, by the number of positions in the kernel: 9 for 3x3.
@@ -58,6 +58,7 @@ class Counts:
 
     macs: int
     params: int
+    params_start: int
     params_total: int
     uncounted: dict[str, int]
     kernels: dict[int, int]
@@ -79,7 +80,7 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     Raises:
         UserError: the network cannot be built, or not process an input of that size.
     """
-    network = _build(model_cfg, size)
+    network = Inference(model_cfg, size, meta=True)
     counted = _count(network, size)
     macs = None
     if cross_check:
@@ -93,6 +94,7 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
                 warnings.warn(text, CounterWarning, stacklevel=2)
     return Complexity(
         params=counted.params,
+        params_start=counted.params_start,
         params_total=counted.params_total,
         macs=macs,
         macs_torch=counted.macs,
@@ -112,7 +114,7 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
     Raises:
         UserError: as `measure`.
     """
-    return _count(_build(model_cfg, size), size)
+    return _count(Inference(model_cfg, size, meta=True), size)
 
 
 def stride(network: Inference) -> int:
@@ -157,7 +159,10 @@ def _any_algorithm() -> Iterator[None]:
 
 @_any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
-    """Watch one forward pass of a network, and count by torch's own formulas (`torch.utils.flop_counter`).
+    """Count a forward pass of a network in steady state by torch's own formulas (`torch.utils.flop_counter`).
+
+    The second of two passes is counted: what the first one caches (SAN encodes the names of the classes) costs no
+    further image anything.
 
     On the meta device fused attention falls apart into matrix products, for which there are formulas; on a CPU torch's
     counter takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
@@ -168,11 +173,15 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
         network: in evaluation mode, on the meta device.
         inputs: its arguments, on the meta device.
     """
-    with torch.no_grad(), _Watch() as seen:
-        network(*inputs)
+    with torch.no_grad():
+        with _Watch() as first:
+            network(*inputs)
+        with _Watch() as seen:
+            network(*inputs)
     return Counts(
         macs=seen.flops // 2,  # torch's formulas end in `* 2`: nothing is lost
         params=sum(parameter.numel() for parameter in seen.parameters),
+        params_start=sum(parameter.numel() for parameter in first.parameters - seen.parameters),
         params_total=sum(parameter.numel() for parameter in network.parameters()),
         uncounted=dict(seen.uncounted),
         kernels=dict(seen.kernels),
@@ -194,39 +203,6 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Untraced():
         return int(analysis.total())
-
-
-def _build(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Inference:
-    """The network without weights."""
-    try:
-        with torch.device("meta"), _Blank():
-            return Inference(model_cfg, size)
-    except RuntimeError:  # networks that read a tensor while they are built, such as rates of stochastic depth
-        with torch.random.fork_rng(devices=[]):
-            return Inference(model_cfg, size).to("meta")
-
-
-class _Blank(TorchFunctionMode):
-    """Leaves tensors of the meta device as they were made: there is nothing to fill, and trying takes time."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in FILLS:
-            tensor = args[0] if args else kwargs["tensor"]
-            if tensor.is_meta:
-                return tensor
-        return func(*args, **kwargs)
-
-
-FILLS = frozenset(
-    [
-        *(Tensor.zero_, Tensor.fill_, Tensor.uniform_, Tensor.normal_),
-        *(nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_),
-    ]
-)
-"""What initialisation ends in; a `TorchFunctionMode` does not see what the functions call that it sees."""
 
 
 class _Watch(TorchDispatchMode):

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from benchmark.profiling.inference import Inference, one_line
+from benchmark.errors import one_line
+from benchmark.profiling.inference import Inference
 from benchmark.results import environment
 from benchmark.results.record import Latency
 

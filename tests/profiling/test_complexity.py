@@ -10,9 +10,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import catalog, compose
+from benchmark import catalog, compose, segmentor
 from benchmark.errors import UserError
-from benchmark.profiling import inference
 from benchmark.profiling.complexity import OUTPUTS, CounterWarning, count, count_fvcore, measure, tally
 from benchmark.profiling.inference import Inference
 
@@ -219,12 +218,12 @@ def test_a_network_that_reads_a_tensor_of_the_cpu_while_it_is_built(tiny, monkey
     """Its values are its own: only tensors of the meta device are left as they are."""
     seen = []
 
-    class Reader(inference.MODELS.get("Tiny")):
+    class Reader(segmentor.MODELS.get("Tiny")):
         def __init__(self, classes):
             super().__init__(classes)
             seen.append(nn.init.constant_(torch.zeros(1, device="cpu").fill_(3) + 1, 5).item())
 
-    monkeypatch.setitem(inference.MODELS.module_dict, "Reader", Reader)
+    monkeypatch.setitem(segmentor.MODELS.module_dict, "Reader", Reader)
     assert measure({"type": "Reader", "classes": 5}, (8, 12), 5) == measure(tiny(), (8, 12), 5)
     assert seen == [5]
 
