@@ -109,7 +109,7 @@ def test_another_network(tmp_path):
     with pytest.raises(UserError, match=r"not a checkpoint of this network: 6 of another shape"):
         weights.load(_net(), tmp_path / "a.pth")
     weights.save(nn.Linear(2, 2), tmp_path / "b.pth")
-    with pytest.raises(UserError, match=r"7 missing \(first: 0.weight\), 2 surplus \(first: weight\)"):
+    with pytest.raises(UserError, match=r"7 missing \(first: 0.weight\), 2 unexpected \(first: weight\)"):
         weights.load(_net(), tmp_path / "b.pth")
 
 
