@@ -2,7 +2,7 @@
 
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
-resizing do not, and are listed instead. Everything runs on torch's meta device: no weight is allocated and nothing is
+resizing do not, and are listed instead. Everything runs on torch's meta device, but for networks that read values: no weight is allocated and nothing is
 computed; of the Python that is left to run, `segmentor.build` and `OUTPUTS` leave out most.
 """
 
@@ -22,6 +22,7 @@ from fvcore.nn import jit_handles
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -37,6 +38,9 @@ COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
 
 SMALL = 64
 """No stride is larger than this."""
+
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What networks raise at inputs of a size that they cannot process."""
 
 
 class CounterWarning(UserWarning):
@@ -80,12 +84,11 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     Raises:
         UserError: the network cannot be built, or not process an input of that size.
     """
-    network = Inference(model_cfg, size, meta=True)
-    counted = _count(network, size)
+    network, counted = _counted(model_cfg, size)
     macs = None
     if cross_check:
         try:
-            macs = count_fvcore(network, _image(size))
+            macs = count_fvcore(network, _image(size, network))
         except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
@@ -114,7 +117,7 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
     Raises:
         UserError: as `measure`.
     """
-    return _count(Inference(model_cfg, size, meta=True), size)
+    return _counted(model_cfg, size)[1]
 
 
 def stride(network: Inference) -> int:
@@ -125,7 +128,7 @@ def stride(network: Inference) -> int:
     """
 
     def coarsest(side: int) -> int:
-        maps = tree_leaves(network.segmentor.backbone(_image((side, side))))
+        maps = tree_leaves(network.segmentor.backbone(_image((side, side), network)))
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
@@ -133,17 +136,57 @@ def stride(network: Inference) -> int:
         return (far - near) // (coarsest(far) - coarsest(near))
 
 
-def _count(network: Inference, size: tuple[int, int]) -> Counts:
+def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
+    """A network and what one image costs: on the meta device, or where it reads values (Mask2Former) on the CPU."""
+    network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
     try:
-        return count(network, _image(size))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {one_line(error)}") from error
+        try:
+            return network, count(network, _image(size, network))
+        except RuntimeError as error:
+            if "meta tensors" not in str(error):
+                raise
+        with torch.random.fork_rng(devices=[]):
+            network = Inference(model_cfg, size)
+        return network, count(network, _image(size, network))
+    except FAILURES as error:
+        raise UserError(f"cannot process an input of {_by(size)}: {_cause(model_cfg, network, size, error)}") from error
 
 
-def _image(size: tuple[int, int]) -> Tensor:
-    return torch.empty(1, 3, *size, device="meta")
+def _cause(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> str:
+    """Why a network fails at a size, with a size that it takes where there is one."""
+    backbone = model_cfg.get("backbone") or {}
+    built_for = backbone.get("img_size")
+    if isinstance(built_for, int):
+        built_for = (built_for, built_for)
+    if built_for and tuple(built_for) != size and _takes(network, tuple(built_for)):
+        return f"it is built for {_by(built_for)}"
+    for factor in (2, 4, 8, 16):
+        larger = (factor * size[0], factor * size[1])
+        if _takes(network, larger):
+            return f"it is too small, {_by(larger)} would do ({one_line(error)})"
+    return one_line(error)
+
+
+def _takes(network: Inference, size: tuple[int, int]) -> bool:
+    """Whether a network on the meta device can process an input of a size."""
+    network.size = size
+    try:
+        with torch.no_grad():
+            network(_image(size, network))
+    except FAILURES:
+        return False
+    return True
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
+    """An image on the device of a network."""
+    return torch.zeros(1, 3, *size, device=next(network.parameters()).device)
 
 
 @contextmanager
@@ -164,16 +207,15 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
     The second of two passes is counted: what the first one caches (SAN encodes the names of the classes) costs no
     further image anything.
 
-    On the meta device fused attention falls apart into matrix products, for which there are formulas; on a CPU torch's
-    counter takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
+    Fused attention is taken apart into matrix products, for which there are formulas. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
     and copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
     outside aten with its namespace.
 
     Args:
-        network: in evaluation mode, on the meta device.
-        inputs: its arguments, on the meta device.
+        network: in evaluation mode, on the meta device or, where it reads values, on the CPU.
+        inputs: its arguments, on the same device.
     """
-    with torch.no_grad():
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         with _Watch() as first:
             network(*inputs)
         with _Watch() as seen:
@@ -231,7 +273,8 @@ class _Watch(TorchDispatchMode):
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((*args, *kwargs.values())))
         self.parameters.update(tensor for tensor in tensors if isinstance(tensor, nn.Parameter))
-        result = OUTPUTS.get(func, func)(*args, **kwargs)
+        shortcut = OUTPUTS.get(func) if tensors and tensors[0].is_meta else None
+        result = (shortcut or func)(*args, **kwargs)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=result)
