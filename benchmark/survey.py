@@ -190,14 +190,15 @@ def markdown(checks: list[Check], command: str) -> str:
     ]
     for method, group in groupby(sorted(checks, key=lambda each: each.method), key=lambda each: each.method):
         found = list(group)
-        sums = (len(found), *(sum(bool(getattr(each, what)) for each in found) for what in ("builds", "counts", "trains")))
+        sums = (
+            len(found),
+            *(sum(bool(getattr(each, what)) for each in found) for what in ("builds", "counts", "trains")),
+        )
         lines.append(f"| {method} | {' | '.join(map(str, sums))} |")
     return "\n".join(lines) + "\n"
 
 
-def _table(
-    heads: tuple[str, ...], checks: list[Check], row: Callable[[Check], tuple[str, ...]]
-) -> Iterator[str]:
+def _table(heads: tuple[str, ...], checks: list[Check], row: Callable[[Check], tuple[str, ...]]) -> Iterator[str]:
     """Rows with the number of configs that share each."""
     yield f"| {' | '.join(heads)} |"
     yield f"|---:|{'---|' * (len(heads) - 1)}"

@@ -77,9 +77,9 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         RuntimeError: the model has no weight of a name, or one of another shape.
     """
-    surplus = _bare(model).load_state_dict(state, strict=False).unexpected_keys
-    if surplus:
-        raise RuntimeError(f"the network has no {surplus[0]} to start from")
+    unexpected = _bare(model).load_state_dict(state, strict=False).unexpected_keys
+    if unexpected:
+        raise RuntimeError(f"the network has no {unexpected[0]} to start from")
 
 
 def _bare(model: nn.Module) -> nn.Module:
@@ -182,9 +182,7 @@ def _load(path: Path) -> Any:
     except Exception as error:  # of random bytes, which make an unpickler fail in any way
         forbidden = re.search(r"(?:GLOBAL|[Gg]lobal:) (?!GLOBAL)([\w.]+)", str(error))
         if forbidden and isinstance(error, pickle.UnpicklingError):
-            raise UserError(
-                f"refused to load {path}: its pickle asks for {forbidden[1]}, which is not data"
-            ) from error
+            raise UserError(f"refused to load {path}: its pickle asks for {forbidden[1]}, which is not data") from error
         raise UserError(f"{path} {_reason(path, error)}") from error
 
 

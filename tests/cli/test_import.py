@@ -56,7 +56,7 @@ def test_import_of_a_backbone(segbench, tmp_path):
     code, out, _ = segbench("import", "fcn_r50-d8", tmp_path / "resnet50.pth", "-o", tmp_path / "b.pth")
     assert code == 0
     assert "missing, not in the file: backbone.stem" in out
-    assert "surplus, not in the network: backbone.conv1.weight" in out
+    assert "unexpected, not in the network: backbone.conv1.weight" in out
     assert "train --init" in out
     code, out, err = segbench("eval", "fcn_r50-d8", "--weights", tmp_path / "b.pth")
     assert (code, out) == (2, "")
