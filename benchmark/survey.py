@@ -98,14 +98,11 @@ def _check(model_cfg: dict[str, Any], size: tuple[int, int], classes: int, train
     found = Check("", "", "fails")
     try:
         counted = complexity.tally(model_cfg, size)
+    except complexity.SizeError as error:
+        state: State = "fixed size" if error.fixed else "too small" if error.takes else "fails"
+        found = replace(found, state=state, builds=True, reason=str(error))
     except UserError as error:
-        built = "cannot be built" not in str(error)
-        state: State = "fails"
-        if built and "it is built for" in str(error):
-            state = "fixed size"
-        elif built and "it is too small" in str(error):
-            state = "too small"
-        found = replace(found, state=state, builds=built, reason=str(error))
+        found = replace(found, reason=str(error))
     else:
         found = replace(found, state="counts", builds=True, counts=True, params=counted.params, macs=counted.macs)
     if not (train and found.builds) or found.state == "fixed size":

@@ -2,8 +2,8 @@
 
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
-resizing do not, and are listed instead. Everything runs on torch's meta device, but for networks that read values: no weight is allocated and nothing is
-computed; of the Python that is left to run, `segmentor.build` and `OUTPUTS` leave out most.
+resizing do not, and are listed instead. Everything runs on torch's meta device, but for networks that read values: no
+weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` leave out most of the Python that is left.
 """
 
 from __future__ import annotations
@@ -41,6 +41,19 @@ SMALL = 64
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """What networks raise at inputs of a size that they cannot process."""
+
+
+class SizeError(UserError):
+    """An input of a size that a network cannot process.
+
+    Attributes:
+        takes: a size that it can process, where one was found.
+        fixed: whether that is the only one.
+    """
+
+    def __init__(self, message: str, takes: tuple[int, int] | None = None, *, fixed: bool = False) -> None:
+        super().__init__(message)
+        self.takes, self.fixed = takes, fixed
 
 
 class CounterWarning(UserWarning):
@@ -128,7 +141,8 @@ def stride(network: Inference) -> int:
     """
 
     def coarsest(side: int) -> int:
-        maps = tree_leaves(network.segmentor.backbone(_image((side, side), network)))
+        backbone: Any = network.segmentor.backbone
+        maps = tree_leaves(backbone(_image((side, side), network)))
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
@@ -151,30 +165,28 @@ def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Infer
             network = Inference(model_cfg, size)
         return network, count(network, _image(size, network))
     except FAILURES as error:
-        raise UserError(f"cannot process an input of {_by(size)}: {_cause(model_cfg, network, size, error)}") from error
+        raise _size_error(model_cfg, network, size, error) from error
 
 
-def _cause(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> str:
-    """Why a network fails at a size, with a size that it takes where there is one."""
-    backbone = model_cfg.get("backbone") or {}
-    built_for = backbone.get("img_size")
-    if isinstance(built_for, int):
-        built_for = (built_for, built_for)
-    if built_for and tuple(built_for) != size and _takes(network, tuple(built_for)):
-        return f"it is built for {_by(built_for)}"
+def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:
+    """The error for a size at which a network fails, with a size that it takes where there is one."""
+    message = f"cannot process an input of {_by(size)}"
+    built_for = (model_cfg.get("backbone") or {}).get("img_size")
+    fixed = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or size)
+    if fixed != size and _takes(network, fixed):
+        return SizeError(f"{message}: it is built for {_by(fixed)}", fixed, fixed=True)
     for factor in (2, 4, 8, 16):
         larger = (factor * size[0], factor * size[1])
         if _takes(network, larger):
-            return f"it is too small, {_by(larger)} would do ({one_line(error)})"
-    return one_line(error)
+            return SizeError(f"{message}: {one_line(error)}; {_by(larger)} is large enough", larger)
+    return SizeError(f"{message}: {one_line(error)}")
 
 
 def _takes(network: Inference, size: tuple[int, int]) -> bool:
     """Whether a network on the meta device can process an input of a size."""
     network.size = size
     try:
-        with torch.no_grad():
-            network(_image(size, network))
+        count(network, _image(size, network))
     except FAILURES:
         return False
     return True
@@ -207,9 +219,9 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
     The second of two passes is counted: what the first one caches (SAN encodes the names of the classes) costs no
     further image anything.
 
-    Fused attention is taken apart into matrix products, for which there are formulas. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
-    and copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
-    outside aten with its namespace.
+    Fused attention is taken apart into matrix products, for which there are formulas. `uncounted` leaves out what
+    touches no value: views, operators that make a new tensor, and copies (`COPIES`). An operator that writes in place
+    is listed under the name of the one that does not, one from outside aten with its namespace.
 
     Args:
         network: in evaluation mode, on the meta device or, where it reads values, on the CPU.

@@ -27,7 +27,7 @@ class Inference(nn.Module):
 
     def __init__(self, model_cfg: Mapping[str, Any], size: tuple[int, int], *, meta: bool = False) -> None:
         super().__init__()
-        self.segmentor = segmentor.build(model_cfg, meta=meta)
+        self.segmentor: Any = segmentor.build(model_cfg, meta=meta)
         self.size = size
         self.eval()
 
