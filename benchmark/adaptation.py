@@ -32,7 +32,7 @@ def adapt(model: dict[str, Any], classes: int, names: Sequence[str] | None = Non
         What was adapted, one line each.
     """
     notes = []
-    for node in _nodes(model):
+    for node in nodes(model):
         replacement, note = REPLACED.get(node.get("type", ""), (None, ""))
         if replacement:
             node["type"] = replacement
@@ -68,11 +68,11 @@ def _adapt_class_weights(loss: dict[str, Any], classes: int) -> Iterator[str]:
         yield f"class weights of {len(weights)} other classes are left out"
 
 
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+def nodes(node: Any) -> Iterator[dict[str, Any]]:
     """Yield every dict of a nested config, parents first."""
     if isinstance(node, dict):
         yield node
         node = list(node.values())
     if isinstance(node, list | tuple):
         for value in node:
-            yield from _nodes(value)
+            yield from nodes(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import benchmark.registration  # noqa: F401
+from benchmark.adaptation import nodes
 from benchmark.backend import installed
 from benchmark.errors import UserError, one_line
 
@@ -59,6 +61,11 @@ def obstacle(model_cfg: Mapping[str, Any]) -> str | None:
     channels = (model_cfg.get("backbone") or {}).get("in_channels", 3)
     if channels != 3:
         return f"its backbone takes images of {channels} channels instead of 3"
+    absent = next(
+        (each for each in _initial_weights(model_cfg) if "://" not in each and not Path(each).is_file()), None
+    )
+    if absent is not None:
+        return f"there are no initial weights at {absent}, where its config expects them"
     return None
 
 
@@ -81,15 +88,17 @@ def _build(model_cfg: Mapping[str, Any]) -> nn.Module:
     return network
 
 
-def _types(node: Any) -> Iterator[str]:
+def _types(model_cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield the classes that a nested config names."""
-    if isinstance(node, Mapping):
-        if isinstance(node.get("type"), str):
-            yield node["type"]
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for value in node:
-            yield from _types(value)
+    return (node["type"] for node in nodes(model_cfg) if isinstance(node.get("type"), str))
+
+
+def _initial_weights(model_cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield addresses and paths of the weights that a network starts from."""
+    for node in nodes(model_cfg):
+        for place in (node.get("pretrained"), node.get("checkpoint")):
+            if isinstance(place, str):
+                yield place
 
 
 class _Uninitialised(TorchFunctionMode):

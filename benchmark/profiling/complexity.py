@@ -183,7 +183,9 @@ def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[in
 
 
 def _takes(network: Inference, size: tuple[int, int]) -> bool:
-    """Whether a network on the meta device can process an input of a size."""
+    """Whether a network can process an input of a size; what does not run on the meta device is not tried."""
+    if not next(network.parameters()).is_meta:
+        return False
     network.size = size
     try:
         count(network, _image(size, network))

@@ -1,4 +1,4 @@
-"""SAN (arXiv 2302.12242) without the weights of CLIP, whose parts mmsegmentation leaves uninitialised or cannot build."""
+"""SAN (arXiv 2302.12242) from random weights: mmsegmentation's initialisation needs those of CLIP."""
 
 from __future__ import annotations
 
