@@ -54,18 +54,16 @@ def _adapt_class_weights(loss: dict[str, Any], classes: int) -> Iterator[str]:
     """Adapt the weights of classes in a loss."""
     weights = list(loss["class_weight"])
     *first, last = weights
-    if len(weights) == classes:
-        if is_cross_entropy(loss):
-            # mmsegmentation's looks up a weight for every label, and has none for 255.
-            loss.pop("use_sigmoid", None)
-            loss["type"] = "WeightedCrossEntropyLoss"
-    elif len(set(first)) == 1:  # of mask classification: all classes alike, and "no object"
+    if len(first) > 1 and set(first) == {first[0]} != {last}:  # of mask classification: all classes, and "no object"
         if len(first) != classes:
             loss["class_weight"] = [first[0]] * classes + [last]
             yield f"class weights are made for {classes} classes and no object"
-    else:
+    elif len(weights) != classes:
         del loss["class_weight"]
         yield f"class weights of {len(weights)} other classes are left out"
+    elif is_cross_entropy(loss):  # mmsegmentation's looks up a weight for every label, and has none for 255
+        loss.pop("use_sigmoid", None)
+        loss["type"] = "WeightedCrossEntropyLoss"
 
 
 def nodes(node: Any) -> Iterator[dict[str, Any]]:

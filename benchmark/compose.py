@@ -11,7 +11,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,7 +183,7 @@ def model_config(
         model.pop("auxiliary_head", None)
     settings = {**(fitted or {}), "num_classes": classes}
 
-    def adapt(node: dict[str, Any]) -> None:
+    for node in adaptation.nodes(model):
         node.pop("_scope_", None)
         if node.get("type") not in adaptation.BINARY:
             node.update({name: value for name, value in settings.items() if name in node})
@@ -193,8 +193,6 @@ def model_config(
             node.pop("pretrained", None)
             if isinstance(node.get("init_cfg"), Mapping) and node["init_cfg"].get("type") == "Pretrained":
                 node.pop("init_cfg")
-
-    _walk(model, adapt)
     adaptation.adapt(model, classes, names)
     return model
 
@@ -312,17 +310,6 @@ def outputs(facts: Mapping[str, Any]) -> int:
 
 def _class_names(facts: Mapping[str, Any]) -> list[str]:
     return [*datasets.dataset(facts["dataset"]).classes, *(["void"] if facts.get("void_output") else [])]
-
-
-def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:
-    """Visit every dict of a nested config, parents first."""
-    if isinstance(node, dict):
-        visit(node)
-        for value in list(node.values()):
-            _walk(value, visit)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            _walk(value, visit)
 
 
 def _split_off_first_stage(config: Config) -> Config | None:

@@ -3,12 +3,13 @@
 import pytest
 
 from benchmark import adaptation, catalog, compose
+from benchmark.datasets import catalog as datasets
 
 CITYSCAPES = [0.5 + i / 10 for i in range(19)]
 
 
 def losses(model):
-    return [node for node in adaptation._nodes(model) if "loss_weight" in node or "class_weight" in node]
+    return [node for node in adaptation.nodes(model) if "loss_weight" in node or "class_weight" in node]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,14 @@ def test_mask_classification_keeps_its_weight_of_no_object():
     assert adaptation.adapt(model, 8) == ["class weights are made for 8 classes and no object"]
     assert model["loss_cls"]["class_weight"] == [1.0] * 8 + [0.1]
     assert adaptation.adapt(model, 8) == []
+    assert adaptation.adapt(model, 9) != []  # nine weights, but of eight classes
+    assert model["loss_cls"]["class_weight"] == [1.0] * 9 + [0.1]
+
+
+def test_two_class_weights_of_another_dataset_are_left_out():
+    loss = {"type": "CrossEntropyLoss", "class_weight": [1.0, 3.0]}
+    assert adaptation.adapt({"loss": loss}, 8) == ["class weights of 2 other classes are left out"]
+    assert loss == {"type": "CrossEntropyLoss"}
 
 
 def test_weights_of_a_plain_cross_entropy_leave_out_void():
@@ -47,10 +56,7 @@ def test_names_are_given_to_a_text_encoder():
     name = "mmseg:san-vit-b16_coco-stuff164k-640x640"
     encoder = compose.compose(name, "shapes_64x64_smoke").model.text_encoder
     assert encoder.dataset_name is None
-    assert (
-        encoder.vocabulary == ["sky", "grass", "road", "building", "tree", "person", "car", "sign"]
-        or len(set(encoder.vocabulary)) == len(encoder.vocabulary) == compose.protocol_input("shapes_64x64_smoke")[1]
-    )
+    assert encoder.vocabulary == list(datasets.dataset("shapes").classes)
     assert len(compose.model_config(name, classes=11)["text_encoder"]["vocabulary"]) == 11
 
 

@@ -64,3 +64,10 @@ def test_a_missing_package_is_named_with_the_command_of_doctor(name, package, mo
 def test_what_is_no_segmentor_of_images(name, reason):
     with pytest.raises(UserError, match=f"cannot be built: {reason}"):
         segmentor.build(compose.model_config(f"mmseg:{name}", classes=5))
+
+
+def test_initial_weights_that_are_not_there():
+    """SAN's are made by a script of mmsegmentation's from those of CLIP."""
+    model_cfg = compose.model_config("mmseg:san-vit-b16_voc12aug-640x640", classes=5, pretrained=True)
+    with pytest.raises(UserError, match=r"there are no initial weights at pretrain/vit_base_patch16_224.pth"):
+        segmentor.build(model_cfg)
