@@ -12,12 +12,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import backend, catalog
+from benchmark import adaptation, backend, catalog
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
 from benchmark.errors import UserError
@@ -32,9 +32,6 @@ PRECISIONS = {
     "float16": "Float16OptimWrapper",
 }
 """What a training may compute in, and the optimizer wrapper that sees to it."""
-
-PLAIN = {"type", "use_sigmoid", "loss_weight", "loss_name"}
-"""Settings of mmsegmentation's `CrossEntropyLoss` that leave it the mean of the cross-entropy."""
 
 FIRST_STAGE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
 """What the first of two stages has of its own, beside what it hands on; all else it shares with the second."""
@@ -125,6 +122,7 @@ def compose(
         stage.model = model_config(
             architecture,
             classes=outputs(facts),
+            names=_class_names(facts),
             pretrained=facts.pretraining is not None,
             distributed=distributed,
             options=options,
@@ -154,6 +152,7 @@ def model_config(
     architecture: str,
     *,
     classes: int,
+    names: Sequence[str] | None = None,
     pretrained: bool = False,
     distributed: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -165,6 +164,7 @@ def model_config(
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
         classes: number of classes, set in every head.
+        names: of the classes, for networks that read them.
         pretrained: keep the links to initial weights that the architecture names.
         distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
         options: merged into the model before anything else.
@@ -187,17 +187,17 @@ def model_config(
         model.pop("auxiliary_head", None)
     settings = {**(fitted or {}), "num_classes": classes}
 
-    def adapt(node: dict[str, Any]) -> None:
+    for node in adaptation.nodes(model):
         node.pop("_scope_", None)
-        node.update({name: value for name, value in settings.items() if name in node})
+        if node.get("type") not in adaptation.BINARY:
+            node.update({name: value for name, value in settings.items() if name in node})
         if node.get("type") == "SyncBN" and not distributed:
             node["type"] = "BN"
         if not pretrained:
             node.pop("pretrained", None)
             if isinstance(node.get("init_cfg"), Mapping) and node["init_cfg"].get("type") == "Pretrained":
                 node.pop("init_cfg")
-
-    _walk(model, adapt)
+    adaptation.adapt(model, classes, names)
     return model
 
 
@@ -309,18 +309,11 @@ def read(path: Path) -> Config:
 
 def outputs(facts: Mapping[str, Any]) -> int:
     """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
-    return len(datasets.dataset(facts["dataset"]).classes) + bool(facts.get("void_output"))
+    return len(_class_names(facts))
 
 
-def _walk(node: Any, visit: Callable[[dict[str, Any]], None]) -> None:
-    """Visit every dict of a nested config, parents first."""
-    if isinstance(node, dict):
-        visit(node)
-        for value in list(node.values()):
-            _walk(value, visit)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            _walk(value, visit)
+def _class_names(facts: Mapping[str, Any]) -> list[str]:
+    return [*datasets.dataset(facts["dataset"]).classes, *(["void"] if facts.get("void_output") else [])]
 
 
 def _split_off_first_stage(config: Config) -> Config | None:
@@ -371,7 +364,7 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
     heads = [head for name in ("decode_head", "auxiliary_head") for head in _as_list(model.get(name, []))]
     for head in heads:
         losses = _as_list(head.get("loss_decode", []))
-        plain = [set(loss) <= PLAIN and loss["type"] == "CrossEntropyLoss" for loss in losses]
+        plain = [adaptation.is_cross_entropy(loss) for loss in losses]
         if not plain or not all(plain) or any(loss.get("use_sigmoid") for loss in losses):
             raise UserError(f"{what}: the loss of {head['type']} is no plain cross-entropy, whose classes have weights")
         if len(weights) != head["num_classes"]:

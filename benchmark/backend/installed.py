@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -21,6 +22,27 @@ NEEDED = {
     "regex": "regex",
     "cv2": "opencv-python",
 }
+
+
+@dataclass
+class Extra:
+    """Something that can be done without, what it would be for, and the command that gets it."""
+
+    name: str
+    purpose: str
+    command: str
+
+
+OPTIONAL = (
+    Extra("pydensecrf", "the dense CRF of `--crf`", "python -m pip install 'segbench[crf]'"),
+    Extra("mmdet", "Mask2Former and MaskFormer of the mmsegmentation zoo", "python -m pip install 'mmdet>=3.3,<3.4'"),
+    Extra("mmpretrain", "ConvNeXt and PoolFormer of the mmsegmentation zoo", "python -m pip install mmpretrain"),
+)
+
+
+def missing_extras() -> list[Extra]:
+    """Return the optional packages that are not installed."""
+    return [extra for extra in OPTIONAL if find_spec(extra.name) is None]
 
 
 def check() -> None:

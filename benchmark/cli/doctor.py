@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from benchmark import __version__
+from benchmark.backend.installed import Extra, missing_extras
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 
@@ -52,20 +53,6 @@ class Device:
     threads: int | None = None
 
 
-@dataclass
-class Extra:
-    """Something that can be done without, what it would be for, and the command that gets it."""
-
-    name: str
-    purpose: str
-    command: str
-
-
-OPTIONAL = (
-    Extra("pydensecrf", "the dense CRF of `--crf`", "python -m pip install 'segbench[crf]'"),
-    Extra("mmdet", "Mask2Former and MaskFormer of the mmsegmentation zoo", "python -m pip install 'mmdet>=3.3,<3.4'"),
-    Extra("mmpretrain", "ConvNeXt and PoolFormer of the mmsegmentation zoo", "python -m pip install mmpretrain"),
-)
 GPU = Extra("PyTorch with CUDA", "the GPU here", "python -m pip install --force-reinstall torch torchvision")
 
 
@@ -137,7 +124,7 @@ def examine() -> Report:
             _activate(report)
         except UserError as error:
             report.problems.append(str(error))
-    report.missing += [extra for extra in OPTIONAL if find_spec(extra.name) is None]
+    report.missing += missing_extras()
     return report
 
 

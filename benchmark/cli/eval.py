@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE", help="of ours, or anything that `segbench import` takes"
     )
+    options.weights_key(parser)
     options.protocol(parser)
     options.dataset(parser)
     options.device(parser)
@@ -57,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device, weights
 
     on = device.select(args.device)
-    checkpoint = weights.read(args.weights)  # before mmsegmentation is imported: a mistake is told at once
+    # before mmsegmentation is imported: a mistake is told at once
+    checkpoint = weights.read(args.weights, args.weights_key)
+    if checkpoint.choice:
+        print(f"segbench: {args.weights} holds {checkpoint.choice}", file=sys.stderr)
 
     from benchmark.results.arrays import file_sha256
 
@@ -114,15 +118,12 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
     Raises:
         UserError: they are of another network, or not of a whole one.
     """
-    from benchmark.conversion.fit import fit
+    from benchmark.conversion.fit import require
 
     made_for = checkpoint.meta.get("architecture", args.architecture)
     if made_for != args.architecture:
         raise UserError(f"{args.weights} was imported for {made_for}, not {args.architecture}")
-    found = fit(args.architecture, checkpoint.state, checkpoint.meta.get("options"))
-    complaint = "none of its names is known" if found is None else found.complaint
-    if found is None or complaint:
-        raise UserError(f"{args.weights} is not a checkpoint of {args.architecture}: {complaint}")
+    found = require(args.architecture, checkpoint.state, args.weights, checkpoint.meta.get("options"))
     if found.classes not in (classes, None):
         raise UserError(f"{args.weights} is of {found.classes} classes, the networks of {args.protocol} have {classes}")
     if not found.complete:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import catalog
-from benchmark.errors import UserError
+from benchmark.cli import options
 
 if TYPE_CHECKING:
     from benchmark.conversion.fit import Fit
@@ -22,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; it can run no code"
     )
+    options.weights_key(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="where the weights go")
 
 
@@ -31,15 +33,14 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine import weights
 
-    checkpoint = weights.read(args.checkpoint)
+    checkpoint = weights.read(args.checkpoint, args.weights_key)
+    if checkpoint.choice:
+        print(f"segbench: {args.checkpoint} holds {checkpoint.choice}", file=sys.stderr)
 
-    from benchmark.conversion.fit import fit
+    from benchmark.conversion.fit import require
     from benchmark.results.arrays import file_sha256
 
-    found = fit(args.architecture, checkpoint.state)
-    complaint = "none of its names is known" if found is None else found.complaint
-    if found is None or complaint:
-        raise UserError(f"{args.checkpoint} is not a checkpoint of {args.architecture}: {complaint}")
+    found = require(args.architecture, checkpoint.state, args.checkpoint)
     meta = {
         "architecture": args.architecture,
         "classes": found.classes,
@@ -58,7 +59,10 @@ def _report(found: Fit) -> None:
     total = len(found.state) + len(found.missing)
     classes = f", {found.classes} classes" if found.classes else ""
     print(f"matched: {len(found.state)} of {total} tensors{classes}")
-    for what, names in (("missing, not in the file", found.missing), ("surplus, not in the network", found.surplus)):
+    for what, names in (
+        ("missing, not in the file", found.missing),
+        ("unexpected, not in the network", found.unexpected),
+    ):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             print(f"{what}: {', '.join(names[:SHOWN])}{more}")

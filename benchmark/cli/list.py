@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Any
 
 from benchmark import catalog
@@ -28,12 +29,17 @@ def _methods() -> Rows:
     return [{"name": m.name, "year": m.year, "title": m.title} for m in catalog.methods().values()]
 
 
+def _zoo() -> Rows:
+    return [{"name": a.name, "method": a.method, "summary": a.summary} for a in catalog.zoo().values()]
+
+
 KINDS: dict[str, Callable[[], Rows]] = {
     "architectures": _architectures,
     "protocols": _protocols,
     "methods": _methods,
+    "zoo": _zoo,
 }
-REFERENCES = "references"
+REFERENCES, ZOO = "references", "zoo"
 SOURCES = ("papers", "mmseg", "all")
 
 
@@ -47,27 +53,70 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=SOURCES,
         help="papers: what the metafiles of this suite hold (default); mmseg: what mmsegmentation publishes of its zoo",
     )
-    only.add_argument("--method", metavar="NAME", help="of this method")
+    only.add_argument("--method", metavar="NAME", help="of this method; with zoo, of this folder of the zoo")
     only.add_argument("--dataset", metavar="NAME", help="on this dataset")
+    zoo = parser.add_argument_group(ZOO)
+    zoo.add_argument("--check", action="store_true", help="build, count and train each config, and say what fails why")
+    zoo.add_argument("--no-train", dest="train", action="store_false", help="check without training")
+    zoo.add_argument("--markdown", action="store_true", help="print the check as a document")
     parser.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
+    if args.kind != ZOO:
+        for option in ("check", "markdown"):
+            if getattr(args, option):
+                raise UserError(f"--{option} is of the zoo: segbench list zoo --check")
+    elif args.markdown and not args.check:
+        raise UserError("--markdown prints a check: segbench list zoo --check --markdown")
+    if args.kind == ZOO and args.check:
+        return _check(args)
     if args.kind == REFERENCES:
         found = _references(args.source or "papers", args.method, args.dataset)
         rows = [_row(each, each.value if args.json else each.text) for each in found]
     else:
         for option in ("source", "method", "dataset"):
-            if getattr(args, option):
+            if getattr(args, option) and (args.kind, option) != (ZOO, "method"):
                 raise UserError(f"--{option} is of references: segbench list references --{option} ...")
         rows = KINDS[args.kind]()
+        if args.kind == ZOO and args.method:
+            names = _of_method(args.method)
+            rows = [row for row in rows if row["name"] in names]
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for line in aligned([["-" if value is None else str(value) for value in row.values()] for row in rows]):
         print(line)
     return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Print what works of the zoo; 1 if something fails that neither a package nor a size forbids."""
+    names = _of_method(args.method)
+
+    from benchmark import survey
+
+    def on_progress(name: str) -> None:
+        print(f"[{names.index(name) + 1}/{len(names)}] {name}", file=sys.stderr)
+
+    checks = list(survey.check(names, train=args.train, on_progress=on_progress))
+    if args.json:
+        print(json.dumps([asdict(each) for each in checks], indent=2))
+    elif args.markdown:
+        print(survey.markdown(checks, args.command_line), end="")
+    else:
+        for line in aligned([[each.name, each.state, each.reason or "; ".join(each.adapted)] for each in checks]):
+            print(line)
+    return 1 if any(each.state == "fails" or each.trains is False for each in checks) else 0
+
+
+def _of_method(method: str | None) -> list[str]:
+    """Names of the configs of the zoo, all or those in a folder."""
+    known = sorted({each.method for each in catalog.zoo().values()})
+    if method is not None and method not in known:
+        raise UserError(f"--method {method}: the folders of the zoo are {', '.join(known)}")
+    return [name for name, each in catalog.zoo().items() if method in (None, each.method)]
 
 
 def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:

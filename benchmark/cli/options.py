@@ -138,3 +138,12 @@ def words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def weights_key(parser: argparse.ArgumentParser) -> None:
+    """Add the choice among several sets of weights in a checkpoint."""
+    parser.add_argument(
+        "--weights-key",
+        metavar="KEY",
+        help="where in the file the weights are, such as state_dict_ema (default: found)",
+    )

@@ -75,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([_entry(*row) for row in found], indent=2))
     elif found:
         print(_legend(found[0][1], found[0][2]))
+        for name, complexity, _ in found:
+            if complexity.params_start:
+                print(f"{name}: {complexity.params_start / 1e6:.3f} M more parameters serve the first image alone.")
     return 1 if failed else 0
 
 
@@ -98,6 +101,8 @@ def _profile(
 
 def _entry(name: str, complexity: Complexity, latency: Latency | None) -> dict[str, Any]:
     counted = complexity.model_dump() | {"macs": _macs(complexity)}
+    if not complexity.params_start:
+        del counted["params_start"]
     return {"architecture": name} | counted | {"latency": latency and latency.model_dump()}
 
 

@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
+    from benchmark.profiling import complexity
 
+    complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or says why it cannot process a crop
     device.limit_threads(config.protocol.threads)
 
     try:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark import compose, segmentor
 from benchmark.conversion import espnet, mmseg, torchvision
 from benchmark.conversion.converted import Converted
-
-from mmseg.registry import MODELS  # isort: skip
+from benchmark.errors import UserError
 
 SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]] = {
     "the ESPNet authors' release": lambda found, _: espnet.convert(found),
@@ -27,6 +24,9 @@ SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Con
 
 COUNTER = "num_batches_tracked"
 """Batch normalisation counts its batches since PyTorch 0.4.1; older files lack it, and no score depends on it."""
+
+SHOWN = 3
+"""Names that are shown of a state dict."""
 
 FEW, MANY = 10, 20
 """Numbers of classes at which shapes are compared."""
@@ -48,8 +48,8 @@ class Fit:
         options: what the architecture's config must be told for them; see `Converted`.
         classes: number of classes of the network they are of; None where they do not tell, as those of a backbone.
         missing: our tensors that the file lacks.
-        surplus: tensors of the file that the network does not have.
-        misfit: our tensors for which the file has another shape, with the shapes wanted and found.
+        unexpected: tensors of the file that the network does not have.
+        mismatched: our tensors for which the file has another shape, with the shapes wanted and found.
     """
 
     source: str
@@ -57,33 +57,33 @@ class Fit:
     options: dict[str, Any]
     classes: int | None
     missing: list[str]
-    surplus: list[str]
-    misfit: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    unexpected: list[str]
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
 
     @property
     def complete(self) -> bool:
         """Whether the network can be evaluated: all but the auxiliary head, which does not run, is in the file."""
-        return not self.misfit and not _without(AUXILIARY, self.missing)
+        return not self.mismatched and not _without(AUXILIARY, self.missing)
 
     @property
     def complaint(self) -> str | None:
         """Why the file is of another network, in one line; None where it is of this one or of its backbone."""
-        if self.misfit:
-            name, wanted, found = self.misfit[0]
-            return f"{name} has shape {found} instead of {wanted}{_more(self.misfit)}"
-        missing, surplus = _without(AUXILIARY, self.missing), _without(AUXILIARY, self.surplus)
+        if self.mismatched:
+            name, wanted, found = self.mismatched[0]
+            return f"{name} has shape {found} instead of {wanted}{_more(self.mismatched)}"
+        missing, unexpected = _without(AUXILIARY, self.missing), _without(AUXILIARY, self.unexpected)
         if not any(name.startswith("backbone.") for name in self.state):
             return f"it has {len(self.state)} of {len(self.state) + len(self.missing)} tensors"
         if all(name.startswith("backbone.") for name in self.state):
             # Of a backbone alone. Its classifier is of no use here, and the stem may be another one.
             parts = {_part(name) for name in [*self.state, *self.missing]}
-            surplus = [name for name in _without(CLASSIFIERS, surplus) if _part(name) in parts]
+            unexpected = [name for name in _without(CLASSIFIERS, unexpected) if _part(name) in parts]
             missing = [name for name in missing if _part(name) in {_part(each) for each in self.state}]
             missing = [name for name in missing if name.startswith("backbone.")]
         if missing:
             return f"it lacks {missing[0]}{_more(missing)}"
-        if surplus:
-            return f"{surplus[0]}{_more(surplus)} has no place there"
+        if unexpected:
+            return f"{unexpected[0]}{_more(unexpected)} has no place there"
         return None
 
 
@@ -127,25 +127,54 @@ def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, An
     return None
 
 
+def require(
+    architecture: str, found: Mapping[str, Tensor], path: Path, options: Mapping[str, Any] | None = None
+) -> Fit:
+    """Fit the weights of a file onto an architecture, of which they have to be.
+
+    Args:
+        architecture: name of an architecture.
+        found: tensors by the names of whoever wrote them.
+        path: of the file.
+        options: what the architecture's config must be told, where that is known already.
+
+    Raises:
+        UserError: an unknown architecture, or weights of another network.
+    """
+    fitted = fit(architecture, found, options)
+    complaint = fitted.complaint if fitted else "none of its names is known"
+    if fitted is None or not fitted.state:
+        here = _names(_state(architecture, options or {}, FEW))
+        complaint = f"{complaint}; the file has {_names(found)}, the network {here}"
+    if fitted is None or complaint:
+        raise UserError(f"{path} is not a checkpoint of {architecture}: {complaint}")
+    return fitted
+
+
+def _names(state: Mapping[str, Tensor]) -> str:
+    """The first names of a state dict."""
+    return ", ".join(list(state)[:SHOWN]) + (", ..." if len(state) > SHOWN else "")
+
+
 def _load(network: nn.Module, source: str, converted: Converted) -> Fit:
     """Load what fits into a network that has no weights: what it has afterwards came from the file."""
     wanted = network.state_dict()
     try:
-        surplus = network.load_state_dict(converted.state, strict=False, assign=True).unexpected_keys
+        unexpected = network.load_state_dict(converted.state, strict=False, assign=True).unexpected_keys
     except RuntimeError:  # of shapes; the rest is loaded all the same
-        surplus = [name for name in converted.state if name not in wanted]
+        unexpected = [name for name in converted.state if name not in wanted]
     state = {name: tensor for name, tensor in network.state_dict().items() if not tensor.is_meta}
     for name in [*state]:  # torch starts the counter where the file lacks it, be there statistics or not
         if name.endswith(COUNTER) and name.replace(COUNTER, "running_mean") not in state:
             del state[name]
     lacking = [name for name in wanted if name not in state]
-    misfit = [
+    mismatched = [
         (name, tuple(wanted[name].shape), tuple(converted.state[name].shape))
         for name in lacking
         if name in converted.state
     ]
     missing = [name for name in lacking if name not in converted.state]
-    return Fit(source, state, converted.options, None, missing, surplus, misfit)
+    return Fit(source, state, converted.options, None, missing, unexpected, mismatched)
 
 
 def _classes(architecture: str, converted: Converted) -> int | None:
@@ -168,6 +197,4 @@ def _state(architecture: str, options: Mapping[str, Any], classes: int) -> dict[
 
 
 def _build(architecture: str, options: Mapping[str, Any], classes: int) -> nn.Module:
-    with DefaultScope.overwrite_default_scope("mmseg"), torch.device("meta"):
-        network: nn.Module = MODELS.build(compose.model_config(architecture, classes=classes, options=options))
-    return network
+    return segmentor.build(compose.model_config(architecture, classes=classes, options=options), meta=True)

@@ -2,8 +2,8 @@
 
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
-resizing do not, and are listed instead. Everything runs on torch's meta device: no weight is allocated and nothing is
-computed; of the Python that is left to run, `_Blank` and `OUTPUTS` leave out most.
+resizing do not, and are listed instead. Everything runs on torch's meta device, but for networks that read values: no
+weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` leave out most of the Python that is left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fvcore.nn import jit_handles
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -39,6 +39,22 @@ COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
 SMALL = 64
 """No stride is larger than this."""
 
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What networks raise at inputs of a size that they cannot process."""
+
+
+class SizeError(UserError):
+    """An input of a size that a network cannot process.
+
+    Attributes:
+        takes: a size that it can process, where one was found.
+        fixed: whether that is the only one.
+    """
+
+    def __init__(self, message: str, takes: tuple[int, int] | None = None, *, fixed: bool = False) -> None:
+        super().__init__(message)
+        self.takes, self.fixed = takes, fixed
+
 
 class CounterWarning(UserWarning):
     """The two counters do not agree, or one of them cannot count."""
@@ -51,6 +67,7 @@ class Counts:
     Attributes:
         macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
         params: parameters that an operator read.
+        params_start: parameters that serve the first image alone, such as a text encoder whose output is cached.
         params_total: parameters of the network.
         uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
         kernels: of `macs` those of convolutions, by the number of positions in the kernel: 9 for 3x3.
@@ -60,6 +77,7 @@ class Counts:
 
     macs: int
     params: int
+    params_start: int
     params_total: int
     uncounted: dict[str, int]
     kernels: dict[int, int]
@@ -82,12 +100,11 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     Raises:
         UserError: the network cannot be built, or not process an input of that size.
     """
-    network = _build(model_cfg, size)
-    counted = _count(network, size)
+    network, counted = _counted(model_cfg, size)
     macs = None
     if cross_check:
         try:
-            macs = count_fvcore(network, _image(size))
+            macs = count_fvcore(network, _image(size, network))
         except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
@@ -96,6 +113,7 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
                 warnings.warn(text, CounterWarning, stacklevel=2)
     return Complexity(
         params=counted.params,
+        params_start=counted.params_start,
         params_total=counted.params_total,
         macs=macs,
         macs_torch=counted.macs,
@@ -115,7 +133,7 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
     Raises:
         UserError: as `measure`.
     """
-    return _count(_build(model_cfg, size), size)
+    return _counted(model_cfg, size)[1]
 
 
 def stride(network: Inference) -> int:
@@ -126,7 +144,8 @@ def stride(network: Inference) -> int:
     """
 
     def coarsest(side: int) -> int:
-        maps = tree_leaves(network.segmentor.backbone(_image((side, side))))
+        backbone: Any = network.segmentor.backbone
+        maps = tree_leaves(backbone(_image((side, side), network)))
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
@@ -134,17 +153,57 @@ def stride(network: Inference) -> int:
         return (far - near) // (coarsest(far) - coarsest(near))
 
 
-def _count(network: Inference, size: tuple[int, int]) -> Counts:
+def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
+    """A network and what one image costs: on the meta device, or where it reads values (Mask2Former) on the CPU."""
+    network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
     try:
-        return count(network, _image(size))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        raise UserError(f"cannot process an input of {size[0]}x{size[1]}: {one_line(error)}") from error
+        try:
+            return network, count(network, _image(size, network))
+        except RuntimeError as error:
+            if "meta tensors" not in str(error):
+                raise
+        with torch.random.fork_rng(devices=[]):
+            network = Inference(model_cfg, size)
+        return network, count(network, _image(size, network))
+    except FAILURES as error:
+        raise _size_error(model_cfg, network, size, error) from error
 
 
-def _image(size: tuple[int, int]) -> Tensor:
-    return torch.empty(1, 3, *size, device="meta")
+def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:
+    """The error for a size at which a network fails, with a size that it takes where there is one."""
+    message = f"cannot process an input of {_by(size)}"
+    built_for = (model_cfg.get("backbone") or {}).get("img_size")
+    fixed = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or size)
+    if fixed != size and _takes(network, fixed):
+        return SizeError(f"{message}: it is built for {_by(fixed)}", fixed, fixed=True)
+    for factor in (2, 4, 8, 16):
+        larger = (factor * size[0], factor * size[1])
+        if _takes(network, larger):
+            return SizeError(f"{message}: {one_line(error)}; {_by(larger)} is large enough", larger)
+    return SizeError(f"{message}: {one_line(error)}")
+
+
+def _takes(network: Inference, size: tuple[int, int]) -> bool:
+    """Whether a network can process an input of a size; what does not run on the meta device is not tried."""
+    if not next(network.parameters()).is_meta:
+        return False
+    network.size = size
+    try:
+        count(network, _image(size, network))
+    except FAILURES:
+        return False
+    return True
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
+    """An image on the device of a network."""
+    return torch.zeros(1, 3, *size, device=next(network.parameters()).device)
 
 
 @contextmanager
@@ -160,22 +219,28 @@ def _any_algorithm() -> Iterator[None]:
 
 @_any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
-    """Watch one forward pass of a network, and count by torch's own formulas (`torch.utils.flop_counter`).
+    """Count a forward pass of a network in steady state by torch's own formulas (`torch.utils.flop_counter`).
 
-    On the meta device fused attention falls apart into matrix products, for which there are formulas; on a CPU torch's
-    counter takes it for nothing. `uncounted` leaves out what touches no value: views, operators that make a new tensor,
-    and copies (`COPIES`). An operator that writes in place is listed under the name of the one that does not, one from
-    outside aten with its namespace.
+    The second of two passes is counted: what the first one caches (SAN encodes the names of the classes) costs no
+    further image anything.
+
+    Fused attention is taken apart into matrix products, for which there are formulas. `uncounted` leaves out what
+    touches no value: views, operators that make a new tensor, and copies (`COPIES`). An operator that writes in place
+    is listed under the name of the one that does not, one from outside aten with its namespace.
 
     Args:
-        network: in evaluation mode, on the meta device.
-        inputs: its arguments, on the meta device.
+        network: in evaluation mode, on the meta device or, where it reads values, on the CPU.
+        inputs: its arguments, on the same device.
     """
-    with torch.no_grad(), _Watch() as seen:
-        network(*inputs)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with _Watch() as first:
+            network(*inputs)
+        with _Watch() as seen:
+            network(*inputs)
     return Counts(
         macs=seen.flops // 2,  # torch's formulas end in `* 2`: nothing is lost
         params=sum(parameter.numel() for parameter in seen.parameters),
+        params_start=sum(parameter.numel() for parameter in first.parameters - seen.parameters),
         params_total=sum(parameter.numel() for parameter in network.parameters()),
         uncounted=dict(seen.uncounted),
         kernels=dict(seen.kernels),
@@ -198,39 +263,6 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Untraced():
         return int(analysis.total())
-
-
-def _build(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Inference:
-    """The network without weights."""
-    try:
-        with torch.device("meta"), _Blank():
-            return Inference(model_cfg, size)
-    except RuntimeError:  # networks that read a tensor while they are built, such as rates of stochastic depth
-        with torch.random.fork_rng(devices=[]):
-            return Inference(model_cfg, size).to("meta")
-
-
-class _Blank(TorchFunctionMode):
-    """Leaves tensors of the meta device as they were made: there is nothing to fill, and trying takes time."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in FILLS:
-            tensor = args[0] if args else kwargs["tensor"]
-            if tensor.is_meta:
-                return tensor
-        return func(*args, **kwargs)
-
-
-FILLS = frozenset(
-    [
-        *(Tensor.zero_, Tensor.fill_, Tensor.uniform_, Tensor.normal_),
-        *(nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_),
-    ]
-)
-"""What initialisation ends in; a `TorchFunctionMode` does not see what the functions call that it sees."""
 
 
 class _Watch(TorchDispatchMode):
@@ -261,7 +293,8 @@ class _Watch(TorchDispatchMode):
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((*args, *kwargs.values())))
         self.parameters.update(tensor for tensor in tensors if isinstance(tensor, nn.Parameter))
-        result = OUTPUTS.get(func, func)(*args, **kwargs)
+        shortcut = OUTPUTS.get(func) if tensors and tensors[0].is_meta else None
+        result = (shortcut or func)(*args, **kwargs)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=result)

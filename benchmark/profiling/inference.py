@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-import benchmark.registration  # noqa: F401
-from benchmark.errors import UserError, one_line
-
-from mmseg.registry import MODELS  # isort: skip
+from benchmark import segmentor
 
 
 class Inference(nn.Module):
@@ -24,18 +19,15 @@ class Inference(nn.Module):
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
         size: height and width of the input in pixels.
+        meta: build it on the meta device, without weights.
 
     Raises:
-        UserError: a part of it is not installed, not registered, or does not take the arguments given.
+        UserError: as `segmentor.build`.
     """
 
-    def __init__(self, model_cfg: Mapping[str, Any], size: tuple[int, int]) -> None:
+    def __init__(self, model_cfg: Mapping[str, Any], size: tuple[int, int], *, meta: bool = False) -> None:
         super().__init__()
-        with DefaultScope.overwrite_default_scope("mmseg"):
-            try:
-                self.segmentor = MODELS.build(copy.deepcopy(model_cfg))  # some segmentors write into their config
-            except (KeyError, ImportError, TypeError, ValueError, AssertionError) as error:
-                raise UserError(f"cannot be built: {one_line(error)}") from error
+        self.segmentor: Any = segmentor.build(model_cfg, meta=meta)
         self.size = size
         self.eval()
 

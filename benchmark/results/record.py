@@ -94,6 +94,9 @@ class Complexity(Model):
     """Size and arithmetic of the inference path for one image."""
 
     params: int = Field(ge=0, description="parameters that run at inference, auxiliary heads excluded")
+    params_start: int = Field(
+        default=0, ge=0, description="parameters that serve the first image alone, such as a cached text encoder"
+    )
     params_total: int = Field(ge=0, description="all parameters, auxiliary heads included")
     macs: int | None = Field(
         description="multiply-accumulates of convolutions, linear layers and matrix products, fvcore"

@@ -5,9 +5,10 @@ import torch
 from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark import catalog, compose
 from benchmark.cli import main
 from benchmark.engine import weights
+from benchmark.profiling.inference import Inference
 
 from mmseg.registry import MODELS  # isort: skip
 
@@ -56,7 +57,7 @@ def test_import_of_a_backbone(segbench, tmp_path):
     code, out, _ = segbench("import", "fcn_r50-d8", tmp_path / "resnet50.pth", "-o", tmp_path / "b.pth")
     assert code == 0
     assert "missing, not in the file: backbone.stem" in out
-    assert "surplus, not in the network: backbone.conv1.weight" in out
+    assert "unexpected, not in the network: backbone.conv1.weight" in out
     assert "train --init" in out
     code, out, err = segbench("eval", "fcn_r50-d8", "--weights", tmp_path / "b.pth")
     assert (code, out) == (2, "")
@@ -150,3 +151,54 @@ def test_an_evaluation_of_published_weights_is_recorded_where_that_is_asked_for(
     assert code == 0
     assert f"recorded in {results}/weights/shapes_64x64_smoke/enet/" in err
     assert validate(results) == (1, [])
+
+
+SEGFORMER = "mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512"
+
+
+def test_weights_of_a_transformer_of_the_zoo(segbench, tmp_path):
+    """They come from mmsegmentation's own network, match to the last, and predict what it predicts."""
+    zoo = compose.read(catalog.architecture(SEGFORMER).path).model
+    zoo.decode_head.num_classes = 8
+    zoo.decode_head.norm_cfg.type = "BN"
+    zoo.backbone.init_cfg = None
+    torch.manual_seed(0)
+    network = MODELS.build(zoo).eval()
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "a.pth")
+    code, out, _ = segbench("import", SEGFORMER, tmp_path / "a.pth", "-o", tmp_path / "b.pth")
+    assert code == 0
+    total = len(network.state_dict())
+    assert f"matched: {total} of {total} tensors, 8 classes" in out
+    ours = Inference(compose.model_config(SEGFORMER, classes=8), (64, 64))
+    ours.segmentor.load_state_dict(weights.read(tmp_path / "b.pth").state)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        metas = [{"img_shape": (64, 64), "ori_shape": (64, 64), "pad_shape": (64, 64)}]
+        assert torch.equal(ours(image), network.encode_decode(image, metas))
+    code, out, _ = segbench("eval", SEGFORMER, "--weights", tmp_path / "b.pth", "--device", "cpu")
+    assert code == 0
+    assert "mIoU" in out
+
+
+def test_names_on_both_sides_where_nothing_matches(segbench, tmp_path):
+    torch.save({f"what.{i}": torch.zeros(3) for i in range(5)}, tmp_path / "a.pth")
+    for words in (
+        ["import", "enet", tmp_path / "a.pth", "-o", tmp_path / "b"],
+        ["eval", "enet", "--weights", tmp_path / "a.pth"],
+    ):
+        code, _, err = segbench(*words)
+        assert code == 2
+        assert "none of its names is known; the file has what.0, what.1, what.2, ..., the network backbone." in err
+
+
+def test_one_of_two_sets_of_weights(segbench, tmp_path, enet):
+    half = {name: value * 0.5 if value.is_floating_point() else value for name, value in enet.items()}
+    torch.save({"state_dict": half, "state_dict_ema": enet}, tmp_path / "a.pth")
+    code, _, err = segbench("import", "enet", tmp_path / "a.pth", "-o", tmp_path / "b.pth")
+    assert code == 0
+    assert err.endswith("took those under 'state_dict'; --weights-key takes state_dict_ema\n")
+    name = "decode_head.conv_seg.weight"
+    assert torch.equal(weights.read(tmp_path / "b.pth").state[name], half[name])
+    words = ("import", "enet", tmp_path / "a.pth", "--weights-key", "state_dict_ema", "-o", tmp_path / "c.pth")
+    assert segbench(*words)[0] == 0
+    assert torch.equal(weights.read(tmp_path / "c.pth").state[name], enet[name])

@@ -23,7 +23,7 @@ def test_weights_of_ours(enet):
     found = fit("enet", enet)
     assert found.source == "mmsegmentation's names"
     assert (found.classes, found.complete, found.complaint) == (5, True, None)
-    assert (found.missing, found.surplus, found.misfit) == ([], [], [])
+    assert (found.missing, found.unexpected, found.mismatched) == ([], [], [])
     assert found.state.keys() == enet.keys()
     assert all(torch.equal(found.state[name], enet[name]) for name in enet)
 
@@ -58,7 +58,7 @@ def test_imagenet_weights_of_torchvision():
     assert all(torch.equal(tensor, weights[name.removeprefix("backbone.")]) for name, tensor in found.state.items())
     stages = [name for name in weights if name.startswith("layer")]
     assert len(found.state) == len(stages)
-    assert {name.split(".")[1] for name in found.surplus} == {"conv1", "bn1", "fc"}
+    assert {name.split(".")[1] for name in found.unexpected} == {"conv1", "bn1", "fc"}
     assert {name.split(".")[1] for name in found.missing if name.startswith("backbone")} == {"stem"}
 
 
@@ -85,7 +85,7 @@ def test_backbones_have_torchvisions_names(architecture, classifier):
     assert found.complaint is None
     assert not found.complete
     assert all((tensor == 1).all() for tensor in found.state.values())
-    left = {name.removeprefix("backbone.") for name in found.surplus}
+    left = {name.removeprefix("backbone.") for name in found.unexpected}
     assert all(name.startswith(("fc.", "classifier.", "features.8.")) for name in left)
     own = {"fc6", "fc7"}  # of DeepLab: they are not those of the classifier
     lacking = [name for name in found.missing if name.startswith("backbone.") and name.split(".")[1] not in own]

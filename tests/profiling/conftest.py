@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.profiling import inference
+from benchmark import segmentor
 
 
 class Tiny(nn.Module):
@@ -32,5 +32,5 @@ class Tiny(nn.Module):
 @pytest.fixture
 def tiny(monkeypatch):
     """Builds the config of a `Tiny` segmentor."""
-    monkeypatch.setitem(inference.MODELS.module_dict, "Tiny", Tiny)
+    monkeypatch.setitem(segmentor.MODELS.module_dict, "Tiny", Tiny)
     return lambda classes=5, **options: {"type": "Tiny", "classes": classes, **options}

@@ -10,10 +10,9 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import catalog, compose
+from benchmark import catalog, compose, segmentor
 from benchmark.errors import UserError
-from benchmark.profiling import inference
-from benchmark.profiling.complexity import OUTPUTS, CounterWarning, count, count_fvcore, measure, tally
+from benchmark.profiling.complexity import OUTPUTS, CounterWarning, SizeError, count, count_fvcore, measure, tally
 from benchmark.profiling.inference import Inference
 
 
@@ -219,12 +218,12 @@ def test_a_network_that_reads_a_tensor_of_the_cpu_while_it_is_built(tiny, monkey
     """Its values are its own: only tensors of the meta device are left as they are."""
     seen = []
 
-    class Reader(inference.MODELS.get("Tiny")):
+    class Reader(segmentor.MODELS.get("Tiny")):
         def __init__(self, classes):
             super().__init__(classes)
             seen.append(nn.init.constant_(torch.zeros(1, device="cpu").fill_(3) + 1, 5).item())
 
-    monkeypatch.setitem(inference.MODELS.module_dict, "Reader", Reader)
+    monkeypatch.setitem(segmentor.MODELS.module_dict, "Reader", Reader)
     assert measure({"type": "Reader", "classes": 5}, (8, 12), 5) == measure(tiny(), (8, 12), 5)
     assert seen == [5]
 
@@ -235,8 +234,8 @@ def test_an_input_that_is_too_small_is_a_mistake_of_the_user(tiny):
 
 
 def test_a_part_that_is_not_registered_is_a_mistake_of_the_user():
-    with pytest.raises(UserError, match=r"^cannot be built: mmpretrain.ConvNeXt is not in the mmseg::model registry"):
-        measure({"type": "mmpretrain.ConvNeXt"}, (64, 64), 5)
+    with pytest.raises(UserError, match=r"^cannot be built: Nothing is not in the mmseg::model registry"):
+        measure({"type": "Nothing"}, (64, 64), 5)
 
 
 def test_an_argument_that_does_not_exist_is_a_mistake_of_the_user(tiny):
@@ -300,3 +299,62 @@ def test_deterministic_mode_changes_no_count():
     torch.use_deterministic_algorithms(True)
     assert measure(config, (64, 64), 8) == plain
     assert torch.are_deterministic_algorithms_enabled()
+
+
+class Cached(nn.Module):
+    """Reads a layer for the first input alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.start, self.always, self.cache = nn.Linear(3, 4), nn.Linear(5, 4), None
+
+    def forward(self, x):
+        if self.cache is None:
+            self.cache = self.start(x.new_ones(7, 3))
+        return self.always(x) @ self.cache.T
+
+
+def test_what_is_done_once_is_no_cost_of_an_image():
+    found = count(Cached().to("meta"), *meta((2, 5)))
+    assert found.macs == 2 * 5 * 4 + 2 * 4 * 7
+    assert (found.params, found.params_start, found.params_total) == (5 * 4 + 4, 3 * 4 + 4, 40)
+
+
+def test_san_as_published():
+    """64.3 G at 640x640 (arXiv 2302.12242), which calls multiply-accumulates FLOPs."""
+    name = "mmseg:san-vit-b16_voc12aug-640x640"
+    found = measure(compose.model_config(name, classes=20), (640, 640), 20, cross_check=False)
+    assert found.macs_torch == pytest.approx(64.3e9, rel=0.01)
+    assert found.params_start > 60e6
+
+
+class Reads(nn.Module):
+    """Reads a value of a tensor, which has none on the meta device."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, classes, 1)
+
+    def encode_decode(self, images, metas):
+        return self.backbone(images)[..., : images.new_tensor(metas[0]["img_shape"]).long().prod().item()]
+
+
+def test_a_network_that_reads_values_is_counted_on_the_cpu(monkeypatch):
+    monkeypatch.setitem(segmentor.MODELS.module_dict, "Reads", Reads)
+    assert tally({"type": "Reads", "classes": 5}, (64, 64)).macs == 3 * 5 * 64 * 64
+
+
+def test_attention_counts_on_a_cpu():
+    module, shapes, macs = BY_HAND["attention"]
+    assert count(module, *(torch.zeros(shape) for shape in shapes)).macs == macs
+
+
+@pytest.mark.parametrize(("size", "message"), [((360, 480), "built for 640x640$"), ((640, 640), None)])
+def test_a_network_of_one_size(size, message):
+    config = compose.model_config("mmseg:beit-base_upernet_8xb2-160k_ade20k-640x640", classes=5)
+    if message is None:
+        assert tally(config, size).macs > 0
+    else:
+        with pytest.raises(SizeError, match=message) as caught:
+            tally(config, size)
+        assert (caught.value.takes, caught.value.fixed) == ((640, 640), True)

@@ -1,0 +1,42 @@
+"""SAN (arXiv 2302.12242) from random weights: mmsegmentation's initialisation needs those of CLIP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmseg.models.decode_heads.san_head import SideAdapterCLIPHead
+from mmseg.models.text_encoder import CLIPTextEncoder
+from mmseg.registry import MODELS
+from torch import nn
+
+
+def _is_pretrained(module: Any) -> bool:
+    return isinstance(module.init_cfg, dict) and module.init_cfg.get("type") == "Pretrained_Part"
+
+
+@MODELS.register_module()
+class InitialisedCLIPTextEncoder(CLIPTextEncoder):
+    """mmsegmentation's text encoder, whose embeddings start as CLIP's own do where no weights are loaded.
+
+    Deviations follow `CLIP.initialize_parameters` of github.com/openai/CLIP.
+    """
+
+    def init_weights(self) -> None:
+        """Load the weights that the config names, or draw random ones."""
+        super().init_weights()
+        if not _is_pretrained(self):
+            nn.init.normal_(self.token_embedding.weight, std=0.02)
+            nn.init.normal_(self.positional_embedding, std=0.01)
+            nn.init.normal_(self.text_projection, std=self.text_projection.shape[0] ** -0.5)
+
+
+@MODELS.register_module()
+class InitialisedSideAdapterCLIPHead(SideAdapterCLIPHead):
+    """mmsegmentation's head, whose copies of CLIP's last layers keep PyTorch's weights where none are loaded."""
+
+    def init_weights(self) -> None:
+        """Load the weights that the config names, or draw random ones."""
+        if _is_pretrained(self):
+            super().init_weights()
+        else:
+            self.side_adapter_network.init_weights()

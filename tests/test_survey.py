@@ -1,0 +1,85 @@
+"""What of the zoo works here: a handful of networks, one of each kind; all of them in the slow test."""
+
+import json
+
+import pytest
+
+from benchmark import catalog, survey
+from benchmark.cli import main
+
+KINDS = {
+    "pidnet-s_2xb6-120k_1024x1024-cityscapes": "trains",
+    "cgnet_fcn_4xb8-60k_cityscapes-512x1024": "trains",
+    "unet-s5-d16_fcn_4xb4-40k_drive-64x64": "trains",
+    "beit-base_upernet_8xb2-160k_ade20k-640x640": "fixed size",
+    "mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024": "too small",
+    "vpd_sd_4xb8-25k_nyu-480x480": "no segmentor",
+    "swin-tiny-patch4-window7_upernet_1xb8-20k_levir-256x256": "no segmentor",
+}
+FAMILIES = [
+    "segformer_mit-b0_8xb2-160k_ade20k-512x512",
+    "icnet_r18-d8_4xb2-80k_cityscapes-832x832",
+    "bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024",
+    "stdc1_4xb12-80k_cityscapes-512x1024",
+    "segmenter_vit-t_mask_8xb1-160k_ade20k-512x512",
+    "fast_scnn_8xb4-160k_cityscapes-512x1024",
+    "ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024",
+]
+
+
+def _names(names):
+    return [catalog.ZOO_PREFIX + name for name in names]
+
+
+def test_kinds():
+    found = list(survey.check(_names(KINDS)))
+    assert {each.name: each.state for each in found} == dict(zip(_names(KINDS), KINDS.values(), strict=True))
+    for each in found:
+        assert each.counts == (each.macs is not None) == (each.state == "trains")
+        assert (each.reason is None) == (each.state == "trains")
+        assert "\n" not in (each.reason or "")
+    reasons = {each.name: each.reason for each in found}
+    assert reasons[_names(KINDS)[3]].endswith("it is built for 640x640")
+    assert "720x960 is large enough" in reasons[_names(KINDS)[4]]
+    document = survey.markdown(found, "the command")
+    assert "5 build, 3 count, 4 train." in document
+    assert "| 1 | beit | fixed size | cannot process an input of 360x480: it is built for 640x640 |" in document
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_train(name):
+    (found,) = survey.check(_names([name]))
+    assert (found.state, found.reason) == ("trains", None)
+
+
+def test_a_training_that_fails_is_said(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no such\nthing")
+
+    monkeypatch.setattr(survey, "passes", fail)
+    (found,) = survey.check(_names(["fast_scnn_8xb4-160k_cityscapes-512x1024"]))
+    assert (found.state, found.counts, found.trains) == ("counts", True, False)
+    assert found.reason == "cannot be trained: no such"
+
+
+def test_the_command(capsys):
+    assert main(["list", "zoo", "--check", "--method", "cgnet", "--no-train", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [(row["name"], row["state"], row["trains"]) for row in json.loads(out)] == [
+        ("mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680", "counts", None),
+        ("mmseg:cgnet_fcn_4xb8-60k_cityscapes-512x1024", "counts", None),
+    ]
+    assert err.splitlines()[0] == "[1/2] mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680"
+    assert main(["list", "zoo"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(catalog.zoo())
+    assert main(["list", "--check"]) == 2
+    assert "segbench list zoo --check" in capsys.readouterr().err
+    assert main(["list", "zoo", "--method", "nothing"]) == 2
+    assert "the folders of the zoo are ann, " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_zoo():
+    found = list(survey.check(catalog.zoo(), train=False))
+    assert sum(each.counts for each in found) >= 640
+    assert {each.state for each in found} <= {"counts", "fixed size", "too small", "needs a package", "no segmentor"}
