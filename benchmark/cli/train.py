@@ -6,7 +6,6 @@ import argparse
 import sys
 from functools import partial
 
-from benchmark.atomic import writing
 from benchmark.cli import options
 
 
@@ -40,18 +39,18 @@ def run(args: argparse.Namespace) -> int:
         **options.chosen_overrides(args),
     )
     folder = args.work_dir / args.protocol / args.architecture.replace(":", "+") / f"seed-{args.seed}"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
+    from benchmark.execution.lock import exclusive
 
     device.hold_to(config.protocol.threads)
 
     try:
-        tell = partial(Lines(sys.stderr).tell, args.architecture)
-        session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
-        trained = session.train()
+        with exclusive(folder):
+            tell = partial(Lines(sys.stderr).tell, args.architecture)
+            session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
+            trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1

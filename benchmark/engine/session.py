@@ -23,7 +23,17 @@ import benchmark.registration  # noqa: F401
 from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import stages, trained, weights
 from benchmark.engine.feed import Resident, feed
-from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
+from benchmark.engine.hooks import (
+    Diverged,
+    LossHook,
+    Progress,
+    ProgressHook,
+    StartHook,
+    StopHook,
+    Stopped,
+    WeightsHook,
+    find_state,
+)
 from benchmark.engine.metric import ConfusionMetric
 from benchmark.engine.trained import Driven, Trained
 
@@ -123,7 +133,6 @@ class Session:
         config = config.copy()
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
-        config.resume = resume
         if get_device() == "cuda" and not config.randomness.deterministic:
             hasten(config)
         config.train_cfg.compile = compile
@@ -135,6 +144,8 @@ class Session:
     @cached_property
     def runner(self) -> Runner:
         """Made when it is asked for, after a first stage: it sets the random generators, and so all begins as alone."""
+        state = find_state(self.work_dir) if self._resume else None
+        self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
         runner = _Runner.from_cfg(self._config)
         if self._tell is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import __version__, catalog, compose
+from benchmark.atomic import replacing
 from benchmark.confusion import VOID, VoidRule, scores
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
 from benchmark.errors import UserError
 from benchmark.execution import unfinished
-from benchmark.execution.unfinished import Unfinished
+from benchmark.execution.lock import exclusive
+from benchmark.execution.unfinished import Journal
 from benchmark.results import environment, record
 from benchmark.results.arrays import file_sha256
-from benchmark.results.reading import folder
+from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Evaluation, Record
 from benchmark.results.store import Samples, Store
 
@@ -114,46 +116,69 @@ def perform(spec: Spec, tell: Tell) -> Path:
         The stored record's file; its status is "ok", or says what went wrong.
 
     Raises:
-        UserError: the store cannot be written.
+        UserError: the store cannot be written, or the very run is under way in another process.
         Stopped: its time was up; nothing is stored, and the next call goes on from there.
     """
+    with exclusive(spec.folder):
+        stored = _perform(spec, tell)
+        keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
+        if stored.record.status == "ok" and not keep:  # after it is stored: a kill before costs no training
+            shutil.rmtree(spec.folder)
+    return stored.path
+
+
+def _perform(spec: Spec, tell: Tell) -> Stored:
     from benchmark.engine.hooks import Stopped
 
-    clock, draft = time.perf_counter(), _begun(spec)
-    before = draft.seconds
+    first = spec.config.first_stage.train_cfg.max_iters if "first_stage" in spec.config else 0
+    journal = Journal(spec.folder, _begun(spec), tell, on_gpu=spec.device == "cuda", first_stage=first)
     arrays: dict[str, NDArray[Any]] = {}
-
-    def taken() -> dict[str, float]:
-        seconds = before + time.perf_counter() - clock
-        return {"seconds": seconds, "gpu_hours": seconds / 3600 if spec.device == "cuda" else 0.0}
-
     try:
-        for found in _measure(spec, draft, tell, arrays):
-            draft = draft.model_copy(update=found)
+        for found in _measure(spec, journal.record, journal.tell, arrays):
+            journal.add(found)
     except Stopped as stop:
-        iteration = _iterations(draft.training) if draft.training else stop.iteration
-        unfinished.save(spec.folder, Unfinished(iteration, draft.model_copy(update=taken())))
+        journal.keep(stop.iteration)
         raise
     except Exception as error:
         arrays.clear()  # of evaluations that the record does not have
-        spec.folder.mkdir(parents=True, exist_ok=True)
-        (spec.folder / "error.log").write_text(traceback.format_exc())
-        draft = draft.model_copy(update=_failure(error))
-    unfinished.forget(spec.folder)
-    return Store(spec.results).add(draft.model_copy(update=taken()), arrays)
+        with replacing(spec.folder / "error.log") as log:
+            log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        journal.keep()  # if it is run again, the seconds of this call count
+        journal.add(_failure(error))
+    draft = journal.record
+    path = Store(spec.results).add(draft, arrays)
+    if draft.status in ("ok", "diverged"):
+        unfinished.forget(spec.folder)
+    return _read(path, draft)
 
 
-def _iterations(training: record.Training) -> int:
-    """Of all stages."""
-    return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
+def _read(path: Path, draft: Record) -> Stored:
+    """What is stored of a run now: what it left, or an earlier result that ended well where it did not."""
+    stored = read(path)
+    if isinstance(stored, Problem):
+        raise UserError(str(stored))
+    if stored.record.status != draft.status:
+        failure = f"{draft.architecture} seed {draft.seed}: {draft.status.replace('_', ' ')}: {draft.error}"
+        print(f"{failure}; the earlier result, which ended well, is kept: {path}", file=sys.stderr)
+    return stored
 
 
 def _begun(spec: Spec) -> Record:
-    """What is known of a run before it: nothing, or what it has measured before it was stopped, on the same machine."""
+    """What is known of a run before it: nothing, or what it has measured before it was ended, on the same machine."""
     fresh, found = blank(spec, datetime.now(timezone.utc)), unfinished.find(spec.folder)
-    if found and (found.record.run_id, found.record.environment) == (fresh.run_id, fresh.environment):
-        return found.record
-    return fresh
+    if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
+        return fresh
+    if found.record.training and not _has_weights(spec.folder, found.record):
+        print(f"segbench: warning: {spec.folder} lacks weights of its training, which begins anew", file=sys.stderr)
+        return found.record.model_copy(update={"training": None, "artifacts": []})
+    return found.record
+
+
+def _has_weights(folder: Path, found: Record) -> bool:
+    """Whether the weights that a training left are in its folder as it left them."""
+    kept = {f"checkpoint_{name}": folder / f"{name}.pth" for name in ("last", "best")}
+    stored = {artifact.name: artifact.sha256 for artifact in found.artifacts}
+    return all(path.is_file() and file_sha256(path) == stored.get(name) for name, path in kept.items())
 
 
 def blank(spec: Spec, started: datetime, status: record.Status = "failed", error: str | None = None) -> Record:
@@ -166,7 +191,7 @@ def blank(spec: Spec, started: datetime, status: record.Status = "failed", error
     return Record(
         run_id=_run_id(spec, config, fingerprint),
         status=status,
-        error=error or "the run did not end",
+        error=record.printable(error) if error else "the run did not end",
         architecture=spec.architecture,
         method=catalog.architecture(spec.architecture).method,
         config_sha256=compose.config_hash(config),
@@ -278,9 +303,6 @@ def _measure(spec: Spec, draft: Record, tell: Tell, arrays: dict[str, NDArray[An
     arrays["prediction_names"] = np.array(list(kept))
     arrays["predictions"] = _stack(kept.values(), VOID)
 
-    keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
-    if not keep:
-        shutil.rmtree(spec.folder)
     yield {"evaluations": evaluations, "status": "ok", "error": None}
 
 
@@ -386,6 +408,6 @@ def _artifacts(trained: Trained) -> list[record.Artifact]:
 def _failure(error: Exception) -> dict[str, Any]:
     """Status and one line for an exception that ended a run."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    line = text.partition("\n")[0]
+    line = record.printable(text)
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
     return {"status": "out_of_memory" if memory else "failed", "error": line}

@@ -34,11 +34,9 @@ def check(path: Path) -> list[Problem]:
         return [stored]
     record = stored.record
     found = [*_identity(record), *_place(stored), *_status(record)]
-    whole = True
-    for artifact in record.artifacts:
-        if why := _artifact(path.parent, artifact):
-            found.append(f"artifact {artifact.name}: {why}")
-            whole = whole and artifact.name != COUNTS
+    damaged = list(files(stored))
+    found += damaged
+    whole = not any(why.startswith(f"artifact {COUNTS}:") for why in damaged)
     if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
         found.append("has scores but no counts that they follow from")
         whole = False
@@ -96,6 +94,13 @@ def _status(record: Record) -> Iterator[str]:
         yield "status is ok, and yet nothing was evaluated"
     if record.status != "ok" and not record.error:
         yield f"status is {record.status}, and there is no error that says why"
+
+
+def files(stored: Stored) -> Iterator[str]:
+    """What is wrong with the files beside a result: each is there, and as the run wrote it."""
+    for artifact in stored.record.artifacts:
+        if why := _artifact(stored.path.parent, artifact):
+            yield f"artifact {artifact.name}: {why}"
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:
