@@ -110,10 +110,10 @@ def _renamed_to(path: Path) -> Iterator[Path]:
             shutil.copymode(path, temporary)
         temporary.replace(path)
     finally:
-        with suppress(OSError):  # it is gone where all went well, and was never there where the folder is not writable
-            temporary.unlink()
         if handle is not None:
             os.close(handle)
+        with suppress(OSError):  # it is gone where all went well, and was never there where the folder is not writable
+            temporary.unlink()
 
 
 def _claim(temporary: Path) -> int | None:

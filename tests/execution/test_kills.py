@@ -8,16 +8,22 @@ import shutil
 import signal
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from benchmark.execution import run
-from benchmark.execution.lock import exclusive
+from benchmark import compose
+from benchmark.engine import weights
+from benchmark.engine.hooks import PARTS, STATE, ResumeHook, WeightsHook, find_state
+from benchmark.engine.session import Counted
+from benchmark.engine.trained import Driven, Trained
 from benchmark.errors import UserError
-from benchmark.results import record
+from benchmark.execution import run, unfinished
+from benchmark.execution.lock import exclusive
+from benchmark.results import environment, record
 from benchmark.results.reading import read
 from benchmark.results.validate import check
 
@@ -82,11 +88,86 @@ def _audit(event, arguments):
 sys.addaudithook(_audit)  # sees every change that Python makes, by whatever module
 
 
+class Loop:
+    """What the hooks ask of a training loop."""
+
+    def __init__(self, runner):
+        self.runner, self.spent, self.seconds = runner, 0.0, 1.0
+
+    def is_validated(self):
+        return self.runner.iter % 2 == 0
+
+
+class Runner:
+    """Trains two weights for four iterations, with the hooks and the files of a training and nothing else of it."""
+
+    max_iters = 4
+
+    def __init__(self, work_dir):
+        self.work_dir, self.iter, self.model = str(work_dir), 0, torch.nn.Linear(2, 1, bias=False)
+        torch.nn.init.ones_(self.model.weight)
+        self.hooks = [WeightsHook(), ResumeHook()]  # in the order of their priorities
+        self.train_loop = Loop(self)
+
+    def call(self, stage, **arguments):
+        for hook in self.hooks:
+            getattr(hook, stage)(self, **arguments)
+
+    def save_checkpoint(self, folder, name, by_epoch):
+        content = {part: {} for part in PARTS} | {"meta": {"iter": self.iter}, "state_dict": self.model.state_dict()}
+        self.call("before_save_checkpoint", checkpoint=content)
+        with Path(folder, name).open("wb") as file:
+            torch.save(content, file)
+
+    def train(self, state):
+        if state is not None:
+            content = torch.load(state, weights_only=False)
+            self.call("after_load_checkpoint", checkpoint=content)
+            self.model.load_state_dict(content["state_dict"])
+            self.iter = content["meta"]["iter"]
+        self.call("before_train")
+        while self.iter < self.max_iters:
+            with torch.no_grad():
+                self.model.weight *= torch.tensor([0.5, 1.25])
+            self.iter += 1
+            if self.train_loop.is_validated():
+                self.call("after_val_epoch", metrics={"miou": self.best_at[self.iter]})
+                self.call("after_val")
+        self.call("after_train_epoch")
+        self.call("after_train")
+
+
+class StubSession:
+    """A session around `Runner`: what `execution.run` asks of one."""
+
+    first_stage = None
+
+    def __init__(self, config, folder, tell, **_):
+        self.folder, self.tell, self.runner = folder, tell, Runner(folder)
+
+    def train(self):
+        self.runner.train(find_state(self.folder))
+        kept = self.runner.hooks[0]
+        driven = Driven("host", "contiguous", False, None)
+        return Trained(4, 1.0, [(4, 1.0)], kept.curve, kept.best_iteration, driven, self.folder)
+
+    def load(self, path):
+        weights.load(self.runner.model, path)
+
+    def evaluate(self, split, keep=()):
+        names = [f"{index}" for index in range(64)]
+        counts = np.zeros((64, 9, 9), np.int64)
+        counts[:, :2, 0] = (self.runner.model.weight[0].detach() * 1000).long().numpy()
+        counts[:, :2, 1] = 10_000 - counts[:, :2, 0]
+        return Counted(names, counts, {name: np.zeros((2, 2), np.uint8) for name in keep})
+
+
 @pytest.fixture
-def spec(tmp_path, monkeypatch):
-    """A tiny run, whose profile costs nothing."""
+def stub(monkeypatch):
+    """Runs that take milliseconds; what they write is written by the code of a real one."""
+    monkeypatch.setattr("benchmark.engine.session.Session", StubSession)
+    monkeypatch.setattr("benchmark.results.environment.capture", cache(environment.capture))
     _skip_profile(monkeypatch.setattr)
-    return _spec(tmp_path)
 
 
 def _spec(folder, **fields):
@@ -103,7 +184,13 @@ def _spec(folder, **fields):
         work_dir=folder / "work",
         **arguments,
     )
+    spec.__dict__["config"] = _config()
     return spec
+
+
+@cache
+def _config():
+    return compose.compose("enet", "shapes_64x64_smoke", deterministic=True, max_iters=4, val_interval=2)
 
 
 def _skip_profile(setattr):
@@ -114,34 +201,37 @@ def _skip_profile(setattr):
     setattr("benchmark.profiling.memory.inference_peak", lambda *_: 1)
 
 
+def _perform(spec):
+    return run.perform(spec, lambda *_: None)
+
+
 def _outcome(spec):
     """What must not depend on kills: the record without its times, and the arrays."""
     (path,) = spec.results.glob("*/*/*.json")
     assert not check(path)
     found = read(path).record
-    assert found.status == "ok"
-    first = found.training.first_stage
-    plain = found.training.model_copy(update={"seconds": 0.0, "first_stage": None})
-    stages = [plain, first and first.model_copy(update={"seconds": 0.0})]
-    return found.run_id, found.evaluations, found.artifacts, stages, path.with_suffix(".npz").read_bytes()
+    training = found.training.model_copy(update={"seconds": 0.0})
+    return found.status, found.run_id, found.evaluations, found.artifacts, training, path.with_suffix(".npz").read_bytes()
 
 
 def _left(folder):
     return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
 
 
-@pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn"])
-def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(spec, tmp_path, torn):
-    run.perform(spec, lambda *_: None)
-    with Killer(tmp_path / "again").watching() as counter:
-        run.perform(_spec(tmp_path / "again"), lambda *_: None)
-    expected = _outcome(spec)
-    assert counter.changes > 20
+@pytest.mark.parametrize(("torn", "best", "keep"), [(False, 2, False), (True, 4, True)], ids=["whole", "torn"])
+def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_path, monkeypatch, torn, best, keep):
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 15.0 if best == 4 else 5.0}, raising=False)
+    with Killer(tmp_path / "whole").watching() as counter:
+        _perform(_spec(tmp_path / "whole", keep_weights=keep))
+    expected = _outcome(_spec(tmp_path / "whole"))
+    assert counter.changes > 40
     for at in range(counter.changes):
-        killed = _spec(tmp_path / "killed")
-        with Killer(tmp_path / "killed", at, torn).watching(), pytest.raises(Killed):
-            run.perform(killed, lambda *_: None)
-        run.perform(killed, lambda *_: None)
-        assert _outcome(killed) == expected, at
-        assert not _left(tmp_path / "killed")
-        shutil.rmtree(tmp_path / "killed")
+        folder = tmp_path / str(at)
+        spec = _spec(folder, keep_weights=keep)
+        with Killer(folder, at, torn).watching(), pytest.raises(Killed):
+            _perform(spec)
+        _perform(spec)
+        assert _outcome(spec) == expected, at
+        assert not _left(folder), at
+        assert keep == (spec.folder / "last.pth").exists()
+        assert not (spec.folder / STATE).exists()
