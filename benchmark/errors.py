@@ -27,3 +27,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see `segbench list {kind}s`"
     return UserError(f"unknown {kind} {name!r}: {hint}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception as one line of no more than 200 characters, with its kind where it says nothing itself."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list."""
+    """Print the list; 2 if a file of it is broken."""
     if args.kind == REFERENCES:
         found = _references(args.source or "papers", args.method, args.dataset)
         rows = [_row(each, each.value if args.json else each.text) for each in found]
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
         rows = KINDS[args.kind]()
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
+        return 2 if catalog.faults() else 0
     for line in aligned([["-" if value is None else str(value) for value in row.values()] for row in rows]):
         print(line)
-    return 0
+    return 2 if catalog.faults() else 0
 
 
 def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:

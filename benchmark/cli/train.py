@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.device(parser)
     options.speed(parser)
     options.work_dir(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument("--resume", action="store_true", help="go on where a killed training left off")
 
 

@@ -12,6 +12,9 @@ from benchmark.analysis.ranking import Standing
 
 MISSING = "-"
 
+MOST_DECIMALS = 12
+"""Of a figure: with more, one absurdly small one would fill the page."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -163,7 +166,8 @@ def _resolved(column: Column, values: Sequence[Any]) -> Column:
     smallest = min((value for value in values if value is not None and value > 0), default=None)
     if smallest is None:
         return column
-    return replace(column, decimals=max(column.decimals, 1 - math.floor(math.log10(smallest / column.scale))))
+    digits = 1 - math.floor(math.log10(max(smallest / column.scale, 10.0**-MOST_DECIMALS)))
+    return replace(column, decimals=max(column.decimals, digits))
 
 
 def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:

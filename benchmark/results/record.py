@@ -126,7 +126,9 @@ class Protocol(_Model):
 
     name: Name
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="hash of `axes`")
-    axes: Annotated[Plain, AfterValidator(_axes)] = Field(description="everything that can move a number, by axis, as it was run")
+    axes: Annotated[Plain, AfterValidator(_axes)] = Field(
+        description="everything that can move a number, by axis, as it was run"
+    )
     overrides: Plain = Field(description="what the command line changed, for example max_iters; {} if nothing")
     void: Literal["ignore", "false_positive"] = Field(description="how pixels of void ground truth count")
 

@@ -211,7 +211,14 @@ def _outcome(spec):
     assert not check(path)
     found = read(path).record
     training = found.training.model_copy(update={"seconds": 0.0})
-    return found.status, found.run_id, found.evaluations, found.artifacts, training, path.with_suffix(".npz").read_bytes()
+    return (
+        found.status,
+        found.run_id,
+        found.evaluations,
+        found.artifacts,
+        training,
+        path.with_suffix(".npz").read_bytes(),
+    )
 
 
 def _left(folder):
