@@ -116,7 +116,7 @@ def methods() -> dict[str, Method]:
 
 @cache
 def references() -> dict[str, Reference]:
-    """Every published number of the metafiles, by identifier; without entries that have a mistake, of which stderr tells.
+    """Every published number of the metafiles, by identifier; of entries with a mistake stderr tells.
 
     Raises:
         UserError: an identifier is given twice.

@@ -213,6 +213,11 @@ def _heading(column: Column) -> str:
     return title if column.decimals is None else f"{{{title}}}"
 
 
+def prose(text: str) -> str:
+    """Return a text as Markdown shows it outside of a table: no HTML, link or image comes of it."""
+    return re.sub(r"([\\<\[])", r"\\\1", text)
+
+
 def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_|<>&\[\]~])", r"\\\1", text)
 

@@ -145,7 +145,15 @@ class Store:
         if isinstance(arrays, Problem):
             return arrays
         missing = [field.name for field in fields(Samples) if field.name not in arrays]
-        return Problem(path, f"lacks {', '.join(missing)}") if missing else Samples(**arrays)
+        if missing:
+            return Problem(path, f"lacks {', '.join(missing)}")
+        samples = Samples(**{field.name: arrays[field.name] for field in fields(Samples)})
+        sizes = {len(samples.images), len(samples.labels), len(samples.names)}
+        if len(sizes) > 1 or samples.images.shape[:3] != samples.labels.shape:
+            return Problem(path, "has not one label and one name for each image")
+        if len(samples.classes) != len(samples.palette):
+            return Problem(path, "has not one colour for each class")
+        return samples
 
     def _samples(self, protocol: str, digest: str) -> Path:
         return self.root / protocol / f"samples-{digest[:12]}.npz"

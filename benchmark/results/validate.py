@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.results.arrays import COUNTS, TOTAL, Arrays, file_sha256, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored, folder, read
-from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
+from benchmark.results.record import Artifact, Dataset, Evaluation, Record, fingerprint, run_id
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
@@ -74,8 +75,26 @@ def _identity(record: Record) -> Iterator[str]:
     expected = run_id(
         protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
     )
+    if protocol.axes.get("data", {}).get("digest") not in (None, record.dataset.digest):
+        yield "the digest of the dataset is not that of the axes"
+    if why := _classes(record.dataset):
+        yield why
     if record.run_id != expected:
         yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
+
+
+def _classes(dataset: Dataset) -> str | None:
+    """Why the classes of a dataset cannot be those that its digest covers; None where they may be."""
+    if len(set(dataset.classes)) != len(dataset.classes):
+        return "a class of the dataset is named twice"
+    from benchmark.datasets.catalog import EMBEDDED, ON_DISK
+    from benchmark.datasets.digest import published_digest
+
+    known = (EMBEDDED | ON_DISK).get(dataset.name)
+    if known is None or dataset.digest != published_digest(known) or list(known.classes) == dataset.classes:
+        return None
+    first = next(pair for pair in zip_longest(dataset.classes, known.classes) if pair[0] != pair[1])
+    return f"the classes are not those of the digest: {first[0]} stands where {dataset.name} has {first[1]}"
 
 
 def _place(stored: Stored) -> Iterator[str]:
@@ -132,6 +151,8 @@ def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
         for why in _scores(record, evaluation, counts):
             yield f"{name}: {why}"
         pixels = counts.sum(axis=2)
+        if len(arrays.get("predictions", ())) != len(arrays.get("prediction_names", ())):
+            yield f"{name}: there is not one name for each prediction that is kept"
         if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
             yield f"{name}: the total is not that of the counts"
         if not np.array_equal(pixels, truth.setdefault(split, pixels)):

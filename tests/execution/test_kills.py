@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
-import shutil
 import signal
+import subprocess
 import sys
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,9 @@ import pytest
 import torch
 
 from benchmark import compose
+from benchmark.atomic import replacing
 from benchmark.engine import weights
-from benchmark.engine.hooks import PARTS, STATE, ResumeHook, WeightsHook, find_state
+from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
 from benchmark.engine.trained import Driven, Trained
 from benchmark.errors import UserError
@@ -57,11 +60,11 @@ class Killer:
             yield self
         finally:
             Killer.active = None
-            if self.dead and self.torn and self.opened and os.path.isfile(self.opened):
-                os.truncate(self.opened, os.path.getsize(self.opened) // 2)
+            if self.dead and self.torn and self.opened and (path := Path(self.opened)).is_file():
+                os.truncate(path, path.stat().st_size // 2)
 
     def see(self, event, arguments):
-        path, mode, flags = (*arguments, None, None, None)[:3]
+        path, _, flags = (*arguments, None, None, None)[:3]
         writes = event == "open" and (flags or 0) & (os.O_WRONLY | os.O_RDWR)
         if not (writes or event in CHANGES) or not isinstance(path, str | os.PathLike):
             return
@@ -242,3 +245,112 @@ def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_pa
         assert not _left(folder), at
         assert keep == (spec.folder / "last.pth").exists()
         assert not (spec.folder / STATE).exists()
+
+
+def test_a_state_that_is_missing_or_damaged_is_ignored_with_a_word(stub, tmp_path, monkeypatch, capsys):
+    """A pointer to nothing, as kills between two removals left it; a torn state; one that holds something else."""
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
+    _perform(_spec(tmp_path / "whole"))
+    expected, buffer = _outcome(_spec(tmp_path / "whole")), io.BytesIO()
+    torch.save({"state_dict": {}}, buffer)
+    for number, content in enumerate([None, b"", b"text", b"PK\x03\x04", buffer.getvalue(), buffer.getvalue()[:-9]]):
+        spec = _spec(tmp_path / str(number))
+        spec.folder.mkdir(parents=True)
+        (spec.folder / POINTER).write_text(str(spec.folder / STATE))
+        if content is not None:
+            (spec.folder / STATE).write_bytes(content)
+        capsys.readouterr()
+        _perform(spec)
+        err = capsys.readouterr().err
+        assert err.count("is ignored, and the training begins anew: ") == err.count("\n") == 1, err
+        assert "weights_only" not in err
+        assert _outcome(spec) == expected
+
+
+def test_a_training_whose_weights_are_gone_begins_anew(stub, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
+    with monkeypatch.context() as broken:
+        broken.setattr(StubSession, "evaluate", lambda *_, **__: 1 / 0)
+        _perform(_spec(tmp_path))
+    spec = _spec(tmp_path)
+    assert unfinished.find(spec.folder).record.training is not None
+    (spec.folder / "best.pth").write_bytes(b"torn")
+    _perform(spec)
+    assert "lacks weights of its training" in capsys.readouterr().err
+    assert _outcome(spec)[0] == "ok"
+
+
+def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
+    spec = _spec(tmp_path)
+    with Killer(tmp_path, 30).watching(), pytest.raises(Killed):
+        _perform(spec)
+    found = unfinished.find(spec.folder)
+    before = found.record.model_copy(update={"seconds": 1000.0})
+    unfinished.save(spec.folder, unfinished.Unfinished(found.iteration, before))
+    assert 1000 < read(_perform(spec)).record.seconds < 1100
+
+
+def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
+    spec = _spec(tmp_path)
+    with exclusive(spec.folder), pytest.raises(UserError, match=rf"under way \(process {os.getpid()}\)"):
+        _perform(spec)
+    assert not spec.results.exists()
+    _perform(spec)
+    assert _outcome(spec)[0] == "ok"
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    """Not with that of a child, which a data loader forks and which lives on for seconds."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from benchmark.execution.lock import exclusive\n"
+        "with exclusive(Path(sys.argv[1])):\n"
+        "    if os.fork():\n        print('held', flush=True); time.sleep(60)\n"
+        "    os.close(1); time.sleep(3)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(UserError, match=f"process {process.pid}"), exclusive(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+        with exclusive(tmp_path):
+            pass
+
+
+def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path):
+    left, ours = tmp_path / "first_stage" / ".best.pth.0123abcd.tmp", tmp_path / ".notes.tmp"
+    left.parent.mkdir()
+    for path in (left, ours):
+        path.write_bytes(b"")
+    with replacing(tmp_path / "now") as temporary, exclusive(tmp_path):
+        assert temporary.exists()
+        temporary.write_text("whole")
+    assert (left.exists(), ours.exists(), (tmp_path / "now").read_text()) == (False, True, "whole")
+
+
+def _work(folder, at):
+    _skip_profile(lambda name, value: setattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2], value))
+    with Killer(folder, at, end=lambda: os.kill(os.getpid(), signal.SIGKILL)).watching():
+        _perform(_spec(Path(folder)))
+
+
+@pytest.mark.slow
+def test_a_real_training_killed_at_any_change_of_a_file_ends_in_the_same_bits(tmp_path):
+    context = multiprocessing.get_context("spawn")
+
+    def work(folder, at):
+        process = context.Process(target=_work, args=(folder, at))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    work(tmp_path / "whole", None)
+    expected, at = _outcome(_spec(tmp_path / "whole")), 0
+    while work(tmp_path / str(at), at) == -signal.SIGKILL:
+        assert work(tmp_path / str(at), None) == 0
+        assert _outcome(_spec(tmp_path / str(at))) == expected, at
+        assert not _left(tmp_path / str(at)), at
+        at += 1
+    assert at > 40
