@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_device_stays_a_device(device, tmp_path):
     else:
         write(link)
     assert link.is_symlink()
-    assert stat.S_ISCHR(os.stat(device).st_mode)
+    assert stat.S_ISCHR(Path(device).stat().st_mode)
 
 
 def test_a_folder_is_refused_before_anything_is_written(tmp_path):
@@ -79,7 +80,11 @@ def test_a_name_of_the_greatest_length_is_written_and_a_longer_one_is_one_line(t
 def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
-        temporary.write_text("half")
-        1 / 0
+    with pytest.raises(ValueError, match="no JSON"), replacing(path) as temporary:
+        fail(temporary)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+
+
+def fail(temporary):
+    temporary.write_text("half")
+    raise ValueError("no JSON")
