@@ -71,8 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # or the next file that is opened would be it
         return _fail("the standard output is closed: send it to a file, or to /dev/null", 2)
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be text
         args = build_parser(command if command in COMMANDS else None).parse_args(argv)
         args.command_line = shlex.join(["segbench", *argv])
         code: int = args.run(args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +94,25 @@ def read(path: Path) -> Checkpoint:
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             name = next((word for word in str(error).split() if word.count(".") >= 1), "an object")
             raise UserError(f"refused to load {path}: its pickle asks for {name}, which is not data") from error
+        if "weights_only" in reason:  # torch's advice to load it unsafely
+            reason = "it is damaged, or holds something else than tensors"
         raise UserError(f"{path} is not a checkpoint of weights: {reason}") from error
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever unpickling damaged bytes raises
         raise UserError(f"{path} is truncated or not a checkpoint: {str(error).partition(chr(10))[0]}") from error
     meta: dict[str, Any] = {}
     if isinstance(content, Mapping):
-        meta = dict(content.get("segbench", {}))
+        found = content.get("segbench", {})
+        meta = dict(found) if isinstance(found, Mapping) else {}
         content = next((content[key] for key in KEYS if isinstance(content.get(key), Mapping)), content)
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, Mapping) or not content or not _is_state(content):
         raise UserError(f"{path} holds no state dict: expected tensors by name, or those under 'state_dict'")
     return Checkpoint({name.removeprefix("module."): value for name, value in content.items()}, meta)
+
+
+def _is_state(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
 
 
 def load(model: nn.Module, path: Path) -> None:
