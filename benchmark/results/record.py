@@ -39,6 +39,7 @@ Count = Annotated[int, Field(ge=0, le=10**18)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Milliseconds = Annotated[float, Field(ge=0, le=1e12)]
+Median = Annotated[float, Field(ge=1e-9, le=1e12)]
 Loss = Annotated[float, Field(ge=-1e39, le=1e39)]
 Size = tuple[Positive, Positive]
 
@@ -207,12 +208,12 @@ class Latency(_Model):
     layout: Literal["contiguous", "channels_last"]
     compiled: bool
     threads: Count
-    median_ms: Milliseconds
+    median_ms: Median
     p90_ms: Milliseconds
     iqr_ms: Milliseconds
     repeats: Count
     anchor: Text = Field(description="the network timed in turn with this one")
-    anchor_median_ms: Milliseconds
+    anchor_median_ms: Median
     anchor_ratio: float = Field(ge=0, le=1e12, description="median_ms / anchor_median_ms: comparable between machines")
     unsteady: Text | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
 
