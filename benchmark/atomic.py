@@ -1,13 +1,32 @@
-"""Files that are written whole or not at all, and one line where they cannot be."""
+"""Atomic writing of files, and one line where a file cannot be written."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
 from benchmark.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names of the files that `replacing` writes to."""
+
+NAME_BYTES = 200
+"""Bytes that the temporary name takes from the file's, so that a name of the greatest length stays writable."""
+
+STREAMS = ("/dev/fd/", "/dev/std", "/proc/")
+"""Paths of open files, such as /dev/stdout: these are written to even where a regular file is behind them."""
 
 
 @contextmanager
@@ -20,24 +39,105 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {shortened(path)}: {error.strerror or error}") from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new file beside `path` to write to; it replaces `path` when the block ends without an error.
+    """Yield a new file to write to; it replaces `path` when the block ends without an error.
 
-    Whoever reads `path` sees the old file or the new one, never half of it, whatever else writes at the same time.
+    Whoever reads `path` sees the old file or the new one, never half of it, whatever else writes at the same time. A
+    symbolic link stays, and the file that it points to is replaced. What is no regular file is not replaced: a pipe or
+    a device gets the content, a folder is refused.
 
     Raises:
         UserError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
+    with writing(path):
+        stream = _is_stream(path)
+    with writing(path), _copied_to(path) if stream else _renamed_to(Path(os.path.realpath(path))) as temporary:
+        yield temporary
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes have left of `replacing` in a folder and below; files being written stay."""
+    for path in folder.rglob(".*.tmp"):
+        if TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
+            with suppress(OSError):
+                path.unlink()
+
+
+def shortened(path: Path) -> str:
+    """Return a path for a message: one that is too long for any file system loses its middle."""
+    text = str(path)
+    return text if len(text) <= NAME_BYTES else f"{text[:80]}...{text[-80:]}"
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a pipe, a device or a socket.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+    """
     try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
+        mode = path.stat().st_mode
+    except FileNotFoundError:  # or a link to a file that is not there yet
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(None, "Is a directory")
+    return not stat.S_ISREG(mode) or str(path.absolute()).startswith(STREAMS)
+
+
+@contextmanager
+def _copied_to(stream: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, "content")
+        yield temporary
+        with temporary.open("rb") as source, stream.open("wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+@contextmanager
+def _renamed_to(path: Path) -> Iterator[Path]:
+    stem = os.fsdecode(os.fsencode(path.name)[:NAME_BYTES])
+    temporary = path.with_name(f".{stem}.{token_hex(4)}.tmp")
+    handle: int | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _claim(temporary)
+        yield temporary
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
     finally:
+        if handle is not None:
+            os.close(handle)
         with suppress(OSError):  # it is gone where all went well, and was never there where the folder is not writable
             temporary.unlink()
+
+
+def _claim(temporary: Path) -> int | None:
+    """Create a file and lock it as long as this process writes it, so that `sweep` knows it from an abandoned one."""
+    if fcntl is None:
+        return None
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether no process holds a file; False where that cannot be told."""
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)

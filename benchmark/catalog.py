@@ -7,20 +7,23 @@ the first line of the file's docstring.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark import deviations
 from benchmark.deviations import Deviation
-from benchmark.errors import UserError, unknown
-from benchmark.references import Reference, parse
+from benchmark.errors import UserError, one_line, unknown
+from benchmark.references import METAFILE, Reference, parse
 
 ZOO_PREFIX = "mmseg:"
 """`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
+
+T = TypeVar("T")
 
 DEFAULT_PROTOCOL = "shapes_64x64_smoke"
 
@@ -83,43 +86,44 @@ def config_root() -> Path:
     return installed if installed.is_dir() else package.parent / "model_configs"
 
 
+_faults: dict[Path, UserError] = {}
+
+
+def faults() -> list[UserError]:
+    """Return what is wrong with files of `model_configs/` that were left out so far; stderr has told each."""
+    return list(_faults.values())
+
+
 @cache
 def architectures() -> dict[str, Architecture]:
-    """Every architecture of the suite, by name, in the order of method and name."""
+    """Every architecture of the suite, by name, in the order of method and name; without those whose file is broken."""
     return {
-        path.stem: Architecture(path.stem, path.parent.name, _summary(path), path)
-        for path in sorted(config_root().glob("[!_]*/*.py"))
+        path.stem: Architecture(path.stem, path.parent.name, summary, path)
+        for path, summary in _sound(sorted(config_root().glob("[!_]*/*.py")), _summary)
     }
 
 
 @cache
 def protocols() -> dict[str, Protocol]:
-    """Every protocol, by name."""
+    """Every protocol, by name; without those whose file is broken."""
     paths = sorted((config_root() / "_base_" / "protocols").glob("*.py"))
-    return {path.stem: Protocol(path.stem, _summary(path), path) for path in paths}
+    return {path.stem: Protocol(path.stem, summary, path) for path, summary in _sound(paths, _summary)}
 
 
 @cache
 def methods() -> dict[str, Method]:
-    """Every method, by name."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found = {}
-    for path in sorted(config_root().glob("*/metafile.yaml")):
-        facts = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        found[path.parent.name] = Method(
-            path.parent.name, facts["title"], facts["year"], facts["representative"], facts
-        )
-    return found
+    """Every method, by name; without those whose metafile is broken."""
+    return {path.parent.name: method for path, method in _sound(sorted(config_root().glob("*/metafile.yaml")), _method)}
 
 
 @cache
 def references() -> dict[str, Reference]:
     """Every published number of the metafiles that is of a network of ours, by identifier.
 
+    Entries with a mistake are left out, and said on stderr.
+
     Raises:
-        UserError: an entry has a mistake; the message names file, reference and field.
+        UserError: an identifier is given twice.
     """
     return {name: each for name, each in _figures().items() if each.network is None}
 
@@ -148,6 +152,7 @@ def deviations_of(method: str) -> list[Deviation]:
     return [deviations.parse(entry, members, f"{place}: deviation {number}") for number, entry in enumerate(entries, 1)]
 
 
+@cache
 def _figures() -> dict[str, Reference]:
     """The entries of `references` and `related`, by identifier."""
     found: dict[str, Reference] = {}
@@ -155,12 +160,16 @@ def _figures() -> dict[str, Reference]:
         place, members = _metafile(method.name), _members(method.name)
         for section in ("references", "related"):
             for entry in method.facts.get(section) or ():
-                reference = parse(entry, method.name, members, str(place))
-                if (reference.network is not None) != (section == "related"):
-                    right = "related" if reference.network else "references"
-                    raise UserError(
-                        f"{place}: reference {reference.name}: network is for `related`: move it to {right}"
-                    )
+                try:
+                    reference = parse(entry, method.name, members, str(place))
+                    if (reference.network is not None) != (section == "related"):
+                        right = "related" if reference.network else "references"
+                        raise UserError(
+                            f"{place}: reference {reference.name}: network is for `related`: move it to {right}"
+                        )
+                except UserError as error:
+                    _leave_out(place, error)
+                    continue
                 if reference.name in found:
                     first = _metafile(found[reference.name].method)
                     raise UserError(f"{place}: reference {reference.name}: id is taken, in {first}")
@@ -205,10 +214,7 @@ def architecture(name: str) -> Architecture:
     Raises:
         UserError: there is none; the message names the nearest.
     """
-    known = zoo() if name.startswith(ZOO_PREFIX) else architectures()
-    if name not in known:
-        raise unknown("architecture", name, known)
-    return known[name]
+    return _find("architecture", name, zoo() if name.startswith(ZOO_PREFIX) else architectures())
 
 
 def representatives() -> list[str]:
@@ -222,11 +228,86 @@ def protocol(name: str) -> Protocol:
     Raises:
         UserError: there is none; the message names the nearest.
     """
-    if name not in protocols():
-        raise unknown("protocol", name, protocols())
-    return protocols()[name]
+    return _find("protocol", name, protocols())
+
+
+def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name in known:
+        return known[name]
+    for path, fault in _faults.items():
+        if path.stem == name:
+            raise fault
+    raise unknown(kind, name, known)
+
+
+def _sound(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path, T]]:
+    """What is read from files, without those that are broken: stderr tells of each, and the others go on."""
+    found = []
+    for path in paths:
+        try:
+            found.append((path, read(path)))
+        except UserError as error:
+            _leave_out(path, error)
+    return found
+
+
+def _leave_out(path: Path, fault: UserError) -> None:
+    _faults.setdefault(path, fault)
+    print(f"segbench: error: {fault}", file=sys.stderr)
+
+
+def _method(path: Path) -> Method:
+    """The method of a metafile.
+
+    Raises:
+        UserError: it is no YAML, or lacks a field; the message names file and line.
+    """
+    import yaml
+
+    try:
+        facts = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: {error.problem or 'is no YAML'}") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: is no YAML that can be read: {one_line(error)}") from error
+    if not isinstance(facts, Mapping):
+        raise UserError(f"{path}: is not a mapping of {', '.join(METAFILE)}")
+    for field, check in METAFILE.items():
+        if field not in facts:
+            raise UserError(f"{path}: {field} is missing: {check.form}")
+        if not check.passes(facts[field]):
+            raise UserError(f"{path}: {field} is not {check.form}")
+    if not isinstance(facts.get("references") or [], list):
+        raise UserError(f"{path}: references is not a list")
+    name = facts["representative"]
+    if name is not None and not (path.parent / f"{name}.py").is_file():
+        raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+    return Method(path.parent.name, facts["title"], facts["year"], name, facts)
 
 
 def _summary(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    """The first line of a config's docstring.
+
+    Raises:
+        UserError: the file is no Python; the message names file and line.
+    """
+    try:
+        docstring = ast.get_docstring(ast.parse(_text(path)))
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno or 1}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: is no Python that can be read: {one_line(error)}") from error
     return (docstring or "").partition("\n")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: is not UTF-8: {error.reason}") from error

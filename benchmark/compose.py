@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import adaptation, backend, catalog
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
-from benchmark.errors import UserError
+from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -300,11 +301,29 @@ def config_hash(config: Config) -> str:
 
 
 def read(path: Path) -> Config:
-    """A config file with its bases, of ours or of mmsegmentation; nothing it asks to be imported is."""
+    """Read a config file with its bases, of ours or of mmsegmentation; nothing it asks to be imported is.
+
+    Raises:
+        UserError: it cannot be read; the message names file and line.
+    """
     backend.activate()  # mmengine resolves `mmseg::` bases through modules that today's setuptools lacks
     from mmengine import Config
 
-    return Config.fromfile(path, import_custom_modules=False)
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except Exception as error:  # whatever the code of a config raises
+        raise UserError(f"{_place(path, error)}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _place(path: Path, error: Exception) -> str:
+    """File and line at which the reading of a config failed: of a base where it was that."""
+    line = getattr(error, "lineno", None)
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_file2dict":
+            path = Path(frame.f_locals.get("filename", path))
+        elif frame.f_code.co_filename == "":  # mmengine compiles the text of a config without a name
+            line = number
+    return f"{path}:{line}" if line else str(path)
 
 
 def outputs(facts: Mapping[str, Any]) -> int:

@@ -30,5 +30,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, or the name of its type if it says nothing."""
-    return str(error.args[0] if error.args else error).strip().partition("\n")[0] or type(error).__name__
+    """Return what an exception says first, in at most 200 characters, or the name of its type if it says nothing."""
+    text = str(error.args[0] if error.args else error).strip().partition("\n")[0] or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -185,7 +185,7 @@ def _optional(check: Check) -> Check:
 
 
 def _is_whole(value: object, least: int = 1) -> bool:
-    return type(value) is int and value >= least  # not isinstance: of which a bool is one
+    return type(value) is int and least <= value <= 10**15  # not isinstance: of which a bool is one
 
 
 def _is_size(value: object) -> bool:
@@ -201,10 +201,17 @@ def _is_match(pattern: str) -> Callable[[Any], bool]:
 
 
 TEXT = Check(_is_text, "a text")
-NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < float("inf"), "a number above 0")
+NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < 1e15, "a number above 0")
 COUNT = Check(_is_whole, "a whole number above 0")
 SIZE = Check(_is_size, "[height, width]")
 TRUE = one_of(True)
+
+METAFILE = {
+    "title": TEXT,
+    "year": COUNT,
+    "representative": _or_null(TEXT),
+}
+"""What every metafile holds."""
 
 ENTRY = {
     "id": TEXT,
@@ -212,7 +219,7 @@ ENTRY = {
     "metric": one_of(*UNITS),
     "value": NUMBER,
     "unit": one_of(*dict.fromkeys(UNITS.values())),
-    "decimals": Check(lambda value: _is_whole(value, least=0), "a whole number"),
+    "decimals": Check(lambda value: _is_whole(value, least=0) and value <= 12, "a whole number up to 12"),
     "dataset": _or_null(one_of(*DATASETS)),
     "split": _or_null(one_of("val", "test")),
     "protocol": Check(lambda value: isinstance(value, dict), "a mapping"),

@@ -70,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     backend.silence()
     try:
-        return campaign(args, time.monotonic() + options.seconds("--time-budget", args.time_budget))
+        return campaign(args, time.monotonic() + options.seconds(args.time_budget))
     except UserError as error:
         print(f"campaign: error: {error}", file=sys.stderr)
         return 2

@@ -84,7 +84,7 @@ def verdicts(
     found: dict[tuple[str, str], list[Sample]] = {}
     for group in groups(runs):
         for sample in samples(group, metric):
-            key = sample.run.architecture, sample.run.conditions.axes["data"].get("dataset")
+            key = sample.run.architecture, sample.run.conditions.axes.get("data", {}).get("dataset")
             found.setdefault(key, []).append(sample)
     made = [
         verdict(reference, sample, margin, metric)

@@ -52,24 +52,31 @@ def unsaid(reference: Reference) -> list[str]:
 def facts(run: Summary, metric: str) -> dict[str, Any]:
     """What a score of ours is of, in the words of the metafiles; None for what is not known."""
     axes = run.conditions.axes
-    name, pretraining = axes["data"]["dataset"], axes["pretraining"]
-    height, width = axes["augmentation"]["crop_size"]
+    name, crop = _at(axes, "data", "dataset"), _at(axes, "augmentation", "crop_size")
     return {
         "dataset": name,
-        "split": axes["splits"]["test"]["split"],  # the one that stands for test, where that is not public
+        "split": _at(axes, "splits", "test", "split"),  # the one that stands for test, where that is not public
         "metric": metric,
-        "classes": len(datasets.dataset(name).classes),
+        "classes": None if name is None else len(datasets.dataset(name).classes),
         "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
         "scales": "single",  # there is no protocol with more
         "flip": False,
-        "crop": (height, width),
-        "pretraining": pretraining or "none",
+        "crop": crop and tuple(crop),
+        "pretraining": None if "pretraining" not in axes else axes["pretraining"] or "none",
         "extra_data": "none",
-        "iterations": axes["schedule"]["iterations"],
-        "batch": axes["batch"],
-        "void": axes["void"],
-        "crf": "crf" in axes["evaluation"],
+        "iterations": _at(axes, "schedule", "iterations"),
+        "batch": axes.get("batch"),
+        "void": axes.get("void"),
+        "crf": "crf" in axes.get("evaluation", {}),
     }
+
+
+def _at(axes: Mapping[str, Any], *path: str) -> Any:
+    """An axis within others; None where a result does not have it."""
+    found: Any = axes
+    for name in path:
+        found = found.get(name, {}) if isinstance(found, Mapping) else {}
+    return None if found == {} else found
 
 
 def _stated(reference: Reference) -> dict[str, Any]:

@@ -382,7 +382,7 @@ def _speed(pair: _Pair) -> Iterator[Change]:
         return
     (before, error), (now, other) = (_log_ratio(side) for side in sides)
     reach = 1.96 * math.hypot(error, other)
-    change, low, high = (math.expm1(now - before + each) for each in (0, -reach, reach))
+    change, low, high = (math.expm1(min(now - before + each, 700.0)) for each in (0, -reach, reach))  # no overflow
     unsteady = sorted({run.latency_unsteady for side in sides for run in side if run.latency_unsteady})
     outcome: Outcome
     if unsteady:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 from benchmark import __version__, backend
+from benchmark.atomic import shortened
 from benchmark.errors import UserError
 
 COMMANDS = {
@@ -64,18 +68,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     backend.silence()
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
-    args = build_parser(command if command in COMMANDS else None).parse_args(argv)
-    args.command_line = shlex.join(["segbench", *argv])
+    if sys.stdout is None:  # or the next file that is opened would be it
+        return _fail("the standard output is closed: send it to a file, or to /dev/null", 2)
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+        args = build_parser(command if command in COMMANDS else None).parse_args(argv)
+        args.command_line = shlex.join(["segbench", *argv])
         code: int = args.run(args)
         sys.stdout.flush()
         return code
     except UserError as error:
-        print(f"segbench: error: {error}", file=sys.stderr)
-        return 2
+        return _fail(str(error), 2)
     except KeyboardInterrupt:
-        print("segbench: interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `segbench list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except MemoryError:
+        return _fail("the memory of this machine does not suffice", 2)
+    except OSError as error:  # of a path that no file system takes, a disk that is full, a folder that may not be read
+        _drop_output()
+        where = f"{shortened(Path(os.fsdecode(error.filename)))}: " if isinstance(error.filename, str | bytes) else ""
+        return _fail(f"{where}{error.strerror or error}", 2)
+
+
+def _fail(message: str, code: int) -> int:
+    prefix = "segbench: " if code == 130 else "segbench: error: "
+    with suppress(OSError):  # its reader has gone, or its disk is full
+        print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: Python writes it at its end, and would complain."""
+    with suppress(OSError, ValueError, AttributeError):  # there is no stdout, or one that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

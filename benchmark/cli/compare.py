@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results.source import source
 
     margin = MARGIN if args.margin is None else args.margin
-    if not (margin > 0 and math.isfinite(margin)):
+    if not 0 < margin <= 100:
         raise UserError(f"--margin {margin:g}: a positive number of points of mIoU, such as 0.5")
     base, new = (source(name, args.results) for name in (args.base, args.new))
     problems = list(dict.fromkeys([*base.problems, *new.problems]))

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.protocol(parser)
     options.overrides(parser)
     options.dataset(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument("--distributed", action="store_true", help="for several processes: SyncBN")
     parser.add_argument(
         "--diff-zoo",

@@ -78,7 +78,7 @@ def render(found: Sequence[Group], format: str) -> str:
         heading = f"{group.title} (fingerprint {group.fingerprint})" if group.fingerprint else group.title
         remarks = [*_remarks(group), *_advice(group)]
         if format == "markdown":
-            sections += [f"### {heading}", table.markdown(cells), *remarks]
+            sections += [f"### {table.prose(heading)}", table.markdown(cells), *map(table.prose, remarks)]
         else:
             sections.append("\n".join([heading, "", table.plain(cells), "", *remarks]))
     return "\n\n".join(sections)

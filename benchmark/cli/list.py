@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list."""
+    """Print the list; 2 if a file of it is broken."""
     if args.kind != ZOO:
         for option in ("check", "markdown"):
             if getattr(args, option):
@@ -85,10 +85,10 @@ def run(args: argparse.Namespace) -> int:
             rows = [row for row in rows if row["name"] in names]
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
+        return 2 if catalog.faults() else 0
     for line in aligned([["-" if value is None else str(value) for value in row.values()] for row in rows]):
         print(line)
-    return 0
+    return 2 if catalog.faults() else 0
 
 
 def _check(args: argparse.Namespace) -> int:

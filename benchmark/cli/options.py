@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,73 @@ TIME_BUDGET = (
     "stop after that time (25m, 90s, 1h30m; table and report come after it): what is cut goes on with the same bits in "
     "the next call, which is the last line; exit code 3 as long as anything is left"
 )
+
+
+MOST = 10**9
+"""The largest count that an argument may name: more than any training, batch or network has."""
+
+SEEDS = 2**32 - 1
+"""The largest seed that NumPy takes."""
+
+
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """An argument type: whole numbers of a range, both ends included."""
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text) else None
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def real(least: float, most: float) -> Callable[[str], float]:
+    """An argument type: finite numbers of a range, both ends included."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a number from {least:g} to {most:g}")
+        return number
+
+    return parse
+
+
+count = whole(1)
+"""An argument type: 1, 2, 3 and so on."""
+
+seed = whole(0, SEEDS)
+"""An argument type: the seed of a run."""
+
+
+def seeds(text: str) -> list[int]:
+    """An argument type: seeds with commas between them, each once."""
+    try:
+        return list(dict.fromkeys(seed(each) for each in text.split(",")))
+    except argparse.ArgumentTypeError:
+        form = f"a list of whole numbers from 0 to {SEEDS} such as 0,1,2"
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not {form}") from None
+
+
+def duration(text: str) -> float:
+    """An argument type: the seconds of a duration such as 25m, 90s, 1h30m or 1500."""
+    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", text, re.ASCII)
+    try:
+        hours, minutes, *rest = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
+    except ValueError:  # two points
+        hours, minutes, *rest = (0.0,) * 4
+    total = 3600 * hours + 60 * minutes + sum(rest)
+    if not 0 < total <= MOST:
+        raise argparse.ArgumentTypeError(f"{_shown(text)}: a duration such as 25m, 90s, 1h30m or 1500 is needed")
+    return total
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +98,9 @@ def protocol(parser: argparse.ArgumentParser) -> None:
 
 def overrides(parser: argparse.ArgumentParser) -> None:
     """Add what changes a protocol; a result says so, and is not ranked with those of the unchanged one."""
-    parser.add_argument("--max-iters", type=int, metavar="N", help="train N iterations; the schedule is scaled to it")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="train with N images a batch")
-    parser.add_argument("--val-interval", type=int, metavar="N", help="validate every N iterations")
+    parser.add_argument("--max-iters", type=count, metavar="N", help="train N iterations; the schedule is scaled to it")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="train with N images a batch")
+    parser.add_argument("--val-interval", type=count, metavar="N", help="validate every N iterations")
     parser.add_argument(
         "--precision", choices=["float32", "tf32", "bfloat16", "float16"], help="precision of the training"
     )
@@ -43,7 +112,7 @@ def overrides(parser: argparse.ArgumentParser) -> None:
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The overrides that were given, as arguments of `compose.compose`."""
     names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
-    return {name: value for name in names if (value := getattr(args, name, None)) not in (None, False)}
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
 def crf(parser: argparse.ArgumentParser) -> None:
@@ -112,25 +181,16 @@ def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> 
     parser.add_argument("--time-budget", default=default, metavar="T", help=TIME_BUDGET)
 
 
-def seconds(option: str, duration: str) -> float:
-    """Read a duration such as 25m, in seconds.
-
-    Args:
-        option: what it was given with.
-        duration: as it was given.
+def seconds(text: str) -> float:
+    """The seconds of a duration such as 25m.
 
     Raises:
         UserError: it is none, or of no length.
     """
-    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", duration)
     try:
-        hours, minutes, *rest = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
-    except ValueError:  # two points
-        hours, minutes, *rest = (0.0,) * 4
-    total = 3600 * hours + 60 * minutes + sum(rest)
-    if total <= 0:
-        raise UserError(f"{option} {duration}: a duration such as 25m, 90s, 1h30m or 1500 is needed")
-    return total
+        return duration(text)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"--time-budget {error}") from None
 
 
 def words(seconds: float) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 HEADINGS = ("params (M)", "all params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
 
+MOST_CLASSES = 100_000
+"""Outputs that a network is profiled with at most: more than any dataset has, and weights that fit in memory."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -44,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     size = None if args.size is None else _size(args.size)
     if args.classes is not None and args.classes < 1:
         raise UserError(f"--classes must be at least 1, not {args.classes}")
+    if args.classes is not None and args.classes > MOST_CLASSES:
+        raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
     from benchmark import compose
     from benchmark.engine import device
@@ -146,7 +151,7 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
 
 
 def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
     if not found:
         raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
     return int(found[1]), int(found[2])

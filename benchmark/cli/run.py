@@ -27,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one of every method")
     parser.add_argument("--all", action="store_true", help="every architecture of the catalog")
     options.protocol(parser)
-    parser.add_argument("--seeds", type=_seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)")
+    parser.add_argument(
+        "--seeds", type=options.seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)"
+    )
     options.overrides(parser)
     options.crf(parser)
     options.dataset(parser)
@@ -38,13 +40,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.work_dir(parser)
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=options.count,
         metavar="N",
         help="maximum number of concurrent runs on a CPU (default: cores / threads of a run); a GPU has one at a time",
     )
     options.time_budget(parser)
     parser.add_argument(
-        "--run-timeout", metavar="T", help="give up a run that takes longer (25m, 90s, 1h30m); it is recorded as failed"
+        "--run-timeout",
+        type=options.duration,
+        metavar="T",
+        help="give up a run that takes longer (25m, 90s, 1h30m); it is recorded as failed",
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
@@ -88,7 +93,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
         return None
     if args.force:
         raise UserError("--force begins everything anew in every call, so that none goes on: leave --time-budget out")
-    return time.monotonic() + options.seconds("--time-budget", args.time_budget)
+    return time.monotonic() + options.seconds(args.time_budget)
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
@@ -126,7 +131,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
             keep_weights=args.keep_weights,
             resident=args.resident,
             compile=args.compile,
-            timeout=args.run_timeout and options.seconds("--run-timeout", args.run_timeout),
+            timeout=args.run_timeout,
         )
         for seed in args.seeds
         for name in names
@@ -236,10 +241,3 @@ def _check_writable(folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return list(dict.fromkeys(int(seed) for seed in text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2") from None

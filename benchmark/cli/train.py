@@ -47,15 +47,17 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
+    from benchmark.lock import exclusive
     from benchmark.profiling import complexity
 
     complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or says why it cannot process a crop
     device.limit_threads(config.protocol.threads)
 
     try:
-        tell = partial(Lines(sys.stderr).tell, args.architecture)
-        session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
-        trained = session.train()
+        with exclusive(folder):
+            tell = partial(Lines(sys.stderr).tell, args.architecture)
+            session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
+            trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1

@@ -45,7 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--until-conclusive", action="store_true", help="run further seeds where they can settle a verdict"
     )
     accuracy.add_argument(
-        "--max-seeds", type=int, default=10, metavar="K", help="of a network and protocol (default: %(default)s)"
+        "--max-seeds",
+        type=options.whole(1, 1000),
+        default=10,
+        metavar="K",
+        help="of a network and protocol (default: %(default)s)",
     )
     options.dataset(parser)
     options.device(parser)
@@ -319,6 +323,6 @@ def _margin(text: str) -> float:
         margin = float(text)
     except ValueError:
         margin = math.nan
-    if not 0 < margin < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points above 0")
+    if not 0 < margin <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points above 0, up to 100")
     return margin

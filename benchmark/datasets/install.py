@@ -65,6 +65,8 @@ def install(
     material = place / f"{name}.download" if is_remote else Path(source).expanduser()
     if not is_remote and not material.exists():
         raise UserError(f"{material} does not exist")
+    if not is_remote and not (material.is_dir() or material.is_file()):
+        raise UserError(f"{material} is a pipe or a device: give a folder or an archive")
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         workplace = TemporaryDirectory(dir=place, prefix=f".{name}-")

@@ -7,6 +7,8 @@ hooks read every logged scalar at every iteration and append it to an array that
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +20,18 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from benchmark.atomic import replacing
 from benchmark.engine import weights
 from benchmark.engine.timings import TrainingMode
+
+STATE = "resume.pth"
+"""File of the state that a training goes on from."""
+
+POINTER = "last_checkpoint"
+"""File in which mmengine looks for the path of `STATE`."""
+
+PARTS = {"meta", "state_dict", "optimizer", "message_hub", "param_schedulers"}
+"""What mmengine needs of a state."""
 
 Progress = Callable[[str, int, int, float | None], None]
 """Called with a phase ("first_stage", "train", "val", "test"), what is done of it, what there is of it, and the loss if
@@ -129,18 +141,34 @@ class WeightsHook(Hook):
     def best_iteration(self) -> int | None:  # noqa: D102 (an attribute to its users)
         return max(self.curve, key=lambda point: (point[1], -point[0]))[0] if self.curve else None
 
+    def before_train(self, runner: Runner) -> None:
+        """Write the best weights of a state that was saved and killed before they were: they are those of the state."""
+        if runner.iter and self.best_iteration == runner.iter:
+            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the weights if they are the best so far."""
+        """Keep the score."""
         if not runner.iter:
             return  # weights from elsewhere are evaluated, there is no training
         assert metrics is not None
         self.curve.append((runner.iter, metrics["miou"]))
-        if self.best_iteration == runner.iter:
+
+    def after_val(self, runner: Runner) -> None:
+        """Keep the weights if they are the best so far, now that `ResumeHook` has saved the state that says so.
+
+        A run that is killed in between goes on from weights and scores of one and the same training.
+        """
+        if self.best_iteration == runner.iter < runner.max_iters:
             weights.save(runner.model, Path(runner.work_dir) / "best.pth")
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the weights of the last iteration."""
         weights.save(runner.model, Path(runner.work_dir) / "last.pth")
+
+    def after_train(self, runner: Runner) -> None:
+        """Keep them as the best if they are: last of all, when no state is left in which others were."""
+        if self.best_iteration == runner.iter:
+            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Let a resumed run know what was best."""
@@ -155,9 +183,9 @@ class WeightsHook(Hook):
 class ResumeHook(Hook):
     """Writes after each validation what a killed run needs to go on, and removes it at the end.
 
-    mmengine finds it by the file `last_checkpoint`, as it finds its own (`resume=True`). It is saved after validation,
-    not before as mmengine does, so that a resumed run does not lack one. Where a run was stopped before or within a
-    validation (see `StopHook`), that is made up for.
+    mmengine finds it by the file `last_checkpoint`, as it finds its own (`resume=True`); `find_state` finds it without.
+    It is saved after validation, not before as mmengine does, so that a resumed run does not lack one. Where a run was
+    stopped before or within a validation (see `StopHook`), that is made up for.
     """
 
     priority = "LOW"  # after WeightsHook, whose curve it holds
@@ -177,10 +205,10 @@ class ResumeHook(Hook):
             # mmengine counts the running iteration in unless it is told that a whole epoch is over.
             save_state(runner, by_epoch=True)
 
-    def after_train(self, runner: Runner) -> None:
-        """Remove the state: there is nothing to resume."""
+    def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Remove the state: the last weights are written, and there is nothing to resume."""
         if is_main_process():
-            for name in ("resume.pth", "last_checkpoint"):
+            for name in (POINTER, STATE):  # in this order, or a kill in between would leave a pointer to nothing
                 (Path(runner.work_dir) / name).unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -249,11 +277,39 @@ def save_state(runner: Runner, *, by_epoch: bool) -> None:
         runner: whose training it is.
         by_epoch: whether the running iteration is over; else it is counted in, as mmengine does within one.
     """
+    if not is_main_process():
+        return
     folder = Path(runner.work_dir)
-    runner.save_checkpoint(runner.work_dir, "resume.pth.new", by_epoch=by_epoch)
-    if is_main_process():
-        (folder / "resume.pth.new").replace(folder / "resume.pth")
-        (folder / "last_checkpoint").write_text(str(folder / "resume.pth"))
+    with replacing(folder / STATE) as temporary:
+        runner.save_checkpoint(str(folder), temporary.name, by_epoch=by_epoch)
+    with replacing(folder / POINTER) as temporary:
+        temporary.write_text(str(folder / STATE))
+
+
+def find_state(folder: Path) -> Path | None:
+    """Find the state from which a training goes on.
+
+    Args:
+        folder: where `save_state` wrote it, wherever the folder was then.
+
+    Returns:
+        The file; None where there is none, or none that is whole, of which a line on stderr tells.
+    """
+    state = folder / STATE
+    try:
+        content = torch.load(state, map_location="cpu", weights_only=False)
+        missing = sorted(PARTS - set(content))
+        why = f"it lacks {', '.join(missing)}" if missing else None
+    except FileNotFoundError:
+        if not os.path.lexists(folder / POINTER):
+            return None
+        state, why = folder / POINTER, f"there is no {STATE}"
+    except Exception as error:  # whatever unpickling a damaged file raises
+        why = " ".join(str(error).split()).partition(". ")[0][:100] or type(error).__name__
+    if why is None:
+        return state
+    print(f"segbench: warning: {state} is ignored, and the training begins anew: {why}", file=sys.stderr)
+    return None
 
 
 def _images(batch_idx: int, loader: Any) -> tuple[int, int]:

@@ -31,7 +31,17 @@ from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import patches, stages, timings, trained, weights
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
-from benchmark.engine.hooks import Diverged, LossHook, Progress, ProgressHook, StartHook, StopHook, Stopped, WeightsHook
+from benchmark.engine.hooks import (
+    Diverged,
+    LossHook,
+    Progress,
+    ProgressHook,
+    StartHook,
+    StopHook,
+    Stopped,
+    WeightsHook,
+    find_state,
+)
 from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
 from benchmark.engine.precision import require_supported
@@ -159,7 +169,6 @@ class Session:
         config = config.copy()
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
-        config.resume = resume
         for loop in (config.val_cfg, config.test_cfg):
             loop.resident = resident != "off"
         fast = get_device() == "cuda" and not config.randomness.deterministic
@@ -181,6 +190,8 @@ class Session:
 
         Its network is on the CPU until it trains or is evaluated.
         """
+        state = find_state(self.work_dir) if self._resume else None
+        self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
         runner = _Runner.from_cfg(self._config)
         if self._on_progress is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmark.atomic import replacing
+from benchmark.results.arrays import file_sha256
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,27 @@ class Trained:
 
 def write(trained: Trained) -> None:
     """Keep how a training went beside its weights."""
+    content = {**asdict(trained), "folder": None, "last_sha256": file_sha256(trained.last)}
     with replacing(_file(trained.folder)) as temporary:
-        temporary.write_text(json.dumps({**asdict(trained), "folder": None}))
+        temporary.write_text(json.dumps(content))
 
 
 def read(folder: Path) -> Trained | None:
-    """How the training in a folder went; None where nothing is kept of it."""
+    """How the training in a folder went; None where it did not end, or where what it left is not whole."""
     try:
         kept = json.loads(_file(folder).read_text())
+        whole = kept.pop("last_sha256") == file_sha256(folder / "last.pth")
+        curves = {name: [(iteration, value) for iteration, value in kept[name]] for name in ("loss", "val_miou")}
+        execution = kept["execution"] and ExecutionMode(**kept["execution"])
+        found = Trained(**kept | curves | {"execution": execution, "folder": folder})
     except FileNotFoundError:
         return None
-    curves = {name: [(iteration, value) for iteration, value in kept[name]] for name in ("loss", "val_miou")}
-    execution = kept["execution"] and ExecutionMode(**kept["execution"])
-    return Trained(**kept | curves | {"execution": execution, "folder": folder})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        whole = False
+    if whole:
+        return found
+    print(f"segbench: warning: {_file(folder)} is ignored, and the stage begins anew: damaged", file=sys.stderr)
+    return None
 
 
 def forget(folder: Path) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import compose
-from benchmark.execution import unfinished
 from benchmark.execution.run import Spec, sources
 from benchmark.profiling import complexity
+from benchmark.results import unfinished
 from benchmark.results.environment import cpu, gpu_name
 from benchmark.results.reading import Stored
 from benchmark.results.record import Record

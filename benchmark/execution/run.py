@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import __version__, catalog, compose
+from benchmark.atomic import replacing
 from benchmark.confusion import VOID
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
 from benchmark.engine import device
-from benchmark.execution import unfinished
-from benchmark.execution.unfinished import Unfinished
-from benchmark.results import environment, outcome, record, samples
-from benchmark.results.reading import folder
+from benchmark.errors import UserError
+from benchmark.lock import exclusive
+from benchmark.results import environment, outcome, record, samples, unfinished
+from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Record
 from benchmark.results.store import Store
+from benchmark.results.unfinished import Journal
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -128,45 +131,64 @@ def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
         The stored record's file; its status is "ok", or says what went wrong.
 
     Raises:
-        UserError: the store cannot be written.
+        UserError: the store cannot be written, or the very run is under way in another process.
         Stopped: its time was up; nothing is stored, and the next call resumes it.
     """
+    with exclusive(spec.folder):
+        stored = _perform(spec, on_progress, turn)
+        keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
+        if stored.record.status == "ok" and not keep:  # after it is stored: a kill before costs no training
+            shutil.rmtree(spec.folder)
+    return stored.path
+
+
+def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     from benchmark.engine.hooks import Stopped
 
     start = time.perf_counter()
     device.use(spec.device)
     ready = _Preparation()
     try:
-        ready.make(spec, on_progress, turn)
+        ready.make(spec, lambda *progress: journal.on_progress(*progress), turn)
     except Exception as error:  # it is recorded once the device, which the record describes, is the run's own
         ready.error = error
-    seconds_before = time.perf_counter() - start
+    prepared = time.perf_counter() - start
     if turn:
         turn.wait()
 
-    start, draft = time.perf_counter(), _begun(spec)
-    seconds_before, gpu_hours_before = seconds_before + draft.seconds, draft.gpu_hours
+    begun = _begun(spec)
+    begun = begun.model_copy(update={"seconds": begun.seconds + prepared})
+    first = spec.config.first_stage.train_cfg.max_iters if "first_stage" in spec.config else 0
+    journal = Journal(spec.folder, begun, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
     arrays: dict[str, NDArray[Any]] = {}
-
-    def taken() -> dict[str, float]:
-        seconds = time.perf_counter() - start
-        gpu_hours = gpu_hours_before + (seconds / 3600 if spec.device == "cuda" else 0.0)
-        return {"seconds": seconds_before + seconds, "gpu_hours": gpu_hours}
-
     try:
-        for found in _measure(spec, ready, draft, on_progress, arrays):
-            draft = draft.model_copy(update=found)
+        for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
+            journal.add(found)
     except Stopped as stop:
-        iteration = _iterations(draft.training) if draft.training else stop.iteration
-        unfinished.save(spec.folder, Unfinished(iteration, draft.model_copy(update=taken())))
+        journal.keep(stop.iteration)
         raise
     except Exception as error:
         arrays.clear()  # of evaluations that the record does not have
-        spec.folder.mkdir(parents=True, exist_ok=True)
-        (spec.folder / "error.log").write_text("".join(traceback.format_exception(error)))
-        draft = draft.model_copy(update=outcome.failure(error))
-    unfinished.forget(spec.folder)
-    return Store(spec.results).add(draft.model_copy(update=taken()), arrays)
+        with replacing(spec.folder / "error.log") as log:
+            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+        journal.keep()  # if it is run again, the seconds of this call count
+        journal.add(outcome.failure(error))
+    draft = journal.record
+    path = Store(spec.results).add(draft, arrays)
+    if draft.status in ("ok", "diverged"):
+        unfinished.forget(spec.folder)
+    return _read(path, draft)
+
+
+def _read(path: Path, draft: Record) -> Stored:
+    """What is stored of a run now: what it left, or an earlier result that ended well where it did not."""
+    stored = read(path)
+    if isinstance(stored, Problem):
+        raise UserError(str(stored))
+    if stored.record.status != draft.status:
+        failure = f"{draft.architecture} seed {draft.seed}: {draft.status.replace('_', ' ')}: {draft.error}"
+        print(f"{failure}; the earlier result, which ended well, is kept: {path}", file=sys.stderr)
+    return stored
 
 
 @dataclass
@@ -209,17 +231,15 @@ class _Preparation:
                 self.session.compile_ahead()
 
 
-def _iterations(training: record.Training) -> int:
-    """Of all stages."""
-    return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
-
-
 def _begun(spec: Spec) -> Record:
-    """What is known of a run before it: nothing, or what it has measured before it was stopped, on the same machine."""
+    """What is known of a run before it: nothing, or what it has measured before it was ended, on the same machine."""
     fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), unfinished.find(spec.folder)
-    if found and (found.record.run_id, found.record.environment) == (fresh.run_id, fresh.environment):
-        return found.record
-    return fresh
+    if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
+        return fresh
+    if found.record.training and not unfinished.has_weights(spec.folder, found.record):
+        print(f"segbench: warning: {spec.folder} lacks weights of its training, which begins anew", file=sys.stderr)
+        return found.record.model_copy(update={"training": None, "artifacts": []})
+    return found.record
 
 
 def blank(
@@ -247,7 +267,7 @@ def blank(
     return Record(
         run_id=_run_id(spec, config, fingerprint),
         status=status,
-        error=error or "the run did not end",
+        error=record.printable(error) if error else "the run did not end",
         architecture=spec.architecture,
         method=catalog.architecture(spec.architecture).method,
         config_sha256=compose.config_hash(config),
@@ -358,9 +378,6 @@ def _measure(
     arrays["prediction_names"] = np.array(list(kept))
     arrays["predictions"] = samples.stack(kept.values(), VOID)
 
-    keep = config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
-    if not keep:
-        shutil.rmtree(spec.folder)
     yield {"evaluations": evaluations, "status": "ok", "error": None}
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Literal
 
 from benchmark.analysis.regression import Apart, Change, Comparison, Missing
-from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain
+from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain, prose
 
 COLUMNS = (
     Column("architecture", "Architecture"),
@@ -51,10 +51,10 @@ def text(comparison: Comparison, margin: float, gates: Collection[str], format: 
     for (protocol, fingerprint), changes in groupby(comparison.changes, lambda each: (each.protocol, each.fingerprint)):
         title = f"{protocol} (fingerprint {fingerprint})"
         table = _table(list(changes))
-        parts.append(f"### {title}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
+        parts.append(f"### {prose(title)}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
     remarks = [*_reasons(comparison.changes), *map(_apart, comparison.apart), *map(_missing, comparison.missing)]
     if remarks:
-        parts.append("\n".join(f"- {each}" if is_markdown else each for each in remarks))
+        parts.append("\n".join(f"- {prose(each)}" if is_markdown else each for each in remarks))
     parts.append(_conclusion(comparison.changes, margin, gates))
     return "\n\n".join(parts)
 

@@ -21,6 +21,7 @@ from benchmark.analysis.coverage import not_run
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError, unknown
 from benchmark.reporting.report import CURVES, PAGE, WALL, Report
+from benchmark.reporting.table import prose
 
 MARKER = "<!-- segbench:leaderboard"
 END = "<!-- /segbench:leaderboard -->"
@@ -150,7 +151,7 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
             if (name := f"{board.protocol}/{file}") in report.files
         ]
         shown = f": {' and '.join(figures)}" if figures else ""
-        yield f"`{board.protocol}` was run on {'; '.join(devices)}{shown}."
+        yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}."
     yield (
         "Mean over seeds ± standard deviation. Every figure leads to its result in "
         f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; a row that is not run is "

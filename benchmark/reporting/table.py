@@ -12,6 +12,9 @@ from benchmark.analysis.ranking import Standing
 
 MISSING = "-"
 
+MOST_DECIMALS = 12
+"""Of a figure: with more, one absurdly small one would fill the page."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -163,7 +166,8 @@ def _resolved(column: Column, values: Sequence[Any]) -> Column:
     smallest = min((value for value in values if value is not None and value > 0), default=None)
     if smallest is None:
         return column
-    return replace(column, decimals=max(column.decimals, 1 - math.floor(math.log10(smallest / column.scale))))
+    digits = 1 - math.floor(math.log10(max(smallest / column.scale, 10.0**-MOST_DECIMALS)))
+    return replace(column, decimals=max(column.decimals, digits))
 
 
 def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:
@@ -207,6 +211,11 @@ def _heading(column: Column) -> str:
     """In braces, so that siunitx does not read it as a number."""
     title = _escape_latex(column.heading)
     return title if column.decimals is None else f"{{{title}}}"
+
+
+def prose(text: str) -> str:
+    """Return a text as Markdown shows it outside of a table: no HTML, link or image comes of it."""
+    return re.sub(r"([\\<\[])", r"\\\1", text)
 
 
 def _escape_markdown(text: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.atomic import replacing
 from benchmark.results.reading import Problem, Stored
+from benchmark.results.record import CONTROL, printable
 
 COUNTS = "counts"
 """Name of the artifact that holds the arrays of a run."""
@@ -25,6 +26,17 @@ TOTAL = "_total"
 
 BLOCK = 1 << 24
 """Bytes of counts that are in memory while they are added up."""
+
+FORMS = {
+    "predictions": ("uint8", 3),
+    "prediction_names": ("U", 1),
+    "images": ("uint8", 4),
+    "labels": ("uint8", 3),
+    "names": ("U", 1),
+    "classes": ("U", 1),
+    "palette": ("uint8", 2),
+}
+"""Type and dimensions of arrays by name; names of a split are texts, all others are counts."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,7 +68,7 @@ def unpack_arrays(path: Path, *names: str) -> Arrays | Problem:
 
     def take(file: zipfile.ZipFile) -> Arrays:
         wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
-        return {name: _read_array(file, f"{name}.npy") for name in wanted}
+        return {name: _checked(name, _read_array(file, f"{name}.npy")) for name in wanted}
 
     return _unpack(path, take)
 
@@ -88,21 +100,33 @@ def file_sha256(path: Path) -> str:
 def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
     """What is taken out of an `.npz` file."""
     try:
+        if path.exists() and not path.is_file():
+            return Problem(path, "is no regular file")
         with zipfile.ZipFile(path) as file:
             return take(file)
     except FileNotFoundError:
         return Problem(path, "is missing")
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        EOFError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        return Problem(path, f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
+    except Exception as error:  # whatever zipfile and NumPy raise of damaged bytes, SyntaxError and TokenError among it
+        return Problem(path, f"cannot be read: {printable(' '.join(str(error).split())) or type(error).__name__}")
+
+
+def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """An array of the type and shape that its name says.
+
+    Raises:
+        ValueError: it has others, or holds a text with control characters.
+    """
+    kind, dimensions = FORMS.get(name, ("U", 1) if name.startswith("names_") else ("int64", 2 if TOTAL in name else 3))
+    fits = array.dtype.kind == "U" if kind == "U" else array.dtype == kind
+    if not fits or array.ndim != dimensions:
+        raise ValueError(f"{name} is {array.dtype}{list(array.shape)}, not {kind} of {dimensions} dimensions")
+    if kind == "int64" and array.shape[-1] != array.shape[-2]:
+        raise ValueError(f"{name} holds no counts: {list(array.shape)}")
+    if name in ("images", "palette") and array.shape[-1] != 3:
+        raise ValueError(f"{name} is not of RGB: {list(array.shape)}")
+    if kind == "U" and any(re.search(f"[{CONTROL}]", text) for text in array.tolist()):
+        raise ValueError(f"{name} holds control characters")
+    return array
 
 
 def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:

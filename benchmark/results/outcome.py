@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.errors import UserError
 from benchmark.results.arrays import file_sha256
-from benchmark.results.record import Artifact, Checkpoint, Evaluation, Execution, Record, Training
+from benchmark.results.record import Artifact, Checkpoint, Evaluation, Execution, Record, Training, printable
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -108,7 +108,7 @@ def failure(error: Exception) -> dict[str, Any]:
     """Name the status and the error, in one line, of a run that an exception ended, as fields of its record."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-    return {"status": "out_of_memory" if memory else "failed", "error": text.partition("\n")[0]}
+    return {"status": "out_of_memory" if memory else "failed", "error": printable(text)}
 
 
 def death(exitcode: int | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,18 @@ def read(path: Path) -> Stored | Problem:
     return data if isinstance(data, Problem) else parse(path, data)
 
 
+LIMIT = 1 << 28
+"""Bytes of a JSON file: the loss of a million log points comes to a tenth of it."""
+
+
 def load(path: Path) -> bytes | Problem:
-    """The bytes of a file."""
+    """The bytes of a file, if it is one, and no larger than a result is."""
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return Problem(path, "is no regular file")
+        if found.st_size > LIMIT:
+            return Problem(path, f"has {found.st_size} bytes, and a result no more than {LIMIT}")
         return path.read_bytes()
     except OSError as error:
         return Problem(path, error.strerror or str(error))
@@ -48,7 +58,7 @@ def parse(path: Path, data: bytes) -> Stored | Problem:
     # Imported where a file is parsed: a table that is made of a snapshot needs none of it.
     from pydantic import ValidationError
 
-    from benchmark.results.record import Record
+    from benchmark.results.record import Record, printable
 
     try:
         return Stored(path, Record.model_validate_json(data, strict=True))
@@ -56,7 +66,7 @@ def parse(path: Path, data: bytes) -> Stored | Problem:
         first, *more = error.errors(include_url=False)
         where = ".".join(str(part) for part in first["loc"])
         rest = f" (and {len(more)} more)" if more else ""
-        return Problem(path, f"{where}: {first['msg']}{rest}" if where else first["msg"])
+        return Problem(path, printable(f"{where}: {first['msg']}{rest}" if where else first["msg"]))
 
 
 def folder(architecture: str) -> str:

@@ -9,18 +9,113 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION: Literal[1] = 1
+
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+"""Characters that no text of a result holds: those that steer a terminal, end a line, or turn the direction of text."""
+
+LARGEST = 2**63 - 1
+"""Whole numbers of a result fit in 64 bits, as SQLite, NumPy and PyTorch need it."""
+
+DEPTH = 32
+"""Mappings and lists that may be nested in the axes of a protocol."""
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timed_out"]
 Checkpoint = Literal["last", "best"]
 Split = Literal["val", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(pattern=rf"^[^{CONTROL}]*$", max_length=10_000)]
+Name = Annotated[str, Field(pattern=rf"^[^{CONTROL}/\\`|<>]+$", max_length=200)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e12)]
+Median = Annotated[float, Field(ge=1e-9, le=1e12)]
+Loss = Annotated[float, Field(ge=-1e39, le=1e39)]
+Size = tuple[Positive, Positive]
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a value is finite JSON data of numbers that fit in 64 bits and of texts without control characters."""
+    if depth > DEPTH:
+        return False
+    if isinstance(value, dict):
+        return all(_is_plain(each, depth + 1) for pair in value.items() for each in pair)
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each, depth + 1) for each in value)
+    if isinstance(value, str):
+        return re.search(f"[{CONTROL}]", value) is None
+    if isinstance(value, int):
+        return abs(value) <= LARGEST
+    return value is None or (isinstance(value, float) and math.isfinite(value))
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    if not _is_plain(value):
+        raise ValueError(
+            f"holds a number that is not finite or of over 64 bits, a control character, or more than {DEPTH} levels"
+        )
+    return value
+
+
+def _axes(value: dict[str, Any]) -> dict[str, Any]:
+    for name, (is_right, form) in AXES.items():
+        found: Any = value
+        for part in name.split("."):
+            if not isinstance(found, dict):
+                raise ValueError(f"{name} is in no mapping")
+            if part not in found:
+                break
+            found = found[part]
+        else:
+            if not is_right(found):
+                raise ValueError(f"{name} is not {form}")
+    return value
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+AXES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "data.dataset": (_is_name, "a text"),
+    "data.digest": (_is_name, "a text"),
+    "splits.test.split": (_is_name, "a text"),
+    "augmentation.crop_size": (
+        lambda value: isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_count, value)),
+        "[height, width]",
+    ),
+    "schedule.iterations": (_is_count, "a whole number above 0"),
+    "batch": (_is_count, "a whole number above 0"),
+    "pretraining": (lambda value: value is None or isinstance(value, str), "a text or null"),
+    "evaluation": (lambda value: isinstance(value, dict), "a mapping"),
+    "void": (_is_name, "a text"),
+}
+"""Axes that are not only compared but read, where there are any: whether a value is right, and what is right."""
+
+
+def _date(value: str) -> str:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is not a time in ISO 8601") from None
+    return value
+
+
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Model(BaseModel):
@@ -32,20 +127,22 @@ class Model(BaseModel):
 class Protocol(Model):
     """The protocol a run followed."""
 
-    name: str
+    name: Name
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="hash of `axes`")
-    axes: dict[str, Any] = Field(description="everything that can move a number, by axis, as it was run")
-    overrides: dict[str, Any] = Field(description="what the command line changed, for example max_iters; {} if nothing")
+    axes: Annotated[Plain, AfterValidator(_axes)] = Field(
+        description="everything that can move a number, by axis, as it was run"
+    )
+    overrides: Plain = Field(description="what the command line changed, for example max_iters; {} if nothing")
     void: Literal["ignore", "false_positive"] = Field(description="how pixels of void ground truth count")
 
 
 class Dataset(Model):
     """The data a run saw."""
 
-    name: str
+    name: Text
     digest: Sha256 = Field(description="SHA-256 over the decoded pixels and labels of all splits")
-    classes: list[str]
-    images: dict[str, int] = Field(description="number of images a split")
+    classes: list[Text] = Field(min_length=1)
+    images: dict[Text, Count] = Field(description="number of images a split")
 
 
 class Evaluation(Model):
@@ -53,14 +150,14 @@ class Evaluation(Model):
 
     checkpoint: Checkpoint = Field(description="last iteration, or best mIoU on val")
     split: Split
-    iteration: int = Field(ge=0, description="training iterations the checkpoint had seen")
-    images: int = Field(ge=1)
+    iteration: Count = Field(description="training iterations the checkpoint had seen")
+    images: Positive
     miou: Percent
     macc: Percent
     aacc: Percent
-    iou: dict[str, Percent | None] = Field(description="by class; null where neither in ground truth nor predicted")
-    acc: dict[str, Percent | None] = Field(description="recall by class; null where not in the ground truth")
-    counts: str = Field(description="name of the array in the counts file, int64 of shape (images, K + 1, K + 1)")
+    iou: dict[Text, Percent | None] = Field(description="by class; null where neither in ground truth nor predicted")
+    acc: dict[Text, Percent | None] = Field(description="recall by class; null where not in the ground truth")
+    counts: Text = Field(description="name of the array in the counts file, int64 of shape (images, K + 1, K + 1)")
 
 
 class Execution(Model):
@@ -69,8 +166,8 @@ class Execution(Model):
     batches: Literal["host", "device"] = Field(description="where they were augmented")
     layout: Literal["contiguous", "channels_last"]
     graph: bool = Field(description="whether a step was one CUDA graph")
-    compile_seconds: float | None = Field(description="what compiling the network took, null if it was not compiled")
-    beside: int | None = Field(
+    compile_seconds: Seconds | None = Field(description="what compiling the network took, null if it was not compiled")
+    beside: Count | None = Field(
         None, description="other runs that trained on the device at the same time, in results from when runs shared one"
     )
 
@@ -78,14 +175,14 @@ class Execution(Model):
 class Training(Model):
     """How the run went; where it was trained in two stages, how the second went."""
 
-    iterations: int = Field(ge=0, description="iterations done")
-    images: int = Field(ge=0, description="images seen, repeats included")
-    seconds: float = Field(ge=0, description="wall time of training without evaluation")
-    setup_seconds: float | None = Field(
-        None, ge=0, description="wall time of trial, compilation and capture before the first step; null if not kept"
+    iterations: Count = Field(description="iterations done")
+    images: Count = Field(description="images seen, repeats included")
+    seconds: Seconds = Field(description="wall time of training without evaluation")
+    setup_seconds: Seconds | None = Field(
+        None, description="wall time of trial, compilation and capture before the first step; null if not kept"
     )
-    loss: list[tuple[int, float]] = Field(description="(iteration, mean total loss since the last entry)")
-    val_miou: list[tuple[int, Percent]] = Field(description="(iteration, mIoU on val in percent)")
+    loss: list[tuple[Count, Loss]] = Field(description="(iteration, mean total loss since the last entry)")
+    val_miou: list[tuple[Count, Percent]] = Field(description="(iteration, mIoU on val in percent)")
     execution: Execution | None = Field(None, description="null in results from before it was recorded")
     first_stage: Training | None = Field(default=None, description="how the first of two stages went, else null")
 
@@ -93,18 +190,18 @@ class Training(Model):
 class Complexity(Model):
     """Size and arithmetic of the inference path for one image."""
 
-    params: int = Field(ge=0, description="parameters that run at inference, auxiliary heads excluded")
-    params_start: int = Field(
-        default=0, ge=0, description="parameters that serve the first image alone, such as a cached text encoder"
+    params: Count = Field(description="parameters that run at inference, auxiliary heads excluded")
+    params_start: Count = Field(
+        default=0, description="parameters that serve the first image alone, such as a cached text encoder"
     )
-    params_total: int = Field(ge=0, description="all parameters, auxiliary heads included")
-    macs: int | None = Field(
+    params_total: Count = Field(description="all parameters, auxiliary heads included")
+    macs: Count | None = Field(
         description="multiply-accumulates of convolutions, linear layers and matrix products, fvcore"
     )
-    macs_torch: int | None = Field(description="the same, by torch.utils.flop_counter on the meta device")
-    uncounted: list[str] = Field(description="operators that ran and are not in `macs`, sorted")
-    size: tuple[int, int] = Field(description="input height and width in pixels")
-    classes: int
+    macs_torch: Count | None = Field(description="the same, by torch.utils.flop_counter on the meta device")
+    uncounted: list[Text] = Field(description="operators that ran and are not in `macs`, sorted")
+    size: Size = Field(description="input height and width in pixels")
+    classes: Positive
 
 
 class Latency(Model):
@@ -114,35 +211,35 @@ class Latency(Model):
         description="device: GPU time alone, by events; end_to_end: host timer around network, upsampling and argmax"
     )
     clock: Literal["thread_cpu", "wall", "cuda_event"]
-    device: str = Field(description="name of the processor")
-    size: tuple[int, int]
-    batch: int
+    device: Text = Field(description="name of the processor")
+    size: Size
+    batch: Positive
     precision: Literal["float32", "tf32", "float16", "bfloat16"]
     layout: Literal["contiguous", "channels_last"]
     compiled: bool
-    threads: int
-    median_ms: float
-    p90_ms: float
-    iqr_ms: float
-    repeats: int
-    anchor: str = Field(description="the network timed in turn with this one")
-    anchor_median_ms: float
-    anchor_ratio: float = Field(description="median_ms / anchor_median_ms: comparable between machines")
-    unsteady: str | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
+    threads: Count
+    median_ms: Median
+    p90_ms: Milliseconds
+    iqr_ms: Milliseconds
+    repeats: Count
+    anchor: Text = Field(description="the network timed in turn with this one")
+    anchor_median_ms: Median
+    anchor_ratio: float = Field(ge=0, le=1e12, description="median_ms / anchor_median_ms: comparable between machines")
+    unsteady: Text | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
 
 
 class Memory(Model):
     """Peak memory in bytes: of the device on a GPU, resident set of the process on a CPU."""
 
-    inference_peak: int | None
-    training_peak: int | None
+    inference_peak: Count | None
+    training_peak: Count | None
 
 
 class Code(Model):
     """Which segbench ran."""
 
-    version: str
-    commit: str | None = Field(description="git commit of the checkout, null for an installed package")
+    version: Text
+    commit: Text | None = Field(description="git commit of the checkout, null for an installed package")
     dirty: bool | None
 
 
@@ -150,29 +247,29 @@ class Environment(Model):
     """Where the run was made."""
 
     code: Code
-    python: str
-    platform: str
-    packages: dict[str, str] = Field(description="versions of the packages that can move a number")
+    python: Text
+    platform: Text
+    packages: dict[Text, Text] = Field(description="versions of the packages that can move a number")
     packages_sha256: Sha256 = Field(description="hash over every installed distribution and its version")
-    cpu: str
-    cores: int
-    memory: int = Field(description="bytes")
-    device: str = Field(description="cpu, or the device that torch was given")
-    gpu: str | None
-    cuda: str | None
-    cudnn: str | None
-    driver: str | None
-    threads: int
+    cpu: Text
+    cores: Count
+    memory: Count = Field(description="bytes")
+    device: Text = Field(description="cpu, or the device that torch was given")
+    gpu: Text | None
+    cuda: Text | None
+    cudnn: Text | None
+    driver: Text | None
+    threads: Count
     deterministic: bool
-    adaptations: list[str] = Field(description="what the backend had to adapt, by name")
+    adaptations: list[Text] = Field(description="what the backend had to adapt, by name")
 
 
 class Artifact(Model):
     """A file that the run wrote."""
 
-    name: str = Field(description="counts, checkpoint_last, checkpoint_best")
-    file: str | None = Field(description="beside the record, or null if it is kept elsewhere or not kept")
-    bytes: int
+    name: Text = Field(description="counts, checkpoint_last, checkpoint_best")
+    file: Text | None = Field(description="beside the record, or null if it is kept elsewhere or not kept")
+    bytes: Count
     sha256: Sha256
 
 
@@ -184,12 +281,12 @@ class Record(Model):
         description="hash of fingerprint, architecture, resolved config, seed and code version"
     )
     status: Status
-    error: str | None = Field(description="one line, null where status is ok")
-    architecture: str
-    method: str
+    error: Text | None = Field(description="one line, null where status is ok")
+    architecture: Name
+    method: Text
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
     protocol: Protocol
-    seed: int
+    seed: int = Field(ge=-LARGEST, le=LARGEST)
     dataset: Dataset
     evaluations: list[Evaluation]
     training: Training | None
@@ -197,14 +294,19 @@ class Record(Model):
     latency: list[Latency]
     memory: Memory | None
     environment: Environment
-    started: str = Field(description="ISO 8601, UTC")
-    seconds: float = Field(ge=0, description="wall time of the whole run")
-    gpu_hours: float = Field(ge=0)
+    started: Annotated[Text, AfterValidator(_date)] = Field(description="ISO 8601, UTC")
+    seconds: Seconds = Field(description="wall time of the whole run")
+    gpu_hours: float = Field(ge=0, le=1e9)
     artifacts: list[Artifact]
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """The evaluation of that checkpoint on that split, or None."""
         return next((e for e in self.evaluations if (e.checkpoint, e.split) == (checkpoint, split)), None)
+
+
+def printable(text: str) -> str:
+    """Return the first line of a text as a result may hold it: control characters become spaces."""
+    return re.sub(f"[{CONTROL}]+", " ", text.strip().partition("\n")[0]).strip()[:1000]
 
 
 def fingerprint(axes: Mapping[str, Any]) -> str:

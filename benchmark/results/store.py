@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.atomic import replacing
+from benchmark.atomic import replacing, sweep
 from benchmark.errors import UserError
 from benchmark.results.arrays import COUNTS, TOTAL, unpack_arrays, write_arrays
 from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Record
 from benchmark.results.snapshot import Snapshot
+from benchmark.results.validate import check, files
 
 try:
     import fcntl
@@ -59,14 +60,14 @@ class Store:
         return self.root / record.protocol.name / folder(record.architecture) / f"{record.run_id}.json"
 
     def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
-        """Keep a result, in place of an earlier one of the same run.
+        """Keep a result, in place of an earlier one of the same run; a failure never replaces what ended well.
 
         Args:
             record: the result; the artifact of the counts is added to it.
             arrays: the counts that its evaluations name, and what else belongs to the run; may be empty.
 
         Returns:
-            The JSON file.
+            The JSON file of the result that is kept.
 
         Raises:
             UserError: the folder is not writable.
@@ -75,6 +76,8 @@ class Store:
         counts = path.with_suffix(".npz")
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
         with _alone_in(path.parent):
+            if record.status != "ok" and _ended_well(path):
+                return path
             if arrays:
                 named = {each.counts for each in record.evaluations} & arrays.keys()
                 totals = {f"{name}{TOTAL}": arrays[name].sum(axis=0) for name in named}
@@ -105,9 +108,13 @@ class Store:
         return path
 
     def find(self, run_id: str) -> Stored | Problem | None:
-        """The result of that run, or None."""
+        """The result of that run, or None; a problem too where its counts are not those that it names."""
         path = next(self.root.glob(f"*/*/{run_id}.json"), None)
-        return None if path is None else read(path)
+        if path is None:
+            return None
+        stored = read(path)
+        why = None if isinstance(stored, Problem) else next(files(stored), None)
+        return stored if why is None else Problem(path, why)
 
     def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
         """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
@@ -125,8 +132,9 @@ class Store:
             UserError: the folder is not writable.
         """
         path = self._samples(protocol, digest)
-        if not path.exists():
-            write_arrays(path, asdict(samples))
+        with _alone_in(path.parent):
+            if not path.exists():
+                write_arrays(path, asdict(samples))
 
     def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
         """The sample images of a protocol and a dataset, or None."""
@@ -137,10 +145,24 @@ class Store:
         if isinstance(arrays, Problem):
             return arrays
         missing = [field.name for field in fields(Samples) if field.name not in arrays]
-        return Problem(path, f"lacks {', '.join(missing)}") if missing else Samples(**arrays)
+        if missing:
+            return Problem(path, f"lacks {', '.join(missing)}")
+        samples = Samples(**{field.name: arrays[field.name] for field in fields(Samples)})
+        sizes = {len(samples.images), len(samples.labels), len(samples.names)}
+        if len(sizes) > 1 or samples.images.shape[:3] != samples.labels.shape:
+            return Problem(path, "has not one label and one name for each image")
+        if len(samples.classes) != len(samples.palette):
+            return Problem(path, "has not one colour for each class")
+        return samples
 
     def _samples(self, protocol: str, digest: str) -> Path:
         return self.root / protocol / f"samples-{digest[:12]}.npz"
+
+
+def _ended_well(path: Path) -> bool:
+    """Whether a result is there, ended well, and is whole."""
+    stored = read(path)
+    return isinstance(stored, Stored) and stored.record.status == "ok" and not check(path)
 
 
 @contextmanager
@@ -159,6 +181,7 @@ def _alone_in(path: Path) -> Iterator[None]:
         if handle is not None:
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
+                sweep(path)
         yield
     finally:
         if handle is not None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import scores
-from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import published_digest
 from benchmark.results import weights
 from benchmark.results.arrays import COUNTS, TOTAL, Arrays, file_sha256, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored, folder, read
-from benchmark.results.record import Artifact, Evaluation, Record, fingerprint, run_id
+from benchmark.results.record import Artifact, Dataset, Evaluation, Record, fingerprint, run_id
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
@@ -39,11 +39,9 @@ def check(path: Path) -> list[Problem]:
         return [stored]
     record = stored.record
     found = [*_identity(record), *_place(stored), *_status(record)]
-    whole = True
-    for artifact in record.artifacts:
-        if why := _artifact(path.parent, artifact):
-            found.append(f"artifact {artifact.name}: {why}")
-            whole = whole and artifact.name != COUNTS
+    damaged = list(files(stored))
+    found += damaged
+    whole = not any(why.startswith(f"artifact {COUNTS}:") for why in damaged)
     if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
         found.append("has scores but no counts that they follow from")
         whole = False
@@ -78,28 +76,28 @@ def _identity(record: Record) -> Iterator[str]:
     protocol = record.protocol
     if protocol.fingerprint != fingerprint(protocol.axes):
         yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
-    yield from _classes(record)
     expected = run_id(
         protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
     )
+    if protocol.axes.get("data", {}).get("digest") not in (None, record.dataset.digest):
+        yield "the digest of the dataset is not that of the axes"
+    if why := _classes(record.dataset):
+        yield why
     if record.run_id != expected:
         yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
 
 
-def _classes(record: Record) -> Iterator[str]:
-    """Class names are part of a dataset's digest: where that is of a published dataset, they are its names."""
-    name = record.dataset.name
-    if name not in datasets.EMBEDDED and name not in datasets.ON_DISK:
-        return
-    known = datasets.dataset(name)
-    if not all(identity.digest for identity in known.published.values()):
-        return
-    classes = list(known.classes)
-    if record.dataset.digest == published_digest(known) and record.dataset.classes != classes:
-        named = zip(record.dataset.classes, classes, strict=False)
-        wrong = next(((ours, right) for ours, right in named if ours != right), None)
-        found = f"class {wrong[0]!r} stands for {wrong[1]!r}" if wrong else f"{len(record.dataset.classes)} classes"
-        yield f"classes are not those of the dataset with this digest: {found}"
+def _classes(dataset: Dataset) -> str | None:
+    """Why the classes of a dataset cannot be those that its digest covers; None where they may be."""
+    if len(set(dataset.classes)) != len(dataset.classes):
+        return "a class of the dataset is named twice"
+    from benchmark.datasets.catalog import EMBEDDED, ON_DISK
+
+    known = (EMBEDDED | ON_DISK).get(dataset.name)
+    if known is None or dataset.digest != published_digest(known) or list(known.classes) == dataset.classes:
+        return None
+    first = next(pair for pair in zip_longest(dataset.classes, known.classes) if pair[0] != pair[1])
+    return f"the classes are not those of the digest: {first[0]} stands where {dataset.name} has {first[1]}"
 
 
 def _place(stored: Stored) -> Iterator[str]:
@@ -118,6 +116,13 @@ def _status(record: Record) -> Iterator[str]:
         yield "status is ok, and yet nothing was evaluated"
     if record.status != "ok" and not record.error:
         yield f"status is {record.status}, and there is no error that says why"
+
+
+def files(stored: Stored) -> Iterator[str]:
+    """What is wrong with the files beside a result: each is there, and as the run wrote it."""
+    for artifact in stored.record.artifacts:
+        if why := _artifact(stored.path.parent, artifact):
+            yield f"artifact {artifact.name}: {why}"
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:
@@ -149,6 +154,8 @@ def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
         for why in _scores(record, evaluation, counts):
             yield f"{name}: {why}"
         pixels = counts.sum(axis=2)
+        if len(arrays.get("predictions", ())) != len(arrays.get("prediction_names", ())):
+            yield f"{name}: there is not one name for each prediction that is kept"
         if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
             yield f"{name}: the total is not that of the counts"
         if not np.array_equal(pixels, truth.setdefault(split, pixels)):

@@ -18,13 +18,13 @@ from benchmark.results.store import Store
     [("25m", 1500), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1h5s", 3605), ("0.5m", 30), ("2h", 7200)],
 )
 def test_durations(text, expected):
-    assert options.seconds("--time-budget", text) == expected
+    assert options.seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "0m", "-5m", "5 m", "5x", "m", "1m1h", "1.2.3m", "1h30m5"])
 def test_what_is_no_duration(text):
     with pytest.raises(UserError, match="a duration such as 25m, 90s, 1h30m or 1500 is needed"):
-        options.seconds("--time-budget", text)
+        options.seconds(text)
 
 
 def test_durations_for_people():

@@ -8,10 +8,10 @@ import pytest
 from benchmark.confusion import scores
 from benchmark.engine.hooks import StopHook, Stopped
 from benchmark.execution import run, unfinished
-from benchmark.execution.unfinished import Unfinished
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.store import Store
+from benchmark.results.unfinished import Unfinished
 
 
 @pytest.fixture

@@ -66,8 +66,29 @@ def test_a_failed_run_is_kept_and_replaced_by_the_one_that_worked(store, make_re
     worked = read(store.add(*make_record()))
     assert worked.path == failed.path
     assert [each.record.status for each in store.scan()[0]] == ["ok"]
+
+
+def test_a_failure_never_replaces_a_result_that_ended_well(store, make_record):
+    """Of two identical runs the later one may fail; a good result that was damaged gives way."""
+    worked = read(store.add(*make_record()))
+    content = worked.path.read_bytes()
+    assert store.add(*make_record(status="failed")) == worked.path
+    assert worked.path.read_bytes() == content
+    assert store.scan() == ([worked], [])
+    worked.path.with_suffix(".npz").write_bytes(b"torn")
+    assert "has 4 bytes" in str(store.find(worked.record.run_id))
     store.add(*make_record(status="failed"))
-    assert not failed.path.with_suffix(".npz").exists()
+    assert [each.record.status for each in store.scan()[0]] == ["failed"]
+    assert not worked.path.with_suffix(".npz").exists()
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next(store, make_record):
+    path = store.path(make_record()[0])
+    path.parent.mkdir(parents=True)
+    left = path.with_name(f".{path.name}.0123abcd.tmp")
+    left.write_text("{")
+    store.add(*make_record())
+    assert not left.exists()
 
 
 def test_an_absent_run_and_an_absent_store(store):
