@@ -4,28 +4,50 @@
     python benchmarks/campaign.py --root FOLDER OUT.tar
     segbench results add OUT.tar                  # afterwards, where the results are kept
 
-What the folder of results has is not run again. When the time is up, at Ctrl-C, and whatever becomes of a run, all
-results that this call has added are packed into OUT.tar, with those that are in it already.
+It begins with the self-test of `segbench doctor --gpu`, does without what fails there, and runs what the folder of
+results lacks. All results of this call are packed into OUT.tar, with those that are in it already, anew after each run:
+a lease that is cut loses one run. At the end the state of runs that were interrupted goes into OUT.unfinished.tar, as
+far as 15 MiB hold it, and what was compiled into OUT.kernels.tar; a call that finds them beside OUT.tar goes on from
+there. Kernels are code: take that file from nobody else.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark import backend, catalog
+from benchmark.archive import unpack
+from benchmark.atomic import replacing
+from benchmark.cache import user_cache
 from benchmark.cli import options
+from benchmark.cli.progress import Lines
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.execution.local import Cut
     from benchmark.execution.plan import Job
     from benchmark.execution.run import Spec
+    from benchmark.results.record import Record
+    from benchmark.selftest.worker import Outcome
+
+LIMIT = 15 * 2**20
+"""Bytes of an archive that is brought back beside the results, at most."""
+
+SELF_TEST_SECONDS = 60.0
+
+WITHOUT: dict[str, dict[str, Any]] = {"resident batches": {"resident": "off"}, "compiled training": {"compile": False}}
+"""Fields of a run that leave out what a check of the self-test finds broken; a graph that fails is left out anyway."""
+
+ESSENTIAL = ("worker", "device", "eager training")
+"""Checks without which no run can end well."""
 
 
 class Stage(NamedTuple):
@@ -49,8 +71,9 @@ class Run(NamedTuple):
 ANCHORS = ("enet", "espnet", "unet-s5-d16", "pspnet_r50-d8", "deeplabv3_r50-d8")
 
 STAGES = (
-    Stage("one seed of everything", "camvid_360x480_scratch", None, 1),
+    Stage("one of each method", "camvid_360x480_scratch", tuple(catalog.representatives()), 1),
     Stage("ENet as its authors train it", "camvid_360x480_enet", ("enet",), 3),
+    Stage("one seed of everything", "camvid_360x480_scratch", None, 1),
     Stage("ESPNet as its authors train it", "camvid_360x480_espnet", ("espnet",), 3),
     Stage("three seeds of everything", "camvid_360x480_scratch", None, 3),
     Stage("ten seeds of the anchors", "camvid_360x480_scratch", ANCHORS, 10),
@@ -61,9 +84,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, metavar="OUT.tar")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    options.time_budget(parser, default="25m")
-    parser.add_argument("--max-iters", type=int, metavar="N", help="train N iterations, to try the script")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time")
+    options.time_budget(parser, default="14m")
+    parser.add_argument("--max-iters", type=options.count, metavar="N", help="train N iterations, to try the script")
+    parser.add_argument("--jobs", type=options.count, metavar="N", help="runs at a time on a CPU")
     options.dataset(parser)
     options.device(parser)
     options.work_dir(parser)
@@ -80,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def campaign(args: argparse.Namespace, deadline: float) -> int:
-    """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to go on."""
+    """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to resume."""
     stages = list(schedule([stage_runs(stage) for stage in STAGES]))
 
     from benchmark.cli.run import carry_out, failures, summary, unfinished
@@ -95,21 +118,151 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     if args.archive.exists():
         for entry in archive.add(args.archive, Store(args.results)):
             before.pop(args.results / entry.name, None)
-    jobs = planned(stages, on, args)
+    unfinished_runs, kernels = (beside(args.archive, name) for name in ("unfinished", "kernels"))
+    for packed, folder in ((unfinished_runs, args.work_dir), (kernels, user_cache() / "kernels")):
+        if packed.exists():
+            print(f"{packed}: {unpack(packed, folder, partial(_absent, folder), 2**30)} files")
+
+    without = self_test(on) if on == "cuda" else {}
+    jobs = planned(stages, on, args, without)
+    ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
     ended: Sequence[Stored | Cut] = []
     try:
-        ended = carry_out(jobs, on, args.jobs, deadline)
+        ended = carry_out(jobs, on, args.jobs, deadline, ledger)
     finally:
         left = unfinished(jobs, ended)
         print(summary(ended, left))
         for stage, runs in zip(STAGES, stages, strict=True):
             waiting = sum(Run(job.spec.protocol, job.spec.architecture, job.spec.seed) in runs for job in left)
             print(f"{stage.title}: {waiting} of {len(runs)} left")
-        new = [path for path, stamp in stamps(args.results).items() if before.get(path) != stamp]
-        if new:
-            count, problems = archive.pack(args.results, args.archive, new)
-            print(*(f"left out: {problem}" for problem in problems), f"{args.archive}: {count} new results", sep="\n")
+        print(*ledger.table(), sep="\n")
+        folders = [job.spec.folder for job in left if job.spec.folder.is_dir()]
+        pack_files(args.work_dir, folders, unfinished_runs)
+        pack_files(user_cache() / "kernels", sorted((user_cache() / "kernels").glob("*")), kernels)
+        print(*pack_results(args.results, args.archive, before), sep="\n")
     return 3 if left else 1 if failures(ended) else 0
+
+
+def _absent(folder: Path, name: PurePosixPath) -> PurePosixPath | None:
+    """Where a file of an archive belongs; None where it is there."""
+    return None if (folder / name).exists() else name
+
+
+def self_test(device: str) -> dict[str, Any]:
+    """Try the device for a minute at most, and say what does not work; what runs have to do without.
+
+    Raises:
+        UserError: no run can end well.
+    """
+    from benchmark.selftest import worker
+
+    until, without = time.monotonic() + SELF_TEST_SECONDS, dict[str, Any]()
+    outcomes: Iterable[Outcome] = worker.run(device)
+    for outcome in outcomes:
+        print(f"self-test: {outcome.name}: {outcome.status}, {outcome.detail}", flush=True)
+        if outcome.status == "fail" and outcome.name in ESSENTIAL:
+            raise UserError(f"nothing can be run: {outcome.name}: {outcome.detail}")
+        if outcome.status == "fail":
+            without |= WITHOUT.get(outcome.name, {})
+        if time.monotonic() > until:
+            print(f"self-test: ended after {SELF_TEST_SECONDS:g} s", flush=True)
+            break
+    return without
+
+
+class Ledger(Lines):
+    """Prints of each run what it was and how the device was used, and lets the results be packed.
+
+    Args:
+        runs: how many there are.
+        pack: packs the results that are there.
+    """
+
+    def __init__(self, runs: int, pack: Callable[[], object]) -> None:
+        super().__init__(sys.stdout, runs)
+        self._pack = pack
+        self._rows: list[str] = []
+        self._free: float | None = None  # since when nobody has used the device
+        self._idle: dict[Spec, float] = {}
+
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Note when a run begins to use the device, and when it ends."""
+        now = time.monotonic()
+        if spec not in self._idle:
+            self._idle[spec] = 0.0 if self._free is None else now - self._free
+        self._free = now
+        super().progress(spec, phase, done, total, loss)
+
+    def end(self, spec: Spec, record: Record) -> None:
+        """Print the run, and pack the results."""
+        super().end(spec, record)
+        idle, training, evaluation = self._idle.get(spec, 0.0), record.training, record.evaluation()
+        if training and training.iterations and evaluation:
+            milliseconds = 1000 * training.seconds / training.iterations
+            rate = training.images / training.seconds if training.seconds else 0.0
+            setup = training.setup_seconds or 0.0
+            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms an iteration")
+            how = training.execution
+            way = " ".join(
+                name
+                for name, used in (
+                    (how.layout if how else "", how),
+                    ("graph", how and how.graph),
+                    ("compiled", how and how.compile_seconds is not None),
+                )
+                if used
+            )
+            cells = (record.protocol.name, record.architecture, record.seed, f"{evaluation.miou:.2f}", way)
+            times = (f"{idle:.1f}", f"{setup:.1f}", f"{milliseconds:.1f}", f"{rate:.0f}", f"{record.seconds:.0f}")
+            self._rows.append("| " + " | ".join(map(str, cells + times)) + " |")
+        self._pack()
+
+    def table(self) -> list[str]:
+        """Return the lines of a Markdown table of all runs."""
+        if not self._rows:
+            return []
+        head = (
+            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms an iteration | images/s "
+            "| whole run (s) |"
+        )
+        return ["", head, "|---|---|---:|---:|---|---:|---:|---:|---:|---:|", *self._rows, ""]
+
+
+def pack_results(results: Path, out: Path, before: dict[Path, tuple[int, int]]) -> list[str]:
+    """Pack the results that this call has added, and those that the archive had; returns lines that say so."""
+    from benchmark.results import archive
+
+    new = [path for path, stamp in stamps(results).items() if before.get(path) != stamp]
+    if not new:
+        return []
+    count, problems = archive.pack(results, out, new)
+    return [*(f"left out: {problem}" for problem in problems), f"{out}: {count} new results"]
+
+
+def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
+    """Pack files and folders under a root, in order, as far as the limit holds them; remove what was packed before."""
+    out.unlink(missing_ok=True)
+    size, chosen = 0, []
+    for place in places:
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+        files = [file for file in files if file.name != ".lock"]
+        room = sum(file.stat().st_size + 1024 for file in files)
+        if size + room > LIMIT:
+            print(f"{place}: {room / 2**20:.0f} MiB, too large for {out.name}")
+            continue
+        size += room
+        chosen += files
+    if not chosen:
+        return
+    with replacing(out) as temporary, tarfile.open(temporary, "w") as archive:
+        for file in chosen:
+            archive.add(file, PurePosixPath(*file.relative_to(root).parts).as_posix())
+    print(f"{out}: {len(chosen)} files, {size / 2**20:.1f} MiB")
+
+
+def beside(archive: Path, name: str) -> Path:
+    """Name an archive beside that of the results."""
+    return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
 
 
 def stage_runs(stage: Stage) -> list[Run]:
@@ -129,15 +282,17 @@ def schedule(stages: Sequence[Sequence[Run]]) -> Iterator[list[Run]]:
         seen.update(runs)
 
 
-def planned(stages: Sequence[Sequence[Run]], device: str, args: argparse.Namespace) -> list[Job]:
+def planned(
+    stages: Sequence[Sequence[Run]], device: str, args: argparse.Namespace, without: dict[str, Any]
+) -> list[Job]:
     """What is not in the store yet, stage by stage; what has failed before comes after all else."""
     from benchmark.execution.plan import plan
 
-    jobs = [job for runs in stages for job in plan([spec(run, device, args) for run in runs]) if not job.stored]
-    return sorted(jobs, key=lambda job: job.failed)
+    jobs = [job for runs in stages for job in plan([spec(run, device, args, without) for run in runs])]
+    return sorted((job for job in jobs if not job.stored), key=lambda job: job.failed)
 
 
-def spec(run: Run, device: str, args: argparse.Namespace) -> Spec:
+def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
     from benchmark.execution.run import Spec
 
     return Spec(
@@ -152,6 +307,7 @@ def spec(run: Run, device: str, args: argparse.Namespace) -> Spec:
         results=args.results,
         work_dir=args.work_dir,
         keep_weights=False,
+        **without,
     )
 
 

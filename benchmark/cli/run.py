@@ -16,7 +16,7 @@ from benchmark.cli import options
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.execution.local import Cut
+    from benchmark.execution.local import Cut, ProgressListener
     from benchmark.execution.plan import Job
     from benchmark.execution.run import Spec
     from benchmark.results.reading import Stored
@@ -159,14 +159,21 @@ def _jobs(specs: Sequence[Spec], device: str, deadline: float | None) -> list[Jo
     return [Job(spec, None, 0.0) for spec in specs] if device == "cpu" and deadline is None else plan(specs)
 
 
-def carry_out(jobs: Sequence[Job], device: str, most: int | None, deadline: float | None) -> list[Stored | Cut]:
-    """Carry the runs out, watched.
+def carry_out(
+    jobs: Sequence[Job],
+    device: str,
+    most: int | None,
+    deadline: float | None,
+    listener: ProgressListener | None = None,
+) -> list[Stored | Cut]:
+    """Carry the runs out, and show their progress.
 
     Args:
         jobs: the runs, in order.
         device: "cpu" or "cuda".
         most: how many at a time on a CPU; None for as many as the cores have threads for.
-        deadline: when they stop, on the clock of `time.monotonic`; None for never.
+        deadline: when they are interrupted, on the clock of `time.monotonic`; None for never.
+        listener: is called with their progress, in place of what shows it on stderr.
 
     Returns:
         How each ended that had begun.
@@ -176,11 +183,14 @@ def carry_out(jobs: Sequence[Job], device: str, most: int | None, deadline: floa
     from benchmark.execution.plan import begun
 
     most = most or _side_by_side([job.spec for job in jobs])
-    watcher = Bars(len(jobs)) if sys.stderr.isatty() else Lines(sys.stderr, len(jobs))
+    specs = (job.spec for job in begun(jobs, deadline))
+    if listener is not None:
+        return list(local.carry_out(specs, listener, device, most))
+    shown = Bars(len(jobs)) if sys.stderr.isatty() else Lines(sys.stderr, len(jobs))
     try:
-        return list(local.carry_out((job.spec for job in begun(jobs, deadline)), watcher, device, most))
+        return list(local.carry_out(specs, shown, device, most))
     finally:
-        watcher.close()
+        shown.close()
 
 
 def unfinished(jobs: Sequence[Job], ended: Sequence[Stored | Cut]) -> list[Job]:

@@ -297,7 +297,7 @@ def find_state(folder: Path) -> Path | None:
     """
     state = folder / STATE
     try:
-        content = torch.load(state, map_location="cpu", weights_only=False)
+        content = torch.load(state, map_location="cpu", weights_only=True)
         missing = sorted(PARTS - set(content))
         why = f"it lacks {', '.join(missing)}" if missing else None
     except FileNotFoundError:

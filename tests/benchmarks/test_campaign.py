@@ -25,14 +25,16 @@ def campaign():
 
 
 def test_the_order_of_the_runs(campaign):
-    """One seed of everything, the papers' protocols, three seeds of everything, ten of the anchors; nothing twice."""
+    """One of each method, ENet as its authors train it, then the rest; nothing twice."""
     names, scratch = list(catalog.architectures()), "camvid_360x480_scratch"
+    first = catalog.representatives()
     stages = list(campaign.schedule([_runs(stage) for stage in campaign.STAGES]))
-    assert stages[0] == [(scratch, name, 0) for name in names]
+    assert stages[0] == [(scratch, name, 0) for name in first]
     assert stages[1] == [("camvid_360x480_enet", "enet", seed) for seed in range(3)]
-    assert stages[2] == [("camvid_360x480_espnet", "espnet", seed) for seed in range(3)]
-    assert stages[3] == [(scratch, name, seed) for seed, name in product((1, 2), names)]
-    assert stages[4] == [(scratch, name, seed) for seed, name in product(range(3, 10), campaign.ANCHORS)]
+    assert stages[2] == [(scratch, name, 0) for name in names if name not in first]
+    assert stages[3] == [("camvid_360x480_espnet", "espnet", seed) for seed in range(3)]
+    assert stages[4] == [(scratch, name, seed) for seed, name in product((1, 2), names)]
+    assert stages[5] == [(scratch, name, seed) for seed, name in product(range(3, 10), campaign.ANCHORS)]
 
 
 def _runs(stage):
@@ -77,8 +79,8 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
 
     home = Store(tmp_path / "home")
 
-    def one_alone(jobs, device, most, deadline):
-        return carry_out(jobs[:1], device, most, deadline)
+    def one_alone(jobs, device, most, deadline, listener):
+        return carry_out(jobs[:1], device, most, deadline, listener)
 
     from benchmark.cli import run
 
@@ -115,3 +117,61 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
     code, printed = lease("second", "10m")
     assert (code, printed.splitlines()[0]) == (0, "0 done, of which 0 failed")
     assert (tmp_path / "second/out.tar").read_bytes() == before
+
+
+def _outcomes(**statuses):
+    from benchmark.selftest.worker import Outcome
+
+    return lambda device: (Outcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items())
+
+
+def test_what_the_self_test_finds_broken_is_done_without(campaign, monkeypatch, capsys):
+    outcomes = _outcomes(worker="pass", resident_batches="fail", latency="fail", compiled_training="skipped")
+    monkeypatch.setattr("benchmark.selftest.worker.run", outcomes)
+    assert campaign.self_test("cuda") == {"resident": "off"}
+    assert "self-test: latency: fail, why" in capsys.readouterr().out
+    monkeypatch.setattr("benchmark.selftest.worker.run", _outcomes(worker="pass", device="fail"))
+    with pytest.raises(UserError, match="nothing can be run: device: why"):
+        campaign.self_test("cuda")
+
+
+def test_the_self_test_takes_a_minute_at_most(campaign, monkeypatch, capsys):
+    now = iter([0.0, 30.0, 61.0])
+    monkeypatch.setattr(campaign, "time", type("Clock", (), {"monotonic": staticmethod(lambda: next(now))}))
+    monkeypatch.setattr("benchmark.selftest.worker.run", _outcomes(worker="pass", device="pass", memory="fail"))
+    assert campaign.self_test("cuda") == {}
+    assert "memory" not in capsys.readouterr().out
+
+
+def test_unfinished_runs_are_packed_as_far_as_they_fit(campaign, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(campaign, "LIMIT", 8000)
+    for name, size in (("a", 3000), ("b", 9000), ("c", 2000)):
+        (tmp_path / "work" / name / "first_stage").mkdir(parents=True)
+        (tmp_path / "work" / name / "first_stage" / "resume.pth").write_bytes(bytes(size))
+        (tmp_path / "work" / name / ".lock").touch()
+    out = campaign.beside(tmp_path / "out.tar", "unfinished")
+    campaign.pack_files(tmp_path / "work", [tmp_path / "work" / name for name in "abc"], out)
+    assert "too large for out.unfinished.tar" in capsys.readouterr().out
+    assert campaign.unpack(out, tmp_path / "again", lambda name: name, 10**6) == 2
+    assert (tmp_path / "again/c/first_stage/resume.pth").stat().st_size == 2000
+    campaign.pack_files(tmp_path / "work", [], out)
+    assert not out.exists()
+
+
+def test_the_device_is_idle_between_the_last_word_of_a_run_and_the_first_of_the_next(
+    campaign, monkeypatch, make_record, capsys
+):
+    now = iter([10.0, 20.0, 23.5, 30.0])
+    monkeypatch.setattr(campaign, "time", type("Clock", (), {"monotonic": staticmethod(lambda: next(now))}))
+    monkeypatch.setattr(campaign.Lines, "progress", lambda *_: None)
+    packed = []
+    ledger = campaign.Ledger(2, lambda: packed.append(True))
+    for spec in ("one", "two"):
+        for done in (1, 2):
+            ledger.progress(spec, "train", done, 2, None)
+        ledger.end(spec, make_record()[0])
+    out = capsys.readouterr().out
+    assert "device idle 0.0 s, set-up 0.0 s, 416.7 ms an iteration" in out
+    assert "device idle 3.5 s" in out
+    assert len(packed) == 2
+    assert len(ledger.table()) == 6
