@@ -21,6 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ import benchmark.registration  # noqa: F401
 from benchmark import segmentor
 from benchmark.cache import user_cache
 from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import patches, stages, timings, trained, weights
+from benchmark.engine import layout, patches, stages, timings, trained, weights
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import (
@@ -67,6 +68,20 @@ class Counted:
     predictions: dict[str, NDArray[np.uint8]]
 
 
+class _NoFigure:
+    """Stands in for the figure that a visualizer draws on."""
+
+    def get_dpi(self) -> float:
+        return 100.0
+
+
+class _ScalarVisualizer(Visualizer):
+    """mmengine's, for scalars alone: a figure would import matplotlib, which looks for fonts for up to 16 seconds."""
+
+    def _initialize_fig(self, fig_cfg: Any) -> tuple[None, _NoFigure, None]:
+        return None, _NoFigure(), None
+
+
 class _Runner(Runner):
     """mmengine's Runner without its survey of the machine, which takes seconds; a record holds a better one.
 
@@ -77,6 +92,13 @@ class _Runner(Runner):
     model: nn.Module
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None: ...
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build what writes scalars to a file, unless the config has a visualizer of its own."""
+        if visualizer is not None:
+            return super().build_visualizer(visualizer)
+        backends = [{"type": "LocalVisBackend"}]
+        return _ScalarVisualizer.get_instance(self.experiment_name, vis_backends=backends, save_dir=self._log_dir)
 
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
         """Build the network, unless it is one."""
@@ -224,13 +246,19 @@ class Session:
         if self._first is not None:
             self._first.compile_ahead()
             return
+        if get_device() == "cuda":
+            free, total = torch.cuda.mem_get_info()
+            if free < total / 2:
+                return
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
         with torch.random.fork_rng(devices=[]), patches.training_patches():
             model.to(get_device()).train()
             self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
+            layout.arrange(model, "contiguous")  # in which weights are initialised: the order of draws depends on it
             model.to("cpu")
+        _empty_cache()
 
     def train(self) -> Trained:
         """Train to the last iteration.
@@ -244,6 +272,7 @@ class Session:
             start = self._train_first(self._first)
             self._first = None
             gc.collect()  # its Runner is in cycles, and holds memory of the device
+            _empty_cache()
             self.runner.register_hook(StartHook(start))
         require_supported(self._config.optim_wrapper.type)
         loop = self.runner.train_loop
@@ -342,3 +371,9 @@ class Session:
 
     def _hook(self, kind: type[AnyHook]) -> AnyHook:
         return next(hook for hook in self.runner.hooks if isinstance(hook, kind))
+
+
+def _empty_cache() -> None:
+    """Give back memory of the GPU that nothing uses any more."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

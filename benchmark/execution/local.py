@@ -33,12 +33,7 @@ from benchmark.results.store import Store
 PROGRESS_SECONDS = 0.1
 """How often a worker reports its progress."""
 
-PRELOAD = [
-    "benchmark.engine.session",
-    "benchmark.execution.run",
-    "torchvision",
-    "matplotlib.backends.backend_agg",
-]
+PRELOAD = ["benchmark.engine.session", "benchmark.execution.run", "torchvision"]
 """What the server that forks workers imports once; it takes seconds."""
 
 GRACE_SECONDS = 60.0

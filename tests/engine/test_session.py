@@ -1,6 +1,8 @@
 """Training and evaluation: reproducible, resumable, and ended when the loss is no number."""
 
 import math
+import subprocess
+import sys
 import weakref
 from contextlib import contextmanager
 
@@ -14,7 +16,7 @@ from benchmark.confusion import scores
 from benchmark.engine.device import use
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import Diverged, StopHook, Stopped
-from benchmark.engine.layout import LAYOUTS
+from benchmark.engine.layout import LAYOUTS, arrange
 from benchmark.engine.session import Session, enable_fast_paths
 from benchmark.engine.step import passes
 from benchmark.engine.timings import EAGER, TrainingMode
@@ -271,7 +273,7 @@ def test_compiling_ahead_changes_no_bit(tmp_path, monkeypatch):
     seen = []
 
     def compile_ahead(tuner, training):
-        training.model.train()
+        arrange(training.model, "channels_last")
         passes(training.model, training.batch, training.optim_wrapper)
         training.model.zero_grad()
         seen.append(training.iterations)
@@ -292,6 +294,26 @@ def rehearsed(model):
     yield
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])
+
+
+TRAINED = """
+import sys
+from pathlib import Path
+from benchmark import compose
+from benchmark.engine.session import Session
+config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1, deterministic=True)
+session = Session(config, Path(sys.argv[1]))
+session.train()
+session.evaluate("test")
+print(sorted(name for name in sys.modules if name.partition(".")[0] == "matplotlib"))
+"""
+
+
+def test_a_training_does_without_matplotlib(tmp_path):
+    """Which looks for fonts for seconds where it has not been used yet."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", TRAINED, tmp_path], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert list(tmp_path.rglob("scalars.json"))
 
 
 def test_memory_of_the_first_stage_is_given_back(two_stages, tmp_path):
