@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
+import zlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +92,26 @@ def _restore(variables):
     for name in os.environ.keys() - given.keys():
         del os.environ[name]
     os.environ.update(given)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef, request):
+    """What a fixture draws does not depend on what ran before it, in this process or in another."""
+    _seed(f"{request.node.nodeid} {fixturedef.argname}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    """Nor does what a test draws."""
+    _seed(item.nodeid)
+
+
+def _seed(name):
+    seed = zlib.crc32(name.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(seed)
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,8 @@ def test_convolutions_compute_what_the_fully_connected_layers_do(classifier):
     pool5 = torch.rand(2, 512, 7, 7)
     expected = classifier(pool5.flatten(1))
     assert expected.count_nonzero() > 1000
-    assert torch.allclose(layers(pool5)[..., 0, 0], expected, atol=1e-4)
+    off = (layers(pool5)[..., 0, 0] - expected).norm() / expected.norm()
+    assert off < (512 * 7 * 7) ** 0.5 * 2**-24  # a sum of n numbers in another order, in float32
 
 
 def test_smaller_layers_take_a_part_of_the_weights(classifier):
