@@ -1,6 +1,7 @@
 """What of the zoo works here: a handful of networks, one of each kind; all of them in the slow test."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -46,10 +47,33 @@ def test_kinds():
     assert "| 1 | beit | fixed size | cannot process an input of 360x480: it is built for 640x640 |" in document
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+HEAVIER = [
+    "swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512",
+    "encnet_r50-d8_4xb2-40k_cityscapes-512x1024",
+    "knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512",
+    "emanet_r50-d8_4xb2-80k_cityscapes-512x1024",
+    "ocrnet_hr18s_4xb2-40k_cityscapes-512x1024",
+    "dpt_vit-b16_8xb2-160k_ade20k-512x512",
+    "san-vit-b16_voc12aug-640x640",
+]
+OF_PACKAGES = {
+    "mask2former_r50_8xb2-90k_cityscapes-512x1024": "mmdet",
+    "maskformer_r50-d32_8xb2-160k_ade20k-512x512": "mmdet",
+    "convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512": "mmpretrain",
+    "fpn_poolformer_s12_8xb4-40k_ade20k-512x512": "mmpretrain",
+}
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVIER)])
 def test_families_train(name):
     (found,) = survey.check(_names([name]))
     assert (found.state, found.reason) == ("trains", None)
+
+
+@pytest.mark.parametrize(("name", "package"), OF_PACKAGES.items())
+def test_networks_of_other_packages(name, package):
+    (found,) = survey.check(_names([name]))
+    assert found.state == ("needs a package" if find_spec(package) is None else "trains"), found.reason
 
 
 def test_a_training_that_fails_is_said(monkeypatch):
