@@ -321,7 +321,7 @@ def _place(path: Path, error: Exception) -> str:
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == "_file2dict":
             path = Path(frame.f_locals.get("filename", path))
-        elif frame.f_code.co_filename == "":  # mmengine compiles the text of a config without a name
+        elif frame.f_code.co_filename == str(path):  # mmengine compiles the text of a config under its name
             line = number
     return f"{path}:{line}" if line else str(path)
 

@@ -1,11 +1,14 @@
 """What exists, and what is said of what does not."""
 
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from benchmark import catalog
+from benchmark import catalog, compose
+from benchmark.cli import main
 from benchmark.errors import UserError
 
 FIRST_TEN = {
@@ -79,3 +82,73 @@ def test_help_and_listings_import_nothing_heavy():
             "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the catalog's files, to break some."""
+    root = tmp_path / "model_configs"
+    for name in ("_base_", "enet", "unet"):
+        shutil.copytree(catalog.config_root() / name, root / name)
+    monkeypatch.setattr(catalog, "config_root", lambda: root)
+    monkeypatch.setattr(catalog, "_faults", {})
+    lists = (catalog.architectures, catalog.protocols, catalog.methods, catalog.references)
+    for each in lists:
+        each.cache_clear()
+    yield root
+    for each in lists:
+        each.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("enet/metafile.yaml", b"title: [\n", "metafile.yaml:2: "),
+        ("enet/metafile.yaml", b"title: T\nyear: \xff\n", "metafile.yaml:2: is not UTF-8"),
+        ("enet/metafile.yaml", b"year: 2016\nrepresentative: enet\n", "metafile.yaml: title is missing: a text"),
+        ("enet/metafile.yaml", b"- a\n", "metafile.yaml: is not a mapping of title, year, representative"),
+        ("enet/metafile.yaml", b"title: T\nyear: soon\nrepresentative: enet\n", "year is not a whole number above 0"),
+        ("enet/metafile.yaml", b"title: T\nyear: 1\nrepresentative: tenet\n", "there is no file tenet.py"),
+        ("enet/metafile.yaml", b"title: 2001-99-99\n", "is no YAML that can be read: month must be in 1..12"),
+        ("enet/enet.py", b"model = dict(\n\n", "enet.py:1: "),
+        ("enet/enet.py", b"x = 1\ny = '\xff'\n", "enet.py:2: is not UTF-8"),
+        ("enet/enet.py", b"x = '\x00'", "enet.py"),
+        ("_base_/protocols/voc.py", b"a = = 1\n", "voc.py:1: "),
+    ],
+)
+def test_a_broken_file_is_one_line_and_the_others_still_work(copied, capsys, file, content, told):
+    (copied / file).write_bytes(content)
+    for kind, other in (("architectures", "unet"), ("protocols", "shapes_64x64_smoke"), ("methods", "unet")):
+        main(["list", kind])
+        assert other in capsys.readouterr().out
+    (fault,) = catalog.faults()
+    assert told in str(fault)
+    assert "\n" not in str(fault)
+    kind = "methods" if file.endswith("yaml") else "protocols" if "_base_" in file else "architectures"
+    assert main(["list", kind]) == 2
+    if kind != "methods":
+        with pytest.raises(UserError, match=re.escape(told)):
+            (catalog.protocol if kind == "protocols" else catalog.architecture)((copied / file).stem)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("model = dict()\n\n1 / 0\n", "enet.py:3: ZeroDivisionError: division by zero"),
+        ("_base_ = ['nowhere.py']\nmodel = dict()\n", "nowhere.py"),
+        ("model = undefined\n", "enet.py:1: NameError: name 'undefined' is not defined"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_line(copied, content, told):
+    (copied / "enet" / "enet.py").write_text(content)
+    with pytest.raises(UserError, match=re.escape(told)):
+        compose.compose("enet", "shapes_64x64_smoke")
+
+
+def test_a_reference_with_a_mistake_is_left_out(copied, capsys):
+    path = copied / "enet" / "metafile.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("decimals: ", "decimals: -", 1), encoding="utf-8")
+    assert main(["list", "references"]) == 2
+    captured = capsys.readouterr()
+    assert "decimals is -" in captured.err
+    assert "enet" in captured.out

@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     accuracy.add_argument(
         "--max-seeds",
-        type=options.whole(1, 1000),
+        type=options.whole(1, 10**6),
         default=10,
         metavar="K",
         help="of a network and protocol (default: %(default)s)",

@@ -48,7 +48,9 @@ def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
 
     Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
     """
-    return unpack_arrays(stored.path.with_suffix(".npz"), *names)
+    path = stored.path.with_suffix(".npz")
+    found = unpack_arrays(path, *names)
+    return found if isinstance(found, Problem) else misfit(path, found) or found
 
 
 def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
@@ -68,9 +70,33 @@ def unpack_arrays(path: Path, *names: str) -> Arrays | Problem:
 
     def take(file: zipfile.ZipFile) -> Arrays:
         wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
-        return {name: _checked(name, _read_array(file, f"{name}.npy")) for name in wanted}
+        return {name: _read_array(file, f"{name}.npy") for name in wanted}
 
     return _unpack(path, take)
+
+
+def misfit(path: Path, arrays: Arrays) -> Problem | None:
+    """Return the first array of a file whose type or shape is not the one that its name says; None if all fit."""
+    for name, array in arrays.items():
+        if why := _misfit(name, array):
+            return Problem(path, f"cannot be read: {printable(name)}: {why}")
+    return None
+
+
+def _misfit(name: str, array: NDArray[Any]) -> str | None:
+    kind, dimensions = FORMS.get(name, ("U", 1) if name.startswith("names_") else ("int64", 2 if TOTAL in name else 3))
+    what = "counts are" if kind == "int64" else "is"
+    if array.dtype.kind != "U" if kind == "U" else array.dtype != kind:
+        return f"{what} {array.dtype}{list(array.shape)}, not {'text' if kind == 'U' else kind}"
+    if array.ndim != dimensions:
+        return f"{what} of {array.ndim} dimensions, not {dimensions}"
+    if kind == "int64" and array.shape[-1] != array.shape[-2]:
+        return f"{what} of shape {list(array.shape)}"
+    if name in ("images", "palette") and array.shape[-1] != 3:
+        return f"{what} not of RGB: {list(array.shape)}"
+    if kind == "U" and any(re.search(f"[{CONTROL}]", text) for text in array.tolist()):
+        return "holds control characters"
+    return None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:
@@ -108,25 +134,6 @@ def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
         return Problem(path, "is missing")
     except Exception as error:  # whatever zipfile and NumPy raise of damaged bytes, SyntaxError and TokenError among it
         return Problem(path, f"cannot be read: {printable(' '.join(str(error).split())) or type(error).__name__}")
-
-
-def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """An array of the type and shape that its name says.
-
-    Raises:
-        ValueError: it has others, or holds a text with control characters.
-    """
-    kind, dimensions = FORMS.get(name, ("U", 1) if name.startswith("names_") else ("int64", 2 if TOTAL in name else 3))
-    fits = array.dtype.kind == "U" if kind == "U" else array.dtype == kind
-    if not fits or array.ndim != dimensions:
-        raise ValueError(f"{name} is {array.dtype}{list(array.shape)}, not {kind} of {dimensions} dimensions")
-    if kind == "int64" and array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"{name} holds no counts: {list(array.shape)}")
-    if name in ("images", "palette") and array.shape[-1] != 3:
-        raise ValueError(f"{name} is not of RGB: {list(array.shape)}")
-    if kind == "U" and any(re.search(f"[{CONTROL}]", text) for text in array.tolist()):
-        raise ValueError(f"{name} holds control characters")
-    return array
 
 
 def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:

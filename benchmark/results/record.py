@@ -286,7 +286,7 @@ class Record(Model):
     method: Text
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
     protocol: Protocol
-    seed: int = Field(ge=-LARGEST, le=LARGEST)
+    seed: int = Field(ge=-(2**127), le=2**127)
     dataset: Dataset
     evaluations: list[Evaluation]
     training: Training | None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmark.atomic import replacing, sweep
 from benchmark.errors import UserError
-from benchmark.results.arrays import COUNTS, TOTAL, unpack_arrays, write_arrays
+from benchmark.results.arrays import COUNTS, TOTAL, misfit, unpack_arrays, write_arrays
 from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Record
 from benchmark.results.snapshot import Snapshot
@@ -147,6 +147,8 @@ class Store:
         missing = [field.name for field in fields(Samples) if field.name not in arrays]
         if missing:
             return Problem(path, f"lacks {', '.join(missing)}")
+        if problem := misfit(path, arrays):
+            return problem
         samples = Samples(**{field.name: arrays[field.name] for field in fields(Samples)})
         sizes = {len(samples.images), len(samples.labels), len(samples.names)}
         if len(sizes) > 1 or samples.images.shape[:3] != samples.labels.shape:

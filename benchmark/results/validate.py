@@ -39,6 +39,8 @@ def check(path: Path) -> list[Problem]:
         return [stored]
     record = stored.record
     found = [*_identity(record), *_place(stored), *_status(record)]
+    if record.protocol.axes.get("data", {}).get("digest") not in (None, record.dataset.digest):
+        found.append("the digest of the dataset is not that of the axes")
     damaged = list(files(stored))
     found += damaged
     whole = not any(why.startswith(f"artifact {COUNTS}:") for why in damaged)
@@ -79,8 +81,6 @@ def _identity(record: Record) -> Iterator[str]:
     expected = run_id(
         protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
     )
-    if protocol.axes.get("data", {}).get("digest") not in (None, record.dataset.digest):
-        yield "the digest of the dataset is not that of the axes"
     if why := _classes(record.dataset):
         yield why
     if record.run_id != expected:

@@ -160,3 +160,57 @@ def test_bibtex_is_shown_to_be_copied(capsys):
     bibtex = [line.strip() for line in catalog.methods()["enet"].facts["bibtex"].splitlines()]
     start = shown.index(bibtex[0])
     assert shown[start : start + len(bibtex)] == bibtex
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "told"),
+    [
+        (">/dev/full", 2, "segbench: error: No space left on device"),
+        (">&-", 2, "segbench: error: the standard output is closed"),
+        ("| true", 141, ""),
+    ],
+)
+def test_an_output_that_takes_nothing(redirection, code, told):
+    words = f"set -o pipefail; {sys.executable} -m benchmark list {redirection}"
+    found = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
+    assert found.stderr.startswith(told)
+    assert found.stderr.count("\n") == bool(told)
+    assert found.returncode in (code, 0 if code == 141 else code)  # the list may be written before `true` has gone
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["validate", "a" * 300],
+        ["leaderboard", "--results", "results", "-o", "b" * 300],
+        ["rerun", "c" * 300],
+        ["validate", "/dev/zero"],
+        ["results", "add", "/dev/zero"],
+        ["data", "get", "camvid", "--from", "/dev/zero"],
+        ["eval", "enet", "--weights", "/dev/zero"],
+        ["rerun", "/dev/zero"],
+    ],
+)
+def test_paths_that_no_file_has_and_files_without_end(words, capsys, tmp_path, monkeypatch, filled):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) in (1, 2)
+    captured = capsys.readouterr()
+    assert len(captured.out + captured.err) < 400
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "train", "config"])
+@pytest.mark.parametrize("option", ["--max-iters", "--batch-size", "--val-interval"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "\u0661", "9" * 400])
+def test_a_number_out_of_its_range_is_refused_when_it_is_read(command, option, value, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "enet", f"{option}={value}"])
+    assert caught.value.code == 2
+    assert "is not a whole number from 1 to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["train", "enet", "--seed=-1"], ["config", "enet", "--seed=4294967296"]])
+def test_a_seed_is_one_that_numpy_takes(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "is not a whole number from 0 to 4294967295" in capsys.readouterr().err

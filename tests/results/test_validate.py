@@ -1,12 +1,16 @@
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
+from benchmark.cli import main
 from benchmark.confusion import scores
+from benchmark.datasets.camvid import CamVid
+from benchmark.datasets.digest import published_digest
 from benchmark.results.arrays import file_sha256
 from benchmark.results.reading import read
-from benchmark.results.record import Artifact, run_id
+from benchmark.results.record import Artifact, fingerprint, run_id
 from benchmark.results.validate import check, validate
 
 
@@ -189,35 +193,64 @@ def test_one_file_one_protocol_and_all(filled):
     assert (count, problem.path) == (5, enet)
 
 
-def test_class_names_are_those_that_the_digest_is_of(store, make_record, monkeypatch):
-    from benchmark.datasets.digest import published_digest
-    from benchmark.datasets.shapes import Shapes
+def forge(path, change):
+    """Edit a result, and its names with it, as a careful forger would."""
+    data = json.loads(path.read_text())
+    change(data)
+    protocol = data["protocol"]
+    with suppress(ValueError):
+        protocol["fingerprint"] = fingerprint(protocol["axes"])
+    version = data["environment"]["code"]["version"]
+    data["run_id"] = run_id(protocol["fingerprint"], data["architecture"], data["config_sha256"], data["seed"], version)
+    forged = path.with_name(f"{data['run_id']}.json")
+    path.rename(forged)
+    forged.write_text(json.dumps(data))
+    return forged
 
-    record, arrays = make_record()
-    names = record.dataset.classes
-    monkeypatch.setattr(Shapes, "classes", tuple(names))
-    whole = {"digest": published_digest(Shapes)}
-    right = record.model_copy(update={"dataset": record.dataset.model_copy(update=whole)})
-    assert check(store.add(right, arrays)) == []
-    swapped = [names[1], names[0], *names[2:]]
-    evaluations = [
-        each.model_copy(
-            update={
-                field: {
-                    {names[0]: names[1], names[1]: names[0]}.get(name, name): value
-                    for name, value in getattr(each, field).items()
-                }
-                for field in ("iou", "acc")
-            }
-        )
-        for each in record.evaluations
-    ]
-    dataset = record.dataset.model_copy(update=whole | {"classes": swapped})
-    wrong = record.model_copy(update={"dataset": dataset, "evaluations": evaluations})
-    path = store.add(wrong, arrays)
-    (problem,) = check(path)
-    assert problem.why == (
-        f"classes are not those of the dataset with this digest: class {names[1]!r} stands for {names[0]!r}"
-    )
-    assert store.scan()[0] == []  # and in no table
-    assert np.isfinite(read(path).record.evaluations[0].miou)
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["complexity"].update(params=10**400),
+        lambda d: d["complexity"].update(macs=1 << 63),
+        lambda d: d["protocol"]["axes"].update(rate=float("nan")),
+        lambda d: d["protocol"]["axes"].update(deep={"a": [{"b": float("inf")}]}),
+        lambda d: d["protocol"]["axes"].update(batch=10**400),
+        lambda d: d["protocol"]["axes"].update(augmentation={"crop_size": "all"}),
+        lambda d: d["protocol"]["overrides"].update(init="\x1b]0;title\x07"),
+        lambda d: d["training"]["loss"].append([30, 1e300]),
+        lambda d: d["latency"][0].update(median_ms=1e300),
+        lambda d: d["latency"][0].update(median_ms=-1.0),
+        lambda d: d["environment"].update(cpu="CPU \x1b[2J"),
+        lambda d: d.update(error="two\nlines", status="failed"),
+        lambda d: d.update(started="yesterday"),
+        lambda d: d["dataset"].update(classes=["\u202e", *d["dataset"]["classes"][1:]]),
+    ],
+)
+def test_what_later_code_cannot_take_is_one_problem_and_the_others_make_the_tables(
+    added, store, make_record, change, capsys
+):
+    forged = forge(added.path, change)
+    (why,) = whys(forged)
+    assert why.isprintable()
+    store.add(*make_record("unet"))
+    for command in (["leaderboard", "--results"], ["report", "--output", str(store.root.parent / "r"), "--results"]):
+        assert main([*command, str(store.root)]) == 1
+        assert forged.name in capsys.readouterr().err
+    assert main(["compare", str(store.root), str(store.root)]) == 1
+    captured = capsys.readouterr()
+    assert "unet" in captured.out
+    assert forged.name in captured.err
+
+
+def test_classes_are_those_of_the_digest(added):
+    """Two names exchanged, in every place: the counts bear the scores out, and the digest does not bear the names."""
+
+    def swap(data):
+        names = list(CamVid.classes)
+        names[0], names[1] = names[1], names[0]
+        data["dataset"] |= {"name": "camvid", "classes": names, "digest": published_digest(CamVid)}
+        data["protocol"]["axes"]["data"]["digest"] = published_digest(CamVid)
+
+    forged = forge(added.path, swap)
+    assert "the classes are not those of the digest: Building stands where camvid has Sky" in whys(forged)
