@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from benchmark import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.options import words
-from benchmark.cli.run import chosen, specs
+from benchmark.cli.run import chosen, composed, specs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
 
     options.check_speed(args, on)
     speed = learned((each.record for each in Store(args.results).scan()[0]), on)
-    jobs = plan(specs(names, on, args), speed)
+    wanted, left_out = composed(specs(names, on, args))
+    jobs = plan(wanted, speed)
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
         what = f"stored in {job.stored}" if job.stored else words(job.seconds)
@@ -39,4 +41,4 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
     print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
-    return 0
+    return 2 if left_out or catalog.faults() else 0

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     options.check_speed(args, on)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
-    wanted = specs(names, on, args)
+    wanted, left_out = composed(specs(names, on, args))
     waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
     jobs = _jobs(waiting, on, deadline)
     ended = carry_out(jobs, on, args.jobs, deadline)
@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if left := unfinished(jobs, ended):
         print(f"\nthe time is up: {summary(ended, left)}\ngoes on: {args.command_line}")
         return 3
-    return 1 if failures(ended) else 0
+    if failures(ended):
+        return 1
+    return 2 if left_out or catalog.faults() else 0
 
 
 def _deadline(args: argparse.Namespace) -> float | None:
@@ -136,6 +138,29 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         for seed in args.seeds
         for name in names
     ]
+
+
+def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
+    """Leave out runs whose architecture the protocol cannot train, and say why.
+
+    Returns:
+        The runs that are left, and how many are left out.
+
+    Raises:
+        UserError: none is left.
+    """
+    left, error = [], None
+    for spec in wanted:
+        try:
+            _ = spec.config
+            left.append(spec)
+        except UserError as reason:
+            error = reason
+            if len(wanted) > 1:
+                print(f"segbench: {spec.architecture} seed {spec.seed} is left out: {reason}", file=sys.stderr)
+    if error and not left:
+        raise error
+    return left, len(wanted) - len(left)
 
 
 def _is_stored(spec: Spec) -> bool:

@@ -25,7 +25,7 @@ from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution.run import Spec, blank, perform
-from benchmark.results import outcome
+from benchmark.results import outcome, unfinished
 from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record
 from benchmark.results.store import Store
@@ -236,8 +236,11 @@ class _Worker:
         self.connection.close()
 
     def _lost(self, end: dict[str, Any]) -> Stored:
-        """The result of a run whose process left none."""
-        return _stored(Store(self.spec.results).add(blank(self.spec, self._started, **end), {}))
+        """The result of a run whose process left none: how it ended, beside what it had measured."""
+        draft, found = blank(self.spec, self._started, **end), unfinished.find(self.spec.folder)
+        if found and found.record.run_id == draft.run_id:
+            draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
+        return _stored(Store(self.spec.results).add(draft, {}))
 
     def _send(self, word: str) -> None:
         with suppress(ConnectionError):  # it is gone: that will be heard

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from benchmark.cli import main, options
-from benchmark.cli.run import specs
+from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
 from benchmark.execution.local import Cut
 from benchmark.execution.run import blank
@@ -91,3 +91,19 @@ def test_runs_are_in_order_of_their_seeds():
     args = build_parser("run").parse_args(["run", "--seeds", "2,0"])
     order = [(spec.architecture, spec.seed) for spec in specs(["enet", "espnet"], "cpu", args)]
     assert order == [("enet", 2), ("espnet", 2), ("enet", 0), ("espnet", 0)]
+
+
+def test_an_architecture_that_cannot_be_composed_is_left_out(tmp_path, capsys):
+    """A protocol of two stages takes one with an encoder that learns alone; if none is left it is an error."""
+    words = ["plan", "-p", "camvid_360x480_espnet", "--results", str(tmp_path), "--device", "cpu"]
+    assert main([*words, "unet"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert "unet cannot be trained in two stages" in captured.err
+
+    from benchmark.cli import build_parser
+
+    args = build_parser("run").parse_args(["run", "-p", "camvid_360x480_espnet"])
+    left, left_out = composed(specs(["unet", "espnet"], "cpu", args))
+    assert ([spec.architecture for spec in left], left_out) == (["espnet"], 1)
+    assert capsys.readouterr().err.startswith("segbench: unet seed 0 is left out: unet cannot be trained")
