@@ -134,15 +134,27 @@ def test_a_run_that_hangs_is_given_up(tmp_path, in_worker):
     ]
 
 
-def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monkeypatch, in_worker):
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock of the parent that stands still, and is put forward by hand."""
+    now = [0.0]
+    monkeypatch.setattr(local, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now[0])}))
+    return now
+
+
+def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monkeypatch, in_worker, clock):
     def perform(spec, tell, turn):
         tell("train", 7, 7, None)
         time.sleep(1000)
 
+    class Late(Watcher):
+        def progress(self, *event):
+            super().progress(*event)
+            clock[0] = 9.0 + local.GRACE_SECONDS
+
     monkeypatch.setattr(local, "perform", perform)
-    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
-    spec = _spec(tmp_path, deadline=time.monotonic() + 0.1)
-    assert list(local.carry_out([spec], Watcher())) == [local.Cut(spec, "train", 7, 7)]
+    spec = _spec(tmp_path, deadline=8.0)
+    assert list(local.carry_out([spec], Late())) == [local.Cut(spec, "train", 7, 7)]
     assert not (tmp_path / "results").exists()
 
 
@@ -208,15 +220,17 @@ def test_a_run_that_dies_before_its_turn_leaves_the_device_to_the_others(tmp_pat
     assert sorted(record.error for record in records) == ["not tried", "not tried", "the process died with exit code 3"]
 
 
-def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_worker):
-    watcher, deadline = Watcher(), time.monotonic() + 0.5
+def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_worker, clock):
+    class Late(Watcher):
+        def begin(self, spec):
+            super().begin(spec)
+            clock[0] = 9.0
 
     def perform(spec, tell, turn):
         turn.wait()
-        time.sleep(1.0)
         return _record(spec)
 
-    specs = [_spec(tmp_path, seed=seed, device="cuda", deadline=deadline) for seed in range(2)]
+    watcher, specs = Late(), [_spec(tmp_path, seed=seed, device="cuda", deadline=8.0) for seed in range(2)]
     assert [record.seed for record in in_worker(perform, specs, watcher, device="cuda")] == [0]
     assert watcher.seen == ["begin", "failed"]
 
