@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from logging import Logger
@@ -156,7 +157,8 @@ class Autotuner:
                     self._reject(mode, reason, training.model, logger)
         if self._timings and seconds.keys() - kept.seconds.keys():
             first = self._first_compile_seconds or kept.compile_seconds
-            timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
+            with suppress(UserError):  # the cache cannot be written: the next run has to try again
+                timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
         compiled = {mode: time for mode, time in seconds.items() if mode.compiled}
         return _fastest(compiled if self.compile and compiled else seconds)
 
@@ -205,7 +207,8 @@ class Autotuner:
         if not kept:
             self._first_compile_seconds = self._compile_seconds
             if self._artifacts:
-                save_artifacts(self._artifacts)
+                with suppress(UserError):
+                    save_artifacts(self._artifacts)
 
     def _pays(self, seconds: float, kept: Timings) -> bool:
         """Whether compilation is expected to save more of a training than it takes."""

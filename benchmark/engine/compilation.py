@@ -114,9 +114,12 @@ def load_artifacts(path: Path) -> bool:
     Args:
         path: the file that `save_artifacts` has written.
     """
-    if not path.exists() or not hasattr(torch.compiler, "load_cache_artifacts"):  # torch 2.6 lacks it
+    if not hasattr(torch.compiler, "load_cache_artifacts"):  # torch 2.6
         return False
-    return torch.compiler.load_cache_artifacts(path.read_bytes()) is not None
+    try:
+        return torch.compiler.load_cache_artifacts(path.read_bytes()) is not None
+    except Exception:  # there is none, or it is damaged, which raises whatever unpickling does
+        return False
 
 
 def save_artifacts(path: Path) -> None:

@@ -229,7 +229,11 @@ class Session:
         device = torch.cuda.get_device_name() if get_device() == "cuda" else environment.cpu()
         facts = (config.model, batches.batch_size, config.data_preprocessor.size, config.optim_wrapper.type)
         key = timings.key(*facts, device, torch.__version__)
-        return Autotuner(self._mode, self._compile, user_cache() / "kernels" / key)
+        try:
+            memory = user_cache() / "kernels" / key
+        except RuntimeError:  # the user has no home
+            memory = None
+        return Autotuner(self._mode, self._compile, memory)
 
     def build(self) -> None:
         """Build the network that trains first, on the CPU."""

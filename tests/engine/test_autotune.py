@@ -157,6 +157,12 @@ def test_what_was_tried_once_is_not_tried_again(training, device, tmp_path):
     assert tried == GRAPHED
 
 
+def test_a_cache_that_cannot_be_written_costs_the_next_trial_alone(training, device, tmp_path):
+    (tmp_path / "file").touch()
+    device({GRAPHED[1]: 0.5})
+    assert Autotuner(None, memory=tmp_path / "file" / "x").prepare(training, LOGGER).mode == GRAPHED[1]
+
+
 COMPILED = GRAPHED[0]._replace(compiled=True)
 
 

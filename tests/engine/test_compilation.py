@@ -179,8 +179,10 @@ def test_a_session_says_that_a_network_cannot_be_compiled(tmp_path, monkeypatch)
         Session(config, tmp_path / "work", compile=True).train()
 
 
-def test_nothing_was_compiled_yet(tmp_path):
+def test_kept_kernels_that_are_missing_or_damaged_are_none(tmp_path):
     assert not load_artifacts(tmp_path / "none")
+    (tmp_path / "damaged").write_bytes(b"kernels")
+    assert not load_artifacts(tmp_path / "damaged")
 
 
 RUN = """
