@@ -151,22 +151,22 @@ def markdown(checks: list[Check], command: str) -> str:
         checks: what was found, of one size and number of classes.
         command: that makes the document.
     """
-    total = len(checks)
+    total, tried = len(checks), any(each.trains is not None for each in checks)
     lines = [
         "# Networks of mmsegmentation's zoo",
         "",
-        f"Which of the {total} configs of the zoo (`mmseg:NAME`) work here, and why the others do not. Written by",
-        f"`{command}`; counts are of an image of 360x480 pixels and 11 classes, a training is one step on images of",
-        "64x64 pixels, or of the smallest size up to 512x512 that the network takes.",
+        f"Which of the {total} configs of the zoo (`mmseg:NAME`) work here, and why the others do not, as printed by",
+        f"`{command}`. Costs are counted for an image of 360x480 pixels and 11 classes; a",
+        "training is one step on images of 64x64 pixels, or of the smallest size up to 512x512 that the network takes.",
         "",
         f"{sum(each.builds for each in checks)} build, {sum(each.counts for each in checks)} count, "
-        f"{sum(bool(each.trains) for each in checks)} train.",
+        + (f"{sum(bool(each.trains) for each in checks)} train." if tried else "training was not tried."),
         "",
         "## What does not work",
         "",
         *_table(
             ("configs", "method", "state", "reason"),
-            [each for each in checks if each.state != "trains"],
+            [each for each in checks if each.reason],
             lambda each: (each.method, each.state, (each.reason or "").replace("|", "\\|")),
         ),
         "",

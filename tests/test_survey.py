@@ -94,6 +94,14 @@ def test_the_command(capsys):
         ("mmseg:cgnet_fcn_4xb8-60k_cityscapes-512x1024", "counts", None),
     ]
     assert err.splitlines()[0] == "[1/2] mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680"
+    assert main(["list", "zoo", "--check", "--method", "cgnet", "--no-train", "--markdown"]) == 0
+    document = capsys.readouterr().out
+    assert "`segbench list zoo --check --method cgnet --no-train --markdown`" in document
+    assert "2 build, 2 count, training was not tried." in document
+    assert "| 2 | cgnet | class weights of 19 other classes are left out |" in document
+    assert main(["list", "zoo", "--check", "--method", "cgnet", "--no-train"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.split()[:2] == ["mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680", "counts"]
     assert main(["list", "zoo"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(catalog.zoo())
     assert main(["list", "--check"]) == 2

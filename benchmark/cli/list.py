@@ -100,14 +100,17 @@ def _check(args: argparse.Namespace) -> int:
     def on_progress(name: str) -> None:
         print(f"[{names.index(name) + 1}/{len(names)}] {name}", file=sys.stderr)
 
-    checks = list(survey.check(names, train=args.train, on_progress=on_progress))
+    width = max(map(len, names))
+    checks = []
+    for each in survey.check(names, train=args.train, on_progress=on_progress):
+        checks.append(each)
+        if not args.json and not args.markdown:  # as soon as it is known: the whole zoo takes half an hour
+            said = each.reason or "; ".join(each.adapted)
+            print(f"{each.name:{width}}  {each.state:15}  {said}".rstrip(), flush=True)
     if args.json:
         print(json.dumps([asdict(each) for each in checks], indent=2))
     elif args.markdown:
         print(survey.markdown(checks, args.command_line), end="")
-    else:
-        for line in aligned([[each.name, each.state, each.reason or "; ".join(each.adapted)] for each in checks]):
-            print(line)
     return 1 if any(each.state == "fails" or each.trains is False for each in checks) else 0
 
 
