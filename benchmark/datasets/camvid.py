@@ -187,6 +187,8 @@ def _listed(path: Path) -> list[str]:
         if path_of_image is None:
             raise UserError(f"{path}, line {number}: not the paths of an image and of its label: {line[:120]!r}")
         found.append(path_of_image.stem)
+    if not found:
+        raise UserError(f"{path} is empty: list an image and its label in every line, or remove it to read every file")
     return sorted(once(path, found))
 
 

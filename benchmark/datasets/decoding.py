@@ -94,7 +94,9 @@ def decode_values(path: Path) -> NDArray[np.uint8]:
         return values if scale == 1 else values // np.uint8(scale)
 
 
-def decode_label(path: Path, image: Path, classes: int, first: int = 0, void: int = VOID) -> NDArray[np.uint8]:
+def decode_label(
+    path: Path, image: Path, classes: int, first: int = 0, void: int = VOID, shape: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Decode the class indices of a label.
 
     Args:
@@ -103,6 +105,7 @@ def decode_label(path: Path, image: Path, classes: int, first: int = 0, void: in
         classes: number of classes.
         first: value of class 0 in the file; all below are void.
         void: value of void in the file.
+        shape: (height, width) of the image, where it is known already.
 
     Returns:
         Shape (height, width); 255 is void.
@@ -112,10 +115,12 @@ def decode_label(path: Path, image: Path, classes: int, first: int = 0, void: in
             nor void.
     """
     label = decode_values(path)
-    if (wanted := size(image)) != label.shape:
+    if (wanted := shape or size(image)) != label.shape:
         here, there = ("x".join(map(str, each)) for each in (label.shape, wanted))
         turned = f" ({image} has an EXIF orientation, which is not applied)" if orientation(image) != 1 else ""
         raise UserError(f"{path}: {here} pixels, but its image has {there}{turned}")
+    if not first and void == VOID and (label + np.uint8(1)).max() <= classes:  # 255 becomes 0: the usual case, quickly
+        return label
     nothing = label == void
     if first:
         nothing |= label < first

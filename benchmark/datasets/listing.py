@@ -77,7 +77,7 @@ def names(path: Path) -> list[str]:
     """Read a list of names.
 
     Raises:
-        UserError: the list cannot be read or is empty, or a line is no name or comes twice.
+        UserError: the list cannot be read, or a line is no name or comes twice.
     """
     found = lines(path)
     for number, line in found:
@@ -90,7 +90,7 @@ def lines(path: Path) -> list[tuple[int, str]]:
     """Read a list: the lines that are not empty, stripped, with their numbers from 1.
 
     Raises:
-        UserError: the list cannot be read, is not UTF-8, or is empty.
+        UserError: the list cannot be read, or is not UTF-8.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -98,10 +98,7 @@ def lines(path: Path) -> list[tuple[int, str]]:
         raise UserError(f"{path} cannot be read: it is not text in UTF-8 ({error.reason})") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    found = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    if not found:
-        raise UserError(f"{path} is empty: it should list an image in every line")
-    return found
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def once(path: Path, found: Sequence[str]) -> list[str]:

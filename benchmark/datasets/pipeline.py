@@ -95,8 +95,7 @@ class Pipeline:
         try:
             with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
                 self._dataset = DATASETS.build(_lazy(config))
-                for part in _parts(self._dataset):
-                    _read_as_everywhere(part)
+                _read_as_everywhere(self._dataset)
                 self._dataset.full_init()
         except (OSError, AssertionError, ValueError) as error:  # as mmsegmentation says that a folder lacks or is empty
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
@@ -285,8 +284,23 @@ def _parts(dataset: Any) -> list[BaseSegDataset]:
     return [part for each in inner for part in _parts(each)] or [dataset]
 
 
-def _read_as_everywhere(dataset: BaseSegDataset) -> None:
-    """Let a dataset list and read its files by the suite's rules, wherever it would do so by mmsegmentation's."""
+def _read_as_everywhere(dataset: Any) -> None:
+    """Let a dataset list and read its files by the suite's rules, wherever it would do so by mmsegmentation's.
+
+    Raises:
+        UserError: it has no images. Of several that are joined, some may have none, as VOC where SBD is not added.
+    """
+    parts = _parts(dataset)
+    for part in parts:
+        _replace_readers(part)
+    if not any(part.load_data_list() for part in parts):
+        places = " and ".join(dict.fromkeys(part.ann_file or part.data_prefix["img_path"] for part in parts))
+        raise UserError(f"{type(parts[0]).__name__} has no images to read: there are none in {places}")
+    if hasattr(dataset, "datasets"):
+        dataset.datasets = [each for each in dataset.datasets if any(part.load_data_list() for part in _parts(each))]
+
+
+def _replace_readers(dataset: BaseSegDataset) -> None:
     if type(dataset).load_data_list is BaseSegDataset.load_data_list:
         dataset.load_data_list = partial(_listed, dataset)
     classes = len(dataset.METAINFO.get("classes") or dataset.metainfo["classes"])
@@ -311,8 +325,6 @@ def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
         found = pairs_of(names(Path(dataset.ann_file)), images, suffixes[0], labels, suffixes[1])
     else:
         found = pairs_below(images, suffixes[0], labels, suffixes[1])
-    if not found:
-        raise UserError(f"{type(dataset).__name__} has no images to read: there are none in {images}")
     facts = {"label_map": dataset.label_map, "reduce_zero_label": dataset.reduce_zero_label}
     return [
         {"img_path": str(image), "seg_map_path": str(label), **facts, "seg_fields": []} for _, image, label in found

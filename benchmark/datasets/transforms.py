@@ -34,7 +34,7 @@ class LoadImage(BaseTransform):
 class LoadLabel(BaseTransform):
     """Load a label, in the place of mmsegmentation's `LoadAnnotations`.
 
-    Reads `seg_map_path`, `img_path`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of shape
+    Reads `seg_map_path`, `img_path`, `ori_shape`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of shape
     (height, width), 255 where it is void.
 
     Args:
@@ -47,7 +47,8 @@ class LoadLabel(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the label; `UserError` as `decode_label`."""
         first = int(bool(results["reduce_zero_label"]))
-        label = decode_label(Path(results["seg_map_path"]), Path(results["img_path"]), self.classes, first)
+        image, label_file = Path(results["img_path"]), Path(results["seg_map_path"])
+        label = decode_label(label_file, image, self.classes, first, shape=results.get("ori_shape"))
         if results.get("label_map"):
             chosen = np.arange(256, dtype=np.uint8)
             chosen[list(results["label_map"])] = list(results["label_map"].values())
