@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from benchmark.errors import UserError
@@ -57,20 +57,33 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
         UserError: the name of a file is not UTF-8, or its suffix is another way to write one of these.
     """
     found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_above(place, name)]
-        for name in files:
-            if name.startswith("."):
-                continue
-            path = Path(place, name)
-            if name.endswith(tuple(suffixes)):
-                found.append(path.relative_to(folder).as_posix())
-                if not _is_text(found[-1]):
-                    raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
-            elif _plain(name).endswith(tuple(map(_plain, suffixes))):
-                wanted = " or ".join(suffixes)
-                raise UserError(f"{path} would be left out, for it does not end in {wanted}: {_remedy(path)} it")
+    for path in _files(folder):
+        if path.name.endswith(tuple(suffixes)):
+            found.append(path.relative_to(folder).as_posix())
+            if not _is_text(found[-1]):
+                raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
+        elif _plain(path.name).endswith(tuple(map(_plain, suffixes))):
+            wanted = " or ".join(suffixes)
+            raise UserError(f"{path} would be left out, for it does not end in {wanted}: {_remedy(path)} it")
     return found
+
+
+def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
+    """Every file below a folder that is not hidden; of links, none to a folder above, where a walk would not end."""
+    here = folder.resolve()
+    if here in above or not folder.is_dir():
+        return
+    try:
+        content = list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
+    for path in content:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files(path, (*above, here))
+        else:
+            yield path
 
 
 def names(path: Path) -> list[str]:
@@ -137,7 +150,7 @@ def missing(path: Path) -> UserError:
 def alike(path: Path) -> Path | None:
     """A file that is there under another way to write the name of this one; None where there is none."""
     suffix = path.suffix
-    endings = [suffix.upper(), suffix.capitalize(), *([".jpeg", ".JPEG"] if suffix == ".jpg" else []), suffix + ".gz"]
+    endings = [suffix.upper(), suffix.title(), *([".jpeg", ".JPEG"] if suffix == ".jpg" else []), suffix + ".gz"]
     forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]  # macOS decomposes accents
     others = [path.with_name(name) for name in (*(path.stem + ending for ending in endings), *forms)]
     return next((other for other in others if other != path and other.is_file()), None)
@@ -149,12 +162,6 @@ def _plain(name: str) -> str:
 
 def _remedy(path: Path) -> str:
     return "unpack" if path.suffix == ".gz" else "rename"
-
-
-def _is_above(place: str, name: str) -> bool:
-    """Whether a folder is a link to one that holds it, in which a walk would not end."""
-    path = Path(place, name)
-    return path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve())
 
 
 def _is_text(name: str) -> bool:
