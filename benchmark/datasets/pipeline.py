@@ -101,13 +101,13 @@ class Pipeline:
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
         images = [Path(info["img_path"]) for info in found]
-        for label in (Path(info["seg_map_path"]) for info in found):
-            present(label)
         names = _names(images)
         self._order = sorted(range(len(names)), key=names.__getitem__)
         self._images = [images[index] for index in self._order]
         self.names = [names[index] for index in self._order]
         self.digest = listing_digest(self.names, self._images)
+        for info in found:
+            present(Path(info["seg_map_path"]))
         known = self._dataset.metainfo
         self.metainfo = {"classes": tuple(known["classes"]), "palette": [list(colour) for colour in known["palette"]]}
 

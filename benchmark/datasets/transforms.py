@@ -34,8 +34,8 @@ class LoadImage(BaseTransform):
 class LoadLabel(BaseTransform):
     """Load a label, in the place of mmsegmentation's `LoadAnnotations`.
 
-    Reads `seg_map_path`, `img_path`, `ori_shape`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of shape
-    (height, width), 255 where it is void.
+    Reads `seg_map_path`, `img_path`, `ori_shape`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of
+    shape (height, width), 255 where it is void.
 
     Args:
         classes: number of classes in the files, before `label_map` chooses among them.
