@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.decoding import decode_image, decode_label
-from benchmark.datasets.listing import files_below, lines, once, present
+from benchmark.datasets.listing import files_below, once, present, read_lines
 from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
 from benchmark.errors import UserError
 
@@ -179,7 +179,7 @@ def _listed(path: Path) -> list[str]:
     if not path.exists():
         return []
     found = []
-    for number, line in lines(path):
+    for number, line in read_lines(path):
         spaces = re.finditer(r"\s+", line)  # one of which is between the paths; others belong to names
         halves = ((PurePosixPath(line[: at.start()]), PurePosixPath(line[at.end() :])) for at in spaces)
         same = (image for image, label in halves if image.stem == label.stem and " " not in image.suffix + label.suffix)

@@ -86,20 +86,20 @@ def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
             yield path
 
 
-def names(path: Path) -> list[str]:
+def read_names(path: Path) -> list[str]:
     """Read a list of names.
 
     Raises:
         UserError: the list cannot be read, or a line is no name or comes twice.
     """
-    found = lines(path)
+    found = read_lines(path)
     for number, line in found:
         if PurePosixPath(line).is_absolute() or ".." in PurePosixPath(line).parts:
             raise UserError(f"{path}, line {number}: not the name of an image: {line[:120]!r}")
     return once(path, [line for _, line in found])
 
 
-def lines(path: Path) -> list[tuple[int, str]]:
+def read_lines(path: Path) -> list[tuple[int, str]]:
     """Read a list: the lines that are not empty, stripped, with their numbers from 1.
 
     Raises:

@@ -66,7 +66,7 @@ from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL
 from benchmark.datasets.batches import Batch, Order, sample
 from benchmark.datasets.digest import listing_digest
-from benchmark.datasets.listing import names, pairs_below, pairs_of, present
+from benchmark.datasets.listing import pairs_below, pairs_of, present, read_names
 from benchmark.datasets.source import require_labels
 from benchmark.datasets.transforms import LoadImage, LoadLabel
 from benchmark.errors import UserError
@@ -136,15 +136,15 @@ class Pipeline:
                 f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
                 "in the files, 3 in 8 bits, and are normalised on the device"
             )
-        label = packed.gt_sem_seg.data[0].to(torch.uint8)
-        wrong = label[(label >= len(self.metainfo["classes"])) & (label != VOID)]
+        label = packed.gt_sem_seg.data[0]  # in 64 bits, for what another loader than ours read may not fit 8
+        wrong = label[((label < 0) | (label >= len(self.metainfo["classes"]))) & (label != VOID)]
         if len(wrong):
             raise UserError(
                 f"{self._images[index]}: its label has the value {wrong[0]}, and there are "
                 f"{len(self.metainfo['classes'])} classes: are these the labels to train with?"
             )
         height, width = packed.ori_shape[:2]
-        return image.flip(0), label, (height, width)
+        return image.flip(0), label.to(torch.uint8), (height, width)
 
 
 @DATASETS.register_module()
@@ -322,7 +322,7 @@ def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
     images, labels = (Path(dataset.data_prefix[kind]) for kind in ("img_path", "seg_map_path"))
     suffixes = dataset.img_suffix, dataset.seg_map_suffix
     if dataset.ann_file and not Path(dataset.ann_file).is_dir():
-        found = pairs_of(names(Path(dataset.ann_file)), images, suffixes[0], labels, suffixes[1])
+        found = pairs_of(read_names(Path(dataset.ann_file)), images, suffixes[0], labels, suffixes[1])
     else:
         found = pairs_below(images, suffixes[0], labels, suffixes[1])
     facts = {"label_map": dataset.label_map, "reduce_zero_label": dataset.reduce_zero_label}

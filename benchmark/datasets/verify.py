@@ -104,8 +104,8 @@ def _notes(source: FileSource, split: Split) -> tuple[str, ...]:
         return ()
     path, tag = turned[0]
     return (
-        f"{split}: an EXIF orientation, which {len(turned)} files have, is not applied: image and label are used as "
-        f"they are stored ({path} has {tag})",
+        f"{split}: EXIF orientations are not applied: image and label are used as they are stored (files with one: "
+        f"{len(turned)}; orientation {tag} in {path})",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.listing import Pair, names, pairs_of
+from benchmark.datasets.listing import Pair, pairs_of, read_names
 from benchmark.datasets.pairs import Pairs
 from benchmark.datasets.source import Identity, Split
 from benchmark.errors import UserError
@@ -81,9 +81,9 @@ def listed(home: Path, part: str, advice: str) -> list[str]:
         advice: what to do where it is missing.
 
     Raises:
-        UserError: it is missing, or `names` cannot read it.
+        UserError: it is missing, or `read_names` cannot read it.
     """
     path = home / LISTS / f"{part}.txt"
     if not path.is_file():
         raise UserError(f"{path} cannot be read: {advice}")
-    return names(path)
+    return read_names(path)

@@ -258,10 +258,8 @@ def test_an_exif_orientation_changes_no_pixel_and_is_noted(root, capsys):
     assert np.array_equal(source.image(0), plain)
     assert [each[1:] for each in _verified("ade20k", root)][1:] == before[1:]
     main(["data", "verify", "ade20k", str(root)])
-    assert (
-        f"not applied: image and label are used as they are stored ({root / ADE_PICTURE} has 3)"
-        in capsys.readouterr().out
-    )
+    note = "train: EXIF orientations are not applied: image and label are used as they are stored (files with one: 1; "
+    assert f"{note}orientation 3 in {root / ADE_PICTURE})\n" in capsys.readouterr().out
 
 
 def test_files_of_macos_change_no_digest(root):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets.listing import files_below, missing, names, pairs_below, present
+from benchmark.datasets.listing import files_below, missing, pairs_below, present, read_names
 from benchmark.errors import UserError
 
 
@@ -85,7 +85,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
 )
 def test_a_list_has_a_name_in_every_line(tmp_path, content):
     (tmp_path / "list.txt").write_bytes(content)
-    assert names(tmp_path / "list.txt") == ["a b", "näme", "c"]
+    assert read_names(tmp_path / "list.txt") == ["a b", "näme", "c"]
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_a_list_has_a_name_in_every_line(tmp_path, content):
 def test_malformed_lists_are_named(tmp_path, content, message):
     (tmp_path / "list.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
-        names(tmp_path / "list.txt")
+        read_names(tmp_path / "list.txt")
 
 
 def test_a_list_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
-        names(tmp_path / "absent.txt")
+        read_names(tmp_path / "absent.txt")
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
-        names(tmp_path)
+        read_names(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -375,3 +375,17 @@ def test_a_split_to_evaluate_without_a_labelled_pixel_is_refused(uneven, tmp_pat
         _save(path, np.full_like(np.array(Image.open(path)), VOID))
     with pytest.raises(UserError, match="the split to evaluate has no labelled pixel: all of its 7 labels are void"):
         PipelineImages({**uneven, "data_root": str(tmp_path / "copy"), "pipeline": TEST})
+
+
+def test_a_label_of_another_loader_does_not_wrap(uneven, monkeypatch):
+    pipeline = Pipeline({**uneven, "pipeline": [TEST[0], *TEST[2:]]})
+    loader = pipeline._dataset.pipeline.transforms[1]
+    read = loader.transform
+    monkeypatch.setattr(loader, "transform", lambda results: _with_wide_labels(read(results)))
+    with pytest.raises(UserError, match=r"0\.png: its label has the value 259, and there are 3 classes"):
+        pipeline[0]
+
+
+def _with_wide_labels(results):
+    results["gt_seg_map"] = np.full(results["gt_seg_map"].shape, 259)
+    return results
