@@ -11,7 +11,15 @@ class UserError(Exception):
 
     The command line prints it as ``segbench: error: MESSAGE`` and exits with 2; anything else that escapes is a bug and
     keeps its traceback.
+
+    PyTorch raises the error of a data loader's worker again, with the worker's traceback as its message: the last line
+    of it is kept, without the name of the class.
     """
+
+    def __init__(self, message: str) -> None:
+        if message.startswith("Caught ") and "\nOriginal Traceback" in message:
+            message = message.rstrip().rpartition("\n")[2].partition(": ")[2]
+        super().__init__(message)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

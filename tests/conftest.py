@@ -357,7 +357,7 @@ def _cityscapes(home, rng):
             _save(home / f"leftImg8bit/{name}_leftImg8bit.png", rng.integers(0, 256, (128, 256, 3), dtype=np.uint8))
             label = rng.choice(np.array([*range(19), 255], np.uint8), (16, 32)).repeat(8, 0).repeat(8, 1)
             _save(home / f"gtFine/{name}_gtFine_labelTrainIds.png", label)
-            _save(home / f"gtFine/{name}_gtFine_labelIds.png", np.zeros((128, 256), np.uint8))
+            _save(home / f"gtFine/{name}_gtFine_labelIds.png", np.full((128, 256), 7, np.uint8))  # road
 
 
 def _ade20k(home, rng):

@@ -136,7 +136,8 @@ def _verify(args: argparse.Namespace) -> int:
         print(f"{args.dataset}{f' in {place}' if place else ''}\n")
         print(_as_table(source, found))
         known = all(identity.digest for identity in source.published.values())
-        print("\n" + "\n".join(problems or ["everything is as published" if known else COMPLETE]))
+        notes = [note for split in found.values() for note in split.notes]
+        print("\n" + "\n".join(notes + (problems or ["everything is as published" if known else COMPLETE])))
     return 1 if problems else 0
 
 
@@ -149,6 +150,7 @@ def _as_json(source: type[Source], result: Verification) -> dict[str, object]:
         "percent": dict(zip((*source.classes, "void"), percent, strict=True)),
         "sha256": result.digest,
         "problems": list(result.problems),
+        "notes": list(result.notes),
     }
 
 

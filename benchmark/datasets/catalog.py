@@ -9,7 +9,7 @@ from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.shapes import Shapes
-from benchmark.datasets.source import SPLITS, FileSource, Source, Split
+from benchmark.datasets.source import SPLITS, FileSource, Source, Split, require_labels
 from benchmark.datasets.voc import VOC12, VOC12Aug
 from benchmark.errors import UserError
 
@@ -72,6 +72,9 @@ def open_splits(name: str, root: str | Path | None = None) -> dict[Split, Source
     """Every split of a dataset, by the dataset's name: what `benchmark.datasets.digest.digest` takes.
 
     Raises:
-        UserError: there is no such dataset, or it is not where `locate` says.
+        UserError: there is no such dataset, it is not where `locate` says, or a split has no labelled pixel.
     """
-    return {split: open_split(name, split, root) for split in SPLITS}
+    splits = {split: open_split(name, split, root) for split in SPLITS}
+    for split, source in splits.items():
+        require_labels(f"{split} of {name}", source.label, len(source))
+    return splits

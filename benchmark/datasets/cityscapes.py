@@ -6,10 +6,11 @@ urban scene understanding", CVPR 2016; the files, https://www.cityscapes-dataset
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.datasets.listing import Pair, pairs_below
 from benchmark.datasets.pairs import Pairs
 from benchmark.datasets.source import Identity, Split
 
@@ -47,8 +48,5 @@ class Cityscapes(Pairs):
         "`segbench data make cityscapes` makes them; for one that is elsewhere give --root DIR"
     )
 
-    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
-        images, labels = home / "leftImg8bit" / split, home / "gtFine" / split
-        for image in images.glob(f"*/*{IMAGE}"):
-            name = image.relative_to(images).with_suffix("").as_posix()
-            yield name, image, labels / image.parent.name / image.name.replace(IMAGE, TRAIN_IDS)
+    def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
+        return pairs_below(home / "leftImg8bit" / split, IMAGE, home / "gtFine" / split, TRAIN_IDS)

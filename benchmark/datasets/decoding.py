@@ -1,4 +1,12 @@
-"""Decodes image files; whatever is wrong with one becomes an error that names it."""
+"""Decodes image and label files: the one reader of verification, digests, caches, training and evaluation.
+
+An image is a PNG, WebP or JPEG file of at most 8 bits a channel: colour, palette, grey (three equal channels) or CMYK.
+Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
+class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
+an error that names the file. `docs/data.md` says where mmsegmentation's own loaders differ.
+
+OpenCV decodes images, as in mmsegmentation, and so to the same pixels; Pillow reads headers and labels.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from benchmark.confusion import VOID
 from benchmark.errors import UserError
 
 FORMATS = ("PNG", "WEBP", "JPEG")
@@ -21,60 +30,151 @@ FORMATS = ("PNG", "WEBP", "JPEG")
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 """What a PNG file begins and ends with."""
 
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+"""What a JPEG file begins and ends with."""
 
-def decode(path: Path, mode: Literal["RGB", "L"]) -> NDArray[np.uint8]:
-    """All pixels of a file.
+ORIENTATION = 0x0112
+"""The EXIF tag of how an image is to be turned for display; 1 is not at all."""
+
+SCALE = {2: 85, 4: 17}
+"""What Pillow multiplies grey values of 2 and 4 bits by."""
+
+
+def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np.uint8]:
+    """Decode an image.
 
     Args:
         path: the file.
-        mode: "RGB", or "L" for class indices as they are, from a palette image too.
+        order: order of the channels.
+
+    Returns:
+        Shape (height, width, 3).
 
     Raises:
-        UserError: the file cannot be decoded, or holds no class indices.
+        UserError: the file cannot be decoded, or has more than 8 bits a channel.
     """
-    with _opened(path) as image:
-        if mode == "L" and image.mode not in ("L", "P"):
-            raise UserError(f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}")
-        return np.array(image if mode == "L" else image.convert(mode))
+    import cv2  # here, for `segbench data` of the embedded dataset starts faster without it
+
+    with _opened(path) as (data, image):
+        if _depth(data) > 8:
+            raise UserError(f"{path}: an image has 8 bits a channel; this has {_depth(data)}: convert it")
+        if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
+            image.load()  # cut, or with something behind its end: Pillow tells the two apart
+    try:
+        pixels: NDArray[np.uint8] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    except cv2.error as error:
+        raise UserError(f"{path} cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise UserError(f"{path} cannot be decoded: its pixels are damaged")
+    if order == "RGB":
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    return pixels
 
 
-def decode_label(path: Path, image: Path) -> NDArray[np.uint8]:
-    """The class indices in a file, as they are.
+def decode_values(path: Path) -> NDArray[np.uint8]:
+    """Decode the values of a label as they are stored.
+
+    Returns:
+        Shape (height, width).
+
+    Raises:
+        UserError: the file cannot be decoded, or is no PNG of one channel of at most 8 bits.
+    """
+    with _opened(path) as (data, image):
+        if image.format == "JPEG":
+            raise UserError(f"{path}: a label is a PNG file; this is JPEG, which is lossy: save the original as PNG")
+        if image.mode not in ("1", "L", "P"):
+            raise UserError(
+                f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}{_wide(image)}"
+            )
+        values = np.array(image, dtype=np.uint8)
+        scale = SCALE.get(_depth(data), 1) if image.mode == "L" else 1
+        return values if scale == 1 else values // np.uint8(scale)
+
+
+def decode_label(
+    path: Path, image: Path, classes: int, first: int = 0, void: int = VOID, shape: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Decode the class indices of a label.
 
     Args:
         path: the file.
         image: the file of its image, which must be of its size.
+        classes: number of classes.
+        first: value of class 0 in the file; all below are void.
+        void: value of void in the file.
+        shape: (height, width) of the image, where it is known already.
+
+    Returns:
+        Shape (height, width); 255 is void.
 
     Raises:
-        UserError: the file cannot be decoded, holds no class indices, or is of another size than its image.
+        UserError: the file cannot be decoded, is not of the size of its image, or has a value that is neither a class
+            nor void.
     """
-    label = decode(path, "L")
-    if (wanted := size(image)) != label.shape:
+    label = decode_values(path)
+    if (wanted := shape or size(image)) != label.shape:
         here, there = ("x".join(map(str, each)) for each in (label.shape, wanted))
-        raise UserError(f"{path}: {here} pixels, but its image has {there}")
+        turned = f" ({image} has an EXIF orientation, which is not applied)" if orientation(image) != 1 else ""
+        raise UserError(f"{path}: {here} pixels, but its image has {there}{turned}")
+    if not first and void == VOID and (label + np.uint8(1)).max() <= classes:  # 255 becomes 0: the usual case, quickly
+        return label
+    nothing = label == void
+    if first:
+        nothing |= label < first
+        label -= np.uint8(first)
+    wrong = (label >= classes) & ~nothing
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        voids = f"{void} is void" if not first else f"{', '.join(map(str, range(first)))} and {void} are void"
+        raise UserError(
+            f"{path}: label value {label[row, column] + first} at row {row}, column {column}; classes are {first} to "
+            f"{classes - 1 + first}, and {voids}"
+        )
+    label[nothing] = VOID
     return label
 
 
 def size(path: Path) -> tuple[int, int]:
-    """(height, width), from the header of a file.
+    """Read (height, width) from the header of a file, as its pixels are stored.
 
     Raises:
         UserError: the file is no image.
     """
-    with _opened(path) as image:
+    with _errors(path), Image.open(path, formats=FORMATS) as image:
         return image.height, image.width
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def orientation(path: Path) -> int:
+    """Read the EXIF orientation of an image or label, 1 to 8; 1 where it has none or cannot be read."""
+    exif = Image.Exif()
     try:
+        with Image.open(path, formats=FORMATS) as image:
+            exif.load(image.info.get("exif", b""))  # not `getexif`, which decodes a whole PNG
+        return int(exif.get(ORIENTATION, 1))
+    except Exception:  # whatever is wrong with metadata that is not used
+        return 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[bytes, Image.Image]]:
+    """The content of a file, and the image in it, of which only the header is decoded."""
+    with _errors(path):
         data = path.read_bytes()
-        if data.startswith(PNG_START) and PNG_END not in data[-64:]:  # Pillow forgives a cut behind the pixels
-            raise UserError(f"{path} is truncated")
+        if data.startswith(PNG_START) and PNG_END not in data[-64:] and PNG_END not in data:
+            raise UserError(f"{path} is truncated")  # Pillow forgives a cut behind the pixels
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            yield image
+            yield data, image
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not a PNG, WebP or JPEG image") from error
+        raise UserError(f"{path} cannot be decoded: it is not a PNG, WebP or JPEG image") from error
     except (
         OSError,
         SyntaxError,
@@ -85,3 +185,19 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.DecompressionBombError,
     ) as error:
         raise UserError(f"{path} cannot be decoded: {error}") from error
+
+
+def _depth(data: bytes) -> int:
+    """Bits a channel: of a PNG as its header says, which is its first chunk; 8 of others."""
+    return data[24] if data.startswith(PNG_START) else 8
+
+
+def _wide(image: Image.Image) -> str:
+    """What a label of 16 bits holds, to be added to a message; nothing of another."""
+    if not image.mode.startswith("I"):
+        return ""
+    values = np.array(image)
+    if values.max() <= VOID:
+        return ": save it in 8 bits, which its values fit"
+    row, column = np.argwhere(values > VOID)[0]
+    return f", with the value {values[row, column]} at row {row}, column {column}"

@@ -17,7 +17,8 @@ from benchmark.atomic import replacing
 from benchmark.confusion import VOID
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.cityscapes import IDS, TRAIN_IDS
-from benchmark.datasets.decoding import decode
+from benchmark.datasets.decoding import decode_values
+from benchmark.datasets.listing import files_below
 from benchmark.datasets.reading import read_ahead
 from benchmark.datasets.voc import LISTS, VOC12, listed
 from benchmark.errors import UserError
@@ -61,11 +62,12 @@ def make_train_ids(home: Path) -> int:
     """
     classes = np.full(256, VOID, np.uint8)
     classes[list(TRAINED)] = range(len(TRAINED))
-    sources = [path for split in ("train", "val") for path in sorted((home / "gtFine" / split).glob(f"*/*{IDS}"))]
+    folders = [home / "gtFine" / split for split in ("train", "val")]
+    sources = [folder / file for folder in folders for file in sorted(files_below(folder, (IDS,)))]
     if not sources:
         raise UserError(f"{home / 'gtFine'} holds no labels (*{IDS}): gtFine_trainvaltest.zip does")
     targets = [path.with_name(path.name.replace(IDS, TRAIN_IDS)) for path in sources]
-    return _write(sources, targets, lambda path: classes[decode(path, "L")])
+    return _write(sources, targets, lambda path: classes[decode_values(path)])
 
 
 def make_augmented(home: Path, sbd: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -10,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.confusion import VOID
-from benchmark.datasets.decoding import decode, decode_label
+from benchmark.datasets.decoding import decode_image, decode_label
+from benchmark.datasets.listing import Pair, alike, missing, present
 from benchmark.datasets.source import AbsentError, Identity, Split
 from benchmark.errors import UserError
 
@@ -39,7 +40,7 @@ class Pairs(ABC):
 
     Raises:
         AbsentError: there is no such dataset at `root`.
-        UserError: the list of the split is missing, or its images or labels are.
+        UserError: the list of the split is missing or malformed, or its images or labels are missing.
     """
 
     classes: ClassVar[Sequence[str]]
@@ -62,13 +63,18 @@ class Pairs(ABC):
         if not found:
             raise UserError(f"there are no images of {split} in {home}")
         self.names: Sequence[str] = [name for name, *_ in found]
+        name, times = Counter(self.names).most_common(1)[0]
+        if times > 1:
+            raise UserError(f"the lists of {split} in {home} share {name}: it may be in one of them")
         self._images, self._labels = [image for _, image, _ in found], [label for *_, label in found]
         if not any(label.is_file() for label in self._labels):
+            if alike(self._labels[0]):
+                raise missing(self._labels[0])
             raise UserError(f"none of the {len(found)} labels of {split} is there, as {self._labels[0]}: {self.advice}")
 
     @abstractmethod
-    def _pairs(self, home: Path, split: Split) -> Iterable[tuple[str, Path, Path]]:
-        """Name, file of the image and file of the label of every image of train or val."""
+    def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
+        """The images of train or val with their labels."""
 
     @classmethod
     def home(cls, root: Path) -> Path:
@@ -84,6 +90,8 @@ class Pairs(ABC):
     @classmethod
     def place(cls, path: PurePosixPath) -> PurePosixPath | None:
         """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""
+        if path.name.startswith("."):  # as `benchmark.datasets.listing` takes it
+            return None
         for pattern in map(PurePosixPath, cls.members):
             if path.match(str(pattern)):
                 return PurePosixPath(*path.parts[-len(pattern.parts) :])
@@ -106,7 +114,7 @@ class Pairs(ABC):
         Raises:
             UserError: the file is missing or cannot be decoded.
         """
-        return decode(_there(self._images[index]), "RGB")
+        return decode_image(present(self._images[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Class indices of shape (height, width); 255 where there is no ground truth.
@@ -114,20 +122,5 @@ class Pairs(ABC):
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
-        path = _there(self._labels[index])
-        label = decode_label(path, _there(self._images[index]))
-        label -= np.uint8(self.first)  # and 0 becomes 255, where it is void
-        wrong = (label >= len(self.classes)) & (label != VOID)
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise UserError(
-                f"{path}: label value {label[row, column] + self.first} at row {row}, column {column}; classes are "
-                f"{self.first} to {len(self.classes) - 1 + self.first}"
-            )
-        return label
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path} is missing")
-    return path
+        label = present(self._labels[index])
+        return decode_label(label, present(self._images[index]), len(self.classes), self.first)

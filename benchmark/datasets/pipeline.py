@@ -1,8 +1,10 @@
 """Batches of datasets too large, or of sizes too uneven, for their decoded pixels to be kept: mmsegmentation's own way.
 
-mmsegmentation's dataset class reads an image, its pipeline augments it, and worker processes do so ahead of the
-training. What is drawn follows the rule of `benchmark.datasets.batches`: batch i is a function of (data, protocol,
-seed, i), whichever worker makes it and whatever it made before.
+mmsegmentation's dataset class names an image, its pipeline augments it, and worker processes do so ahead of the
+training. Files are listed and decoded as everywhere in the suite (`benchmark.datasets.listing`, `.decoding`): where a
+pipeline has `LoadImageFromFile` and `LoadAnnotations`, `benchmark.datasets.transforms` takes their place. What is drawn
+follows the rule of `benchmark.datasets.batches`: batch i is a function of (data, protocol, seed, i), whichever worker
+makes it and whatever it made before.
 
 The data loader says how many workers there are, and no number depends on it. In a protocol:
 
@@ -45,13 +47,17 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import get_dist_info
 from mmengine.registry import DefaultScope
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -60,6 +66,9 @@ from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL
 from benchmark.datasets.batches import Batch, Order, sample
 from benchmark.datasets.digest import listing_digest
+from benchmark.datasets.listing import pairs_below, pairs_of, present, read_names
+from benchmark.datasets.source import require_labels
+from benchmark.datasets.transforms import LoadImage, LoadLabel
 from benchmark.errors import UserError
 
 AUGMENTATION = 2
@@ -85,19 +94,20 @@ class Pipeline:
     def __init__(self, config: Mapping[str, Any]) -> None:
         try:
             with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
-                self._dataset = DATASETS.build(dict(config))
+                self._dataset = DATASETS.build(_lazy(config))
+                _read_as_everywhere(self._dataset)
+                self._dataset.full_init()
         except (OSError, AssertionError, ValueError) as error:  # as mmsegmentation says that a folder lacks or is empty
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
         images = [Path(info["img_path"]) for info in found]
-        for label in (Path(info["seg_map_path"]) for info in found):
-            if not label.is_file():
-                raise UserError(f"{label} is missing")
         names = _names(images)
         self._order = sorted(range(len(names)), key=names.__getitem__)
         self._images = [images[index] for index in self._order]
         self.names = [names[index] for index in self._order]
         self.digest = listing_digest(self.names, self._images)
+        for info in found:
+            present(Path(info["seg_map_path"]))
         known = self._dataset.metainfo
         self.metainfo = {"classes": tuple(known["classes"]), "palette": [list(colour) for colour in known["palette"]]}
 
@@ -126,15 +136,15 @@ class Pipeline:
                 f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
                 "in the files, 3 in 8 bits, and are normalised on the device"
             )
-        label = packed.gt_sem_seg.data[0].to(torch.uint8)
-        wrong = label[(label >= len(self.metainfo["classes"])) & (label != VOID)]
+        label = packed.gt_sem_seg.data[0]  # in 64 bits, for what another loader than ours read may not fit 8
+        wrong = label[((label < 0) | (label >= len(self.metainfo["classes"]))) & (label != VOID)]
         if len(wrong):
             raise UserError(
                 f"{self._images[index]}: its label has the value {wrong[0]}, and there are "
                 f"{len(self.metainfo['classes'])} classes: are these the labels to train with?"
             )
         height, width = packed.ori_shape[:2]
-        return image.flip(0), label, (height, width)
+        return image.flip(0), label.to(torch.uint8), (height, width)
 
 
 @DATASETS.register_module()
@@ -218,12 +228,13 @@ class PipelineImages(Dataset[dict[str, Any]]):
         dataset: config of mmsegmentation's dataset, with its pipeline.
 
     Raises:
-        UserError: the dataset is not there.
+        UserError: the dataset is not there, or all of its labels are void.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
         self.pipeline = Pipeline(dataset)
         self.metainfo = self.pipeline.metainfo
+        require_labels("the split to evaluate", lambda index: self.pipeline[index][1].numpy(), len(self.pipeline))
 
     def __len__(self) -> int:
         return len(self.pipeline)
@@ -255,6 +266,69 @@ def _seeded(rng: np.random.Generator) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         generator.set_state(before[2])
+
+
+def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a dataset that does not list its files yet, and of those that it is made of."""
+    lazy = {**config, "lazy_init": True}
+    if "datasets" in config:
+        lazy["datasets"] = [_lazy(each) for each in config["datasets"]]
+    if "dataset" in config:
+        lazy["dataset"] = _lazy(config["dataset"])
+    return lazy
+
+
+def _parts(dataset: Any) -> list[BaseSegDataset]:
+    """The datasets that read files, of one that may be made of others."""
+    inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
+    return [part for each in inner for part in _parts(each)] or [dataset]
+
+
+def _read_as_everywhere(dataset: Any) -> None:
+    """Let a dataset list and read its files by the suite's rules, wherever it would do so by mmsegmentation's.
+
+    Raises:
+        UserError: it has no images. Of several that are joined, some may have none, as VOC where SBD is not added.
+    """
+    parts = _parts(dataset)
+    for part in parts:
+        _replace_readers(part)
+    if not any(part.load_data_list() for part in parts):
+        places = " and ".join(dict.fromkeys(part.ann_file or part.data_prefix["img_path"] for part in parts))
+        raise UserError(f"{type(parts[0]).__name__} has no images to read: there are none in {places}")
+    if hasattr(dataset, "datasets"):
+        dataset.datasets = [each for each in dataset.datasets if any(part.load_data_list() for part in _parts(each))]
+
+
+def _replace_readers(dataset: BaseSegDataset) -> None:
+    if type(dataset).load_data_list is BaseSegDataset.load_data_list:
+        dataset.load_data_list = partial(_listed, dataset)
+    classes = len(dataset.METAINFO.get("classes") or dataset.metainfo["classes"])
+    steps = dataset.pipeline.transforms
+    for place, step in enumerate(steps):
+        if type(step) is LoadImageFromFile:
+            steps[place] = LoadImage(step.to_float32)
+        elif type(step) is LoadAnnotations:
+            if step.reduce_zero_label not in (None, dataset.reduce_zero_label):
+                raise UserError(
+                    f"reduce_zero_label is {dataset.reduce_zero_label} of {type(dataset).__name__} and "
+                    f"{step.reduce_zero_label} of LoadAnnotations: give it to the dataset alone"
+                )
+            steps[place] = LoadLabel(classes)
+
+
+def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
+    """What `BaseSegDataset.load_data_list` returns."""
+    images, labels = (Path(dataset.data_prefix[kind]) for kind in ("img_path", "seg_map_path"))
+    suffixes = dataset.img_suffix, dataset.seg_map_suffix
+    if dataset.ann_file and not Path(dataset.ann_file).is_dir():
+        found = pairs_of(read_names(Path(dataset.ann_file)), images, suffixes[0], labels, suffixes[1])
+    else:
+        found = pairs_below(images, suffixes[0], labels, suffixes[1])
+    facts = {"label_map": dataset.label_map, "reduce_zero_label": dataset.reduce_zero_label}
+    return [
+        {"img_path": str(image), "seg_map_path": str(label), **facts, "seg_fields": []} for _, image, label in found
+    ]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.confusion import VOID
 from benchmark.errors import UserError
 
 Split = Literal["train", "val", "test"]
@@ -96,3 +97,18 @@ class LargeSource(FileSource, Protocol):
 
     def image_files(self) -> Sequence[Path]:
         """The file of every image, in the order of the split."""
+
+
+def require_labels(what: str, label: Callable[[int], NDArray[np.uint8]], count: int) -> None:
+    """Check that labels are not all void: nothing can be learned or scored without one labelled pixel.
+
+    Args:
+        what: what the labels are of, for the message.
+        label: the label at an index; as few are read as it takes.
+        count: how many there are.
+
+    Raises:
+        UserError: all are void.
+    """
+    if all((label(index) == VOID).all() for index in range(count)):
+        raise UserError(f"{what} has no labelled pixel: all of its {count} labels are void")

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
 from benchmark.datasets.catalog import dataset, open_split
+from benchmark.datasets.decoding import orientation
 from benchmark.datasets.digest import SplitHasher, split_digest
 from benchmark.datasets.reading import read_ahead
-from benchmark.datasets.source import AbsentError, LargeSource, Source, Split
+from benchmark.datasets.source import AbsentError, FileSource, LargeSource, Source, Split
 from benchmark.errors import UserError
 
 
@@ -28,6 +29,7 @@ class Verification:
         pixels: how many pixels each class has, shape (K + 1,), void last; of readable labels.
         digest: the digest of the split; None where something cannot be read.
         problems: one line each, with the file.
+        notes: what is as it may be and worth knowing, one line each.
     """
 
     images: int
@@ -35,6 +37,7 @@ class Verification:
     pixels: NDArray[np.int64]
     digest: str | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def verify(name: str, root: str | Path | None = None) -> dict[Split, Verification]:
@@ -76,6 +79,8 @@ def _verify_split(source: Source, split: Split) -> Verification:
         if not isinstance(image, str) and not isinstance(label, str):
             hasher.add(name, image, label)
 
+    if pixels.sum() and not pixels[:classes].any():
+        problems.append(f"{split} has no labelled pixel: all of its labels are void")
     published = source.published[split]
     digest = None
     if not problems:
@@ -84,7 +89,24 @@ def _verify_split(source: Source, split: Split) -> Verification:
         problems.append(f"{split} is not as published: {len(source)} images instead of {published.images}")
     elif digest and published.digest and digest != published.digest:
         problems.append(f"{split} is not as published: other pixels (SHA-256 {digest})")
-    return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems))
+    notes = _notes(source, split) if isinstance(source, FileSource) else ()
+    return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems), notes)
+
+
+def _notes(source: FileSource, split: Split) -> tuple[str, ...]:
+    try:
+        files = source.files()
+    except UserError:  # one is missing, which is a problem already
+        return ()
+    tags = read_ahead(lambda index: orientation(files[index]), len(files))
+    turned = [(path, tag) for path, tag in zip(files, tags, strict=True) if tag != 1]
+    if not turned:
+        return ()
+    path, tag = turned[0]
+    return (
+        f"{split}: EXIF orientations are not applied: image and label are used as they are stored (files with one: "
+        f"{len(turned)}; orientation {tag} in {path})",
+    )
 
 
 def _read(read: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | str:

@@ -7,10 +7,11 @@ ICCV 2011 (SBD); the files, http://host.robots.ox.ac.uk/pascal/VOC/voc2012 and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.datasets.listing import Pair, pairs_of, read_names
 from benchmark.datasets.pairs import Pairs
 from benchmark.datasets.source import Identity, Split
 from benchmark.errors import UserError
@@ -46,12 +47,11 @@ class VOC12(Pairs):
     members: ClassVar[Sequence[str]] = ("JPEGImages/*.jpg", "SegmentationClass/*.png", f"{LISTS}/*.txt")
     advice: ClassVar[str] = "`segbench data get voc12` gets it; for one that is elsewhere give --root DIR"
 
-    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
+    def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
         return self._listed(home, split, "SegmentationClass")
 
-    def _listed(self, home: Path, part: str, labels: str) -> Iterator[tuple[str, Path, Path]]:
-        for name in listed(home, part, self.advice):
-            yield name, home / "JPEGImages" / f"{name}.jpg", home / labels / f"{name}.png"
+    def _listed(self, home: Path, part: str, labels: str) -> list[Pair]:
+        return pairs_of(listed(home, part, self.advice), home / "JPEGImages", ".jpg", home / labels, ".png")
 
 
 class VOC12Aug(VOC12):
@@ -66,7 +66,7 @@ class VOC12Aug(VOC12):
         f"it takes of SBD, {SBD} unpacked; for one that is elsewhere give --root DIR"
     )
 
-    def _pairs(self, home: Path, split: Split) -> Iterator[tuple[str, Path, Path]]:
+    def _pairs(self, home: Path, split: Split) -> Iterator[Pair]:
         yield from super()._pairs(home, split)
         if split == "train":
             yield from self._listed(home, "aug", "SegmentationClassAug")
@@ -81,10 +81,9 @@ def listed(home: Path, part: str, advice: str) -> list[str]:
         advice: what to do where it is missing.
 
     Raises:
-        UserError: it is missing.
+        UserError: it is missing, or `read_names` cannot read it.
     """
     path = home / LISTS / f"{part}.txt"
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {advice}") from error
+    if not path.is_file():
+        raise UserError(f"{path} cannot be read: {advice}")
+    return read_names(path)

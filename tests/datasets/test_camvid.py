@@ -155,6 +155,7 @@ def test_missing_half_of_a_pair_is_named(camvid_miniature, home, folder, lists):
     ("text", "message"),
     [
         ("train/a.png", r"train\.txt, line 1: not the paths"),
+        ("train/a.png trainannot/a.png more", r"train\.txt, line 1: not the paths"),
         ("train/a.png trainannot/a.png\ntrain/a.png trainannot/b.png", r"train\.txt, line 2: not the paths"),
         ("train/a.png trainannot/a.png\n" * 2, r"train\.txt lists a 2 times"),
     ],
@@ -163,6 +164,34 @@ def test_malformed_list_is_named(camvid_miniature, home, text, message):
     (home / "train.txt").write_text(text)
     with pytest.raises(UserError, match=message):
         CamVid(camvid_miniature, "train")
+
+
+@pytest.mark.parametrize("name", ["seq 06 R0", "a b.c", "näme"])
+def test_names_with_spaces_and_other_letters(camvid_miniature, home, name):
+    for folder in ("val", "valannot"):
+        (home / folder / "val_0.png").rename(home / folder / f"{name}.png")
+    line = f"/My Data/val/{name}.png  /My Data/valannot/{name}.png"
+    (home / "val.txt").write_text(f"\ufeff{line}\r\nval/val_1.png valannot/val_1.png\r\n", "utf-8")
+    source = CamVid(camvid_miniature, "val")
+    assert source.names == sorted([name, "val_1"])
+    assert len(source.files()) == 4
+    (home / "val.txt").unlink()
+    assert CamVid(camvid_miniature, "val").names == source.names
+
+
+def test_an_empty_list_is_not_taken_for_none(camvid_miniature, home):
+    (home / "val.txt").write_text("\n \n")
+    with pytest.raises(UserError, match=r"val\.txt is empty"):
+        CamVid(camvid_miniature, "val")
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_suffixes_in_capitals_are_named_as_the_cause(camvid_miniature, home, lists):
+    (home / "train" / "train_2.png").rename(home / "train" / "train_2.PNG")
+    if not lists:
+        (home / "train.txt").unlink()
+    with pytest.raises(UserError, match=r"train_2\.PNG (is there|would be left out, .*): rename it"):
+        CamVid(camvid_miniature, "train").files()
 
 
 def test_list_that_is_no_text_is_named(camvid_miniature, home):

@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import benchmark.registration  # noqa: F401  (mmsegmentation can be imported)
+from benchmark.datasets.batches import EvaluationImages
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.catalog import dataset, locate, open_split, open_splits
 from benchmark.datasets.shapes import Shapes
-from benchmark.datasets.source import AbsentError
+from benchmark.datasets.source import SPLITS, AbsentError
 from benchmark.errors import UserError
 
 
@@ -37,3 +40,20 @@ def test_mistakes_are_said(tmp_path):
         locate("camvit")
     with pytest.raises(AbsentError, match=str(tmp_path)):
         open_splits("camvid", tmp_path)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_without_a_labelled_pixel_is_refused(camvid_miniature, split):
+    labels = sorted((camvid_miniature / "CamVid" / f"{split}annot").iterdir())
+    for path in labels:
+        Image.new("L", (48, 36), 11).save(path)
+    with pytest.raises(
+        UserError, match=f"{split} of camvid has no labelled pixel: all of its {len(labels)} labels are"
+    ):
+        open_splits("camvid", camvid_miniature)
+    with pytest.raises(UserError, match="the split to evaluate has no labelled pixel"):
+        EvaluationImages({"type": "CamVid", "split": split, "root": str(camvid_miniature)})
+    image = Image.new("L", (48, 36), 11)
+    image.putpixel((47, 35), 3)
+    image.save(labels[-1])
+    assert list(open_splits("camvid", camvid_miniature)) == list(SPLITS)

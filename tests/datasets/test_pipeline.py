@@ -1,6 +1,7 @@
 """Batches through mmsegmentation's pipeline obey the rule of all batches: a function of (data, protocol, seed, i)."""
 
 import random
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from benchmark import compose
 from benchmark.confusion import VOID
 from benchmark.datasets.augmentation import FILL
 from benchmark.datasets.batches import IterationSampler, whole_batch
-from benchmark.datasets.pipeline import PipelineBatches, PipelineImages
+from benchmark.datasets.pipeline import Pipeline, PipelineBatches, PipelineImages
 from benchmark.engine.session import Session
 from benchmark.errors import UserError
 
@@ -309,7 +310,9 @@ def test_a_label_that_is_resized_is_not_evaluated(uneven):
 
 def test_labels_of_other_classes_are_refused(cityscapes):
     ids = {**cityscapes("val"), "seg_map_suffix": "_gtFine_labelIds.png", "pipeline": TEST}
-    with pytest.raises(UserError, match=r"leftImg8bit\.png: its label has the value .*, and there are 19 classes"):
+    with pytest.raises(
+        UserError, match=r"_gtFine_labelIds\.png: label value \d+ at row \d+, .*classes are 0 to 18, and"
+    ):
         PipelineImages(ids)[0]
 
 
@@ -330,3 +333,59 @@ def test_a_damaged_file_is_named(uneven, tmp_path):
         (tmp_path / kind / "one.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"images.one\.png.* cannot be decoded"):
         _batches({**uneven, "data_root": str(tmp_path)})
+
+
+def test_a_damaged_file_in_a_worker_is_named_in_one_line(uneven, tmp_path):
+    shutil.copytree(uneven["data_root"], tmp_path / "copy")
+    batches = _batches({**uneven, "data_root": str(tmp_path / "copy")})
+    (tmp_path / "copy/labels/3.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"^[^\n]*labels.3\.png cannot be decoded: [^\n]*$"):
+        _loaded(batches, workers=1)
+
+
+def test_classes_are_chosen_and_checked_as_mmsegmentation_maps_them(cityscapes):
+    """`label_map` of a dataset of which some classes are left out."""
+    classes = ("car", "road")
+    config = {**cityscapes("val"), "metainfo": {"classes": classes}, "pipeline": [TEST[0], *TEST[2:]]}
+    ours = PipelineImages(config)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        theirs = DATASETS.build(config)
+    assert {0, 1, VOID} == set(np.unique(theirs[0]["data_samples"].gt_sem_seg.data))
+    for index in range(len(ours)):
+        expected = theirs[index]["data_samples"].gt_sem_seg.data
+        assert torch.equal(ours[index]["data_samples"].gt_sem_seg.data, expected)
+
+
+def test_two_answers_to_whether_0_is_void_are_refused(uneven):
+    pipeline = [TEST[0], {"type": "LoadAnnotations", "reduce_zero_label": True}, TEST[3]]
+    with pytest.raises(UserError, match="reduce_zero_label is False of BaseSegDataset and True of LoadAnnotations"):
+        _batches(uneven, pipeline=pipeline)
+
+
+def test_a_loader_of_another_kind_stays(uneven):
+    """What is no plain `LoadImageFromFile` knows better what it reads."""
+    pipeline = Pipeline({**uneven, "pipeline": [{"type": "InferencerLoader"}, *TEST[2:]]})
+    built = pipeline._dataset.pipeline.transforms
+    assert [type(step).__name__ for step in built] == ["InferencerLoader", "LoadLabel", "PackSegInputs"]
+
+
+def test_a_split_to_evaluate_without_a_labelled_pixel_is_refused(uneven, tmp_path):
+    shutil.copytree(uneven["data_root"], tmp_path / "copy")
+    for path in (tmp_path / "copy/labels").iterdir():
+        _save(path, np.full_like(np.array(Image.open(path)), VOID))
+    with pytest.raises(UserError, match="the split to evaluate has no labelled pixel: all of its 7 labels are void"):
+        PipelineImages({**uneven, "data_root": str(tmp_path / "copy"), "pipeline": TEST})
+
+
+def test_a_label_of_another_loader_does_not_wrap(uneven, monkeypatch):
+    pipeline = Pipeline({**uneven, "pipeline": [TEST[0], *TEST[2:]]})
+    loader = pipeline._dataset.pipeline.transforms[1]
+    read = loader.transform
+    monkeypatch.setattr(loader, "transform", lambda results: _with_wide_labels(read(results)))
+    with pytest.raises(UserError, match=r"0\.png: its label has the value 259, and there are 3 classes"):
+        pipeline[0]
+
+
+def _with_wide_labels(results):
+    results["gt_seg_map"] = np.full(results["gt_seg_map"].shape, 259)
+    return results

@@ -1,0 +1,172 @@
+"""Lists the images and labels of a dataset, for verification and training alike.
+
+Of a folder, all files below it that have the suffix belong to the dataset, links followed. Hidden ones, whose names
+begin with a dot, do not: macOS puts `._NAME.jpg` beside `NAME.jpg`. A list is a text file in UTF-8 with one name a
+line; white space around a name and empty lines do not count, and white space in a name does.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from benchmark.errors import UserError
+
+Pair = tuple[str, Path, Path]
+"""Name, file of the image, and file of the label."""
+
+
+def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Pair]:
+    """List the images below a folder, each with the label of the same name below another.
+
+    Args:
+        images, labels: the folders.
+        image_suffix, label_suffix: how the names of files end, by which an image and its label differ.
+
+    Returns:
+        In no order; a name is the path below the folder without what follows the last dot.
+
+    Raises:
+        UserError: the name of a file is not UTF-8, or its suffix is another way to write this one.
+    """
+    return [
+        (
+            PurePosixPath(file).with_suffix("").as_posix(),
+            images / file,
+            labels / (file.removesuffix(image_suffix) + label_suffix),
+        )
+        for file in files_below(images, (image_suffix,))
+    ]
+
+
+def pairs_of(names: Iterable[str], images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Pair]:
+    """The images of a list of names, each with its label; arguments as of `pairs_below`."""
+    return [(name, images / f"{name}{image_suffix}", labels / f"{name}{label_suffix}") for name in names]
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """List the files below a folder that have one of the suffixes; none where there is no folder.
+
+    Returns:
+        Paths below the folder, with slashes, in no order.
+
+    Raises:
+        UserError: the name of a file is not UTF-8, or its suffix is another way to write one of these.
+    """
+    found = []
+    for path in _files(folder):
+        if path.name.endswith(tuple(suffixes)):
+            found.append(path.relative_to(folder).as_posix())
+            if not _is_text(found[-1]):
+                raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
+        elif _plain(path.name).endswith(tuple(map(_plain, suffixes))):
+            wanted = " or ".join(suffixes)
+            raise UserError(f"{path} would be left out, for it does not end in {wanted}: {_remedy(path)} it")
+    return found
+
+
+def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
+    """Every file below a folder that is not hidden; of links, none to a folder above, where a walk would not end."""
+    here = folder.resolve()
+    if here in above or not folder.is_dir():
+        return
+    try:
+        content = list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
+    for path in content:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files(path, (*above, here))
+        else:
+            yield path
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a list of names.
+
+    Raises:
+        UserError: the list cannot be read, or a line is no name or comes twice.
+    """
+    found = read_lines(path)
+    for number, line in found:
+        if PurePosixPath(line).is_absolute() or ".." in PurePosixPath(line).parts:
+            raise UserError(f"{path}, line {number}: not the name of an image: {line[:120]!r}")
+    return once(path, [line for _, line in found])
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Read a list: the lines that are not empty, stripped, with their numbers from 1.
+
+    Raises:
+        UserError: the list cannot be read, or is not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} cannot be read: it is not text in UTF-8 ({error.reason})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def once(path: Path, found: Sequence[str]) -> list[str]:
+    """The names in a list, each of which must come once.
+
+    Raises:
+        UserError: a name comes twice.
+    """
+    for name, times in Counter(found).items():
+        if times > 1:
+            raise UserError(f"{path} lists {name} {times} times")
+    return list(found)
+
+
+def present(path: Path) -> Path:
+    """The path of a file, which must be there.
+
+    Raises:
+        UserError: it is not, see `missing`.
+    """
+    if path.is_file():
+        return path
+    raise missing(path)
+
+
+def missing(path: Path) -> UserError:
+    """The error for a file that is not there, with what is in its place."""
+    if path.is_symlink():
+        return UserError(f"{path} is missing: it is a link to {path.readlink()}, which is not there")
+    if path.exists():
+        return UserError(f"{path} is missing: what has its name is no file")
+    like = alike(path)
+    return UserError(f"{path} is missing" + (f", but {like.name} is there: {_remedy(like)} it" if like else ""))
+
+
+def alike(path: Path) -> Path | None:
+    """A file that is there under another way to write the name of this one; None where there is none."""
+    suffix = path.suffix
+    endings = [suffix.upper(), suffix.title(), *([".jpeg", ".JPEG"] if suffix == ".jpg" else []), suffix + ".gz"]
+    forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]  # macOS decomposes accents
+    others = [path.with_name(name) for name in (*(path.stem + ending for ending in endings), *forms)]
+    return next((other for other in others if other != path and other.is_file()), None)
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(".gz").replace(".jpeg", ".jpg")
+
+
+def _remedy(path: Path) -> str:
+    return "unpack" if path.suffix == ".gz" else "rename"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
