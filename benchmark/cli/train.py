@@ -6,7 +6,6 @@ import argparse
 import sys
 from functools import partial
 
-from benchmark.atomic import writing
 from benchmark.cli import options
 
 
@@ -19,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.device(parser)
     options.speed(parser)
     options.work_dir(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument("--resume", action="store_true", help="go on where a killed training left off")
 
 
@@ -42,8 +41,6 @@ def run(args: argparse.Namespace) -> int:
         **options.chosen_overrides(args),
     )
     folder = args.work_dir / args.protocol / args.architecture.replace(":", "+") / f"seed-{args.seed}"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
