@@ -233,15 +233,15 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
 def train_theirs(config: Config, folder: Path, on: str, session: Session) -> float:
     """Train with mmsegmentation, and give the weights to a session; seconds that it took."""
     import peer
-    import torch
 
-    tf32 = peer.precision(config) == "tf32"  # which is PyTorch's default for convolutions
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    from benchmark.engine.arithmetic import float32_arithmetic
+
     peer.write_split(config, folder / "split")
     runner = peer.runner(config, folder / "split", folder / "theirs", workers=8 if on == "cuda" else 0)
     device.limit_threads(config.protocol.threads)  # a Runner sets OpenCV's to none of its own
     start = time.perf_counter()
-    runner.train()
+    with float32_arithmetic(peer.precision(config) == "tf32"):  # which is PyTorch's default for convolutions
+        runner.train()
     seconds = time.perf_counter() - start
     session.load_state(runner.model.state_dict())
     return seconds
