@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     wanted, left_out = composed(specs(names, on, args))
     waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
     jobs = _jobs(waiting, on, deadline)
+    before = _states(jobs)
     ended = carry_out(jobs, on, args.jobs, deadline)
     if any(args.results.glob("*/*/*.json")):  # the time may have been too short for a single one
         _print_leaderboard(wanted[0])
@@ -82,11 +83,25 @@ def run(args: argparse.Namespace) -> int:
         report.write()
         print(report.page)
     if left := unfinished(jobs, ended):
-        print(f"\nthe time is up: {summary(ended, left)}\ngoes on: {args.command_line}")
+        print(f"\nthe time is up: {summary(ended, left)}")
+        if len(left) == len(jobs) and _states(jobs) == before:
+            print(
+                f"nothing was done: --time-budget {args.time_budget} is shorter than the start-up; give several minutes"
+            )
+        else:
+            print(f"goes on: {args.command_line}")
         return 3
     if failures(ended):
         return 1
     return 2 if left_out or catalog.faults() else 0
+
+
+def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
+    """How far each run is that was interrupted: iterations, and whether it is profiled and trained."""
+    from benchmark.results.unfinished import find
+
+    found = [find(job.spec.folder) for job in jobs]
+    return [(each.iteration, bool(each.record.memory), bool(each.record.training)) if each else None for each in found]
 
 
 def _deadline(args: argparse.Namespace) -> float | None:

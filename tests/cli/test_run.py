@@ -83,6 +83,7 @@ def test_a_budget_that_no_run_begins_in(segbench):
     code, out, _ = segbench("--time-budget", "5m", carry_out=lambda *_: iter(()))
     assert code == 3
     assert out.splitlines()[1] == "the time is up: 0 done, of which 0 failed"
+    assert out.splitlines()[-1].startswith("nothing was done: --time-budget 5m is shorter than the start-up")
 
 
 def test_runs_are_in_order_of_their_seeds():
