@@ -152,7 +152,6 @@ def deviations_of(method: str) -> list[Deviation]:
     return [deviations.parse(entry, members, f"{place}: deviation {number}") for number, entry in enumerate(entries, 1)]
 
 
-@cache
 def _figures() -> dict[str, Reference]:
     """The entries of `references` and `related`, by identifier."""
     found: dict[str, Reference] = {}

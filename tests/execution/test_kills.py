@@ -22,11 +22,11 @@ from benchmark.atomic import replacing
 from benchmark.engine import weights
 from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
-from benchmark.engine.trained import Driven, Trained
+from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.errors import UserError
-from benchmark.execution import run, unfinished
+from benchmark.execution import run
 from benchmark.lock import exclusive
-from benchmark.results import environment, record
+from benchmark.results import environment, record, unfinished
 from benchmark.results.reading import read
 from benchmark.results.validate import check
 
@@ -95,7 +95,7 @@ class Loop:
     """What the hooks ask of a training loop."""
 
     def __init__(self, runner):
-        self.runner, self.spent, self.seconds = runner, 0.0, 1.0
+        self.runner, self.spent, self.seconds, self.mode = runner, 0.0, 1.0, None
 
     def is_validated(self):
         return self.runner.iter % 2 == 0
@@ -143,7 +143,7 @@ class Runner:
 class StubSession:
     """A session around `Runner`: what `execution.run` asks of one."""
 
-    first_stage = None
+    first_stage = peak_memory = None
 
     def __init__(self, config, folder, tell, **_):
         self.folder, self.tell, self.runner = folder, tell, Runner(folder)
@@ -151,8 +151,8 @@ class StubSession:
     def train(self):
         self.runner.train(find_state(self.folder))
         kept = self.runner.hooks[0]
-        driven = Driven("host", "contiguous", False, None)
-        return Trained(4, 1.0, [(4, 1.0)], kept.curve, kept.best_iteration, driven, self.folder)
+        execution = ExecutionMode("host", "contiguous", False, None)
+        return Trained(4, 1.0, [(4, 1.0)], kept.curve, kept.best_iteration, execution, self.folder)
 
     def load(self, path):
         weights.load(self.runner.model, path)

@@ -7,7 +7,8 @@ import pytest
 
 from benchmark.confusion import scores
 from benchmark.engine.hooks import StopHook, Stopped
-from benchmark.execution import run, unfinished
+from benchmark.execution import run
+from benchmark.results import unfinished
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.store import Store
