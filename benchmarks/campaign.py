@@ -138,7 +138,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
         print(*ledger.table(), sep="\n")
         folders = [job.spec.folder for job in left if job.spec.folder.is_dir()]
         pack_files(args.work_dir, folders, unfinished_runs)
-        pack_files(user_cache() / "kernels", sorted((user_cache() / "kernels").glob("*")), kernels)
+        pack_files(user_cache() / "kernels", sorted((user_cache() / "kernels").glob("*.*")), kernels)
         print(*pack_results(args.results, args.archive, before), sep="\n")
     return 3 if left else 1 if failures(ended) else 0
 

@@ -125,6 +125,8 @@ def load_artifacts(path: Path) -> bool:
 def save_artifacts(path: Path) -> None:
     """Keep what was compiled in this process, in PyTorch's own portable form.
 
+    It holds the kernels of a GPU. Those of a CPU are libraries in the folder of Inductor's own cache.
+
     Args:
         path: the file to write; its folder is made.
     """

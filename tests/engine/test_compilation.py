@@ -200,9 +200,10 @@ print(Session(config, folder, compile=True).train().execution.compile_seconds)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_second_run_compiles_in_less_than_a_quarter_of_the_time(tmp_path):
     seconds = []
+    cache = {"SEGBENCH_CACHE": str(tmp_path / "cache"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
     for run in ("first", "second"):
-        cache = {"SEGBENCH_CACHE": str(tmp_path / "cache"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / run)}
-        command = [sys.executable, "-c", RUN, str(tmp_path / f"work-{run}"), "enet"]
-        done = subprocess.run(command, env=os.environ | cache, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-W", "ignore", "-c", RUN, str(tmp_path / run), "espnet-c"]
+        done = subprocess.run(command, env=os.environ | cache, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         seconds.append(float(done.stdout.split()[-1]))
     assert seconds[1] < seconds[0] / 4
