@@ -2,7 +2,8 @@
 
 Ours against mmsegmentation's `postprocess_result` and `IoUMetric`, and torchmetrics' `ConfusionMatrix` where that is
 installed. All are given the same scores, already of the size of the image, and the same labels, and must count the same
-to the last pixel. `python benchmarks/evaluation.py`
+to the last pixel. Where there is a GPU the scores are there, and wall time is measured.
+`python benchmarks/evaluation.py`
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
-from timing import hardware, interleaved
+from timing import hardware, interleaved, waited
 from torch import Tensor
 
 import benchmark.registration  # noqa: F401
@@ -37,6 +38,8 @@ IMAGES = 8
 
 ROUNDS = 5
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 class Evaluation:
     """Images of one size: scores that vary smoothly, labels that mostly agree with them, some of them void."""
@@ -45,12 +48,13 @@ class Evaluation:
         generator = torch.Generator().manual_seed(0)
         coarse = torch.randn(1, classes, size[0] // 8, size[1] // 8, generator=generator)
         self.size, self.classes = size, classes
-        self.scores = F.interpolate(coarse, size, mode="bilinear")
+        self.scores = F.interpolate(coarse, size, mode="bilinear").to(DEVICE)
         self.wide, self.narrow = self.theirs(), self.ours()
         chance = torch.rand(size, generator=generator)
-        self.label = self.wide.clone()
+        self.label = self.wide.cpu().clone()
         self.label[:, chance < 0.2] = torch.randint(classes, size, generator=generator)[chance < 0.2]
         self.label[:, chance < 0.05] = VOID
+        self.label = self.label.to(DEVICE)
 
     def theirs(self) -> Tensor:
         """Scores to labels, int64, as mmsegmentation does it."""
@@ -84,7 +88,7 @@ class Evaluation:
         """Counts of all images, without void."""
         from torchmetrics.classification import MulticlassConfusionMatrix
 
-        metric = MulticlassConfusionMatrix(self.classes, ignore_index=VOID, validate_args=validate)
+        metric = MulticlassConfusionMatrix(self.classes, ignore_index=VOID, validate_args=validate).to(DEVICE)
         for _ in range(IMAGES):
             metric.update(self.wide, self.label)
         return metric.compute()
@@ -110,24 +114,25 @@ class Evaluation:
     def check(self) -> None:
         """Everybody counts the same."""
         counts = self.confusion_metric(self.ours)[0, :-1, :-1]
-        intersection, _, prediction, label = (area.numpy() for area in self.iou_metric(self.theirs)[0])
+        intersection, _, prediction, label = (area.cpu().numpy() for area in self.iou_metric(self.theirs)[0])
         np.testing.assert_array_equal(counts.diagonal(), intersection)
         np.testing.assert_array_equal(counts.sum(axis=0), prediction)
         np.testing.assert_array_equal(counts.sum(axis=1), label)
         if find_spec("torchmetrics"):
-            np.testing.assert_array_equal(IMAGES * counts, self.torchmetrics(validate=True).numpy())
+            np.testing.assert_array_equal(IMAGES * counts, self.torchmetrics(validate=True).cpu().numpy())
 
 
 def main() -> None:
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel("ERROR")
     print(hardware(), end="\n\n")
-    print("| image, classes | evaluation | CPU ms an image | mmsegmentation's over it |\n|---|---|---|---|")
+    measure, clock = (waited, "ms") if DEVICE == "cuda" else (interleaved, "CPU ms")
+    print(f"| image, classes | evaluation | {clock} an image | mmsegmentation's over it |\n|---|---|---|---|")
     for (height, width), classes in SIZES.items():
         evaluation = Evaluation((height, width), classes)
         evaluation.check()
         for functions in (evaluation.metrics(), evaluation.whole()):
-            seconds = interleaved(functions, ROUNDS)
+            seconds = measure(functions, ROUNDS)
             peer = next(iter(seconds.values()))
             for name, taken in seconds.items():
                 each = 1000 * taken / IMAGES
