@@ -13,8 +13,15 @@ import benchmark.registration  # noqa: F401  (the source is built by name)
 from benchmark.confusion import VOID
 from benchmark.datasets import resident
 from benchmark.datasets.augmentation import Policy, apply, crop, draw
-from benchmark.datasets.batches import TrainingBatches
-from benchmark.datasets.resident import ResidentBatches, ResidentWarning, augment, fits, resident_bytes
+from benchmark.datasets.batches import EvaluationImages, TrainingBatches
+from benchmark.datasets.resident import (
+    ResidentBatches,
+    ResidentImages,
+    ResidentWarning,
+    augment,
+    fits,
+    resident_bytes,
+)
 from benchmark.datasets.table import tabulate
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -218,3 +225,27 @@ def test_what_fits_takes_half_of_the_free_memory_and_has_one_size(monkeypatch):
         assert fits(even, "cuda") == expected
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**6, 10**6))
     assert not fits(_Pixels((5, 8), (8, 5)), "cuda")
+
+
+def test_images_to_evaluate_are_those_of_the_disk():
+    images = EvaluationImages({"type": "Shapes", "split": "val"})
+    kept = ResidentImages(images, "cpu")
+    assert len(kept) == len(images)
+    assert kept.metainfo == images.metainfo
+    for index in (0, 17, len(images) - 1):
+        found, expected = kept[index], images[index]
+        assert found["inputs"].dtype == torch.uint8
+        assert torch.equal(found["inputs"], expected["inputs"])
+        one, other = found["data_samples"], expected["data_samples"]
+        assert one.metainfo == other.metainfo
+        assert one.gt_sem_seg.data.dtype == other.gt_sem_seg.data.dtype
+        assert torch.equal(one.gt_sem_seg.data, other.gt_sem_seg.data)
+
+
+@pytest.mark.gpu
+def test_images_to_evaluate_are_on_the_gpu():
+    images = EvaluationImages({"type": "Shapes", "split": "val"})
+    kept = ResidentImages(images, "cuda")
+    assert kept[3]["inputs"].is_cuda
+    assert torch.equal(kept[3]["inputs"].cpu(), images[3]["inputs"])
+    assert torch.equal(kept[3]["data_samples"].gt_sem_seg.data.cpu(), images[3]["data_samples"].gt_sem_seg.data)
