@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from benchmark.datasets.batches import EvaluationImages
 from benchmark.datasets.resident import ResidentImages, fits
 from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
+from benchmark.engine.layout import memory_format
 
 if TYPE_CHECKING:
     from mmseg.models.segmentors import EncoderDecoder
@@ -144,7 +145,8 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
     """
     data = model.data_preprocessor(batch, False)
     samples: list[SegDataSample] = data["data_samples"]
-    inputs, facts = data["inputs"], [sample.metainfo for sample in samples]
+    inputs = data["inputs"].contiguous(memory_format=memory_format(model))
+    facts = [sample.metainfo for sample in samples]
     if (lack := size - len(samples)) > 0:
         inputs = torch.cat([inputs, inputs[-1:].expand(lack, -1, -1, -1)])
         facts += facts[-1:] * lack
