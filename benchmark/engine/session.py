@@ -30,6 +30,7 @@ from benchmark import segmentor
 from benchmark.cache import user_cache
 from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import layout, patches, stages, timings, trained, weights
+from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import (
@@ -45,7 +46,7 @@ from benchmark.engine.hooks import (
 )
 from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
-from benchmark.engine.precision import require_supported
+from benchmark.engine.precision import TF32OptimWrapper, require_supported
 from benchmark.engine.timings import EAGER, TrainingMode
 from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.results import environment
@@ -257,7 +258,9 @@ class Session:
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
-        with torch.random.fork_rng(devices=[]), patches.training_patches():
+        # All that training changes has to be changed here, too: compiled code is thrown away where it differs.
+        tf32 = isinstance(wrapper, TF32OptimWrapper)
+        with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
             model.to(get_device()).train()
             self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
             layout.arrange(model, "contiguous")  # in which weights are initialised: the order of draws depends on it
