@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -41,6 +42,23 @@ def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], 
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad / scale for w in model.parameters()]
         buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
     return {"losses": [loss], "gradients": gradients, "buffers": buffers}
+
+
+@contextmanager
+def last_bits_changed(model: nn.Module, seed: int) -> Iterator[None]:
+    """Change the last bit of each weight, up or down by a seed, to see how far rounding moves an outcome."""
+    kept = [weight.detach().clone() for weight in model.parameters()]
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        with torch.no_grad():
+            for weight in model.parameters():
+                sign = 2 * torch.randint(2, weight.shape, generator=generator) - 1
+                weight.mul_(1 + torch.finfo(weight.dtype).eps * sign.to(weight.device))
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, value in zip(model.parameters(), kept, strict=True):
+                weight.copy_(value)
 
 
 def distances(expected: Outcome, found: Outcome) -> dict[str, float]:

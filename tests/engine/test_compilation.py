@@ -14,6 +14,7 @@ from torch import nn
 import benchmark.registration  # noqa: F401
 from benchmark import compose
 from benchmark.engine import compilation
+from benchmark.engine.agreement import last_bits_changed
 from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts
 from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.session import Session
@@ -146,6 +147,15 @@ def test_what_computes_something_else_is_found_out(segmentor, batch, monkeypatch
     monkeypatch.setattr(compilation.torch, "compile", wrong)
     with pytest.raises(CompilationFailed, match=r"its \w+ would be 0\.\d+ off"):
         _compiled(segmentor, batch, _wrapper(segmentor))
+
+
+def test_last_bits_are_changed_and_put_back(segmentor):
+    before = copy.deepcopy(segmentor.state_dict())
+    with last_bits_changed(segmentor, 0):
+        for name, weight in segmentor.named_parameters():
+            assert torch.allclose(weight, before[name], rtol=2.0**-22, atol=0)
+            assert not weight.any() or not torch.equal(weight, before[name])
+    assert all(torch.equal(value, before[name]) for name, value in segmentor.state_dict().items())
 
 
 def test_dropout_draws_what_it_draws_in_an_eager_step(segmentor, batch, monkeypatch):
