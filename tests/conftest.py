@@ -81,7 +81,8 @@ def pytest_configure(config):
     if config.option.markexpr == "gpu":
         from benchmark.selftest import gpu
 
-        _restore(os.environ | {"CUDA_VISIBLE_DEVICES": VISIBLE_DEVICES})
+        # cuBLAS reads its variable once a process, before the first test that trains deterministically.
+        _restore(os.environ | {"CUDA_VISIBLE_DEVICES": VISIBLE_DEVICES, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"})
         if not config.option.collectonly and (reason := gpu.absent()):
             raise pytest.UsageError(f"no GPU to test on: {reason}")
 

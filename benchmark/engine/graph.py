@@ -157,9 +157,9 @@ def _repair(pool: tuple[int, int]) -> None:
     (`CUDAGraph::capture_end` raises before it ends either).
     """
     device = torch.cuda.current_device()
-    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
-        with suppress(AttributeError, RuntimeError):  # another version of torch, which ends it itself
-            getattr(torch._C, name)(device, pool)
+    with suppress(AttributeError, RuntimeError):  # the capture itself was whole: the graph has ended and releases it
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
     torch.cuda.default_generators[device].graphsafe_set_state(torch.Generator("cuda"))
 
 

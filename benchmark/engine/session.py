@@ -251,6 +251,8 @@ class Session:
         if self._first is not None:
             self._first.compile_ahead()
             return
+        if self._mode is not None or self._compile is False:
+            return
         if get_device() == "cuda":
             free, total = torch.cuda.mem_get_info()
             if free < total / 2:
@@ -261,11 +263,15 @@ class Session:
         # All that training changes has to be changed here, too: compiled code is thrown away where it differs.
         tf32 = isinstance(wrapper, TF32OptimWrapper)
         with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
-            model.to(get_device()).train()
-            self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
-            layout.arrange(model, "contiguous")  # in which weights are initialised: the order of draws depends on it
-            model.to("cpu")
-        _empty_cache()
+            try:
+                model.to(get_device()).train()
+                self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
+            finally:
+                layout.arrange(
+                    model, "contiguous"
+                )  # in which weights are initialised: the order of draws depends on it
+                model.to("cpu")
+                _empty_cache()
 
     def train(self) -> Trained:
         """Train to the last iteration.

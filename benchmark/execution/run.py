@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache, cached_property
@@ -228,7 +229,8 @@ class _Preparation:
             _digest(config.protocol.dataset, spec.root)
             self.session.build()
             if turn.may_compile():
-                self.session.compile_ahead()
+                with suppress(RuntimeError):  # the GPU has no room for it now: it can be done in the run's turn
+                    self.session.compile_ahead()
 
 
 def _begun(spec: Spec) -> Record:

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 import benchmark.registration  # noqa: F401
+from benchmark.engine import graph
 from benchmark.engine.graph import CaptureFailed, GraphedStep, record
 from benchmark.engine.precision import BFloat16OptimWrapper, Float16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.step import step
@@ -214,3 +215,25 @@ def test_a_capture_that_broke_leaves_stream_and_generator_usable():
     assert torch.cuda.current_stream() == before
     torch.cuda.manual_seed(0)
     assert torch.rand(3, device="cuda").isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("error", "called"), [(None, ["end", "release"]), (RuntimeError("it has ended"), ["end"])], ids=["broken", "whole"]
+)
+def test_a_pool_that_its_graph_releases_is_not_released_twice(monkeypatch, error, called):
+    """Which ends the process: the destructor of the graph finds nothing left to release."""
+    calls = []
+
+    def end(device, pool):
+        calls.append("end")
+        if error:
+            raise error
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *_: calls.append("release"), raising=False)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch, "Generator", lambda device: None)
+    generator = type("Generator", (), {"graphsafe_set_state": lambda *_: None})()
+    monkeypatch.setattr(torch.cuda, "default_generators", [generator])
+    graph._repair((0, 1))
+    assert calls == called

@@ -282,8 +282,12 @@ def test_compiling_ahead_changes_no_bit(tmp_path, monkeypatch):
     whole = Session(_config(2), tmp_path / "whole").train()
     session = Session(_config(2), tmp_path / "ahead")
     session.build()
+    session.compile_ahead()
+    assert seen == []  # how its steps are computed is decided: eagerly
+    session._mode = None
     with rehearsed(session.runner.model):
         session.compile_ahead()
+    session.tuner.mode = EAGER
     assert seen == [2]
     assert session.train().last.read_bytes() == whole.last.read_bytes()
 
