@@ -9,6 +9,7 @@ cuDNN searches for better ones once, for the mode that is taken.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ class Autotuner:
                     seconds[mode] = self._seconds(mode, training)
                     break
                 except FAILURES as reason:
-                    failure = reason
+                    failure = type(reason)(str(reason))  # without its frames, which hold the maps of the network
                     graph &= not isinstance(reason, CaptureFailed)
                     self._reject(mode, reason, training.model, logger)
         if failure and not seconds:
@@ -228,6 +229,9 @@ class Autotuner:
             UserError: compilation was asked for.
         """
         self._activate(False)
+        for error in (reason, reason.__cause__, reason.__context__):
+            if error is not None:
+                traceback.clear_frames(error.__traceback__)  # which hold the maps of the network
         _free(model)
         if self.compile and isinstance(reason, CompilationFailed):
             raise UserError(f"the network cannot be compiled: {reason}") from reason

@@ -52,8 +52,12 @@ class GraphedStep:
         capture: how the passes are recorded; by default `record`.
         check: compare a replay with eager passes; a capture that is only timed can do without.
 
+    Attributes:
+        peak_memory: bytes of GPU memory that the passes took at most.
+
     Raises:
         CaptureFailed: the passes cannot be captured, or come out otherwise when they are replayed.
+        torch.OutOfMemoryError: the GPU cannot hold them.
     """
 
     def __init__(
@@ -77,11 +81,17 @@ class GraphedStep:
             "labels": batch["labels"].to(device, copy=True),
         }
         drawn = torch.get_rng_state()
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
         with rehearsal(model, optim_wrapper):
             try:
                 self._replay, self._loss = (capture or record)(partial(passes, model, self._batch, optim_wrapper))
+            except torch.OutOfMemoryError:
+                raise
             except Exception as error:  # whatever a network, a library or the device has against it
                 raise CaptureFailed(one_line(error)) from error
+            # The allocator counts what was captured as free, and a replay allocates nothing.
+            self.peak_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
             self._gradients = [(weight, weight.grad) for weight in model.parameters() if weight.grad is not None]
         if not torch.equal(drawn, torch.get_rng_state()):
             raise CaptureFailed("it draws random numbers on the host")

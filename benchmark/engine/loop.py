@@ -19,6 +19,7 @@ from benchmark.datasets.batches import Batch
 from benchmark.engine import patches
 from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, Training
+from benchmark.engine.graph import GraphedStep
 from benchmark.engine.precision import TF32OptimWrapper
 from benchmark.engine.step import Step, step
 from benchmark.engine.timings import EAGER, TrainingMode
@@ -110,6 +111,10 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         """Note it once: an evaluation takes memory of its own."""
         if self.peak_memory is None and torch.cuda.is_initialized():
             self.peak_memory = torch.cuda.max_memory_allocated()
+            if isinstance(self.step, GraphedStep):  # captured before the optimizer had its state
+                state = (v for each in self.runner.optim_wrapper.optimizer.state.values() for v in each.values())
+                moments = sum(value.nbytes for value in state if isinstance(value, Tensor) and value.is_cuda)
+                self.peak_memory = max(self.peak_memory, self.step.peak_memory + moments)
 
     def _rest(self) -> None:
         """Stop the clock."""

@@ -85,7 +85,8 @@ def keep_memory_format() -> Iterator[None]:
     forward, adaptive_avg_pool2d = CrossEntropyLoss.forward, F.adaptive_avg_pool2d
 
     def flat(self: Any, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, **kwargs: Any) -> Tensor:
-        if is_channels_last(cls_score) and self.cls_criterion is cross_entropy_loss.cross_entropy:
+        plain = self.cls_criterion is cross_entropy_loss.cross_entropy and self.class_weight is None
+        if plain and is_channels_last(cls_score):
             cls_score, label = pixels(cls_score), label.flatten()
             weight = None if weight is None else weight.flatten()
         loss: Tensor = forward(self, cls_score, label, weight, **kwargs)

@@ -130,7 +130,7 @@ def enable_fast_paths(config: Config) -> None:
     for loader in (config.val_dataloader, config.test_dataloader):
         loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
     optimizer = config.optim_wrapper.optimizer
-    if optimizer.type in ("Adagrad", "Adam", "AdamW", "SGD"):
+    if optimizer.type in ("Adam", "AdamW", "SGD"):
         optimizer.fused = True
 
 
@@ -257,6 +257,7 @@ class Session:
             free, total = torch.cuda.mem_get_info()
             if free < total / 2:
                 return
+            torch.cuda.set_per_process_memory_fraction(0.5 * free / total)  # the rest is for the run that trains
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
@@ -272,6 +273,8 @@ class Session:
                 )  # in which weights are initialised: the order of draws depends on it
                 model.to("cpu")
                 _empty_cache()
+                if get_device() == "cuda":
+                    torch.cuda.set_per_process_memory_fraction(1.0)
 
     def train(self) -> Trained:
         """Train to the last iteration.

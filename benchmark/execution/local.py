@@ -213,7 +213,7 @@ class _Worker:
         if kind == "stopped":
             return Cut(self.spec, *content)
         phase, done, total, _ = content
-        self.trains |= phase != "profile"
+        self.trains |= phase == "train"  # a first stage is followed by the trial of the second
         if phase != "profile":
             self._reached = phase, done, total
         listener.progress(self.spec, *content)

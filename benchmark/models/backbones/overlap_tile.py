@@ -84,8 +84,8 @@ def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
     """
     last = int(x.shape[dim]) - 1
     period = max(1, 2 * last)
-    index = [last - abs(i % period - last) for i in range(-BORDER, size + BORDER)]
-    indices = torch.tensor(index, device=x.device)
+    places = torch.arange(-BORDER, size + BORDER, device=x.device)
+    indices = last - (places.remainder(period) - last).abs()
     if is_channels_last(x):  # of which `index_select` would make a contiguous map
         return x.permute(0, 2, 3, 1).index_select(dim - 1, indices).permute(0, 3, 1, 2)
     return x.index_select(dim, indices)
