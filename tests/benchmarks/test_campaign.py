@@ -122,7 +122,9 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
 def _outcomes(**statuses):
     from benchmark.selftest.worker import Outcome
 
-    return lambda device: (Outcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items())
+    return lambda device, checks: (
+        Outcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items()
+    )
 
 
 def test_what_the_self_test_finds_broken_is_done_without(campaign, monkeypatch, capsys):
