@@ -51,19 +51,28 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
         margin: a positive number, in the unit of the difference.
     """
     low, high = interval(difference, error)
-    finding: Finding = "inconclusive"
+    p = chance_of_less(abs(difference) - margin, error)
+    return Equivalence(difference, p, (low, high), classify(low, high, margin))
+
+
+def classify(low: float, high: float, margin: float) -> Finding:
+    """What an interval of a difference says: it is within the margin, wholly outside of it, or neither."""
     if -margin < low and high < margin:
-        finding = "reproduced"
-    elif low > margin:
-        finding = "differs above"
-    elif high < -margin:
-        finding = "differs below"
-    return Equivalence(difference, chance_of_less(abs(difference) - margin, error), (low, high), finding)
+        return "reproduced"
+    if low > margin:
+        return "differs above"
+    return "differs below" if high < -margin else "inconclusive"
 
 
-def interval(difference: float, error: Error) -> tuple[float, float]:
-    """What the true difference lies in, at a level of 90 %: each end is passed by one in twenty."""
-    reach = error.value * float(stdtrit(error.df, 1 - LEVEL))
+def interval(difference: float, error: Error, level: float = LEVEL) -> tuple[float, float]:
+    """What the true difference lies in, at 90 % unless told otherwise.
+
+    Args:
+        difference: an estimate.
+        error: its standard error.
+        level: chance that the truth is beyond either end.
+    """
+    reach = error.value * float(stdtrit(error.df, 1 - level))
     return difference - reach, difference + reach
 
 

@@ -74,6 +74,8 @@ class Summary(NamedTuple):
     iterations: int | None
     training_seconds: float | None
     gpu_hours: float
+    looks: int = 0
+    """times that seeds had been added to those of the architecture because a verdict was inconclusive, this one last"""
 
 
 def summary_of(stored: Stored) -> Summary:
