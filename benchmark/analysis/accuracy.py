@@ -6,8 +6,8 @@ is the same.
 
 `reproduced` needs the whole 90 % interval within the margin. `differs` accuses somebody, and either side of the margin
 would do: it needs an interval of 95 % outside of it, by the noise of its own seeds alone too unless these show that the
-network is as noisy as the others. What a source leaves open, of selection and of void, must not decide: every reading of it has its interval, and
-the verdict holds for all of them. `benchmarks/power.md` has the errors that are left.
+network is as noisy as the others. What a source leaves open, of selection and of void, must not decide: every reading
+of it has its interval, and the verdict holds for all of them. `benchmarks/power.md` has the errors that are left.
 """
 
 from __future__ import annotations
@@ -243,11 +243,11 @@ def _interval(
     gap = math.fsum(reading.scores) / len(reading.scores) - reference.value
     rounding = Error(10.0**-reference.decimals / math.sqrt(12), math.inf)  # all that rounds to the figure is as likely
     if not best:
-        return interval(gap, welch(Error(math.sqrt(variance.value * (1 / seeds + 1 / runs)), variance.df), rounding), level)
+        return interval(
+            gap, welch(Error(math.sqrt(variance.value * (1 / seeds + 1 / runs)), variance.df), rounding), level
+        )
     deviation = math.sqrt(variance.value)
-    low, middle, high = (
-        gap - deviation * quantile(each, seeds, runs, variance.df) for each in (1 - level, 0.5, level)
-    )
+    low, middle, high = (gap - deviation * quantile(each, seeds, runs, variance.df) for each in (1 - level, 0.5, level))
     lowered, raised = (math.hypot(end - middle, interval(0.0, rounding, level)[1]) for end in (low, high))
     return middle - lowered, middle + raised
 
@@ -270,7 +270,7 @@ def _looks(sample: Sample, level: float) -> list[str]:
 def _further_seeds(
     reference: Reference, readings: Sequence[Reading], variance: Variance, margin: float, level: float
 ) -> int | None:
-    """How many more seeds would settle the verdict if means and variance stayed as they are; None if no number would."""
+    """How many more seeds would settle the verdict if all else stayed as it is; None if no number would."""
 
     def settled(further: int) -> bool:
         return _tested(reference, readings, variance, margin, level, further)[2] != "inconclusive"

@@ -26,3 +26,23 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     adjusted = np.empty_like(plain)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+def hochberg(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p-values as `holm` does, with more power: where all are at most alpha, all are rejected.
+
+    Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika 75 (1988), 800-802. Holds
+    where the tests are independent, or depend on each other positively.
+
+    Args:
+        p: p-values of the tests of one table, any number of them.
+
+    Returns:
+        One a test, in the order given.
+    """
+    plain = np.asarray(p, dtype=np.float64)
+    order = np.argsort(plain)[::-1]
+    steps = plain[order] * np.arange(1, len(plain) + 1)
+    adjusted = np.empty_like(plain)
+    adjusted[order] = np.minimum(np.minimum.accumulate(steps), 1)
+    return adjusted

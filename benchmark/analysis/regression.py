@@ -4,21 +4,25 @@ Accuracy. Which chance counts depends on the question. A release asks about the 
 other seeds would have given other scores, while other images are not at stake. So the error of a difference is that of
 seeds: the variance of each architecture over both sides, moderated by the others (`benchmark.analysis.variance`). Equal
 seeds are no pairs: training amplifies a change of the last bit until two runs of one seed differ as two seeds do. They
-are where they agree to the last digit; then nothing has changed, and nothing is left to test.
+are where they agree to the last digit; then nothing has changed, and nothing is left to test. With one seed a side
+nothing tells how much seeds differ, and nothing is decided: the interval is then that of other images.
 
 Who asks whether a loss would be seen on other images like these adds the error over images, by the paired bootstrap
-(`benchmark.analysis.bootstrap`). The same error is all there is where no architecture shows how much seeds differ. It
-then speaks of these two networks and not of the way of training: it can raise an alarm, where they are apart by more
-than the margin, but it clears nobody.
+(`benchmark.analysis.bootstrap`).
 
 Two questions are asked, and each error is held to 5 %. `not worse`: a loss as large as the margin is ruled out, for
 this architecture. A release passes where that holds for all, which needs no adjustment (Berger, "Multiparameter
-hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `regression`: there is a loss at all, at
-5 % for the whole table (`benchmark.analysis.multiplicity`), or every second release of forty architectures would raise
-a false alarm. What is neither is inconclusive.
+hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `worse`: there is a loss at all; where
+even the margin is exceeded, `regression`. Half of those 5 % is spent on the mean over all architectures, which shows a
+small loss that all of them share, and half on each of them (`benchmark.analysis.multiplicity`), or every second release
+of forty would raise a false alarm. What is neither is inconclusive. An interval has an end for each question: below the
+lower one the truth lies in 5 % of cases, and the upper one holds for the whole table.
+
+What is not there cannot be compared, and says nothing good: an architecture or a protocol that NEW lacks, fewer seeds
+or more failed runs than BASE has.
 
 Cost and speed. Parameters and MACs are counted and must be equal. Latency is held to the anchor that was timed in turn
-with it, and has an interval; it and memory may grow by 5 %.
+with it, and has an interval; it and memory may grow by 5 %. Budgets are limits of NEW alone.
 """
 
 from __future__ import annotations
@@ -30,13 +34,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
 from benchmark.analysis.bootstrap import difference
 from benchmark.analysis.equivalence import LEVEL, Error, chance_of_less, interval, welch
-from benchmark.analysis.multiplicity import holm
+from benchmark.analysis.multiplicity import hochberg
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
-from benchmark.analysis.variance import Variance, moderate, sample_variance
+from benchmark.analysis.variance import Variance, moderate, sample_variance, seems_alike
 from benchmark.results.summary import Summary
 
 MARGIN = 0.5
@@ -45,12 +50,15 @@ MARGIN = 0.5
 TOLERANCE = 0.05
 """Share by which latency and memory may grow: medians of the same code wander by about as much on shared machines."""
 
+ENOUGH = 10_000
+"""Seeds that nobody will train."""
+
 MEDIAN_ERROR = math.sqrt(math.pi / 2) / 1.349
 """Standard error of a median of n, times the root of n, in interquartile ranges (McGill, Tukey and Larsen, "Variations
 of box plots", The American Statistician 32, 1978, 12-16)."""
 
-Gate = Literal["accuracy", "cost", "speed"]
-Outcome = Literal["same", "not worse", "better", "regression", "inconclusive", "not comparable"]
+Gate = Literal["accuracy", "cost", "speed", "budget"]
+Outcome = Literal["same", "not worse", "better", "worse", "regression", "inconclusive", "not comparable", "missing"]
 Side = Literal["base", "new"]
 
 CountsOf = Mapping[Side, Callable[[Summary], NDArray[np.integer]]]
@@ -62,17 +70,30 @@ class Decision(NamedTuple):
 
     difference: float
     error: Error
-    interval: tuple[float, float]
-    """at a level of 90 %: its lower end is above -margin exactly where a loss of the margin is ruled out"""
     p_margin: float
     """of the hypothesis that the margin or more was lost"""
     p_spared: float
-    """of the hypothesis that nothing was lost, or no more than raises no alarm"""
+    """of the hypothesis that nothing was lost"""
+    bar: Error
+    """the error that this was tested with: the larger one, where nothing shows that what was borrowed holds"""
 
     @property
     def is_not_worse(self) -> bool:
         """Whether a loss of the margin is ruled out."""
         return self.p_margin <= LEVEL
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """At 90 %: its lower end is above -margin exactly where a loss of the margin is ruled out."""
+        return interval(self.difference, self.error)
+
+    def needed(self, level: float) -> float:
+        """The loss, in points, that would have been an alarm at a level."""
+        return -interval(0.0, self.bar, level)[0]
+
+    def high(self, level: float) -> float:
+        """Upper end of the interval at a level: below 0 exactly where p is below the level."""
+        return interval(self.difference, self.bar, level)[1]
 
 
 @dataclass(frozen=True)
@@ -88,9 +109,11 @@ class Change:
         base: the figure before; None where there is none.
         new: the figure now.
         change: mIoU in points, all others as a share of the base.
-        interval: that the true change lies in: of mIoU at 90 %, of latency at 95 %; None for what is counted.
+        interval: that the true change lies in: of mIoU with an end for each question, see above, of latency at 95 %;
+            None for what is counted.
         outcome: whether it is worse.
         reason: why, in one line.
+        alarm: of mIoU, the loss in points that would have been shown; None where nothing was tested.
     """
 
     protocol: str
@@ -104,17 +127,26 @@ class Change:
     interval: tuple[float, float] | None
     outcome: Outcome
     reason: str
+    alarm: float | None = None
 
 
 @dataclass(frozen=True)
 class Missing:
-    """An architecture that one side alone has under a protocol that both have."""
+    """Runs of an architecture that one side has, and the other lacks.
+
+    Attributes:
+        protocol: that both sides followed, with its overrides.
+        fingerprint: of it.
+        architecture: of which architecture.
+        side: the one that has them.
+        reason: what the other lacks, in one line.
+    """
 
     protocol: str
     fingerprint: str
     architecture: str
     side: Side
-    """the one that has it"""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -137,12 +169,40 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Overall:
+    """The mean change of mIoU over all architectures that could be tested.
+
+    Attributes:
+        networks: number of them.
+        change: in points.
+        interval: at 90 %, its upper end at the level of the test.
+        outcome: worse where a loss is shown, else inconclusive: nobody is cleared by others.
+    """
+
+    networks: int
+    change: float
+    interval: tuple[float, float]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Everything that two sets of results say of each other."""
+    """Everything that two sets of results say of each other.
+
+    Attributes:
+        changes: by protocol, and within one by architecture.
+        missing: runs that one side lacks.
+        apart: protocols that one side lacks.
+        overall: the mean change; None where fewer than two architectures could be tested.
+        seeds: of each side, with which every architecture of an unchanged release would be shown not worse in four of
+            five cases; None where none was tested, or no number that anybody trains would do.
+    """
 
     changes: Sequence[Change]
     missing: Sequence[Missing]
     apart: Sequence[Apart]
+    overall: Overall | None
+    seeds: int | None
 
 
 _Key = tuple[str, str]
@@ -166,27 +226,42 @@ class _Pair(NamedTuple):
         values: tuple[float | None, float | None],
         outcome: Outcome,
         reason: str,
-        *,
-        change: float | None = None,
-        interval: tuple[float, float] | None = None,
+        **more: Any,
     ) -> Change:
-        return Change(
-            protocol=self.group.title,
-            fingerprint=self.group.fingerprint,
-            architecture=self.new.architecture,
-            gate=gate,
-            figure=figure,
-            base=values[0],
-            new=values[1],
-            change=change,
-            interval=interval,
-            outcome=outcome,
-            reason=reason,
-        )
+        return _row(self.group, self.new.architecture, gate, figure, values, outcome, reason, **more)
+
+
+def _row(
+    group: Group,
+    architecture: str,
+    gate: Gate,
+    figure: str,
+    values: tuple[float | None, float | None],
+    outcome: Outcome,
+    reason: str,
+    *,
+    change: float | None = None,
+    interval: tuple[float, float] | None = None,
+    alarm: float | None = None,
+) -> Change:
+    return Change(
+        protocol=group.title,
+        fingerprint=group.fingerprint,
+        architecture=architecture,
+        gate=gate,
+        figure=figure,
+        base=values[0],
+        new=values[1],
+        change=change,
+        interval=interval,
+        outcome=outcome,
+        reason=reason,
+        alarm=alarm,
+    )
 
 
 def decide(base: Sequence[float], new: Sequence[float], variance: Variance, margin: float = MARGIN) -> Decision:
-    """Hold the mIoU of a way of training against what it was: non-inferiority by a t test.
+    """Compare the mIoU of a way of training with what it was: non-inferiority by a t test.
 
     Args:
         base: mIoU of each seed before, in percent.
@@ -194,32 +269,35 @@ def decide(base: Sequence[float], new: Sequence[float], variance: Variance, marg
         variance: between seeds, the same on both sides, and what its estimate is worth.
         margin: points that may be lost.
     """
-    error = math.sqrt(variance.value * (1 / len(base) + 1 / len(new)))
-    return hold(_mean(new) - _mean(base), Error(error, variance.df), margin)
+    return _decided(_mean(new) - _mean(base), (_error(base, new, variance),), margin)
 
 
-def hold(difference: float, error: Error, margin: float, spared: float = 0.0) -> Decision:
-    """Hold a difference against the margin.
+def _error(base: Sequence[float], new: Sequence[float], variance: Variance) -> Error:
+    return Error(math.sqrt(variance.value * (1 / len(base) + 1 / len(new))), variance.df)
 
-    Args:
-        difference: new less base.
-        error: its standard error.
-        margin: that may be lost.
-        spared: a loss of which raises no alarm yet.
-    """
+
+def _decided(difference: float, errors: Sequence[Error], margin: float) -> Decision:
+    """Compare a difference with the margin; a loss must be shown with every error, the rest with the first."""
+    bar = max(errors, key=lambda each: chance_of_less(difference, each))
     return Decision(
         difference=difference,
-        error=error,
-        interval=interval(difference, error),
-        p_margin=chance_of_less(-margin - difference, error),
-        p_spared=chance_of_less(difference + spared, error),
+        error=errors[0],
+        p_margin=chance_of_less(-margin - difference, errors[0]),
+        p_spared=chance_of_less(difference, bar),
+        bar=bar,
     )
 
 
 def compare(
-    base: Iterable[Summary], new: Iterable[Summary], counts: CountsOf, margin: float = MARGIN, images: bool = False
+    base: Iterable[Summary],
+    new: Iterable[Summary],
+    counts: CountsOf,
+    margin: float = MARGIN,
+    images: bool = False,
+    tolerance: float = TOLERANCE,
+    budgets: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Hold every architecture of one set of results against the same of another.
+    """Compare every architecture of one set of results with the same of another.
 
     Args:
         base: the results before.
@@ -227,19 +305,29 @@ def compare(
         counts: called for what goes into a bootstrap, and for nothing else.
         margin: points of mIoU that may be lost.
         images: whether a loss would be seen on other images too.
+        tolerance: share by which latency may grow.
+        budgets: largest value that NEW may have, by figure: latency_ratio, params, macs or inference_memory_bytes.
     """
     before, after = ({(group.protocol, group.fingerprint): group for group in groups(runs)} for runs in (base, new))
     shared = [(group, after[key]) for key, group in before.items() if key in after]
     pairs = [pair for each in shared for pair in _pairs(*each)]
-    accuracy = _accuracy(pairs, counts, margin, images)
-    return Comparison(
-        changes=[
+    decisions = [_decision(pair, counts, margin, images) for pair in pairs]
+    accuracy = _accuracy(pairs, decisions, margin, images, counts)
+    changes = [
+        *(
             change
             for pair, first in zip(pairs, accuracy, strict=True)
-            for change in (first, *_cost(pair), *_speed(pair))
-        ],
+            for change in (first, *_cost(pair), *_speed(pair, tolerance))
+        ),
+        *(change for pair in shared for change in _absent(*pair)),
+        *(change for group in after.values() for change in _over(group, budgets or {})),
+    ]
+    return Comparison(
+        changes=sorted(changes, key=lambda each: (each.protocol, each.fingerprint, each.architecture)),
         missing=[each for group, other in shared for each in _missing(group, other)],
         apart=[*_apart(before, after, "base"), *_apart(after, before, "new")],
+        overall=_overall([each for each in decisions if each]),
+        seeds=_seeds([pair.variance for pair, each in zip(pairs, decisions, strict=True) if each], margin),
     )
 
 
@@ -267,27 +355,71 @@ def _pooled(first: Variance, second: Variance) -> Variance:
     return Variance((first.value * first.df + second.value * second.df) / df if df else 0.0, df)
 
 
-def _accuracy(pairs: Sequence[_Pair], counts: CountsOf, margin: float, images: bool) -> list[Change]:
+def _accuracy(
+    pairs: Sequence[_Pair], decisions: Sequence[Decision | None], margin: float, images: bool, counts: CountsOf
+) -> list[Change]:
     """The change of mIoU of each pair."""
-    decisions = [_decision(pair, counts, margin, images) for pair in pairs]
-    alarms = iter(holm([each.p_spared for each in decisions if each]))
+    tested = [each for each in decisions if each]
+    alarms, level = iter(_alarms(tested)), LEVEL / max(len(tested), 1) / _shares(tested)
     return [
-        _judged(pair, decision, float(next(alarms)), margin, images) if decision else _undecided(pair)
+        _judged(pair, decision, next(alarms), decision.needed(level), margin, images)
+        if decision
+        else _undecided(pair, counts)
         for pair, decision in zip(pairs, decisions, strict=True)
     ]
 
 
-def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Decision | None:
-    """What the scores say; None where there are none on one side, or the same on both."""
-    base, new = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
-    if not base or not new or _is_same(base, new):
+def _alarms(decisions: Sequence[Decision]) -> list[float]:
+    """P-values of a loss, adjusted for the table, of which half of the level goes to the mean over all."""
+    adjusted = hochberg([each.p_spared for each in decisions])
+    return [min(1.0, _shares(decisions) * float(each)) for each in adjusted]
+
+
+def _shares(decisions: Sequence[Decision]) -> int:
+    """Into how many tests of a loss the level is parted: one architecture is its own mean."""
+    return 2 if len(decisions) > 1 else 1
+
+
+def _overall(decisions: Sequence[Decision]) -> Overall | None:
+    """The mean over all architectures, whose errors are independent."""
+    count = len(decisions)
+    if count < 2:
         return None
-    found = decide(_scores(base), _scores(new), pair.variance or Variance(0.0, math.inf), margin)
-    if pair.variance and not images:
-        return found
-    over_images = difference(map(counts["base"], base), map(counts["new"], new))
-    error = welch(found.error, Error(over_images.error, math.inf))
-    return hold(found.difference, error, margin, spared=0.0 if pair.variance else margin)
+    change = _mean([each.difference for each in decisions])
+    error = welch(*(Error(each.bar.value / count, each.bar.df) for each in decisions))
+    level = LEVEL / _shares(decisions)
+    bounds = interval(change, error)[0], interval(change, error, level)[1]
+    return Overall(count, change, bounds, "worse" if bounds[1] < 0 else "inconclusive")
+
+
+def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
+    """Seeds a side with which all architectures of an unchanged release are shown not worse in four of five cases."""
+    known = [each.value for each in variances if each]
+    if not known:
+        return None
+    reach = float(ndtri(1 - LEVEL) + ndtri(0.8 ** (1 / len(known))))
+    needed = math.ceil(2 * max(known) * (reach / margin) ** 2) + 1  # one for the estimate of the variance
+    return max(needed, 2) if needed <= ENOUGH else None
+
+
+def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Decision | None:
+    """What the scores say; None where there are none on one side, the same on both, or one seed a side."""
+    base, new = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
+    own = _pooled(*(sample_variance(_scores(side)) for side in (base, new)))
+    if not base or not new or _is_same(base, new) or own.df == 0 or pair.variance is None:
+        return None
+    borrowed = not seems_alike(own, pair.variance)
+    sides = _scores(base), _scores(new)
+    errors = [_error(*sides, each) for each in (pair.variance, *([own] if borrowed else []))]
+    if images:
+        over_images = Error(_over_images(base, new, counts), math.inf)
+        errors = [welch(each, over_images) for each in errors]
+    return _decided(_mean(sides[1]) - _mean(sides[0]), errors, margin)
+
+
+def _over_images(base: Sequence[Summary], new: Sequence[Summary], counts: CountsOf) -> float:
+    """Standard error of the difference over other images, in points."""
+    return difference(map(counts["base"], base), map(counts["new"], new)).error
 
 
 def _is_same(base: Iterable[Summary], new: Iterable[Summary]) -> bool:
@@ -296,50 +428,64 @@ def _is_same(base: Iterable[Summary], new: Iterable[Summary]) -> bool:
     return all(run.seed in before and run.miou_percent == before[run.seed] for run in new)
 
 
-def _undecided(pair: _Pair) -> Change:
+def _undecided(pair: _Pair, counts: CountsOf) -> Change:
+    """The change of a pair that was not tested."""
     base, new = pair.base.miou_percent, pair.new.miou_percent
+    before, after = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
+    change, bounds = None, None
     outcome: Outcome
-    if base is not None and new is not None:
+    if base is None or new is None:
+        if base is not None and pair.new.status != "ok":
+            outcome, reason = "regression", f"no run ended well: {pair.new.status}"
+        else:
+            sides = [name for name, value in (("the base", base), ("what is new", new)) if value is None]
+            outcome, reason = "not comparable", f"no score of {' and '.join(sides)}"
+    elif _is_same(before, after):
         # Every run of now repeats one of before: what was compared are the scores of those seeds, not the mean of all.
-        seeds = {run.seed for run in _ended_well(pair.new_runs)}
-        before = _ended_well(pair.base_runs)
+        seeds = {run.seed for run in after}
         base = _mean(_scores(run for run in before if run.seed in seeds))
         outcome, reason = "same", f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, equal to the last digit"
         if others := len({run.seed for run in before} - seeds):
             reason += f"; {others} more of the base not compared"
-    elif base is not None and pair.new.status != "ok":
-        outcome, reason = "regression", f"no run ended well: {pair.new.status}"
+        reason += _failures(pair)
     else:
-        sides = [name for name, value in (("the base", base), ("what is new", new)) if value is None]
-        outcome, reason = "not comparable", f"no score of {' and '.join(sides)}"
-    return pair.change("accuracy", "miou_percent", (base, new), outcome, reason)
+        change = new - base
+        bounds = interval(change, Error(_over_images(before, after, counts), math.inf))
+        reason = "one seed a side: needs a second, and the interval is of images only" + _failures(pair)
+        outcome = "inconclusive"
+    return pair.change("accuracy", "miou_percent", (base, new), outcome, reason, change=change, interval=bounds)
 
 
-def _judged(pair: _Pair, decision: Decision, alarm: float, margin: float, images: bool) -> Change:
-    seeds = f"{pair.base.seeds} and {pair.new.seeds} seeds"
-    if pair.variance:
-        basis = f"{seeds}, sd {math.sqrt(pair.variance.value):.2f}{', other images too' if images else ''}"
-    else:
-        basis = f"{seeds}, none to tell how much they differ: of these networks on such images"
+def _failures(pair: _Pair) -> str:
+    """That runs of now failed, for the end of a reason."""
+    failed = pair.new.failed
+    return f"; {failed} of {failed + pair.new.seeds} runs failed" if failed else ""
+
+
+def _judged(pair: _Pair, decision: Decision, p: float, alarm: float, margin: float, images: bool) -> Change:
+    assert pair.variance is not None
+    basis = f"{pair.base.seeds} and {pair.new.seeds} seeds, sd {math.sqrt(pair.variance.value):.2f}"
+    if images:
+        basis += ", other images too"
+    high = decision.high(LEVEL * min(decision.p_spared / p, 1.0) if p else LEVEL)
     outcome: Outcome
-    if decision.is_not_worse and pair.variance:
+    if decision.is_not_worse:
         outcome, finding = "not worse", f"a loss of {margin:g} is ruled out (p {decision.p_margin:.2g})"
-    elif alarm <= LEVEL:
-        outcome, finding = "regression", f"a loss is shown (p {alarm:.2g} in the whole table)"
-    elif pair.variance:
-        outcome, finding = "inconclusive", f"a loss of {margin:g} is not ruled out (p {decision.p_margin:.2g})"
+    elif p <= LEVEL:
+        outcome = "regression" if high < -margin else "worse"
+        finding = f"a loss {f'of more than {margin:g} ' if high < -margin else ''}is shown"
+        finding += f" (p {p:.2g} in the whole table)"
     else:
-        outcome, finding = "inconclusive", f"no alarm, and it takes several seeds to rule out a loss of {margin:g}"
-    if failed := pair.new.failed:
-        finding += f"; {failed} of {failed + pair.new.seeds} runs failed"
+        outcome, finding = "inconclusive", f"a loss of {margin:g} is not ruled out (p {decision.p_margin:.2g})"
     return pair.change(
         "accuracy",
         "miou_percent",
         (pair.base.miou_percent, pair.new.miou_percent),
         outcome,
-        f"{basis}: {finding}",
+        f"{basis}: {finding}{_failures(pair)}",
         change=decision.difference,
-        interval=decision.interval,
+        interval=(decision.interval[0], high),
+        alarm=alarm,
     )
 
 
@@ -371,7 +517,7 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
     yield pair.change("cost", figure, (base, new), outcome, f"{base:,} > {new:,}, {rule}", change=share)
 
 
-def _speed(pair: _Pair) -> Iterator[Change]:
+def _speed(pair: _Pair, tolerance: float) -> Iterator[Change]:
     """The change of latency, as a ratio to the anchor."""
     sides = [[run for run in runs if run.latency_ratio] for runs in (pair.base_runs, pair.new_runs)]
     values = (pair.base.latency_ratio, pair.new.latency_ratio)
@@ -387,12 +533,12 @@ def _speed(pair: _Pair) -> Iterator[Change]:
     outcome: Outcome
     if unsteady:
         outcome, reason = "inconclusive", f"unsteady while it was timed: {'; '.join(unsteady)}"
-    elif low > TOLERANCE:
-        outcome, reason = "regression", f"slower by more than {TOLERANCE:.0%}"
-    elif high > TOLERANCE:
-        outcome, reason = "inconclusive", f"may be slower by more than {TOLERANCE:.0%}"
+    elif low > tolerance:
+        outcome, reason = "regression", f"slower by more than {tolerance:.0%}"
+    elif high > tolerance:
+        outcome, reason = "inconclusive", f"may be slower by more than {tolerance:.0%}"
     else:
-        outcome, reason = "better" if high < -TOLERANCE else "not worse", f"not slower by {TOLERANCE:.0%}"
+        outcome, reason = "better" if high < -tolerance else "not worse", f"not slower by {tolerance:.0%}"
     yield pair.change("speed", "latency_ratio", values, outcome, reason, change=change, interval=(low, high))
 
 
@@ -423,11 +569,39 @@ def _log_ratio(runs: Sequence[Summary]) -> tuple[float, float]:
 
 
 def _missing(before: Group, after: Group) -> Iterator[Missing]:
-    names = [{row.architecture for row in group.table} for group in (before, after)]
+    rows = [{row.architecture: row for row in group.table} for group in (before, after)]
     sides: tuple[Side, Side] = ("base", "new")
-    for side, here, there in zip(sides, names, reversed(names), strict=True):
-        for name in sorted(here - there):
-            yield Missing(after.title, after.fingerprint, name, side)
+    for side, here, there in zip(sides, rows, reversed(rows), strict=True):
+        for name in sorted(here.keys() - there.keys()):
+            yield Missing(after.title, after.fingerprint, name, side, "no result")
+    for name in sorted(rows[0].keys() & rows[1].keys()):
+        base, new = rows[0][name], rows[1][name]
+        reasons = []
+        if new.seeds < base.seeds:
+            reasons.append(f"{new.seeds} of {base.seeds} seeds")
+        if new.failed > base.failed:
+            reasons.append(f"{new.failed} of {new.failed + new.seeds} runs failed, {base.failed} before")
+        if reasons:
+            yield Missing(after.title, after.fingerprint, name, "base", "; ".join(reasons))
+
+
+def _absent(before: Group, after: Group) -> Iterator[Change]:
+    """A row for every architecture that only BASE has."""
+    there = {row.architecture for row in after.table}
+    for row in before.table:
+        if row.architecture not in there:
+            values = row.miou_percent, None
+            yield _row(after, row.architecture, "accuracy", "miou_percent", values, "missing", "no result of it in NEW")
+
+
+def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
+    """A row for every figure of what is new that has a budget, whether it keeps it or not."""
+    for row in group.table:
+        for figure, limit in budgets.items():
+            value = getattr(row, figure)
+            outcome: Outcome = "not comparable" if value is None else "regression" if value > limit else "not worse"
+            reason = "not there in what is new" if value is None else f"{value:,.6g}, at most {limit:,.6g}"
+            yield _row(group, row.architecture, "budget", figure, (None, value), outcome, reason)
 
 
 def _apart(here: Mapping[_Key, Group], there: Mapping[_Key, Group], side: Side) -> Iterator[Apart]:

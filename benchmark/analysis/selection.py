@@ -1,4 +1,4 @@
-"""The best of several runs: how much higher it is than a run is on average, and what a figure of it says of the mean."""
+"""The best of several runs: how much higher it is than a run is on average, and what it says of their mean."""
 
 from __future__ import annotations
 

@@ -1,10 +1,15 @@
-"""`segbench compare`: did anything get worse between two sets of results?"""
+"""`segbench compare`: did anything get worse between two sets of results?
+
+Exit codes: 0 nothing got worse; 1 something did, or is missing; 2 a mistake in the command; 3 it cannot be said.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +20,25 @@ if TYPE_CHECKING:
     from benchmark.analysis.regression import Comparison
 
 GATES = ("accuracy", "cost", "speed")
+
+BUDGETS = {
+    "latency-ratio": ("latency, relative to the anchor's", "RATIO"),
+    "params": ("number of parameters, in millions", "M"),
+    "macs": ("number of multiply-accumulates of an image, in 10^9", "G"),
+    "memory": ("peak memory at inference, in MiB", "MIB"),
+}
+"""Options, what they limit and the unit."""
+
+FIGURES = {
+    "latency-ratio": ("latency_ratio", 1),
+    "params": ("params", 10**6),
+    "macs": ("macs", 10**9),
+    "memory": ("inference_memory_bytes", 2**20),
+}
+"""The figure that an option limits, and what its unit is of the figure's."""
+
+WORSE = ("worse", "regression")
+OPEN = ("inconclusive", "not comparable")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +61,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"what may not get worse (default: {','.join(GATES)})",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 as well where it cannot be said, or one side has no result"
+        "--strict",
+        action="store_true",
+        help="ask that everything is shown not to be worse: exit with 3 where that is open",
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="let pass what NEW lacks: protocols, architectures, seeds, runs that did not fail",
+    )
+    budgets = parser.add_argument_group("speed and budgets", "limits of NEW alone; what is above them is a regression")
+    budgets.add_argument(
+        "--latency-margin",
+        type=_positive,
+        default=0.05,
+        metavar="SHARE",
+        help="share by which latency may grow (default: %(default)s)",
+    )
+    for name, (figure, unit) in BUDGETS.items():
+        budgets.add_argument(f"--max-{name}", type=_positive, metavar=unit, help=f"largest {figure} that passes")
+    parser.epilog = (
+        "exit codes: 0 nothing got worse; 1 something got worse, or NEW lacks something; 2 a mistake in the command; "
+        "3 with --strict, it cannot be said"
     )
     parser.add_argument(
         "--format", choices=["table", "markdown"], default="table", help="markdown is for pull requests"
@@ -46,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what changed; 1 if something got worse, or a result could not be read."""
+    """Print what changed; return the exit code."""
     from benchmark.analysis.regression import MARGIN, compare
     from benchmark.results.source import source
 
@@ -57,21 +102,54 @@ def run(args: argparse.Namespace) -> int:
     problems = list(dict.fromkeys([*base.problems, *new.problems]))
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    found = compare(base.runs, new.runs, {"base": base.counts, "new": new.counts}, margin, args.images)
+    limits = ((name, getattr(args, f"max_{name.replace('-', '_')}")) for name in BUDGETS)
+    budgets = {FIGURES[name][0]: limit * FIGURES[name][1] for name, limit in limits if limit is not None}
+    found = compare(
+        base.runs,
+        new.runs,
+        {"base": base.counts, "new": new.counts},
+        margin,
+        args.images,
+        args.latency_margin,
+        budgets,
+    )
+    if args.strict:
+        takes = f"about {found.seeds}" if found.seeds else "at least 2"
+        print(
+            f"segbench: to show that an unchanged release has not lost {margin:g} takes {takes} seeds of each "
+            "architecture on each side",
+            file=sys.stderr,
+        )
     if args.json:
         print(json.dumps({"margin": margin, **asdict(found)}, indent=2))
     else:
         from benchmark.reporting.comparison import text
 
         print(text(found, margin, args.gate, args.format))
-    return 1 if problems or not found.changes or _fails(found, args.gate, args.strict) else 0
+    return 1 if problems else _code(found, args.gate, args.strict, args.allow_missing)
 
 
-def _fails(found: Comparison, gates: tuple[str, ...], strict: bool) -> bool:
-    bad = ("regression", "inconclusive", "not comparable") if strict else ("regression",)
-    return any(change.outcome in bad for change in found.changes if change.gate in gates) or (
-        strict and bool(found.missing or found.apart)
-    )
+def _code(found: Comparison, gates: Sequence[str], strict: bool, allow_missing: bool) -> int:
+    """The exit code."""
+    outcomes = [change.outcome for change in found.changes if change.gate in (*gates, "budget")]
+    if found.overall and "accuracy" in gates:
+        outcomes.append("same" if found.overall.outcome == "inconclusive" else found.overall.outcome)
+    lacks = "base" in {each.side for each in found.missing} | {each.side for each in found.apart}
+    if any(outcome in WORSE for outcome in outcomes) or (lacks and not allow_missing):
+        return 1
+    if not any(change.outcome != "missing" for change in found.changes):
+        return 1  # nothing in common
+    return 3 if strict and any(outcome in OPEN for outcome in outcomes) else 0
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
 
 
 def _gates(text: str) -> tuple[str, ...]:

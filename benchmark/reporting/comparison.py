@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
-from benchmark.analysis.regression import Apart, Change, Comparison, Missing
+from benchmark.analysis.regression import Apart, Change, Comparison, Missing, Overall
 from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain, prose
 
 COLUMNS = (
@@ -15,7 +15,7 @@ COLUMNS = (
     Column("base", "mIoU base", "%", decimals=2),
     Column("new", "mIoU new", "%", decimals=2),
     Column("change", "Change", decimals=2),
-    Column("interval", "90 % interval"),
+    Column("interval", "Interval"),
     Column("accuracy", "Accuracy"),
     Column("params", "Params"),
     Column("macs", "MACs"),
@@ -48,11 +48,14 @@ def text(comparison: Comparison, margin: float, gates: Collection[str], format: 
     """
     is_markdown = format == "markdown"
     parts = []
-    for (protocol, fingerprint), changes in groupby(comparison.changes, lambda each: (each.protocol, each.fingerprint)):
+    rows = [change for change in comparison.changes if change.gate != "budget"]
+    for (protocol, fingerprint), changes in groupby(rows, lambda each: (each.protocol, each.fingerprint)):
         title = f"{protocol} (fingerprint {fingerprint})"
         table = _table(list(changes))
         parts.append(f"### {prose(title)}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
     remarks = [*_reasons(comparison.changes), *map(_apart, comparison.apart), *map(_missing, comparison.missing)]
+    if comparison.overall:
+        remarks.append(_overall(comparison.overall))
     if remarks:
         parts.append("\n".join(f"- {prose(each)}" if is_markdown else each for each in remarks))
     parts.append(_conclusion(comparison.changes, margin, gates))
@@ -77,6 +80,8 @@ def _accuracy(change: Change) -> list[str]:
     points = [MISSING if value is None else f"{value:.2f}" for value in (change.base, change.new)]
     difference = MISSING if change.change is None else f"{change.change:+.2f}"
     interval = MISSING if change.interval is None else "{:+.2f} to {:+.2f}".format(*change.interval)
+    if change.interval is not None and change.alarm is None:
+        interval += " (images only)"  # without seeds to tell their error
     return [*points, difference, interval, change.outcome]
 
 
@@ -95,8 +100,9 @@ def _cell(change: Change | None) -> str:
 def _reasons(changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
         # Of what is the same, too, it is said where not all of the base was compared.
-        if change.outcome not in ("same", "not worse", "better") or "not compared" in change.reason:
-            yield f"{change.architecture}, {TITLES[change.figure]}: {change.outcome}: {change.reason}"
+        what = f"{change.architecture}, {'budget of ' if change.gate == 'budget' else ''}{TITLES[change.figure]}"
+        if change.outcome not in ("same", "not worse", "better", "missing") or "not compared" in change.reason:
+            yield f"{what}: {change.outcome}: {change.reason}"
 
 
 def _apart(apart: Apart) -> str:
@@ -109,10 +115,28 @@ def _apart(apart: Apart) -> str:
 
 
 def _missing(missing: Missing) -> str:
-    return f"{missing.architecture}, {missing.protocol}: in {SIDES[missing.side]} alone"
+    if missing.reason == "no result":
+        return f"{missing.architecture}, {missing.protocol}: in {SIDES[missing.side]} alone"
+    return f"{missing.architecture}, {missing.protocol}: NEW has {missing.reason}"
+
+
+def _overall(overall: Overall) -> str:
+    low, high = overall.interval
+    loss = "a loss is shown" if overall.outcome == "worse" else "no loss is shown"
+    return f"mean of {overall.networks} architectures: {overall.change:+.2f} ({low:+.2f} to {high:+.2f}): {loss}"
 
 
 def _conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]) -> str:
-    outcomes = Counter(change.outcome for change in changes if change.gate in gates)
+    outcomes = Counter(change.outcome for change in changes if change.gate in (*gates, "budget"))
     found = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()) or "nothing to compare"
-    return f"{', '.join(sorted(gates))}: {found} (margin {margin:g} points of mIoU)"
+    return f"{', '.join(sorted(gates))}: {found} (margin {margin:g} points of mIoU{_alarm(changes)})"
+
+
+def _alarm(changes: Sequence[Change]) -> str:
+    """The losses that would have been shown: of most architectures, and of the noisiest."""
+    needed = sorted((change.alarm, change.architecture) for change in changes if change.alarm is not None)
+    if not needed:
+        return ""
+    middle, (most, name) = needed[(len(needed) - 1) // 2][0], needed[-1]
+    worst = f", and {most:.2g} of {name}" if most > 1.2 * middle else ""
+    return f"; an alarm needs a loss of about {middle:.2g}{worst}"

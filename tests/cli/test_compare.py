@@ -46,7 +46,8 @@ def test_what_got_worse_is_told(sides, capsys):
     ("gate", "code"), [("accuracy", 1), ("cost", 1), ("speed", 0), ("speed,accuracy", 1), ("accuracy,cost,speed", 1)]
 )
 def test_gates(sides, capsys, gate, code):
-    assert compare(capsys, *sides, "--gate", gate)[0] == code
+    assert compare(capsys, *sides, "--gate", gate, "--allow-missing")[0] == code
+    assert compare(capsys, *sides, "--gate", gate)[0] == 1
 
 
 def test_a_store_is_no_worse_than_itself(sides, capsys):
@@ -59,6 +60,66 @@ def test_a_store_is_no_worse_than_itself(sides, capsys):
 def test_strictly_what_is_missing_counts(sides, capsys):
     assert compare(capsys, *sides, "--gate", "speed", "--strict")[0] == 1
     assert compare(capsys, sides[0], sides[0], "--strict")[0] == 0
+
+
+@pytest.mark.parametrize("lost", ["architecture", "protocol", "seed", "failed"])
+def test_what_is_missing_fails(lost, tmp_path, make_record, capsys):
+    base, new = Store(tmp_path / "base"), Store(tmp_path / "new")
+    for seed in range(3):
+        for name in ("enet", "unet"):
+            for store, first in (base, 0), (new, 3):
+                if store is new and (lost, name) == ("architecture", "unet"):
+                    continue
+                if store is new and (lost, name, seed) == ("seed", "unet", 0):
+                    continue
+                failed = store is new and (lost, name) == ("failed", "unet") and seed > 0
+                status = "diverged" if failed else "ok"
+                store.add(*make_record(name, first + seed, 0.6 + seed / 1000, status=status))
+    if lost == "protocol":
+        base.add(*make_record("enet", overrides={"iterations": 3}))
+    code, out, _ = compare(capsys, base.root, new.root, "--margin", "10")
+    assert code == 1
+    assert compare(capsys, base.root, new.root, "--margin", "10", "--allow-missing")[0] == 0
+    said = {
+        "architecture": r"^unet .* missing ",
+        "protocol": r"fingerprint \w+\) is in BASE alone",
+        "seed": r"^unet, shapes_64x64_smoke: NEW has 2 of 3 seeds$",
+        "failed": r"^unet, shapes_64x64_smoke: NEW has 1 of 3 seeds; 2 of 3 runs failed, 0 before$",
+    }
+    assert re.search(said[lost], out, re.MULTILINE)
+    assert compare(capsys, new.root, base.root, "--margin", "10")[0] == 0  # what is new may have more
+
+
+def test_strictly_a_release_is_undecidable(tmp_path, make_record, capsys):
+    sides = Store(tmp_path / "base"), Store(tmp_path / "new")
+    for side, first in zip(sides, (0, 3), strict=True):
+        for seed in range(first, first + 3):
+            side.add(*make_record("enet", seed, 0.6 + (seed * 7 % 5) / 100))
+    roots = [side.root for side in sides]
+    assert compare(capsys, *roots)[0] == 0
+    code, out, err = compare(capsys, *roots, "--strict")
+    assert code == 3
+    assert re.search(r"has not lost 0.5 takes about \d+ seeds of each architecture on each side", err)
+    assert re.search(r"an alarm needs a loss of about [\d.]+\)$", out.strip())
+    assert compare(capsys, *roots, "--strict", "--margin", "20")[0] == 0
+
+
+def test_budgets(sides, capsys):
+    same = sides[0], sides[0]
+    assert compare(capsys, *same, "--max-params", "1000", "--max-macs", "1000", "--max-memory", "1e6")[0] == 0
+    code, out, _ = compare(capsys, *same, "--max-macs", "0.5")
+    assert code == 1
+    assert "enet, budget of MACs: regression: 1e+09, at most 5e+08" in out
+    with pytest.raises(SystemExit, match="2"):
+        compare(capsys, *same, "--max-macs", "-1")
+    assert "'-1' is not a number above 0" in capsys.readouterr().err
+
+
+def test_exit_codes_are_explained(capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "exit codes: 0 nothing got worse; 1 something got worse, or NEW lacks something; 2 a mistake" in text
 
 
 def test_json(sides, capsys):
@@ -113,8 +174,12 @@ def test_a_revision_against_the_checkout(sides, tmp_path, capsys, monkeypatch):
 def test_single_files(sides, capsys):
     base, new = (sorted(root.glob("*/pspnet_r50-d8/*.json"))[0] for root in sides)
     code, out, _ = compare(capsys, base, new)
-    assert code == 1
-    assert "1 and 1 seeds, none to tell how much they differ" in out
+    assert code == 0
+    assert "inconclusive: one seed a side: needs a second" in out
+    assert re.search(r"^pspnet_r50-d8 .* \(images only\) +inconclusive ", out, re.MULTILINE)
+    code, _, err = compare(capsys, base, new, "--strict")
+    assert code == 3
+    assert "takes at least 2 seeds" in err
 
 
 def test_other_images(sides, capsys):
