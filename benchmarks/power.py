@@ -1,8 +1,9 @@
 """How often verdicts are right and wrong, by simulation: `python benchmarks/power.py > benchmarks/power.md`.
 
 Every row is of trials whose truth is known, judged by the functions behind `segbench verify` and `segbench compare`.
-All draws are seeded, so that the tables come out the same again. Where an error has to be rare, the truth lies on the
-very border, where it is the least so.
+The verdict is on one network, the first; the others only tell how much seeds differ, so that no row averages over
+networks that are unlike. All draws are seeded: the tables come out the same again. Where an error has to be rare, the
+truth is at the very border, where it is the least so.
 """
 
 from __future__ import annotations
@@ -11,42 +12,43 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import intervals
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from benchmark.analysis.accuracy import Sample, verdict
-from benchmark.analysis.bootstrap import difference
-from benchmark.analysis.equivalence import Error, welch
-from benchmark.analysis.regression import decide
-from benchmark.analysis.variance import Variance, moderate, sample_variance
-from benchmark.confusion import scores
+from benchmark.analysis.regression import WORSE, compare
+from benchmark.analysis.variance import moderated, sample_variance
+from benchmark.analysis.verdict import Verdict
 from benchmark.references import Reference, Source, StatedProtocol
 from benchmark.results.summary import Conditions, Summary
 
-VERDICTS = 40_000
-"""Verdicts a row, about: the standard error of a share of 5 % is 0.1 points, of one of 75 % 0.2."""
+TRIALS = 10_000
+"""Verdicts a cell: the standard error of a share of 5 % is 0.2 points, of one of 75 % 0.4."""
+RELEASES = 1_000
+"""Tables a cell: the standard error of a share of 5 % is 0.7 points."""
 
-PUBLISHED = 60.0
+PUBLISHED, MARGIN = 60.0, 1.0
+MOST = 40
+"""Seeds of a network that is run until its verdict is conclusive."""
 
-CLASSES = 11
-PIXELS = 2000
-"""Of a class in an image that shows it, in the mean."""
-
-ACCURACY = 0.80, 0.82
-"""Share of the pixels that the base and that what is new label right."""
-
-DRAWS = 1_000
-TEST_SETS = 2_000
-"""Intervals a row: the standard error of a share of 95 % is 0.5 points."""
+Scores = NDArray[np.float64]
 
 REPRODUCTION = """\
-Verdicts of `segbench verify` with a margin of 1.0 points, deviations between seeds of about 0.3. A gap is the distance
-of the true means; at a gap of the margin, at most 5 % may come out as reproduced, and at most 5 % as differing."""
+Verdicts of `segbench verify` with a margin of 1.0 points on one network. Its deviation between seeds is the first of
+the row; another one is that of the other networks of its protocol. A gap is the distance of the true means. At a gap
+of the margin, at most 5 % may come out as reproduced, and at most 5 % as differing; the interval should hold the true
+gap in 90 % of cases."""
+
+SEQUENTIAL = """\
+`segbench verify --until-conclusive` from 3 seeds on, up to 40, with the seeds that each verdict asks for. The errors
+are those of the last verdict."""
 
 RELEASE = """\
-The gate of `segbench compare` with a margin of 0.5 points. Where the margin was lost, at most 5 % may pass."""
+Tables of `segbench compare` with a margin of 0.5 points. An unchanged table may be an alarm in 5 % of cases. The seeds
+that `--strict` says it takes are the mean of what it said."""
 
 BOOTSTRAP = """\
 Intervals of 95 % for a difference of mIoU, of 1,000 draws each, on confusion counts of 11 classes made by a model whose
@@ -54,34 +56,68 @@ mIoU is known. A class that seven images show is too rare for resampling to tell
 whose noise is half a point, it is added by a t interval, as `segbench compare --images` does it: a few seeds are too
 few to be drawn from."""
 
-Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
-"""True standard deviations between the seeds of so many architectures, in points."""
 
-Interval = Callable[[list[NDArray[np.int64]], list[NDArray[np.int64]], int], tuple[float, float]]
-"""Of the counts of both sides, and the number of the trial."""
-
-Moderate = Callable[[Sequence[float], Sequence[float]], Sequence[Variance | None]]
+def normal(rng: np.random.Generator, shape: Any) -> Scores:
+    """Normal noise."""
+    return rng.standard_normal(shape)
 
 
-def alike(rng: np.random.Generator, architectures: int) -> NDArray[np.float64]:
-    """0.3 for all."""
-    return np.full(architectures, 0.3)
+def heavy(rng: np.random.Generator, shape: Any) -> Scores:
+    """Noise of Student's t with 3 degrees of freedom, of deviation 1."""
+    return rng.standard_t(3, shape) / math.sqrt(3)
 
 
-def unlike(rng: np.random.Generator, architectures: int) -> NDArray[np.float64]:
-    """Variances of mean 0.09 from a scaled inverse chi-squared distribution of 8 degrees of freedom, as the method has
-    it: nine of ten deviations are between 0.19 and 0.43."""
-    return np.sqrt(0.09 * 6 / rng.chisquare(8, architectures))
+def skewed(rng: np.random.Generator, shape: Any) -> Scores:
+    """Gumbel's noise to the lower side, of mean 0 and deviation 1: now and then a seed comes out badly."""
+    return (np.euler_gamma - rng.gumbel(size=shape)) * math.sqrt(6) / math.pi
 
 
-def outliers(rng: np.random.Generator, architectures: int) -> NDArray[np.float64]:
-    """Against what the method expects: 0.2 for most, 0.8 for every tenth."""
-    return np.where(np.arange(architectures) % 10 == 9, 0.8, 0.2)
+class Noise(NamedTuple):
+    """What seeds do to scores.
+
+    Attributes:
+        own: deviation of the network that is judged, in points.
+        others: that of the other networks.
+        spread: standard deviation of the logarithms of all deviations.
+        draw: draws of mean 0 and deviation 1.
+        published: deviation of the published training, in deviations of the network.
+    """
+
+    own: float
+    others: float
+    spread: float = 0.0
+    draw: Callable[[np.random.Generator, Any], Scores] = normal
+    published: float = 1.0
+
+    def deviations(self, rng: np.random.Generator, architectures: int) -> Scores:
+        """Of the network that is judged, and of the others."""
+        middle = np.array([self.own, *[self.others] * (architectures - 1)])
+        return middle * np.exp(self.spread * rng.standard_normal(architectures))
+
+    def describe(self) -> str:
+        """Say it in words."""
+        words = [f"{self.own:g} among {self.others:g}" if self.own != self.others else f"{self.own:g}"]
+        words += [f"lognormal, {self.spread:g}"] if self.spread else []
+        words += [{heavy: "t3", skewed: "skewed"}[self.draw]] if self.draw is not normal else []
+        words += [f"published {self.published:g} times as noisy"] if self.published != 1 else []
+        return ", ".join(words)
 
 
-def own(variances: Sequence[float], df: Sequence[float]) -> list[Variance]:
-    """No moderation: to each its own."""
-    return [Variance(value, each) for value, each in zip(variances, df, strict=True)]
+@dataclass(frozen=True)
+class Case:
+    """A kind of leaderboard.
+
+    Attributes:
+        noise: of its seeds.
+        architectures: on it.
+        seeds: of each.
+        figure: what the published one is of, see `publish`.
+    """
+
+    noise: Noise
+    architectures: int = 46
+    seeds: int = 3
+    figure: str = "one run"
 
 
 def reference(value: float, selection: str = "single", runs: int | None = 1) -> Reference:
@@ -93,7 +129,7 @@ def reference(value: float, selection: str = "single", runs: int | None = 1) -> 
     )
 
 
-def result() -> Summary:
+def result(architecture: str = "net", seed: int = 0, miou: float | None = None) -> Summary:
     """A result under that figure's protocol."""
     axes = {
         "data": {"dataset": "camvid"},
@@ -106,213 +142,206 @@ def result() -> Summary:
         "evaluation": {},
     }
     plain = dict.fromkeys(Summary._fields) | {"conditions": Conditions("camvid", "0" * 16, {}, axes)}
-    return Summary(**plain | {"architecture": "net", "input": "360x480"})
+    more = {"architecture": architecture, "seed": seed, "run_id": f"{architecture}{seed}", "started": ""}
+    return Summary(**plain | more | {"input": "360x480", "status": "ok", "device": "", "miou_percent": miou})
 
 
 RESULT = result()
 
-NOISES = {alike: "0.3 for all", unlike: "differs", outliers: "differs, with outliers"}
-ESTIMATES = {moderate: "moderated", own: "its own"}
+
+def publish(figure: str, draw: Callable[[int], Scores]) -> Reference:
+    """A figure as it may come about.
+
+    Args:
+        figure: one run, no noise, the best or the mean of some runs; the best may be unsaid.
+        draw: scores of so many published runs.
+    """
+    how, _, rest = figure.partition(" of ")
+    if how == "no noise":
+        return reference(PUBLISHED, "mean", 10**9)
+    if how == "one run":
+        return reference(draw(1)[0], *(("unknown", None) if rest else ("single", 1)))
+    runs = int(rest.partition(",")[0])
+    if how == "the mean":
+        return reference(draw(runs).mean(), "mean", runs)
+    return reference(draw(runs).max(), *(("unknown", None) if "unsaid" in rest else ("best", runs)))
 
 
-@dataclass(frozen=True)
-class Case:
-    """A kind of leaderboard.
+class Trial:
+    """A leaderboard that was drawn, and a figure that was published.
 
-    Attributes:
-        noise: true deviations between seeds.
-        architectures: on a leaderboard.
-        seeds: of each.
-        estimate: how the noise is estimated.
-        figure: what the published one is of; by its first word, see `publish`.
-        margin: points that do not matter.
+    Args:
+        case: what of.
+        gap: true mean of ours above that of the published training.
+        rng: source of the draws.
     """
 
-    noise: Draw
-    architectures: int = 40
-    seeds: int = 3
-    estimate: Moderate = moderate
-    figure: str = "one run"
-    margin: float = 1.0
+    def __init__(self, case: Case, gap: float, rng: np.random.Generator) -> None:
+        self.case, self.rng, self.mean = case, rng, PUBLISHED + gap
+        own, *others = case.noise.deviations(rng, case.architectures)
+        self.deviation = own
+        self.others = [sample_variance(each) for each in self._draw(np.array(others)[:, None], case.seeds)]
+        self.reference = publish(
+            case.figure, lambda runs: PUBLISHED + case.noise.published * self._draw(np.array([[own]]), runs)[0]
+        )
+        self.scores = self.seeds(case.seeds)
 
-    def leaderboards(self, seed: int) -> Iterator[tuple[np.random.Generator, NDArray[np.float64]]]:
-        """A source of draws, and the true deviations of the architectures, for each leaderboard."""
-        rng = np.random.default_rng(seed)
-        for _ in range(VERDICTS // self.architectures):
-            yield rng, self.noise(rng, self.architectures)
+    def seeds(self, number: int) -> list[float]:
+        """Scores of so many seeds of the network."""
+        return (self.mean + self._draw(np.array([[self.deviation]]), number)[0]).tolist()
 
-    def estimates(self, *sides: NDArray[np.float64]) -> Sequence[Variance | None]:
-        """The variance of each architecture, of scores of shape (architectures, seeds) a side."""
-        df = sum(side.shape[1] - 1 for side in sides)
-        squares = sum(side.var(axis=1, ddof=1) * (side.shape[1] - 1) for side in sides)
-        return self.estimate(list(squares / df), [df] * self.architectures)
+    def judge(self, looks: int = 0, sequential: bool = False) -> Verdict:
+        """The verdict on the scores that there are."""
+        variance = moderated(sample_variance(self.scores), self.others)
+        sample = Sample("camvid", RESULT, self.scores, variance, self.case.architectures, looks=looks)
+        return verdict(self.reference, sample, MARGIN, sequential=sequential)
 
-
-def publish(figure: str, mean: float, sigma: float, rng: np.random.Generator) -> Reference:
-    """A figure as it may come about."""
-    runs = mean + sigma * rng.standard_normal(5)
-    if figure == "no noise at all":
-        return reference(mean, "mean", 10**9)
-    if figure == "one run":
-        return reference(runs[0])
-    if figure == "the best of 5":
-        return reference(runs.max(), "best", 5)
-    assert figure == "the best of 5, unsaid"
-    return reference(runs.max(), "unknown", None)
+    def _draw(self, deviations: Scores, number: int) -> Scores:
+        return deviations * self.case.noise.draw(self.rng, (len(deviations), number))
 
 
-def outcomes(case: Case, gap: float) -> Counter[str]:
-    """How often each verdict is given where our true mean is that much above that of the published training."""
-    found: Counter[str] = Counter()
-    for rng, deviations in case.leaderboards(round(100 * gap)):
-        scores = PUBLISHED + gap + deviations[:, None] * rng.standard_normal((len(deviations), case.seeds))
-        for ours, variance, sigma in zip(scores.tolist(), case.estimates(scores), deviations, strict=True):
-            sample = Sample("camvid", RESULT, ours, variance, case.architectures)
-            found[verdict(publish(case.figure, PUBLISHED, sigma, rng), sample, case.margin).outcome] += 1
+def once(trial: Trial) -> Verdict:
+    """The verdict of `segbench verify`."""
+    return trial.judge()
+
+
+def until_conclusive(trial: Trial) -> Verdict:
+    """The last verdict of `segbench verify --until-conclusive`."""
+    for looks in range(MOST):
+        found = trial.judge(looks, sequential=True)
+        if found.further_seeds is None or len(trial.scores) + found.further_seeds > MOST:
+            break
+        trial.scores += trial.seeds(found.further_seeds)
     return found
 
 
-def passes(case: Case, bank: int, loss: float) -> float:
-    """Share of releases' architectures that pass the gate where so much was lost.
+class Rates(NamedTuple):
+    """Shares of verdicts, and of intervals that hold the true gap."""
 
-    Args:
-        case: the noise, the new seeds and the margin.
-        bank: seeds of the base.
-        loss: true mean before less true mean now, in points.
-    """
-    found = []
-    for rng, deviations in case.leaderboards(round(100 * loss)):
-        base = deviations[:, None] * rng.standard_normal((len(deviations), bank))
-        new = deviations[:, None] * rng.standard_normal((len(deviations), case.seeds)) - loss
-        for before, now, variance in zip(base.tolist(), new.tolist(), case.estimates(base, new), strict=True):
-            assert variance is not None
-            found.append(decide(before, now, variance, case.margin).is_not_worse)
-    return float(np.mean(found))
+    reproduced: float
+    differs: float
+    covered: float
+
+
+def rates(case: Case, gap: float, judge: Callable[[Trial], Verdict] = once, trials: int = TRIALS) -> Rates:
+    """How often each verdict is given at a true gap."""
+    rng = np.random.default_rng(round(100 * (gap + 10)))
+    outcomes: Counter[str] = Counter()
+    covered = intervals_seen = 0
+    for _ in range(trials):
+        found = judge(Trial(case, gap, rng))
+        outcomes[found.outcome] += 1
+        if found.interval:
+            intervals_seen += 1
+            covered += found.interval[0] <= gap <= found.interval[1]
+    return Rates(outcomes["reproduced"] / trials, outcomes["differs"] / trials, covered / max(intervals_seen, 1))
 
 
 def reproduction() -> Iterator[str]:
     """`segbench verify`."""
-    heads = ["noise of seeds", "architectures", "seeds", "variance", "the figure is of", "gap 0: reproduced"]
-    yield from table([*heads, "gap 0: differs", "gap of the margin: reproduced", "gap of the margin: differs"])
-    cases = [Case(alike, estimate=estimate) for estimate in (moderate, own)]
-    cases += [Case(alike, architectures=architectures) for architectures in (2, 5, 10)]
-    cases += [Case(alike, seeds=seeds) for seeds in (2, 5, 10)]
-    cases += [Case(alike, estimate=estimate, figure="no noise at all") for estimate in (moderate, own)]
-    cases += [Case(alike, figure=figure) for figure in ("the best of 5", "the best of 5, unsaid")]
-    cases += [Case(noise, estimate=estimate) for noise in (unlike, outliers) for estimate in (moderate, own)]
+    heads = ["deviation", "architectures", "seeds", "the figure is of", "gap 0: reproduced", "gap 3: differs"]
+    yield from table([*heads, "margin: reproduced", "margin: differs", "interval holds"])
+    common, unlike = [Noise(each, each) for each in (0.3, 0.6, 1.2)], Noise(3.4, 0.5)
+    others = [Noise(0.5, 0.5, spread=0.5), Noise(0.5, 0.5, draw=heavy), Noise(0.5, 0.5, draw=skewed)]
+    cases = [Case(noise, number) for noise in (*common, unlike, *others) for number in (1, 5, 46)]
+    cases += [Case(noise, number, seeds) for seeds in (2, 5) for noise in (common[0], unlike) for number in (5, 46)]
+    cases += [Case(Noise(0.5, 3.4), number) for number in (5, 46)]
+    cases += [Case(Noise(0.3, 0.3, published=times), 46) for times in (0.5, 2.0)]
+    figures = ("no noise", "the mean of 5", "the best of 5", "the best of 10", "one run of it, unsaid")
+    cases += [Case(common[0], number, figure=each) for each in figures for number in (5, 46)]
+    cases += [Case(common[0], 46, figure="the best of 5, unsaid")]
     for case in cases:
-        right, wrong = outcomes(case, 0.0), outcomes(case, case.margin)
-        words = [NOISES[case.noise], str(case.architectures), str(case.seeds), ESTIMATES[case.estimate], case.figure]
-        shares = [each[verdict] / each.total() for each in (right, wrong) for verdict in ("reproduced", "differs")]
+        right, far = rates(case, 0.0), rates(case, 3.0)
+        border = [rates(case, gap) for gap in (MARGIN, -MARGIN)]
+        shares = [
+            right.reproduced,
+            far.differs,
+            max(each.reproduced for each in border),
+            max(each.differs for each in border),
+            min(each.covered for each in (right, *border)),
+        ]
+        words = [case.noise.describe(), str(case.architectures), str(case.seeds), case.figure]
         yield row([*words, *map(percent, shares)])
 
 
-def release() -> Iterator[str]:
+def sequential() -> Iterator[str]:
+    """`segbench verify --until-conclusive`."""
+    yield from table(
+        ["deviation", "architectures", "gap 0: reproduced", "margin: reproduced", "margin: differs", "interval holds"]
+    )
+    for noise in (Noise(0.3, 0.3), Noise(0.6, 0.6), Noise(3.4, 0.5)):
+        for number in (5, 46):
+            case = Case(noise, number, figure="no noise")
+            right, border = (rates(case, gap, until_conclusive, TRIALS // 2) for gap in (0.0, MARGIN))
+            shares = [right.reproduced, border.reproduced, border.differs, min(right.covered, border.covered)]
+            yield row([noise.describe(), str(number), *map(percent, shares)])
+
+
+def releases() -> Iterator[str]:
     """`segbench compare`."""
-    heads = ["noise of seeds", "architectures", "seeds before", "seeds now", "variance"]
-    yield from table([*heads, "nothing lost: passes", "the margin lost: passes"])
-    cases = [Case(noise, estimate=estimate, margin=0.5) for noise in NOISES for estimate in (moderate, own)]
-    cases += [Case(alike, architectures=5, margin=0.5), Case(alike, seeds=5, margin=0.5)]
-    for case in cases:
-        words = [NOISES[case.noise], str(case.architectures), "10", str(case.seeds), ESTIMATES[case.estimate]]
-        yield row([*words, *(percent(passes(case, 10, loss)) for loss in (0.0, case.margin))])
+    heads = [
+        "deviation",
+        "architectures",
+        "seeds a side",
+        "unchanged: alarm",
+        "one loses 2: alarm",
+        "all lose 0.3: alarm",
+    ]
+    yield from table([*heads, "shown not worse, unchanged", "the margin lost", "seeds that --strict asks for"])
+    for noise in (Noise(0.3, 0.3), Noise(3.4, 0.5), Noise(0.5, 0.5, spread=0.5), Noise(0.5, 0.5, draw=heavy)):
+        for number in (5, 46):
+            for seeds in (3, 10):
+                losses = np.zeros((4, number, 1))
+                losses[1, -1], losses[2], losses[3] = 2.0, 0.3, 0.5
+                found = [release(noise, number, seeds, loss) for loss in losses]
+                words = [noise.describe(), str(number), str(seeds)]
+                alarms = [percent(each.alarms) for each in found[:3]]
+                cleared = [percent(found[index].cleared) for index in (0, 3)]
+                yield row([*words, *alarms, *cleared, f"{found[0].seeds:.0f}"])
 
 
-@dataclass(frozen=True)
-class Population:
-    """Images and networks whose mIoU over all images that there could be is known.
+class Released(NamedTuple):
+    """Of many tables: share of alarms, share of architectures that were shown not worse, and seeds asked for."""
 
-    Attributes:
-        images: in a test set.
-        rarest: share of the images that show the rarest class; the most frequent is in all, the others between.
-        seeds: runs of the base, and of what is new.
-        spread: standard deviation of the accuracy between seeds.
-    """
-
-    images: int = 233
-    rarest: float = 0.3
-    seeds: tuple[int, int] = (1, 1)
-    spread: float = 0.0
-
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """Of the images that show each class."""
-        return np.linspace(1, self.rarest, CLASSES)
-
-    def draw(self, rng: np.random.Generator) -> list[list[NDArray[np.int64]]]:
-        """Counts of each run of each side on a new test set.
-
-        The pixels of a class vary from image to image as much as their mean, and an image is as hard for one run as
-        for another, which is what pairing is for.
-        """
-        shape = self.images, CLASSES
-        pixels = rng.poisson(PIXELS * rng.exponential(size=shape)) * (rng.random(shape) < self.shares)
-        ease = rng.uniform(-0.15, 0.15, (self.images, 1, 1))
-        sides = []
-        for accuracy, runs in zip(ACCURACY, self.seeds, strict=True):
-            means = accuracy + self.spread * rng.standard_normal(runs)
-            counts = np.zeros((runs, self.images, CLASSES + 1, CLASSES + 1), np.int64)
-            for run, mean in zip(counts, means, strict=True):
-                run[:, :CLASSES, :CLASSES] = rng.multinomial(pixels, labelled(mean + ease))
-            sides.append(list(counts))
-        return sides
-
-    def truth(self) -> float:
-        """The difference of mIoU over all images and, in the mean, all seeds."""
-        quantiles = ndtri((np.arange(1000) + 0.5) / 1000) if self.spread else np.zeros(1)
-        means = []
-        for accuracy in ACCURACY:
-            expected = np.zeros((len(quantiles), CLASSES + 1, CLASSES + 1))
-            rates = labelled((accuracy + self.spread * quantiles)[:, None, None])
-            expected[:, :CLASSES, :CLASSES] = self.shares[:, None] * rates  # ease is 0 in the mean
-            means.append(np.mean([scores(np.rint(each * 1e12).astype(np.int64)).miou for each in expected]))
-        return float(means[1] - means[0])
-
-    def coverage(self, interval: Interval) -> tuple[float, float, float]:
-        """Of the intervals: share that holds the truth, and shares that are wholly above and wholly below it."""
-        rng, truth = np.random.default_rng(0), self.truth()
-        found = np.array([interval(*self.draw(rng), trial) for trial in range(TEST_SETS)])
-        above, below = (found[:, 0] > truth).mean(), (found[:, 1] < truth).mean()
-        return float(1 - above - below), float(above), float(below)
+    alarms: float
+    cleared: float
+    seeds: float
 
 
-def of_images(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
-    """The interval of the bootstrap."""
-    return difference(base, new, draws=DRAWS, seed=trial).interval(0.95)
-
-
-def of_seeds_as_well(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
-    """A t interval: the bootstrap tells the error of images alone, the scores that of seeds."""
-    images = difference(base, new, draws=DRAWS, seed=trial)
-    errors = [Error(images.error, math.inf)]
-    for side in (base, new):
-        variance = sample_variance([scores(counts).miou for counts in side])
-        errors.append(Error(math.sqrt(variance.value / len(side)), variance.df))
-    error = welch(*errors)
-    reach = error.value * float(stdtrit(error.df, 0.975))
-    return images.value - reach, images.value + reach
-
-
-def labelled(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How the pixels of each class are labelled: right with that chance, else as any other class."""
-    right = np.eye(CLASSES)
-    return np.asarray(accuracy * right + (1 - accuracy) * (1 - right) / (CLASSES - 1))
+def release(noise: Noise, architectures: int, seeds: int, loss: Scores) -> Released:
+    """Compare tables with the same, less a loss of shape (architectures, 1)."""
+    rng = np.random.default_rng(0)
+    alarms, cleared, asked = 0, [], []
+    names = [f"net{index}" for index in range(architectures)]
+    for _ in range(RELEASES):
+        deviations = noise.deviations(rng, architectures)[:, None]
+        sides = [
+            [
+                result(name, seed, score)
+                for name, scores in zip(names, values.tolist(), strict=True)
+                for seed, score in enumerate(scores, first)
+            ]
+            for first, values in (
+                (0, PUBLISHED + deviations * noise.draw(rng, (architectures, seeds))),
+                (seeds, PUBLISHED - loss + deviations * noise.draw(rng, (architectures, seeds))),
+            )
+        ]
+        found = compare(*sides, {})
+        outcomes = [change.outcome for change in found.changes if change.figure == "miou_percent"]
+        overall = found.overall.outcome if found.overall else "same"
+        alarms += any(outcome in WORSE for outcome in (*outcomes, overall))
+        cleared.append(outcomes.count("not worse") / architectures)
+        asked += [found.seeds] if found.seeds else []
+    return Released(alarms / RELEASES, float(np.mean(cleared)), float(np.mean(asked)))
 
 
 def bootstrap() -> Iterator[str]:
     """Intervals of a difference of mIoU."""
     heads = ["images", "rarest class in", "seeds before", "seeds now"]
     yield from table([*heads, "held the truth", "too high", "too low"])
-    for case in (Population(), Population(rarest=0.03), Population(images=500), Population(images=50)):
-        yield covered(case, of_images)
-    for seeds in ((3, 3), (10, 3)):
-        yield covered(Population(seeds=seeds, spread=0.005), of_seeds_as_well)
-
-
-def covered(case: Population, interval: Interval) -> str:
-    """A line of the table."""
-    settings = [str(case.images), percent(case.rarest), *map(str, case.seeds)]
-    return row([*settings, *map(percent, case.coverage(interval))])
+    for case, interval in intervals.cases():
+        settings = [str(case.images), percent(case.rarest), *map(str, case.seeds)]
+        yield row([*settings, *map(percent, case.coverage(interval))])
 
 
 def table(heads: Sequence[str]) -> Iterator[str]:
@@ -335,7 +364,8 @@ def main() -> None:
     """Print the tables."""
     for heading, text, lines in (
         ("Is a published figure reproduced?", REPRODUCTION, reproduction()),
-        ("May a release pass?", RELEASE, release()),
+        ("With seeds added until it is conclusive", SEQUENTIAL, sequential()),
+        ("May a release pass?", RELEASE, releases()),
         ("Do the intervals of the bootstrap hold the truth?", BOOTSTRAP, bootstrap()),
     ):
         print(f"## {heading}\n\n{text}\n", flush=True)

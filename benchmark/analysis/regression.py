@@ -61,6 +61,9 @@ Gate = Literal["accuracy", "cost", "speed", "budget"]
 Outcome = Literal["same", "not worse", "better", "worse", "regression", "inconclusive", "not comparable", "missing"]
 Side = Literal["base", "new"]
 
+WORSE: tuple[Outcome, ...] = ("worse", "regression")
+"""Outcomes that gate."""
+
 CountsOf = Mapping[Side, Callable[[Summary], NDArray[np.integer]]]
 """By side, what reads the counts of a result on test: shape (images, K + 1, K + 1), the images of all in one order."""
 

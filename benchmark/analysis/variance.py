@@ -65,7 +65,7 @@ def moderate(variances: Sequence[float], df: Sequence[float]) -> list[Variance |
     """
     least = FLOOR * (float(np.median([value for value, each in zip(variances, df, strict=True) if each > 0] or 1)) or 1)
     own = [Variance(max(value, least), each) for value, each in zip(variances, df, strict=True)]
-    return [_moderated(each, [*own[:i], *own[i + 1 :]]) for i, each in enumerate(own)]
+    return [moderated(each, [*own[:i], *own[i + 1 :]]) for i, each in enumerate(own)]
 
 
 def seems_alike(own: Variance, moderated: Variance) -> bool:
@@ -123,7 +123,8 @@ def sample_variance(scores: Sequence[float] | NDArray[np.float64]) -> Variance:
     return Variance(float(np.var(scores, ddof=1)), len(scores) - 1)
 
 
-def _moderated(own: Variance, others: Iterable[Variance]) -> Variance | None:
+def moderated(own: Variance, others: Iterable[Variance]) -> Variance | None:
+    """Draw one variance towards those of the others; `moderate` does it for all."""
     known = [each for each in others if each.df > 0]
     if len(known) < 2:
         return own if own.df > 0 else None

@@ -37,7 +37,6 @@ FIGURES = {
 }
 """The figure that an option limits, and what its unit is of the figure's."""
 
-WORSE = ("worse", "regression")
 OPEN = ("inconclusive", "not comparable")
 
 
@@ -131,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _code(found: Comparison, gates: Sequence[str], strict: bool, allow_missing: bool) -> int:
     """The exit code."""
+    from benchmark.analysis.regression import WORSE
+
     outcomes = [change.outcome for change in found.changes if change.gate in (*gates, "budget")]
     if found.overall and "accuracy" in gates:
         outcomes.append("same" if found.overall.outcome == "inconclusive" else found.overall.outcome)
