@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from benchmark import deviations
 from benchmark.deviations import Deviation
 from benchmark.errors import UserError, one_line, unknown
-from benchmark.references import METAFILE, Reference, parse
+from benchmark.references import METAFILE, YEARS, Reference, parse
 
 ZOO_PREFIX = "mmseg:"
 """`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
@@ -282,6 +282,8 @@ def _method(path: Path) -> Method:
     name = facts["representative"]
     if name is not None and not (path.parent / f"{name}.py").is_file():
         raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+    if facts["year"] not in YEARS:
+        raise UserError(f"{path}: year is {facts['year']}, of which there is no paper")
     return Method(path.parent.name, facts["title"], facts["year"], name, facts)
 
 
