@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from benchmark import deviations
 from benchmark.deviations import Deviation
 from benchmark.errors import UserError, one_line, unknown
-from benchmark.references import METAFILE, Reference, parse
+from benchmark.references import METAFILE, YEARS, Reference, parse
 
 ZOO_PREFIX = "mmseg:"
 """`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
@@ -264,7 +264,7 @@ def _method(path: Path) -> Method:
     import yaml
 
     try:
-        facts = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        facts = yaml.load(_text(path), Loader=_loader())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: {error.problem or 'is no YAML'}") from error
@@ -282,7 +282,29 @@ def _method(path: Path) -> Method:
     name = facts["representative"]
     if name is not None and not (path.parent / f"{name}.py").is_file():
         raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+    if facts["year"] not in YEARS:
+        raise UserError(f"{path}: year is {facts['year']}, of which there is no paper")
     return Method(path.parent.name, facts["title"], facts["year"], name, facts)
+
+
+@cache
+def _loader() -> Any:
+    """A YAML loader that refuses a key given twice, of which YAML's own takes the last without a word."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # which the loader refuses
+                if key.value in seen:
+                    problem = f"{key.value} is given twice"
+                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _summary(path: Path) -> str:

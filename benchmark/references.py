@@ -6,14 +6,24 @@ right. Nothing here needs more than the standard library: references are listed 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from benchmark import corpora
 from benchmark.errors import UserError
 
-UNITS = {"miou": "percent", "macc": "percent", "aacc": "percent", "params": "M", "macs": "G", "latency_ms": "ms"}
+UNITS = {
+    "miou": "percent",
+    "macc": "percent",
+    "aacc": "percent",
+    "params": "M",
+    "macs": "G",
+    "latency_ms": "ms",
+    "fps": "fps",
+}
 """The metrics, and the unit that each is published in."""
 
 TITLES = {"miou": "mIoU", "macc": "mAcc", "aacc": "aAcc"}
@@ -21,6 +31,24 @@ TITLES = {"miou": "mIoU", "macc": "mAcc", "aacc": "aAcc"}
 
 ACCURACY = tuple(TITLES)
 COST = ("params", "macs")
+SPEED = ("latency_ms", "fps")
+
+PLAUSIBLE = {"params": (1e-3, 1e5), "macs": (1e-4, 1e5), "latency_ms": (0.1, 1e5), "fps": (1e-3, 1e4)}
+"""Least and largest value of a metric in its unit, from a network of a thousand parameters to ten times the largest
+that was trained: what is outside is in another unit."""
+
+SCALES = {"params": 1e6, "macs": 1e9}
+"""What one of the unit is."""
+
+LANDSCAPE = {"camvid": (720, 960), "cityscapes": (1024, 2048)}
+"""Datasets whose images are all wider than high: height and width of one. Those of VOC and ADE20K are of both kinds."""
+
+WIDE = {(height >> k, width >> k) for height, width in LANDSCAPE.values() for k in range(3)} | {
+    (360, 640),
+    (720, 1280),
+    (1080, 1920),
+}
+"""Inputs that networks are counted and timed at, as (height, width): images of those datasets, and video."""
 
 DATASETS = ("camvid", "voc12aug", "cityscapes", "ade20k")
 """Datasets that figures of metafiles are on."""
@@ -58,16 +86,18 @@ class StatedProtocol:
         scales: `single` or `multi`.
         flip: whether mirror images are averaged.
         crop: height and width in training.
-        pretraining: `none`, or what the backbone was trained on.
-        extra_data: `none`, or what else the network was trained on.
+        pretraining: `none`, or what the backbone was trained on, in the spelling of `corpora.canonical`.
+        extra_data: `none`, or what else the network was trained on, in the same spelling.
         iterations: of training.
         void: how pixels without ground truth count: `ignore`, or `false_positive` of the class predicted there.
         flop_convention: `mac` where a multiply-add counts once, `2mac` where it counts twice.
         params_include: `auxiliary head` where it is counted too.
         classes: of the network whose parameters or MACs are counted.
-        batch: images an update.
-        hardware: what it was trained or timed on, in the words of the source.
+        batch: images an update, of a speed images at once.
+        hardware: what it was trained or timed on, in the words of the source; of a speed the device, and after a comma
+            the software.
         crf: whether a fully connected CRF refined the predictions.
+        precision: of a speed, what the network computed in.
     """
 
     input_size: tuple[int, int] | None
@@ -84,6 +114,7 @@ class StatedProtocol:
     batch: int | None = None
     hardware: str | None = None
     crf: bool | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,8 +234,15 @@ def _is_match(pattern: str) -> Callable[[Any], bool]:
 TEXT = Check(_is_text, "a text")
 NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < 1e15, "a number above 0")
 COUNT = Check(_is_whole, "a whole number above 0")
+CORPORA = Check(
+    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
+    corpora.FORM,
+)
 SIZE = Check(_is_size, "[height, width]")
 TRUE = one_of(True)
+
+YEARS = range(1950, 2101)
+"""That a paper may be of."""
 
 METAFILE = {
     "title": TEXT,
@@ -240,8 +278,8 @@ PROTOCOL = {
     "scales": _or_null(one_of("single", "multi")),
     "flip": _or_null(one_of(True, False)),
     "crop": _or_null(SIZE),
-    "pretraining": _or_null(one_of("none", "imagenet")),
-    "extra_data": _or_null(one_of("none", "coarse", "coco")),
+    "pretraining": _or_null(CORPORA),
+    "extra_data": _or_null(CORPORA),
     "iterations": _or_null(COUNT),
     "void": _or_null(one_of("ignore", "false_positive")),
     "flop_convention": _or_null(one_of("mac", "2mac")),
@@ -250,6 +288,7 @@ PROTOCOL = {
     "batch": _optional(_or_null(COUNT)),
     "hardware": _optional(_or_null(TEXT)),
     "crf": _optional(_or_null(one_of(True, False))),
+    "precision": _optional(_or_null(one_of("float32", "tf32", "float16", "bfloat16", "int8"))),
 }
 SOURCE = {
     "title": TEXT,
@@ -305,16 +344,19 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     check_fields(entry.get("explanation") or {}, EXPLANATION, place, "explanation.")
     if ("restated_by" in source) != (source["kind"] == "restated"):
         raise UserError(f"{place}: source.restated_by goes with source.kind restated, and only with it")
+    for mistake in _implausible(entry, stated):
+        raise UserError(f"{place}: {mistake}")
     for field, is_right, form in _agreements(entry, stated):
         if not is_right:
             value = stated[field.removeprefix("protocol.")] if field.startswith("protocol.") else entry.get(field)
             raise UserError(f"{place}: {field} is {_shown(value)}, not {form}")
+    trained_on = {name: _corpora(stated[name], f"{place}: protocol.{name}") for name in ("pretraining", "extra_data")}
     sizes = {name: value and tuple(value) for name, value in stated.items() if name in ("input_size", "crop")}
     rest = {name: value for name, value in entry.items() if name != "id"}
     return Reference(
         **rest
         | {"name": entry["id"], "method": method, "ours": None if entry.get("network") else entry["architecture"]}
-        | {"protocol": StatedProtocol(**stated | sizes)}
+        | {"protocol": StatedProtocol(**stated | sizes | trained_on)}
         | {"source": Source(**source | {"restated_by": tuple(source.get("restated_by", ()))})}
     )
 
@@ -348,7 +390,7 @@ def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tup
     metric, on_data = entry["metric"], entry["metric"] in ACCURACY
     unit = UNITS[metric]
     rules = [
-        ("unit", entry["unit"] == unit, f"{unit}, the unit of {metric}"),
+        ("unit", entry["unit"] == unit, f"{unit}, the unit of {metric}" + _other_metric(entry)),
         ("value", round(entry["value"], entry["decimals"]) == entry["value"], f"of {entry['decimals']} decimals"),
         ("value", not on_data or entry["value"] <= 100, "a percentage"),
         (
@@ -365,13 +407,70 @@ def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tup
             (stated["flop_convention"] is not None) == (metric == "macs"),
             "mac or 2mac" if metric == "macs" else f"null, as {metric} has none",
         ),
-        ("protocol.input_size", stated["input_size"] or metric != "latency_ms", "stated, as latency_ms needs it"),
+        ("protocol.input_size", stated["input_size"] or metric not in SPEED, f"stated, as {metric} needs it"),
+        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is no speed"),
     ]
     rules += [
         (f"protocol.{field}", stated[field] is not None or not on_data, f"stated, as {metric} needs it")
         for field in ("scales", "pretraining", "extra_data")
     ]
     return rules
+
+
+def _other_metric(entry: Mapping[str, Any]) -> str:
+    """Which metric a speed is of, if its unit is that of the other one."""
+    metric = next((name for name in SPEED if UNITS[name] == entry["unit"]), None)
+    return f": a figure in {entry['unit']} is of metric {metric}" if entry["metric"] in SPEED and metric else ""
+
+
+def _implausible(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> Iterator[str]:
+    """What is allowed field by field and almost surely a mistake, each with what to write instead."""
+    metric, value, unit = entry["metric"], entry["value"], entry["unit"]
+    if unit != UNITS[metric]:
+        return  # of which `_agreements` tells
+    if metric in ACCURACY and value <= 1:
+        yield f"value {value} is a fraction, and unit is percent: write {100 * value:g}"
+    least, largest = PLAUSIBLE.get(metric, (0, math.inf))
+    if value > largest and metric in SCALES:
+        yield f"value {value} is a plain count, and unit is {unit}: write {value / SCALES[metric]:g}"
+    elif value > largest:
+        yield f"value is {value} {unit}, above all that is plausible ({largest:g} {unit})"
+    elif value < least:
+        seconds = f": if it is in seconds, write {1000 * value:g}" if metric == "latency_ms" else ""
+        yield f"value is {value} {unit}, below all that is plausible ({least:g} {unit}){seconds}"
+    if re.search("portrait", entry["note"] or "", re.IGNORECASE):
+        return
+    sizes = {f"protocol.{name}": stated[name] for name in ("input_size", "crop")}
+    sizes["explanation.input_size"] = (entry.get("explanation") or {}).get("input_size")
+    for field, size in sizes.items():
+        if size and _is_turned(size, entry["dataset"], is_crop=field == "protocol.crop"):
+            yield f"{field} {size} is width x height: write height x width {size[::-1]} (or `portrait` in note)"
+
+
+def _is_turned(size: Sequence[int], dataset: str | None, is_crop: bool) -> bool:
+    """Whether a size was as good as surely given as (width, height).
+
+    Args:
+        size: as given.
+        dataset: that it is of. All images of some are wider than high, and images of VOC and ADE20K may be of any size.
+        is_crop: a crop may be of any shape, and is turned if its shape is that of a turned image.
+    """
+    height, width = size
+    if height <= width:
+        return False
+    if dataset is None:
+        return (width, height) in WIDE
+    if dataset not in LANDSCAPE:
+        return False
+    short, long = LANDSCAPE[dataset]
+    return not is_crop or math.isclose(height / width, long / short, rel_tol=0.02)
+
+
+def _corpora(stated: Any, place: str) -> str | None:
+    try:
+        return None if stated is None else corpora.canonical(stated)
+    except ValueError as error:
+        raise UserError(f"{place} is {_shown(stated)}: {error}") from error
 
 
 def _shown(value: object) -> str:

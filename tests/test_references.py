@@ -1,12 +1,13 @@
 """An entry of a metafile becomes a reference, and each kind of mistake in one gets one line."""
 
+import re
 from copy import deepcopy
 
 import pytest
 
 from benchmark import catalog
 from benchmark.errors import UserError
-from benchmark.references import ENTRY, PROTOCOL, SOURCE, Source, StatedProtocol, parse
+from benchmark.references import ENTRY, PROTOCOL, SOURCE, UNITS, Source, StatedProtocol, parse
 
 ENTRIES = {
     "miou": {
@@ -58,6 +59,15 @@ def changed(metric, field, value):
         del place[last]
     else:
         place[last] = value
+    return entry
+
+
+def of_metric(metric):
+    """A right entry of a metric."""
+    if metric == "miou":
+        return deepcopy(ENTRIES["miou"])
+    entry = deepcopy(ENTRIES["macs"]) | {"metric": metric, "unit": UNITS[metric]}
+    entry["protocol"]["flop_convention"] = "mac" if metric == "macs" else None
     return entry
 
 
@@ -178,6 +188,136 @@ def test_mistakes_in_a_cost(field, value, told):
     with pytest.raises(UserError) as caught:
         read(changed("macs", field, value))
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "changes", "told"),
+    [
+        ("miou", {"value": 0.59}, "value 0.59 is a fraction, and unit is percent: write 59"),
+        ("miou", {"value": 1}, "value 1 is a fraction, and unit is percent: write 100"),
+        ("macs", {"value": 3.8e9}, "value 3800000000.0 is a plain count, and unit is G: write 3.8"),
+        ("params", {"value": 370000}, "value 370000 is a plain count, and unit is M: write 0.37"),
+        (
+            "params",
+            {"value": 3.7e-4, "decimals": 6},
+            "value is 0.00037 M, below all that is plausible (0.001 M)",
+        ),
+        (
+            "latency_ms",
+            {"value": 0.0089, "decimals": 4},
+            "value is 0.0089 ms, below all that is plausible (0.1 ms)",
+        ),
+        (
+            "latency_ms",
+            {"value": 8.9, "unit": "fps"},
+            "unit is 'fps', not ms, the unit of latency_ms: a figure in",
+        ),
+        (
+            "fps",
+            {"value": 112, "unit": "ms"},
+            "unit is 'ms', not fps, the unit of fps: a figure in",
+        ),
+        ("fps", {"value": 2e4}, "value is 20000.0 fps, above all that is plausible (10000 fps)"),
+    ],
+)
+def test_values_out_of_proportion(metric, changes, told):
+    with pytest.raises(UserError) as caught:
+        read(of_metric(metric) | changes)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("miou", 1.01), ("params", 0.005), ("params", 22_000), ("macs", 4000), ("fps", 0.25)]
+)
+def test_values_that_are_plausible(metric, value):
+    assert read(of_metric(metric) | {"value": value, "decimals": 3}).value == value
+
+
+TURNED = [
+    ("miou", "camvid", "input_size", [480, 360]),
+    ("miou", "camvid", "input_size", [960, 720]),
+    ("miou", "camvid", "crop", [480, 360]),
+    ("miou", "cityscapes", "input_size", [2048, 1024]),
+    ("miou", "cityscapes", "input_size", [1024, 512]),
+    ("miou", "cityscapes", "input_size", [640, 360]),
+    ("miou", "cityscapes", "crop", [1024, 512]),
+    ("macs", None, "input_size", [1024, 512]),
+    ("fps", None, "input_size", [640, 360]),
+]
+NOT_TURNED = [
+    ("miou", "camvid", "input_size", [360, 480]),
+    ("miou", "cityscapes", "input_size", [713, 713]),
+    ("miou", "cityscapes", "crop", [800, 600]),
+    ("miou", "voc12aug", "input_size", [500, 375]),
+    ("miou", "voc12aug", "input_size", [480, 360]),
+    ("miou", "ade20k", "crop", [683, 512]),
+    ("macs", None, "input_size", [640, 480]),
+    ("fps", None, "input_size", [512, 128]),
+]
+
+
+@pytest.mark.parametrize(("metric", "dataset", "field", "size"), TURNED)
+def test_a_size_that_is_width_by_height_is_recognised(metric, dataset, field, size):
+    entry = of_metric(metric) | {"dataset": dataset}
+    entry["protocol"][field] = size
+    with pytest.raises(
+        UserError, match=re.escape(f"{field} {size} is width x height: write height x width {size[::-1]}")
+    ):
+        read(entry)
+    assert getattr(read(entry | {"note": "Portrait, by section 4."}).protocol, field) == tuple(size)
+
+
+@pytest.mark.parametrize(("metric", "dataset", "field", "size"), NOT_TURNED)
+def test_a_portrait_is_no_mistake_where_there_may_be_one(metric, dataset, field, size):
+    entry = of_metric(metric) | {"dataset": dataset}
+    entry["protocol"][field] = size
+    assert getattr(read(entry).protocol, field) == tuple(size)
+
+
+def test_a_size_of_an_explanation_may_be_turned_too():
+    with pytest.raises(UserError, match=r"explanation.input_size \[1024, 512\] is width x height"):
+        read(of_metric("macs") | {"explanation": {"input_size": [1024, 512]}})
+
+
+@pytest.mark.parametrize("field", ["pretraining", "extra_data"])
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        ("cityscapes", "cityscapes"),
+        ("Mapillary Vistas", "mapillary"),
+        ("imagenet + coco", "imagenet + coco"),
+        (["imagenet", "mapillary"], "imagenet + mapillary"),
+        ("ImageNet-1k (self-supervised)", "imagenet (self-supervised)"),
+        ("JFT-300M", "jft-300m"),
+    ],
+)
+def test_whatever_a_network_was_trained_on_can_be_written(field, stated, kept):
+    assert getattr(read(changed("miou", f"protocol.{field}", stated)).protocol, field) == kept
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("imagnet", "write imagenet, if imagnet means that"),
+        ("unknown", "write null where the source does not say"),
+        ("none + coco", "none stands alone"),
+        (False, "not none or what it was trained on"),
+        ([], "not none or what it was trained on"),
+    ],
+)
+def test_a_corpus_that_is_none(stated, told):
+    with pytest.raises(UserError, match=r"net-camvid-test-miou: protocol.pretraining is ") as caught:
+        read(changed("miou", "protocol.pretraining", stated))
+    assert told in str(caught.value)
+
+
+def test_a_speed_has_a_device_and_a_precision_and_nothing_else_has():
+    entry = of_metric("fps")
+    entry["protocol"] |= {"precision": "float16", "hardware": "NVIDIA Titan X, Torch7", "batch": 1}
+    assert read(entry).protocol.precision == "float16"
+    with pytest.raises(UserError, match=r"protocol.precision is 'float16', not null, as miou is no speed"):
+        read(changed("miou", "protocol.precision", "float16"))
 
 
 def test_a_figure_of_another_network_needs_no_explanation():

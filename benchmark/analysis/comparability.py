@@ -1,7 +1,7 @@
 """Whether a published accuracy and ours are figures of the same thing; if not, the axis on which they are apart.
 
 What a source does not say is no axis to be apart on. It is listed, so that whoever reads a verdict knows what it
-takes for granted.
+takes for granted. What is not known of ours is one wherever the source states it: nothing says that the two agree.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
         *(
             f"{axis.replace('_', ' ')}: {_shown(value)}, ours {_shown(ours[axis])}"
             for axis, value in _stated(reference).items()
-            if value is not None and ours[axis] is not None and value != ours[axis]
+            if value is not None and value != ours[axis]
         ),
         *_changed(reference, run, ours),
     ]
@@ -53,11 +53,12 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
     """What a score of ours is of, in the words of the metafiles; None for what is not known."""
     axes = run.conditions.axes
     name, crop = _at(axes, "data", "dataset"), _at(axes, "augmentation", "crop_size")
+    known = (datasets.EMBEDDED | datasets.ON_DISK).get(name)
     return {
         "dataset": name,
         "split": _at(axes, "splits", "test", "split"),  # the one that stands for test, where that is not public
         "metric": metric,
-        "classes": None if name is None else len(datasets.dataset(name).classes),
+        "classes": len(known.classes) if known else None,
         "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
         "scales": "single",  # there is no protocol with more
         "flip": False,
@@ -69,6 +70,25 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
         "void": axes.get("void"),
         "crf": "crf" in axes.get("evaluation", {}),
     }
+
+
+def scores_by_void_rule(reference: Reference, run: Summary, metric: str) -> dict[str, float | None]:
+    """Our score under each rule for void that the figure may be under, the protocol's first; None where it is not kept.
+
+    Void moves mIoU alone: recall and global accuracy are of pixels with ground truth. A source that states its rule
+    leaves that of the protocol, as `objections` keeps the others apart.
+
+    Args:
+        reference: a published accuracy.
+        run: a result.
+        metric: which of its scores is to be compared: miou, macc or aacc.
+    """
+    rule = facts(run, metric)["void"]
+    found = {rule: getattr(run, f"{metric}_percent")}
+    if metric != "miou" or reference.protocol.void is not None:
+        return found
+    others = {"ignore": run.miou_void_ignored_percent, "false_positive": run.miou_void_counted_percent}
+    return found | {other: score for other, score in others.items() if other != rule}
 
 
 def _at(axes: Mapping[str, Any], *path: str) -> Any:
@@ -95,4 +115,6 @@ def _changed(reference: Reference, run: Summary, ours: Mapping[str, Any]) -> Ite
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "not known"
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

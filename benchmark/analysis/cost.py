@@ -6,6 +6,7 @@ reproduced, and one outside is explained by a fact that was computed to make up 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from benchmark.references import Reference
 
 TOLERANCE = 0.01
 """Relative difference up to which a figure is reproduced."""
+
+UNIT_TOLERANCE = 0.1
+"""Relative difference up to which a figure that is a thousand times ours is called one of another unit."""
 
 CLASSES = 19
 """Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
@@ -79,6 +83,9 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
             return Verdict.of(reference, found, "explained", f"{text}; the published figure is rounded to {unit}")
         if found != measured:
             tried.append(f"{text} would give {found:.{reference.decimals + 1}f} {reference.unit}")
+        for factor, size in ((1000, "a thousand times"), (0.001, "a thousandth of")):
+            if math.isclose(reference.value, factor * found, rel_tol=UNIT_TOLERANCE):
+                tried.append(f"the published figure is {size} ours: is its unit {reference.unit}?")
     return Verdict.of(reference, measured, "differs", "; ".join([_convention(reference), *tried]))
 
 

@@ -14,7 +14,7 @@ from benchmark.catalog import Architecture
 from benchmark.cli.columns import aligned
 from benchmark.deviations import Deviation
 from benchmark.errors import unknown
-from benchmark.references import Reference
+from benchmark.references import SPEED, Reference
 
 if TYPE_CHECKING:
     from benchmark.analysis.disagreement import Comparison
@@ -109,6 +109,8 @@ def _facts(reference: Reference) -> dict[str, Any]:
 def _line(reference: Reference) -> str:
     """A reference with its source, in one line."""
     on = f" on {reference.dataset} {reference.split}" if reference.dataset else ""
+    if reference.metric in SPEED:
+        on = f" at {_cell(reference.protocol.input_size)} on {reference.protocol.hardware or 'a device not named'}"
     source = f"{reference.source.title}, {reference.source.locator}"
     network = (
         f" (another network than {reference.architecture}: {reference.network.strip()})" if reference.network else ""

@@ -1,4 +1,4 @@
-"""`segbench verify`: results, or parameters and MACs, against what was published."""
+"""`segbench verify`: results, or parameters and MACs, or speed, against what was published."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
-    parser.add_argument("--cost", action="store_true", help="hold parameters and MACs against their references")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--cost", action="store_true", help="hold parameters and MACs against their references")
+    kind.add_argument(
+        "--speed",
+        action="store_true",
+        help="show published latencies and images a second beside ours, and compare those of the same device, "
+        "input size, precision and batch",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     accuracy = parser.add_argument_group("accuracy")
     accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
@@ -60,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.architectures))
     for name in names:
         catalog.architecture(name)
-    return _cost(args, names) if args.cost else _accuracy(args, names)
+    if args.until_conclusive and (args.cost or args.speed):
+        raise UserError(f"--until-conclusive is of accuracy: no seed settles a {'cost' if args.cost else 'speed'}")
+    if args.cost:
+        return _cost(args, names)
+    return _speed(args, names) if args.speed else _accuracy(args, names)
 
 
 def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
@@ -255,8 +266,6 @@ def _print_rest(
 def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.analysis import cost
 
-    if args.until_conclusive:
-        raise UserError("--until-conclusive is of accuracy: no seed settles a cost")
     names = names or list(catalog.architectures())
     references = [
         reference
@@ -306,6 +315,44 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
     _print(rows, found)
     if without:
         print(f"no published cost: {', '.join(without)}")
+
+
+def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
+    from benchmark.analysis import speed
+    from benchmark.results.snapshot import Snapshot
+
+    if args.protocol:
+        catalog.protocol(args.protocol)
+    stored, problems = Snapshot(args.results).results(args.protocol)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    references = [each for each in _references().values() if not names or {each.architecture, each.ours} & set(names)]
+    found = speed.verdicts([each.record for each in stored], references)
+    if args.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        _print_speed(found)
+        without = [name for name in names if not any(each.architecture == name for each in found)]
+        if without:
+            print(f"no published speed: {', '.join(without)}")
+    return 1 if problems or any(each.outcome == "differs" for each in found) else 0
+
+
+def _print_speed(found: Sequence[Verdict]) -> None:
+    rows = [("architecture", "figure", "published", "ours", "90 % of difference", "verdict", "reason and reference")]
+    for each in found:
+        rows.append(
+            (
+                each.architecture,
+                each.metric,
+                f"{each.published:g} {each.unit}",
+                "-" if each.measured is None else f"{each.measured:.1f}",
+                "-" if each.interval is None else "{:+.1f} to {:+.1f}".format(*each.interval),
+                each.outcome,
+                f"{each.reason} [{each.reference}]",
+            )
+        )
+    _print(rows, found)
 
 
 def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict]) -> None:

@@ -151,7 +151,11 @@ def sections(
         is_first = before is None or before.protocol != group.protocol
         missing = coverage.not_run(group.protocol, found) if is_first else []
         dataset = members[0].record.dataset.name
-        held = None if dataset in EMBEDDED else publication(dataset, group.runs, references)
+        held = (
+            None
+            if dataset in EMBEDDED
+            else publication(dataset, group.runs, [each.record for each in members], references)
+        )
         section, damaged = _section(store, group, members, missing, held, folder, photographs)
         made.append(section)
         problems += damaged

@@ -6,19 +6,23 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis import weights
+from benchmark.analysis import speed, weights
 from benchmark.analysis.accuracy import MARGIN, verdicts
 from benchmark.analysis.verdict import Verdict
 from benchmark.references import TITLES, Reference
 from benchmark.results.summary import Summary
 
 if TYPE_CHECKING:
+    from benchmark.results.record import Record
     from benchmark.results.weights import Evaluated
+
+FIGURES = TITLES | {"latency_ms": "Latency", "fps": "Images a second"}
+"""How metrics are written in the report."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A published accuracy and what is said of it."""
+    """A published accuracy or speed and what is said of it."""
 
     verdict: Verdict
     reference: Reference
@@ -26,7 +30,7 @@ class Check:
     @property
     def figure(self) -> str:
         """The metric, as it is written."""
-        return TITLES[self.reference.metric]
+        return FIGURES[self.reference.metric]
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,25 @@ class Publication:
         margin: points that do not matter.
         comparable: what can be held against the results, with its verdicts.
         others: what cannot, with the reasons.
+        speeds: what is published of how fast its networks are, beside the timings of its results.
     """
 
     is_any: bool
     margin: float
     comparable: Sequence[Check]
     others: Sequence[Check]
+    speeds: Sequence[Check]
 
 
-def publication(dataset: str, runs: Collection[Summary], references: Iterable[Reference]) -> Publication:
-    """Hold each published accuracy against the same metric of the results.
+def publication(
+    dataset: str, runs: Collection[Summary], records: Iterable[Record], references: Collection[Reference]
+) -> Publication:
+    """Hold each published accuracy against the same metric of the results, and each speed against their timings.
 
     Args:
         dataset: name of the dataset.
         runs: results of one leaderboard.
+        records: the same results, of which the timings are taken.
         references: published figures of any dataset and metric.
     """
     known = {each.name: each for each in references if each.dataset == dataset and each.metric in TITLES}
@@ -66,7 +75,15 @@ def publication(dataset: str, runs: Collection[Summary], references: Iterable[Re
         margin=MARGIN,
         comparable=[check for check in found if check.verdict.outcome != "not comparable"],
         others=[check for check in found if check.verdict.outcome == "not comparable"],
+        speeds=_speeds(records, references),
     )
+
+
+def _speeds(records: Iterable[Record], references: Iterable[Reference]) -> list[Check]:
+    """What is published of the speed of networks that were timed."""
+    known = {each.name: each for each in references}
+    made = speed.verdicts(records, known.values())
+    return [Check(verdict, known[verdict.reference]) for verdict in made if verdict.measured is not None]
 
 
 def evaluated_weights(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Check]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from benchmark.confusion import VoidRule
     from benchmark.results.reading import Stored
     from benchmark.results.record import Latency, Record
 
@@ -44,6 +45,8 @@ class Summary(NamedTuple):
     """of the last checkpoint, as all accuracy but the next"""
     miou_void_ignored_percent: float | None
     """the same under the other rule, where pixels of void count as false positives; else None"""
+    miou_void_counted_percent: float | None
+    """the same under the other rule, where pixels of void are ignored; else None"""
     best_miou_percent: float | None
     """of the checkpoint that was best on val"""
     macc_percent: float | None
@@ -79,9 +82,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(stored: Stored) -> Summary:
-    """The row of a stored result; where its protocol counts void, its counts tell the other rule too."""
-    if stored.record.protocol.void == "ignore":
-        return summarise(stored.record)
+    """The row of a stored result; its counts tell what it scores under the other rule for void."""
     from benchmark.results.arrays import read_totals
     from benchmark.results.reading import Problem
 
@@ -99,6 +100,7 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
     last, best = record.evaluation("last", "test"), record.evaluation("best", "test")
     complexity, memory, latency = record.complexity, record.memory, _headline(record.latency)
     protocol, environment = record.protocol, record.environment
+    other = _other_rule(record, totals or {})
     return Summary(
         conditions=Conditions(protocol.name, protocol.fingerprint, protocol.overrides, protocol.axes),
         run_id=record.run_id,
@@ -111,7 +113,8 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         status=record.status,
         error=record.error,
         miou_percent=last.miou if last else None,
-        miou_void_ignored_percent=_void_ignored(record, totals or {}),
+        miou_void_ignored_percent=other if protocol.void == "false_positive" else None,
+        miou_void_counted_percent=other if protocol.void == "ignore" else None,
         best_miou_percent=best.miou if best else None,
         macc_percent=last.macc if last else None,
         aacc_percent=last.aacc if last else None,
@@ -134,14 +137,15 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
     )
 
 
-def _void_ignored(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
-    """What the last checkpoint scores on test where void counts for nothing, if the protocol counts it."""
+def _other_rule(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
+    """The mIoU of the last checkpoint on test under the rule for void that is not the protocol's."""
     last = record.evaluation("last", "test")
-    if record.protocol.void == "ignore" or last is None or last.counts not in totals:
+    if last is None or last.counts not in totals:
         return None
     from benchmark.confusion import scores  # and numpy, which a table that is made of a snapshot does without
 
-    return scores(totals[last.counts], "ignore").miou
+    rule: VoidRule = "false_positive" if record.protocol.void == "ignore" else "ignore"
+    return scores(totals[last.counts], rule).miou
 
 
 def _training_seconds(record: Record) -> float | None:

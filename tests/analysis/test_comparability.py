@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import catalog, compose
 from benchmark.analysis.accuracy import verdicts
-from benchmark.analysis.comparability import facts, objections, unsaid
+from benchmark.analysis.comparability import facts, objections, scores_by_void_rule, unsaid
 from benchmark.datasets import catalog as datasets
 from benchmark.references import Source
 
@@ -106,6 +106,51 @@ def test_what_is_not_stated_keeps_nothing_apart_and_is_listed(invent_run, invent
     assert objections(published, invent_run(), "miou") == []
     assert unsaid(published) == ["input size", "flip", "crop", "iterations", "batch", "void"]
     assert unsaid(invent_reference()) == []
+
+
+@pytest.mark.parametrize(
+    ("unknown", "axis", "objection"),
+    [
+        ({"input": None}, "input_size", "input size: 360x480, ours not known"),
+        ({"augmentation": {}}, "crop", "crop: 360x480, ours not known"),
+        ({"schedule": {}}, "iterations", "iterations: 1000, ours not known"),
+        ({"batch": None}, "batch", "batch: 8, ours not known"),
+        ({"void": None}, "void", "void: ignore, ours not known"),
+        ({"splits": {}}, None, "split: test, ours not known"),
+    ],
+)
+def test_what_is_not_known_of_ours_keeps_apart_what_the_source_states(
+    invent_run, invent_reference, unknown, axis, objection
+):
+    run = invent_run(**{name: value for name, value in unknown.items() if name != "input"})
+    run = run._replace(**{name: value for name, value in unknown.items() if name == "input"})
+    assert objections(invent_reference(), run, "miou") == [objection]
+    if axis:
+        assert objections(invent_reference(**{axis: None}), run, "miou") == []
+
+
+def test_a_result_without_its_axes_is_compared_with_nothing(invent_run, invent_reference):
+    run = invent_run()
+    run = run._replace(conditions=run.conditions._replace(axes={}))
+    found = [each.split(":")[0] for each in objections(invent_reference(), run, "miou")]
+    assert found == ["dataset", "split", "crop", "pretraining", "iterations", "batch", "void"]
+
+
+def test_a_dataset_that_is_not_known_here_has_no_number_of_classes(invent_run, invent_reference):
+    run = invent_run(dataset="loveda")
+    assert facts(run, "miou")["classes"] is None
+    assert objections(invent_reference(dataset="loveda", split="val", input_size=(360, 480)), run, "miou") == []
+
+
+def test_a_figure_that_does_not_say_its_rule_for_void_may_be_under_both(invent_run, invent_reference):
+    unsaid_rule = invent_reference(void=None)
+    run = invent_run(miou=60.0)._replace(miou_void_counted_percent=58.0)
+    assert scores_by_void_rule(unsaid_rule, run, "miou") == {"ignore": 60.0, "false_positive": 58.0}
+    assert scores_by_void_rule(unsaid_rule, invent_run(), "miou") == {"ignore": 60.0, "false_positive": None}
+    assert scores_by_void_rule(invent_reference(), run, "miou") == {"ignore": 60.0}
+    assert scores_by_void_rule(unsaid_rule, run, "macc") == {"ignore": 70.0}
+    counted = invent_run(miou=60.0, void="false_positive")._replace(miou_void_ignored_percent=61.0)
+    assert scores_by_void_rule(unsaid_rule, counted, "miou") == {"false_positive": 60.0, "ignore": 61.0}
 
 
 @pytest.mark.parametrize(

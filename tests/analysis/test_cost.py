@@ -52,6 +52,14 @@ def test_within_one_percent(value, outcome):
     assert found.difference == pytest.approx(100 * (1.1 / value - 1))
 
 
+@pytest.mark.parametrize(("value", "said"), [(1100.0, "a thousand times ours"), (0.0011, "a thousandth of ours")])
+def test_a_figure_in_another_unit_is_asked_after(value, said):
+    found = verdict(reference(value=value, decimals=4), measure)
+    assert found.outcome == "differs"
+    assert f"the published figure is {said}: is its unit M?" in found.reason
+    assert "unit" not in verdict(reference(value=2.0, decimals=4), measure).reason
+
+
 def test_rounding_explains_half_a_unit_of_the_last_decimal():
     assert verdict(reference(value=1.0, decimals=0, classes=20), measure).outcome == "explained"
     found = verdict(reference(value=1.1, decimals=1, classes=14), measure)

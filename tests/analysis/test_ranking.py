@@ -99,6 +99,7 @@ def test_against_pandas():
             error=None,
             miou_percent=some(float(rng.uniform(0, 100))),
             miou_void_ignored_percent=some(float(rng.uniform(0, 100))),
+            miou_void_counted_percent=None,
             best_miou_percent=some(float(rng.uniform(0, 100))),
             macc_percent=some(float(rng.uniform(0, 100))),
             aacc_percent=some(float(rng.uniform(0, 100))),

@@ -38,3 +38,11 @@ def test_figures_of_other_networks_are_listed_beside_the_method_and_found_by_nam
     reference = shown(capsys, "fcn-r50-params-torchvision")["reference"]
     assert reference["network"].startswith("torchvision's")
     assert reference["ours"] is None
+
+
+def test_a_speed_is_told_with_its_size_and_device(capsys):
+    references = shown(capsys, "fcn")["method"]["references"]
+    assert references["fcn-32s-vgg16-latency-k40c"].startswith(
+        "latency_ms 210 ms at 500x500 on NVIDIA Tesla K40c, Caffe: Fully Convolutional Networks"
+    )
+    assert shown(capsys, "enet-fps-360x640-tx1")["reference"]["evidence"] is False

@@ -100,6 +100,8 @@ def test_json(add, publish, told):
         (["espnet-a", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
         (["enet"], "no results in RESULTS/: make some with `segbench run`"),
         (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
+        (["--speed", "--until-conclusive"], "--until-conclusive is of accuracy: no seed settles a speed"),
+        (["--speed", "-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
     ],
 )
 def test_mistakes(told, store, words, message):
@@ -226,6 +228,35 @@ def test_cost(capsys, monkeypatch):
     assert all(row["architecture"] == "enet" and row["interval"] is None for row in rows)
     main(["verify", "--cost", "enet"])
     assert capsys.readouterr().out.startswith("architecture  figure  published")
+
+
+SPEED = {"metric": "latency_ms", "unit": "ms", "dataset": None, "split": None}
+
+
+def test_speed(add, publish, told):
+    add("enet", 0, 0.7, latency_ms=5.0, device="A processor")
+    same = {"input_size": (64, 64), "hardware": "A processor, PyTorch", "precision": "float32", "batch": 1}
+    publish("enet", 5.1, stated=same, **SPEED)
+    publish("enet", 7.0, stated=same | {"hardware": "NVIDIA TX1"}, **SPEED)
+    publish("enet", 60.0)
+    code, printed = told("--speed", "--json")
+    same, other = json.loads(printed.out)
+    assert (code, printed.err) == (0, "")
+    assert (same["outcome"], same["measured"], same["published"]) == ("reproduced", 5.0, 5.1)
+    assert (other["outcome"], other["measured"]) == ("not comparable", 5.0)
+    assert other["reason"] == "device: NVIDIA TX1, ours A processor"
+    code, printed = told("--speed", "enet", "unet")
+    assert printed.out.splitlines()[1].split()[:5] == ["enet", "latency_ms", "5.1", "ms", "5.0"]
+    assert printed.out.splitlines()[-2:] == ["1 reproduced, 1 not comparable", "no published speed: unet"]
+
+
+def test_a_speed_that_differs_fails(add, publish, told):
+    add("enet", 0, 0.7, latency_ms=5.0, device="A processor")
+    same = {"input_size": (64, 64), "hardware": "A processor, 1 thread", "precision": "float32", "batch": 1}
+    publish("enet", 50.0, stated=same, **SPEED)
+    code, printed = told("--speed")
+    assert code == 1
+    assert "  differs  " in printed.out
 
 
 @pytest.mark.slow

@@ -78,3 +78,14 @@ def test_the_zoo_is_not_read_for_an_embedded_dataset(add_real, shown, monkeypatc
     add_real(dataset="shapes")
     monkeypatch.setattr("benchmark.backend.published.everything", None)
     assert shown() == ([], "")
+
+
+def test_published_speeds_stand_beside_ours(add_real, publish, shown):
+    add_real(latency_ms=5.0)
+    speed = {"unit": "ms", "dataset": None, "split": None, "decimals": 0}
+    publish("enet", 7, metric="latency_ms", stated={"input_size": (360, 640), "hardware": "NVIDIA TX1"}, **speed)
+    publish("unet", 7, metric="latency_ms", stated={"input_size": (360, 640)}, **speed)
+    (row,), text = shown()
+    assert row[:5] == ["enet", "Latency", "7 ms", "5.0 ms", "not comparable"]
+    assert row[5].startswith("device: NVIDIA TX1, ours ")
+    assert "1 published speed beside ours" in text

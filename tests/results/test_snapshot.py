@@ -11,7 +11,7 @@ from benchmark.results import snapshot as snapshot_module
 from benchmark.results.reading import Problem, read
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.store import Store
-from benchmark.results.summary import summarise
+from benchmark.results.summary import summary_of
 
 LONG_AGO = 1_700_000_000_000_000_000
 
@@ -27,7 +27,7 @@ def truth(root):
     found = [read(path) for path in sorted(root.glob("*/*/*.json"))]
     stored = [each for each in found if not isinstance(each, Problem)]
     problems = [each for each in found if isinstance(each, Problem)]
-    return (stored, problems), ([summarise(each.record) for each in stored], problems)
+    return (stored, problems), ([summary_of(each) for each in stored], problems)
 
 
 def assert_true(root):

@@ -1,3 +1,5 @@
+import pytest
+
 from benchmark.confusion import scores
 from benchmark.results.reading import read
 from benchmark.results.summary import Summary, summarise, summary_of
@@ -14,15 +16,19 @@ def test_a_row_in_full_precision(make_record):
     assert row.input == "64x64"
 
 
-def test_the_other_rule_for_void_is_told_where_void_counts(store, make_record):
-    for void in ("ignore", "false_positive"):
-        record, arrays = make_record(void=void)
-        stored = read(store.add(record, arrays))
-        told = summary_of(stored).miou_void_ignored_percent
-        assert told == (None if void == "ignore" else scores(arrays["last_test"], "ignore").miou)
-        assert summarise(record).miou_void_ignored_percent is None
-        stored.path.with_suffix(".npz").unlink()
-        assert summary_of(stored).miou_void_ignored_percent is None
+@pytest.mark.parametrize(("void", "other"), [("ignore", "false_positive"), ("false_positive", "ignore")])
+def test_the_other_rule_for_void_is_told_where_the_counts_are(store, make_record, void, other):
+    def told(row):
+        return row.miou_void_ignored_percent, row.miou_void_counted_percent
+
+    record, arrays = make_record(void=void)
+    stored = read(store.add(record, arrays))
+    score = scores(arrays["last_test"], other).miou
+    assert told(summary_of(stored)) == ((score, None) if other == "ignore" else (None, score))
+    assert score != summary_of(stored).miou_percent
+    assert told(summarise(record)) == (None, None)
+    stored.path.with_suffix(".npz").unlink()
+    assert told(summary_of(stored)) == (None, None)
 
 
 def test_what_a_run_does_not_have_is_none(make_record):
