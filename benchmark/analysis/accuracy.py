@@ -287,8 +287,9 @@ def _spread(sample: Sample, variance: Variance) -> str:
 
 
 def _other_void(runs: Iterable[Summary]) -> list[float]:
-    found = [run.miou_void_ignored_percent for run in runs if run.status == "ok"]
-    return [score for score in found if score is not None]
+    """Scores under the rule for void that the protocol does not follow, where they are known."""
+    either = ((run.miou_void_ignored_percent, run.miou_void_counted_percent) for run in runs if run.status == "ok")
+    return [score for both in either for score in both if score is not None]
 
 
 def _scores(runs: Iterable[Summary], metric: str) -> list[float]:

@@ -72,25 +72,6 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
     }
 
 
-def scores_by_void_rule(reference: Reference, run: Summary, metric: str) -> dict[str, float | None]:
-    """Our score under each rule for void that the figure may be under, the protocol's first; None where it is not kept.
-
-    Void moves mIoU alone: recall and global accuracy are of pixels with ground truth. A source that states its rule
-    leaves that of the protocol, as `objections` keeps the others apart.
-
-    Args:
-        reference: a published accuracy.
-        run: a result.
-        metric: which of its scores is to be compared: miou, macc or aacc.
-    """
-    rule = facts(run, metric)["void"]
-    found = {rule: getattr(run, f"{metric}_percent")}
-    if metric != "miou" or reference.protocol.void is not None:
-        return found
-    others = {"ignore": run.miou_void_ignored_percent, "false_positive": run.miou_void_counted_percent}
-    return found | {other: score for other, score in others.items() if other != rule}
-
-
 def _at(axes: Mapping[str, Any], *path: str) -> Any:
     """An axis within others; None where a result does not have it."""
     found: Any = axes

@@ -154,7 +154,7 @@ def test_an_unknown_selection_must_not_decide(judge):
 
 def test_a_void_rule_that_is_not_said_must_not_decide(invent_run, invent_reference):
     runs = [
-        invent_run("net", seed, 60.0 + seed / 10)._replace(miou_void_ignored_percent=61.5 + seed / 10)
+        invent_run("net", seed, 60.0 + seed / 10)._replace(miou_void_counted_percent=61.5 + seed / 10)
         for seed in range(3)
     ]
     (said,) = verdicts(runs, [invent_reference(60.0)])

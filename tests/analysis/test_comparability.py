@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import catalog, compose
 from benchmark.analysis.accuracy import verdicts
-from benchmark.analysis.comparability import facts, objections, scores_by_void_rule, unsaid
+from benchmark.analysis.comparability import facts, objections, unsaid
 from benchmark.datasets import catalog as datasets
 from benchmark.references import Source
 
@@ -140,17 +140,6 @@ def test_a_dataset_that_is_not_known_here_has_no_number_of_classes(invent_run, i
     run = invent_run(dataset="loveda")
     assert facts(run, "miou")["classes"] is None
     assert objections(invent_reference(dataset="loveda", split="val", input_size=(360, 480)), run, "miou") == []
-
-
-def test_a_figure_that_does_not_say_its_rule_for_void_may_be_under_both(invent_run, invent_reference):
-    unsaid_rule = invent_reference(void=None)
-    run = invent_run(miou=60.0)._replace(miou_void_counted_percent=58.0)
-    assert scores_by_void_rule(unsaid_rule, run, "miou") == {"ignore": 60.0, "false_positive": 58.0}
-    assert scores_by_void_rule(unsaid_rule, invent_run(), "miou") == {"ignore": 60.0, "false_positive": None}
-    assert scores_by_void_rule(invent_reference(), run, "miou") == {"ignore": 60.0}
-    assert scores_by_void_rule(unsaid_rule, run, "macc") == {"ignore": 70.0}
-    counted = invent_run(miou=60.0, void="false_positive")._replace(miou_void_ignored_percent=61.0)
-    assert scores_by_void_rule(unsaid_rule, counted, "miou") == {"false_positive": 60.0, "ignore": 61.0}
 
 
 @pytest.mark.parametrize(
