@@ -167,6 +167,7 @@ def test_a_global_convolution_alone(k, value):
 def test_the_global_convolution_of_the_explanation_is_the_module():
     import torch
 
+    import benchmark.registration  # noqa: F401 (activates the backend)
     from benchmark.models.layers.gcn import GlobalConvolution
 
     with torch.device("meta"):
