@@ -34,7 +34,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.execution.local import Cut
     from benchmark.execution.plan import Job
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.record import Record
     from benchmark.selftest.worker import Outcome
 
@@ -295,7 +295,7 @@ def planned(
 
 
 def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     return Spec(
         architecture=run.architecture,

@@ -19,7 +19,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.analysis.reproduction import Reproduction
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.arrays import Arrays
     from benchmark.results.reading import Stored
     from benchmark.results.record import Record
@@ -98,7 +98,7 @@ def _result(name: str, results: Path) -> Stored:
 def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
     """The run that leaves the result."""
     from benchmark.engine.timings import TrainingMode
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     execution = record.training.execution if record.training else None
     mode = None

@@ -18,7 +18,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.execution.local import Cut, ProgressListener
     from benchmark.execution.plan import Job
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.reading import Stored
 
 
@@ -131,7 +131,7 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
     """The runs that the arguments ask for."""
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     return [
         Spec(
@@ -183,7 +183,7 @@ def _is_stored(spec: Spec) -> bool:
     from benchmark.results.reading import Problem
     from benchmark.results.store import Store
 
-    found = Store(spec.results).find(spec.run_id())
+    found = Store(spec.results).find(spec.identity.run_id)
     if isinstance(found, Problem):
         print(f"{spec.architecture} seed {spec.seed}: run again, {found}", file=sys.stderr)
     elif found is not None and found.record.status == "ok":
@@ -239,7 +239,7 @@ def unfinished(jobs: Sequence[Job], ended: Sequence[Stored | Cut]) -> list[Job]:
     from benchmark.results.reading import Stored
 
     done = {each.record.run_id for each in ended if isinstance(each, Stored)}
-    left = plan([job.spec for job in jobs if job.spec.run_id() not in done])
+    left = plan([job.spec for job in jobs if job.spec.identity.run_id not in done])
     return [job for job in left if not job.stored]
 
 

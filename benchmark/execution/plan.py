@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import compose
-from benchmark.execution.run import Spec, sources
+from benchmark.execution.spec import Spec, sources
 from benchmark.profiling import complexity
 from benchmark.results import unfinished
 from benchmark.results.environment import cpu, gpu_name
@@ -82,7 +82,7 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
     turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
     jobs = []
     for spec in specs:
-        found = store.find(spec.run_id())
+        found = store.find(spec.identity.run_id)
         if isinstance(found, Stored) and found.record.status == "ok":
             jobs.append(Job(spec, found.path, 0.0))
         else:

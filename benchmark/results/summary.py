@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.results.reading import Stored
-    from benchmark.results.record import Latency, Record
+    from benchmark.results.record import Code, Latency, Record
 
 
 class Conditions(NamedTuple):
@@ -74,6 +74,10 @@ class Summary(NamedTuple):
     iterations: int | None
     training_seconds: float | None
     gpu_hours: float
+    code: str
+    """digest of what can move a number; in results from before it was kept, the commit, or the version"""
+    revision: str | None
+    """commit of the checkout, and whether it was changed; None for an installed package"""
 
 
 def summary_of(stored: Stored) -> Summary:
@@ -129,7 +133,22 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         iterations=record.training.iterations if record.training else None,
         training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
+        code=_code(environment.code),
+        revision=_revision(environment.code),
     )
+
+
+def _code(code: Code) -> str:
+    if code.digest:
+        return f"code {code.digest[:12]}"
+    revision = _revision(code)
+    return f"commit {revision}" if revision else f"version {code.version}"
+
+
+def _revision(code: Code) -> str | None:
+    """The commit, short, and whether anything was changed since."""
+    changes = {True: " with changes", False: "", None: " with unknown changes"}
+    return f"{code.commit[:8]}{changes[code.dirty]}" if code.commit else None
 
 
 def _void_ignored(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:

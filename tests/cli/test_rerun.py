@@ -9,7 +9,7 @@ import pytest
 from benchmark.cli import main, rerun
 from benchmark.errors import UserError
 from benchmark.execution import run
-from benchmark.execution.run import Spec
+from benchmark.execution.spec import Spec
 from benchmark.results.reading import read
 from benchmark.results.record import fingerprint, run_id
 from benchmark.results.store import Store
