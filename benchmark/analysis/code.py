@@ -85,7 +85,9 @@ def _made(runs: Iterable[Summary], codes: Iterable[str]) -> Iterator[str]:
     """What each code is and made: "code 0123456789ab (segbench 0.1.0, commit 01234567): enet"."""
     for code in codes:
         alike = [run for run in runs if run.code == code]
-        where = {f"segbench {run.version}" for run in alike} | {f"commit {run.revision}" for run in alike if run.revision}
+        where = {f"segbench {run.version}" for run in alike} | {
+            f"commit {run.revision}" for run in alike if run.revision
+        }
         names = ", ".join(sorted({run.architecture for run in alike}))
         yield f"{code} ({', '.join(sorted(where - {code}, reverse=True))}): {names}"
 

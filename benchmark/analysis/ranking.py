@@ -149,6 +149,12 @@ def groups(runs: Iterable[Summary]) -> list[Group]:
     return found
 
 
+def code_notes(runs: Iterable[Summary]) -> Iterator[str]:
+    """The notes of each group on the code of its results, where nobody shows the others."""
+    for group in groups(runs):
+        yield from (f"{group.title}: {note}" for note in group.code_notes)
+
+
 def _standing(runs: Sequence[Summary]) -> Standing:
     """The row of an architecture, not ranked yet. Its runs come oldest first."""
     ok = [run for run in runs if run.status == "ok"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,12 @@ class Spec:
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
         return Identity.of(self.config, dataset, self.architecture, self.seed)
+
+    def until(self, deadline: float | None) -> Spec:
+        """The same run with another deadline, and with what is known of it already."""
+        other = replace(self, deadline=deadline)
+        other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the identity along, so that a worker need not work it out, and cannot come to another one."""

@@ -138,9 +138,14 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
     )
 
 
+def code_name(digest: str) -> str:
+    """How tables and notes call the code of a digest."""
+    return f"code {digest[:12]}"
+
+
 def _code(code: Code) -> str:
     if code.digest:
-        return f"code {code.digest[:12]}"
+        return code_name(code.digest)
     revision = _revision(code)
     return f"commit {revision}" if revision else f"version {code.version}"
 
