@@ -89,7 +89,7 @@ def _made(runs: Iterable[Summary], codes: Iterable[str]) -> Iterator[str]:
             f"commit {run.revision}" for run in alike if run.revision
         }
         names = ", ".join(sorted({run.architecture for run in alike}))
-        yield f"{code} ({', '.join(sorted(where - {code}, reverse=True))}): {names}"
+        yield f"{code} ({', '.join(sorted(where - set(code.split(MIX)), reverse=True))}): {names}"
 
 
 def _seeds(runs: Iterable[Summary]) -> Iterator[str]:

@@ -40,10 +40,9 @@ def run(args: argparse.Namespace) -> int:
     runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    found = completed(
-        groups(of_any_code(runs) if args.mix_code else runs),
-        [args.protocol] if args.protocol and args.results.is_dir() else [],
-    )
+    if args.mix_code:
+        runs = of_any_code(runs)
+    found = completed(groups(runs), [args.protocol] if args.protocol and args.results.is_dir() else [])
     if not found:
         raise _nothing(args.protocol, args.results)
     text = render(found, args.format)

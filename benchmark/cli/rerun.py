@@ -33,8 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run a result again, with the same architecture, protocol, overrides, seed, kind of device and determinism, "
         "and say whether it is reproduced. On a CPU with the same processor, threads, packages and code it must be "
-        "equal to the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit code 0 "
-        "where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
+        "equal to the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit "
+        "code 0 where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
     )
     parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id")
     parser.add_argument(

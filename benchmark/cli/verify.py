@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="of a network and protocol (default: %(default)s)",
     )
-    options.mix_code(accuracy)
+    options.mix_code(parser)
     options.dataset(parser)
     options.device(parser)
 
@@ -203,8 +203,8 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
         codes = {run.code for run in counting}
         if not args.mix_code and codes != {code_name(code.digest())}:
             print(
-                f"{architecture}: no further seeds of {protocol}: its results are of other code ({', '.join(codes)}) and "
-                "would not be averaged with them; run them again with `segbench run`, or give --mix-code",
+                f"{architecture}: no further seeds of {protocol}: its results are of other code "
+                f"({', '.join(codes)}), with which they are not averaged: run all seeds again, or give --mix-code",
                 file=sys.stderr,
             )
             continue
