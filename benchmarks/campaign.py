@@ -34,7 +34,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.execution.local import Cut
     from benchmark.execution.plan import Job
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.record import Record
     from benchmark.selftest.worker import Outcome
 
@@ -90,6 +90,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options.dataset(parser)
     options.device(parser)
     options.work_dir(parser)
+    options.any_code(parser)
     args = parser.parse_args(words)
     backend.silence()
     try:
@@ -106,7 +107,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to resume."""
     stages = list(schedule([stage_runs(stage) for stage in STAGES]))
 
-    from benchmark.cli.run import carry_out, failures, summary, unfinished
+    from benchmark.cli.run import begun_anew, carry_out, failures, of_other_code, summary, unfinished
     from benchmark.engine import device
     from benchmark.results import archive
     from benchmark.results.reading import Stored
@@ -125,6 +126,8 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
     without = self_test(on) if on == "cuda" else {}
     jobs = planned(stages, on, args, without)
+    for line in (*of_other_code([job.other_code for job in jobs]), *begun_anew([job.spec for job in jobs])):
+        print(line)
     ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
     ended: Sequence[Stored | Cut] = []
     try:
@@ -290,12 +293,16 @@ def planned(
     """What is not in the store yet, stage by stage; what has failed before comes after all else."""
     from benchmark.execution.plan import plan
 
-    jobs = [job for runs in stages for job in plan([spec(run, device, args, without) for run in runs])]
+    jobs = [
+        job
+        for runs in stages
+        for job in plan([spec(run, device, args, without) for run in runs], any_code=args.any_code)
+    ]
     return sorted((job for job in jobs if not job.stored), key=lambda job: job.failed)
 
 
 def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     return Spec(
         architecture=run.architecture,

@@ -57,7 +57,7 @@ def vary(record: Record, protocol: str, number: int, architecture: str, seed: in
     """The result of another run."""
     axes = record.protocol.axes | {"batch": number}
     digest = fingerprint(axes)
-    code = record.environment.code.model_copy(update={"version": version})
+    code = record.environment.code.model_copy(update={"version": version, "digest": None})
     name = run_id(digest, architecture, record.config_sha256, seed, version)
     return record.model_copy(
         update={

@@ -159,6 +159,7 @@ def make_record():
         macs=1_000_000_000,
         latency_ms=10.0,
         version="0.1.0",
+        digest_of_code=None,
         config="0" * 64,
         started="2025-01-02T03:04:05+00:00",
         device="Some CPU",
@@ -180,7 +181,7 @@ def make_record():
                 "predictions": rng.integers(0, len(CLASSES), (2, 64, 64)).astype(np.uint8),
             }
         record = Record(
-            run_id=run_id(digest, architecture, config, seed, version),
+            run_id=run_id(digest, architecture, config, seed, digest_of_code or version),
             status=status,
             error=None if ok else "the loss was not finite at iteration 12 <script>",
             architecture=architecture,
@@ -229,7 +230,7 @@ def make_record():
             ],
             memory=Memory(inference_peak=300 * 2**20, training_peak=900 * 2**20),
             environment=Environment(
-                code=Code(version=version, commit="c" * 40, dirty=False),
+                code=Code(version=version, commit="c" * 40, dirty=False, digest=digest_of_code),
                 python="3.11.9",
                 platform="Linux",
                 packages={"torch": "2.13.0", "mmsegmentation": "1.2.2"},
@@ -426,7 +427,7 @@ def add_real(store, make_record):
         axes = AXES | {"data": {"dataset": dataset}}
         digest = fingerprint(axes)
         changes = {
-            "run_id": run_id(digest, architecture, record.config_sha256, seed, record.environment.code.version),
+            "run_id": run_id(digest, architecture, record.config_sha256, seed, record.environment.code.identity),
             "protocol": record.protocol.model_copy(update={"axes": axes, "fingerprint": digest}),
             "dataset": record.dataset.model_copy(update={"name": dataset}),
         }

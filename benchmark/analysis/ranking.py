@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from benchmark.analysis import code
 from benchmark.analysis.axes import differing
 from benchmark.results.summary import Summary
 
@@ -69,6 +70,7 @@ class Group:
         superseded: number of results left out because a newer one stands for them, see `current`.
         table: what `ranking` makes of the runs.
         notes: what a reader must know before comparing rows.
+        code_notes: those of the notes that are on the code of the results.
     """
 
     protocol: str
@@ -79,6 +81,7 @@ class Group:
     superseded: int
     table: Sequence[Standing]
     notes: Sequence[str]
+    code_notes: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -88,17 +91,18 @@ class Group:
 
 
 def current(runs: Sequence[Summary]) -> list[Summary]:
-    """The runs that count: of each seed the newest, and of each architecture only runs of the config it has now.
+    """The runs that count: of each seed the newest, of each architecture only runs of its config of today and one code.
 
-    A run is repeated under another id when the version of segbench or the config of the architecture has changed. Both
-    results stay in the store; averaging over them would count a seed twice or mix two networks.
+    A run is repeated under another id when the code that can move a number or the config of the architecture has
+    changed. Both results stay in the store; averaging over them would count a seed twice or mix two networks.
 
     Args:
         runs: with equal protocol and fingerprint.
     """
     by_age = sorted(runs, key=_AGE)
     config = {run.architecture: run.config_sha256 for run in by_age}  # of equal keys the last stays: the newest
-    newest = {(run.architecture, run.seed): run for run in by_age if run.config_sha256 == config[run.architecture]}
+    alike = code.of_one_code([run for run in by_age if run.config_sha256 == config[run.architecture]])
+    newest = {(run.architecture, run.seed): run for run in alike}
     counting = set(map(id, newest.values()))
     return [run for run in runs if id(run) in counting]
 
@@ -143,6 +147,12 @@ def groups(runs: Iterable[Summary]) -> list[Group]:
         )
         found += [_group(runs, alike[0][0].conditions.axes) for runs in alike]
     return found
+
+
+def code_notes(runs: Iterable[Summary]) -> Iterator[str]:
+    """The notes of each group on the code of its results, where nobody shows the others."""
+    for group in groups(runs):
+        yield from (f"{group.title}: {note}" for note in group.code_notes)
 
 
 def _standing(runs: Sequence[Summary]) -> Standing:
@@ -211,7 +221,9 @@ def _whole(value: float | None) -> int | None:
 def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
     conditions = everything[0].conditions
     runs = current(everything)
-    superseded = len(everything) - len(runs)
+    left = code.left_out(everything, runs)
+    superseded = len(everything) - len(runs) - len(left)
+    code_notes = list(code.notes(runs, left))
     return Group(
         protocol=conditions.protocol,
         fingerprint=conditions.fingerprint,
@@ -220,7 +232,8 @@ def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
         runs=runs,
         superseded=superseded,
         table=ranking(runs),
-        notes=list(_notes(runs, superseded)),
+        notes=[*_notes(runs, superseded), *code_notes],
+        code_notes=code_notes,
     )
 
 

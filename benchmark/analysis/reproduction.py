@@ -66,7 +66,7 @@ class Reproduction:
 def apart(then: Record, now: Record) -> list[str]:
     """Why two results are not of the same run, a line for each axis; nothing where they are.
 
-    The version of segbench may differ: whether that changes anything is what running it again shows.
+    The code may differ: whether that changes anything is what running it again shows.
     """
     lines = [
         f"{axis} is {was} in the result, and {here} here"
@@ -90,9 +90,12 @@ def surroundings(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
 def must_be_equal(then: Environment, now: Environment) -> bool:
     """Whether the two runs must agree to the last bit.
 
-    On a CPU they compute in one order where processor, number of threads and packages are the same. On a GPU that is
-    not promised: libraries choose their algorithms by timing, and steps are driven as a trial finds fastest.
+    On a CPU they compute in one order where processor, number of threads and packages are the same, and so is the code
+    as far as it is known. On a GPU that is not promised: libraries choose their algorithms by timing, and steps are
+    driven as a trial finds fastest.
     """
+    if then.code.digest not in (None, now.code.digest):
+        return False
     same = all(getattr(then, name) == getattr(now, name) for name in ("cpu", "threads", "packages", "device"))
     return same and then.device == "cpu" and then.deterministic and now.deterministic
 

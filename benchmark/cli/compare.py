@@ -10,10 +10,11 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.cli import options
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,11 +87,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=["table", "markdown"], default="table", help="markdown is for pull requests"
     )
+    options.mix_code(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what changed; return the exit code."""
+    from benchmark.analysis.code import of_any_code
+    from benchmark.analysis.ranking import code_notes
     from benchmark.analysis.regression import MARGIN, compare
     from benchmark.results.source import source
 
@@ -101,6 +105,11 @@ def run(args: argparse.Namespace) -> int:
     problems = list(dict.fromkeys([*base.problems, *new.problems]))
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
+    if args.mix_code:
+        base, new = (replace(side, runs=of_any_code(side.runs)) for side in (base, new))
+    for name, side in (("BASE", base), ("NEW", new)):
+        for note in code_notes(side.runs):
+            print(f"segbench: {name}: {note}", file=sys.stderr)
     limits = ((name, getattr(args, f"max_{name.replace('-', '_')}")) for name in BUDGETS)
     budgets = {FIGURES[name][0]: limit * FIGURES[name][1] for name, limit in limits if limit is not None}
     found = compare(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.atomic import replacing
+from benchmark.cli import options
 from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
     parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json are in full precision")
+    options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of printing")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if a result could not be read."""
+    from benchmark.analysis.code import of_any_code
     from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups
     from benchmark.results.snapshot import Snapshot
@@ -37,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
+    if args.mix_code:
+        runs = of_any_code(runs)
     found = completed(groups(runs), [args.protocol] if args.protocol and args.results.is_dir() else [])
     if not found:
         raise _nothing(args.protocol, args.results)

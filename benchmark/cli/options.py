@@ -115,6 +115,26 @@ def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
+def any_code(parser: argparse.ArgumentParser) -> None:
+    """Add --any-code."""
+    parser.add_argument(
+        "--any-code",
+        action="store_true",
+        help="skip what is in the store already even if other code made it (default: run it again, as a code that can "
+        "move a number has changed)",
+    )
+
+
+def mix_code(parser: argparse.ArgumentParser) -> None:
+    """Add --mix-code."""
+    parser.add_argument(
+        "--mix-code",
+        action="store_true",
+        help="average over results of an architecture that different code made (default: only the code with the most "
+        "seeds, of several the newest)",
+    )
+
+
 def crf(parser: argparse.ArgumentParser) -> None:
     """Add --crf."""
     parser.add_argument(

@@ -8,7 +8,7 @@ from benchmark import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.options import words
-from benchmark.cli.run import chosen, composed, specs
+from benchmark.cli.run import begun_anew, chosen, composed, of_other_code, specs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +30,18 @@ def run(args: argparse.Namespace) -> int:
     options.check_speed(args, on)
     speed = learned((each.record for each in Store(args.results).scan()[0]), on)
     wanted, left_out = composed(specs(names, on, args))
-    jobs = plan(wanted, speed)
+    jobs = plan(wanted, speed, any_code=args.any_code)
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
         what = f"stored in {job.stored}" if job.stored else words(job.seconds)
-        print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}")
+        of = f" (made by other code: {job.other_code})" if job.other_code and job.stored else ""
+        print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}{of}")
     waiting = [job for job in jobs if not job.stored]
     basis = (
         f"learned from {speed.results} results on this processor" if speed.results else "a guess: nothing was run here"
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
     print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
+    for line in (*of_other_code([job.other_code for job in waiting]), *begun_anew([job.spec for job in waiting])):
+        print(line)
     return 2 if left_out or catalog.faults() else 0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from benchmark.execution.local import Cut
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.record import Record
 
 PHASES = {

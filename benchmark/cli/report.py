@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.atomic import replacing
+from benchmark.cli import options
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the table between the markers of FILE (default: README.md beside the reports, if it has markers)",
     )
+    options.mix_code(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--photographs",
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Render the report and print its path; 1 if a result could not be read. With --check, 1 if anything is amiss."""
     from benchmark.reporting.report import make
 
-    report = make(args.results, args.output, args.photographs)
+    report = make(args.results, args.output, args.photographs, mix_code=args.mix_code)
     readme = _readme(args, report)
     if args.check:
         return _check(args, report, readme)
@@ -98,5 +100,5 @@ def _differences(report: Report, readme: tuple[Path, str] | None) -> Iterator[tu
 
 def _command(args: argparse.Namespace) -> str:
     given = {"--results": (args.results, RESULTS), "--output": (args.output, REPORTS), "--readme": (args.readme, None)}
-    options = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in given.items() if value != default]
-    return " ".join(["segbench report", *options])
+    words = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in given.items() if value != default]
+    return " ".join(["segbench report", *words, *(["--mix-code"] if args.mix_code else [])])

@@ -19,7 +19,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.analysis.reproduction import Reproduction
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.arrays import Arrays
     from benchmark.results.reading import Stored
     from benchmark.results.record import Record
@@ -32,9 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Run a result again, with the same architecture, protocol, overrides, seed, kind of device and determinism, "
-        "and say whether it is reproduced. On a CPU with the same processor, threads and packages it must be equal to "
-        "the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit code 0 "
-        "where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
+        "and say whether it is reproduced. On a CPU with the same processor, threads, packages and code it must be "
+        "equal to the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit "
+        "code 0 where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
     )
     parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id")
     parser.add_argument(
@@ -98,7 +98,7 @@ def _result(name: str, results: Path) -> Stored:
 def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
     """The run that leaves the result."""
     from benchmark.engine.timings import TrainingMode
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     execution = record.training.execution if record.training else None
     mode = None

@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.execution.local import Cut, ProgressListener
     from benchmark.execution.plan import Job
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
     from benchmark.results.reading import Stored
 
 
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="run again what is in the store already")
+    options.any_code(parser)
     parser.add_argument(
         "--keep-weights", action=argparse.BooleanOptionalAction, help="keep the weights (default: as the protocol says)"
     )
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
     wanted, left_out = composed(specs(names, on, args))
-    waiting = wanted if args.force else [spec for spec in wanted if not _is_stored(spec)]
+    waiting = wanted if args.force else _waiting(wanted, args.any_code)
     jobs = _jobs(waiting, on, deadline)
     before = _states(jobs)
     ended = carry_out(jobs, on, args.jobs, deadline)
@@ -131,7 +132,7 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
     """The runs that the arguments ask for."""
-    from benchmark.execution.run import Spec
+    from benchmark.execution.spec import Spec
 
     return [
         Spec(
@@ -178,18 +179,50 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
     return left, len(wanted) - len(left)
 
 
-def _is_stored(spec: Spec) -> bool:
-    """Whether the store has the run already; says so."""
+def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
+    """The runs that the store does not have; says which it has, and what of them is of other code."""
+    from benchmark.execution.plan import lookup
     from benchmark.results.reading import Problem
-    from benchmark.results.store import Store
 
-    found = Store(spec.results).find(spec.run_id())
-    if isinstance(found, Problem):
-        print(f"{spec.architecture} seed {spec.seed}: run again, {found}", file=sys.stderr)
-    elif found is not None and found.record.status == "ok":
-        print(f"{spec.architecture} seed {spec.seed}: skipped, {found.path} has it", file=sys.stderr)
-        return True
-    return False
+    waiting, others = [], list[str | None]()
+    for spec, found in zip(wanted, lookup(wanted, any_code), strict=True):
+        name = f"{spec.architecture} seed {spec.seed}"
+        if found.stored:
+            of = f", made by other code ({found.other_code})" if found.other_code else ""
+            print(f"{name}: skipped, {found.stored} has it{of}", file=sys.stderr)
+            continue
+        if isinstance(found.result, Problem):
+            print(f"{name}: run again, {found.result}", file=sys.stderr)
+        waiting.append(spec)
+        others.append(found.other_code)
+    for line in (*of_other_code(others), *begun_anew(waiting)):
+        print(line, file=sys.stderr)
+    return waiting
+
+
+def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
+    """Say how many results of the runs to be made are of other code, and of which.
+
+    Args:
+        found: what the result under other code is of, for each run; None where there is none.
+    """
+    codes = [code for code in found if code]
+    if codes:
+        what, them = ("result is", "it as it is") if len(codes) == 1 else ("results are", "them as they are")
+        names = ", ".join(sorted(set(codes)))
+        yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
+
+
+def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
+    """Say which runs were begun by other code, and cannot be resumed."""
+    from benchmark.execution.plan import abandoned
+    from benchmark.results.unfinished import find
+
+    for spec in specs:
+        if find(spec.folder) is None and (found := abandoned(spec)):
+            folder, iteration = found
+            done = f"where other code has done {iteration} iterations" if iteration else "which other code has begun"
+            yield f"{spec.architecture} seed {spec.seed}: begins anew and leaves {folder} alone, {done}"
 
 
 def _jobs(specs: Sequence[Spec], device: str, deadline: float | None) -> list[Job]:
@@ -239,7 +272,7 @@ def unfinished(jobs: Sequence[Job], ended: Sequence[Stored | Cut]) -> list[Job]:
     from benchmark.results.reading import Stored
 
     done = {each.record.run_id for each in ended if isinstance(each, Stored)}
-    left = plan([job.spec for job in jobs if job.spec.run_id() not in done])
+    left = plan([job.spec for job in jobs if job.spec.identity.run_id not in done])
     return [job for job in left if not job.stored]
 
 

@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="of a network and protocol (default: %(default)s)",
     )
+    options.mix_code(parser)
     options.dataset(parser)
     options.device(parser)
 
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.analysis.accuracy import verdicts
+    from benchmark.analysis.ranking import code_notes
 
     references = [
         each
@@ -88,6 +90,8 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         found = [each for each in found if not names or each.architecture in names]
         if not (args.until_conclusive and _run_further(args, found, runs)):
             break
+    for note in code_notes(runs):
+        print(f"segbench: {note}", file=sys.stderr)
     found = _diagnosed(found, runs, args.results)
     evaluated, unreadable = _evaluated(args, references, names)
     sound = sound and not unreadable
@@ -115,12 +119,13 @@ def _references() -> Mapping[str, Reference]:
 
 def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     """The results, and whether all of them could be read; of all architectures, for they tell of each other's noise."""
+    from benchmark.analysis.code import of_any_code
     from benchmark.results.snapshot import Snapshot
 
     runs, problems = Snapshot(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    return runs, not problems
+    return of_any_code(runs) if args.mix_code else runs, not problems
 
 
 def _evaluated(
@@ -192,7 +197,10 @@ def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path)
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary]) -> bool:
     """Run the seeds that can settle a verdict; whether there were any."""
+    from benchmark import code
+    from benchmark.analysis.ranking import groups
     from benchmark.cli import build_parser
+    from benchmark.results.summary import code_name
 
     wanted: dict[tuple[str, str], int] = {}
     for each in found:
@@ -200,12 +208,23 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
             key = each.architecture, each.protocol
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
     any_run = False
+    plain = {group.protocol: group for group in groups(runs) if not group.overrides}
     for (architecture, protocol), further in wanted.items():
+        counting = [run for run in plain[protocol].runs if run.architecture == architecture]
+        codes = {run.code for run in counting}
+        if not args.mix_code and codes != {code_name(code.digest())}:
+            print(
+                f"{architecture}: no further seeds of {protocol}: its results are of other code "
+                f"({', '.join(codes)}), with which they are not averaged: run all seeds again, or give --mix-code",
+                file=sys.stderr,
+            )
+            continue
         tried = {
             each.seed
             for each in runs
             if (each.architecture, each.conditions.protocol) == (architecture, protocol)
             and not each.conditions.overrides
+            and each.code in codes
         }
         if len(tried) + further > args.max_seeds:
             continue

@@ -24,7 +24,8 @@ from typing import Any, Protocol
 from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
-from benchmark.execution.run import Spec, blank, perform
+from benchmark.execution.run import blank, perform
+from benchmark.execution.spec import Spec
 from benchmark.results import outcome, unfinished
 from benchmark.results.reading import Stored, read
 from benchmark.results.record import Record

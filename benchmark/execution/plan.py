@@ -13,17 +13,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmark import compose
-from benchmark.execution.run import Spec, sources
+from benchmark.execution.spec import Spec, sources
 from benchmark.profiling import complexity
 from benchmark.results import unfinished
 from benchmark.results.environment import cpu, gpu_name
-from benchmark.results.reading import Stored
+from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record
+from benchmark.results.snapshot import Snapshot
 from benchmark.results.store import Store
+from benchmark.results.summary import Summary
 
 BACKWARD = 2
 """Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
@@ -57,15 +60,84 @@ class Job:
         stored: its result, if the store has it.
         seconds: estimate for the run, or for what is left of it where it was stopped; 0 where it is stored.
         failed: whether it was tried before, and has failed.
+        other_code: what the result of the run under other code is of, if the store has one.
     """
 
     spec: Spec
     stored: Path | None
     seconds: float
     failed: bool = False
+    other_code: str | None = None
 
 
-def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
+class Found(NamedTuple):
+    """What the store has of a run.
+
+    Attributes:
+        result: what the run left; None where it was not made, a problem where that cannot be used.
+        stored: the result that stands for the run, so that it need not be made.
+        other_code: what the newest result of the run under other code is of; None where there is none.
+    """
+
+    result: Stored | Problem | None
+    stored: Path | None
+    other_code: str | None
+
+
+def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[Found]:
+    """What the store has of each run.
+
+    Args:
+        specs: runs of one store.
+        any_code: let a result of other code stand for the run, where there is none of today's.
+    """
+    if not specs:
+        return []
+    store, others = Store(specs[0].results), _of_other_code(specs)
+    found = []
+    for spec in specs:
+        result, other = store.find(spec.identity.run_id), others.get(spec.identity.run_id)
+        stands = result
+        if any_code and other and not _is_ok(result):
+            stands = store.find(other.run_id)
+        path = stands.path if isinstance(stands, Stored) and _is_ok(stands) else None
+        found.append(Found(result, path, other.code if other and not _is_ok(result) else None))
+    return found
+
+
+def _is_ok(result: Stored | Problem | None) -> bool:
+    return isinstance(result, Stored) and result.record.status == "ok"
+
+
+def _of_other_code(specs: Sequence[Spec]) -> dict[str, Summary]:
+    """The newest result that ended well of the same runs under other code, by their run ids under today's."""
+    names = {_whatever_the_code(spec): spec.identity.run_id for spec in specs}
+    found = {}
+    for protocol in {spec.protocol for spec in specs}:
+        runs, _ = Snapshot(specs[0].results).summaries(protocol)
+        for run in sorted(runs, key=lambda run: run.started):
+            name = names.get((run.conditions.fingerprint, run.architecture, run.config_sha256, run.seed))
+            if name and name != run.run_id and run.status == "ok":
+                found[name] = run
+    return found
+
+
+def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
+    return spec.identity.fingerprint, spec.architecture, spec.identity.config_sha256, spec.seed
+
+
+def abandoned(spec: Spec) -> tuple[Path, int] | None:
+    """What other code has begun of the run and cannot be resumed: its folder, and the iterations that it has done."""
+    for path in sorted(spec.folder.parent.glob(f"*/{unfinished.FILE}")):
+        if path.parent != spec.folder and (found := unfinished.find(path.parent)):
+            record = found.record
+            name = record.protocol.fingerprint, record.architecture, record.config_sha256, record.seed
+            if name == _whatever_the_code(spec):
+                return path.parent, found.iteration
+    return None
+
+
+def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = False) -> list[Job]:
     """The runs in the order in which they are best made.
 
     One seed of everything comes before the second of anything; of a seed the longest first, so that at the end of
@@ -74,19 +146,19 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None) -> list[Job]:
     Args:
         specs: runs of one device.
         speed: of that device; by default learned from the results of the store.
+        any_code: let a result of other code stand for a run, where there is none of today's.
     """
     if not specs:
         return []
-    store = Store(specs[0].results)
-    speed = speed or learned((each.record for each in store.scan()[0]), specs[0].device)
+    speed = speed or learned((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
     turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
     jobs = []
-    for spec in specs:
-        found = store.find(spec.run_id())
-        if isinstance(found, Stored) and found.record.status == "ok":
-            jobs.append(Job(spec, found.path, 0.0))
+    for spec, found in zip(specs, lookup(specs, any_code), strict=True):
+        if found.stored:
+            jobs.append(Job(spec, found.stored, 0.0, other_code=found.other_code))
         else:
-            jobs.append(replace(_estimate(spec, speed), failed=isinstance(found, Stored)))
+            failed = isinstance(found.result, Stored)
+            jobs.append(replace(_estimate(spec, speed), failed=failed, other_code=found.other_code))
     return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
 
 
@@ -106,7 +178,7 @@ def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
         fitting = (job for job in waiting if job.seconds <= left)
         job = next(fitting, None) or min(waiting, key=lambda job: job.seconds)
         waiting = [other for other in waiting if other is not job]
-        yield replace(job, spec=replace(job.spec, deadline=deadline))
+        yield replace(job, spec=job.spec.until(deadline))
 
 
 def learned(records: Iterable[Record], device: str) -> Speed:

@@ -10,34 +10,27 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import __version__, catalog, compose
+from benchmark import catalog, code, compose
 from benchmark.atomic import replacing
 from benchmark.confusion import VOID
-from benchmark.datasets import catalog as datasets
-from benchmark.datasets.digest import digest
-from benchmark.datasets.source import Source, Split
 from benchmark.engine import device
 from benchmark.errors import UserError
+from benchmark.execution.spec import Spec, sources
 from benchmark.lock import exclusive
 from benchmark.results import environment, outcome, record, samples, unfinished
-from benchmark.results.reading import Problem, Stored, folder, read
+from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Record
 from benchmark.results.store import Store
 from benchmark.results.unfinished import Journal
 
 if TYPE_CHECKING:
-    from mmengine import Config
-
-    from benchmark.engine.loader import Resident
     from benchmark.engine.session import Counted, Session
-    from benchmark.engine.timings import TrainingMode
     from benchmark.engine.trained import Trained
 
 OnProgress = Callable[[str, int, int, float | None], None]
@@ -56,70 +49,6 @@ class Turn(Protocol):
         """Wait until the run has the device."""
 
 
-@dataclass(frozen=True, eq=False)
-class Spec:
-    """What is to be run; plain data that travels to a worker.
-
-    Attributes:
-        architecture: name of the architecture.
-        protocol: name of the protocol.
-        seed: seed of the run.
-        device: "cpu" or "cuda".
-        deterministic: only deterministic algorithms.
-        latency: whether latency is measured.
-        overrides: further arguments of `compose.compose`.
-        root: folder of the dataset, None for its default place.
-        results: folder of the store.
-        work_dir: folder for weights and logs of all runs.
-        keep_weights: keep the weights after the run; None as the protocol says.
-        resident: where batches are made, see `engine.loader`.
-        compile: whether the network is compiled for the training; None for where it is expected to pay, on a GPU.
-        mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly on a CPU.
-        timeout: seconds on the device after which it is given up as a failure; None for never.
-        deadline: when it is interrupted, to be resumed another time, on the clock of `time.monotonic`; None for never.
-    """
-
-    architecture: str
-    protocol: str
-    seed: int
-    device: str
-    deterministic: bool
-    latency: bool
-    overrides: dict[str, Any]
-    root: Path | None
-    results: Path
-    work_dir: Path
-    keep_weights: bool | None
-    resident: Resident = "auto"
-    compile: bool | None = None
-    mode: TrainingMode | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where the weights and logs of this run go."""
-        return self.work_dir / self.protocol / folder(self.architecture) / self.run_id()
-
-    @cached_property
-    def config(self) -> Config:
-        """The composed config of the run; it is not to be changed."""
-        return compose.compose(
-            self.architecture,
-            self.protocol,
-            seed=self.seed,
-            root=self.root,
-            deterministic=self.deterministic,
-            **self.overrides,
-        )
-
-    def run_id(self) -> str:
-        """The name of the result, the same wherever the run is made."""
-        config = self.config
-        axes = compose.axes(config, _digest(config.protocol.dataset, self.root))
-        return _run_id(self, config, record.fingerprint(axes))
-
-
 def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
     """Carry out one run and store what it leaves, whatever becomes of it.
 
@@ -132,9 +61,12 @@ def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
         The stored record's file; its status is "ok", or says what went wrong.
 
     Raises:
-        UserError: the store cannot be written, or the very run is under way in another process.
+        UserError: the store cannot be written, the very run is under way in another process, or the code has changed
+            since the run was named.
         Stopped: its time was up; nothing is stored, and the next call resumes it.
     """
+    if code.digest() != spec.identity.code:
+        raise UserError("the code was changed after the runs were planned: give the command again")
     with exclusive(spec.folder):
         stored = _perform(spec, on_progress, turn)
         keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
@@ -226,7 +158,6 @@ class _Preparation:
             deadline=spec.deadline,
         )
         if turn:
-            _digest(config.protocol.dataset, spec.root)
             self.session.build()
             if turn.may_compile():
                 with suppress(RuntimeError):  # the GPU has no room for it now: it can be done in the run's turn
@@ -261,29 +192,26 @@ def blank(
         error: why, in one line.
         in_child: ask for the GPU in a child process, so that this one does not use it.
     """
-    config = spec.config
-    facts = config.protocol
+    facts, identity = spec.config.protocol, spec.identity
     splits = sources(facts.dataset, spec.root)
-    axes = compose.axes(config, _digest(facts.dataset, spec.root))
-    fingerprint = record.fingerprint(axes)
     return Record(
-        run_id=_run_id(spec, config, fingerprint),
+        run_id=identity.run_id,
         status=status,
         error=record.printable(error) if error else "the run did not end",
         architecture=spec.architecture,
         method=catalog.architecture(spec.architecture).method,
-        config_sha256=compose.config_hash(config),
+        config_sha256=identity.config_sha256,
         protocol=record.Protocol(
             name=spec.protocol,
-            fingerprint=fingerprint,
-            axes=axes,
+            fingerprint=identity.fingerprint,
+            axes=dict(identity.axes),
             overrides=dict(facts.overrides),
             void=facts.void,
         ),
         seed=spec.seed,
         dataset=record.Dataset(
             name=facts.dataset,
-            digest=_digest(facts.dataset, spec.root),
+            digest=identity.axes["data"]["digest"],
             classes=list(splits["test"].classes),
             images={split: len(source) for split, source in splits.items()},
         ),
@@ -298,21 +226,6 @@ def blank(
         gpu_hours=0.0,
         artifacts=[],
     )
-
-
-@cache
-def sources(dataset: str, root: Path | None) -> dict[Split, Source]:
-    """The splits of a dataset, opened once a process."""
-    return datasets.open_splits(dataset, root)
-
-
-@cache
-def _digest(dataset: str, root: Path | None) -> str:
-    return digest(sources(dataset, root))
-
-
-def _run_id(spec: Spec, config: Config, fingerprint: str) -> str:
-    return record.run_id(fingerprint, spec.architecture, compose.config_hash(config), spec.seed, __version__)
 
 
 def _measure(

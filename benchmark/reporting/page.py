@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from benchmark.analysis import coverage, leaderboard
 from benchmark.analysis.axes import flat
+from benchmark.analysis.code import of_any_code
 from benchmark.analysis.diagnosis import suspicions
 from benchmark.analysis.leaderboard import class_iou, pareto
 from benchmark.analysis.ranking import Group, Standing, groups
@@ -129,6 +130,7 @@ def sections(
     folder: Path,
     references: Collection[Reference],
     photographs: bool = False,
+    mix_code: bool = False,
 ) -> tuple[list[Section], list[Problem]]:
     """A section for each group of results.
 
@@ -138,6 +140,7 @@ def sections(
         folder: where the page will be.
         references: published figures.
         photographs: show images and ground truth beside the predictions, whoever they belong to.
+        mix_code: average over results of an architecture that different code made.
 
     Returns:
         The sections, and the files beside the results that could not be used.
@@ -145,7 +148,8 @@ def sections(
     by_id = {each.record.run_id: each for each in results}
     made: list[Section] = []
     problems: list[Problem] = []
-    found = groups(map(summary_of, results))
+    runs = [summary_of(each) for each in results]
+    found = groups(of_any_code(runs) if mix_code else runs)
     for before, group in zip([None, *found], found, strict=False):
         members = [by_id[run.run_id] for run in group.runs]
         is_first = before is None or before.protocol != group.protocol
@@ -310,6 +314,7 @@ def _environment(found: Environment) -> list[tuple[str, str]]:
     commit = f", commit {code.commit[:12]}{' with changes' if code.dirty else ''}" if code.commit else ""
     rows = [
         ("segbench", code.version + commit),
+        *([("Code", code.digest)] if code.digest else []),
         ("Device", found.gpu or found.cpu),
         ("CPU", f"{found.cpu}, {found.cores} cores, {found.memory / 2**30:.0f} GiB"),
         ("CUDA, cuDNN, driver", ", ".join(v or "?" for v in (found.cuda, found.cudnn, found.driver))),

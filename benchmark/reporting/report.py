@@ -77,7 +77,7 @@ class Report:
                 path.unlink()
 
 
-def make(results: Path, folder: Path, photographs: bool = False) -> Report:
+def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bool = False) -> Report:
     """The report of the results in a store.
 
     Args:
@@ -85,6 +85,7 @@ def make(results: Path, folder: Path, photographs: bool = False) -> Report:
         folder: where the report will be.
         photographs: show the images and their ground truth, which most datasets forbid to pass on; the embedded dataset
             is shown in any case.
+        mix_code: average over results of an architecture that different code made.
 
     Raises:
         UserError: there are no results.
@@ -93,7 +94,7 @@ def make(results: Path, folder: Path, photographs: bool = False) -> Report:
     stored, problems = store.scan()
     if not stored:
         raise UserError(f"no results in {results}/: make some with `segbench run`")
-    made, damaged = sections(store, stored, folder, _references(stored), photographs)
+    made, damaged = sections(store, stored, folder, _references(stored), photographs, mix_code)
     problems += damaged
     evaluated, unreadable = weights.scan(results)
     problems += unreadable

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from benchmark import __version__
+from benchmark import __version__, code
 from benchmark.results.record import Code, Environment
 
 PACKAGES = (
@@ -159,9 +159,10 @@ def _distributions() -> dict[str, str]:
 
 def _code() -> Code:
     if not (CHECKOUT / ".git").exists():  # an installed package, perhaps inside another project's repository
-        return Code(version=__version__, commit=None, dirty=None)
+        return Code(version=__version__, commit=None, dirty=None, digest=code.digest())
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *CODE)
-    return Code(version=__version__, commit=commit, dirty=None if changes is None else changes != "")
+    dirty = None if changes is None else changes != ""
+    return Code(version=__version__, commit=commit, dirty=dirty, digest=code.digest())
 
 
 def _git(*arguments: str) -> str | None:

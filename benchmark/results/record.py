@@ -241,6 +241,14 @@ class Code(Model):
     version: Text
     commit: Text | None = Field(description="git commit of the checkout, null for an installed package")
     dirty: bool | None
+    digest: Sha256 | None = Field(
+        default=None, description="SHA-256 of the code that can move a number; null in results from before it was kept"
+    )
+
+    @property
+    def identity(self) -> str:
+        """What a run id knows the code by: its digest, or the version in results from before that was kept."""
+        return self.digest or self.version
 
 
 class Environment(Model):
@@ -278,7 +286,7 @@ class Record(Model):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
-        description="hash of fingerprint, architecture, resolved config, seed and code version"
+        description="hash of fingerprint, architecture, resolved config, seed and digest of the code"
     )
     status: Status
     error: Text | None = Field(description="one line, null where status is ok")
@@ -318,17 +326,17 @@ def fingerprint(axes: Mapping[str, Any]) -> str:
     return _digest(axes)
 
 
-def run_id(fingerprint: str, architecture: str, config_sha256: str, seed: int, version: str) -> str:
-    """Sixteen hexadecimal digits that name a run.
+def run_id(fingerprint: str, architecture: str, config_sha256: str, seed: int, code: str) -> str:
+    """Sixteen hexadecimal digits that name a run; the same network and seed under other code is another run.
 
     Args:
         fingerprint: of the protocol.
         architecture: name of the architecture.
         config_sha256: hash of its resolved config.
         seed: of the run.
-        version: of segbench.
+        code: `Code.identity` of the code that ran.
     """
-    return _digest([fingerprint, architecture, config_sha256, seed, version])
+    return _digest([fingerprint, architecture, config_sha256, seed, code])
 
 
 def _digest(value: Any) -> str:

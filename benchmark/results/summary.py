@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from benchmark.confusion import VoidRule
     from benchmark.results.reading import Stored
-    from benchmark.results.record import Latency, Record
+    from benchmark.results.record import Code, Latency, Record
 
 
 class Conditions(NamedTuple):
@@ -77,6 +77,10 @@ class Summary(NamedTuple):
     iterations: int | None
     training_seconds: float | None
     gpu_hours: float
+    code: str
+    """digest of what can move a number; in results from before it was kept, the commit, or the version"""
+    revision: str | None
+    """commit of the checkout, and whether it was changed; None for an installed package"""
     looks: int = 0
     """times that seeds had been added to those of the architecture because a verdict was inconclusive, this one last"""
 
@@ -134,7 +138,27 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         iterations=record.training.iterations if record.training else None,
         training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
+        code=_code(environment.code),
+        revision=_revision(environment.code),
     )
+
+
+def code_name(digest: str) -> str:
+    """How tables and notes call the code of a digest."""
+    return f"code {digest[:12]}"
+
+
+def _code(code: Code) -> str:
+    if code.digest:
+        return code_name(code.digest)
+    revision = _revision(code)
+    return f"commit {revision}" if revision else f"version {code.version}"
+
+
+def _revision(code: Code) -> str | None:
+    """The commit, short, and whether anything was changed since."""
+    changes = {True: " with changes", False: "", None: " with unknown changes"}
+    return f"{code.commit[:8]}{changes[code.dirty]}" if code.commit else None
 
 
 def _other_rule(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:

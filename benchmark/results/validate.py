@@ -79,7 +79,7 @@ def _identity(record: Record) -> Iterator[str]:
     if protocol.fingerprint != fingerprint(protocol.axes):
         yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
     expected = run_id(
-        protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.version
+        protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.identity
     )
     if why := _classes(record.dataset):
         yield why

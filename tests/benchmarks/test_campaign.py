@@ -9,7 +9,7 @@ import pytest
 from benchmark import catalog
 from benchmark.cli import main
 from benchmark.errors import UserError
-from benchmark.execution.run import sources
+from benchmark.execution.spec import sources
 from benchmark.results.store import Store
 from benchmark.results.validate import validate
 

@@ -9,7 +9,7 @@ import pytest
 from benchmark.cli import main, rerun
 from benchmark.errors import UserError
 from benchmark.execution import run
-from benchmark.execution.run import Spec
+from benchmark.execution.spec import Spec
 from benchmark.results.reading import read
 from benchmark.results.record import fingerprint, run_id
 from benchmark.results.store import Store
@@ -100,7 +100,7 @@ def _changed(made, tmp_path, change):
     """The result with its axes edited, as one of before a protocol was changed."""
     data = json.loads(made.path.read_text())
     change(data)
-    axes, code = data["protocol"]["axes"], data["environment"]["code"]["version"]
+    axes, code = data["protocol"]["axes"], data["environment"]["code"]["digest"]
     data["protocol"]["fingerprint"] = fingerprint(axes)
     data["run_id"] = run_id(fingerprint(axes), data["architecture"], data["config_sha256"], data["seed"], code)
     path = tmp_path / f"{data['run_id']}.json"

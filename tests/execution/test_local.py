@@ -11,7 +11,8 @@ import pytest
 from benchmark.engine.hooks import Stopped
 from benchmark.errors import UserError
 from benchmark.execution import local
-from benchmark.execution.run import Spec, blank
+from benchmark.execution.run import blank
+from benchmark.execution.spec import Spec
 from benchmark.results.environment import capture
 from benchmark.results.store import Store
 

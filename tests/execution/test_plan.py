@@ -8,7 +8,8 @@ import pytest
 from benchmark.cli import main
 from benchmark.execution import plan as module
 from benchmark.execution.plan import GUESS, Job, Speed, begun, learned, plan
-from benchmark.execution.run import Spec, blank
+from benchmark.execution.run import blank
+from benchmark.execution.spec import Spec
 from benchmark.results import unfinished
 from benchmark.results.store import Store
 from benchmark.results.unfinished import Unfinished

@@ -43,7 +43,7 @@ def test_what_a_run_leaves(spec):
     record, arrays = stored.record, read_arrays(stored)
 
     assert record.status == "ok"
-    assert record.run_id == spec.run_id()
+    assert record.run_id == spec.identity.run_id
     assert {phase for phase, *_ in told} == {"profile", "train", "val", "test"}
     assert record.complexity.macs == record.complexity.macs_torch > 0
     assert record.latency[0].anchor_ratio > 0

@@ -200,8 +200,9 @@ def forge(path, change):
     protocol = data["protocol"]
     with suppress(ValueError):
         protocol["fingerprint"] = fingerprint(protocol["axes"])
-    version = data["environment"]["code"]["version"]
-    data["run_id"] = run_id(protocol["fingerprint"], data["architecture"], data["config_sha256"], data["seed"], version)
+    ran = data["environment"]["code"]
+    code = ran.get("digest") or ran["version"]
+    data["run_id"] = run_id(protocol["fingerprint"], data["architecture"], data["config_sha256"], data["seed"], code)
     forged = path.with_name(f"{data['run_id']}.json")
     path.rename(forged)
     forged.write_text(json.dumps(data))
