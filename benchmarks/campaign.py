@@ -28,13 +28,14 @@ from benchmark.archive import unpack
 from benchmark.atomic import replacing
 from benchmark.cache import user_cache
 from benchmark.cli import options
-from benchmark.cli.progress import Lines
+from benchmark.cli.progress import Lines, begun_anew, of_other_code, summary
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.execution.local import Cut
+    from benchmark.execution.executor import InterruptedRun
     from benchmark.execution.plan import Job
     from benchmark.execution.spec import Spec
+    from benchmark.results.reading import Stored
     from benchmark.results.record import Record
     from benchmark.selftest.worker import Outcome
 
@@ -107,10 +108,9 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to resume."""
     stages = list(schedule([stage_runs(stage) for stage in STAGES]))
 
-    from benchmark.cli.run import begun_anew, carry_out, failures, of_other_code, summary, unfinished
     from benchmark.engine import device
+    from benchmark.execution import batch
     from benchmark.results import archive
-    from benchmark.results.reading import Stored
     from benchmark.results.store import Store
 
     archive.check_name(args.archive)
@@ -129,12 +129,13 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     for line in (*of_other_code([job.other_code for job in jobs]), *begun_anew([job.spec for job in jobs])):
         print(line)
     ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
-    ended: Sequence[Stored | Cut] = []
+    ended: list[Stored | InterruptedRun] = []
     try:
-        ended = carry_out(jobs, on, args.jobs, deadline, ledger)
+        batch.run(jobs, ledger, most=args.jobs, deadline=deadline, on_end=ended.append)
     finally:
-        left = unfinished(jobs, ended)
-        print(summary(ended, left))
+        made = batch.outcome(jobs, ended)
+        left = made.left
+        print(summary(made))
         for stage, runs in zip(STAGES, stages, strict=True):
             waiting = sum(Run(job.spec.protocol, job.spec.architecture, job.spec.seed) in runs for job in left)
             print(f"{stage.title}: {waiting} of {len(runs)} left")
@@ -143,7 +144,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
         pack_files(args.work_dir, folders, unfinished_runs)
         pack_files(user_cache() / "kernels", sorted((user_cache() / "kernels").glob("*.*")), kernels)
         print(*pack_results(args.results, args.archive, before), sep="\n")
-    return 3 if left else 1 if failures(ended) else 0
+    return 3 if left else 1 if made.failed else 0
 
 
 def _absent(folder: Path, name: PurePosixPath) -> PurePosixPath | None:

@@ -164,6 +164,7 @@ def make_record():
         started="2025-01-02T03:04:05+00:00",
         device="Some CPU",
         shift=0,
+        looks=0,
     ):
         rng = np.random.default_rng([seed, int(quality * 1e6)])
         ok, overrides = status == "ok", overrides or {}
@@ -250,6 +251,7 @@ def make_record():
             started=started,
             seconds=20.0,
             gpu_hours=0.0,
+            looks=looks,
             artifacts=[],
         )
         return record, arrays

@@ -8,7 +8,8 @@ from benchmark import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.options import words
-from benchmark.cli.run import begun_anew, chosen, composed, of_other_code, specs
+from benchmark.cli.progress import begun_anew, of_other_code
+from benchmark.cli.run import chosen, composed, specs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

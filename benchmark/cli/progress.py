@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from benchmark.cli.options import words
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from benchmark.execution.local import Cut
+    from benchmark.execution.batch import Outcome
+    from benchmark.execution.executor import InterruptedRun
     from benchmark.execution.spec import Spec
     from benchmark.results.record import Record
 
@@ -23,7 +29,7 @@ LINE_SECONDS = 15.0
 """How often a plain line says that a long run is alive."""
 
 
-def summary(record: Record) -> str:
+def _ended(record: Record) -> str:
     """One run in one line."""
     name = f"{record.architecture} seed {record.seed}"
     if record.status != "ok":
@@ -39,10 +45,57 @@ def summary(record: Record) -> str:
     return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
 
 
-def standing(cut: Cut) -> str:
+def standing(run: InterruptedRun) -> str:
     """Where a run was cut, in one line."""
-    unit = "iteration" if cut.phase == "train" else "image"
-    return f"{cut.spec.architecture} seed {cut.spec.seed}: {PHASES[cut.phase]}, {unit} {cut.done} of {cut.total}"
+    unit = "iteration" if run.phase == "train" else "image"
+    return f"{run.spec.architecture} seed {run.spec.seed}: {PHASES[run.phase]}, {unit} {run.done} of {run.total}"
+
+
+def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
+    """Say how many results of the runs to be made are of other code, and of which.
+
+    Args:
+        found: what the result under other code is of, for each run; None where there is none.
+    """
+    codes = [code for code in found if code]
+    if codes:
+        what, them = ("result is", "it as it is") if len(codes) == 1 else ("results are", "them as they are")
+        names = ", ".join(sorted(set(codes)))
+        yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
+
+
+def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
+    """Say which runs were begun by other code, and cannot be resumed."""
+    from benchmark.execution.plan import abandoned
+    from benchmark.results.unfinished import find
+
+    for spec in specs:
+        if find(spec.folder) is None and (found := abandoned(spec)):
+            folder, iteration = found
+            done = f"where other code has done {iteration} iterations" if iteration else "which other code has begun"
+            yield f"{spec.architecture} seed {spec.seed}: begins anew and leaves {folder} alone, {done}"
+
+
+def summary(made: Outcome) -> str:
+    """Say in lines what was done, what was interrupted and where, and what is left."""
+    needed = words(sum(job.seconds for job in made.left))
+    return "\n".join(
+        [
+            f"{len(made.stored)} done, of which {made.failed} failed",
+            *(f"interrupted: {standing(each)}" for each in made.interrupted),
+            f"left: {len(made.left)}, about {needed} one after the other",
+        ]
+    )
+
+
+@contextmanager
+def shown(runs: int) -> Iterator[Lines | Bars]:
+    """Show the progress of runs on stderr: bars in a terminal, lines elsewhere."""
+    listener = Bars(runs) if sys.stderr.isatty() else Lines(sys.stderr, runs)
+    try:
+        yield listener
+    finally:
+        listener.close()
 
 
 class Lines:
@@ -70,11 +123,11 @@ class Lines:
     def end(self, spec: Spec, record: Record) -> None:
         """A run has ended."""
         self._ended += 1
-        self._say(f"[{self._ended}/{self.runs}] {summary(record)}")
+        self._say(f"[{self._ended}/{self.runs}] {_ended(record)}")
 
-    def cut(self, cut: Cut) -> None:
-        """A run has stopped."""
-        self._say(f"stopped: {standing(cut)}")
+    def interrupt(self, run: InterruptedRun) -> None:
+        """Say where a run was interrupted."""
+        self._say(f"interrupted: {standing(run)}")
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -116,13 +169,13 @@ class Bars:
     def end(self, spec: Spec, record: Record) -> None:
         """A run has ended."""
         self._bars.remove_task(self._tasks.pop(spec))
-        self._bars.console.print(summary(record), highlight=False, markup=False)
+        self._bars.console.print(_ended(record), highlight=False, markup=False)
         self._bars.advance(self._all)
 
-    def cut(self, cut: Cut) -> None:
-        """A run has stopped."""
-        self._bars.remove_task(self._tasks.pop(cut.spec))
-        self._bars.console.print(f"stopped: {standing(cut)}", highlight=False, markup=False)
+    def interrupt(self, run: InterruptedRun) -> None:
+        """Say where a run was interrupted."""
+        self._bars.remove_task(self._tasks.pop(run.spec))
+        self._bars.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Give the terminal back."""

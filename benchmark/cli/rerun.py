@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         _check_the_same(record, spec)
         if on == "cpu" and spec.config.protocol.threads is None:
             os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
-        new = _carry_out(spec)
+        new = _made(spec)
         if new.record.status != "ok":
             print(f"not reproduced: the run {new.record.status.replace('_', ' ')}: {new.record.error}")
             return 1
@@ -115,7 +115,6 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         root=args.root,
         results=results,
         work_dir=work_dir,
-        keep_weights=None,
         resident="off" if execution and execution.batches == "host" else "auto",
         mode=mode,
     )
@@ -155,17 +154,13 @@ def _check_the_same(record: Record, spec: Spec) -> None:
         raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
 
 
-def _carry_out(spec: Spec) -> Stored:
-    from benchmark.cli.progress import Bars, Lines
-    from benchmark.execution.local import carry_out
-    from benchmark.results.reading import Stored
+def _made(spec: Spec) -> Stored:
+    """Make the run; the result that it left."""
+    from benchmark.execution import batch
 
-    watcher = Bars(1) if sys.stderr.isatty() else Lines(sys.stderr)
-    try:
-        (stored,) = carry_out([spec], watcher, spec.device)
-    finally:
-        watcher.close()
-    assert isinstance(stored, Stored)  # it has no deadline
+    with shown(1) as listener:
+        made = batch.run(batch.ordered([spec]), listener)
+    (stored,) = made.stored
     return stored
 
 

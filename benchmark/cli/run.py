@@ -6,20 +6,19 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import catalog
 from benchmark.atomic import writing
 from benchmark.cli import options
+from benchmark.cli.progress import begun_anew, of_other_code, shown, summary
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.execution.local import Cut, ProgressListener
     from benchmark.execution.plan import Job
     from benchmark.execution.spec import Spec
-    from benchmark.results.reading import Stored
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="maximum number of concurrent runs on a CPU (default: cores / threads of a run); a GPU has one at a time",
     )
+    parser.add_argument(
+        "--executor",
+        choices=["local", "debug"],
+        default="local",
+        help="what makes the runs: worker processes, or this process, for a debugger (default: local)",
+    )
     options.time_budget(parser)
     parser.add_argument(
         "--run-timeout",
@@ -65,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     from benchmark.engine import device
+    from benchmark.execution import batch
 
     on = device.select(args.device)
     options.check_speed(args, on)
@@ -72,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
         _check_writable(folder)
     wanted, left_out = composed(specs(names, on, args))
     waiting = wanted if args.force else _waiting(wanted, args.any_code)
-    jobs = _jobs(waiting, on, deadline)
+    jobs = batch.ordered(waiting, deadline)
     before = _states(jobs)
-    ended = carry_out(jobs, on, args.jobs, deadline)
+    with shown(len(jobs)) as listener:
+        made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
     if any(args.results.glob("*/*/*.json")):  # the time may have been too short for a single one
         _print_leaderboard(wanted[0])
 
@@ -83,16 +90,16 @@ def run(args: argparse.Namespace) -> int:
         report = make(args.results, args.reports)
         report.write()
         print(report.page)
-    if left := unfinished(jobs, ended):
-        print(f"\nthe time is up: {summary(ended, left)}")
-        if len(left) == len(jobs) and _states(jobs) == before:
+    if made.left:
+        print(f"\ninterrupted: {summary(made)}")
+        if len(made.left) == len(jobs) and _states(jobs) == before:
             print(
                 f"nothing was done: --time-budget {args.time_budget} is shorter than the start-up; give several minutes"
             )
         else:
-            print(f"goes on: {args.command_line}")
+            print(f"to resume: {args.command_line}")
         return 3
-    if failures(ended):
+    if made.failed:
         return 1
     return 2 if left_out or catalog.faults() else 0
 
@@ -131,29 +138,25 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 
 def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
-    """The runs that the arguments ask for."""
-    from benchmark.execution.spec import Spec
+    """Return the runs that the arguments ask for."""
+    from benchmark.execution import batch
 
-    return [
-        Spec(
-            architecture=name,
-            protocol=args.protocol,
-            seed=seed,
-            device=device,
-            deterministic=args.deterministic or device == "cpu",
-            latency=args.latency,
-            overrides=options.chosen_overrides(args),
-            root=args.root,
-            results=args.results,
-            work_dir=args.work_dir,
-            keep_weights=args.keep_weights,
-            resident=args.resident,
-            compile=args.compile,
-            timeout=args.run_timeout,
-        )
-        for seed in args.seeds
-        for name in names
-    ]
+    return batch.specs(
+        names,
+        args.protocol,
+        args.seeds,
+        device,
+        deterministic=args.deterministic or device == "cpu",
+        latency=args.latency,
+        overrides=options.chosen_overrides(args),
+        root=args.root,
+        results=args.results,
+        work_dir=args.work_dir,
+        keep_weights=args.keep_weights,
+        resident=args.resident,
+        compile=args.compile,
+        timeout=args.run_timeout,
+    )
 
 
 def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
@@ -165,18 +168,12 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
     Raises:
         UserError: none is left.
     """
-    left, error = [], None
-    for spec in wanted:
-        try:
-            _ = spec.config
-            left.append(spec)
-        except UserError as reason:
-            error = reason
-            if len(wanted) > 1:
-                print(f"segbench: {spec.architecture} seed {spec.seed} is left out: {reason}", file=sys.stderr)
-    if error and not left:
-        raise error
-    return left, len(wanted) - len(left)
+    from benchmark.execution import batch
+
+    left, reasons = batch.trainable(wanted)
+    for spec, reason in reasons.items():
+        print(f"segbench: {spec.architecture} seed {spec.seed} is left out: {reason}", file=sys.stderr)
+    return left, len(reasons)
 
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
@@ -198,113 +195,6 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
     for line in (*of_other_code(others), *begun_anew(waiting)):
         print(line, file=sys.stderr)
     return waiting
-
-
-def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
-    """Say how many results of the runs to be made are of other code, and of which.
-
-    Args:
-        found: what the result under other code is of, for each run; None where there is none.
-    """
-    codes = [code for code in found if code]
-    if codes:
-        what, them = ("result is", "it as it is") if len(codes) == 1 else ("results are", "them as they are")
-        names = ", ".join(sorted(set(codes)))
-        yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
-
-
-def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
-    """Say which runs were begun by other code, and cannot be resumed."""
-    from benchmark.execution.plan import abandoned
-    from benchmark.results.unfinished import find
-
-    for spec in specs:
-        if find(spec.folder) is None and (found := abandoned(spec)):
-            folder, iteration = found
-            done = f"where other code has done {iteration} iterations" if iteration else "which other code has begun"
-            yield f"{spec.architecture} seed {spec.seed}: begins anew and leaves {folder} alone, {done}"
-
-
-def _jobs(specs: Sequence[Spec], device: str, deadline: float | None) -> list[Job]:
-    """The runs in order, with estimates where anything depends on them: they cost seconds."""
-    from benchmark.execution.plan import Job, plan
-
-    return [Job(spec, None, 0.0) for spec in specs] if device == "cpu" and deadline is None else plan(specs)
-
-
-def carry_out(
-    jobs: Sequence[Job],
-    device: str,
-    most: int | None,
-    deadline: float | None,
-    listener: ProgressListener | None = None,
-) -> list[Stored | Cut]:
-    """Carry the runs out, and show their progress.
-
-    Args:
-        jobs: the runs, in order.
-        device: "cpu" or "cuda".
-        most: how many at a time on a CPU; None for as many as the cores have threads for.
-        deadline: when they are interrupted, on the clock of `time.monotonic`; None for never.
-        listener: is called with their progress, in place of what shows it on stderr.
-
-    Returns:
-        How each ended that had begun.
-    """
-    from benchmark.cli.progress import Bars, Lines
-    from benchmark.execution import local
-    from benchmark.execution.plan import begun
-
-    most = most or _side_by_side([job.spec for job in jobs])
-    specs = (job.spec for job in begun(jobs, deadline))
-    if listener is not None:
-        return list(local.carry_out(specs, listener, device, most))
-    shown = Bars(len(jobs)) if sys.stderr.isatty() else Lines(sys.stderr, len(jobs))
-    try:
-        return list(local.carry_out(specs, shown, device, most))
-    finally:
-        shown.close()
-
-
-def unfinished(jobs: Sequence[Job], ended: Sequence[Stored | Cut]) -> list[Job]:
-    """The runs that have left no result, with estimates for what is left of them."""
-    from benchmark.execution.plan import plan
-    from benchmark.results.reading import Stored
-
-    done = {each.record.run_id for each in ended if isinstance(each, Stored)}
-    left = plan([job.spec for job in jobs if job.spec.identity.run_id not in done])
-    return [job for job in left if not job.stored]
-
-
-def failures(ended: Sequence[Stored | Cut]) -> int:
-    """How many runs left a result that says what went wrong."""
-    from benchmark.results.reading import Stored
-
-    return sum(isinstance(each, Stored) and each.record.status != "ok" for each in ended)
-
-
-def summary(ended: Sequence[Stored | Cut], left: Sequence[Job]) -> str:
-    """What was done, what was cut and where, and what is left, in lines."""
-    from benchmark.cli.progress import standing
-    from benchmark.execution.local import Cut
-
-    cut = [each for each in ended if isinstance(each, Cut)]
-    needed = options.words(sum(job.seconds for job in left))
-    return "\n".join(
-        [
-            f"{len(ended) - len(cut)} done, of which {failures(ended)} failed",
-            *(f"cut: {standing(each)}" for each in cut),
-            f"left: {len(left)}, about {needed} one after the other",
-        ]
-    )
-
-
-def _side_by_side(specs: Sequence[Spec]) -> int:
-    """Runs at a time: one, or as many as there are cores for where the protocol gives a run few threads."""
-    from benchmark.results.environment import cores
-
-    threads = specs[0].config.protocol.threads if specs else None
-    return max(1, cores() // threads) if threads else 1
 
 
 def _print_leaderboard(spec: Spec) -> None:

@@ -6,9 +6,10 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from benchmark import catalog
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 from benchmark.references import ACCURACY, COST, Reference
 
 if TYPE_CHECKING:
     from benchmark.analysis.cost import Cost
     from benchmark.analysis.verdict import Verdict
+    from benchmark.execution.spec import Spec
     from benchmark.results.summary import Summary
 
 
@@ -49,7 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     accuracy.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     accuracy.add_argument(
-        "--until-conclusive", action="store_true", help="run further seeds where they can settle a verdict"
+        "--until-conclusive",
+        action="store_true",
+        help="run further seeds where they can settle a verdict; every look at them is tested at a smaller level, so "
+        "that all of them together keep to 5 %%",
+    )
+    accuracy.add_argument(
+        "--work-dir", type=Path, metavar="DIR", help="weights and logs of further seeds (default: thrown away)"
     )
     accuracy.add_argument(
         "--max-seeds",
@@ -84,12 +93,13 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         for each in _references().values()
         if each.metric in ACCURACY and (not names or {each.architecture, each.ours} & set(names))
     ]
-    while True:
-        runs, sound = _results(args)
-        found = verdicts(runs, references, args.margin, args.metric)
-        found = [each for each in found if not names or each.architecture in names]
-        if not (args.until_conclusive and _run_further(args, found, runs)):
-            break
+    with _work_dir(args.work_dir) as work_dir:
+        while True:
+            runs, sound = _results(args)
+            found = verdicts(runs, references, args.margin, args.metric, sequential=args.until_conclusive)
+            found = [each for each in found if not names or each.architecture in names]
+            if not (args.until_conclusive and _run_further(args, found, runs, work_dir)):
+                break
     for note in code_notes(runs):
         print(f"segbench: {note}", file=sys.stderr)
     found = _diagnosed(found, runs, args.results)
@@ -108,6 +118,13 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         _print_rest(references, found, names, args.protocol)
     wrong = {"differs", "inconclusive", "not run"} if args.strict else {"differs"}
     return 0 if sound and not any(each.outcome in wrong for each in found) else 1
+
+
+@contextmanager
+def _work_dir(folder: Path | None) -> Iterator[Path]:
+    """Yield the folder for weights and logs, or one that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as temporary:
+        yield folder or Path(temporary)
 
 
 def _references() -> Mapping[str, Reference]:
@@ -195,50 +212,67 @@ def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path)
     return [diagnosed(each) for each in found]
 
 
-def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary]) -> bool:
+def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary], work_dir: Path) -> bool:
     """Run the seeds that can settle a verdict; whether there were any."""
-    from benchmark import code
-    from benchmark.analysis.ranking import groups
-    from benchmark.cli import build_parser
-    from benchmark.results.summary import code_name
-
     wanted: dict[tuple[str, str], int] = {}
     for each in found:
         if each.further_seeds and each.protocol in catalog.protocols():  # and not with something changed
             key = each.architecture, each.protocol
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
-    any_run = False
-    plain = {group.protocol: group for group in groups(runs) if not group.overrides}
-    for (architecture, protocol), further in wanted.items():
-        counting = [run for run in plain[protocol].runs if run.architecture == architecture]
-        codes = {run.code for run in counting}
-        if not args.mix_code and codes != {code_name(code.digest())}:
-            print(
-                f"{architecture}: no further seeds of {protocol}: its results are of other code "
-                f"({', '.join(codes)}), with which they are not averaged: run all seeds again, or give --mix-code",
-                file=sys.stderr,
-            )
-            continue
-        tried = {
-            each.seed
-            for each in runs
-            if (each.architecture, each.conditions.protocol) == (architecture, protocol)
-            and not each.conditions.overrides
-            and each.code in codes
-        }
-        if len(tried) + further > args.max_seeds:
-            continue
-        seeds = [seed for seed in range(args.max_seeds) if seed not in tried][:further]
-        words = ["run", architecture, "-p", protocol, "--seeds", ",".join(map(str, seeds))]
-        words += ["--results", str(args.results), "--device", args.device, "--no-latency"]
-        words += ["--root", str(args.root)] if args.root else []
-        words += ["--deterministic"] if args.deterministic else []
-        print(f"{architecture}: {len(seeds)} further seeds of {protocol}", file=sys.stderr)
-        further_run = build_parser("run").parse_args(words)
-        with redirect_stdout(sys.stderr):
-            further_run.run(further_run)
-        any_run = True
-    return any_run
+    specs = [
+        spec
+        for (architecture, protocol), further in wanted.items()
+        for spec in _further(args, architecture, protocol, further, runs, work_dir)
+    ]
+    if not specs:
+        return False
+
+    from benchmark.execution import batch
+
+    with shown(len(specs)) as listener:
+        batch.run(batch.ordered(specs), listener)
+    return True
+
+
+def _further(
+    args: argparse.Namespace, architecture: str, protocol: str, further: int, runs: Iterable[Summary], work_dir: Path
+) -> list[Spec]:
+    """The runs of so many further seeds; none where there would be more than --max-seeds."""
+    from benchmark.code import digest
+    from benchmark.engine import device
+    from benchmark.execution import batch
+    from benchmark.results.summary import code_name
+
+    alike = [
+        run
+        for run in runs
+        if (run.architecture, run.conditions.protocol) == (architecture, protocol) and not run.conditions.overrides
+    ]
+    tried = {run.seed for run in alike}
+    if not args.mix_code and any(run.code != code_name(digest()) for run in alike):
+        print(
+            f"{architecture}: no further seeds of {protocol}: those that there are were made by other code; run them "
+            "again, or average over both with --mix-code",
+            file=sys.stderr,
+        )
+        return []
+    if len(tried) + further > args.max_seeds:
+        return []
+    seeds = [seed for seed in range(args.max_seeds) if seed not in tried][:further]
+    print(f"{architecture}: {len(seeds)} further seeds of {protocol}", file=sys.stderr)
+    on = device.select(args.device)
+    return batch.specs(
+        [architecture],
+        protocol,
+        seeds,
+        on,
+        deterministic=args.deterministic or on == "cpu",
+        latency=False,
+        root=args.root,
+        results=args.results,
+        work_dir=work_dir,
+        looks=max((run.looks or 0 for run in alike), default=0) + 1,
+    )
 
 
 def _print_accuracy(found: Sequence[Verdict]) -> None:

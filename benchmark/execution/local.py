@@ -13,22 +13,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
+from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import blank, perform
 from benchmark.execution.spec import Spec
 from benchmark.results import outcome, unfinished
 from benchmark.results.reading import Stored, read
-from benchmark.results.record import Record
 from benchmark.results.store import Store
 
 PROGRESS_SECONDS = 0.1
@@ -45,39 +44,6 @@ TERMINATION_SECONDS = 5.0
 
 AHEAD = 1
 """Runs that make themselves ready while a GPU has another one."""
-
-
-class ProgressListener(Protocol):
-    """Is called with the progress of runs."""
-
-    def begin(self, spec: Spec) -> None:
-        """A run has its device."""
-
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """A run is that far."""
-
-    def end(self, spec: Spec, record: Record) -> None:
-        """A run has ended and its result is stored."""
-
-    def cut(self, cut: Cut) -> None:
-        """A run has been interrupted, and leaves no result."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A run that was interrupted because its time was up.
-
-    Attributes:
-        spec: the run.
-        phase: what it was at: "train", "val" or "test".
-        done: iterations or images done of that.
-        total: iterations or images there are of that.
-    """
-
-    spec: Spec
-    phase: str
-    done: int
-    total: int
 
 
 def context(device: str) -> Any:
@@ -98,57 +64,69 @@ def context(device: str) -> Any:
     return found
 
 
-def carry_out(
-    specs: Iterable[Spec], listener: ProgressListener, device: str = "cpu", most: int = 1
-) -> Iterator[Stored | Cut]:
-    """Carry out runs; yield the result of each as soon as it is stored.
-
-    A run that fails, whichever way, is stored as failed and the others go on. One that is interrupted at its deadline
-    has no result; where it stands comes in its place.
+class Local:
+    """Makes runs in worker processes.
 
     Args:
-        specs: the runs; each is asked for when its process is to begin.
-        listener: is called with their progress.
+        listener: is called with the progress of runs.
         device: "cpu" or "cuda", the same for all.
-        most: how many at a time on a CPU; a GPU has one.
-
-    Raises:
-        UserError: a result cannot be stored. Those that are stored stay so.
+        most: maximum number of concurrent runs on a CPU; a GPU has one.
     """
-    most, ahead = (most, 0) if device == "cpu" else (1, AHEAD)
-    processes, waiting, workers = context(device), iter(specs), list[_Worker]()
-    more = True
-    try:
-        while True:
-            while more and len(workers) < most + ahead:
-                if (spec := next(waiting, None)) is None:
-                    more = False
+
+    def __init__(self, listener: ProgressListener, device: str = "cpu", most: int = 1) -> None:
+        self._listener, self._processes = listener, context(device)
+        self._most, self._ahead = (most, 0) if device == "cpu" else (1, AHEAD)
+        self._workers: list[_Worker] = []
+
+    @property
+    def room(self) -> int:
+        """Number of further runs that may be submitted now."""
+        return self._most + self._ahead - len(self._workers)
+
+    @property
+    def active(self) -> int:
+        """Number of runs that were submitted and have not ended."""
+        return len(self._workers)
+
+    def submit(self, spec: Spec) -> None:
+        """Start the process of a run."""
+        self._workers.append(_Worker(self._processes, spec))
+
+    def poll(self) -> Sequence[Stored | InterruptedRun]:
+        """Wait for a message of any worker; return how the runs ended that have.
+
+        A run whose deadline passes before it has the device is dropped: it has done nothing.
+
+        Raises:
+            UserError: a result cannot be stored.
+        """
+        self._workers = [worker for worker in self._workers if not worker.is_late()]
+        for worker in self._workers[: self._most]:
+            worker.start(self._listener)
+        if all(worker.trains for worker in self._workers[: self._most]):
+            for worker in self._workers[self._most :]:
+                worker.let_compile()
+        limit = min((worker.limit for worker in self._workers), default=0.0)
+        timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
+        heard = wait([worker.connection for worker in self._workers], timeout)
+        found = []
+        for worker in list(self._workers):
+            ended = worker.hear(self._listener) if worker.connection in heard else worker.expired()
+            if ended is not None:
+                self._workers.remove(worker)
+                worker.end()
+                if isinstance(ended, InterruptedRun):
+                    self._listener.interrupt(ended)
                 else:
-                    workers.append(_Worker(processes, spec))
-            workers = [worker for worker in workers if not worker.is_late()]
-            if not workers:
-                return
-            for worker in workers[:most]:
-                worker.start(listener)
-            if all(worker.trains for worker in workers[:most]):
-                for worker in workers[most:]:
-                    worker.let_compile()
-            limit = min(worker.limit for worker in workers)
-            timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
-            heard = wait([worker.connection for worker in workers], timeout)
-            for worker in list(workers):
-                ended = worker.hear(listener) if worker.connection in heard else worker.expired()
-                if ended is not None:
-                    workers.remove(worker)
-                    worker.end()
-                    if isinstance(ended, Cut):
-                        listener.cut(ended)
-                    else:
-                        listener.end(worker.spec, ended.record)
-                    yield ended
-    finally:
-        for worker in workers:
+                    self._listener.end(worker.spec, ended.record)
+                found.append(ended)
+        return found
+
+    def cancel(self) -> None:
+        """End all processes."""
+        for worker in self._workers:
             worker.end()
+        self._workers.clear()
 
 
 class _Worker:
@@ -194,7 +172,7 @@ class _Worker:
             self.end()
         return late
 
-    def hear(self, listener: ProgressListener) -> Stored | Cut | None:
+    def hear(self, listener: ProgressListener) -> Stored | InterruptedRun | None:
         """Hear one message of the worker, or its silence; returns how it has ended when it has.
 
         Raises:
@@ -212,7 +190,7 @@ class _Worker:
         if kind == "stored":
             return _stored(Path(content))
         if kind == "stopped":
-            return Cut(self.spec, *content)
+            return InterruptedRun(self.spec, *content)
         phase, done, total, _ = content
         self.trains |= phase == "train"  # a first stage is followed by the trial of the second
         if phase != "profile":
@@ -220,12 +198,12 @@ class _Worker:
         listener.progress(self.spec, *content)
         return None
 
-    def expired(self) -> Stored | Cut | None:
+    def expired(self) -> Stored | InterruptedRun | None:
         """Give the run up if its time was up long ago; returns how it has ended then."""
         if time.monotonic() < self.limit:
             return None
         if self.spec.deadline is not None and self.limit >= self.spec.deadline + GRACE_SECONDS:
-            return Cut(self.spec, *self._reached)
+            return InterruptedRun(self.spec, *self._reached)
         return self._lost({"status": "timed_out", "error": f"no result within {self.spec.timeout:g} s"})
 
     def end(self) -> None:

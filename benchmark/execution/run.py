@@ -224,6 +224,7 @@ def blank(
         started=started.isoformat(timespec="seconds"),
         seconds=0.0,
         gpu_hours=0.0,
+        looks=spec.looks,
         artifacts=[],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,24 +77,26 @@ class Spec:
         mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly on a CPU.
         timeout: seconds on the device after which it is given up as a failure; None for never.
         deadline: when it is interrupted, to be resumed another time, on the clock of `time.monotonic`; None for never.
+        looks: times that seeds had been added because a verdict was inconclusive, this one last.
     """
 
     architecture: str
     protocol: str
     seed: int
     device: str
-    deterministic: bool
-    latency: bool
-    overrides: dict[str, Any]
-    root: Path | None
-    results: Path
-    work_dir: Path
-    keep_weights: bool | None
+    deterministic: bool = True
+    latency: bool = True
+    overrides: dict[str, Any] = field(default_factory=dict)
+    root: Path | None = None
+    results: Path = Path("results")
+    work_dir: Path = Path("work_dirs")
+    keep_weights: bool | None = None
     resident: Resident = "auto"
     compile: bool | None = None
     mode: TrainingMode | None = None
     timeout: float | None = None
     deadline: float | None = None
+    looks: int = 0
 
     @property
     def folder(self) -> Path:

@@ -305,6 +305,12 @@ class Record(Model):
     started: Annotated[Text, AfterValidator(_date)] = Field(description="ISO 8601, UTC")
     seconds: Seconds = Field(description="wall time of the whole run")
     gpu_hours: float = Field(ge=0, le=1e9)
+    looks: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="times that seeds were added because a verdict was inconclusive, this one last",
+    )
     artifacts: list[Artifact]
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:

@@ -140,6 +140,7 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         gpu_hours=record.gpu_hours,
         code=_code(environment.code),
         revision=_revision(environment.code),
+        looks=record.looks,
     )
 
 

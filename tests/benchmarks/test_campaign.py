@@ -1,7 +1,7 @@
 """The campaign goes on wherever a lease of a GPU has ended."""
 
 import importlib.util
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from benchmark import catalog
 from benchmark.cli import main
 from benchmark.errors import UserError
+from benchmark.execution import batch
 from benchmark.execution.spec import sources
 from benchmark.results.store import Store
 from benchmark.results.validate import validate
@@ -79,20 +80,15 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
 
     home = Store(tmp_path / "home")
 
-    def one_alone(jobs, device, most, deadline, listener):
-        return carry_out(jobs[:1], device, most, deadline, listener)
-
-    from benchmark.cli import run
-
-    carry_out = run.carry_out
-    monkeypatch.setattr(run, "carry_out", one_alone)
+    completed = batch.completed
+    monkeypatch.setattr(batch, "completed", lambda specs, executor: completed(islice(specs, 1), executor))
     code, printed = lease("first", "10m")
     assert code == 3
     assert "one seed: 1 of 2 left\ntwo: 1 of 1 left" in printed
     assert printed.endswith("out.tar: 1 new results\n")
     assert main(["results", "add", str(tmp_path / "first/out.tar"), "--results", str(home.root)]) == 0
 
-    monkeypatch.setattr(run, "carry_out", carry_out)
+    monkeypatch.setattr(batch, "completed", completed)
     assert main(["results", "add", str(home.root), "--results", str(tmp_path / "second/results")]) == 0
     capsys.readouterr()
     code, printed = lease("second", "10m")

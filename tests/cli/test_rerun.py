@@ -42,7 +42,7 @@ def here(monkeypatch):
     def carry_out(spec):
         return read(run.perform(spec, lambda *_: None))
 
-    monkeypatch.setattr(rerun, "_carry_out", carry_out)
+    monkeypatch.setattr(rerun, "_made", carry_out)
 
 
 def files(stored):
@@ -77,7 +77,7 @@ def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     def carry_out(spec):
         return read(run.perform(replace(spec, seed=4), lambda *_: None))
 
-    monkeypatch.setattr(rerun, "_carry_out", carry_out)
+    monkeypatch.setattr(rerun, "_made", carry_out)
     assert main(["rerun", str(made.path)]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1].startswith("not reproduced: a deterministic run on the same processor")

@@ -7,7 +7,7 @@ import pytest
 from benchmark.cli import main, options
 from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
-from benchmark.execution.local import Cut
+from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.run import blank
 from benchmark.results.reading import read
 from benchmark.results.store import Store
@@ -35,9 +35,9 @@ def test_durations_for_people():
 def segbench(monkeypatch, tmp_path, capsys):
     """`segbench run` in an empty folder, with something else in the place of the runs; exit code, stdout, stderr."""
 
-    def segbench(*words, carry_out=None):
+    def segbench(*words, completed=None):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("benchmark.execution.local.carry_out", carry_out)
+        monkeypatch.setattr("benchmark.execution.batch.completed", completed)
         code = main(["run", "enet", "espnet", "--max-iters", "4", "--device", "cpu", *words])
         return code, *capsys.readouterr()
 
@@ -57,32 +57,32 @@ def test_what_is_done_cut_and_left(segbench):
     """Of four runs one fails, one is cut, and two do not begin."""
     order = []
 
-    def carry_out(specs, watcher, device, most):
+    def completed(specs, executor):
         specs = list(specs)
         order.extend((spec.architecture, spec.seed) for spec in specs)
         first, second, *_ = specs
         stored = read(Store(first.results).add(blank(first, datetime.now(timezone.utc), "failed", "why"), {}))
         yield stored
-        watcher.cut(Cut(second, "train", 3, 4))
-        yield Cut(second, "train", 3, 4)
+        executor._listener.interrupt(InterruptedRun(second, "train", 3, 4))
+        yield InterruptedRun(second, "train", 3, 4)
 
-    code, out, err = segbench("--seeds", "0,1", "--time-budget", "5m", carry_out=carry_out)
+    code, out, err = segbench("--seeds", "0,1", "--time-budget", "5m", completed=completed)
     assert code == 3
     assert [seed for _, seed in order] == [0, 0, 1, 1]
     name = order[1][0]
-    assert f"stopped: {name} seed 0: training, iteration 3 of 4" in err
+    assert f"interrupted: {name} seed 0: training, iteration 3 of 4" in err
     *_, done, cut, left, on = out.splitlines()
-    assert done == "the time is up: 1 done, of which 1 failed"
-    assert cut == f"cut: {name} seed 0: training, iteration 3 of 4"
+    assert done == "interrupted: 1 done, of which 1 failed"
+    assert cut == f"interrupted: {name} seed 0: training, iteration 3 of 4"
     assert left.startswith("left: 3, about ")
-    assert on == "goes on: segbench run enet espnet --max-iters 4 --device cpu --seeds 0,1 --time-budget 5m"
+    assert on == "to resume: segbench run enet espnet --max-iters 4 --device cpu --seeds 0,1 --time-budget 5m"
     assert "reports/index.html" in out
 
 
 def test_a_budget_that_no_run_begins_in(segbench):
-    code, out, _ = segbench("--time-budget", "5m", carry_out=lambda *_: iter(()))
+    code, out, _ = segbench("--time-budget", "5m", completed=lambda *_: iter(()))
     assert code == 3
-    assert out.splitlines()[1] == "the time is up: 0 done, of which 0 failed"
+    assert out.splitlines()[1] == "interrupted: 0 done, of which 0 failed"
     assert out.splitlines()[-1].startswith("nothing was done: --time-budget 5m is shorter than the start-up")
 
 

@@ -1,7 +1,7 @@
 """Verdicts from the command line: a table, JSON, an exit code, and the seeds that are still wanted."""
 
 import json
-from argparse import Namespace
+import sys
 
 import pytest
 
@@ -167,17 +167,17 @@ def test_a_protocol_on_whose_dataset_nothing_is_published(add, publish, told):
 
 @pytest.fixture
 def runs_asked_for(monkeypatch, add):
-    """What `segbench run` was asked to do; it adds results instead of training."""
+    """Which runs a batch was asked for; it adds results instead of training."""
     asked = []
 
-    def run(args: Namespace) -> int:
-        asked.append((args.architectures, args.protocol, args.seeds))
-        for seed in args.seeds:
-            add(args.architectures[0], seed, 0.7)
-        print("a leaderboard")
-        return 0
+    def run(jobs, listener):
+        specs = [job.spec for job in jobs]
+        asked.append((specs[0].architecture, specs[0].protocol, [spec.seed for spec in specs]))
+        for spec in specs:
+            add(spec.architecture, spec.seed, 0.7, looks=spec.looks)
+        print("progress", file=sys.stderr)
 
-    monkeypatch.setattr("benchmark.cli.run.run", run)
+    monkeypatch.setattr("benchmark.execution.batch.run", run)
     return asked
 
 
@@ -192,7 +192,8 @@ def test_until_conclusive(add, publish, told, runs_asked_for):
     code, printed = told("enet", "--json", "--margin", "1.5", "--until-conclusive", "--max-seeds", "40")
     (after,) = json.loads(printed.out)
     assert (after["outcome"], after["further_seeds"]) == ("reproduced", None)
-    assert runs_asked_for[0][:2] == (["enet"], PROTOCOL)
+    assert runs_asked_for[0][:2] == ("enet", PROTOCOL)
+    assert printed.err.count("progress") == len(runs_asked_for)
     assert runs_asked_for[0][2][0] == 1
     assert len(runs_asked_for[0][2]) == before["further_seeds"]
     seeds = [seed for *_, seeds in runs_asked_for for seed in seeds]

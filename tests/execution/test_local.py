@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.engine.hooks import Stopped
 from benchmark.errors import UserError
-from benchmark.execution import local
+from benchmark.execution import batch, local
+from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
 from benchmark.results.environment import capture
@@ -32,8 +33,8 @@ class Watcher:
     def end(self, spec, record):
         self.seen.append(record.status)
 
-    def cut(self, cut):
-        self.seen.append(f"cut at {cut.phase} {cut.done}/{cut.total}")
+    def interrupt(self, run):
+        self.seen.append(f"cut at {run.phase} {run.done}/{run.total}")
 
 
 def _spec(tmp_path, architecture="enet", **changes):
@@ -53,6 +54,11 @@ def _spec(tmp_path, architecture="enet", **changes):
     return Spec(**(fields | changes))
 
 
+def made_by_workers(specs, listener, device="cpu", most=1):
+    """How runs end that workers make."""
+    return batch.completed(specs, local.Local(listener, device, most))
+
+
 @pytest.fixture
 def in_worker(monkeypatch):
     """Carry out something else in the place of the run, in workers that are forked from this process."""
@@ -63,7 +69,7 @@ def in_worker(monkeypatch):
 
     def carry_out(perform, specs, watcher=None, device="cpu", most=1):
         monkeypatch.setattr(local, "perform", perform)
-        return [stored.record for stored in local.carry_out(specs, watcher or Watcher(), device, most)]
+        return [stored.record for stored in made_by_workers(specs, watcher or Watcher(), device, most)]
 
     return carry_out
 
@@ -105,8 +111,8 @@ def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypat
 
     monkeypatch.setattr(local, "perform", perform)
     watcher, specs = Watcher(), [_spec(tmp_path), _spec(tmp_path, seed=1)]
-    cut, stored = local.carry_out(specs, watcher)
-    assert cut == local.Cut(specs[0], "train", 3, 8)
+    cut, stored = made_by_workers(specs, watcher)
+    assert cut == InterruptedRun(specs[0], "train", 3, 8)
     assert stored.record.seed == 1
     assert watcher.seen == ["begin", "cut at train 3/8", "begin", "failed"]
     assert len(Store(tmp_path / "results").scan()[0]) == 1
@@ -155,7 +161,7 @@ def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monke
 
     monkeypatch.setattr(local, "perform", perform)
     spec = _spec(tmp_path, deadline=8.0)
-    assert list(local.carry_out([spec], Late())) == [local.Cut(spec, "train", 7, 7)]
+    assert list(made_by_workers([spec], Late())) == [InterruptedRun(spec, "train", 7, 7)]
     assert not (tmp_path / "results").exists()
 
 
@@ -315,7 +321,7 @@ def test_a_failure_is_recorded_and_the_rest_go_on(tmp_path):
     """Two real runs in real workers; the first asks for a backbone of mmpretrain, which is not installed."""
     broken = _spec(tmp_path, "mmseg:convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512")
     watcher = Watcher()
-    records = [stored.record for stored in local.carry_out([broken, _spec(tmp_path)], watcher)]
+    records = [stored.record for stored in made_by_workers([broken, _spec(tmp_path)], watcher)]
     assert [r.architecture for r in records] == [broken.architecture, "enet"]
     assert records[0].status == "failed"
     assert records[0].error

@@ -1,0 +1,165 @@
+"""Makes many runs: chooses what is not in the store yet, and has an executor make it.
+
+Commands, scripts and the Python API call this; how progress is shown is their business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from benchmark.errors import UserError
+from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
+from benchmark.execution.plan import Job, begun, plan
+from benchmark.execution.spec import Spec
+from benchmark.results.environment import cores
+from benchmark.results.reading import Stored
+
+ExecutorName = Literal["local", "debug"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a batch.
+
+    Attributes:
+        stored: the results, in the order in which the runs ended.
+        interrupted: runs that were interrupted at the deadline.
+        left: runs without a result, interrupted ones included, with estimates for what is left of them.
+    """
+
+    stored: Sequence[Stored]
+    interrupted: Sequence[InterruptedRun]
+    left: Sequence[Job]
+
+    @property
+    def failed(self) -> int:
+        """Number of results that say what went wrong."""
+        return sum(each.record.status != "ok" for each in self.stored)
+
+
+def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], device: str, **options: Any) -> list[Spec]:
+    """Return one run for each architecture and seed, all architectures of a seed before the next.
+
+    Args:
+        architectures: names.
+        protocol: name.
+        seeds: of the runs.
+        device: "cpu" or "cuda".
+        options: further fields of `Spec`.
+    """
+    return [Spec(name, protocol, seed, device, **options) for seed in seeds for name in architectures]
+
+
+def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]]:
+    """Leave out runs whose architecture the protocol cannot train.
+
+    Returns:
+        The runs that are left, and why each other one is not.
+
+    Raises:
+        UserError: none is left.
+    """
+    left, reasons = list[Spec](), dict[Spec, UserError]()
+    for spec in wanted:
+        try:
+            _ = spec.config
+            left.append(spec)
+        except UserError as reason:
+            reasons[spec] = reason
+    if reasons and not left:
+        raise next(reversed(reasons.values()))
+    return left, reasons
+
+
+def ordered(wanted: Sequence[Spec], deadline: float | None = None) -> list[Job]:
+    """Put runs in the order of `plan`, with estimates where anything depends on them: they cost seconds."""
+    if deadline is None and all(spec.device == "cpu" for spec in wanted):
+        return [Job(spec, None, 0.0) for spec in wanted]
+    return plan(wanted)
+
+
+def run(
+    jobs: Sequence[Job],
+    listener: ProgressListener,
+    *,
+    executor: ExecutorName | Callable[[ProgressListener], Executor] = "local",
+    most: int | None = None,
+    deadline: float | None = None,
+    on_end: Callable[[Stored | InterruptedRun], None] | None = None,
+) -> Outcome:
+    """Make runs; each failure is stored as a result, and the others are made all the same.
+
+    Args:
+        jobs: the runs, in order, all of one kind of device.
+        listener: is called with their progress.
+        executor: what makes them: "local" (worker processes), "debug" (this process), or what makes an executor.
+        most: maximum number of concurrent runs on a CPU; None for cores / threads of a run. A GPU has one.
+        deadline: when runs are interrupted, on the clock of `time.monotonic`; None for never.
+        on_end: is called with each run that has ended.
+
+    Raises:
+        UserError: a result cannot be stored.
+    """
+    if not jobs:
+        return Outcome([], [], [])
+    made = _executor(executor, jobs[0].spec, listener, most)
+    ended = list[Stored | InterruptedRun]()
+    for each in completed((job.spec for job in begun(jobs, deadline)), made):
+        ended.append(each)
+        if on_end:
+            on_end(each)
+    return outcome(jobs, ended)
+
+
+def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Outcome:
+    """Return what came of runs of which those have ended."""
+    stored = [each for each in ended if isinstance(each, Stored)]
+    done = {each.record.run_id for each in stored}
+    left = plan([job.spec for job in jobs if job.spec.identity.run_id not in done])
+    interrupted = [each for each in ended if isinstance(each, InterruptedRun)]
+    return Outcome(stored, interrupted, [job for job in left if not job.stored])
+
+
+def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | InterruptedRun]:
+    """Have an executor make runs; yield each as soon as it has ended.
+
+    Args:
+        wanted: the runs; each is asked for when the executor has room for it.
+        executor: makes them; none of its runs is left when this ends, whichever way.
+    """
+    waiting = iter(wanted)
+    try:
+        while True:
+            for spec in islice(waiting, executor.room):
+                executor.submit(spec)
+            if not executor.active:
+                return
+            yield from executor.poll()
+    finally:
+        executor.cancel()
+
+
+def _executor(
+    name: ExecutorName | Callable[[ProgressListener], Executor],
+    spec: Spec,
+    listener: ProgressListener,
+    most: int | None,
+) -> Executor:
+    if callable(name):
+        return name(listener)
+    if name == "debug":
+        from benchmark.execution.in_process import InProcess
+
+        return InProcess(listener)
+    from benchmark.execution.local import Local
+
+    return Local(listener, spec.device, most or _concurrent(spec))
+
+
+def _concurrent(spec: Spec) -> int:
+    """Runs at a time on a CPU: one, or as many as there are cores for where the protocol gives a run few threads."""
+    threads = spec.config.protocol.threads
+    return max(1, cores() // threads) if threads else 1

@@ -1,0 +1,71 @@
+"""Runs in this very process, one after the other: for a debugger, which does not follow into workers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.engine import device
+from benchmark.engine.hooks import Stopped
+from benchmark.errors import UserError
+from benchmark.execution.executor import InterruptedRun, ProgressListener
+from benchmark.execution.run import perform
+from benchmark.execution.spec import Spec
+from benchmark.results.reading import Stored, read
+
+
+class InProcess:
+    """Makes runs in the calling process; a run that ends the process ends everything.
+
+    Args:
+        listener: is called with the progress of runs.
+    """
+
+    def __init__(self, listener: ProgressListener) -> None:
+        self._listener = listener
+        self._waiting: deque[Spec] = deque()
+
+    @property
+    def room(self) -> int:
+        """One run at a time."""
+        return 1 - len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        """Number of runs that were submitted and have not ended."""
+        return len(self._waiting)
+
+    def submit(self, spec: Spec) -> None:
+        """Take a run, to be made by `poll`."""
+        self._waiting.append(spec)
+
+    def poll(self) -> Sequence[Stored | InterruptedRun]:
+        """Make the run that waits.
+
+        Raises:
+            UserError: its result cannot be stored.
+        """
+        spec = self._waiting.popleft()
+        self._listener.begin(spec)
+        device.limit_threads(spec.config.protocol.threads)
+        try:
+            path = perform(spec, lambda *progress: self._listener.progress(spec, *progress))
+        except Stopped as stop:
+            run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
+            self._listener.interrupt(run)
+            return [run]
+        stored = _stored(path)
+        self._listener.end(spec, stored.record)
+        return [stored]
+
+    def cancel(self) -> None:
+        """Forget the run that waits."""
+        self._waiting.clear()
+
+
+def _stored(path: Path) -> Stored:
+    stored = read(path)
+    if not isinstance(stored, Stored):
+        raise UserError(str(stored))
+    return stored
