@@ -43,7 +43,8 @@ OPEN = ("inconclusive", "not comparable")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    what = "a folder of results, a result file, a git revision (v0.1:results) or a version in the store (0.1.0)"
+    what = "a folder of results, a result file, a git revision (v0.1:results), or in the store a version (0.1.0), a "
+    what += "commit or a digest of code (7 digits or more)"
     parser.add_argument("base", metavar="BASE", help=f"the results before: {what}")
     parser.add_argument("new", metavar="NEW", help="the results now, named in the same way")
     parser.add_argument(

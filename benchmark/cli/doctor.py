@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from benchmark import __version__
+from benchmark import __version__, code
 from benchmark.backend.installed import Extra, missing_extras
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
@@ -117,7 +117,9 @@ def _line(outcome: Outcome) -> str:
 def examine() -> Report:
     """Look at the installation; whatever is wrong with it becomes a line of `problems`, never an exception."""
     versions = {name: _version(name) for name in SHOWN}
-    report = Report({"segbench": __version__, "python": platform.python_version(), **versions})
+    report = Report(
+        {"segbench": __version__, "code": code.digest()[:12], "python": platform.python_version(), **versions}
+    )
     report.problems = [*_unmet(), *_broken()]
     if not report.problems:  # else what follows would fail for the same reasons and say it less clearly
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,9 @@ def source(name: str, store: Path) -> Source:
     """The results that a name stands for.
 
     Args:
-        name: a folder of results or one result file; `REVISION:PATH`, the same as git has it; or a version of segbench.
-        store: the folder of results in which that version is looked for.
+        name: a folder of results or one result file; `REVISION:PATH`, the same as git has it; or in the store a version
+            of segbench, or the first digits of a commit or of a digest of code.
+        store: the folder of results in which those are looked for.
 
     Raises:
         UserError: there is nothing of that name, or no result in it.
@@ -90,10 +92,18 @@ def _one(path: Path) -> Source:
 
 def _version(name: str, store: Path) -> Source:
     runs, problems = Snapshot(store).summaries()
-    versions = sorted({run.version for run in runs})
-    if name not in versions:
+    found = [run for run in runs if _is_of(run, name)]
+    if not found:
+        versions = sorted({run.version for run in runs})
         known = f"which has {', '.join(versions)}" if versions else "which has no results"
         raise UserError(
             f"{name!r} is no folder, no file, no revision such as v0.1:results, no version in {store}, {known}"
         )
-    return Source(store, [run for run in runs if run.version == name], problems)
+    return Source(store, found, problems)
+
+
+def _is_of(run: Summary, name: str) -> bool:
+    """Whether a result is of a version, or of a commit or a digest of code of which the first digits are given."""
+    known = [run.code.split()[1], *(run.revision or "").split()[:1]]
+    digits = re.fullmatch("[0-9a-f]{7,64}", name) is not None
+    return run.version == name or (digits and any(each.startswith(name[: len(each)]) for each in known))

@@ -68,6 +68,23 @@ def test_what_must_be_equal(made, changes, expected):
     assert not must_be_equal(made(changes=on_gpu)[0].environment, made(changes=on_gpu)[0].environment)
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        ("a" * 64, "a" * 64, "must be equal"),
+        (None, "a" * 64, "must be equal"),
+        ("b" * 64, "a" * 64, "has changed since"),
+    ],
+)
+def test_code_that_is_known_to_be_other_need_not_agree_to_the_last_bit(made, then, now, expected):
+    code = made()[0].environment.code
+    (was, old), (found, new) = (
+        made(quality=quality, changes={"code": code.model_copy(update={"digest": digest})})
+        for quality, digest in ((0.7, then), (0.75, now))
+    )
+    assert expected in reproduction(was, found, old, new, Band(40.0, "why")).reason
+
+
 @pytest.mark.parametrize(("points", "expected"), [(0.5, False), (40.0, True)])
 def test_elsewhere_the_band_decides(made, points, expected):
     (then, old), (now, new) = made(), made(quality=0.75, changes={"cpu": "Another"})

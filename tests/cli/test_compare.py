@@ -218,3 +218,18 @@ def test_an_unknown_gate(sides, capsys):
     with pytest.raises(SystemExit):
         compare(capsys, *sides, "--gate", "cost,beauty")
     assert "beauty: choose from accuracy, cost, speed" in capsys.readouterr().err
+
+
+def test_seeds_of_other_code_are_left_out_and_said(tmp_path, make_record, capsys):
+    base, new = Store(tmp_path / "base"), Store(tmp_path / "new")
+    for seed in range(3):
+        base.add(*make_record("enet", seed, 0.6, digest_of_code="a" * 64))
+        new.add(*make_record("enet", seed + 3, 0.6, digest_of_code="b" * 64))
+    base.add(*make_record("enet", 9, 0.1, digest_of_code="c" * 64))
+    _, out, err = compare(capsys, base.root, new.root, "--json")
+    left = json.loads(out)["changes"][0]["base"]
+    (line,) = err.splitlines()
+    assert line.startswith(f"segbench: BASE: {PROTOCOL}: Left out, because results of different code")
+    _, out, err = compare(capsys, base.root, new.root, "--json", "--mix-code")
+    assert json.loads(out)["changes"][0]["base"] < left - 5
+    assert "averaged, as was asked for: enet (code aaaaaaaaaaaa + code cccccccccccc)" in err

@@ -11,6 +11,7 @@ from importlib import metadata
 import pytest
 import torch
 
+from benchmark import code
 from benchmark.cli import doctor, main
 from benchmark.selftest import gpu, worker
 from benchmark.selftest.worker import Outcome
@@ -22,6 +23,7 @@ def test_an_installation_that_is_whole(capsys):
     assert found["problems"] == []
     assert found["versions"]["torch"] == metadata.version("torch")
     assert found["versions"]["mmsegmentation"] == "1.2.2"
+    assert found["versions"]["code"] == code.digest()[:12]
     assert {"torchvision", "mmcv._ext", "checkpoints", "package metadata", "metafiles"} == {
         a["name"] for a in found["adaptations"]
     }

@@ -149,3 +149,13 @@ def test_a_file_that_cannot_be_written(filled, capsys, tmp_path):
     code, _, err = board(capsys, "--results", filled.root, "-o", tmp_path / "file" / "board.txt")
     assert code == 2
     assert "cannot write" in err
+
+
+def test_results_of_different_code_are_averaged_where_that_is_asked_for(store, make_record, capsys):
+    for seed, digest in enumerate(("a" * 64, "a" * 64, "b" * 64)):
+        store.add(*make_record("enet", seed, 0.6, digest_of_code=digest))
+    for words, seeds, note in (([], 2, "Left out"), (["--mix-code"], 3, "as was asked for: enet")):
+        code, out, _ = board(capsys, "-p", PROTOCOL, "--results", store.root, "--format", "json", *words)
+        (group,) = json.loads(out)
+        assert (code, group["rows"][0]["seeds"]) == (0, seeds)
+        assert any(note in each for each in group["notes"])

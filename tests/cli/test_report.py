@@ -104,3 +104,17 @@ def test_a_check_finds_results_that_are_not_valid(report, filled):
 def test_a_check_is_of_what_may_be_passed_on(report):
     with pytest.raises(SystemExit):
         report("--check", "--photographs")
+
+
+def test_results_of_different_code_are_averaged_where_that_is_asked_for(store, make_record, capsys, tmp_path):
+    for seed, digest in enumerate(("a" * 64, "a" * 64, "b" * 64)):
+        store.add(*make_record("enet", seed, 0.6, digest_of_code=digest))
+    words = ["report", "--results", str(store.root), "--output", str(tmp_path / "reports")]
+    page = tmp_path / "reports" / "index.html"
+    assert main(words) == 0
+    assert "seed 2 of enet (code bbbbbbbbbbbb)" in page.read_text()
+    assert main([*words, "--mix-code", "--check"]) == 1
+    assert "--mix-code` mends it" in capsys.readouterr().out
+    assert main([*words, "--mix-code"]) == 0
+    assert "code aaaaaaaaaaaa + code bbbbbbbbbbbb" in page.read_text()
+    assert main([*words, "--mix-code", "--check"]) == 0

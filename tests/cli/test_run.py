@@ -4,13 +4,16 @@ from datetime import datetime, timezone
 
 import pytest
 
-from benchmark.cli import main, options
+from benchmark import code
+from benchmark.cli import build_parser, main, options
 from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.run import blank
+from benchmark.results import unfinished
 from benchmark.results.reading import read
 from benchmark.results.store import Store
+from benchmark.results.unfinished import Unfinished
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,34 @@ def test_an_architecture_that_cannot_be_composed_is_left_out(tmp_path, capsys):
     left, left_out = composed(specs(["unet", "espnet"], "cpu", args))
     assert ([spec.architecture for spec in left], left_out) == (["espnet"], 1)
     assert capsys.readouterr().err.startswith("segbench: unet seed 0 is left out: unet cannot be trained")
+
+
+def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp_path, monkeypatch):
+    """Of two runs other code has made one and begun one; a later call with --any-code takes the one as it is."""
+    made = []
+
+    def carry_out(specs, watcher, device, most):
+        for spec in specs:
+            made.append(spec.architecture)
+            yield read(Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "diverged", "why"), {}))
+
+    monkeypatch.chdir(tmp_path)
+    args = build_parser("run").parse_args(["run", "--max-iters", "4", "--device", "cpu"])
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "digest", lambda: "f" * 64)
+        stored, begun = specs(["enet", "espnet"], "cpu", args)
+        record = blank(stored, datetime.now(timezone.utc))
+        of = record.environment.code.model_copy(update={"digest": "f" * 64})
+        environment = record.environment.model_copy(update={"code": of})
+        path = Store(stored.results).add(record.model_copy(update={"status": "ok", "environment": environment}), {})
+        unfinished.save(begun.folder, Unfinished(3, blank(begun, datetime.now(timezone.utc))))
+    exit_code, _, err = segbench(carry_out=carry_out)
+    assert (exit_code, made) == (1, ["enet", "espnet"])
+    assert err.splitlines()[:2] == [
+        "1 result is of other code (code ffffffffffff), and run again; --any-code takes it as it is",
+        f"espnet seed 0: begins anew and leaves {begun.folder} alone, where other code has done 3 iterations",
+    ]
+    made.clear()
+    _, _, err = segbench("--any-code", carry_out=carry_out)
+    assert made == ["espnet"]
+    assert f"enet seed 0: skipped, {path} has it, made by other code (code ffffffffffff)" in err

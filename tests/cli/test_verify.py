@@ -272,3 +272,27 @@ def test_few_published_costs_are_not_comparable(capsys):
         "enet-macs-360x640-ntkhoa95",
         *(f"gcn-r152-params-block-k{k}" for k in (3, 5, 7, 9)),
     }
+
+
+def test_no_further_seeds_are_run_beside_those_of_other_code(add, publish, told, runs_asked_for):
+    """They would not be averaged with them, however many there were."""
+    for seed in (0, 2):
+        add("enet", seed, 0.7, digest_of_code="f" * 64)
+    publish("enet", mean([add("unet", seed, 0.7) for seed in range(8)]), runs=200)
+    words = ("enet", "--margin", "1.5", "--until-conclusive", "--max-seeds", "40")
+    _, printed = told(*words)
+    assert runs_asked_for == []
+    assert f"enet: no further seeds of {PROTOCOL}: its results are of other code (code ffffffffffff)" in printed.err
+    told(*words, "--mix-code")
+    assert runs_asked_for[0][:2] == (["enet"], PROTOCOL)
+
+
+def test_what_is_left_out_as_of_other_code_is_said(add, publish, told):
+    scores = [add("enet", seed, 0.7) for seed in range(3)]
+    add("enet", 7, 0.2, digest_of_code="f" * 64)
+    publish("enet", mean(scores))
+    (found,) = json.loads(told("enet", "--json")[1].out)
+    assert found["measured"] == pytest.approx(mean(scores))
+    assert "seed 7 of enet (code ffffffffffff)" in told("enet")[1].err
+    (found,) = json.loads(told("enet", "--json", "--mix-code")[1].out)
+    assert found["measured"] < mean(scores) - 5

@@ -5,12 +5,14 @@ from datetime import datetime, timezone
 
 import pytest
 
+from benchmark import code
 from benchmark.cli import main
 from benchmark.execution import plan as module
-from benchmark.execution.plan import GUESS, Job, Speed, begun, learned, plan
+from benchmark.execution.plan import GUESS, Job, Speed, abandoned, begun, learned, lookup, plan
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
 from benchmark.results import unfinished
+from benchmark.results.record import run_id
 from benchmark.results.store import Store
 from benchmark.results.unfinished import Unfinished
 
@@ -158,3 +160,78 @@ def test_command(tmp_path, capsys):
     assert lines[3] == "2 to run, 0 stored"
     assert "a guess: nothing was run here" in lines[4]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def other_code(monkeypatch):
+    """Adds the results of runs under other code, or under code of before the digest was kept; the files."""
+
+    def add(*specs, digest="f" * 64, status="ok"):
+        found = []
+        for spec in specs:
+            with monkeypatch.context() as patch:
+                patch.setattr(code, "digest", lambda: digest or "0" * 64)
+                record = blank(replace(spec), datetime.now(timezone.utc), "failed", "it was made up")
+            kept = record.environment.code.model_copy(update={"digest": digest})
+            name = run_id(record.protocol.fingerprint, "enet", record.config_sha256, spec.seed, kept.identity)
+            environment = record.environment.model_copy(update={"code": kept})
+            update = {"environment": environment, "run_id": name, "status": status}
+            found.append(Store(spec.results).add(record.model_copy(update=update), {}))
+        return found
+
+    return add
+
+
+def test_results_of_other_code_do_not_stand_for_a_run_unless_asked(tmp_path, other_code):
+    spec, other = _spec(tmp_path), _spec(tmp_path, seed=1)
+    (path,) = other_code(spec)
+    first, second = lookup([spec, other])
+    assert (first.result, first.stored, first.other_code) == (None, None, f"code {'f' * 12}")
+    assert (second.result, second.stored, second.other_code) == (None, None, None)
+    speed = Speed(macs=1e10, step=0.0)
+    assert [job.stored for job in plan([spec, other], speed)] == [None, None]
+    jobs = {job.spec.seed: job for job in plan([spec, other], speed, any_code=True)}
+    assert (jobs[0].stored, jobs[0].seconds, jobs[0].other_code) == (path, 0.0, f"code {'f' * 12}")
+    assert (jobs[1].stored, jobs[1].other_code) == (None, None)
+
+
+def test_a_result_of_before_the_digest_is_of_other_code(tmp_path, other_code):
+    spec = _spec(tmp_path)
+    other_code(spec, digest=None)
+    (found,) = lookup([spec])
+    assert found.stored is None
+    assert found.other_code.startswith(("commit ", "version "))
+
+
+def test_what_failed_under_other_code_stands_for_nothing(tmp_path, other_code):
+    spec = _spec(tmp_path)
+    other_code(spec, status="diverged")
+    assert lookup([spec], any_code=True) == [(None, None, None)]
+
+
+def test_work_that_other_code_has_begun_is_found_and_not_resumed(tmp_path, monkeypatch):
+    spec = _spec(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "digest", lambda: "f" * 64)
+        before = replace(spec)
+        unfinished.save(before.folder, Unfinished(7, blank(before, datetime.now(timezone.utc))))
+        assert unfinished.find(before.folder).iteration == 7
+    assert unfinished.find(spec.folder) is None
+    assert abandoned(spec) == (before.folder, 7)
+    assert abandoned(replace(spec, overrides={"max_iters": 11})) is None
+    assert plan([spec], Speed(macs=float("inf"), step=1.0))[0].seconds > 10
+
+
+def test_command_says_what_is_of_other_code(tmp_path, capsys, other_code):
+    specs = [replace(_spec(tmp_path, seed=seed), overrides={"max_iters": 4}) for seed in (0, 1)]
+    paths = other_code(*specs)
+    words = ["plan", "enet", "--max-iters", "4", "--seeds", "0,1,2", "--results", str(tmp_path), "--device", "cpu"]
+    words += ["--work-dir", str(tmp_path / "work")]
+    assert main(words) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"2 results are of other code (code {'f' * 12}), and run again; --any-code takes them as they are"
+    assert main([*words, "--any-code"]) == 0
+    out = capsys.readouterr().out
+    assert "1 to run, 2 stored" in out
+    assert all(f"stored in {path} (made by other code: code {'f' * 12})" in out for path in paths)
+    assert "--any-code" not in out

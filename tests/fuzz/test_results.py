@@ -77,7 +77,7 @@ def _named(plain):
             plain["architecture"],
             plain["config_sha256"],
             plain["seed"],
-            plain["environment"]["code"]["version"],
+            plain["environment"]["code"].get("digest") or plain["environment"]["code"]["version"],
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         pass

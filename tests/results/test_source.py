@@ -75,3 +75,16 @@ def test_a_file_that_may_not_be_used(versions):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="no results in"):
         source(str(tmp_path), tmp_path)
+
+
+def test_code_by_the_first_digits_of_its_digest_or_commit(store, make_record):
+    ours = "ab12" * 16
+    store.add(*make_record("enet", 0, digest_of_code=ours))
+    store.add(*make_record("enet", 1, digest_of_code="f" * 64))
+    for name in (ours[:7], ours[:12], ours):
+        assert [run.seed for run in source(name, store.root).runs] == [0]
+    for name in ("c" * 8, "c" * 40):  # the commit of both
+        assert len(source(name, store.root).runs) == 2
+    for name in (ours[:6], "ab12ab13", "0" * 40):
+        with pytest.raises(UserError, match="no version in"):
+            source(name, store.root)

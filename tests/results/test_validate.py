@@ -255,3 +255,22 @@ def test_classes_are_those_of_the_digest(added):
 
     forged = forge(added.path, swap)
     assert "the classes are not those of the digest: Building stands where camvid has Sky" in whys(forged)
+
+
+@pytest.mark.parametrize("digest", ["a" * 64, None])
+def test_the_run_id_knows_the_digest_of_the_code(store, make_record, digest):
+    """In results of before it was kept, the version in its place."""
+    path = store.add(*make_record(digest_of_code=digest))
+    assert whys(path) == []
+    edit(path, lambda data: data["environment"]["code"].update(version="9.9"))
+    assert bool(whys(path)) == (digest is None)
+    edit(path, lambda data: data["environment"]["code"].update(version="0.1.0", digest="b" * 64))
+    (why,) = whys(path)
+    assert "does not follow from what was run" in why
+
+
+def test_a_result_of_before_the_digest_was_kept_is_read(store, make_record):
+    path = store.add(*make_record())
+    edit(path, lambda data: data["environment"]["code"].pop("digest"))
+    assert whys(path) == []
+    assert read(path).record.environment.code.digest is None
