@@ -249,10 +249,11 @@ def _further(
         if (run.architecture, run.conditions.protocol) == (architecture, protocol) and not run.conditions.overrides
     ]
     tried = {run.seed for run in alike}
-    if not args.mix_code and any(run.code != code_name(digest()) for run in alike):
+    others = sorted({run.code for run in alike} - {code_name(digest())})
+    if others and not args.mix_code:
         print(
-            f"{architecture}: no further seeds of {protocol}: those that there are were made by other code; run them "
-            "again, or average over both with --mix-code",
+            f"{architecture}: no further seeds of {protocol}: its results are of other code ({', '.join(others)}); run "
+            "them again, or average over all with --mix-code",
             file=sys.stderr,
         )
         return []

@@ -117,7 +117,7 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
     """Of two runs other code has made one and begun one; a later call with --any-code takes the one as it is."""
     made = []
 
-    def carry_out(specs, watcher, device, most):
+    def completed(specs, executor):
         for spec in specs:
             made.append(spec.architecture)
             yield read(Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "diverged", "why"), {}))
@@ -132,13 +132,13 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
         environment = record.environment.model_copy(update={"code": of})
         path = Store(stored.results).add(record.model_copy(update={"status": "ok", "environment": environment}), {})
         unfinished.save(begun.folder, Unfinished(3, blank(begun, datetime.now(timezone.utc))))
-    exit_code, _, err = segbench(carry_out=carry_out)
+    exit_code, _, err = segbench(completed=completed)
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [
         "1 result is of other code (code ffffffffffff), and run again; --any-code takes it as it is",
         f"espnet seed 0: begins anew and leaves {begun.folder} alone, where other code has done 3 iterations",
     ]
     made.clear()
-    _, _, err = segbench("--any-code", carry_out=carry_out)
+    _, _, err = segbench("--any-code", completed=completed)
     assert made == ["espnet"]
     assert f"enet seed 0: skipped, {path} has it, made by other code (code ffffffffffff)" in err

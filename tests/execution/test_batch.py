@@ -1,0 +1,126 @@
+"""What comes of many runs, whatever makes them."""
+
+from datetime import datetime, timezone
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.execution import batch
+from benchmark.execution.executor import InterruptedRun
+from benchmark.execution.run import blank
+from benchmark.results.reading import read
+from benchmark.results.store import Store
+
+
+class Silent:
+    """A listener that keeps the names of what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def begin(self, spec):
+        self.told.append(("begin", spec.seed))
+
+    def progress(self, spec, phase, done, total, loss):
+        self.told.append((phase, spec.seed))
+
+    def end(self, spec, record):
+        self.told.append(("end", spec.seed))
+
+    def interrupt(self, run):
+        self.told.append(("interrupt", run.spec.seed))
+
+
+class Two:
+    """An executor of two runs at a time: seed 1 is interrupted, the others fail."""
+
+    def __init__(self, listener):
+        self.listener, self.runs, self.most, self.cancelled = listener, [], 0, False
+
+    @property
+    def room(self):
+        return 2 - len(self.runs)
+
+    @property
+    def active(self):
+        return len(self.runs)
+
+    def submit(self, spec):
+        self.runs.append(spec)
+        self.most = max(self.most, len(self.runs))
+
+    def poll(self):
+        spec = self.runs.pop(0)
+        if spec.seed == 1:
+            return [InterruptedRun(spec, "train", 3, 4)]
+        if spec.seed == 9:
+            raise UserError("disk full")
+        return [read(Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "failed", "why"), {}))]
+
+    def cancel(self):
+        self.cancelled = True
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """Makes jobs of seeds."""
+
+    def make(*seeds):
+        folders = {"results": tmp_path / "results", "work_dir": tmp_path / "work"}
+        return batch.ordered(batch.specs(["enet"], "shapes_64x64_smoke", seeds, "cpu", **folders))
+
+    return make
+
+
+def test_any_executor_makes_the_runs(jobs):
+    made, ended = [], []
+
+    def two(listener):
+        made.append(Two(listener))
+        return made[0]
+
+    found = batch.run(jobs(0, 1, 2, 3), Silent(), executor=two, on_end=ended.append)
+    assert [each.record.seed for each in found.stored] == [0, 2, 3]
+    assert [each.spec.seed for each in found.interrupted] == [1]
+    assert [job.spec.seed for job in found.left] == [1]
+    assert found.failed == 3
+    assert len(ended) == 4
+    assert (made[0].most, made[0].cancelled) == (2, True)
+
+
+def test_what_cannot_be_stored_ends_all(jobs):
+    made = []
+
+    def two(listener):
+        made.append(Two(listener))
+        return made[0]
+
+    with pytest.raises(UserError, match="disk full"):
+        batch.run(jobs(0, 9, 2), Silent(), executor=two)
+    assert made[0].cancelled
+
+
+def test_a_run_in_this_process(jobs, monkeypatch):
+    def perform(spec, on_progress):
+        on_progress("train", 1, 2, None)
+        return Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "failed", "why"), {})
+
+    monkeypatch.setattr("benchmark.execution.in_process.perform", perform)
+    listener = Silent()
+    found = batch.run(jobs(0, 1), listener, executor="debug")
+    assert [each.record.seed for each in found.stored] == [0, 1]
+    assert listener.told == [(what, seed) for seed in (0, 1) for what in ("begin", "train", "end")]
+
+
+def test_nothing_to_run():
+    assert batch.run([], Silent()) == batch.Outcome([], [], [])
+
+
+def test_architectures_that_the_protocol_cannot_train(tmp_path):
+    folders = {"results": tmp_path / "results", "work_dir": tmp_path / "work"}
+    both = batch.specs(["unet", "espnet"], "camvid_360x480_espnet", [0], "cpu", **folders)
+    left, reasons = batch.trainable(both)
+    assert [spec.architecture for spec in left] == ["espnet"]
+    assert [spec.architecture for spec in reasons] == ["unet"]
+    with pytest.raises(UserError, match="unet"):
+        batch.trainable(both[:1])
