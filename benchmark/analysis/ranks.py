@@ -8,8 +8,10 @@ across countries", Review of Economic Studies 91, 2024, 476-518, section 3; Al M
 "Simultaneous confidence intervals for ranks with application to ranking institutions", Biometrics 78, 2022, 238-247).
 
 The tests are Welch's, of means whose variances are moderated by those of the other architectures
-(`benchmark.analysis.variance`). Both directions of each pair are hypotheses of their own in Holm's procedure, which
-then controls the error of claiming the wrong direction as well, however the tests depend on each other.
+(`benchmark.analysis.variance`), upwards alone: an architecture that looks noisier than the others is not taken to be as
+quiet as they are. Both directions of each pair are hypotheses of their own in Holm's procedure, which then controls the
+error of claiming the wrong direction as well, however the tests depend on each other. `benchmarks/ranks.md` has the
+errors that are left.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Range(NamedTuple):
     low: int
     high: int
     is_tested: bool
-    """whether it was compared with any other: not where nothing tells how much its seeds differ"""
+    """whether it was compared with any other: a single seed does not tell how much seeds differ"""
 
 
 def ranges(scores: Sequence[Sequence[float]]) -> list[Range]:
@@ -42,24 +44,32 @@ def ranges(scores: Sequence[Sequence[float]]) -> list[Range]:
         scores: of each architecture the scores of its seeds, at least one; more is better.
 
     Returns:
-        One an architecture. Where the variance between its seeds is not known, every rank is open.
+        One an architecture. To one of a single seed every rank is open.
     """
     count = len(scores)
     own = [sample_variance(each) for each in scores]
-    moderated = moderate([each.value for each in own], [each.df for each in own])
-    known = [index for index, variance in enumerate(moderated) if variance is not None]
+    known = [index for index, each in enumerate(own) if each.df > 0]
+    found = [Range(1, count, False)] * count
     if len(known) < 2:
-        return [Range(1, count, False)] * count
+        return found
     better = _better(
         np.array([np.mean(scores[index]) for index in known]),
         np.array([len(scores[index]) for index in known]),
-        [variance for variance in moderated if variance is not None],
+        _variances([own[index] for index in known]),
         sum(each.df for each in own),
     )
-    found = [Range(1, count, False)] * count
     for index, above, below in zip(known, better.sum(axis=0).tolist(), better.sum(axis=1).tolist(), strict=True):
         found[index] = Range(1 + above, count - below, True)
     return found
+
+
+def _variances(own: Sequence[Variance]) -> list[Variance]:
+    """Moderate the variances between seeds, none below its own value."""
+    moderated = moderate([each.value for each in own], [each.df for each in own])
+    return [
+        alone if common is None else common._replace(value=max(common.value, alone.value))
+        for alone, common in zip(own, moderated, strict=True)
+    ]
 
 
 def _better(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from benchmark.confusion import VoidRule
     from benchmark.results.reading import Stored
-    from benchmark.results.record import Latency, Record
+    from benchmark.results.record import Code, Latency, Record
 
 
 class Conditions(NamedTuple):
@@ -79,6 +79,13 @@ class Summary(NamedTuple):
     gpu_hours: float
     looks: int = 0
     """times that seeds had been added to those of the architecture because a verdict was inconclusive, this one last"""
+    # Where it was made: a group that mixes them says so.
+    revision: str | None = None
+    """commit of the checkout, and whether it was changed; None for an installed package"""
+    torch: str | None = None
+    """version of PyTorch"""
+    platform: str | None = None
+    """operating system and Python"""
 
 
 def summary_of(stored: Stored) -> Summary:
@@ -134,7 +141,16 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         iterations=record.training.iterations if record.training else None,
         training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
+        revision=_revision(environment.code),
+        torch=environment.packages.get("torch"),
+        platform=f"{environment.platform}, Python {environment.python}",
     )
+
+
+def _revision(code: Code) -> str | None:
+    """The commit, short, and whether anything was changed since."""
+    changes = {True: " with changes", False: "", None: " with unknown changes"}
+    return f"{code.commit[:8]}{changes[code.dirty]}" if code.commit else None
 
 
 def _other_rule(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
