@@ -6,8 +6,8 @@ decided. A mark is a claim, and is given only where the figures bear it:
 - Accuracy is the best where no test shows another to be better (`benchmark.analysis.ranks`): several rows may be.
 - Parameters and MACs are counted: the least is the best.
 - Latency has to be steady, and all timings of the group have to be of one device and one setting, precision included.
-  Then all rows are the best whose interval reaches down to the least. The ratio to the anchor takes the load of a machine
-  off and not its hardware, so the same holds for it.
+  Then all rows are the best whose interval reaches down to the least. The same holds for the ratio to the anchor, which
+  takes off the load of a machine and not its hardware.
 - Memory has to be of one device; it wanders, and all within 5 % of the least are the best.
 
 What bears no mark may still keep others from one: a row is not the fastest beside an unsteady timing that is shorter. A
@@ -142,9 +142,7 @@ def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], 
             timings = [_timing(run, column) for run in runs[row.architecture] if getattr(run, column) is not None]
             ends = [end for each in timings if each for end in each]
             is_sure = is_alike and None not in timings
-            found[row.architecture] = (
-                Interval(min(ends), max(ends), True) if is_sure else Interval(value, value, False)
-            )
+            found[row.architecture] = Interval(min(ends), max(ends), True) if is_sure else Interval(value, value, False)
     return found
 
 

@@ -1,8 +1,8 @@
 """Rankings: from one row a result to one row an architecture.
 
 Only runs that followed the same protocol to the letter, which is what equal fingerprints mean, are ranked together.
-Rows are sorted by their mean; what of that order the data bear is decided in `benchmark.analysis.marks`. Everything stays
-in full precision; rounding belongs to whoever shows it.
+Rows are sorted by their mean; `benchmark.analysis.marks` decides what of that order the data bear. Everything stays in
+full precision; rounding belongs to whoever shows it.
 """
 
 from __future__ import annotations
@@ -284,8 +284,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
     if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
         yield (
-            "Rows are sorted by mean mIoU; # is the range of ranks that tests of all pairs leave open, at an error of 5 % "
-            "for the whole table. With a single seed, every rank is open."
+            "Rows are sorted by mean mIoU; # is the range of ranks that tests of all pairs leave open, at an error of "
+            "5 % for the whole table. With a single seed, every rank is open."
         )
     if inputs:
         yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
@@ -297,8 +297,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:
         yield (
-            f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, as "
-            "the ratio to the anchor takes off the load of a machine and not its hardware."
+            f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
+            "as the ratio to the anchor takes off the load of a machine and not its hardware."
         )
     unsteady = sorted({run.architecture for run in runs if run.latency_unsteady is not None})
     if unsteady:

@@ -38,8 +38,8 @@ from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
 from benchmark.analysis.bootstrap import difference
-from benchmark.analysis.marks import MEDIAN_ERROR
 from benchmark.analysis.equivalence import LEVEL, Error, chance_of_less, interval, welch
+from benchmark.analysis.marks import MEDIAN_ERROR
 from benchmark.analysis.multiplicity import hochberg
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
 from benchmark.analysis.variance import Variance, moderate, sample_variance, seems_alike
