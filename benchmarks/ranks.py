@@ -1,8 +1,8 @@
 """How often ranks hold the truth, by simulation: `python benchmarks/ranks.py > benchmarks/ranks.md`.
 
-Every line is of leaderboards whose true means are known, ranked by the function behind `segbench leaderboard`. All draws
-are seeded, so that the table comes out the same again. The hardest case for the level is that all networks are equally
-good: every separation is then an error.
+Every line is of leaderboards whose true means are known, ranked by the function behind `segbench leaderboard`. All
+draws are seeded, so that the table comes out the same again. The hardest case for the level is that all networks are
+equally good: every separation is then an error.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ BOARDS = 2_000
 """Leaderboards a line: the standard error of a share of 95 % is 0.5 points."""
 
 TEXT = """\
-Leaderboards whose true means are equal but for the first, which is better by the gap. At a gap of 0, at least 95 % of the
-leaderboards must leave rank 1 open to every network. With a gap, the best must keep rank 1 open, and the share of the
-others that is shown to be worse is the power. Deviations are those between seeds, in points."""
+Leaderboards whose true means are equal but for the first, which is better by the gap. At a gap of 0, at least 95 % of
+the leaderboards must leave rank 1 open to every network. With a gap, the best must keep rank 1 open, and the share of
+the others that is shown to be worse is the power. Deviations are those between seeds, in points."""
 
 
 @dataclass(frozen=True)

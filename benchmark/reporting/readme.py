@@ -160,8 +160,8 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
         mixture = "".join(f" {prose(each)}" for each in board.mixture)
         yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}.{mixture}"
     yield (
-        "Mean over seeds ± standard deviation, sorted by the mean; bold is every score that no test shows to be lower than "
-        "another, and only scores of several seeds are tested. Every figure leads to its result in "
+        "Mean over seeds ± standard deviation, sorted by the mean; highlighted is every score that no test shows to be "
+        "lower than another, and only scores of several seeds are tested. Every figure leads to its result in "
         f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; a row that is not run is "
         "`segbench run ARCHITECTURE -p PROTOCOL` away."
     )

@@ -13,8 +13,8 @@ from benchmark.analysis.ranking import Standing
 MISSING = "-"
 
 BOLD = (
-    "Bold: among the best of the column, which is every accuracy that no test shows to be lower, the least parameters and "
-    "MACs, and latency only where it was steady and all of it was measured on one device in one setting."
+    "Bold: among the best of the column, which is every accuracy that no test shows to be lower, the least parameters "
+    "and MACs, and latency only where it was steady and all of it was measured on one device in one setting."
 )
 """What bold says, for those who read a table that has any."""
 
