@@ -13,8 +13,9 @@ from benchmark.analysis.ranking import Standing
 MISSING = "-"
 
 BOLD = (
-    "Bold: among the best of the column, which is every accuracy that no test shows to be lower, the least parameters "
-    "and MACs, and latency only where it was steady and all of it was measured on one device in one setting."
+    "Bold: among the best of the column. That is every accuracy of several seeds that no test shows to be lower, the "
+    "least parameters and MACs, memory within 5 % of the least, and latency whose interval reaches down to the least. "
+    "Latency has to be steady, and all of it of one device and one setting."
 )
 """What bold says, for those who read a table that has any."""
 
