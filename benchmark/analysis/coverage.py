@@ -45,7 +45,7 @@ def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
     if protocol not in catalog.protocols():
         return []
     plain = next((group for group in found if group.protocol == protocol and not group.overrides), None)
-    run = {row.architecture for row in plain.table} if plain else set()
+    run = {run.architecture for run in plain.runs} if plain else set()
     return [name for name in catalog.architectures() if name not in run]
 
 
@@ -58,15 +58,16 @@ def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[G
     rows = [_row(name) for name in not_run(protocol, found)]
     plain = [group for group in found if not group.overrides][:1]
     if plain:
-        yield replace(plain[0], table=[*plain[0].table, *rows])
+        yield replace(plain[0], not_run=rows)
     elif asked and rows:
         # Its fingerprint takes the data to know, which nobody needs for a table of nothing.
-        yield Group(protocol, "", {}, {}, runs=[], superseded=0, table=rows, notes=[])
+        yield Group(protocol, "", {}, {}, runs=[], superseded=0, notes=[], not_run=rows)
     yield from found[len(plain) :]
 
 
 def _row(architecture: str) -> Standing:
     nothing: dict[str, Any] = dict.fromkeys(Standing._fields)
     method = catalog.architecture(architecture).method
-    known = {"architecture": architecture, "method": method, "status": NOT_RUN, "seeds": 0, "failed": 0, "device": ""}
+    known = {"architecture": architecture, "method": method, "status": NOT_RUN, "seeds": 0, "failed": 0}
+    known |= dict.fromkeys(("device", "best", "front"), "")
     return Standing(**nothing | known)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import pandas as pd
 
+from benchmark.analysis import marks
 from benchmark.analysis.ranking import Standing, ranking
 from benchmark.results.record import Record
 from benchmark.results.summary import Summary
@@ -54,16 +54,14 @@ def class_iou(records: Iterable[Record]) -> pd.DataFrame:
 def pareto(table: pd.DataFrame, cost: str) -> pd.Series[bool]:
     """Whether no other architecture is at least as accurate at no more cost, and better in one of them.
 
+    It takes the figures as they are; the column `front` of a leaderboard leaves out what does not compare.
+
     Args:
         table: a leaderboard.
         cost: one of its columns, less is better. Rows without a score or a cost are on no front.
     """
-    points = table[["miou_percent", cost]].astype("float64").to_numpy()
-    score, price = points[:, :1], points[:, 1:]
-    as_good = (score <= score.T) & (price >= price.T)
-    better = (score < score.T) | (price > price.T)
-    complete = ~np.isnan(points).any(axis=1)
-    return pd.Series(complete & ~(as_good & better).any(axis=1), index=table.index)
+    points = table[["miou_percent", cost]].astype(object).where(table[["miou_percent", cost]].notna(), None)
+    return pd.Series(marks.pareto(list(points.itertuples(index=False, name=None))), index=table.index)
 
 
 def _columns(row: type, names: Iterable[str]) -> dict[str, str]:

@@ -1,22 +1,33 @@
-"""Rankings: from one row a result to one row an architecture. Plain Python, and so there in an instant.
+"""Rankings: from one row a result to one row an architecture.
 
 Only runs that followed the same protocol to the letter, which is what equal fingerprints mean, are ranked together.
-Everything stays in full precision; rounding belongs to whoever shows it.
+Rows are sorted by their mean; `benchmark.analysis.marks` decides what of that order the data bear. Everything stays in
+full precision; rounding belongs to whoever shows it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from benchmark.analysis import code
 from benchmark.analysis.axes import differing
+from benchmark.analysis.marks import marks
 from benchmark.results.summary import Summary
 
 _AGE = attrgetter("started", "run_id")
+
+ORIGINS = {
+    "torch": "versions of PyTorch",
+    "platform": "platforms",
+}
+"""Columns of a result that say where it comes from, in words. The protocol's fingerprint does not cover them, and code
+has notes of its own."""
 
 
 class Standing(NamedTuple):
@@ -28,7 +39,11 @@ class Standing(NamedTuple):
     """
 
     rank: int | None
-    """equal scores share one"""
+    """place of the mean, by which rows are sorted; equal scores share one"""
+    rank_low: int | None
+    """best rank that pairwise tests leave open; 1 where no other is shown to be better"""
+    rank_high: int | None
+    """worst rank that they leave open"""
     architecture: str
     method: str
     status: str
@@ -55,6 +70,19 @@ class Standing(NamedTuple):
     inference_memory_bytes: int | None
     training_memory_bytes: int | None
     device: str
+    best: str
+    """the columns, separated by spaces, in which it is among the best, see `benchmark.analysis.marks`"""
+    front: str
+    """the columns of cost, separated by spaces, against which it is on the Pareto front of mIoU"""
+    latency_unsteady: str | None
+    """why its latency is not to be trusted, if it is not"""
+
+    @property
+    def ranks(self) -> str | None:
+        """The ranks that are left open, as "1-3", or the one that is."""
+        if self.rank_low == self.rank_high:
+            return None if self.rank_low is None else str(self.rank_low)
+        return f"{self.rank_low}-{self.rank_high}"
 
 
 @dataclass(frozen=True)
@@ -68,9 +96,9 @@ class Group:
         differs: by axis, the value here and the value in the first group of the protocol; empty for that one.
         runs: the results, without the superseded ones.
         superseded: number of results left out because a newer one stands for them, see `current`.
-        table: what `ranking` makes of the runs.
         notes: what a reader must know before comparing rows.
         code_notes: those of the notes that are on the code of the results.
+        not_run: rows of architectures without results, see `benchmark.analysis.coverage`.
     """
 
     protocol: str
@@ -79,15 +107,25 @@ class Group:
     differs: Mapping[str, tuple[Any, Any]]
     runs: Sequence[Summary]
     superseded: int
-    table: Sequence[Standing]
     notes: Sequence[str]
     code_notes: Sequence[str] = ()
+    not_run: Sequence[Standing] = ()
+
+    @cached_property
+    def table(self) -> Sequence[Standing]:
+        """What `ranking` makes of the runs, and after them what was not run. Made when it is first asked for."""
+        return [*ranking(self.runs), *self.not_run]
 
     @property
     def title(self) -> str:
         """The protocol, and what of it was changed."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.overrides.items())
         return f"{self.protocol} with {changes}" if changes else self.protocol
+
+    @property
+    def mixture(self) -> list[str]:
+        """What is mixed in the group that results had better have in common, code included, a sentence each."""
+        return [*self.code_notes, *_mixture(self.runs)]
 
 
 def current(runs: Sequence[Summary]) -> list[Summary]:
@@ -113,10 +151,20 @@ def ranking(runs: Iterable[Summary]) -> list[Standing]:
     Args:
         runs: with equal protocol and fingerprint.
     """
-    rows = [_standing(alike) for alike in by_architecture(sorted(runs, key=_AGE)).values()]
+    runs_of = by_architecture(sorted(runs, key=_AGE))
+    rows = [_standing(alike) for alike in runs_of.values()]
+    found = marks(rows, runs_of)
     scores = sorted((row.miou_percent for row in rows if row.miou_percent is not None), reverse=True)
+    places = {score: place for place, score in reversed(list(enumerate(scores, 1)))}
     ranked = [
-        row if row.miou_percent is None else row._replace(rank=scores.index(row.miou_percent) + 1) for row in rows
+        row._replace(
+            rank=None if row.miou_percent is None else places[row.miou_percent],
+            rank_low=found.ranks[name].low if name in found.ranks else None,
+            rank_high=found.ranks[name].high if name in found.ranks else None,
+            best=" ".join(found.best[name]),
+            front=" ".join(found.front[name]),
+        )
+        for name, row in zip(runs_of, rows, strict=True)
     ]
     return sorted(ranked, key=lambda row: (row.rank is None, row.rank, row.architecture))
 
@@ -161,6 +209,8 @@ def _standing(runs: Sequence[Summary]) -> Standing:
     devices = sorted({run.device for run in runs})
     return Standing(
         rank=None,
+        rank_low=None,
+        rank_high=None,
         architecture=runs[-1].architecture,
         method=runs[-1].method,
         status="ok" if ok else runs[-1].status,
@@ -182,6 +232,9 @@ def _standing(runs: Sequence[Summary]) -> Standing:
         inference_memory_bytes=_whole(_median(runs, "inference_memory_bytes")),
         training_memory_bytes=_whole(_median(runs, "training_memory_bytes")),
         device="; ".join(devices),
+        best="",
+        front="",
+        latency_unsteady=_last(runs, "latency_unsteady"),
     )
 
 
@@ -231,7 +284,6 @@ def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
         differs=differing(conditions.axes, first_axes),
         runs=runs,
         superseded=superseded,
-        table=ranking(runs),
         notes=[*_notes(runs, superseded), *code_notes],
         code_notes=code_notes,
     )
@@ -242,6 +294,11 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     settings = sorted({run.latency_setting for run in runs if run.latency_setting is not None})
     devices = sorted({run.device for run in runs})
     yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
+    if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
+        yield (
+            "Rows are sorted by mean mIoU; # is the range of ranks that tests of all pairs leave open, at an error of "
+            "5 % for the whole table. With a single seed, every rank is open."
+        )
     if inputs:
         yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
     if len(settings) == 1:
@@ -251,9 +308,36 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     if len(devices) == 1:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:
-        yield f"Measured on {len(devices)} devices ({', '.join(devices)}): compare the ratio to the anchor, not ms."
+        yield (
+            f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
+            "as the ratio to the anchor takes off the load of a machine and not its hardware."
+        )
     unsteady = sorted({run.architecture for run in runs if run.latency_unsteady is not None})
     if unsteady:
         yield f"Latency was unsteady while it was measured, and is not to be trusted, for {', '.join(unsteady)}."
+    yield from _mixture(runs)
     if superseded:
         yield f"{superseded} older result{'s' if superseded > 1 else ''} left out: a newer run stands in its place."
+
+
+def _mixture(runs: Sequence[Summary]) -> Iterator[str]:
+    for column, what in ORIGINS.items():
+        found = Counter(getattr(run, column) or "unknown" for run in runs)
+        if len(found) < 2:
+            continue
+        parts = [f"{value} ({_number(count)})" for value, count in sorted(found.items())]
+        within = [
+            name
+            for name, alike in sorted(by_architecture(runs).items())
+            if len({getattr(run, column) for run in alike if run.status == "ok"}) > 1
+        ]
+        means = f"; averaged in {', '.join(within)}" if within else ""
+        yield f"Results of different {what} are mixed: {', '.join(parts)}{means}."
+    changed = [run for run in runs if "changes" in (run.revision or "")]
+    if changed:
+        names = ", ".join(sorted({run.architecture for run in changed}))
+        yield f"{_number(len(changed))} of code that no commit holds, with changes to the checkout: {names}."
+
+
+def _number(runs: int) -> str:
+    return f"{runs} run{'s' if runs > 1 else ''}"

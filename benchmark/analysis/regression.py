@@ -39,6 +39,7 @@ from scipy.special import ndtri
 from benchmark.analysis.axes import differing
 from benchmark.analysis.bootstrap import difference
 from benchmark.analysis.equivalence import LEVEL, Error, chance_of_less, interval, welch
+from benchmark.analysis.marks import MEDIAN_ERROR
 from benchmark.analysis.multiplicity import hochberg
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
 from benchmark.analysis.variance import Variance, moderate, sample_variance, seems_alike
@@ -52,10 +53,6 @@ TOLERANCE = 0.05
 
 ENOUGH = 10_000
 """Seeds that nobody will train."""
-
-MEDIAN_ERROR = math.sqrt(math.pi / 2) / 1.349
-"""Standard error of a median of n, times the root of n, in interquartile ranges (McGill, Tukey and Larsen, "Variations
-of box plots", The American Statistician 32, 1978, 12-16)."""
 
 Gate = Literal["accuracy", "cost", "speed", "budget"]
 Outcome = Literal["same", "not worse", "better", "worse", "regression", "inconclusive", "not comparable", "missing"]

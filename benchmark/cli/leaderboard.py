@@ -17,6 +17,7 @@ from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group
+    from benchmark.reporting.table import Table
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -77,12 +78,13 @@ def render(found: Sequence[Group], format: str) -> str:
         cells = table.table(group.table)
         if format == "latex":
             name = f"{group.title}, fingerprint {group.fingerprint}." if group.fingerprint else f"{group.title}."
-            caption = " ".join([name, *_remarks(group)])
+            caption = " ".join([name, *_remarks(group), *_bold(cells)])
             sections.append(table.latex(cells, caption))
             continue
         heading = f"{group.title} (fingerprint {group.fingerprint})" if group.fingerprint else group.title
         remarks = [*_remarks(group), *_advice(group)]
         if format == "markdown":
+            remarks += _bold(cells)
             sections += [f"### {table.prose(heading)}", table.markdown(cells), *map(table.prose, remarks)]
         else:
             sections.append("\n".join([heading, "", table.plain(cells), "", *remarks]))
@@ -93,6 +95,12 @@ def _remarks(group: Group) -> list[str]:
     differs = [f"{axis} is {here}, not {there}" for axis, (here, there) in group.differs.items()]
     unlike = [f"Not ranked with the first table of the protocol: {'; '.join(differs)}."] if differs else []
     return [*unlike, *group.notes]
+
+
+def _bold(cells: Table) -> list[str]:
+    from benchmark.reporting.table import BOLD
+
+    return [BOLD] if any(cell.best for row in cells.rows for cell in row) else []
 
 
 def _advice(group: Group) -> list[str]:

@@ -10,14 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
-from benchmark.analysis import coverage, leaderboard
+from benchmark.analysis import coverage
 from benchmark.analysis.axes import flat
 from benchmark.analysis.code import of_any_code
 from benchmark.analysis.diagnosis import suspicions
-from benchmark.analysis.leaderboard import class_iou, pareto
+from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.references import Reference
@@ -250,13 +249,14 @@ def _image_miou(seen: Prediction) -> str:
 
 
 def _plots(standings: Sequence[Standing]) -> list[Markup]:
-    plots, board = [], leaderboard.table(standings)
+    plots = []
     for cost, (title, scale) in COSTS.items():
-        shown = board[board["miou_percent"].notna() & (board[cost] > 0)]
-        columns = (shown["architecture"], shown[cost], shown["miou_percent"], shown["miou_sd_percent"])
         points = [
-            plot.Point(name, float(x) / scale, float(y), None if pd.isna(sd) else float(sd), bool(front))
-            for name, x, y, sd, front in zip(*columns, pareto(shown, cost), strict=True)
+            plot.Point(
+                row.architecture, value / scale, row.miou_percent, row.miou_sd_percent, front=cost in row.front.split()
+            )
+            for row in standings
+            if row.miou_percent is not None and (value := getattr(row, cost))
         ]
         if len(points) > 1:
             plots.append(plot.scatter(points, title, "mIoU (%)"))

@@ -107,12 +107,12 @@ def scatter(points: Sequence[Point], cost: str, score: str) -> Markup:
     x = _Axis(x_low, x_high, frame.left, frame.right, log=True)
     y = _Axis(y_ticks[0], y_ticks[-1], frame.bottom, frame.top)
     front = sorted((p for p in points if p.front), key=lambda p: p.x)
-    best = ", ".join(p.name for p in front)
+    names = ", ".join(p.name for p in front) or "none"
     return _svg(
         width,
         height,
         f"{score} against {cost}",
-        f"{len(points)} architectures. On the Pareto front, from the cheapest: {best}.",
+        f"{len(points)} architectures. On the Pareto front, from the cheapest: {names}.",
         *_grid(frame, x, [(tick, _number(tick)) for tick in _log_ticks(x_low, x_high)], y, y_ticks),
         _text(frame.right, height - 10, cost + ", log scale", "axis-title", "end"),
         _text(frame.left, height - 10, "↑ " + score, "axis-title"),

@@ -30,10 +30,11 @@ BLOCK = re.compile(rf"(?P<begin>{MARKER}(?P<names>[^>]*)-->\n)(?P<body>.*?)(?P<e
 
 
 class Board(NamedTuple):
-    """What is known of a protocol: its rows by architecture, best first, and the processors that they were made on."""
+    """What is known of a protocol: its rows by architecture, best first, and what is mixed in them."""
 
     protocol: str
     rows: Mapping[str, Standing]
+    mixture: Sequence[str]
 
     @property
     def priced_at(self) -> str | None:
@@ -76,7 +77,9 @@ def _filled(readme: Path, block: re.Match[str], report: Report) -> str:
 
 def _board(protocol: str, groups: Sequence[Group]) -> Board:
     plain = next((group for group in groups if group.protocol == protocol and not group.overrides), None)
-    return Board(protocol, {row.architecture: row for row in plain.table} if plain else {})
+    if plain is None:
+        return Board(protocol, {}, [])
+    return Board(protocol, {row.architecture: row for row in plain.table}, plain.mixture)
 
 
 def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
@@ -124,7 +127,10 @@ def _score(row: Standing | None) -> str:
     spread = "" if row.miou_sd_percent is None else f" ± {row.miou_sd_percent:.2f}"
     other = row.miou_void_ignored_percent
     ignored = "" if other is None else f"; {other:.2f} with void ignored"
-    return f"{row.miou_percent:.2f}{spread}, {row.seeds} seed{'s' if row.seeds > 1 else ''}{ignored}"
+    score = f"{row.miou_percent:.2f}{spread}"
+    if "miou_percent" in row.best.split():
+        score = f"**{score}**"
+    return f"{score}, {row.seeds} seed{'s' if row.seeds > 1 else ''}{ignored}"
 
 
 def _number(value: int | None, unit: float) -> str:
@@ -151,9 +157,11 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
             if (name := f"{board.protocol}/{file}") in report.files
         ]
         shown = f": {' and '.join(figures)}" if figures else ""
-        yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}."
+        mixture = "".join(f" {prose(each)}" for each in board.mixture)
+        yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}.{mixture}"
     yield (
-        "Mean over seeds ± standard deviation. Every figure leads to its result in "
+        "Mean over seeds ± standard deviation, sorted by the mean; highlighted is every score that no test shows to be "
+        "lower than another, and only scores of several seeds are tested. Every figure leads to its result in "
         f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; a row that is not run is "
         "`segbench run ARCHITECTURE -p PROTOCOL` away."
     )

@@ -24,6 +24,7 @@ from benchmark.references import Reference
 from benchmark.reporting import wall
 from benchmark.reporting.page import Section, sections
 from benchmark.reporting.publication import Check, evaluated_weights
+from benchmark.reporting.table import BOLD
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
@@ -146,6 +147,7 @@ def _page(
         architectures=len({each.record.architecture for each in stored}),
         runs=len(stored),
         newest=max(each.record.started for each in stored)[:10],
+        bold=BOLD,
         versions=sorted({each.record.environment.code.version for each in stored}),
     )
     return page.encode()
@@ -169,7 +171,7 @@ def _figures(templates: Environment, section: Section) -> Iterator[tuple[str, by
     if images and shown:
         tiles = [
             wall.Tile(
-                f"{row.rank}  {row.architecture}",
+                f"{row.ranks}  {row.architecture}",
                 _score(row),
                 [kept.seen[row.architecture][name].labels for name in images],
             )

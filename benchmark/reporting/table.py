@@ -12,6 +12,13 @@ from benchmark.analysis.ranking import Standing
 
 MISSING = "-"
 
+BOLD = (
+    "Bold: among the best of the column. That is every accuracy of several seeds that no test shows to be lower, the "
+    "least parameters and MACs, memory within 5 % of the least, and latency whose interval reaches down to the least. "
+    "Latency has to be steady, and all of it of one device and one setting."
+)
+"""What bold says, for those who read a table that has any."""
+
 MOST_DECIMALS = 12
 """Of a figure: with more, one absurdly small one would fill the page."""
 
@@ -26,7 +33,7 @@ class Column:
         unit: in brackets after it.
         scale: values are divided by this.
         decimals: shown; None for a column that is not a number.
-        best: which end of the column is good; None for neither.
+        good: which end of the column is good; None for neither.
     """
 
     name: str
@@ -34,7 +41,7 @@ class Column:
     unit: str = ""
     scale: float = 1
     decimals: int | None = None
-    best: Literal["max", "min"] | None = None
+    good: Literal["max", "min"] | None = None
 
     @property
     def heading(self) -> str:
@@ -52,18 +59,18 @@ COLUMNS = (
     Column("rank", "#", decimals=0),
     Column("architecture", "Architecture"),
     Column("status", "Status"),
-    Column("miou_percent", "mIoU", "%", decimals=2, best="max"),
+    Column("miou_percent", "mIoU", "%", decimals=2, good="max"),
     Column("miou_sd_percent", "sd", decimals=2),
-    Column("miou_void_ignored_percent", "mIoU, void ignored", "%", decimals=2, best="max"),
-    Column("best_miou_percent", "mIoU best on val", "%", decimals=2, best="max"),
-    Column("macc_percent", "mAcc", "%", decimals=2, best="max"),
-    Column("aacc_percent", "aAcc", "%", decimals=2, best="max"),
+    Column("miou_void_ignored_percent", "mIoU, void ignored", "%", decimals=2, good="max"),
+    Column("best_miou_percent", "mIoU best on val", "%", decimals=2, good="max"),
+    Column("macc_percent", "mAcc", "%", decimals=2, good="max"),
+    Column("aacc_percent", "aAcc", "%", decimals=2, good="max"),
     Column("seeds", "Seeds", decimals=0),
-    Column("params", "Params", "M", scale=1e6, decimals=2, best="min"),
-    Column("macs", "MACs", "G", scale=1e9, decimals=2, best="min"),
-    Column("latency_ms", "Latency", "ms", decimals=2, best="min"),
-    Column("latency_ratio", "Latency", "anchor = 1", decimals=2, best="min"),
-    Column("inference_memory_bytes", "Memory", "MiB", scale=2**20, decimals=0, best="min"),
+    Column("params", "Params", "M", scale=1e6, decimals=2, good="min"),
+    Column("macs", "MACs", "G", scale=1e9, decimals=2, good="min"),
+    Column("latency_ms", "Latency", "ms", decimals=2, good="min"),
+    Column("latency_ratio", "Latency", "anchor = 1", decimals=2, good="min"),
+    Column("inference_memory_bytes", "Memory", "MiB", scale=2**20, decimals=0, good="min"),
 )
 """The columns of a table, in order; `table` leaves out those that say nothing."""
 
@@ -75,7 +82,7 @@ class Cell:
     Attributes:
         value: in full precision; None where there is none.
         text: as it is shown.
-        best: whether it alone is the best of its column, as shown.
+        best: whether it is among the best of its column, see `benchmark.analysis.marks`.
     """
 
     value: float | str | None
@@ -93,10 +100,11 @@ class Table:
 
 def table(board: Sequence[Standing]) -> Table:
     """The cells of a leaderboard."""
-    board = [row._replace(status=_status(row)) for row in board]
-    values = {column: [getattr(row, column.name) for row in board] for column in COLUMNS}
+    values = {column: [_value(column, row) for row in board] for column in COLUMNS}
     shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
-    cells = [_cells(column, each) for column, each in shown.items()]
+    cells = [
+        [_cell(column, row, value) for row, value in zip(board, each, strict=True)] for column, each in shown.items()
+    ]
     return Table(list(shown), list(zip(*cells, strict=True)))
 
 
@@ -151,8 +159,15 @@ def latex(table: Table, caption: str) -> str:
     )
 
 
-def _status(row: Standing) -> str:
-    return f"ok, {row.failed} failed" if row.seeds and row.failed else row.status.replace("_", " ")
+def _value(column: Column, row: Standing) -> Any:
+    if column.name == "status":
+        return f"ok, {row.failed} failed" if row.seeds and row.failed else row.status.replace("_", " ")
+    return getattr(row, column.name)
+
+
+def _cell(column: Column, row: Standing, value: Any) -> Cell:
+    text = row.ranks or MISSING if column.name == "rank" else column.show(value)
+    return Cell(value, text, column.name in row.best.split())
 
 
 def _says_something(column: Column, values: Sequence[Any]) -> bool:
@@ -161,28 +176,13 @@ def _says_something(column: Column, values: Sequence[Any]) -> bool:
 
 def _resolved(column: Column, values: Sequence[Any]) -> Column:
     """The column of a cost with decimals enough for two digits of its smallest value."""
-    if column.best != "min" or not column.decimals:
+    if column.good != "min" or not column.decimals:
         return column
     smallest = min((value for value in values if value is not None and value > 0), default=None)
     if smallest is None:
         return column
     digits = 1 - math.floor(math.log10(max(smallest / column.scale, 10.0**-MOST_DECIMALS)))
     return replace(column, decimals=max(column.decimals, digits))
-
-
-def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:
-    texts = [column.show(value) for value in values]
-    best = _best(column, texts)
-    return [Cell(value, text, text == best) for value, text in zip(values, texts, strict=True)]
-
-
-def _best(column: Column, texts: Sequence[str]) -> str | None:
-    """The best text of a column; None in a tie of what is shown: 67.314 does not beat 67.311 where both read 67.31."""
-    shown = [text for text in texts if text != MISSING]
-    if column.best is None or len(shown) < 2:
-        return None
-    best = (max if column.best == "max" else min)(shown, key=float)
-    return best if shown.count(best) == 1 else None
 
 
 def _marked(
@@ -201,10 +201,15 @@ def _by_column(table: Table) -> list[tuple[Column, list[Cell]]]:
 
 
 def _column_type(column: Column, cells: Sequence[Cell]) -> str:
-    if column.decimals is None:
+    if column.decimals is None or not all(map(_is_number, (cell.text for cell in cells if cell.value is not None))):
         return "l"
     digits = max((len(cell.text.partition(".")[0]) for cell in cells if cell.value is not None), default=1)
     return f"S[table-format={digits}.{column.decimals}]" if column.decimals else f"S[table-format={digits}]"
+
+
+def _is_number(text: str) -> bool:
+    """Whether siunitx reads it as one: a range of ranks it does not."""
+    return re.fullmatch(r"[\d.]+", text) is not None
 
 
 def _heading(column: Column) -> str:

@@ -26,7 +26,7 @@ from benchmark.cache import user_cache
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
-REVISION = 4
+REVISION = 6
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 SETTLED = 2_000_000_000

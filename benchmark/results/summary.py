@@ -83,6 +83,10 @@ class Summary(NamedTuple):
     """commit of the checkout, and whether it was changed; None for an installed package"""
     looks: int = 0
     """times that seeds had been added to those of the architecture because a verdict was inconclusive, this one last"""
+    torch: str | None = None
+    """version of PyTorch"""
+    platform: str | None = None
+    """operating system and Python"""
 
 
 def summary_of(stored: Stored) -> Summary:
@@ -141,6 +145,8 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         code=_code(environment.code),
         revision=_revision(environment.code),
         looks=record.looks,
+        torch=environment.packages.get("torch"),
+        platform=f"{environment.platform}, Python {environment.python}",
     )
 
 

@@ -159,3 +159,21 @@ def test_results_of_different_code_are_averaged_where_that_is_asked_for(store, m
         (group,) = json.loads(out)
         assert (code, group["rows"][0]["seeds"]) == (0, seeds)
         assert any(note in each for each in group["notes"])
+
+
+def test_ranks_are_numbers_for_machines_and_ranges_for_readers(store, make_record, capsys):
+    for name, quality in (("enet", 0.7), ("unet", 0.705), ("espnet", 0.3)):
+        for seed in range(3):
+            store.add(*make_record(name, seed, quality + seed / 100))
+    _, out, _ = board(capsys, "--results", store.root, "--format", "json")
+    rows = json.loads(out)[0]["rows"][:3]
+    assert [(row["rank"], row["rank_low"], row["rank_high"]) for row in rows] == [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
+    assert ["miou_percent" in row["best"].split() for row in rows] == [True, True, False]
+    _, out, _ = board(capsys, "--results", store.root, "--format", "csv")
+    assert [row["rank_high"] for row in csv.DictReader(io.StringIO(out))][:3] == ["2", "2", "3"]
+    _, out, _ = board(capsys, "--results", store.root)
+    assert [line.split()[0] for line in out.splitlines()[4:7]] == ["1-2", "1-2", "3"]
+    for format, bold in (("markdown", "| 1-2 |"), ("latex", "1-2 &")):
+        _, out, _ = board(capsys, "--results", store.root, "--format", format)
+        assert out.count(bold) == 2
+        assert "Bold: among the best of the column" in out

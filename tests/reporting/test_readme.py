@@ -71,6 +71,24 @@ def test_a_row_an_architecture_and_a_column_a_protocol(add, written):
     assert "old" not in text
 
 
+def test_scores_that_are_not_separated_from_the_best_are_bold(add, written):
+    for name, quality in (("unet", 0.8), ("enet", 0.795), ("espnet", 0.4)):
+        for seed in range(3):
+            add(name, seed, quality + seed / 100, protocol=CPU)
+    body, _ = rows(written(CPU))
+    assert [cells[1].startswith("**") for cells in body.values()] == [True, True, False, False]
+
+
+def test_what_is_mixed_is_said(add, written, make_record, store):
+    add("enet", 0, protocol=CPU)
+    assert "mixed" not in written(CPU)
+    record = add("enet", 1, protocol=CPU, version="0.2.0")
+    assert record.environment.code.version == "0.2.0"
+    assert "Results of different versions of segbench are mixed: 0.1.0 (1 run), 0.2.0 (1 run); averaged in enet." in (
+        written(CPU)
+    )
+
+
 def test_the_first_protocol_decides_the_order(add, written):
     add("enet", quality=0.5, protocol=GPU)
     add("unet", quality=0.9, protocol=CPU)

@@ -306,3 +306,26 @@ def test_the_templates_are_part_of_the_package():
     folder = Path(benchmark.reporting.__file__).parent / "templates"
     pages = {"index.html", "section.html", "publication.html", "weights.html", "curves.svg"}
     assert {path.name for path in folder.iterdir()} == pages | {"sort.js", "style.css", "plot.css", "colours.css"}
+
+
+def test_what_does_not_compare_is_neither_bold_nor_filled(store, make_record, tmp_path):
+    for index, (name, unsteady) in enumerate([("enet", "it drifted"), ("unet", None), ("fcn_r50-d8", None)]):
+        for seed in range(3):
+            record, arrays = make_record(name, seed, 0.5 + 0.1 * index, latency_ms=5.0 + index)
+            timed = [each.model_copy(update={"unsteady": unsteady}) for each in record.latency]
+            store.add(record.model_copy(update={"latency": timed}), arrays)
+    text = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    macs, latency = re.findall(r'<svg class="plot".*?</svg>', text, re.DOTALL)[:2]
+    assert "cheapest: fcn_r50-d8." in macs
+    assert "cheapest: unet, fcn_r50-d8." in latency
+    assert ">5.00</td>" in text  # of the one that is unsteady, which is shown, and leaves none the fastest
+    assert "<strong>6.00" not in text
+
+
+def test_the_ranks_that_tests_leave_open_are_shown_and_sorted_by_the_mean(store, make_record, tmp_path):
+    for name, quality in (("enet", 0.7), ("unet", 0.705)):
+        for seed in range(3):
+            store.add(*make_record(name, seed, quality + seed / 50))
+    text = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    assert re.findall(r'<td class="number" data-value="(\d)">1-2</td>', text) == ["1", "2"]
+    assert text.count("at an error of 5 % for the whole table") == 1

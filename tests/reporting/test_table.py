@@ -13,6 +13,7 @@ def board(make_record):
         make_record("pspnet_r50-d8", 0, 0.8, macs=8_123_456_789, latency_ms=80.0)[0],
         make_record("pspnet_r50-d8", 1, 0.82, macs=8_123_456_789, latency_ms=82.0)[0],
         make_record("enet", 0, 0.6, macs=500_000_000, latency_ms=5.0)[0],
+        make_record("enet", 1, 0.61, macs=500_000_000, latency_ms=5.0)[0],
         make_record("unet_100%&more", 0, status="out_of_memory", macs=900_000_000, latency_ms=9.0)[0],
     ]
     return ranking(map(summarise, records))
@@ -55,22 +56,62 @@ def test_small_costs_get_the_decimals_they_need(board):
     assert texts(table(small), "macs") == ["3.1630", "0.0316", "0.0040"]
 
 
-def test_a_tie_as_shown_is_never_bold(board):
-    tied = assign(board, miou_percent=[67.3149, 67.3051, None], macs=[9, 9, 9])
-    cells = table(tied)
-    assert texts(cells, "miou_percent")[:2] == ["67.31", "67.31"]
-    assert not any(cell.best for cell in column(cells, "miou_percent") + column(cells, "macs"))
-    apart = table(assign(tied, miou_percent=[67.3151, 67.3149, None]))
-    assert [cell.best for cell in column(apart, "miou_percent")] == [True, False, False]
+@pytest.fixture
+def near(make_record):
+    """Three networks that are not separated, with latencies of two devices."""
+    records = [
+        make_record(name, seed, quality + seed / 50, latency_ms=ms, macs=macs, device=device)[0]
+        for name, quality, ms, macs, device in (
+            ("a", 0.80, 9.0, 4_123_000_000, "A"),
+            ("b", 0.78, 10.0, 4_121_000_000, "A"),
+            ("c", 0.79, 100.0, 4_125_000_000, "B"),
+        )
+        for seed in range(3)
+    ]
+    return ranking(map(summarise, records))
 
 
-def test_best_is_by_value_not_by_spelling(board):
-    cells = table(assign(board, latency_ms=[9.0, 10.0, 100.0]))
-    assert [cell.best for cell in column(cells, "latency_ms")] == [True, False, False]
+def test_a_tie_as_tested_is_bold_in_all_its_rows(near):
+    cells = table(near)
+    assert texts(cells, "rank") == ["1-3"] * 3
+    assert [cell.value for cell in column(cells, "rank")] == [1, 2, 3]
+    assert all(cell.best for cell in column(cells, "miou_percent"))
+    assert len(set(texts(cells, "miou_percent"))) == 3
 
 
-def test_a_lone_figure_is_not_the_best(board):
-    cells = table(board[1:2])
+def test_the_least_macs_are_bold_also_where_rounding_hides_them(near):
+    cells = table(near)
+    best = {cell.value: cell.best for cell in column(cells, "macs") if cell.text == "4.12"}
+    assert best == {4_123_000_000: False, 4_121_000_000: True, 4_125_000_000: False}
+
+
+def test_ms_of_two_devices_are_never_bold(near):
+    cells = table(near)
+    assert set(texts(cells, "latency_ms")) == {"9.00", "10.00", "100.00"}
+    assert not any(cell.best for name in ("latency_ms", "latency_ratio") for cell in column(cells, name))
+    bold = r"\bfseries"
+    assert (
+        markdown(cells).count("**")
+        == 2 * latex(cells, "").count(bold)
+        == 2 * sum(cell.best for row in cells.rows for cell in row)
+    )
+
+
+def test_best_is_by_value_not_by_spelling(make_record):
+    rows = [make_record(name, latency_ms=ms)[0] for name, ms in (("a", 9.0), ("b", 10.0), ("c", 100.0))]
+    cells = table(ranking(map(summarise, rows)))
+    names, best = texts(cells, "architecture"), [cell.best for cell in column(cells, "latency_ms")]
+    assert dict(zip(names, best, strict=True)) == {"a": True, "b": False, "c": False}
+
+
+def test_ranges_of_ranks_are_no_numbers_for_latex(near, board):
+    head = r"\begin{tabular}{"
+    assert f"{head}l l " in latex(table(near), "")
+    assert f"{head}S[table-format=1] l " in latex(table(board), "")
+
+
+def test_a_lone_figure_is_not_the_best(make_record):
+    cells = table(ranking([summarise(make_record()[0])]))
     assert not any(cell.best for row in cells.rows for cell in row)
 
 

@@ -38,7 +38,7 @@ def test_what_a_run_does_not_have_is_none(make_record):
     row = summarise(record)
     assert {name for name in Summary._fields if getattr(row, name) is not None} == {
         *("conditions", "run_id", "architecture", "method", "config_sha256", "seed", "version"),
-        *("started", "status", "error", "device", "gpu_hours", "code", "revision", "looks"),
+        *("started", "status", "error", "device", "gpu_hours", "code", "revision", "looks", "torch", "platform"),
     }
 
 

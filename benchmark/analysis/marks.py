@@ -1,0 +1,165 @@
+"""Marks of a leaderboard: in which columns a row is among the best, and on which Pareto fronts it is.
+
+It is decided here and nowhere else, once for each group of results; tables and plots of every format show what was
+decided. A mark is a claim, and is given only where the figures bear it:
+
+- Accuracy is the best where no test shows another to be better (`benchmark.analysis.ranks`): several rows may be.
+- Parameters and MACs are counted: the least is the best.
+- Latency has to be steady, and all timings of the group have to be of one device and one setting, precision included.
+  Then all rows are the best whose interval reaches down to the least. The same holds for the ratio to the anchor, which
+  takes off the load of a machine and not its hardware.
+- Memory has to be of one device; it wanders, and all within 5 % of the least are the best.
+
+What bears no mark may still keep others from one: a row is not the fastest beside an unsteady timing that is shorter. A
+front is one of means: nothing in the table is as accurate on average at no more cost.
+
+No numpy at import: a table is there in an instant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmark.results.summary import Summary
+
+if TYPE_CHECKING:
+    from benchmark.analysis.ranking import Standing
+    from benchmark.analysis.ranks import Range
+
+ACCURACY = ("miou_percent", "miou_void_ignored_percent", "best_miou_percent", "macc_percent", "aacc_percent")
+"""Columns of which more is better."""
+
+COUNTED = ("params", "macs")
+TIMED = ("latency_ms", "latency_ratio")
+MEMORY = ("inference_memory_bytes",)
+COSTS = (*COUNTED, *TIMED, *MEMORY)
+"""Columns of which less is better."""
+
+MEMORY_NOISE = 0.05
+"""Share by which the peak memory of the same code wanders."""
+
+MEDIAN_ERROR = math.sqrt(math.pi / 2) / 1.349
+"""Standard error of a median of n, times the root of n, in interquartile ranges (McGill, Tukey and Larsen, "Variations
+of box plots", The American Statistician 32, 1978, 12-16)."""
+
+
+class Marks(NamedTuple):
+    """What is decided of a group, by architecture."""
+
+    ranks: Mapping[str, Range]
+    """of those with a score"""
+    best: Mapping[str, Sequence[str]]
+    """columns"""
+    front: Mapping[str, Sequence[str]]
+    """costs"""
+
+
+class Interval(NamedTuple):
+    """What a cost lies in, and whether the figure may be marked."""
+
+    low: float
+    high: float
+    may_be_marked: bool
+
+
+def marks(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]]) -> Marks:
+    """Decide on the marks of a group.
+
+    Args:
+        rows: one an architecture.
+        runs: the results of each.
+    """
+    best: dict[str, list[str]] = {row.architecture: [] for row in rows}
+    front: dict[str, list[str]] = {row.architecture: [] for row in rows}
+    ranks = {column: _ranks(runs, column) for column in ACCURACY}
+    for column, ranges in ranks.items():
+        for name, found in ranges.items():
+            if found.is_tested and found.low == 1:
+                best[name].append(column)
+    for column in COSTS:
+        costs = _intervals(rows, runs, column)
+        for name in _least(costs):
+            best[name].append(column)
+        shown = [row for row in rows if row.architecture in costs]
+        on_front = pareto([(row.miou_percent, getattr(row, column)) for row in shown])
+        for row, is_on in zip(shown, on_front, strict=True):
+            if len(shown) > 1 and is_on and costs[row.architecture].may_be_marked:
+                front[row.architecture].append(column)
+    return Marks(ranks["miou_percent"], best, front)
+
+
+def pareto(points: Sequence[tuple[float | None, float | None]]) -> list[bool]:
+    """Find the points such that no other is at least as good at no more cost, and better in one of them.
+
+    Args:
+        points: score and cost of each; those that lack one are on no front.
+    """
+    best: dict[float, float] = {}
+    for score, cost in points:
+        if score is not None and cost is not None:
+            best[cost] = max(score, best.get(cost, score))
+    front: set[tuple[float | None, float | None]] = set()
+    reached = -math.inf
+    for cost, score in sorted(best.items()):
+        if score > reached:
+            front.add((score, cost))
+            reached = score
+    return [point in front for point in points]
+
+
+def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Range]:
+    """The ranks of the architectures that have a score."""
+    scores = {
+        name: found
+        for name, each in runs.items()
+        if (found := [value for run in each if run.status == "ok" and (value := getattr(run, column)) is not None])
+    }
+    if not scores:
+        return {}
+    from benchmark.analysis.ranks import ranges
+
+    return dict(zip(scores, ranges(list(scores.values())), strict=True))
+
+
+def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
+    """The interval of each architecture that has the cost."""
+    measured = [run for each in runs.values() for run in each if getattr(run, column) is not None]
+    is_alike = len({run.device for run in measured}) == 1
+    if column in TIMED:
+        is_alike = is_alike and len({run.latency_setting for run in measured}) == 1
+    found = {}
+    for row in rows:
+        value = getattr(row, column)
+        if value is None:
+            continue
+        if column in COUNTED:
+            found[row.architecture] = Interval(value, value, True)
+        elif column in MEMORY:
+            found[row.architecture] = Interval(value / (1 + MEMORY_NOISE), value, is_alike)
+        else:
+            timings = [_timing(run, column) for run in runs[row.architecture] if getattr(run, column) is not None]
+            ends = [end for each in timings if each for end in each]
+            is_sure = is_alike and None not in timings
+            found[row.architecture] = Interval(min(ends), max(ends), True) if is_sure else Interval(value, value, False)
+    return found
+
+
+def _timing(run: Summary, column: str) -> tuple[float, float] | None:
+    """The 95 % interval of a timing; None where it was unsteady or does not say how much it spread."""
+    if run.latency_unsteady or run.latency_iqr_ms is None or not run.latency_ms or not run.latency_repeats:
+        return None
+    error = MEDIAN_ERROR * run.latency_iqr_ms / run.latency_ms / math.sqrt(run.latency_repeats)
+    # The anchor was timed as often, and is taken to spread as much.
+    reach = 1.96 * error * (math.sqrt(2) if column == "latency_ratio" else 1)
+    value = getattr(run, column)
+    return value * (1 - reach), value * (1 + reach)
+
+
+def _least(costs: Mapping[str, Interval]) -> list[str]:
+    """The architectures that may be marked and that nothing is shown to cost less than; nobody where all cost alike."""
+    if len(costs) < 2 or len({(each.low, each.high) for each in costs.values()}) == 1:
+        return []
+    limit = min(each.high for each in costs.values())
+    return [name for name, each in costs.items() if each.may_be_marked and each.low <= limit]
