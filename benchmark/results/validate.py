@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.results import weights
-from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals
+from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
-from benchmark.results.checks.siblings import Fact
+from benchmark.results.checks.siblings import Fact, Figure
 from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Record
 
@@ -50,6 +50,7 @@ class _Examined(NamedTuple):
 
     problems: list[Problem]
     facts: list[Fact]
+    figures: list[Figure]
 
 
 def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
@@ -65,13 +66,18 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
     paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     problems: dict[Path, list[Problem]] = {}
     facts: list[Fact] = []
+    figures: list[Figure] = []
     for each in paths:
         examined = _examine(each)
         problems[each] = examined.problems
         facts += examined.facts
+        figures += examined.figures
         if recount and not examined.problems and isinstance(stored := _read(each), Stored):
             problems[each] += [Problem(each, why) for why in catalog.check_recount(stored.record)]
-    for problem in siblings.contradictions([*facts, *_others(paths)]):
+    for other, arrays in _others(paths):
+        facts += siblings.facts(other, arrays)
+        figures += siblings.figures(other)
+    for problem in (*siblings.contradictions(facts), *siblings.outliers(figures)):
         if problem.path in problems:
             problems[problem.path].append(problem)
     orphans = _orphans(path) if path.is_dir() else []
@@ -102,10 +108,12 @@ def doubt(stored: Stored) -> Problem | None:
 
 def files(stored: Stored) -> Iterator[str]:
     """Compare the files beside a result with its artifacts: each is there, and as the run wrote it."""
+    counts = stored.path.with_suffix(".npz")
     for artifact in stored.record.artifacts:
         if why := _artifact(stored.path.parent, artifact):
             yield f"artifact {artifact.name}: {why}"
-    counts = stored.path.with_suffix(".npz")
+        elif artifact.name == COUNTS and artifact.file != counts.name:
+            yield f"artifact {artifact.name}: {artifact.file} is not the file that is read, {counts.name}"
     if counts.exists() and COUNTS not in {artifact.name for artifact in stored.record.artifacts}:
         yield f"{counts.name} is beside it, and no artifact of that name"
 
@@ -117,9 +125,9 @@ def _read(path: Path) -> Stored | weights.Evaluated | Problem:
 def _examine(path: Path) -> _Examined:
     found = _read(path)
     if isinstance(found, Problem):
-        return _Examined([found], [])
+        return _Examined([found], [], [])
     if isinstance(found, weights.Evaluated):
-        return _Examined(weights.check(path), list(siblings.weights_facts(path, found)))
+        return _Examined(weights.check(path), list(siblings.weights_facts(path, found)), [])
     record = found.record
     whys = [*identity.check_place(found), *(why for each in CHECKS for why in each(record))]
     damaged = list(files(found))
@@ -131,14 +139,22 @@ def _examine(path: Path) -> _Examined:
         arrays = read_arrays(found)
         if not isinstance(arrays, Problem):
             whys += confusion.check_arrays(record, arrays)
+            whys += confusion.check_samples(record, arrays, _samples(found))
     problems = [Problem(path, why) for why in whys]
     if isinstance(arrays, Problem):
-        return _Examined([*problems, arrays], list(siblings.facts(found, None)))
-    return _Examined(problems, list(siblings.facts(found, arrays)))
+        problems.append(arrays)
+        arrays = None
+    return _Examined(problems, list(siblings.facts(found, arrays)), list(siblings.figures(found)))
 
 
-def _others(paths: list[Path]) -> Iterator[Fact]:
-    """Yield what the rest of the stores says that these files belong to; of arrays as much as tells what is usual."""
+def _samples(stored: Stored) -> Arrays | Problem:
+    """Labels and names of the images whose predictions are kept; a problem where the store has none."""
+    name = f"samples-{stored.record.dataset.digest[:12]}.npz"
+    return unpack_arrays(stored.path.parents[1] / name, "labels", "names")
+
+
+def _others(paths: list[Path]) -> Iterator[tuple[Stored, Arrays | None]]:
+    """Yield the other results of the stores that files belong to, and of some the arrays: enough to tell what is usual."""
     known, digests, roots = {path.resolve() for path in paths}, dict[str, int](), set[Path]()
     for path in paths:
         found = _read(path)
@@ -152,9 +168,8 @@ def _others(paths: list[Path]) -> Iterator[Fact]:
         digest, arrays = found.record.dataset.digest, None
         if digests.get(digest, 0) > 0 and found.record.evaluations:
             digests[digest] -= 1
-            read = read_arrays(found)
-            arrays = None if isinstance(read, Problem) else read
-        yield from siblings.facts(found, arrays)
+            arrays = read_arrays(found)
+        yield found, None if isinstance(arrays, Problem) else arrays
 
 
 def _orphans(root: Path) -> list[Problem]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmark import __version__, catalog
 from benchmark.datasets.catalog import EMBEDDED, ON_DISK
@@ -16,13 +20,16 @@ from benchmark.errors import UserError
 from benchmark.results.checks.axes import axis
 from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 
+SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
+"""Height and width of the images of datasets, where all have one size and the digest covers them."""
+
 
 def check_dataset(dataset: Dataset) -> Iterator[str]:
     """Compare a dataset with the published one of its name, or of its digest."""
+    if dataset.digest not in _published():
+        return
     known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
     for name, source in known.items():
-        if None in {identity.digest for identity in source.published.values()}:
-            continue  # the digest is of the copy at hand
         if published_digest(source) != dataset.digest:
             continue
         if name != dataset.name:
@@ -69,29 +76,83 @@ def check_size(protocol: Protocol, size: tuple[int, int], code: Code) -> Iterato
         yield f"size is {list(size)}, and that of {protocol.name} {list(facts['size'])}"
 
 
-@cache
+def check_overrides(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
+    """Compare what the command line may change with the protocol: where it differs, an override says so."""
+    config = _config(protocol.name) if code.version == __version__ and dataset.digest in _published() else None
+    if config is None:
+        return
+    axes, overrides = protocol.axes, protocol.overrides
+    for name, place, usual in (
+        ("max_iters", "schedule.iterations", "train_cfg.max_iters"),
+        ("batch_size", "batch", "train_dataloader.dataset.batch_size"),
+    ):
+        found, expected = axis(axes, place), overrides.get(name, axis(config, usual))
+        if None not in (found, expected) and found != expected:
+            yield f"{place} is {found} in the axes, that of {protocol.name} {expected}, and no override {name} says why"
+
+
+def check_images(dataset: Dataset, images: NDArray[np.integer]) -> Iterator[str]:
+    """Compare the number of pixels of each image with the size of the images of a dataset.
+
+    Args:
+        dataset: its name and digest.
+        images: confusion matrices, shape (images, K + 1, K + 1).
+    """
+    height, width = SIZES.get(dataset.name, (0, 0))
+    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+    pixels = images.sum(axis=(1, 2))
+    if height and dataset.digest == published_digest(known[dataset.name]) and (pixels != height * width).any():
+        odd = pixels[pixels != height * width][0]
+        yield f"an image has {odd} pixels, and those of {dataset.name} {height * width}"
+
+
+def _published() -> set[str]:
+    """Digests of the datasets as they are published, of those that are digested whole."""
+    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+    return {
+        published_digest(source)
+        for source in known.values()
+        if None not in {identity.digest for identity in source.published.values()}
+    }
+
+
 def _facts(protocol: str) -> Mapping[str, Any] | None:
     """What a protocol of the package says of itself; None where there is none of that name."""
+    config = _config(protocol)
+    return None if config is None else {"void": "ignore"} | config.get("protocol", {})
+
+
+@cache
+def _config(protocol: str) -> Mapping[str, Any] | None:
+    """The literal values in the config of a protocol; None where there is none of that name."""
     try:
-        return {"void": "ignore"} | _read(catalog.protocol(protocol).path)
+        return _read(catalog.protocol(protocol).path)
     except (UserError, OSError, SyntaxError, ValueError):
         return None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The literal values of `protocol = dict(...)` in a config and its bases, read without mmengine, which needs torch."""
+    """The literal values of a config and its bases, read without mmengine, which needs torch."""
     found: dict[str, Any] = {}
-    values = {
-        target.id: node.value
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    bases = _literal(values["_base_"]) if "_base_" in values else []
+    own: dict[str, Any] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with suppress(ValueError):
+                own[node.targets[0].id] = _literal(node.value)
+    bases = own.pop("_base_", [])
     for base in [bases] if isinstance(bases, str) else bases:
-        found |= _read(path.parent / base)
-    return found | (_literal(values["protocol"]) if "protocol" in values else {})
+        found = _merge(found, _read(path.parent / base))
+    return _merge(found, own)
+
+
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge as mmengine does: dicts key by key, all else replaced."""
+    both = {name: _merge(base[name], value) for name, value in own.items() if _are_dicts(base.get(name), value)}
+    return {**base, **own, **both}
+
+
+def _are_dicts(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -113,6 +174,7 @@ def check_catalog(record: Record) -> Iterator[str]:
     yield from check_dataset(record.dataset)
     yield from check_method(record.architecture, record.method, code)
     yield from check_name(protocol, record.dataset, code)
+    yield from check_overrides(protocol, record.dataset, code)
     if record.complexity is not None:
         yield from check_size(protocol, record.complexity.size, code)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.confusion import VOID, scores
-from benchmark.results.arrays import TOTAL, Arrays
+from benchmark.confusion import VOID, count, scores
+from benchmark.results.arrays import TOTAL, Arrays, misfit
+from benchmark.results.checks.catalog import check_images
+from benchmark.results.reading import Problem
 from benchmark.results.record import Evaluation, Record, printable
 
 TOLERANCE = 1e-9
@@ -32,6 +35,8 @@ def check_arrays(record: Record, arrays: Arrays) -> Iterator[str]:
             continue
         counts = arrays[evaluation.counts]
         for why in check_scores(record, evaluation, counts):
+            yield f"{name}: {why}"
+        for why in check_images(record.dataset, counts):
             yield f"{name}: {why}"
         pixels = counts.sum(axis=2)
         if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
@@ -129,3 +134,27 @@ def check_predictions(record: Record, arrays: Arrays) -> Iterator[str]:
         room = prediction.size - int(expected.sum())
         if not np.array_equal(found[:classes], expected[:classes]) or room < 0 or (one_size and room):
             yield f"the prediction that is kept of {name} is not the one that its confusion matrix counts"
+
+
+def check_samples(record: Record, arrays: Arrays, samples: Arrays | Problem) -> Iterator[str]:
+    """Compare the confusion matrices of the images whose predictions are kept with their labels.
+
+    Args:
+        record: the result.
+        arrays: all of its arrays.
+        samples: `labels`, shape (n, height, width), and `names` of these images; a problem where there are none.
+    """
+    last, kept = record.evaluation("last", "test"), arrays.get("predictions")
+    if isinstance(samples, Problem) or last is None or kept is None or _form(record, last, arrays):
+        return
+    if misfit(Path(), samples) or kept.shape[1:] != samples["labels"].shape[1:]:
+        return  # the file of the samples is damaged, or of other images
+    labels = dict(zip(samples["names"].tolist(), samples["labels"], strict=False))
+    counts = dict(zip(arrays["names_test"].tolist(), arrays[last.counts], strict=True))
+    classes = len(record.dataset.classes)
+    for name, prediction in zip(arrays.get("prediction_names", np.array([])).tolist(), kept, strict=False):
+        if name in labels and name in counts:
+            found, expected = count(prediction, labels[name], classes), counts[name].copy()
+            expected[-1, -1] = found[-1, -1]  # around an image that is smaller than the largest both are void
+            if not np.array_equal(found, expected):
+                yield f"the prediction that is kept of {name} and its label give another confusion matrix"

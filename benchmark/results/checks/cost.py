@@ -12,7 +12,7 @@ from benchmark.results.record import Complexity, Latency, Record
 WEIGHT = 4
 """Bytes of a weight: networks are trained and saved in float32."""
 
-PROCESS = 50 << 20
+PROCESS = 100 << 20
 """Bytes that a process with torch in it takes at least."""
 
 FASTEST = {"cpu": 1e12, "gpu": 1e16}
@@ -74,8 +74,8 @@ def _statistics(each: Latency) -> Iterator[str]:
         yield "repeats is 0"
     if each.repeats == 1 and (each.iqr_ms > 0 or each.p90_ms != each.median_ms):
         yield "one repeat has no spread"
-    if each.repeats > 2 and each.iqr_ms == 0 and each.p90_ms == each.median_ms and each.clock != "cuda_event":
-        yield f"{each.repeats} repeats took the same time"
+    if each.repeats > 2 and each.iqr_ms == 0 and each.clock != "cuda_event":
+        yield f"iqr_ms is 0, of {each.repeats} repeats"
     noted = re.search(r"only (\d+) of \d+ repeats", each.unsteady or "")
     if noted and int(noted[1]) != each.repeats:
         yield f"repeats is {each.repeats}, and the note says {noted[0]}"
@@ -134,8 +134,6 @@ def check_artifacts(record: Record) -> Iterator[str]:
         sizes.setdefault(artifact.sha256, artifact)
         if sizes[artifact.sha256].bytes != artifact.bytes:
             yield f"artifact {artifact.name} has the hash of {sizes[artifact.sha256].name}, and another size"
-        if artifact.name == "counts" and artifact.file not in (None, f"{record.run_id}.npz"):
-            yield f"artifact counts is {artifact.file}, not {record.run_id}.npz"
         if artifact.name.startswith("checkpoint") and found and artifact.bytes < WEIGHT * found.params_total:
             yield f"artifact {artifact.name} has {artifact.bytes} bytes, and {found.params_total} weights take more"
 
@@ -157,5 +155,5 @@ def check_seconds(record: Record) -> Iterator[str]:
     share = crop[0] * crop[1] / (found.size[0] * found.size[1]) / 4  # a quarter: not all of a network need be convolution
     fastest = FASTEST["cpu"] * max(record.environment.cores, 1) if record.environment.device == "cpu" else FASTEST["gpu"]
     least = 3 * training.images * found.macs_torch * share / fastest  # a backward pass is two forward passes
-    if training.seconds < least:
+    if record.status == "ok" and training.seconds < least:
         yield f"training.seconds is {training.seconds}, and its arithmetic takes {least:.3g} at least"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,49 @@ class Fact(NamedTuple):
     """in words, with the files that share it as subject"""
     subject: Hashable
     value: Hashable
+
+
+class Figure(NamedTuple):
+    """A measurement that others of its subject are like."""
+
+    path: Path
+    what: str
+    subject: Hashable
+    value: float
+    least: float
+    """the least that it may be, as a part of the smallest of the others"""
+    most: float
+    """the most that it may be, as a multiple of the largest of the others"""
+
+
+def outliers(figures: Iterable[Figure]) -> Iterator[Problem]:
+    """Find the figures that are far from the others of their subject, where there are two others at least."""
+    groups: dict[Hashable, list[Figure]] = defaultdict(list)
+    for figure in figures:
+        groups[figure.what, figure.subject].append(figure)
+    for group in groups.values():
+        for figure in group if len(group) > 2 else []:
+            others = [other.value for other in group if other is not figure]
+            if not figure.least * min(others) <= figure.value <= figure.most * max(others):
+                span = f"{min(others):.3g} to {max(others):.3g}"
+                yield Problem(figure.path, f"{figure.what} is {figure.value:.3g}, and those of like results {span}")
+
+
+def figures(stored: Stored) -> Iterator[Figure]:
+    """Yield what a result measured that others have measured, too, on the same device."""
+    record, environment = stored.record, stored.record.environment
+    device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
+    for each in record.latency:
+        if each.unsteady is None:
+            setting = (each.regime, each.size, each.batch, each.precision, each.compiled, each.threads, each.anchor)
+            subject = (record.config_sha256, device, torch, *setting)
+            yield Figure(stored.path, "the ratio of latency to its anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
+    training = record.training
+    if record.status == "ok" and training is not None and training.iterations:
+        subject = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
+        seconds = training.seconds / training.iterations
+        # Whatever else a machine does makes a step slower, and none faster.
+        yield Figure(stored.path, "the time of a training step in seconds", subject, seconds, 1 / 4, math.inf)
 
 
 def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:

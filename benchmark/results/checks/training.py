@@ -52,6 +52,10 @@ def check_training(record: Record) -> Iterator[str]:
         return
     done = record.status == "ok"
     yield from _stage(training, axes, "training", done=done)
+    if record.status == "diverged" and training.loss and training.loss[-1][0] >= training.iterations:
+        yield f"status is diverged, and yet the loss at iteration {training.loss[-1][0]} of {training.iterations} is finite"
+    if record.environment.device == "cpu" and training.execution is not None and training.execution.graph:
+        yield "training.execution.graph is true, on a CPU"
     first, planned = training.first_stage, axis(axes, "first_stage")
     if (first is None) != (planned is None) and (done or planned is None):
         yield f"the axes have {'no' if planned is None else 'a'} first stage, and the training {'none' if done else 'one'}"
@@ -59,7 +63,7 @@ def check_training(record: Record) -> Iterator[str]:
         if first.first_stage is not None:
             yield "the first stage has a first stage of its own"
         if isinstance(planned, Mapping):
-            yield from _stage(first, planned, "training.first_stage", done=True)
+            yield from _stage(first, planned, "training.first_stage", done=done)
     spent = sum(each.seconds + (each.setup_seconds or 0.0) for each in (training, first) if each is not None)
     if spent > record.seconds + UNCOUNTED:
         yield f"the training took {spent:.0f} seconds, and the whole run {record.seconds:.0f}"
@@ -71,8 +75,10 @@ def _stage(training: Training, axes: Mapping[str, Any], name: str, *, done: bool
         yield f"{name}.iterations is {training.iterations}, and the axes have {iterations}"
     if batch is not None and training.images != training.iterations * batch:
         yield f"{name}.images is {training.images}, and {training.iterations} batches of {batch} are {training.iterations * batch}"
-    if training.iterations and training.seconds <= 0:
+    if done and training.seconds <= 0:
         yield f"{name}.seconds is {training.seconds} for {training.iterations} iterations"
+    if any(loss < 0 for _, loss in training.loss):
+        yield f"{name}.loss is negative"
     yield from _curve(f"{name}.loss", [at for at, _ in training.loss], None, training.iterations, done=done)
     interval = number(axes, "schedule.validation_interval")
     yield from _curve(f"{name}.val_miou", [at for at, _ in training.val_miou], interval, training.iterations, done=done)
