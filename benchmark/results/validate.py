@@ -7,6 +7,7 @@ result again (`segbench rerun`) is the check for that.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from benchmark.results import weights
 from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
 from benchmark.results.checks.siblings import Fact, Figure
-from benchmark.results.reading import Problem, Stored, folder, read
+from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Record
 
 LIMITS = (
@@ -64,22 +65,19 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
         The number of files looked at, and what is wrong with them.
     """
     paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    problems: dict[Path, list[Problem]] = {}
-    facts: list[Fact] = []
-    figures: list[Figure] = []
-    for each in paths:
-        examined = _examine(each)
-        problems[each] = examined.problems
-        facts += examined.facts
-        figures += examined.figures
-        if recount and not examined.problems and isinstance(stored := _read(each), Stored):
-            problems[each] += [Problem(each, why) for why in catalog.check_recount(stored.record)]
-    for other, arrays in _others(paths):
-        facts += siblings.facts(other, arrays)
-        figures += siblings.figures(other)
-    for problem in (*siblings.contradictions(facts), *siblings.outliers(figures)):
+    examined = {each: _examine(each) for each in paths}
+    root = next((root for each in paths if (root := _root(each))), None)
+    everything = [*examined.values(), *_others(root, {each.resolve() for each in paths})]
+    problems = {each: list(found.problems) for each, found in examined.items()}
+    for problem in (
+        *siblings.contradictions(fact for each in everything for fact in each.facts),
+        *siblings.outliers(figure for each in everything for figure in each.figures),
+    ):
         if problem.path in problems:
             problems[problem.path].append(problem)
+    if recount:
+        for each in paths:
+            problems[each] += [Problem(each, why) for why in _recounted(each)]
     orphans = _orphans(path) if path.is_dir() else []
     return len(paths), [problem for each in (*problems.values(), orphans) for problem in each]
 
@@ -147,29 +145,45 @@ def _examine(path: Path) -> _Examined:
     return _Examined(problems, list(siblings.facts(found, arrays)), list(siblings.figures(found)))
 
 
+def _recounted(path: Path) -> Iterator[str]:
+    found = _read(path)
+    if isinstance(found, Stored):
+        yield from catalog.check_recount(found.record)
+
+
 def _samples(stored: Stored) -> Arrays | Problem:
     """Labels and names of the images whose predictions are kept; a problem where the store has none."""
     name = f"samples-{stored.record.dataset.digest[:12]}.npz"
     return unpack_arrays(stored.path.parents[1] / name, "labels", "names")
 
 
-def _others(paths: list[Path]) -> Iterator[tuple[Stored, Arrays | None]]:
-    """Yield the other results of the stores that files belong to, and of some the arrays: enough to tell what is usual."""
-    known, digests, roots = {path.resolve() for path in paths}, dict[str, int](), set[Path]()
-    for path in paths:
-        found = _read(path)
-        if isinstance(found, Stored) and not list(identity.check_place(found)):
-            roots.add(path.resolve().parents[2])
-            digests[found.record.dataset.digest] = ENOUGH
-    for path in sorted(path for root in roots for path in root.glob("*/*/*.json")):
+def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
+    """Yield what the other files of a store say; of their arrays as much as tells what is usual.
+
+    Args:
+        root: folder of the store, None where there is none.
+        known: files that are left out.
+    """
+    left: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
+    for path in sorted((*root.glob("*/*/*.json"), *root.glob(f"{weights.FOLDER}/*/*/*.json"))) if root else []:
         found = _read(path) if path.resolve() not in known else None
-        if not isinstance(found, Stored):
-            continue
-        digest, arrays = found.record.dataset.digest, None
-        if digests.get(digest, 0) > 0 and found.record.evaluations:
-            digests[digest] -= 1
-            arrays = read_arrays(found)
-        yield found, None if isinstance(arrays, Problem) else arrays
+        if isinstance(found, weights.Evaluated):
+            yield _Examined([], list(siblings.weights_facts(path, found)), [])
+        elif isinstance(found, Stored):
+            arrays: Arrays | Problem | None = None
+            if found.record.evaluations and left[found.record.dataset.digest]:
+                left[found.record.dataset.digest] -= 1
+                arrays = read_arrays(found)
+            facts = siblings.facts(found, None if isinstance(arrays, Problem) else arrays)
+            yield _Examined([], list(facts), list(siblings.figures(found)))
+
+
+def _root(path: Path) -> Path | None:
+    """The folder of the store that a file is in, if it lies where a store would have it."""
+    found = _read(path)
+    if isinstance(found, Stored) and not any(identity.check_place(found)):
+        return path.resolve().parents[2]
+    return path.resolve().parents[3] if isinstance(found, weights.Evaluated) else None
 
 
 def _orphans(root: Path) -> list[Problem]:

@@ -49,7 +49,9 @@ def test_a_clean_store_is_clean(filled):
 
 
 def test_both_void_rules_are_recomputed(store, make_record):
-    ignored, counted = (read(store.add(*make_record(protocol="drawn", void=rule))) for rule in ("ignore", "false_positive"))
+    ignored, counted = (
+        read(store.add(*make_record(protocol="drawn", void=rule))) for rule in ("ignore", "false_positive")
+    )
     assert ignored.record.evaluation().miou > counted.record.evaluation().miou
     assert whys(ignored.path) == whys(counted.path) == []
     edit(ignored.path, lambda data: data["protocol"].update(void="false_positive"))

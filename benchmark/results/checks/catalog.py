@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from contextlib import suppress
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ from benchmark.errors import UserError
 from benchmark.results.checks.axes import axis
 from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 
+DATASETS: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+
+OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
+"""What the command line can change."""
+
 SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
 """Height and width of the images of datasets, where all have one size and the digest covers them."""
 
@@ -27,9 +32,9 @@ SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
 def check_dataset(dataset: Dataset) -> Iterator[str]:
     """Compare a dataset with the published one of its name, or of its digest."""
     if dataset.digest not in _published():
+        yield from _altered(dataset)
         return
-    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
-    for name, source in known.items():
+    for name, source in DATASETS.items():
         if published_digest(source) != dataset.digest:
             continue
         if name != dataset.name:
@@ -37,6 +42,15 @@ def check_dataset(dataset: Dataset) -> Iterator[str]:
         for split, identity in source.published.items():
             if dataset.images.get(split) != identity.images:
                 yield f"{split} has {dataset.images.get(split, 0)} images, and that of {name} {identity.images}"
+
+
+def _altered(dataset: Dataset) -> Iterator[str]:
+    """Tell of data that have as many images as the published ones, and are others."""
+    known = DATASETS.get(dataset.name)
+    if known is None or published_digest(known) not in _published():
+        return
+    if dataset.images == {split: identity.images for split, identity in known.published.items()}:
+        yield f"the digest is not that of {dataset.name} as it is published, which has as many images"
 
 
 def check_method(architecture: str, method: str, code: Code) -> Iterator[str]:
@@ -82,6 +96,8 @@ def check_overrides(protocol: Protocol, dataset: Dataset, code: Code) -> Iterato
     if config is None:
         return
     axes, overrides = protocol.axes, protocol.overrides
+    for name in sorted(overrides.keys() - OVERRIDES):
+        yield f"there is no override {name}"
     for name, place, usual in (
         ("max_iters", "schedule.iterations", "train_cfg.max_iters"),
         ("batch_size", "batch", "train_dataloader.dataset.batch_size"),
@@ -99,19 +115,17 @@ def check_images(dataset: Dataset, images: NDArray[np.integer]) -> Iterator[str]
         images: confusion matrices, shape (images, K + 1, K + 1).
     """
     height, width = SIZES.get(dataset.name, (0, 0))
-    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
     pixels = images.sum(axis=(1, 2))
-    if height and dataset.digest == published_digest(known[dataset.name]) and (pixels != height * width).any():
+    if height and dataset.digest == published_digest(DATASETS[dataset.name]) and (pixels != height * width).any():
         odd = pixels[pixels != height * width][0]
         yield f"an image has {odd} pixels, and those of {dataset.name} {height * width}"
 
 
 def _published() -> set[str]:
     """Digests of the datasets as they are published, of those that are digested whole."""
-    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
     return {
         published_digest(source)
-        for source in known.values()
+        for source in DATASETS.values()
         if None not in {identity.digest for identity in source.published.values()}
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmark.results.checks.axes import axis
 from benchmark.results.checks.training import UNCOUNTED
-from benchmark.results.record import Complexity, Latency, Record
+from benchmark.results.record import Artifact, Complexity, Latency, Record
 
 WEIGHT = 4
 """Bytes of a weight: networks are trained and saved in float32."""
@@ -43,9 +43,9 @@ def _sizes(found: Complexity) -> Iterator[str]:
         macs = getattr(found, name)
         if macs is not None and macs < found.params // 2:
             yield f"complexity.{name} is {macs}, and each of {found.params} parameters is used once at least"
-    if found.macs is not None and found.macs_torch is not None:
-        if not found.macs_torch / 2 <= found.macs <= found.macs_torch * 2:
-            yield f"complexity.macs is {found.macs}, and the other counter has {found.macs_torch}"
+    both = (found.macs, found.macs_torch)
+    if None not in both and max(both) > 2 * min(both):  # type: ignore[type-var, operator]
+        yield f"complexity.macs is {found.macs}, and the other counter has {found.macs_torch}"
     if found.uncounted != sorted(set(found.uncounted)):
         yield "complexity.uncounted is not sorted, or names an operator twice"
 
@@ -129,7 +129,7 @@ def check_artifacts(record: Record) -> Iterator[str]:
     names = [artifact.name for artifact in record.artifacts]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"artifact {name} is listed twice"
-    found, sizes = record.complexity, {}
+    found, sizes = record.complexity, dict[str, Artifact]()
     for artifact in record.artifacts:
         sizes.setdefault(artifact.sha256, artifact)
         if sizes[artifact.sha256].bytes != artifact.bytes:
@@ -152,8 +152,12 @@ def check_seconds(record: Record) -> Iterator[str]:
     crop = axis(record.protocol.axes, "augmentation.crop_size")
     if training is None or found is None or not found.macs_torch or not crop:
         return
-    share = crop[0] * crop[1] / (found.size[0] * found.size[1]) / 4  # a quarter: not all of a network need be convolution
-    fastest = FASTEST["cpu"] * max(record.environment.cores, 1) if record.environment.device == "cpu" else FASTEST["gpu"]
+    share = (
+        crop[0] * crop[1] / (found.size[0] * found.size[1]) / 4
+    )  # a quarter: not all of a network need be convolution
+    fastest = (
+        FASTEST["cpu"] * max(record.environment.cores, 1) if record.environment.device == "cpu" else FASTEST["gpu"]
+    )
     least = 3 * training.images * found.macs_torch * share / fastest  # a backward pass is two forward passes
     if record.status == "ok" and training.seconds < least:
         yield f"training.seconds is {training.seconds}, and its arithmetic takes {least:.3g} at least"

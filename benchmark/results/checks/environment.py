@@ -11,8 +11,8 @@ from benchmark.results.record import Environment
 BEGINNING = datetime(2023, 12, 14, tzinfo=timezone.utc)
 """When mmsegmentation 1.2.2, on which every result rests, was released."""
 
-VERSION = re.compile(r"\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?([-_.]?(post|rev|r|dev)[-_.]?\d*)*(\+[\w.-]+)?", re.I)
-"""A version as PEP 440 has them."""
+VERSION = re.compile(r"\d[\w.+!-]*")
+"""The form of a version."""
 
 
 def check_environment(environment: Environment) -> Iterator[str]:
@@ -26,6 +26,8 @@ def check_environment(environment: Environment) -> Iterator[str]:
     for name, version in named.items():
         if not VERSION.fullmatch(version):
             yield f"{version!r} is no version of {name}"
+    if re.match(r"[0-2]\.|3\.[0-8]\.", environment.python):
+        yield f"no torch 2 runs on Python {environment.python}"
     if "torch" not in packages:
         yield "the packages lack torch"
     if len(set(environment.adaptations)) < len(environment.adaptations):

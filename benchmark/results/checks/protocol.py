@@ -70,6 +70,7 @@ def _stage(axes: Mapping[str, Any], prefix: str) -> Iterator[str]:
         yield f"{prefix}schedule.validation_interval is {interval} in the axes, of {iterations} iterations"
     steps = axis(axes, "schedule.learning_rate")
     ends = [step.get("end") for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
-    if iterations is not None and ends and all(type(end) is int for end in ends):
-        if not iterations <= max(ends) <= iterations + len(ends):  # a step of a very short training is not left out
-            yield f"{prefix}schedule.learning_rate ends at {max(ends)} in the axes, and the iterations are {iterations}"
+    last = max((end for end in ends if type(end) is int), default=None)
+    # A step of a very short training, which would vanish, takes an iteration more.
+    if iterations is not None and last is not None and not 0 <= last - iterations <= len(ends):
+        yield f"{prefix}schedule.learning_rate ends at {last} in the axes, of {iterations} iterations"

@@ -70,10 +70,10 @@ def figures(stored: Stored) -> Iterator[Figure]:
             yield Figure(stored.path, "the ratio of latency to its anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
     training = record.training
     if record.status == "ok" and training is not None and training.iterations:
-        subject = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
+        like = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
         seconds = training.seconds / training.iterations
         # Whatever else a machine does makes a step slower, and none faster.
-        yield Figure(stored.path, "the time of a training step in seconds", subject, seconds, 1 / 4, math.inf)
+        yield Figure(stored.path, "the time of a training step in seconds", like, seconds, 1 / 4, math.inf)
 
 
 def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:
@@ -112,7 +112,9 @@ def weights_facts(path: Path, evaluated: Evaluated) -> Iterator[Fact]:
     if evaluated.counts:
         yield Fact(path, TRUTH, (dataset.digest, evaluated.split), tuple(evaluated.matrix.sum(axis=1).tolist()))
         yield Fact(path, COUNTS, (dataset.digest, evaluated.split, str(evaluated.counts)), evaluated.weights_sha256)
-    yield Fact(path, "the architecture is not that of the same weights", evaluated.weights_sha256, evaluated.architecture)
+    yield Fact(
+        path, "the architecture is not that of the same weights", evaluated.weights_sha256, evaluated.architecture
+    )
     yield Fact(path, AXES, _origin(protocol.name, protocol.overrides, evaluated.environment), _plain(protocol.axes))
 
 
@@ -145,22 +147,24 @@ def _shared(record: Record) -> Iterator[Claim]:
         yield AXES, (_origin(protocol.name, protocol.overrides, environment), dataset.digest), _plain(protocol.axes)
         subject = (record.architecture, protocol.fingerprint, code.commit, packages.get("mmsegmentation"))
         yield "the config is not that of the same architecture and commit", subject, record.config_sha256
+        installed = (environment.packages_sha256, code.commit, environment.platform)
+        yield "the adaptations are not those of the same packages", installed, tuple(environment.adaptations)
     if found is not None:
-        subject = (record.config_sha256, code.version)
+        config = (record.config_sha256, code.version)
         sizes = (found.params, found.params_total, found.params_start)
-        yield "the parameters are not those of the same config", subject, sizes
-        counted = (*subject, found.size, packages.get("torch"))
+        yield "the parameters are not those of the same config", config, sizes
+        counted = (*config, found.size, packages.get("torch"))
         yield "the MACs are not those of the same config", counted, (found.macs, found.macs_torch)
         yield "the uncounted operators are not those of the same config", counted, tuple(found.uncounted)
         yield "the size is not that of the same protocol", (protocol.fingerprint, protocol.name), found.size
         for artifact in record.artifacts:
             if artifact.name.startswith("checkpoint"):
-                saved = (*subject, packages.get("torch"))
+                saved = (*config, packages.get("torch"))
                 yield "a checkpoint has not as many bytes as those of the same config", saved, artifact.bytes
     for each in record.latency:
-        subject = (protocol.fingerprint, code.version, each.regime, each.device)
+        timed = (protocol.fingerprint, code.version, each.regime, each.device)
         value = (each.clock, each.batch, each.precision, each.layout, each.compiled, each.threads, each.anchor)
-        yield "what was timed is not what was timed of others", subject, value
+        yield "what was timed is not what was timed of others", timed, value
 
 
 def _own(record: Record) -> Iterator[Claim]:
@@ -195,7 +199,11 @@ def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
         yield "the ground truth of an image is not that of the same data", (digest, each.split), whole
     if arrays and record.evaluations:
         images = tuple(arrays["prediction_names"].tolist()) if "prediction_names" in arrays else ()
-        yield "other images are kept than of the same protocol", (record.protocol.fingerprint, record.protocol.name), images
+        yield (
+            "other images are kept than of the same protocol",
+            (record.protocol.fingerprint, record.protocol.name),
+            images,
+        )
     kept = arrays.get("predictions")
     if kept is not None and len(np.unique(kept[kept < void])) > 1:
         owner = (record.architecture, record.config_sha256, record.seed, _conditions(record.protocol.axes))

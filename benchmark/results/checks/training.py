@@ -8,6 +8,11 @@ from typing import Any
 from benchmark.results.checks.axes import axis, number
 from benchmark.results.record import Evaluation, Record, Training
 
+LARGEST = 1e12
+"""A loss above it overflows within a few steps more."""
+
+SCORES = ("miou", "macc", "aacc", "iou", "acc")
+
 UNCOUNTED = 60.0
 """Seconds by which parts of a run may exceed the whole: a run that is killed and resumed loses some of its seconds."""
 
@@ -53,12 +58,12 @@ def check_training(record: Record) -> Iterator[str]:
     done = record.status == "ok"
     yield from _stage(training, axes, "training", done=done)
     if record.status == "diverged" and training.loss and training.loss[-1][0] >= training.iterations:
-        yield f"status is diverged, and yet the loss at iteration {training.loss[-1][0]} of {training.iterations} is finite"
+        yield f"status is diverged, and yet the loss is finite at the last iteration, {training.iterations}"
     if record.environment.device == "cpu" and training.execution is not None and training.execution.graph:
         yield "training.execution.graph is true, on a CPU"
     first, planned = training.first_stage, axis(axes, "first_stage")
     if (first is None) != (planned is None) and (done or planned is None):
-        yield f"the axes have {'no' if planned is None else 'a'} first stage, and the training {'none' if done else 'one'}"
+        yield "the axes have a first stage, and the training none, or the other way round"
     if first is not None:
         if first.first_stage is not None:
             yield "the first stage has a first stage of its own"
@@ -74,11 +79,11 @@ def _stage(training: Training, axes: Mapping[str, Any], name: str, *, done: bool
     if iterations is not None and (training.iterations != iterations if done else training.iterations > iterations):
         yield f"{name}.iterations is {training.iterations}, and the axes have {iterations}"
     if batch is not None and training.images != training.iterations * batch:
-        yield f"{name}.images is {training.images}, and {training.iterations} batches of {batch} are {training.iterations * batch}"
+        yield f"{name}.images is {training.images}, not {training.iterations} batches of {batch}"
     if done and training.seconds <= 0:
         yield f"{name}.seconds is {training.seconds} for {training.iterations} iterations"
-    if any(loss < 0 for _, loss in training.loss):
-        yield f"{name}.loss is negative"
+    if odd := next((loss for _, loss in training.loss if not 0 <= loss <= LARGEST), None):
+        yield f"{name}.loss has {odd:g}, and a finite loss is 0 to {LARGEST:g}"
     yield from _curve(f"{name}.loss", [at for at, _ in training.loss], None, training.iterations, done=done)
     interval = number(axes, "schedule.validation_interval")
     yield from _curve(f"{name}.val_miou", [at for at, _ in training.val_miou], interval, training.iterations, done=done)
@@ -122,13 +127,13 @@ def check_evaluations(record: Record) -> Iterator[str]:
     hashes = {artifact.name: artifact.sha256 for artifact in record.artifacts}
     last, best = hashes.get("checkpoint_last"), hashes.get("checkpoint_best")
     for split in sorted({split for _, split in places}):
-        both = [record.evaluation(checkpoint, split) for checkpoint in ("last", "best")]  # type: ignore[arg-type]
-        if both[0] is None or both[1] is None:
+        both = [each for each in record.evaluations if each.split == split][:2]
+        if len(both) < 2:
             continue
         same = both[0].iteration == both[1].iteration
         if last and best and same != (last == best):
-            yield f"last and best are of {'one iteration' if same else 'two iterations'}, and their checkpoints of {'two hashes' if same else 'one hash'}"
-        if same and any(getattr(both[0], name) != getattr(both[1], name) for name in ("miou", "macc", "aacc", "iou", "acc")):
+            yield f"the checkpoints last and best are {'not ' if same else ''}the same, unlike their iterations"
+        if same and any(getattr(both[0], name) != getattr(both[1], name) for name in SCORES):
             yield f"last and best on {split} are of one iteration, and their scores differ"
 
 
