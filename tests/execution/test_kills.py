@@ -18,6 +18,7 @@ import torch
 
 from benchmark import compose
 from benchmark.atomic import replacing
+from benchmark.confusion import count
 from benchmark.engine import weights
 from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
@@ -157,12 +158,12 @@ class StubSession:
         weights.load(self.runner.model, path)
 
     def evaluate(self, split, keep=()):
-        names = [f"test_{index:04}" for index in range(64)]
-        counts = np.zeros((64, 9, 9), np.int64)
-        counts[:, :2, 0] = (self.runner.model.weight[0].detach() * 500).long().numpy()
-        counts[:, :2, 1] = 64 * 64 // 2 - counts[:, :2, 0]
-        prediction = np.repeat(np.arange(9, dtype=np.uint8), counts[0].sum(axis=0)).reshape(64, 64)
-        return Counted(names, counts, dict.fromkeys(keep, prediction))
+        source, wrong = run.sources("shapes", None)["test"], int(self.runner.model.weight[0, 1] * 20)
+        labels = [source.label(index) for index in range(len(source))]
+        predictions = [np.where(np.arange(64)[:, None] < wrong, 0, label).astype(np.uint8) for label in labels]
+        counts = [count(*pair, len(source.classes)) for pair in zip(predictions, labels, strict=True)]
+        by_name = dict(zip(source.names, predictions, strict=True))
+        return Counted(list(source.names), np.stack(counts), {name: by_name[name] for name in keep})
 
 
 @pytest.fixture
