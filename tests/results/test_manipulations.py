@@ -167,7 +167,7 @@ MANIPULATIONS = {
     ),
     "iterations": (
         put("protocol.axes.schedule.iterations", 8000),
-        "training.iterations is 800, and the axes have 8000",
+        "is 800, and the axes have 8000",
     ),
     "learning rate": (put("protocol.axes.schedule.learning_rate.0.end", 400), "learning_rate ends at 400"),
     "validation interval": (put("protocol.axes.schedule.validation_interval", 100), "points are due every 100"),
@@ -304,7 +304,7 @@ def test_counts_that_no_artifact_lists(filled):
 
 
 def test_results_of_another_version_are_valid(copied):
-    root, original = copied
+    root, _ = copied
     shutil.rmtree(root / PROTOCOL / "espnet-a")
     for other in root.glob("*/*/*.json"):
         forge(other, both(put("environment.code.version", "0.0.7"), put("method", "e-net")))
