@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark import catalog
 from benchmark.confusion import scores
 from benchmark.references import Reference, Source, StatedProtocol
 from benchmark.results import environment
 from benchmark.results.record import (
+    Artifact,
     Code,
     Complexity,
     Dataset,
@@ -40,14 +43,21 @@ VISIBLE_DEVICES = os.environ.get("CUDA_VISIBLE_DEVICES")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 CLASSES = ["sky", "road_surface", "tree & hedge", "car"]
+LABELS = np.array([*range(len(CLASSES)), 255], np.uint8)
 ALL_IMAGES = {"train": 20, "val": 5, "test": 6}
 
 
-def _counts(images: int, quality: float, rng: np.random.Generator) -> np.ndarray:
-    """Counts of images with equal ground truth whatever the quality, void included; the car is in some images only."""
-    size = len(CLASSES) + 1
-    truth = np.random.default_rng(1).integers(200, 900, (images, size))
+def _truth(images: int) -> np.ndarray:
+    """Pixels of each class in images of 64x64, void included; the car is in some images only."""
+    truth = np.random.default_rng(1).integers(200, 900, (images, len(CLASSES) + 1))
     truth[::2, 3] = 0
+    truth[:, -1] = 64 * 64 - truth[:, :-1].sum(axis=1)
+    return truth
+
+
+def _counts(images: int, quality: float, rng: np.random.Generator) -> np.ndarray:
+    """Counts of images with equal ground truth whatever the quality."""
+    size, truth = len(CLASSES) + 1, _truth(images)
     wrong = rng.dirichlet(np.ones(size), (images, size)) * (1 - quality)
     wrong[:, np.arange(size), np.arange(size)] += quality
     counts = np.floor(truth[..., None] * wrong).astype(np.int64)
@@ -55,7 +65,21 @@ def _counts(images: int, quality: float, rng: np.random.Generator) -> np.ndarray
     return counts
 
 
-def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prediction(counts: np.ndarray) -> np.ndarray:
+    """The prediction whose confusion matrix with `_label` this is."""
+    return np.concatenate([np.repeat(LABELS, row) for row in counts]).reshape(64, 64)
+
+
+def _label(image: int) -> np.ndarray:
+    """The label of an image, class by class."""
+    return np.repeat(LABELS, _truth(ALL_IMAGES["test"])[image]).reshape(64, 64)
+
+
+def _scores(checkpoint: str, iteration: int, counts: np.ndarray, void: str) -> Evaluation:
     found = scores(counts, void)
     by_class = {
         name: {c: None if np.isnan(v) else float(v) for c, v in zip(CLASSES, getattr(found, name), strict=True)}
@@ -64,7 +88,7 @@ def _scores(checkpoint: str, counts: np.ndarray, void: str) -> Evaluation:
     return Evaluation(
         checkpoint=checkpoint,
         split="test",
-        iteration=30 if checkpoint == "last" else 20,
+        iteration=iteration,
         images=len(counts),
         miou=found.miou,
         macc=found.macc,
@@ -160,7 +184,7 @@ def make_record():
         latency_ms=10.0,
         version="0.1.0",
         digest_of_code=None,
-        config="0" * 64,
+        config=None,
         started="2025-01-02T03:04:05+00:00",
         device="Some CPU",
         shift=0,
@@ -170,6 +194,12 @@ def make_record():
         ok, overrides = status == "ok", overrides or {}
         axes = {"data": {"digest": "d" * 64}, "schedule": {"iterations": 30, **overrides}, "batch": 8, "void": void}
         digest = fingerprint(axes)
+        config = config or _sha256(architecture)
+        run = f"{digest} {config} {seed} {quality}"
+        iterations = axes["schedule"]["iterations"] if ok else 12
+        validations = range(max(1, iterations // 2), iterations + 1, max(1, iterations // 2))
+        weight, params, params_total = 4, macs // 50, macs // 40
+        known = catalog.architectures().get(architecture)
         arrays = {}
         if ok:
             images = ALL_IMAGES["test"]
@@ -179,29 +209,35 @@ def make_record():
                 "best_test": np.take(_counts(images, quality, rng), names, axis=2),
                 "names_test": np.array([f"test_{i:03}" for i in range(images)]),
                 "prediction_names": np.array(["test_001", "test_004"]),
-                "predictions": rng.integers(0, len(CLASSES), (2, 64, 64)).astype(np.uint8),
             }
+            arrays["predictions"] = np.stack([_prediction(arrays["last_test"][i]) for i in (1, 4)])
         record = Record(
             run_id=run_id(digest, architecture, config, seed, digest_of_code or version),
             status=status,
             error=None if ok else "the loss was not finite at iteration 12 <script>",
             architecture=architecture,
-            method=architecture.partition("_")[0],
+            method=known.method if known else architecture.partition("_")[0],
             config_sha256=config,
             protocol=Protocol(name=protocol, fingerprint=digest, axes=axes, overrides=overrides, void=void),
             seed=seed,
             dataset=Dataset(name="shapes", digest="d" * 64, classes=CLASSES, images=ALL_IMAGES),
-            evaluations=[_scores(name, arrays[f"{name}_test"], void) for name in ("last", "best")] if ok else [],
+            evaluations=[
+                _scores(name, iteration, arrays[f"{name}_test"], void)
+                for name, iteration in (("last", iterations), ("best", validations[0]))
+            ]
+            if ok
+            else [],
             training=Training(
-                iterations=30,
-                images=240,
+                iterations=iterations,
+                images=8 * iterations,
                 seconds=12.5,
-                loss=[(i, 2.5 / i**0.5) for i in range(5, 31, 5)],
-                val_miou=[(15, 30.0), (30, 41.5)],
+                loss=[(i, 2.5 / i**0.5 + zlib.crc32(run.encode()) * 1e-15) for i in range(5, iterations + 1, 5)]
+                or [(iterations, 2.0)],
+                val_miou=[(i, 41.5 if i == validations[0] else 30.0) for i in validations if ok],
             ),
             complexity=Complexity(
-                params=macs // 50,
-                params_total=macs // 40,
+                params=params,
+                params_total=params_total,
                 macs=macs,
                 macs_torch=macs,
                 uncounted=["aten::add"],
@@ -229,9 +265,11 @@ def make_record():
                     unsteady=None,
                 )
             ],
-            memory=Memory(inference_peak=300 * 2**20, training_peak=900 * 2**20),
+            memory=Memory(
+                inference_peak=300 * 2**20 + weight * params, training_peak=900 * 2**20 + weight * params_total
+            ),
             environment=Environment(
-                code=Code(version=version, commit="c" * 40, dirty=False, digest=digest_of_code),
+                code=Code(version=version, commit=_sha256(version)[:40], dirty=False, digest=digest_of_code),
                 python="3.11.9",
                 platform="Linux",
                 packages={"torch": "2.13.0", "mmsegmentation": "1.2.2"},
@@ -252,7 +290,11 @@ def make_record():
             seconds=20.0,
             gpu_hours=0.0,
             looks=looks,
-            artifacts=[],
+            artifacts=[
+                Artifact(name=name, file=None, bytes=weight * params_total + 9000, sha256=_sha256(f"{run} {name}"))
+                for name in ("checkpoint_last", "checkpoint_best")
+                if ok
+            ],
         )
         return record, arrays
 
@@ -275,11 +317,10 @@ def filled(store, make_record):
     ]:
         store.add(*make_record(architecture, seed, quality, macs=macs, latency_ms=macs / 1e8))
     store.add(*make_record("mmseg:bisenetv1", status="diverged"))
-    store.add(*make_record("enet", overrides={"iterations": 3}))
-    stripes = np.repeat(np.arange(64, dtype=np.uint8) // 16, 64).reshape(64, 64)
+    store.add(*make_record("enet", overrides={"iterations": 3}, macs=500_000_000))
     samples = Samples(
         images=np.full((2, 64, 64, 3), 90, np.uint8),
-        labels=np.stack([stripes, np.where(stripes == 3, 255, stripes).astype(np.uint8)]),
+        labels=np.stack([_label(1), _label(4)]),
         names=np.array(["test_001", "test_004"]),
         classes=np.array(CLASSES),
         palette=np.array([(70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142)], np.uint8),

@@ -33,7 +33,7 @@ COMMANDS = {
     "config": "print architecture x protocol as one mmsegmentation config",
     "data": "get and verify datasets",
     "results": "pack results into one archive, add those of an archive",
-    "validate": "recompute every stored metric from its counts",
+    "validate": "recompute scores, and name what contradicts itself in results",
     "schema": "print the JSON Schema of a result",
     "doctor": "versions, devices, and what the backend adapted",
 }

@@ -10,26 +10,30 @@ from benchmark.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.add_argument(
         "path", nargs="?", type=Path, default=Path("results"), help="a result or a folder of them (default: results/)"
+    )
+    parser.add_argument(
+        "--recount", action="store_true", help="build each network and count its parameters and MACs again (slower)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Name every problem; 1 if there is one."""
+    """Name every problem, and what cannot be checked; return 1 if there is a problem."""
     if not args.path.exists():
         raise UserError(f"{args.path} does not exist: name a result or a folder of results")
 
-    from benchmark.results.validate import validate
+    from benchmark.results.validate import LIMITS, validate
 
-    results, problems = validate(args.path)
+    results, problems = validate(args.path, recount=args.recount)
     if args.json:
         found = [{"path": str(problem.path), "why": problem.why} for problem in problems]
-        print(json.dumps({"results": results, "problems": found}, indent=2))
+        print(json.dumps({"results": results, "problems": found, "limits": LIMITS}, indent=2))
     else:
         for problem in problems:
             print(problem)
         print(f"{results} results, {len(problems)} problems")
+        print(LIMITS)
     return 1 if problems else 0

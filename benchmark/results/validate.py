@@ -1,134 +1,201 @@
-"""Does a stored result say the truth? Everything in it that follows from something else in it is computed again."""
+"""Recompute what follows from something else in a result, and compare what is said twice, there or in its store.
+
+What nothing else determines cannot be checked: which commit ran, on which device, whether seeds were left out. To run a
+result again (`segbench rerun`) is the check for that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmark.confusion import scores
-from benchmark.datasets.digest import published_digest
 from benchmark.results import weights
-from benchmark.results.arrays import COUNTS, TOTAL, Arrays, file_sha256, read_arrays, read_totals
-from benchmark.results.reading import Problem, Stored, folder, read
-from benchmark.results.record import Artifact, Dataset, Evaluation, Record, fingerprint, run_id
+from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
+from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
+from benchmark.results.checks.siblings import Fact, Figure
+from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.record import Artifact, Record
 
-TOLERANCE = 1e-9
-"""Percent by which a stored score may differ from the recomputed one: the rounding of the last bits, nothing else."""
+LIMITS = (
+    "not to be seen in the files: which commit ran, on which device, whether seeds were left out, and forgeries "
+    "without a contradiction; `segbench rerun` runs a result again"
+)
+"""What a result that has no problem may still be."""
+
+CHECKS: tuple[Callable[[Record], Iterator[str]], ...] = (
+    identity.check_identity,
+    lambda record: protocol.check_protocol(record.protocol, record.dataset),
+    lambda record: environment.check_environment(record.environment),
+    lambda record: environment.check_time(record.started, record.seconds),
+    training.check_status,
+    training.check_training,
+    training.check_evaluations,
+    cost.check_complexity,
+    cost.check_latency,
+    cost.check_memory,
+    cost.check_artifacts,
+    cost.check_seconds,
+    catalog.check_catalog,
+)
+"""What is checked of a record alone."""
+
+ENOUGH = 4
+"""Other results of the same data whose ground truth is read where single files are validated."""
 
 
-def validate(path: Path) -> tuple[int, list[Problem]]:
-    """Check a result file, or every result file under a folder.
+class _Examined(NamedTuple):
+    """What is wrong with one file in itself, and what it says that others say, too."""
+
+    problems: list[Problem]
+    facts: list[Fact]
+    figures: list[Figure]
+
+
+def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
+    """Check a result file, or every result file under a folder, and compare them with the others of their store.
+
+    Args:
+        path: the file or the folder.
+        recount: build the network of each result and count its parameters and MACs again, which needs torch.
 
     Returns:
         The number of files looked at, and what is wrong with them.
     """
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    return len(files), [problem for file in files for problem in check(file)]
+    paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    examined = {each: _examine(each) for each in paths}
+    root = next((root for each in paths if (root := _root(each))), None)
+    everything = [*examined.values(), *_others(root, {each.resolve() for each in paths})]
+    problems = {each: list(found.problems) for each, found in examined.items()}
+    for problem in (
+        *siblings.contradictions(fact for each in everything for fact in each.facts),
+        *siblings.outliers(figure for each in everything for figure in each.figures),
+    ):
+        if problem.path in problems:
+            problems[problem.path].append(problem)
+    if recount:
+        for each in paths:
+            problems[each] += [Problem(each, why) for why in _recounted(each)]
+    orphans = _orphans(path) if path.is_dir() else []
+    return len(paths), [problem for each in (*problems.values(), orphans) for problem in each]
 
 
 def check(path: Path) -> list[Problem]:
-    """What is wrong with one result file and the files beside it; nothing, if all is well."""
-    if weights.is_evaluation(path):
-        return weights.check(path)
-    stored = read(path)
-    if isinstance(stored, Problem):
-        return [stored]
-    record = stored.record
-    found = [*_identity(record), *_place(stored), *_status(record)]
-    if record.protocol.axes.get("data", {}).get("digest") not in (None, record.dataset.digest):
-        found.append("the digest of the dataset is not that of the axes")
-    damaged = list(files(stored))
-    found += damaged
-    whole = not any(why.startswith(f"artifact {COUNTS}:") for why in damaged)
-    if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
-        found.append("has scores but no counts that they follow from")
-        whole = False
-    problems = [Problem(path, why) for why in found]
-    if record.evaluations and whole:
-        arrays = read_arrays(stored)
-        if isinstance(arrays, Problem):
-            problems.append(arrays)
-        else:
-            problems += [Problem(path, why) for why in _accuracy(record, arrays)]
-    return problems
+    """Find what is wrong with one result file and the files beside it; nothing, if all is well."""
+    return _examine(path).problems
 
 
 def doubt(stored: Stored) -> Problem | None:
-    """Why a result must not enter a table: it calls itself something else, or its counts give other scores.
+    """Find why a result must not enter a table: it calls itself something else, or its counts give other scores.
 
     The first reason alone, and only what a table or a ranking rests on: cheap enough for every result that is new.
     """
     record = stored.record
-    for why in _identity(record):
+    for why in identity.check_identity(record):
         return Problem(stored.path, why)
     totals = read_totals(stored)
     if isinstance(totals, Problem):
         return totals
     for evaluation in record.evaluations:
-        for why in _scores(record, evaluation, totals[evaluation.counts]):
+        for why in confusion.check_scores(record, evaluation, totals[evaluation.counts]):
             return Problem(stored.path, f"{evaluation.checkpoint} on {evaluation.split}: {why}")
     return None
 
 
-def _identity(record: Record) -> Iterator[str]:
-    protocol = record.protocol
-    if protocol.fingerprint != fingerprint(protocol.axes):
-        yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
-    expected = run_id(
-        protocol.fingerprint, record.architecture, record.config_sha256, record.seed, record.environment.code.identity
-    )
-    if why := _classes(record.dataset):
-        yield why
-    if record.run_id != expected:
-        yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
-
-
-def _classes(dataset: Dataset) -> str | None:
-    """Why the classes of a dataset cannot be those that its digest covers; None where they may be."""
-    if len(set(dataset.classes)) != len(dataset.classes):
-        return "a class of the dataset is named twice"
-    from benchmark.datasets.catalog import EMBEDDED, ON_DISK
-
-    known = (EMBEDDED | ON_DISK).get(dataset.name)
-    if known is None or dataset.digest != published_digest(known) or list(known.classes) == dataset.classes:
-        return None
-    first = next(pair for pair in zip_longest(dataset.classes, known.classes) if pair[0] != pair[1])
-    return f"the classes are not those of the digest: {first[0]} stands where {dataset.name} has {first[1]}"
-
-
-def _place(stored: Stored) -> Iterator[str]:
-    path, record = stored.path.resolve(), stored.record
-    if path.stem != record.run_id:
-        yield f"the file should be named {record.run_id}.json"
-    home = f"{record.protocol.name}/{folder(record.architecture)}"
-    if f"{path.parent.parent.name}/{path.parent.name}" != home:
-        yield f"the file belongs into {home}/"
-
-
-def _status(record: Record) -> Iterator[str]:
-    if record.status == "ok" and record.error is not None:
-        yield f"status is ok, and yet there is an error: {record.error}"
-    if record.status == "ok" and not record.evaluations:
-        yield "status is ok, and yet nothing was evaluated"
-    if record.status != "ok" and not record.error:
-        yield f"status is {record.status}, and there is no error that says why"
-
-
 def files(stored: Stored) -> Iterator[str]:
-    """What is wrong with the files beside a result: each is there, and as the run wrote it."""
+    """Compare the files beside a result with its artifacts: each is there, and as the run wrote it."""
+    counts = stored.path.with_suffix(".npz")
     for artifact in stored.record.artifacts:
         if why := _artifact(stored.path.parent, artifact):
             yield f"artifact {artifact.name}: {why}"
+        elif artifact.name == COUNTS and artifact.file != counts.name:
+            yield f"artifact {artifact.name}: {artifact.file} is not the file that is read, {counts.name}"
+    if counts.exists() and COUNTS not in {artifact.name for artifact in stored.record.artifacts}:
+        yield f"{counts.name} is beside it, and no artifact of that name"
+
+
+def _read(path: Path) -> Stored | weights.Evaluated | Problem:
+    return weights.read(path) if weights.is_evaluation(path) else read(path)
+
+
+def _examine(path: Path) -> _Examined:
+    found = _read(path)
+    if isinstance(found, Problem):
+        return _Examined([found], [], [])
+    if isinstance(found, weights.Evaluated):
+        return _Examined(weights.check(path), list(siblings.weights_facts(path, found)), [])
+    record = found.record
+    whys = [*identity.check_place(found), *(why for each in CHECKS for why in each(record))]
+    damaged = list(files(found))
+    whys += damaged
+    arrays: Arrays | Problem | None = None
+    if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
+        whys.append("has scores but no counts that they follow from")
+    elif record.evaluations and not any(why.startswith(f"artifact {COUNTS}:") for why in damaged):
+        arrays = read_arrays(found)
+        if not isinstance(arrays, Problem):
+            whys += confusion.check_arrays(record, arrays)
+            whys += confusion.check_samples(record, arrays, _samples(found))
+    problems = [Problem(path, why) for why in whys]
+    if isinstance(arrays, Problem):
+        problems.append(arrays)
+        arrays = None
+    return _Examined(problems, list(siblings.facts(found, arrays)), list(siblings.figures(found)))
+
+
+def _recounted(path: Path) -> Iterator[str]:
+    found = _read(path)
+    if isinstance(found, Stored):
+        yield from catalog.check_recount(found.record)
+
+
+def _samples(stored: Stored) -> Arrays | Problem:
+    """Labels and names of the images whose predictions are kept; a problem where the store has none."""
+    name = f"samples-{stored.record.dataset.digest[:12]}.npz"
+    return unpack_arrays(stored.path.parents[1] / name, "labels", "names")
+
+
+def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
+    """Yield what the other files of a store say; of their arrays as much as tells what is usual.
+
+    Args:
+        root: folder of the store, None where there is none.
+        known: files that are left out.
+    """
+    left: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
+    for path in sorted((*root.glob("*/*/*.json"), *root.glob(f"{weights.FOLDER}/*/*/*.json"))) if root else []:
+        found = _read(path) if path.resolve() not in known else None
+        if isinstance(found, weights.Evaluated):
+            yield _Examined([], list(siblings.weights_facts(path, found)), [])
+        elif isinstance(found, Stored):
+            arrays: Arrays | Problem | None = None
+            if found.record.evaluations and left[found.record.dataset.digest]:
+                left[found.record.dataset.digest] -= 1
+                arrays = read_arrays(found)
+            facts = siblings.facts(found, None if isinstance(arrays, Problem) else arrays)
+            yield _Examined([], list(facts), list(siblings.figures(found)))
+
+
+def _root(path: Path) -> Path | None:
+    """The folder of the store that a file is in, if it lies where a store would have it."""
+    found = _read(path)
+    if isinstance(found, Stored) and not any(identity.check_place(found)):
+        return path.resolve().parents[2]
+    return path.resolve().parents[3] if isinstance(found, weights.Evaluated) else None
+
+
+def _orphans(root: Path) -> list[Problem]:
+    """Counts whose result is missing: of a run that was deleted, or killed while it was stored."""
+    names = (path for path in sorted(root.rglob("*.npz")) if re.fullmatch("[0-9a-f]{16}", path.stem))
+    return [Problem(path, "are counts without a result") for path in names if not path.with_suffix(".json").exists()]
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:
     """What is wrong with a file that the run wrote; None if nothing, or if it is kept elsewhere."""
     if artifact.file is None:
-        return None
+        return "is kept nowhere" if artifact.name == COUNTS else None
     if Path(artifact.file).name != artifact.file:
         return f"{artifact.file} is not beside the result"
     path = home / artifact.file
@@ -140,66 +207,3 @@ def _artifact(home: Path, artifact: Artifact) -> str | None:
     except OSError as error:
         return f"{path.name}: {error.strerror}"
     return None
-
-
-def _accuracy(record: Record, arrays: Arrays) -> Iterator[str]:
-    truth: dict[str, NDArray[np.int64]] = {}  # by split: pixels of each class in each image
-    for evaluation in record.evaluations:
-        name, split = f"{evaluation.checkpoint} on {evaluation.split}", evaluation.split
-        why = _counts(record, evaluation, arrays)
-        if why:
-            yield f"{name}: {why}"
-            continue
-        counts = arrays[evaluation.counts]
-        for why in _scores(record, evaluation, counts):
-            yield f"{name}: {why}"
-        pixels = counts.sum(axis=2)
-        if len(arrays.get("predictions", ())) != len(arrays.get("prediction_names", ())):
-            yield f"{name}: there is not one name for each prediction that is kept"
-        if not np.array_equal(arrays.get(f"{evaluation.counts}{TOTAL}", total := counts.sum(axis=0)), total):
-            yield f"{name}: the total is not that of the counts"
-        if not np.array_equal(pixels, truth.setdefault(split, pixels)):
-            yield f"{name}: the ground truth is not that of the other checkpoint"
-
-
-def _counts(record: Record, evaluation: Evaluation, arrays: Arrays) -> str | None:
-    """Why the counts of an evaluation cannot be what they are said to be, or None."""
-    bins, names = len(record.dataset.classes) + 1, f"names_{evaluation.split}"
-    missing = [name for name in (evaluation.counts, names) if name not in arrays]
-    if missing:
-        return f"the counts file lacks {' and '.join(missing)}"
-    counts = arrays[evaluation.counts]
-    if counts.dtype != np.int64 or counts.shape != (evaluation.images, bins, bins):
-        return f"counts are {counts.dtype}{list(counts.shape)}, not int64{[evaluation.images, bins, bins]}"
-    if len(set(arrays[names].tolist())) != evaluation.images:
-        return f"there are {evaluation.images} images and {len(set(arrays[names].tolist()))} names"
-    if record.dataset.images.get(evaluation.split) != evaluation.images:
-        expected = record.dataset.images.get(evaluation.split, 0)
-        return f"{evaluation.images} images were evaluated, and the split has {expected}"
-    if (counts < 0).any():
-        return "a count is negative"
-    if (counts.sum(axis=(1, 2)) == 0).any():
-        return "an image has no pixel"
-    return None
-
-
-def _scores(record: Record, evaluation: Evaluation, counts: NDArray[np.int64]) -> Iterator[str]:
-    classes = record.dataset.classes
-    if counts.shape[-1] != len(classes) + 1:
-        yield f"counts are of {counts.shape[-1] - 1} classes, the dataset has {len(classes)}"
-        return
-    expected = scores(counts, record.protocol.void)
-    for name in ("miou", "macc", "aacc"):
-        stored, computed = getattr(evaluation, name), getattr(expected, name)
-        if not abs(stored - computed) <= TOLERANCE:
-            yield f"{name} is {stored}, the counts give {computed}"
-    for name in ("iou", "acc"):
-        by_class: Mapping[str, float | None] = getattr(evaluation, name)
-        if sorted(by_class) != sorted(classes):
-            yield f"{name} is not given for exactly the classes of the dataset"
-            continue
-        for label, computed in zip(classes, getattr(expected, name).tolist(), strict=True):
-            value = by_class[label]
-            stored = float("nan") if value is None else value
-            if not (abs(stored - computed) <= TOLERANCE or (stored != stored and computed != computed)):
-                yield f"{name} of {label} is {value}, the counts give {computed}"

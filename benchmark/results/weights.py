@@ -17,8 +17,12 @@ from pydantic import Field, ValidationError
 
 from benchmark.atomic import replacing
 from benchmark.confusion import VoidRule, scores
+from benchmark.results.checks.catalog import check_dataset, check_method, check_name, check_size
+from benchmark.results.checks.environment import check_environment, check_time
+from benchmark.results.checks.identity import check_classes
+from benchmark.results.checks.protocol import check_fingerprint, check_protocol
 from benchmark.results.reading import Problem, folder, load
-from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split, fingerprint
+from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split
 
 FOLDER = "weights"
 """Below the root of a store, beside the folders of its protocols."""
@@ -133,8 +137,16 @@ def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
     place = _place(evaluated)
     if path.resolve().parts[-len(place.parts) :] != place.parts:
         yield f"the file should be {place.as_posix()}"
-    if protocol.fingerprint != fingerprint(protocol.axes):
-        yield f"fingerprint {protocol.fingerprint} is not the hash of the axes, {fingerprint(protocol.axes)}"
+    yield from check_fingerprint(protocol)
+    code = evaluated.environment.code
+    yield from check_protocol(protocol, evaluated.dataset)
+    yield from check_environment(evaluated.environment)
+    yield from check_time(evaluated.started, 0.0)
+    yield from check_classes(evaluated.dataset)
+    yield from check_dataset(evaluated.dataset)
+    yield from check_method(evaluated.architecture, evaluated.method, code)
+    yield from check_name(protocol, evaluated.dataset, code)
+    yield from check_size(protocol, evaluated.size, code)
     if evaluated.dataset.images.get(evaluated.split) != evaluated.images:
         expected = evaluated.dataset.images.get(evaluated.split, 0)
         yield f"{evaluated.images} images were evaluated, and the split has {expected}"

@@ -3,11 +3,13 @@ import json
 import pytest
 
 from benchmark.cli import main
+from benchmark.results.validate import LIMITS
 
 
 def test_clean_results(filled, capsys):
     assert main(["validate", str(filled.root)]) == 0
-    assert capsys.readouterr().out == "5 results, 0 problems\n"
+    assert capsys.readouterr().out == f"5 results, 0 problems\n{LIMITS}\n"
+    assert all(word in LIMITS for word in ("commit", "device", "seeds", "`segbench rerun`"))
 
 
 def test_an_edited_score_is_one_line_that_names_the_file(filled, capsys):
@@ -16,7 +18,7 @@ def test_an_edited_score_is_one_line_that_names_the_file(filled, capsys):
     data["evaluations"][0]["miou"] += 5
     path.write_text(json.dumps(data))
     assert main(["validate", str(filled.root)]) == 1
-    line, summary = capsys.readouterr().out.splitlines()
+    line, summary, _ = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{path}: last on test: miou is ")
     assert summary == "5 results, 1 problems"
 
@@ -27,6 +29,7 @@ def test_json(filled, capsys):
     assert main(["validate", str(filled.root), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["results"] == 5
+    assert found["limits"] == LIMITS
     (problem,) = found["problems"]
     assert problem["path"] == str(path)
     assert "Invalid JSON" in problem["why"]

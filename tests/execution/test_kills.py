@@ -18,6 +18,7 @@ import torch
 
 from benchmark import compose
 from benchmark.atomic import replacing
+from benchmark.confusion import count
 from benchmark.engine import weights
 from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
@@ -157,11 +158,12 @@ class StubSession:
         weights.load(self.runner.model, path)
 
     def evaluate(self, split, keep=()):
-        names = [f"{index}" for index in range(64)]
-        counts = np.zeros((64, 9, 9), np.int64)
-        counts[:, :2, 0] = (self.runner.model.weight[0].detach() * 1000).long().numpy()
-        counts[:, :2, 1] = 10_000 - counts[:, :2, 0]
-        return Counted(names, counts, {name: np.zeros((2, 2), np.uint8) for name in keep})
+        source, wrong = run.sources("shapes", None)["test"], int(self.runner.model.weight[0, 1] * 20)
+        labels = [source.label(index) for index in range(len(source))]
+        predictions = [np.where(np.arange(64)[:, None] < wrong, 0, label).astype(np.uint8) for label in labels]
+        counts = [count(*pair, len(source.classes)) for pair in zip(predictions, labels, strict=True)]
+        by_name = dict(zip(source.names, predictions, strict=True))
+        return Counted(list(source.names), np.stack(counts), {name: by_name[name] for name in keep})
 
 
 @pytest.fixture
@@ -200,7 +202,7 @@ def _skip_profile(setattr):
         params=1, params_total=1, macs=1, macs_torch=1, uncounted=[], size=(64, 64), classes=8
     )
     setattr("benchmark.profiling.complexity.measure", lambda *_: complexity)
-    setattr("benchmark.profiling.memory.inference_peak", lambda *_: 1)
+    setattr("benchmark.profiling.memory.inference_peak", lambda *_: 1 << 28)
 
 
 def _perform(spec):

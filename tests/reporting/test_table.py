@@ -41,7 +41,7 @@ def test_figures_are_rounded_here_and_kept_whole(board):
     assert [cell.value for cell in column(cells, "macs")] == [8_123_456_789, 500_000_000, 900_000_000]
     assert texts(cells, "rank") == ["1", "2", "-"]
     assert texts(cells, "miou_percent")[2] == "-"
-    assert texts(cells, "inference_memory_bytes") == ["300", "300", "300"]
+    assert texts(cells, "inference_memory_bytes") == ["920", "338", "369"]
 
 
 def test_the_best_of_a_column_is_marked(board):

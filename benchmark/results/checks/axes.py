@@ -1,0 +1,22 @@
+"""Read the axes of a protocol, which are plain JSON data that another version may have laid out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def axis(axes: Mapping[str, Any], name: str) -> Any:
+    """Return the value at a dotted name, `schedule.iterations`; None where there is none."""
+    found: Any = axes
+    for part in name.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = found[part]
+    return found
+
+
+def number(axes: Mapping[str, Any], name: str) -> int | None:
+    """Return the whole number at a dotted name; None where there is none."""
+    found = axis(axes, name)
+    return found if type(found) is int else None

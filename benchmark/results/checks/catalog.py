@@ -1,0 +1,216 @@
+"""Check a result against what the package says of the names in it: architecture, protocol, dataset."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark import __version__, catalog
+from benchmark.datasets.catalog import EMBEDDED, ON_DISK
+from benchmark.datasets.digest import published_digest
+from benchmark.datasets.source import Source
+from benchmark.errors import UserError
+from benchmark.results.checks.axes import axis
+from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
+
+DATASETS: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+
+OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
+"""What the command line can change."""
+
+SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
+"""Height and width of the images of datasets, where all have one size and the digest covers them."""
+
+
+def check_dataset(dataset: Dataset) -> Iterator[str]:
+    """Compare a dataset with the published one of its name, or of its digest."""
+    if dataset.digest not in _published():
+        yield from _altered(dataset)
+        return
+    for name, source in DATASETS.items():
+        if published_digest(source) != dataset.digest:
+            continue
+        if name != dataset.name:
+            yield f"the dataset is called {dataset.name}, and its digest is that of {name}"
+        for split, identity in source.published.items():
+            if dataset.images.get(split) != identity.images:
+                yield f"{split} has {dataset.images.get(split, 0)} images, and that of {name} {identity.images}"
+
+
+def _altered(dataset: Dataset) -> Iterator[str]:
+    """Tell of data that have as many images as the published ones, and are others."""
+    known = DATASETS.get(dataset.name)
+    if known is None or published_digest(known) not in _published():
+        return
+    if dataset.images == {split: identity.images for split, identity in known.published.items()}:
+        yield f"the digest is not that of {dataset.name} as it is published, which has as many images"
+
+
+def check_method(architecture: str, method: str, code: Code) -> Iterator[str]:
+    """Compare the method with that of the architecture."""
+    if code.version != __version__:
+        return
+    try:
+        expected = catalog.architecture(architecture).method
+    except UserError:  # an architecture that somebody has added
+        return
+    if method != expected:
+        yield f"method is {method}, and {architecture} is an architecture of {expected}"
+
+
+def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
+    """Compare a protocol with what the package has by its name: what makes it another protocol, not its schedule."""
+    known = _facts(protocol.name) if code.version == __version__ else None
+    if known is None:
+        return
+    facts = dict(known)
+    found = {"dataset": dataset.name, "void": protocol.void, "inference": axis(protocol.axes, "evaluation.inference")}
+    if "pretraining" in protocol.axes:
+        found["pretraining"] = protocol.axes["pretraining"]
+        facts |= {"pretraining": protocol.overrides["init"]} if "init" in protocol.overrides else {}
+    if "schedule" in protocol.axes:
+        found["void_output"] = bool(protocol.axes.get("void_output"))
+        facts |= {"void_output": facts.get("void_output", False)}
+    for name, value in found.items():
+        if value != facts.get(name) and (value is not None or name == "pretraining"):
+            yield f"{name} is {value}, and that of the protocol {protocol.name} {facts.get(name)}"
+
+
+def check_size(protocol: Protocol, size: tuple[int, int], code: Code) -> Iterator[str]:
+    """Compare the size of the input with that of the protocol."""
+    facts = _facts(protocol.name) if code.version == __version__ else None
+    if facts is not None and list(size) != list(facts["size"]):
+        yield f"size is {list(size)}, and that of {protocol.name} {list(facts['size'])}"
+
+
+def check_overrides(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
+    """Compare what the command line may change with the protocol: where it differs, an override says so."""
+    config = _config(protocol.name) if code.version == __version__ and dataset.digest in _published() else None
+    if config is None:
+        return
+    axes, overrides = protocol.axes, protocol.overrides
+    for name in sorted(overrides.keys() - OVERRIDES):
+        yield f"there is no override {name}"
+    for name, place, usual in (
+        ("max_iters", "schedule.iterations", "train_cfg.max_iters"),
+        ("batch_size", "batch", "train_dataloader.dataset.batch_size"),
+    ):
+        found, expected = axis(axes, place), overrides.get(name, axis(config, usual))
+        if None not in (found, expected) and found != expected:
+            yield f"{place} is {found} in the axes, that of {protocol.name} {expected}, and no override {name} says why"
+
+
+def check_images(dataset: Dataset, images: NDArray[np.integer]) -> Iterator[str]:
+    """Compare the number of pixels of each image with the size of the images of a dataset.
+
+    Args:
+        dataset: its name and digest.
+        images: confusion matrices, shape (images, K + 1, K + 1).
+    """
+    height, width = SIZES.get(dataset.name, (0, 0))
+    pixels = images.sum(axis=(1, 2))
+    if height and dataset.digest == published_digest(DATASETS[dataset.name]) and (pixels != height * width).any():
+        odd = pixels[pixels != height * width][0]
+        yield f"an image has {odd} pixels, and those of {dataset.name} {height * width}"
+
+
+def _published() -> set[str]:
+    """Digests of the datasets as they are published, of those that are digested whole."""
+    return {
+        published_digest(source)
+        for source in DATASETS.values()
+        if None not in {identity.digest for identity in source.published.values()}
+    }
+
+
+def _facts(protocol: str) -> Mapping[str, Any] | None:
+    """What a protocol of the package says of itself; None where there is none of that name."""
+    config = _config(protocol)
+    return None if config is None else {"void": "ignore"} | config.get("protocol", {})
+
+
+@cache
+def _config(protocol: str) -> Mapping[str, Any] | None:
+    """The literal values in the config of a protocol; None where there is none of that name."""
+    try:
+        return _read(catalog.protocol(protocol).path)
+    except (UserError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The literal values of a config and its bases, read without mmengine, which needs torch."""
+    found: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with suppress(ValueError):
+                own[node.targets[0].id] = _literal(node.value)
+    bases = own.pop("_base_", [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        found = _merge(found, _read(path.parent / base))
+    return _merge(found, own)
+
+
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge as mmengine does: dicts key by key, all else replaced."""
+    both = {name: _merge(base[name], value) for name, value in own.items() if _are_dicts(base.get(name), value)}
+    return {**base, **own, **both}
+
+
+def _are_dicts(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of an expression of literals and `dict(...)`, as JSON has it.
+
+    Raises:
+        ValueError: it is another expression.
+    """
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return {each.arg: _literal(each.value) for each in node.keywords}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(each) for each in node.elts]
+    return ast.literal_eval(node)
+
+
+def check_catalog(record: Record) -> Iterator[str]:
+    """Compare a result with the package, where the same version made it."""
+    protocol, code = record.protocol, record.environment.code
+    yield from check_dataset(record.dataset)
+    yield from check_method(record.architecture, record.method, code)
+    yield from check_name(protocol, record.dataset, code)
+    yield from check_overrides(protocol, record.dataset, code)
+    if record.complexity is not None:
+        yield from check_size(protocol, record.complexity.size, code)
+
+
+def check_recount(record: Record) -> Iterator[str]:
+    """Build the network of a result again and compare its parameters and multiply-accumulates."""
+    from benchmark import compose
+    from benchmark.profiling import complexity
+
+    if record.complexity is None or record.environment.code.version != __version__:
+        return
+    overrides = {name: value for name, value in record.protocol.overrides.items() if name not in ("init", "crf")}
+    try:
+        config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
+    except (UserError, TypeError):
+        yield "nothing is recounted: this version has no such architecture, protocol or override"
+        return
+    if "init" not in record.protocol.overrides and compose.config_hash(config) != record.config_sha256:
+        yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"
+        return
+    found: Complexity = complexity.measure(config.model, record.complexity.size, record.complexity.classes)
+    for name, value in found:
+        stored = getattr(record.complexity, name)
+        if stored != value:
+            yield f"complexity.{name} is {stored}, the network has {value}"

@@ -1,0 +1,234 @@
+"""Check results against each other: what one store says in several places, and what only one of its runs can have left.
+
+A result yields facts, plain data: a subject and what is said of it. Facts of one subject must agree; where they do not,
+those that say what most do not are in doubt, all of them where no value has a majority.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmark.results.arrays import Arrays
+from benchmark.results.checks.axes import axis
+from benchmark.results.reading import Problem, Stored
+from benchmark.results.record import Record
+from benchmark.results.weights import Evaluated
+
+
+class Fact(NamedTuple):
+    """What a file says of something that other files say something of, too."""
+
+    path: Path
+    what: str
+    """in words, with the files that share it as subject"""
+    subject: Hashable
+    value: Hashable
+
+
+class Figure(NamedTuple):
+    """A measurement that others of its subject are like."""
+
+    path: Path
+    what: str
+    subject: Hashable
+    value: float
+    least: float
+    """the least that it may be, as a part of the smallest of the others"""
+    most: float
+    """the most that it may be, as a multiple of the largest of the others"""
+
+
+def outliers(figures: Iterable[Figure]) -> Iterator[Problem]:
+    """Find the figures that are far from the others of their subject, where there are two others at least."""
+    groups: dict[Hashable, list[Figure]] = defaultdict(list)
+    for figure in figures:
+        groups[figure.what, figure.subject].append(figure)
+    for group in groups.values():
+        for figure in group if len(group) > 2 else []:
+            others = [other.value for other in group if other is not figure]
+            if not figure.least * min(others) <= figure.value <= figure.most * max(others):
+                span = f"{min(others):.3g} to {max(others):.3g}"
+                yield Problem(figure.path, f"{figure.what} is {figure.value:.3g}, and those of like results {span}")
+
+
+def figures(stored: Stored) -> Iterator[Figure]:
+    """Yield what a result measured that others have measured, too, on the same device."""
+    record, environment = stored.record, stored.record.environment
+    device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
+    for each in record.latency:
+        if each.unsteady is None:
+            setting = (each.regime, each.size, each.batch, each.precision, each.compiled, each.threads, each.anchor)
+            subject = (record.config_sha256, device, torch, *setting)
+            yield Figure(stored.path, "the ratio of latency to its anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
+    training = record.training
+    if record.status == "ok" and training is not None and training.iterations:
+        like = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
+        seconds = training.seconds / training.iterations
+        # Whatever else a machine does makes a step slower, and none faster.
+        yield Figure(stored.path, "the time of a training step in seconds", like, seconds, 1 / 4, math.inf)
+
+
+def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:
+    """Find the facts that do not agree with the others of their subject."""
+    groups: dict[Hashable, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        groups[fact.what, fact.subject].append(fact)
+    for group in groups.values():
+        values = Counter(fact.value for fact in group)
+        if len(values) == 1:
+            continue
+        (_, most), (_, second) = values.most_common(2)
+        usual = {value for value, count in values.items() if count == most} if most > second else set()
+        for fact in group:
+            if fact.value not in usual:
+                other = next(each for each in group if each.value != fact.value and (not usual or each.value in usual))
+                yield Problem(fact.path, f"{fact.what}, as {other.path.name} has it otherwise")
+
+
+def facts(stored: Stored, arrays: Arrays | None) -> Iterator[Fact]:
+    """Yield what a result says that others say, too.
+
+    Args:
+        stored: the result.
+        arrays: those beside it, if they were read and hold what they should.
+    """
+    for what, subject, value in (*_shared(stored.record), *_own(stored.record), *_counted(stored.record, arrays or {})):
+        yield Fact(stored.path, what, subject, value)
+
+
+def weights_facts(path: Path, evaluated: Evaluated) -> Iterator[Fact]:
+    """Yield what an evaluation of published weights says that others say, too."""
+    protocol, dataset = evaluated.protocol, evaluated.dataset
+    for what, subject, value in _dataset(dataset.digest, dataset.name, dataset.classes, dataset.images):
+        yield Fact(path, what, subject, value)
+    if evaluated.counts:
+        yield Fact(path, TRUTH, (dataset.digest, evaluated.split), tuple(evaluated.matrix.sum(axis=1).tolist()))
+        yield Fact(path, COUNTS, (dataset.digest, evaluated.split, str(evaluated.counts)), evaluated.weights_sha256)
+    yield Fact(
+        path, "the architecture is not that of the same weights", evaluated.weights_sha256, evaluated.architecture
+    )
+    yield Fact(path, AXES, _origin(protocol.name, protocol.overrides, evaluated.environment), _plain(protocol.axes))
+
+
+Claim = tuple[str, Hashable, Hashable]
+
+TRUTH = "the ground truth has not as many pixels of each class as that of the same data"
+AXES = "the axes are not those of the same protocol of the same commit"
+COUNTS = "the confusion matrix is the same as that of other weights"
+
+
+def _dataset(digest: str, name: str, classes: list[str], images: dict[str, int]) -> Iterator[Claim]:
+    value = (name, tuple(classes), tuple(sorted(images.items())))
+    yield "name, classes or number of images are not those of the same digest", digest, value
+
+
+def _shared(record: Record) -> Iterator[Claim]:
+    """What follows from what a result shares with others."""
+    protocol, environment, found = record.protocol, record.environment, record.complexity
+    dataset, code, packages = record.dataset, environment.code, environment.packages
+    yield from _dataset(dataset.digest, dataset.name, dataset.classes, dataset.images)
+    yield "the method is not that of the same architecture", (record.architecture, code.version), record.method
+    yield "the architecture is not that of the same config", record.config_sha256, record.architecture
+    if code.commit is not None:
+        yield "the version is not that of the same commit", code.commit, code.version
+    yield "the packages are not those of the same hash", environment.packages_sha256, _plain(packages)
+    if environment.gpu is not None:
+        machine = (environment.packages_sha256, environment.gpu)
+        yield "cuda or cudnn are not those of the same packages", machine, (environment.cuda, environment.cudnn)
+    if code.commit is not None and code.dirty is False:
+        yield AXES, (_origin(protocol.name, protocol.overrides, environment), dataset.digest), _plain(protocol.axes)
+        subject = (record.architecture, protocol.fingerprint, code.commit, packages.get("mmsegmentation"))
+        yield "the config is not that of the same architecture and commit", subject, record.config_sha256
+        installed = (environment.packages_sha256, code.commit, environment.platform)
+        yield "the adaptations are not those of the same packages", installed, tuple(environment.adaptations)
+    if found is not None:
+        config = (record.config_sha256, code.version)
+        sizes = (found.params, found.params_total, found.params_start)
+        yield "the parameters are not those of the same config", config, sizes
+        counted = (*config, found.size, packages.get("torch"))
+        yield "the MACs are not those of the same config", counted, (found.macs, found.macs_torch)
+        yield "the uncounted operators are not those of the same config", counted, tuple(found.uncounted)
+        yield "the size is not that of the same protocol", (protocol.fingerprint, protocol.name), found.size
+        for artifact in record.artifacts:
+            if artifact.name.startswith("checkpoint"):
+                saved = (*config, packages.get("torch"))
+                yield "a checkpoint has not as many bytes as those of the same config", saved, artifact.bytes
+    for each in record.latency:
+        timed = (protocol.fingerprint, code.version, each.regime, each.device)
+        value = (each.clock, each.batch, each.precision, each.layout, each.compiled, each.threads, each.anchor)
+        yield "what was timed is not what was timed of others", timed, value
+
+
+def _own(record: Record) -> Iterator[Claim]:
+    """What no two trainings can have alike, bit by bit: value is the training that has it."""
+    training = record.training
+    if record.status != "ok" or training is None:
+        return
+    owner = (record.architecture, record.config_sha256, record.seed, _conditions(record.protocol.axes))
+    for artifact in record.artifacts:
+        if artifact.name.startswith("checkpoint"):
+            yield "the weights are those of another training", artifact.sha256, owner
+        elif artifact.name == "counts":
+            yield "the counts are those of another training", artifact.sha256, owner
+    if len(training.loss) > 1:
+        yield "the losses are those of another training", tuple(training.loss), owner
+    for each in record.evaluations:
+        if sum(bool(value) for value in each.iou.values()) > 1:  # a network that puts out one class is like any other
+            scores = (record.dataset.digest, each.split, record.protocol.void, _plain(each.iou))
+            yield "the scores are those of another training", scores, owner
+
+
+def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
+    """What arrays say of the ground truth, and of images."""
+    digest, void = record.dataset.digest, len(record.dataset.classes)
+    for each in record.evaluations:
+        names, counts = arrays.get(f"names_{each.split}"), arrays.get(each.counts)
+        if names is None or counts is None or counts.ndim != 3 or len(names) != len(counts):
+            continue
+        pixels = counts.sum(axis=2)[np.argsort(names)]
+        yield TRUTH, (digest, each.split), tuple(pixels.sum(axis=0).tolist())
+        whole = _hash(*sorted(names.tolist()), pixels.tobytes())
+        yield "the ground truth of an image is not that of the same data", (digest, each.split), whole
+    if arrays and record.evaluations:
+        images = tuple(arrays["prediction_names"].tolist()) if "prediction_names" in arrays else ()
+        yield (
+            "other images are kept than of the same protocol",
+            (record.protocol.fingerprint, record.protocol.name),
+            images,
+        )
+    kept = arrays.get("predictions")
+    if kept is not None and len(np.unique(kept[kept < void])) > 1:
+        owner = (record.architecture, record.config_sha256, record.seed, _conditions(record.protocol.axes))
+        yield "the predictions that are kept are those of another training", _hash(kept.tobytes()), owner
+
+
+def _origin(protocol: str, overrides: Any, environment: Any) -> Hashable:
+    return protocol, _plain(overrides), environment.code.commit, environment.packages.get("mmsegmentation")
+
+
+def _conditions(axes: dict[str, Any]) -> str:
+    """The axes that a training depends on, which those of an evaluation leave alone."""
+    kept = {name: value for name, value in axes.items() if name not in ("evaluation", "void", "splits")}
+    schedule = axis(axes, "schedule")
+    if isinstance(schedule, dict):
+        kept["schedule"] = {name: value for name, value in schedule.items() if name != "validation_interval"}
+    return _plain(kept)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _hash(*parts: str | bytes) -> str:
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update((part.encode() if isinstance(part, str) else part) + b"\0")
+    return sha256.hexdigest()

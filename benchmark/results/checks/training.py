@@ -1,0 +1,146 @@
+"""Check how a training went: iterations, curves, checkpoints and evaluations tell of one and the same training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmark.results.checks.axes import axis, number
+from benchmark.results.record import Evaluation, Record, Training
+
+LARGEST = 1e12
+"""A loss above it overflows within a few steps more."""
+
+SCORES = ("miou", "macc", "aacc", "iou", "acc")
+
+UNCOUNTED = 60.0
+"""Seconds by which parts of a run may exceed the whole: a run that is killed and resumed loses some of its seconds."""
+
+
+def check_status(record: Record) -> Iterator[str]:
+    """Compare the status with what the record has."""
+    if record.status == "ok":
+        yield from _ended_well(record)
+        return
+    if not record.error:
+        yield f"status is {record.status}, and there is no error that says why"
+    if record.evaluations:
+        yield f"status is {record.status}, and yet there are evaluations"
+    if any(artifact.name == "counts" for artifact in record.artifacts):
+        yield f"status is {record.status}, and yet there are counts"
+    if record.status == "diverged" and any(artifact.name.startswith("checkpoint") for artifact in record.artifacts):
+        yield "status is diverged, and yet there are checkpoints of a training that was finished"
+
+
+def _ended_well(record: Record) -> Iterator[str]:
+    if record.error is not None:
+        yield f"status is ok, and yet there is an error: {record.error}"
+    if not record.evaluations:
+        yield "status is ok, and yet nothing was evaluated"
+        return
+    for checkpoint in ("last", "best"):
+        if record.evaluation(checkpoint) is None:
+            yield f"status is ok, and yet {checkpoint} on test is not evaluated"
+    for name in ("training", "complexity", "memory"):
+        if getattr(record, name) is None:
+            yield f"status is ok, and yet there is no {name}"
+    artifacts = [artifact.name for artifact in record.artifacts]
+    for name in ("checkpoint_last", "checkpoint_best"):
+        if name not in artifacts:
+            yield f"status is ok, and yet no artifact {name} is listed"
+
+
+def check_training(record: Record) -> Iterator[str]:
+    """Compare each stage of the training with its axes, and its curves with its iterations."""
+    training, axes = record.training, record.protocol.axes
+    if training is None:
+        return
+    done = record.status == "ok"
+    yield from _stage(training, axes, "training", done=done)
+    if record.status == "diverged" and training.loss and training.loss[-1][0] >= training.iterations:
+        yield f"status is diverged, and yet the loss is finite at the last iteration, {training.iterations}"
+    if record.environment.device == "cpu" and training.execution is not None and training.execution.graph:
+        yield "training.execution.graph is true, on a CPU"
+    first, planned = training.first_stage, axis(axes, "first_stage")
+    if (first is None) != (planned is None) and (done or planned is None):
+        yield "the axes have a first stage, and the training none, or the other way round"
+    if first is not None:
+        if first.first_stage is not None:
+            yield "the first stage has a first stage of its own"
+        if isinstance(planned, Mapping):
+            yield from _stage(first, planned, "training.first_stage", done=done)
+    spent = sum(each.seconds + (each.setup_seconds or 0.0) for each in (training, first) if each is not None)
+    if spent > record.seconds + UNCOUNTED:
+        yield f"the training took {spent:.0f} seconds, and the whole run {record.seconds:.0f}"
+
+
+def _stage(training: Training, axes: Mapping[str, Any], name: str, *, done: bool) -> Iterator[str]:
+    iterations, batch = number(axes, "schedule.iterations"), number(axes, "batch")
+    if iterations is not None and (training.iterations != iterations if done else training.iterations > iterations):
+        yield f"{name}.iterations is {training.iterations}, and the axes have {iterations}"
+    if batch is not None and training.images != training.iterations * batch:
+        yield f"{name}.images is {training.images}, not {training.iterations} batches of {batch}"
+    if done and training.seconds <= 0:
+        yield f"{name}.seconds is {training.seconds} for {training.iterations} iterations"
+    if odd := next((loss for _, loss in training.loss if not 0 <= loss <= LARGEST), None):
+        yield f"{name}.loss has {odd:g}, and a finite loss is 0 to {LARGEST:g}"
+    yield from _curve(f"{name}.loss", [at for at, _ in training.loss], None, training.iterations, done=done)
+    interval = number(axes, "schedule.validation_interval")
+    yield from _curve(f"{name}.val_miou", [at for at, _ in training.val_miou], interval, training.iterations, done=done)
+
+
+def _curve(name: str, at: Sequence[int], interval: int | None, last: int, *, done: bool) -> Iterator[str]:
+    """Compare the iterations of a curve's points with the ones that are due.
+
+    Args:
+        name: of the curve.
+        at: the iterations of its points.
+        interval: of the points; None where the first point tells it.
+        last: iterations done, at which the last point stands if the training was finished.
+        done: whether it was.
+    """
+    if not at:
+        if done and last:
+            yield f"{name} is empty"
+        return
+    interval = interval or at[0]
+    due = list(range(interval, last + 1, interval)) if interval else []
+    if done and (not due or due[-1] != last):
+        due.append(last)
+    if list(at) != (due if done else due[: len(at)]):
+        wrong = next((a for a, b in zip(at, due, strict=False) if a != b), None)
+        where = f"has a point at {wrong}" if wrong is not None else f"has {len(at)} points, not {len(due)}"
+        yield f"{name} {where}: points are due every {interval} iterations up to {last}"
+
+
+def check_evaluations(record: Record) -> Iterator[str]:
+    """Compare the evaluations with the training, and with each other where both checkpoints are the same."""
+    places = [(each.checkpoint, each.split) for each in record.evaluations]
+    for checkpoint, split in sorted({place for place in places if places.count(place) > 1}):
+        yield f"{checkpoint} on {split} is evaluated twice"
+    for each in record.evaluations:
+        if each.counts != f"{each.checkpoint}_{each.split}":
+            yield f"{each.checkpoint} on {each.split}: its counts are {each.counts}, not those of its own"
+        expected = None if record.training is None else _iteration(each, record.training)
+        if expected is not None and each.iteration != expected:
+            yield f"{each.checkpoint} on {each.split}: iteration is {each.iteration}, and the training has {expected}"
+    hashes = {artifact.name: artifact.sha256 for artifact in record.artifacts}
+    last, best = hashes.get("checkpoint_last"), hashes.get("checkpoint_best")
+    for split in sorted({split for _, split in places}):
+        both = [each for each in record.evaluations if each.split == split][:2]
+        if len(both) < 2:
+            continue
+        same = both[0].iteration == both[1].iteration
+        if last and best and same != (last == best):
+            yield f"the checkpoints last and best are {'not ' if same else ''}the same, unlike their iterations"
+        if same and any(getattr(both[0], name) != getattr(both[1], name) for name in SCORES):
+            yield f"last and best on {split} are of one iteration, and their scores differ"
+
+
+def _iteration(evaluation: Evaluation, training: Training) -> int | None:
+    """The iteration whose weights an evaluation is of; of equal maxima on val the earliest is the best."""
+    if evaluation.checkpoint == "last":
+        return training.iterations
+    if not training.val_miou:
+        return None
+    return max(training.val_miou, key=lambda point: (point[1], -point[0]))[0]
