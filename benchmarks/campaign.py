@@ -6,9 +6,9 @@
 
 It begins with the self-test of `segbench doctor --gpu`, does without what fails there, and runs what the folder of
 results lacks. All results of this call are packed into OUT.tar, with those that are in it already, anew after each run:
-a lease that is cut loses one run. At the end the state of runs that were interrupted goes into OUT.unfinished.tar, as
-far as 15 MiB hold it, and what was compiled into OUT.kernels.tar; a call that finds them beside OUT.tar goes on from
-there. Kernels are code: take that file from nobody else.
+a lease that is cut loses one run. At the end the state of runs that were interrupted goes into OUT.unfinished.tar, and
+timings and what was compiled, the newest first, into OUT.kernels.tar, as far as 15 MiB hold each; a call that finds
+them beside OUT.tar goes on from there. Kernels are code: take that file from nobody else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
+from math import ceil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -142,7 +143,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
         print(*ledger.table(), sep="\n")
         folders = [job.spec.folder for job in left if job.spec.folder.is_dir()]
         pack_files(args.work_dir, folders, unfinished_runs)
-        pack_files(user_cache() / "kernels", sorted((user_cache() / "kernels").glob("*.*")), kernels)
+        pack_files(user_cache() / "kernels", kept_kernels(user_cache() / "kernels"), kernels)
         print(*pack_results(args.results, args.archive, before), sep="\n")
     return 3 if left else 1 if made.failed else 0
 
@@ -246,13 +247,16 @@ def pack_results(results: Path, out: Path, before: dict[Path, tuple[int, int]]) 
 
 
 def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
-    """Pack files and folders under a root, in order, as far as the limit holds them; remove what was packed before."""
+    """Pack files and folders under a root, in order, as far as the limit holds them; remove what was packed before.
+
+    What does not fit is printed.
+    """
     out.unlink(missing_ok=True)
-    size, chosen = 0, []
+    size, chosen = 2 * tarfile.BLOCKSIZE, []  # two empty blocks end an archive
     for place in places:
         files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
         files = [file for file in files if file.name != ".lock"]
-        room = sum(file.stat().st_size + 1024 for file in files)
+        room = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
         if size + room > LIMIT:
             print(f"{place}: {room / 2**20:.0f} MiB, too large for {out.name}")
             continue
@@ -260,10 +264,15 @@ def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
         chosen += files
     if not chosen:
         return
-    with replacing(out) as temporary, tarfile.open(temporary, "w") as archive:
+    with replacing(out) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as archive:
         for file in chosen:
             archive.add(file, PurePosixPath(*file.relative_to(root).parts).as_posix())
     print(f"{out}: {len(chosen)} files, {size / 2**20:.1f} MiB")
+
+
+def kept_kernels(folder: Path) -> list[Path]:
+    """Files of what was timed and compiled, the most valuable first: timings, which are small, then the newest."""
+    return sorted(folder.glob("*.*"), key=lambda file: (file.suffix != ".json", -file.stat().st_mtime))
 
 
 def beside(archive: Path, name: str) -> Path:

@@ -42,8 +42,14 @@ def resident_bytes(pixels: Pixels) -> int:
 
 
 def fits(pixels: Pixels, device: torch.device | str) -> bool:
-    """Whether a split may lie on a device: its images have one size, and half of a GPU's free memory holds them."""
-    if torch.device(device).type != "cuda" or 2 * resident_bytes(pixels) > torch.cuda.mem_get_info(device)[0]:
+    """Whether a split may lie on a device: its images have one size, and half of a GPU's free memory holds them.
+
+    Memory that PyTorch holds and nothing uses any more is given back before, and is free then.
+    """
+    if torch.device(device).type != "cuda":
+        return False
+    torch.cuda.empty_cache()
+    if 2 * resident_bytes(pixels) > torch.cuda.mem_get_info(device)[0]:
         return False
     size = pixels.label(0).shape
     return all(pixels.label(index).shape == size for index in range(1, len(pixels)))

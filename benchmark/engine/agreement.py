@@ -19,6 +19,9 @@ Outcome = dict[str, list[Tensor]]
 SEED = 20220921
 """Of the random numbers in a comparison, the same for both sides."""
 
+BACKOFF = 16.0
+"""What the scale of the loss is divided by where scaled gradients overflow."""
+
 
 def mirrored(batch: Batch) -> Batch:
     """The images and labels of a batch with left and right exchanged: a batch of the same shape that is another."""
@@ -28,32 +31,48 @@ def mirrored(batch: Batch) -> Batch:
 def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], Tensor]) -> Outcome:
     """What a forward and a backward pass leave; the model stays as it was.
 
+    Gradients of float16 overflow at the scale that a training begins with, and its first steps are skipped until the
+    scale has come down. Here it is lowered at once, and put back.
+
     Args:
         model: the network.
         optim_wrapper: how it is trained; if it scales the loss, gradients are returned without the scale.
-        passes: computes both passes, leaves gradients and returns the loss.
+        passes: computes both passes, leaves gradients and returns the loss; is called again at each lower scale.
     """
-    scale = 1.0
-    if isinstance(optim_wrapper, AmpOptimWrapper):
-        scale = float(optim_wrapper.loss_scaler.get_scale())
-    torch.manual_seed(SEED)
-    with rehearsal(model, optim_wrapper):
-        loss = passes()
-        gradients = [torch.zeros_like(w) if w.grad is None else w.grad / scale for w in model.parameters()]
-        buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
-    return {"losses": [loss], "gradients": gradients, "buffers": buffers}
+    scaler = optim_wrapper.loss_scaler if isinstance(optim_wrapper, AmpOptimWrapper) else None
+    usual = scale = float(scaler.get_scale()) if scaler else 1.0
+    try:
+        while True:
+            torch.manual_seed(SEED)
+            with rehearsal(model, optim_wrapper):
+                loss = passes()
+                gradients = [torch.zeros_like(w) if w.grad is None else w.grad / scale for w in model.parameters()]
+                buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
+            if scaler is None or scale <= 1.0 or all(gradient.isfinite().all() for gradient in gradients):
+                return {"losses": [loss], "gradients": gradients, "buffers": buffers}
+            scale = max(1.0, scale / BACKOFF)
+            scaler.update(scale)
+    finally:
+        if scaler is not None and scale != usual:
+            scaler.update(usual)
 
 
 @contextmanager
-def last_bits_changed(model: nn.Module, seed: int) -> Iterator[None]:
-    """Change the last bit of each weight, up or down by a seed, to see how far rounding moves an outcome."""
+def last_bits_changed(model: nn.Module, seed: int, dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Change the last bit of each weight, up or down by a seed, to see how far rounding moves an outcome.
+
+    Args:
+        model: the network.
+        seed: decides which weights become larger.
+        dtype: whose last bit is changed; by default that of the weights.
+    """
     kept = [weight.detach().clone() for weight in model.parameters()]
     generator = torch.Generator().manual_seed(seed)
     try:
         with torch.no_grad():
             for weight in model.parameters():
                 sign = 2 * torch.randint(2, weight.shape, generator=generator) - 1
-                weight.mul_(1 + torch.finfo(weight.dtype).eps * sign.to(weight.device))
+                weight.mul_(1 + torch.finfo(dtype or weight.dtype).eps * sign.to(weight.device))
         yield
     finally:
         with torch.no_grad():

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TypeVar
 
 import torch
+from mmengine.device import get_device
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -41,6 +47,36 @@ def algorithm_search(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def without_search(function: Callable[[], Result]) -> Result:
+    """Call a function with the algorithms that cuDNN's heuristics choose, and let no later call use them.
+
+    PyTorch keeps the algorithm of each convolution by shape, data type and layout, but not by whether it was searched
+    for: the first choice would stay. What is kept belongs to a thread (`benchmark_cache` in ATen's Conv_v8.cpp), and no
+    setting clears it. (`torch.backends.cudnn.deterministic` is part of the key, but dilated convolutions in contiguous
+    layout leave cuDNN then.) So the function runs in a thread that ends with it; its backward passes do, too, which
+    autograd otherwise moves to a thread of its own for each GPU. On a CPU it is called directly.
+
+    Args:
+        function: is called once; context variables, of which PyTorch's compilers have their settings, are the caller's.
+
+    Returns:
+        What the function returns; what it raises is raised.
+    """
+
+    def called() -> Result:
+        with algorithm_search(False):
+            return function()
+
+    def called_in_thread() -> Result:
+        with torch.autograd.set_multithreading_enabled(False):
+            return called()
+
+    if get_device() != "cuda":
+        return called()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, called_in_thread).result()
 
 
 # `fp32_precision`, which torch 2.9 prefers, is not in 2.6, and once it is set, reading `allow_tf32`, as Inductor does,

@@ -2,15 +2,15 @@
 
 Channels last is 1.2 to 1.5 times as fast for most networks in half precision on a GPU, and slower for some with grouped
 convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses what lies between convolutions, for
-which light networks take most of their time. No rule but a trial tells. It takes cuDNN's first choice of algorithms;
-cuDNN searches for better ones once, for the mode that is taken.
+which light networks take most of their time. No rule but a trial tells. It takes cuDNN's first choice of algorithms,
+which ends with it; cuDNN searches for better ones once, for the mode that is taken.
 """
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,14 @@ from torch import Tensor, nn
 
 from benchmark.datasets.batches import Batch
 from benchmark.engine import timings
-from benchmark.engine.arithmetic import algorithm_search
-from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts, save_artifacts
+from benchmark.engine.arithmetic import without_search
+from benchmark.engine.compilation import (
+    CompilationFailed,
+    CompiledParts,
+    Interrupted,
+    load_artifacts,
+    save_artifacts,
+)
 from benchmark.engine.graph import CaptureFailed, GraphedStep
 from benchmark.engine.layout import LAYOUTS, arrange
 from benchmark.engine.step import Step, passes, rehearsal, step
@@ -46,6 +52,10 @@ KEPT = 0.25
 
 FAILURES = (CompilationFailed, CaptureFailed, torch.OutOfMemoryError)
 """What rules out a mode, and not the training."""
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,9 @@ class Autotuner:
         compile: whether the network is compiled: always, never, or None for where it is expected to pay.
         memory: file, without suffix, in which timings and compiled kernels are kept for the next run; None to keep
             nothing.
+
+    Attributes:
+        interrupted: whether compiling ahead is to end before the next part of the network, for the turn has come.
     """
 
     def __init__(
@@ -97,21 +110,39 @@ class Autotuner:
         self._timings = memory and memory.with_name(f"{memory.name}.json")
         self._artifacts = memory and memory.with_name(f"{memory.name}.artifacts")
         self._parts: CompiledParts | None = None
+        self.interrupted: Callable[[], bool] = _never
         self._compile_seconds: float | None = None
         self._first_compile_seconds: float | None = None
 
     def compile_ahead(self, training: Training) -> None:
-        """Compile before it is the training's turn on the device, while another run trains there.
+        """Compile before it is the training's turn on the device, while another run trains there, where that pays.
 
-        What fails here fails again, and is reported, when the training is prepared.
+        What fails here fails again, and is reported, when the training is prepared. What is interrupted is begun again
+        then, if it still pays, and takes the parts that were compiled from Inductor's cache.
+        """
+        layout = self._layout_ahead(training)
+        if layout is None:
+            return
+        try:
+            self._compile(training, layout, self.interrupted)
+        except (*FAILURES, Interrupted):
+            _free(training.model)
+
+    def _layout_ahead(self, training: Training) -> str | None:
+        """The layout to compile for ahead; None where the training is not expected to be compiled.
+
+        Nothing is timed yet beside another run: without timings from an earlier one, only kept kernels are worth it.
         """
         if self.mode is not None or self.compile is False:
-            return
-        compiled = [mode for mode in self._remembered().seconds if mode.compiled]
-        try:
-            self._compile(training, compiled[0].layout if compiled else "channels_last")
-        except FAILURES:
-            _free(training.model)
+            return None
+        kept = self._remembered()
+        if not kept.seconds:
+            pays = self.compile or (self._artifacts is not None and self._artifacts.exists())
+            return "channels_last" if pays else None
+        compiled = {mode: time for mode, time in kept.seconds.items() if mode.compiled}
+        best = _fastest(compiled if self.compile and compiled else kept.seconds)
+        pays = best.compiled if compiled else self._pays(kept.seconds[best] * training.iterations, kept)
+        return best.layout if pays else None
 
     def prepare(self, training: Training, logger: Logger) -> Prepared:
         """Make a training ready; weights, moments and buffers stay as they are, except for their layout.
@@ -144,24 +175,29 @@ class Autotuner:
     def _search(self, training: Training, logger: Logger) -> TrainingMode:
         """The fastest mode: as remembered of the network, or by trial."""
         kept = self._remembered()
-        seconds = {mode: time for mode, time in kept.seconds.items() if self.compile is not False or not mode.compiled}
-        with rehearsal(training.model, training.optim_wrapper), algorithm_search(False):
-            if not any(not mode.compiled for mode in seconds):
-                seconds |= self._try_layouts(training, logger)
-            best = _fastest(seconds)
-            if not any(mode.compiled for mode in seconds) and self._pays(seconds[best] * training.iterations, kept):
-                layout = self._parts.layout if self._parts and self._parts.layout else best.layout
-                mode = best._replace(layout=layout, compiled=True)
-                try:
-                    seconds[mode] = self._seconds(mode, training)
-                except FAILURES as reason:
-                    self._reject(mode, reason, training.model, logger)
+        with rehearsal(training.model, training.optim_wrapper):
+            seconds = without_search(lambda: self._try(training, kept, logger))
         if self._timings and seconds.keys() - kept.seconds.keys():
             first = self._first_compile_seconds or kept.compile_seconds
             with suppress(UserError):  # the cache cannot be written: the next run has to try again
                 timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
         compiled = {mode: time for mode, time in seconds.items() if mode.compiled}
         return _fastest(compiled if self.compile and compiled else seconds)
+
+    def _try(self, training: Training, kept: Timings, logger: Logger) -> dict[TrainingMode, float]:
+        """Seconds of each mode that may be taken, as remembered or, where they are not, by trial."""
+        seconds = {mode: time for mode, time in kept.seconds.items() if self.compile is not False or not mode.compiled}
+        if not any(not mode.compiled for mode in seconds):
+            seconds |= self._try_layouts(training, logger)
+        best = _fastest(seconds)
+        if not any(mode.compiled for mode in seconds) and self._pays(seconds[best] * training.iterations, kept):
+            layout = self._parts.layout if self._parts and self._parts.layout else best.layout
+            mode = best._replace(layout=layout, compiled=True)
+            try:
+                seconds[mode] = self._seconds(mode, training)
+            except FAILURES as reason:
+                self._reject(mode, reason, training.model, logger)
+        return seconds
 
     def _try_layouts(self, training: Training, logger: Logger) -> dict[TrainingMode, float]:
         """Seconds of each layout, from a CUDA graph unless the network cannot be captured."""
@@ -195,15 +231,19 @@ class Autotuner:
         finally:
             self._activate(False)
 
-    def _compile(self, training: Training, layout: str) -> None:
-        """Compile for a layout, unless that is done."""
+    def _compile(self, training: Training, layout: str, interrupted: Callable[[], bool] = _never) -> None:
+        """Compile for a layout, unless that is done or interrupted."""
         if self._parts and self._parts.layout == layout:
             return
         arrange(training.model, layout)
         start = time.perf_counter()
         kept = self._artifacts is not None and load_artifacts(self._artifacts)
-        self._parts = self._parts or CompiledParts(training.model)
-        self._parts.compile(training.model, training.batch, training.optim_wrapper, layout)
+        parts = self._parts = self._parts or CompiledParts(training.model)
+        parts.interrupted = interrupted
+        try:
+            without_search(lambda: parts.compile(training.model, training.batch, training.optim_wrapper, layout))
+        finally:
+            parts.interrupted = _never
         self._compile_seconds = time.perf_counter() - start
         if not kept:
             self._first_compile_seconds = self._compile_seconds
@@ -263,7 +303,7 @@ def _eager_step(model: nn.Module, optim_wrapper: OptimWrapper, batch: Batch) -> 
     return step(model, batch, optim_wrapper)
 
 
-def _fastest(seconds: dict[TrainingMode, float]) -> TrainingMode:
+def _fastest(seconds: Mapping[TrainingMode, float]) -> TrainingMode:
     return min(seconds, key=seconds.__getitem__)
 
 

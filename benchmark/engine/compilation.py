@@ -18,8 +18,9 @@ from torch import nn
 
 from benchmark.atomic import replacing
 from benchmark.datasets.batches import Batch
-from benchmark.engine.agreement import distances, last_bits_changed, mirrored, outcome
-from benchmark.engine.precision import Float32OptimWrapper
+from benchmark.engine.agreement import Outcome, distances, last_bits_changed, mirrored, outcome
+from benchmark.engine.arithmetic import float32_arithmetic
+from benchmark.engine.precision import Float32OptimWrapper, autocast_dtype
 from benchmark.engine.step import passes, rehearsal
 from benchmark.errors import one_line
 
@@ -29,7 +30,8 @@ TOLERANCE = 0.01
 """Relative distance to which compiled passes have to agree with eager ones in float32 in any case."""
 ROUNDING = 2
 """How many times as far from passes in float32 compiled passes may be as eager ones in the precision of the training:
-they round at other places, and no more often."""
+they round at other places, and no more often. Where float32 does not fit, as eager ones whose weights differ in the
+last bit of that precision."""
 NOISE, CHANGES = 4, 3
 """How many times as far from passes in float32 compiled passes may be as passes whose weights differ in their last bit,
 and how often those are changed. Where maxima are pooled, last bits decide between near ones: they move the gradients of
@@ -38,6 +40,10 @@ ENet by 0.4 to 1.2 %."""
 
 class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
     """A network cannot be compiled, or computes something else then; says why."""
+
+
+class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
+    """A compilation was given up between two parts of the network: its time was up."""
 
 
 class CompiledParts:
@@ -49,10 +55,12 @@ class CompiledParts:
     Attributes:
         active: whether the compiled versions run in training.
         layout: the memory layout that they were compiled for; None before they are.
+        interrupted: is asked before each part runs; where it is true, `Interrupted` is raised.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.active = False
+        self.interrupted: Callable[[], bool] = lambda: False
         self.layout: str | None = None
         for part in _parts(model):
             part.forward = self._switch(part)
@@ -68,16 +76,20 @@ class CompiledParts:
 
         Raises:
             CompilationFailed: it cannot be compiled, or what is compiled computes something else.
+            Interrupted: as `interrupted` asked for.
         """
-        from torch._inductor import config  # takes a second to import
+        from torch._dynamo import config as dynamo  # takes a second to import
+        from torch._inductor import config
 
         config.fallback_random = True
         self.active = True
         try:
-            with rehearsal(model, optim_wrapper):
-                passes(model, batch, optim_wrapper)
-            self._check(model, batch, optim_wrapper)
-        except (torch.OutOfMemoryError, CompilationFailed):
+            # What runs at several sizes would be compiled for any size from the second on, which is slower.
+            with dynamo.patch(automatic_dynamic_shapes=False):
+                with rehearsal(model, optim_wrapper):
+                    passes(model, batch, optim_wrapper)
+                self._check(model, batch, optim_wrapper)
+        except (torch.OutOfMemoryError, CompilationFailed, Interrupted):
             raise
         except Exception as error:  # of Dynamo, Inductor, Triton or a compiler, each of its own kind
             raise CompilationFailed(one_line(getattr(error, "inner_exception", error))) from error
@@ -86,22 +98,43 @@ class CompiledParts:
         self.layout = layout
 
     def _check(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> None:
-        """Compare with float32: eager passes are some way from it in the precision of the training, and by rounding."""
+        """Compare with float32: eager passes are some way from it in the precision of the training, and by rounding.
+
+        Where the GPU cannot hold passes in float32, eager ones in the precision of the training take their place.
+        """
         other = mirrored(batch)
-        found = outcome(model, optim_wrapper, partial(passes, model, other, optim_wrapper))
-        self.active = False
-        exact = Float32OptimWrapper(optimizer=optim_wrapper.optimizer)
-        expected = outcome(model, exact, partial(passes, model, other, exact))
-        eager = outcome(model, optim_wrapper, partial(passes, model, other, optim_wrapper))
+        found, eager = (self._outcome(model, other, optim_wrapper, compiled=compiled) for compiled in (True, False))
+        try:
+            with float32_arithmetic(tf32=False):
+                exact = Float32OptimWrapper(optimizer=optim_wrapper.optimizer)
+                expected, sensitivity = self._reference(model, other, exact)
+            noise = NOISE
+        except torch.OutOfMemoryError:
+            expected = None
+        if expected is None:  # here, where the exception does not hold the maps of those passes
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+            expected, sensitivity = self._reference(model, other, optim_wrapper)
+            noise = ROUNDING  # a last bit of that precision is what it rounds by
         rounding = distances(expected, eager)
+        for what, error in distances(expected, found).items():
+            if not error <= max(TOLERANCE, ROUNDING * rounding[what], noise * sensitivity[what]):  # nor where it is NaN
+                raise CompilationFailed(f"its {what} would be {error:.2g} off, relative to their size")
+
+    def _reference(
+        self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper
+    ) -> tuple[Outcome, dict[str, float]]:
+        """What eager passes leave, and how far the last bits of the weights, in their precision, move it."""
+        expected = self._outcome(model, batch, optim_wrapper)
         changes = []
         for seed in range(CHANGES):
-            with last_bits_changed(model, seed):
-                changes.append(distances(expected, outcome(model, exact, partial(passes, model, other, exact))))
-        for what, error in distances(expected, found).items():
-            sensitivity = max(change[what] for change in changes)
-            if not error <= max(TOLERANCE, ROUNDING * rounding[what], NOISE * sensitivity):  # nor where it is NaN
-                raise CompilationFailed(f"its {what} would be {error:.2g} off, relative to their size")
+            with last_bits_changed(model, seed, autocast_dtype(optim_wrapper)):
+                changes.append(distances(expected, self._outcome(model, batch, optim_wrapper)))
+        return expected, {what: max(change[what] for change in changes) for what in expected}
+
+    def _outcome(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper, compiled: bool = False) -> Outcome:
+        self.active = compiled
+        return outcome(model, optim_wrapper, partial(passes, model, batch, optim_wrapper))
 
     def _switch(self, part: nn.Module) -> Callable[..., Any]:
         """`forward` of a part, which heads call as such: its compiled version where that is asked for."""
@@ -110,6 +143,8 @@ class CompiledParts:
 
         @wraps(eager)
         def forward(*args: Any, **kwargs: Any) -> Any:
+            if self.interrupted():
+                raise Interrupted
             return (compiled if self.active and part.training else eager)(*args, **kwargs)
 
         return forward

@@ -2,8 +2,10 @@
 
 Forward and backward pass are captured with all that they read and write at fixed places: the batch is copied there,
 gradients and loss are found there. What is captured is what the device did, not what Python decided: a network can be
-captured if it reads nothing back from the device and draws nothing on the host, which is found out by trying. Dropout
-can: a replay takes its random numbers from the generator of the device as it stands, and so those of the iteration.
+captured if it reads nothing back from the device and draws nothing on the host, which is found out by trying. (One that
+copies numbers there and waits for it, as mmsegmentation's DNL head does in each forward pass, trains without a graph.)
+Dropout can: a replay takes its random numbers from the generator of the device as it stands, and so those of the
+iteration.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a 
 class GraphedStep:
     """A training step whose forward and backward pass are replayed.
 
-    The update is not: learning rates are numbers of Python. The loss is scaled within the graph, by the tensor that
-    the scaler updates in place. Gradients keep their places, and each replay overwrites them, so nothing zeroes them.
+    The update is not: learning rates are numbers of Python, and its launches pass while the replay computes. The loss
+    is scaled within the graph, by the tensor that the scaler updates in place. Gradients keep their places, and each
+    replay overwrites them, so nothing zeroes them.
 
     Args:
         model: the network; it ends as it was.

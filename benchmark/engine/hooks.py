@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 
 from benchmark.atomic import replacing
 from benchmark.engine import weights
+from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
 
 STATE = "resume.pth"
@@ -223,6 +224,7 @@ class ResumeHook(Hook):
         runner.train_loop.spent = checkpoint.get("train_seconds", 0.0)
         if mode := checkpoint.get("mode"):  # another one would not give the same bits
             runner.train_loop.tuner.mode = TrainingMode(*mode)
+            arrange(runner.model, runner.train_loop.tuner.mode.layout)  # a validation may come before the first step
 
 
 class StopHook(Hook):

@@ -1,4 +1,4 @@
-"""The memory layout in which a network trains."""
+"""Where and how the memory of a training is laid out."""
 
 from __future__ import annotations
 
@@ -33,3 +33,19 @@ def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -
         for name, value in state.items():
             if torch.is_tensor(value) and value.shape == weight.shape:
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def counts_to_host(optimizer: Optimizer) -> None:
+    """Move the counts of steps of a resumed optimizer to the CPU, unless its kernels read them on the GPU.
+
+    An optimizer that is neither fused nor capturable keeps them on the CPU, for it computes with them there, weight by
+    weight (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them where the file was loaded to, which with
+    mmengine is the GPU: every step would wait for it as often as there are weights.
+    """
+    for group in optimizer.param_groups:
+        if group.get("fused") or group.get("capturable"):
+            continue
+        for weight in group["params"]:
+            state = optimizer.state.get(weight, {})
+            if torch.is_tensor(count := state.get("step")):
+                state["step"] = count.cpu()

@@ -62,6 +62,15 @@ class BFloat16OptimWrapper(Float32OptimWrapper):
             yield
 
 
+def autocast_dtype(optim_wrapper: OptimWrapper) -> torch.dtype | None:
+    """Return the data type that a training runs under autocast to; None where it computes in that of its weights."""
+    if isinstance(optim_wrapper, BFloat16OptimWrapper):
+        return torch.bfloat16
+    if isinstance(optim_wrapper, AmpOptimWrapper):
+        return optim_wrapper.cast_dtype or torch.float16
+    return None
+
+
 def require_supported(wrapper: str) -> None:
     """Refuse a precision that the GPU of this process can only emulate; a CPU is not asked.
 

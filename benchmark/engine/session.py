@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +116,11 @@ class _Runner(Runner):
     def _init_model_weights(self) -> None:
         super()._init_model_weights()
         self.to_device()
+
+    def resume(self, *args: Any, **kwargs: Any) -> None:
+        """Resume a training as mmengine does, with counts of steps where the optimizer reads them."""
+        super().resume(*args, **kwargs)
+        layout.counts_to_host(self.optim_wrapper.optimizer)
 
     def to_device(self) -> None:
         """Move the network to where it computes."""
@@ -243,13 +248,16 @@ class Session:
         else:
             _ = self.runner
 
-    def compile_ahead(self) -> None:
-        """Compile the network that trains first on the GPU, before it is this training's turn there.
+    def compile_ahead(self, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Compile the network that trains first on the GPU, before it is this training's turn there, where that pays.
 
         Needs `build`. Weights and random generators stay as they are.
+
+        Args:
+            interrupted: whether the turn has come: it ends before the next part of the network then.
         """
         if self._first is not None:
-            self._first.compile_ahead()
+            self._first.compile_ahead(interrupted)
             return
         if self._mode is not None or self._compile is False:
             return
@@ -266,11 +274,12 @@ class Session:
         with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
             try:
                 model.to(get_device()).train()
-                self.tuner.compile_ahead(Training(model, batches[0], wrapper, self.runner.max_iters))
+                training = Training(model, batches[0], wrapper, self.runner.max_iters)
+                self.tuner.interrupted = interrupted
+                self.tuner.compile_ahead(training)
             finally:
-                layout.arrange(
-                    model, "contiguous"
-                )  # in which weights are initialised: the order of draws depends on it
+                # Weights are initialised in this layout: the order of draws depends on it.
+                layout.arrange(model, "contiguous")
                 model.to("cpu")
                 _empty_cache()
                 if get_device() == "cuda":
@@ -339,6 +348,10 @@ class Session:
             UserError: the file is no checkpoint, or one of another network.
         """
         weights.load(self.runner.model, checkpoint)
+
+    def arrange(self, memory_layout: str) -> None:
+        """Lay the weights out as in their training, so that an evaluation computes what it would right after that."""
+        layout.arrange(self.runner.model, memory_layout)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Load weights by name; an auxiliary head may be missing, for it does not run in evaluation."""

@@ -248,6 +248,12 @@ class _Turn:
         self._hear()
         return self._word == "compile"
 
+    def has_come(self) -> bool:
+        """Whether the run has the device by now."""
+        while self._word != "start" and self._parent.poll():
+            self._hear()
+        return self._word == "start"
+
     def wait(self) -> None:
         """Wait until the run has the device."""
         while self._word != "start":

@@ -45,6 +45,9 @@ class Turn(Protocol):
     def may_compile(self) -> bool:
         """Wait until the run may compile on the device, or has it; whether it is the former."""
 
+    def has_come(self) -> bool:
+        """Whether the run has the device by now."""
+
     def wait(self) -> None:
         """Wait until the run has the device."""
 
@@ -161,7 +164,7 @@ class _Preparation:
             self.session.build()
             if turn.may_compile():
                 with suppress(RuntimeError):  # the GPU has no room for it now: it can be done in the run's turn
-                    self.session.compile_ahead()
+                    self.session.compile_ahead(turn.has_come)
 
 
 def _begun(spec: Spec) -> Record:
@@ -242,6 +245,7 @@ def _measure(
         arrays: takes the arrays of the counts file.
     """
     from benchmark.engine.hooks import Diverged
+    from benchmark.engine.timings import EAGER
     from benchmark.profiling import latency
     from benchmark.profiling.memory import PeakMemory, inference_peak
 
@@ -268,6 +272,8 @@ def _measure(
     if draft.training:
         trained = outcome.trained(draft.training, spec.folder)
         session.load(trained.last)
+        if (how := draft.training.execution) and how.layout != EAGER.layout:
+            session.arrange(how.layout)
     else:
         with PeakMemory(spec.device) as training:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
+from benchmark.engine.arithmetic import float32_arithmetic, without_search
 from benchmark.profiling.inference import Inference
 
 PROCESS = Path("/proc/self")
@@ -67,19 +67,24 @@ class PeakMemory:
 def inference_peak(model_cfg: Mapping[str, Any], size: tuple[int, int], device: str = "cpu") -> int | None:
     """Peak memory in bytes of labelling one image, weights included.
 
-    On a GPU the workspaces in which cuDNN searches its algorithms are left out.
+    On a GPU algorithms are cuDNN's first choice, whatever it has searched for before, and its workspaces for a search
+    are left out.
 
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
         size: height and width of the input in pixels.
         device: "cpu" or "cuda".
     """
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(), algorithm_search(False), float32_arithmetic(False):
-        network = Inference(model_cfg, size).to(device)
-        image = torch.zeros(1, 3, *size, device=device)
-        with PeakMemory(device) as peak:
-            network(image).argmax(1)
-    return peak.bytes
+
+    def peak_bytes() -> int | None:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(), float32_arithmetic(False):
+            network = Inference(model_cfg, size).to(device)
+            image = torch.zeros(1, 3, *size, device=device)
+            with PeakMemory(device) as peak:
+                network(image).argmax(1)
+        return peak.bytes
+
+    return without_search(peak_bytes)
 
 
 def _reset_resident_peak() -> bool:

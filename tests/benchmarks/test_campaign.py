@@ -1,6 +1,8 @@
 """The campaign goes on wherever a lease of a GPU has ended."""
 
 import importlib.util
+import os
+import tarfile
 from itertools import islice, product
 from pathlib import Path
 
@@ -154,6 +156,31 @@ def test_unfinished_runs_are_packed_as_far_as_they_fit(campaign, monkeypatch, tm
     assert (tmp_path / "again/c/first_stage/resume.pth").stat().st_size == 2000
     campaign.pack_files(tmp_path / "work", [], out)
     assert not out.exists()
+
+
+def test_timings_and_the_newest_kernels_are_packed_first(campaign, monkeypatch, tmp_path, capsys):
+    """As far as the limit holds them, to the byte; what does not fit is said."""
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    for age, (name, size) in enumerate([("a.artifacts", 9000), ("b.artifacts", 9000), ("c.artifacts", 9000)]):
+        (folder / name).write_bytes(bytes(size))
+        os.utime(folder / name, (1000.5 - age, 1000.5 - age))
+    (folder / "c.json").write_text("{}")
+    os.utime(folder / "c.json", (1.0, 1.0))
+    monkeypatch.setattr(campaign, "LIMIT", 2 * 10240)
+    assert [file.name for file in campaign.kept_kernels(folder)] == [
+        "c.json", "a.artifacts", "b.artifacts", "c.artifacts",
+    ]  # fmt: skip
+    out = campaign.beside(tmp_path / "out.tar", "kernels")
+    campaign.pack_files(folder, campaign.kept_kernels(folder), out)
+    said = capsys.readouterr().out
+    with tarfile.open(out) as archive:
+        packed = archive.getnames()
+    assert packed[:2] == ["c.json", "a.artifacts"]
+    assert out.stat().st_size <= campaign.LIMIT
+    for name in ("b.artifacts", "c.artifacts"):
+        assert (name in packed) is not (f"{name}: " in said)
+    assert "c.artifacts" not in packed
 
 
 def test_the_device_is_idle_between_the_last_word_of_a_run_and_the_first_of_the_next(

@@ -227,6 +227,13 @@ def test_what_fits_takes_half_of_the_free_memory_and_has_one_size(monkeypatch):
     assert not fits(_Pixels((5, 8), (8, 5)), "cuda")
 
 
+def test_memory_that_is_held_and_not_used_is_free(monkeypatch):
+    free = [0]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[0], 1000))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: free.__setitem__(0, 640))
+    assert fits(_Pixels((5, 8), (5, 8)), "cuda")
+
+
 def test_images_to_evaluate_are_those_of_the_disk():
     images = EvaluationImages({"type": "Shapes", "split": "val"})
     kept = ResidentImages(images, "cpu")

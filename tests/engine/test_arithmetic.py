@@ -1,11 +1,16 @@
 """What float32 means is set, said and put back."""
 
+import threading
 import warnings
+from contextvars import ContextVar
 
 import pytest
 import torch
 
-from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
+from benchmark.engine import arithmetic
+from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic, without_search
+
+SETTING = ContextVar("setting", default="none")
 
 
 def allowed():
@@ -61,3 +66,53 @@ def test_float32_on_a_gpu_is_ieee_and_tf32_is_not():
     assert errors[False] < 1e-5
     if torch.cuda.get_device_capability() >= (8, 0):
         assert errors[True] > 1e-4
+
+
+class Backward(torch.autograd.Function):
+    """Notes what holds in a backward pass."""
+
+    seen: list
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        Backward.seen.append((threading.get_ident(), torch._C._is_multithreading_enabled()))
+        return gradient
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_algorithms_that_were_not_searched_for_end_with_their_thread(monkeypatch, device):
+    """On a GPU: PyTorch keeps them for each thread, and backward passes have one of their own unless that is off."""
+    monkeypatch.setattr(arithmetic, "get_device", lambda: device)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(Backward, "seen", [], raising=False)
+    SETTING.set("the caller's")
+    x = torch.ones(2, requires_grad=True)
+
+    def function():
+        Backward.apply(x).sum().backward()
+        return threading.get_ident(), torch.backends.cudnn.benchmark, SETTING.get()
+
+    before = threading.enumerate()
+    thread, searches, setting = without_search(function)
+    assert (searches, setting) == (False, "the caller's")
+    assert (thread == threading.get_ident()) is (device == "cpu")
+    assert Backward.seen == [(thread, device == "cpu")]
+    assert threading.enumerate() == before
+    assert torch.backends.cudnn.benchmark
+    assert torch._C._is_multithreading_enabled()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_fails_without_a_search_fails_for_the_caller(monkeypatch, device):
+    def fail():
+        raise torch.OutOfMemoryError("too large")
+
+    monkeypatch.setattr(arithmetic, "get_device", lambda: device)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with pytest.raises(torch.OutOfMemoryError, match="too large"):
+        without_search(fail)
+    assert torch.backends.cudnn.benchmark

@@ -11,7 +11,7 @@ from torch import nn
 import benchmark.registration  # noqa: F401
 from benchmark.engine import autotune, timings
 from benchmark.engine.autotune import Autotuner, Training, median_seconds, timed
-from benchmark.engine.compilation import CompilationFailed
+from benchmark.engine.compilation import CompilationFailed, Interrupted
 from benchmark.engine.graph import CaptureFailed
 from benchmark.engine.layout import LAYOUTS
 from benchmark.engine.precision import Float32OptimWrapper
@@ -191,12 +191,92 @@ def test_what_is_compiled_ahead_is_taken_if_it_is_faster(training, device, tmp_p
         compiled = TrainingMode("channels_last", True, True)
         tried = device({compiled: seconds})
         tuner = Autotuner(None, memory=tmp_path / str(seconds))
+        (tmp_path / f"{seconds}.artifacts").touch()
         tuner.compile_ahead(training)
         assert Parts.made == ["channels_last"]
         assert tuner.prepare(training, LOGGER).mode.compiled is expected
         assert Parts.made == ["channels_last"]
         assert tried == [*GRAPHED, compiled]
         Parts.made.clear()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "artifacts", "iterations", "compile", "expected"),
+    [
+        ({}, False, 10**6, None, []),  # nothing is known
+        ({}, True, 1, None, ["channels_last"]),
+        ({}, False, 1, True, ["channels_last"]),  # it is compiled in any case
+        ({}, True, 1, False, []),
+        ({EAGER: 1.0}, False, 299, None, []),  # 89.7 s to be saved, 90 to be spent
+        ({EAGER: 1.0}, False, 301, None, ["contiguous"]),
+        ({EAGER: 1.0}, True, 74, None, []),  # a quarter of that
+        ({EAGER: 1.0}, True, 76, None, ["contiguous"]),
+        ({EAGER: 1.0, COMPILED: 0.9}, False, 1, None, ["contiguous"]),  # what will be taken
+        ({EAGER: 1.0, COMPILED: 1.1}, True, 10**6, None, []),  # was tried, and is slower
+        ({EAGER: 1.0, COMPILED: 1.1}, True, 1, True, ["contiguous"]),
+    ],
+)
+def test_what_is_not_expected_to_pay_is_not_compiled_ahead(
+    network, wrapper, batch, device, tmp_path, seconds, artifacts, iterations, compile, expected
+):
+    device({})
+    if seconds:
+        timings.write(tmp_path / "x.json", Timings(seconds))
+    if artifacts:
+        (tmp_path / "x.artifacts").touch()
+    Autotuner(None, compile, tmp_path / "x").compile_ahead(Training(network, batch, wrapper, iterations))
+    assert Parts.made == expected
+
+
+def test_compiling_ahead_ends_when_the_turn_comes(training, device, monkeypatch):
+    """And is made up for in the turn, where nothing interrupts it."""
+
+    def compile(parts, model, batch, optim_wrapper, layout):
+        if parts.interrupted():
+            raise Interrupted
+        parts.made.append(layout)
+        parts.layout = layout
+
+    device({})
+    monkeypatch.setattr(Parts, "compile", compile)
+    tuner = Autotuner(None, True)
+    tuner.interrupted = lambda: True
+    tuner.compile_ahead(training)
+    assert Parts.made == []
+    assert tuner.prepare(training, LOGGER).mode.compiled
+    assert len(Parts.made) == 1
+
+
+def test_trials_and_compilations_leave_no_algorithms_to_the_training(training, device, monkeypatch):
+    """They are made where algorithms are not searched for; the step that is taken is not."""
+    inside, seen = [], []
+
+    def without_search(function):
+        inside.append(True)
+        try:
+            return function()
+        finally:
+            inside.pop()
+
+    class Noted(Graph):
+        def __init__(self, *args, check=True):
+            super().__init__(*args)
+            seen.append(("graph", bool(inside)))
+
+    tried = device({})
+    time = Autotuner._seconds
+    monkeypatch.setattr(Autotuner, "_seconds", lambda *args: seen.append(("time", bool(inside))) or time(*args))
+    monkeypatch.setattr(Parts, "compile", lambda *args: seen.append(("compile", bool(inside))))
+    monkeypatch.setattr(autotune, "GraphedStep", Noted)
+    monkeypatch.setattr(autotune, "without_search", without_search)
+    Autotuner(None, True).prepare(training, LOGGER)
+    assert len(tried) == 3
+    assert {what: {there for which, there in seen if which == what} for what, _ in seen} == {
+        "time": {True}, "compile": {True}, "graph": {False},
+    }  # fmt: skip
+    seen.clear()
+    Autotuner(None, True).compile_ahead(training)
+    assert seen == [("compile", True)]
 
 
 def test_compilation_that_is_asked_for_and_fails_is_an_error(training, device):

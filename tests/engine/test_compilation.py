@@ -5,17 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
+import torch._dynamo
 from torch import nn
 
 import benchmark.registration  # noqa: F401
 from benchmark import compose
-from benchmark.engine import compilation
+from benchmark.engine import agreement, arithmetic, compilation
 from benchmark.engine.agreement import last_bits_changed
-from benchmark.engine.compilation import CompilationFailed, CompiledParts, load_artifacts
+from benchmark.engine.arithmetic import without_search
+from benchmark.engine.compilation import CompilationFailed, CompiledParts, Interrupted, load_artifacts
 from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.session import Session
 from benchmark.engine.step import passes, step
@@ -147,6 +150,96 @@ def test_what_computes_something_else_is_found_out(segmentor, batch, monkeypatch
     monkeypatch.setattr(compilation.torch, "compile", wrong)
     with pytest.raises(CompilationFailed, match=r"its \w+ would be 0\.\d+ off"):
         _compiled(segmentor, batch, _wrapper(segmentor))
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.0, True), (1.5, False)])
+def test_where_float32_does_not_fit_passes_are_compared_in_the_precision_of_the_training(
+    segmentor, batch, monkeypatch, factor, agrees
+):
+    compared = []
+
+    def outcome(model, optim_wrapper, passes):
+        if type(optim_wrapper) is Float32OptimWrapper:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        compared.append(True)
+        return agreement.outcome(model, optim_wrapper, passes)
+
+    def compiled(forward):
+        return (lambda *args: forward(*args) * factor) if forward.__self__ is segmentor.decode_head else forward
+
+    monkeypatch.setattr(compilation.torch, "compile", compiled)
+    monkeypatch.setattr(compilation, "outcome", outcome)
+    with nullcontext() if agrees else pytest.raises(CompilationFailed, match="off, relative to their size"):
+        _compiled(segmentor, batch, _wrapper(segmentor, BFloat16OptimWrapper))
+    assert (
+        len(compared) == 3 + compilation.CHANGES
+    )  # compiled, eager, eager as what is expected, and by changed weights
+
+
+def test_a_precision_that_does_not_fit_either_is_an_error(segmentor, batch, counted, monkeypatch):
+    def outcome(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(compilation, "outcome", outcome)
+    with pytest.raises(torch.OutOfMemoryError):
+        _compiled(segmentor, batch, _wrapper(segmentor))
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_compilation_is_interrupted_before_the_next_part(segmentor, batch, counted, part):
+    """Four parts are compiled and compared; the network stays as it was, and can be compiled afterwards."""
+    before, asked = copy.deepcopy(segmentor.state_dict()), []
+
+    def interrupted():
+        asked.append(True)
+        return len(asked) > part
+
+    parts = CompiledParts(segmentor)
+    parts.interrupted = interrupted
+    with pytest.raises(Interrupted):
+        parts.compile(segmentor, batch, _wrapper(segmentor), "contiguous")
+    assert len(asked) == part + 1
+    assert len(counted) == part
+    assert (parts.layout, parts.active) == (None, False)
+    assert all(torch.equal(value, before[name]) for name, value in segmentor.state_dict().items())
+    assert all(weight.grad is None for weight in segmentor.parameters())
+    parts.interrupted = lambda: False
+    parts.compile(segmentor, batch, _wrapper(segmentor), "contiguous")
+    assert parts.layout == "contiguous"
+
+
+class Block(nn.Conv2d):
+    """What Dynamo does not compile as one with its surroundings."""
+
+    def forward(self, maps):
+        torch._dynamo.graph_break()
+        return super().forward(maps) + maps.mean(dim=(2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_runs_at_several_sizes_is_compiled_for_each(segmentor, batch, monkeypatch, device):
+    """Not for any size; in the thread, too, that a GPU has for it."""
+    dynamic = []
+
+    def backend(graph, inputs):
+        dynamic.extend(value for value in inputs if isinstance(value, torch.SymInt))
+        return graph
+
+    monkeypatch.setattr(arithmetic, "get_device", lambda: device)
+    monkeypatch.setattr(compilation.torch, "compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    segmentor.backbone.layers.append(
+        nn.Sequential(Block(8, 8, 1), nn.AvgPool2d(2), Block(8, 8, 1), nn.Upsample(scale_factor=2))
+    )
+    setting = torch._dynamo.config.automatic_dynamic_shapes
+    parts, wrapper = CompiledParts(segmentor), _wrapper(segmentor)
+    without_search(lambda: parts.compile(segmentor, batch, wrapper, "contiguous"))
+    assert dynamic == []
+    assert torch._dynamo.config.automatic_dynamic_shapes is setting
+    parts.active = True
+    compiled = passes(segmentor, batch, wrapper)
+    parts.active = False
+    assert compiled.item() == pytest.approx(passes(segmentor, batch, wrapper).item(), rel=1e-5)
 
 
 def test_last_bits_are_changed_and_put_back(segmentor):

@@ -13,10 +13,11 @@ from mmengine.hooks import Hook
 
 from benchmark import compose
 from benchmark.confusion import scores
+from benchmark.engine import session as session_module
 from benchmark.engine.device import use
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import Diverged, StopHook, Stopped
-from benchmark.engine.layout import LAYOUTS, arrange
+from benchmark.engine.layout import LAYOUTS, arrange, memory_format
 from benchmark.engine.session import Session, enable_fast_paths
 from benchmark.engine.step import passes
 from benchmark.engine.timings import EAGER, TrainingMode
@@ -258,6 +259,52 @@ def test_a_resumed_training_takes_the_mode_that_it_was_begun_in(tmp_path, looks)
     assert session.train().execution.layout == "channels_last"
 
 
+def test_a_validation_that_a_resumed_training_makes_up_for_has_its_memory_layout(tmp_path, looks, monkeypatch):
+    """It comes before the first step, and has the bits of one within the training."""
+    formats = []
+    before = StopHook.after_val_iter
+
+    def note(hook, runner, *args, **kwargs):
+        formats.append(memory_format(runner.model))
+        before(hook, runner, *args, **kwargs)
+
+    monkeypatch.setattr(StopHook, "after_val_iter", note)
+    config = _config(4, interval=2)
+    config.val_dataloader.batch_size = 8
+    with pytest.raises(Stopped) as stopped:  # the first look is before the training, one follows each step
+        Session(config, tmp_path, deadline=3, mode=TrainingMode("channels_last", False, False)).train()
+    assert stopped.value.phase == "val"
+    assert formats == [torch.channels_last]
+    session = Session(config, tmp_path, resume=True, deadline=1000)
+    session.train()
+    assert set(formats) == {torch.channels_last}
+    assert len(formats) > 2
+
+
+def test_the_weights_of_a_training_are_evaluated_in_its_memory_layout(tmp_path):
+    session = Session(_config(1), tmp_path)
+    session.arrange("channels_last")
+    assert memory_format(session.runner.model) == torch.channels_last
+    session.load(Session(_config(1), tmp_path / "trained").train().last)
+    session.evaluate("val")
+    assert memory_format(session.runner.model) == torch.channels_last
+
+
+def test_counts_of_steps_of_a_resumed_training_lie_where_they_are_read(tmp_path, looks, monkeypatch):
+    """On a GPU, to which mmengine loads them; on a CPU they are there."""
+    moved = []
+    monkeypatch.setattr(session_module.layout, "counts_to_host", lambda optimizer: moved.append(_count(optimizer)))
+    with pytest.raises(Stopped):
+        Session(_config(4, interval=2), tmp_path, deadline=2).train()
+    assert not moved
+    Session(_config(4, interval=2), tmp_path, resume=True, deadline=1000).train()
+    assert moved == [2]
+
+
+def _count(optimizer):
+    return next(iter(optimizer.state.values()))["step"].item()
+
+
 def test_building_ahead_changes_no_bit(tmp_path):
     trained = []
     for ahead in (False, True):
@@ -276,7 +323,7 @@ def test_compiling_ahead_changes_no_bit(tmp_path, monkeypatch):
         arrange(training.model, "channels_last")
         passes(training.model, training.batch, training.optim_wrapper)
         training.model.zero_grad()
-        seen.append(training.iterations)
+        seen.append((training.iterations, tuner.interrupted()))
 
     monkeypatch.setattr("benchmark.engine.autotune.Autotuner.compile_ahead", compile_ahead)
     whole = Session(_config(2), tmp_path / "whole").train()
@@ -286,9 +333,9 @@ def test_compiling_ahead_changes_no_bit(tmp_path, monkeypatch):
     assert seen == []  # how its steps are computed is decided: eagerly
     session._mode = None
     with rehearsed(session.runner.model):
-        session.compile_ahead()
+        session.compile_ahead(lambda: True)
     session.tuner.mode = EAGER
-    assert seen == [2]
+    assert seen == [(2, True)]
     assert session.train().last.read_bytes() == whole.last.read_bytes()
 
 

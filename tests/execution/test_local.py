@@ -215,6 +215,21 @@ def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_w
     ]  # fmt: skip
 
 
+def test_a_run_that_compiles_hears_of_its_turn():
+    ours, theirs = multiprocessing.Pipe()
+    turn = local._Turn(theirs)
+    ours.send("compile")
+    assert turn.may_compile()
+    assert not turn.has_come()
+    ours.send("start")
+    assert turn.has_come()
+    assert turn.has_come()
+    turn.wait()
+    ours.close()
+    with pytest.raises(SystemExit):
+        local._Turn(theirs).has_come()
+
+
 def test_a_run_that_dies_before_its_turn_leaves_the_device_to_the_others(tmp_path, in_worker):
     def perform(spec, tell, turn):
         if spec.seed == 1:

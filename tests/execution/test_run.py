@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,7 @@ from benchmark.execution import run
 from benchmark.results import unfinished
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
+from benchmark.results.record import Execution
 from benchmark.results.store import Store
 from benchmark.results.unfinished import Unfinished
 
@@ -175,3 +178,26 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
         unfinished.save(spec.folder, Unfinished(1, before))
         assert (run._begun(spec).seconds == 7.0) is begun
+
+
+class Evaluated(Exception):
+    @classmethod
+    def begin(cls, *_):
+        raise cls
+
+
+@pytest.mark.parametrize(("layout", "arranged"), [("channels_last", ["channels_last"]), ("contiguous", []), (None, [])])
+def test_weights_of_an_earlier_call_are_evaluated_in_the_memory_layout_of_their_training(monkeypatch, layout, arranged):
+    """Whether its run is cut before its test or not, that computes the same."""
+    seen = []
+    execution = layout and Execution(batches="device", layout=layout, graph=True, compile_seconds=None)
+    draft = SimpleNamespace(memory=1, latency=[1], training=SimpleNamespace(execution=execution))
+    spec = SimpleNamespace(
+        config=SimpleNamespace(protocol=SimpleNamespace(size=(8, 8))), latency=True, device="cpu", folder=Path()
+    )
+    session = SimpleNamespace(load=lambda path: seen.append(path), arrange=lambda layout: seen.append(layout))
+    monkeypatch.setattr(run.outcome, "trained", lambda *_: SimpleNamespace(last="weights"))
+    monkeypatch.setattr(run, "_evaluate", Evaluated.begin)
+    with pytest.raises(Evaluated):
+        list(run._measure(spec, run._Preparation(session=session), draft, lambda *_: None, {}))
+    assert seen == ["weights", *arranged]

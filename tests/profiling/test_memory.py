@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from benchmark.engine.arithmetic import without_search
 from benchmark.profiling import memory
 from benchmark.profiling.memory import PeakMemory
 
@@ -114,8 +115,11 @@ def test_inference_is_measured_without_a_search_of_algorithms(tiny, monkeypatch)
 
     monkeypatch.setattr(memory, "Inference", Network)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    calls = []
+    monkeypatch.setattr(memory, "without_search", lambda function: calls.append(True) or without_search(function))
     memory.inference_peak(tiny(), (32, 40))
     assert seen == [(False, False)]
+    assert calls == [True]  # which ends with what was searched for before
 
 
 @pytest.mark.gpu
