@@ -4,6 +4,6 @@ from benchmark import backend
 
 backend.activate()
 
-import benchmark.datasets.registration  # noqa: E402
 import benchmark.engine.registration  # noqa: E402
+import benchmark.inputs.registration  # noqa: E402
 import benchmark.models  # noqa: E402, F401

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import catalog
+from benchmark.catalog import catalog
+from benchmark.catalog.references import Reference, Source, StatedProtocol
 from benchmark.confusion import scores
-from benchmark.references import Reference, Source, StatedProtocol
 from benchmark.results import environment
 from benchmark.results.record import (
     Artifact,
@@ -37,6 +37,7 @@ from benchmark.results.record import (
     run_id,
 )
 from benchmark.results.store import Samples, Store
+from benchmark.results.summary import Conditions, Summary
 
 VISIBLE_DEVICES = os.environ.get("CUDA_VISIBLE_DEVICES")
 """As it was given. Tests see no GPU unless all of them need one, and libraries look for it when they are imported."""
@@ -428,7 +429,7 @@ def miniatures(tmp_path_factory):
 @pytest.fixture
 def two_stages(tmp_path, monkeypatch):
     """The name of a protocol like shapes_64x64_smoke that trains in two stages with weighted classes."""
-    from benchmark import catalog
+    from benchmark.catalog import catalog
 
     name, folder = "shapes_64x64_stages", catalog.config_root() / "_base_" / "protocols"
     path = tmp_path / f"{name}.py"
@@ -484,7 +485,7 @@ def add_real(store, make_record):
 def publish(monkeypatch):
     """Puts figures in the place of all that is published: `publish(architecture, value, stated=..., **fields)`."""
     references = {}
-    monkeypatch.setattr("benchmark.backend.published.everything", lambda: references)
+    monkeypatch.setattr("benchmark.catalog.mmseg_zoo.everything", lambda: references)
 
     def publish(architecture, value, stated=None, **fields):
         name = f"{architecture}-figure{len(references)}"
@@ -496,3 +497,73 @@ def publish(monkeypatch):
         references[name] = Reference(value=round(value, 2), **plain | fields)
 
     return publish
+
+
+NOTHING = dict.fromkeys(Summary._fields)
+
+
+def _invented_run(architecture="net", seed=0, miou=60.0, *, dataset="camvid", overrides=None, status="ok", **axes):
+    """A result of a protocol of 1000 iterations from scratch."""
+    plain = {
+        "data": {"dataset": dataset},
+        "splits": {"test": {"split": "test" if dataset == "camvid" else "val"}},
+        "augmentation": {"crop_size": [360, 480]},
+        "schedule": {"iterations": 1000},
+        "batch": 8,
+        "pretraining": None,
+        "void": "ignore",
+        "evaluation": {},
+    }
+    conditions = Conditions(f"{dataset}_360x480", "0" * 16, overrides or {}, plain | axes)
+    return Summary(
+        **NOTHING
+        | {"conditions": conditions, "run_id": f"{architecture}-{seed}", "architecture": architecture, "seed": seed}
+        | {"config_sha256": "c" * 64, "method": "paper", "started": "2026-01-01", "status": status, "device": "CPU"}
+        | {"miou_percent": miou, "macc_percent": 70.0, "aacc_percent": 90.0, "input": "360x480", "version": "1"}
+    )
+
+
+def _invented_reference(value=60.0, **fields):
+    """A published figure of that protocol, a single run; `fields` are of the reference or of what it states."""
+    stated = {
+        "input_size": (360, 480),
+        "scales": "single",
+        "flip": False,
+        "crop": (360, 480),
+        "pretraining": "none",
+        "extra_data": "none",
+        "iterations": 1000,
+        "void": "ignore",
+        "flop_convention": None,
+        "params_include": None,
+        "batch": 8,
+    }
+    plain = {
+        "name": "net-miou",
+        "method": "paper",
+        "architecture": "net",
+        "metric": "miou",
+        "unit": "percent",
+        "decimals": 2,
+        "dataset": "camvid",
+        "split": "test",
+        "runs": 1,
+        "selection": "single",
+        "confidence": "seen",
+        "source": Source("A paper", "paper", None, "Table 1", "https://example.org"),
+        "note": None,
+    }
+    stated |= {name: fields.pop(name) for name in list(fields) if name in StatedProtocol.__dataclass_fields__}
+    return Reference(value=value, protocol=StatedProtocol(**stated), **plain | fields)
+
+
+@pytest.fixture(scope="session")
+def invent_run():
+    """A builder of results: `invent_run(architecture, seed, miou, ...) -> Summary`."""
+    return _invented_run
+
+
+@pytest.fixture(scope="session")
+def invent_reference():
+    """A builder of references: `invent_reference(value, ...) -> Reference`."""
+    return _invented_reference

@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.device import get_device, utils
 
-from benchmark.cache import user_cache
 from benchmark.engine import device
+from benchmark.files.user_cache import user_cache
 from benchmark.results.environment import cores
 
 HERE = Path(__file__).parent

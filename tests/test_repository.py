@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import compose
 from benchmark.analysis.axes import differing
 from benchmark.cli import main
+from benchmark.configs import compose
 from benchmark.results.record import fingerprint
 from benchmark.results.store import Store
 

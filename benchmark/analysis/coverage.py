@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from benchmark import catalog
 from benchmark.analysis.ranking import Group, Standing
+from benchmark.catalog import catalog
 
 NOT_RUN = "not_run"
 """The status of a row that is there for an architecture of which there is no result."""

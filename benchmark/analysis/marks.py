@@ -3,7 +3,7 @@
 It is decided here and nowhere else, once for each group of results; tables and plots of every format show what was
 decided. A mark is a claim, and is given only where the figures bear it:
 
-- Accuracy is the best where no test shows another to be better (`benchmark.analysis.ranks`): several rows may be.
+- Accuracy is the best where no test shows another to be better (`benchmark.statistics.ranks`): several rows may be.
 - Parameters and MACs are counted: the least is the best.
 - Latency has to be steady, and all timings of the group have to be of one device and one setting, precision included.
   Then all rows are the best whose interval reaches down to the least. The same holds for the ratio to the anchor, which
@@ -26,7 +26,7 @@ from benchmark.results.summary import Summary
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Standing
-    from benchmark.analysis.ranks import Range
+    from benchmark.statistics.ranks import Range
 
 ACCURACY = ("miou_percent", "miou_void_ignored_percent", "best_miou_percent", "macc_percent", "aacc_percent")
 """Columns of which more is better."""
@@ -118,7 +118,7 @@ def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Rang
     }
     if not scores:
         return {}
-    from benchmark.analysis.ranks import ranges
+    from benchmark.statistics.ranks import ranges
 
     return dict(zip(scores, ranges(list(scores.values())), strict=True))
 

@@ -2,21 +2,21 @@
 
 Accuracy. Which chance counts depends on the question. A release asks about the way of training, on this very test set:
 other seeds would have given other scores, while other images are not at stake. So the error of a difference is that of
-seeds: the variance of each architecture over both sides, moderated by the others (`benchmark.analysis.variance`). Equal
-seeds are no pairs: training amplifies a change of the last bit until two runs of one seed differ as two seeds do. They
-are where they agree to the last digit; then nothing has changed, and nothing is left to test. With one seed a side
+seeds: the variance of each architecture over both sides, moderated by the others (`benchmark.statistics.variance`).
+Equal seeds are no pairs: training amplifies a change of the last bit until two runs of one seed differ as two seeds do.
+They are where they agree to the last digit; then nothing has changed, and nothing is left to test. With one seed a side
 nothing tells how much seeds differ, and nothing is decided: the interval is then that of other images.
 
 Who asks whether a loss would be seen on other images like these adds the error over images, by the paired bootstrap
-(`benchmark.analysis.bootstrap`).
+(`benchmark.statistics.bootstrap`).
 
 Two questions are asked, and each error is held to 5 %. `not worse`: a loss as large as the margin is ruled out, for
 this architecture. A release passes where that holds for all, which needs no adjustment (Berger, "Multiparameter
 hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `worse`: there is a loss at all; where
 even the margin is exceeded, `regression`. Half of those 5 % is spent on the mean over all architectures, which shows a
-small loss that all of them share, and half on each of them (`benchmark.analysis.multiplicity`), or every second release
-of forty would raise a false alarm. What is neither is inconclusive. An interval has an end for each question: below the
-lower one the truth lies in 5 % of cases, and the upper one holds for the whole table.
+small loss that all of them share, and half on each of them (`benchmark.statistics.multiplicity`), or every second
+release of forty would raise a false alarm. What is neither is inconclusive. An interval has an end for each question:
+below the lower one the truth lies in 5 % of cases, and the upper one holds for the whole table.
 
 What is not there cannot be compared, and says nothing good: an architecture or a protocol that NEW lacks, fewer seeds
 or more failed runs than BASE has.
@@ -37,13 +37,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
-from benchmark.analysis.bootstrap import difference
-from benchmark.analysis.equivalence import LEVEL, Error, chance_of_less, interval, welch
 from benchmark.analysis.marks import MEDIAN_ERROR
-from benchmark.analysis.multiplicity import hochberg
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
-from benchmark.analysis.variance import Variance, moderate, sample_variance, seems_alike
 from benchmark.results.summary import Summary
+from benchmark.statistics.bootstrap import difference
+from benchmark.statistics.equivalence import LEVEL, Error, chance_of_less, interval, welch
+from benchmark.statistics.multiplicity import hochberg
+from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
 
 MARGIN = 0.5
 """Points of mIoU that may be lost."""

@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark import __version__, backend
-from benchmark.atomic import shortened
 from benchmark.errors import UserError
+from benchmark.files.atomic import shortened
 
 COMMANDS = {
     "run": "profile, train and evaluate architectures, record the results, render the report",

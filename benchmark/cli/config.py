@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.zoo import Comparison, Difference
+    from benchmark.configs.zoo_diff import Comparison, Difference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the config, or how it differs from the zoo's; 1 where a difference has no reason."""
-    from benchmark.compose import compose
+    from benchmark.configs.compose import compose
 
     if args.diff_zoo:
         return _diff(args)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    from benchmark.zoo import compare
+    from benchmark.configs.zoo_diff import compare
 
     overrides = {"root": args.root, "distributed": args.distributed, **options.chosen_overrides(args)}
     found = compare(args.architecture, args.protocol, **overrides)

@@ -15,10 +15,11 @@ from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from benchmark import __version__, code
+from benchmark import __version__
 from benchmark.backend.installed import Extra, missing_extras
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
+from benchmark.results import code
 
 if TYPE_CHECKING:
     from benchmark.selftest.worker import Outcome

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.errors import UserError
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from mmengine import Config
     from numpy.typing import NDArray
 
-    from benchmark.analysis.verdict import Verdict
+    from benchmark.catalog.references import Reference
     from benchmark.confusion import Scores
     from benchmark.conversion.fit import Fit
     from benchmark.engine.session import Counted
-    from benchmark.engine.weights import Checkpoint
-    from benchmark.references import Reference
+    from benchmark.verdicts.verdict import Verdict
+    from benchmark.weights.checkpoint import Checkpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,23 +55,24 @@ def run(args: argparse.Namespace) -> int:
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
 
-    from benchmark.engine import device, weights
+    from benchmark.engine import device
+    from benchmark.weights import checkpoint
 
     on = device.select(args.device)
     # before mmsegmentation is imported: a mistake is told at once
-    checkpoint = weights.read(args.weights, args.weights_key)
-    if checkpoint.choice:
-        print(f"segbench: {args.weights} holds {checkpoint.choice}", file=sys.stderr)
+    given = checkpoint.read(args.weights, args.weights_key)
+    if given.choice:
+        print(f"segbench: {args.weights} holds {given.choice}", file=sys.stderr)
 
     from benchmark.results.arrays import file_sha256
 
-    sha256 = checkpoint.meta.get("source_sha256") or file_sha256(args.weights)
+    sha256 = given.meta.get("source_sha256") or file_sha256(args.weights)
     published = _published(args, sha256)
-    from benchmark.compose import compose, protocol_input
+    from benchmark.configs.compose import compose, protocol_input
     from benchmark.confusion import VoidRule, scores
 
     _, classes = protocol_input(args.protocol)
-    fitted = _fit(args, checkpoint, classes)
+    fitted = _fit(args, given, classes)
     config = compose(
         args.architecture,
         args.protocol,
@@ -149,7 +150,7 @@ def _verdicts(
     args: argparse.Namespace, published: Sequence[Reference], facts: Any, counts: NDArray[np.integer]
 ) -> list[Verdict]:
     """Verdicts on the figures that were published with the weights, on the dataset and split that were evaluated."""
-    from benchmark.analysis.weights import verdict
+    from benchmark.verdicts.weights import verdict
 
     return [
         verdict(reference, counts, tuple(facts.size))
@@ -162,7 +163,7 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
     """Store the evaluation; returns its file."""
     from datetime import UTC, datetime
 
-    from benchmark import compose
+    from benchmark.configs import compose
     from benchmark.datasets.catalog import open_splits
     from benchmark.datasets.digest import digest
     from benchmark.engine import device

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import options
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ def run(args: argparse.Namespace) -> int:
     """Write the weights under our names, and say what did not match."""
     catalog.architecture(args.architecture)
 
-    from benchmark.engine import weights
+    from benchmark.weights import checkpoint
 
-    checkpoint = weights.read(args.checkpoint, args.weights_key)
-    if checkpoint.choice:
-        print(f"segbench: {args.checkpoint} holds {checkpoint.choice}", file=sys.stderr)
+    given = checkpoint.read(args.checkpoint, args.weights_key)
+    if given.choice:
+        print(f"segbench: {args.checkpoint} holds {given.choice}", file=sys.stderr)
 
     from benchmark.conversion.fit import require
     from benchmark.results.arrays import file_sha256
 
-    found = require(args.architecture, checkpoint.state, args.checkpoint)
+    found = require(args.architecture, given.state, args.checkpoint)
     meta = {
         "architecture": args.architecture,
         "classes": found.classes,
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         "source": found.source,
         "source_sha256": file_sha256(args.checkpoint),
     }
-    weights.write(found.state, args.output, meta)
+    checkpoint.write(found.state, args.output, meta)
     _report(found)
     print(args.output)
     return 0

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.atomic import replacing
 from benchmark.cli import options
 from benchmark.errors import UserError, unknown
+from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(protocol: str | None, results: Path) -> UserError:
-    from benchmark import catalog
+    from benchmark.catalog import catalog
 
     if protocol is not None and protocol not in catalog.protocols():
         return unknown("protocol", protocol, catalog.protocols())

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any
 
-from benchmark import catalog
+from benchmark.catalog import catalog
+from benchmark.catalog.references import Reference
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
-from benchmark.references import Reference
 
 Rows = list[dict[str, Any]]
 
@@ -95,14 +95,14 @@ def _check(args: argparse.Namespace) -> int:
     """Print what works of the zoo; 1 if something fails that neither a package nor a size forbids."""
     names = _of_method(args.method)
 
-    from benchmark import survey
+    from benchmark.selftest import zoo
 
     def on_progress(name: str) -> None:
         print(f"[{names.index(name) + 1}/{len(names)}] {name}", file=sys.stderr)
 
     width = max(map(len, names))
     checks = []
-    for each in survey.check(names, train=args.train, on_progress=on_progress):
+    for each in zoo.check(names, train=args.train, on_progress=on_progress):
         checks.append(each)
         if not args.json and not args.markdown:  # as soon as it is known: the whole zoo takes half an hour
             said = each.reason or "; ".join(each.adapted)
@@ -110,7 +110,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(each) for each in checks], indent=2))
     elif args.markdown:
-        print(survey.markdown(checks, args.command_line), end="")
+        print(zoo.markdown(checks, args.command_line), end="")
     return 1 if any(each.state == "fails" or each.trains is False for each in checks) else 0
 
 
@@ -127,10 +127,10 @@ def _references(source: str, method: str | None, dataset: str | None) -> list[Re
     if source == "papers":
         found: Collection[Reference] = catalog.references().values()
     else:
-        from benchmark.backend import published
+        from benchmark.catalog import mmseg_zoo
 
-        zoo = published.published()
-        found = (zoo.references if source == "mmseg" else published.everything()).values()
+        zoo = mmseg_zoo.published()
+        found = (zoo.references if source == "mmseg" else mmseg_zoo.everything()).values()
         if zoo.left_out:
             counts = ", ".join(f"{len(names)} {reason}" for reason, names in zoo.left_out.items())
             total = sum(map(len, zoo.left_out.values()))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark.catalog import DEFAULT_PROTOCOL
+from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
 
 TIME_BUDGET = (

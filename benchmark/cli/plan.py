@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.options import words

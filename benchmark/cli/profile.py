@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.errors import UserError, one_line
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.classes is not None and args.classes > MOST_CLASSES:
         raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
-    from benchmark import compose
+    from benchmark.configs import compose
     from benchmark.engine import device
 
     on = device.select(args.device)
@@ -90,7 +90,7 @@ def _profile(
     name: str, size: tuple[int, int], classes: int, cross_check: bool, device: str | None
 ) -> tuple[Complexity, Latency | None, list[str]]:
     """One network's cost, and why its MACs are in doubt; latency only on a device."""
-    from benchmark import compose
+    from benchmark.configs import compose
     from benchmark.profiling import complexity, latency
 
     with warnings.catch_warnings(record=True) as caught:

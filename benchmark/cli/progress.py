@@ -66,8 +66,8 @@ def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
 
 def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
     """Say which runs were begun by other code, and cannot be resumed."""
+    from benchmark.execution.interrupted import find
     from benchmark.execution.plan import abandoned
-    from benchmark.results.unfinished import find
 
     for spec in specs:
         if find(spec.folder) is None and (found := abandoned(spec)):

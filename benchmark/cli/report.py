@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.atomic import replacing
 from benchmark.cli import options
 from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
     from benchmark.reporting.report import Report

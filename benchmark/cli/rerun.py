@@ -18,11 +18,11 @@ from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.analysis.reproduction import Reproduction
     from benchmark.execution.spec import Spec
     from benchmark.results.arrays import Arrays
     from benchmark.results.reading import Stored
     from benchmark.results.record import Record
+    from benchmark.verdicts.rerun import Reproduction
 
 ARGUMENTS = ("max_iters", "batch_size", "val_interval", "precision", "crf")
 """Overrides that a record holds as they were given; of `init` it holds the hash of the file."""
@@ -147,8 +147,8 @@ def _check_the_same(record: Record, spec: Spec) -> None:
     Raises:
         UserError: data, protocol or network are not those of the result.
     """
-    from benchmark.analysis.reproduction import apart
     from benchmark.execution.run import blank
+    from benchmark.verdicts.rerun import apart
 
     if differences := apart(record, blank(spec, datetime.now(timezone.utc))):
         raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
@@ -165,8 +165,8 @@ def _made(spec: Spec) -> Stored:
 
 
 def _compared(old: Stored, new: Stored, results: Path) -> Reproduction:
-    from benchmark.analysis.reproduction import band, reproduction
     from benchmark.results.snapshot import Snapshot
+    from benchmark.verdicts.rerun import band, reproduction
 
     runs, _ = Snapshot(results).summaries(old.record.protocol.name)
     return reproduction(old.record, new.record, _arrays(old), _arrays(new), band(old.record, runs))
@@ -183,7 +183,7 @@ def _arrays(stored: Stored) -> Arrays:
 
 
 def _print(then: Record, now: Record, found: Reproduction) -> None:
-    from benchmark.analysis.reproduction import surroundings
+    from benchmark.verdicts.rerun import surroundings
 
     print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
     rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.errors import UserError
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import catalog
-from benchmark.atomic import writing
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli.progress import begun_anew, of_other_code, shown, summary
 from benchmark.errors import UserError
+from benchmark.files.atomic import writing
 
 if TYPE_CHECKING:
     from benchmark.execution.plan import Job
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
     """How far each run is that was interrupted: iterations, and whether it is profiled and trained."""
-    from benchmark.results.unfinished import find
+    from benchmark.execution.interrupted import find
 
     found = [find(job.spec.folder) for job in jobs]
     return [(each.iteration, bool(each.record.memory), bool(each.record.training)) if each else None for each in found]

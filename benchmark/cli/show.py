@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from benchmark import catalog
-from benchmark.backend import published
-from benchmark.catalog import Architecture
+from benchmark.catalog import catalog, mmseg_zoo
+from benchmark.catalog.catalog import Architecture
+from benchmark.catalog.deviations import Deviation
+from benchmark.catalog.references import SPEED, Reference
 from benchmark.cli.columns import aligned
-from benchmark.deviations import Deviation
 from benchmark.errors import unknown
-from benchmark.references import SPEED, Reference
 
 if TYPE_CHECKING:
-    from benchmark.analysis.disagreement import Comparison
+    from benchmark.verdicts.disagreement import Comparison
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +60,8 @@ def _find(name: str) -> dict[str, Any]:
     for figures in (catalog.references(), catalog.related()):
         if name in figures:
             return {"reference": _facts(figures[name])}
-    if name.startswith(catalog.ZOO_PREFIX) and name in published.published().references:
-        return {"reference": _facts(published.published().references[name])}
+    if name.startswith(catalog.ZOO_PREFIX) and name in mmseg_zoo.published().references:
+        return {"reference": _facts(mmseg_zoo.published().references[name])}
     if name in catalog.architectures() or name.startswith(catalog.ZOO_PREFIX):
         entry = catalog.architecture(name)
         found["architecture"] = {
@@ -71,7 +70,7 @@ def _find(name: str) -> dict[str, Any]:
             "summary": entry.summary,
             "file": str(entry.path),
             "deviations": [each.text for each in _deviations(entry) if name in each.architectures],
-            "references": [r.name for r in published.everything().values() if name in (r.architecture, r.ours)],
+            "references": [r.name for r in mmseg_zoo.everything().values() if name in (r.architecture, r.ours)],
         }
     if name in catalog.protocols():
         protocol = catalog.protocols()[name]
@@ -123,9 +122,9 @@ def _comparisons(name: str) -> list[Comparison]:
     members = {a.name for a in catalog.architectures().values() if name in (a.name, a.method)}
     if not members:
         return []
-    from benchmark.analysis.disagreement import compare
+    from benchmark.verdicts.disagreement import compare
 
-    return compare(each for each in published.everything().values() if each.ours in members)
+    return compare(each for each in mmseg_zoo.everything().values() if each.ours in members)
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:

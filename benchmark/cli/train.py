@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     options.check_speed(args, on)
 
     from benchmark.cli.progress import Lines
-    from benchmark.compose import compose
+    from benchmark.configs.compose import compose
 
     config = compose(
         args.architecture,
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
-    from benchmark.lock import exclusive
+    from benchmark.files.lock import exclusive
     from benchmark.profiling import complexity
 
     complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or says why it cannot process a crop

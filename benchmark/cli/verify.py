@@ -15,18 +15,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import catalog
+from benchmark.catalog import catalog
+from benchmark.catalog.references import ACCURACY, COST, Reference
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
-from benchmark.references import ACCURACY, COST, Reference
 
 if TYPE_CHECKING:
-    from benchmark.analysis.cost import Cost
-    from benchmark.analysis.verdict import Verdict
     from benchmark.execution.spec import Spec
     from benchmark.results.summary import Summary
+    from benchmark.verdicts.cost import Cost
+    from benchmark.verdicts.verdict import Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.analysis.accuracy import verdicts
     from benchmark.analysis.ranking import code_notes
+    from benchmark.verdicts.accuracy import verdicts
 
     references = [
         each
@@ -129,9 +129,9 @@ def _work_dir(folder: Path | None) -> Iterator[Path]:
 
 def _references() -> Mapping[str, Reference]:
     """All that is published: of our metafiles, and of mmsegmentation's zoo."""
-    from benchmark.backend import published
+    from benchmark.catalog import mmseg_zoo
 
-    return published.everything()
+    return mmseg_zoo.everything()
 
 
 def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
@@ -149,8 +149,8 @@ def _evaluated(
     args: argparse.Namespace, references: Sequence[Reference], names: Sequence[str]
 ) -> tuple[list[Verdict], bool]:
     """Verdicts on published weights whose evaluations are stored, and whether a file of those could not be read."""
-    from benchmark.analysis.weights import verdicts
     from benchmark.results import weights
+    from benchmark.verdicts.weights import verdicts
 
     evaluated, problems = weights.scan(args.results, args.protocol)
     for problem in problems:
@@ -164,9 +164,9 @@ def _outstanding(
     args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
 ) -> list[Verdict]:
     """What the protocol could be held against, had it been run: no result is no reason to say nothing."""
-    from benchmark import compose
-    from benchmark.analysis.outstanding import outstanding, planned
+    from benchmark.configs import compose
     from benchmark.results.summary import Conditions
+    from benchmark.verdicts.not_run import outstanding, planned
 
     entry, facts = catalog.protocol(args.protocol), _facts(args.protocol)
 
@@ -185,7 +185,7 @@ def _outstanding(
 @cache
 def _facts(protocol: str) -> Any:
     """What a protocol says of itself."""
-    from benchmark import compose
+    from benchmark.configs import compose
 
     return compose.read(catalog.protocol(protocol).path).protocol
 
@@ -238,9 +238,9 @@ def _further(
     args: argparse.Namespace, architecture: str, protocol: str, further: int, runs: Iterable[Summary], work_dir: Path
 ) -> list[Spec]:
     """The runs of so many further seeds; none where there would be more than --max-seeds."""
-    from benchmark.code import digest
     from benchmark.engine import device
     from benchmark.execution import batch
+    from benchmark.results.code import digest
     from benchmark.results.summary import code_name
 
     alike = [
@@ -318,7 +318,7 @@ def _print_rest(
 
 
 def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.analysis import cost
+    from benchmark.verdicts import cost
 
     names = names or list(catalog.architectures())
     references = [
@@ -337,9 +337,9 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
 
 @cache
 def _measure(architecture: str, size: tuple[int, int], classes: int) -> Cost:
-    from benchmark import compose
-    from benchmark.analysis.cost import Cost
+    from benchmark.configs import compose
     from benchmark.profiling import complexity
+    from benchmark.verdicts.cost import Cost
 
     counted = complexity.tally(compose.model_config(architecture, classes=classes), size)
     return Cost(
@@ -372,8 +372,8 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
 
 
 def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.analysis import speed
     from benchmark.results.snapshot import Snapshot
+    from benchmark.verdicts import speed
 
     if args.protocol:
         catalog.protocol(args.protocol)

@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmark import compose, segmentor
+from benchmark.configs import compose
 from benchmark.conversion import espnet, mmseg, torchvision
 from benchmark.conversion.converted import Converted
+from benchmark.engine import segmentor
 from benchmark.errors import UserError
 
 SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]] = {

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.atomic import replacing
-from benchmark.cache import user_cache
 from benchmark.confusion import VOID
 from benchmark.datasets.listing import missing
-from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.prefetch import read_ahead
 from benchmark.datasets.source import FileSource, LargeSource, Source, Split
 from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+from benchmark.files.user_cache import user_cache
 
 RULE = 2
 """Version of what `benchmark.datasets.decoding` takes: what an earlier one took is not remembered."""

@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from benchmark import __version__
-from benchmark.atomic import writing
-from benchmark.disk import CHUNK
 from benchmark.errors import UserError
+from benchmark.files.atomic import writing
+from benchmark.files.limit import CHUNK
 
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes that are there and, where the server says it, with how many there will be."""

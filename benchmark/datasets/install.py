@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from benchmark.archive import is_archive, unpack
-from benchmark.atomic import writing
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.download import Progress, fetch
 from benchmark.datasets.making import make
 from benchmark.datasets.source import AbsentError, FileSource
 from benchmark.datasets.verify import verify
-from benchmark.disk import write_new
 from benchmark.errors import UserError
+from benchmark.files.atomic import writing
+from benchmark.files.limit import write_new
+from benchmark.files.unpack import is_archive, unpack
 
 
 def install(

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.atomic import replacing
 from benchmark.confusion import VOID
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.cityscapes import IDS, TRAIN_IDS
 from benchmark.datasets.decoding import decode_values
 from benchmark.datasets.listing import files_below
-from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.prefetch import read_ahead
 from benchmark.datasets.voc import LISTS, VOC12, listed
 from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
 
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The identifier of each of the 19 classes of Cityscapes among all that are labelled (`helpers/labels.py`)."""

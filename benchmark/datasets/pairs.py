@@ -20,8 +20,8 @@ from benchmark.errors import UserError
 class Pairs(ABC):
     """One split of a dataset in which every image and every label is a file.
 
-    Networks see it through mmsegmentation's dataset classes (`benchmark.datasets.pipeline`), which read the same files
-    in the same order; this is for all that needs no network.
+    Networks see it through mmsegmentation's dataset classes (`benchmark.inputs.mmseg_pipeline`), which read the same
+    files in the same order; this is for all that needs no network.
 
     The ground truth of none of these datasets' test splits is public: what is called "test" here is val, as in
     mmsegmentation's configs.

@@ -14,7 +14,7 @@ from benchmark.confusion import VOID
 from benchmark.datasets.catalog import dataset, open_split
 from benchmark.datasets.decoding import orientation
 from benchmark.datasets.digest import SplitHasher, split_digest
-from benchmark.datasets.reading import read_ahead
+from benchmark.datasets.prefetch import read_ahead
 from benchmark.datasets.source import AbsentError, FileSource, LargeSource, Source, Split
 from benchmark.errors import UserError
 

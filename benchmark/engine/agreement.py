@@ -10,8 +10,8 @@ import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 
-from benchmark.datasets.batches import Batch
 from benchmark.engine.step import rehearsal
+from benchmark.inputs.batches import Batch
 
 Outcome = dict[str, list[Tensor]]
 """Losses, gradients and buffers of a step."""

@@ -22,21 +22,15 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from benchmark.datasets.batches import Batch
 from benchmark.engine import timings
 from benchmark.engine.arithmetic import without_search
-from benchmark.engine.compilation import (
-    CompilationFailed,
-    CompiledParts,
-    Interrupted,
-    load_artifacts,
-    save_artifacts,
-)
+from benchmark.engine.compilation import CompilationFailed, CompiledParts, Interrupted, load_artifacts, save_artifacts
 from benchmark.engine.graph import CaptureFailed, GraphedStep
 from benchmark.engine.layout import LAYOUTS, arrange
 from benchmark.engine.step import Step, passes, rehearsal, step
 from benchmark.engine.timings import EAGER, Timings, TrainingMode
 from benchmark.errors import UserError, one_line
+from benchmark.inputs.batches import Batch
 
 WARM_UP, STEPS = 2, 3
 """Steps of a trial that are not timed, and steps that are."""

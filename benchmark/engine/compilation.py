@@ -16,13 +16,13 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from benchmark.atomic import replacing
-from benchmark.datasets.batches import Batch
 from benchmark.engine.agreement import Outcome, distances, last_bits_changed, mirrored, outcome
 from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.precision import Float32OptimWrapper, autocast_dtype
 from benchmark.engine.step import passes, rehearsal
 from benchmark.errors import one_line
+from benchmark.files.atomic import replacing
+from benchmark.inputs.batches import Batch
 
 PARTS = ("backbone", "neck", "decode_head", "auxiliary_head")
 

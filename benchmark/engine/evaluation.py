@@ -22,10 +22,10 @@ from mmengine.structures import PixelData
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmark.datasets.batches import EvaluationImages
-from benchmark.datasets.resident import ResidentImages, fits
 from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.layout import memory_format
+from benchmark.inputs.batches import EvaluationImages
+from benchmark.inputs.gpu_batches import ResidentImages, fits
 
 if TYPE_CHECKING:
     from mmseg.models.segmentors import EncoderDecoder

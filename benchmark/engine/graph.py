@@ -20,10 +20,10 @@ from mmengine.dist import is_distributed
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from benchmark.datasets.batches import Batch
 from benchmark.engine.agreement import distances, mirrored, outcome
 from benchmark.engine.step import passes, rehearsal
 from benchmark.errors import one_line
+from benchmark.inputs.batches import Batch
 
 WARM_UP = 3
 """Calls before a capture, in which cuDNN picks its algorithms and libraries take their memory."""

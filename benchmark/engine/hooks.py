@@ -20,10 +20,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from benchmark.atomic import replacing
-from benchmark.engine import weights
 from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
+from benchmark.files.atomic import replacing
+from benchmark.weights import checkpoint
 
 STATE = "resume.pth"
 """File of the state that a training goes on from."""
@@ -145,7 +145,7 @@ class WeightsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Write the best weights of a state that was saved and killed before they were: they are those of the state."""
         if runner.iter and self.best_iteration == runner.iter:
-            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
+            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the score."""
@@ -160,16 +160,16 @@ class WeightsHook(Hook):
         A run that is killed in between goes on from weights and scores of one and the same training.
         """
         if self.best_iteration == runner.iter < runner.max_iters:
-            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
+            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
 
     def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the weights of the last iteration."""
-        weights.save(runner.model, Path(runner.work_dir) / "last.pth")
+        checkpoint.save(runner.model, Path(runner.work_dir) / "last.pth")
 
     def after_train(self, runner: Runner) -> None:
         """Keep them as the best if they are: last of all, when no state is left in which others were."""
         if self.best_iteration == runner.iter:
-            weights.save(runner.model, Path(runner.work_dir) / "best.pth")
+            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Let a resumed run know what was best."""
@@ -333,7 +333,7 @@ class StartHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Load them; mmengine has set all weights by now, and has resumed what there was to resume."""
         if not runner.iter:
-            weights.start_from(runner.model, self.state)
+            checkpoint.start_from(runner.model, self.state)
 
 
 class ProgressHook(Hook):

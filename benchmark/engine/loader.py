@@ -8,9 +8,9 @@ from typing import Any, Literal
 from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
-from benchmark.datasets.batches import Batch, IterationSampler, TrainingBatches, whole_batch
-from benchmark.datasets.resident import ResidentBatches, fits
 from benchmark.errors import UserError
+from benchmark.inputs.batches import Batch, IterationSampler, TrainingBatches, whole_batch
+from benchmark.inputs.gpu_batches import ResidentBatches, fits
 
 Resident = Literal["auto", "on", "off"]
 """Whether batches are made on the GPU: where its memory allows, always, or never."""

@@ -15,7 +15,6 @@ from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
-from benchmark.datasets.batches import Batch
 from benchmark.engine import patches
 from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, Training
@@ -23,6 +22,7 @@ from benchmark.engine.graph import GraphedStep
 from benchmark.engine.precision import TF32OptimWrapper
 from benchmark.engine.step import Step, step
 from benchmark.engine.timings import EAGER, TrainingMode
+from benchmark.inputs.batches import Batch
 
 
 @LOOPS.register_module()

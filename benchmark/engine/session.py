@@ -26,10 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import benchmark.registration  # noqa: F401
-from benchmark import segmentor
-from benchmark.cache import user_cache
-from benchmark.datasets.resident import ResidentBatches
-from benchmark.engine import layout, patches, stages, timings, trained, weights
+from benchmark.engine import layout, patches, segmentor, stages, timings, trained
 from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, Training
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
@@ -49,7 +46,10 @@ from benchmark.engine.metric import ConfusionMetric
 from benchmark.engine.precision import TF32OptimWrapper, require_supported
 from benchmark.engine.timings import EAGER, TrainingMode
 from benchmark.engine.trained import ExecutionMode, Trained
+from benchmark.files.user_cache import user_cache
+from benchmark.inputs.gpu_batches import ResidentBatches
 from benchmark.results import environment
+from benchmark.weights import checkpoint
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
 
@@ -339,15 +339,15 @@ class Session:
                 raise Diverged(error.iteration, error.loss, "first") from error
             if is_main_process():
                 trained.write(self.first_stage)
-        return stages.handed_on(weights.read(self.first_stage.last).state, self._handed_on)
+        return stages.handed_on(checkpoint.read(self.first_stage.last).state, self._handed_on)
 
-    def load(self, checkpoint: Path) -> None:
+    def load(self, path: Path) -> None:
         """Load weights.
 
         Raises:
             UserError: the file is no checkpoint, or one of another network.
         """
-        weights.load(self.runner.model, checkpoint)
+        checkpoint.load(self.runner.model, path)
 
     def arrange(self, memory_layout: str) -> None:
         """Lay the weights out as in their training, so that an evaluation computes what it would right after that."""

@@ -13,8 +13,8 @@ from mmengine.optim import OptimWrapper
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor, nn
 
-from benchmark.datasets.batches import Batch, sample
 from benchmark.engine.layout import memory_format
+from benchmark.inputs.batches import Batch, sample
 
 Step = Callable[[Batch], Tensor]
 """What a batch is given to, and returns its loss."""

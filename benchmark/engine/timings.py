@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmark.atomic import replacing
+from benchmark.files.atomic import replacing
 
 
 class TrainingMode(NamedTuple):

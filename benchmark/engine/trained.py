@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmark.atomic import replacing
+from benchmark.files.atomic import replacing
 from benchmark.results.arrays import file_sha256
 
 

@@ -23,10 +23,10 @@ from typing import Any
 from benchmark import backend
 from benchmark.engine import device
 from benchmark.errors import UserError
+from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import blank, perform
 from benchmark.execution.spec import Spec
-from benchmark.results import outcome, unfinished
 from benchmark.results.reading import Stored, read
 from benchmark.results.store import Store
 
@@ -216,7 +216,7 @@ class _Worker:
 
     def _lost(self, end: dict[str, Any]) -> Stored:
         """The result of a run whose process left none: how it ended, beside what it had measured."""
-        draft, found = blank(self.spec, self._started, **end), unfinished.find(self.spec.folder)
+        draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
         if found and found.record.run_id == draft.run_id:
             draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
         return _stored(Store(self.spec.results).add(draft, {}))

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmark import compose
+from benchmark.configs import compose
+from benchmark.execution import interrupted
 from benchmark.execution.spec import Spec, sources
 from benchmark.profiling import complexity
-from benchmark.results import unfinished
 from benchmark.results.environment import cpu, gpu_name
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record
@@ -128,8 +128,8 @@ def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
 
 def abandoned(spec: Spec) -> tuple[Path, int] | None:
     """What other code has begun of the run and cannot be resumed: its folder, and the iterations that it has done."""
-    for path in sorted(spec.folder.parent.glob(f"*/{unfinished.FILE}")):
-        if path.parent != spec.folder and (found := unfinished.find(path.parent)):
+    for path in sorted(spec.folder.parent.glob(f"*/{interrupted.FILE}")):
+        if path.parent != spec.folder and (found := interrupted.find(path.parent)):
             record = found.record
             name = record.protocol.fingerprint, record.architecture, record.config_sha256, record.seed
             if name == _whatever_the_code(spec):
@@ -217,7 +217,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
 
 def _estimate(spec: Spec, speed: Speed) -> Job:
     """Training in all its stages, validation on the way, test of the last and the best weights; less what is done."""
-    config, found = spec.config, unfinished.find(spec.folder)
+    config, found = spec.config, interrupted.find(spec.folder)
     (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
     arithmetic, steps, done = 0.0, 0, found.iteration if found else 0

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import catalog, code, compose
-from benchmark.atomic import replacing
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.confusion import VOID
 from benchmark.engine import device
 from benchmark.errors import UserError
+from benchmark.execution import interrupted, outcome
+from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
-from benchmark.lock import exclusive
-from benchmark.results import environment, outcome, record, samples, unfinished
+from benchmark.files.atomic import replacing
+from benchmark.files.lock import exclusive
+from benchmark.results import code, environment, record, samples
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Record
 from benchmark.results.store import Store
-from benchmark.results.unfinished import Journal
 
 if TYPE_CHECKING:
     from benchmark.engine.session import Counted, Session
@@ -112,7 +114,7 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     draft = journal.record
     path = Store(spec.results).add(draft, arrays)
     if draft.status in ("ok", "diverged"):
-        unfinished.forget(spec.folder)
+        interrupted.forget(spec.folder)
     return _read(path, draft)
 
 
@@ -146,7 +148,7 @@ class _Preparation:
         from benchmark.engine.session import Session
         from benchmark.profiling import complexity
 
-        config, found = spec.config, unfinished.find(spec.folder)
+        config, found = spec.config, interrupted.find(spec.folder)
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
@@ -169,10 +171,10 @@ class _Preparation:
 
 def _begun(spec: Spec) -> Record:
     """What is known of a run before it: nothing, or what it has measured before it was ended, on the same machine."""
-    fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), unfinished.find(spec.folder)
+    fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), interrupted.find(spec.folder)
     if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
         return fresh
-    if found.record.training and not unfinished.has_weights(spec.folder, found.record):
+    if found.record.training and not interrupted.has_weights(spec.folder, found.record):
         print(f"segbench: warning: {spec.folder} lacks weights of its training, which begins anew", file=sys.stderr)
         return found.record.model_copy(update={"training": None, "artifacts": []})
     return found.record

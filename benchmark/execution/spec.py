@@ -8,11 +8,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import code, compose
+from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import Source, Split
-from benchmark.results import record
+from benchmark.results import code, record
 from benchmark.results.reading import folder
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmark import segmentor
+from benchmark.engine import segmentor
 
 
 class Inference(nn.Module):

@@ -18,8 +18,8 @@ from benchmark.analysis.code import of_any_code
 from benchmark.analysis.diagnosis import suspicions
 from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
+from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
-from benchmark.references import Reference
 from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis import speed, weights
-from benchmark.analysis.accuracy import MARGIN, verdicts
-from benchmark.analysis.verdict import Verdict
-from benchmark.references import TITLES, Reference
+from benchmark.catalog.references import TITLES, Reference
 from benchmark.results.summary import Summary
+from benchmark.verdicts import speed, weights
+from benchmark.verdicts.accuracy import MARGIN, verdicts
+from benchmark.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
     from benchmark.results.record import Record

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from benchmark import catalog
 from benchmark.analysis.coverage import not_run
 from benchmark.analysis.ranking import Group, Standing
+from benchmark.catalog import catalog
 from benchmark.errors import UserError, unknown
 from benchmark.reporting.report import CURVES, PAGE, WALL, Report
 from benchmark.reporting.table import prose

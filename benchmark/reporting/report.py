@@ -14,13 +14,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmark import catalog
 from benchmark.analysis.ranking import Group, Standing
-from benchmark.atomic import replacing, writing
-from benchmark.backend import published
+from benchmark.catalog import catalog, mmseg_zoo
+from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
-from benchmark.references import Reference
+from benchmark.files.atomic import replacing, writing
 from benchmark.reporting import wall
 from benchmark.reporting.page import Section, sections
 from benchmark.reporting.publication import Check, evaluated_weights
@@ -111,7 +110,7 @@ def _references(stored: Iterable[Stored]) -> list[Reference]:
     """All that is published; nothing is on an embedded dataset, and reading the zoo's metafiles takes a second."""
     if all(each.record.dataset.name in EMBEDDED for each in stored):
         return []
-    return list(published.everything().values())
+    return list(mmseg_zoo.everything().values())
 
 
 def _templates() -> Environment:

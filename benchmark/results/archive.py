@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
-from benchmark.archive import is_archive, unpack
-from benchmark.atomic import replacing
 from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+from benchmark.files.unpack import is_archive, unpack
 from benchmark.results.arrays import COUNTS
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.store import Store

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.atomic import replacing
+from benchmark.files.atomic import replacing
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import CONTROL, printable
 

@@ -12,7 +12,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from benchmark import __version__, code
+from benchmark import __version__
+from benchmark.results import code
 from benchmark.results.record import Code, Environment
 
 PACKAGES = (

@@ -8,8 +8,8 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from benchmark.cache import user_cache
 from benchmark.errors import UserError
+from benchmark.files.user_cache import user_cache
 
 
 def unpacked(name: str) -> Path:

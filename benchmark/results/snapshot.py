@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from benchmark import __version__
-from benchmark.cache import user_cache
+from benchmark.files.user_cache import user_cache
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 

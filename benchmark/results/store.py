@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.atomic import replacing, sweep
 from benchmark.errors import UserError
+from benchmark.files.atomic import replacing, sweep
 from benchmark.results.arrays import COUNTS, TOTAL, misfit, unpack_arrays, write_arrays
 from benchmark.results.reading import Problem, Stored, folder, read
 from benchmark.results.record import Artifact, Record

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from benchmark.atomic import replacing
 from benchmark.confusion import VoidRule, scores
+from benchmark.files.atomic import replacing
 from benchmark.results.checks.catalog import check_dataset, check_method, check_name, check_size
 from benchmark.results.checks.environment import check_environment, check_time
 from benchmark.results.checks.identity import check_classes

@@ -70,7 +70,7 @@ class Bench:
     @property
     def config(self) -> Config:
         """A U-Net of five convolutions, with dropout, that compiles in seconds."""
-        from benchmark import compose
+        from benchmark.configs import compose
 
         config = compose.compose("unet-s5-d16", PROTOCOL, max_iters=ITERATIONS)
         ones = (1, 1, 1)
@@ -188,7 +188,7 @@ def memory(bench: Bench) -> str:
 
 def resident(bench: Bench) -> str:
     """Make batches on the device, and compare them with the CPU's."""
-    from benchmark.datasets.resident import ResidentBatches, ResidentWarning
+    from benchmark.inputs.gpu_batches import ResidentBatches, ResidentWarning
 
     batches = _session(bench.config, bench.folder, _Notes(), graph=False, compiled=False).runner.train_loop.dataloader
     batches = batches.dataset

@@ -2,9 +2,9 @@ import argparse
 
 import pytest
 
-from benchmark import catalog
 from benchmark.analysis.coverage import NOT_RUN, command, completed, not_run
 from benchmark.analysis.ranking import groups
+from benchmark.catalog import catalog
 
 PROTOCOL = "camvid_360x480_scratch"
 

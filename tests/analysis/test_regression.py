@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.analysis.bootstrap import difference
 from benchmark.analysis.regression import compare, decide
-from benchmark.analysis.variance import Variance
 from benchmark.results.summary import summarise
+from benchmark.statistics.bootstrap import difference
+from benchmark.statistics.variance import Variance
 
 
 def no_counts(run):

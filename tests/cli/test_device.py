@@ -6,8 +6,8 @@ import sys
 import pytest
 from mmengine.device import utils
 
-from benchmark import compose
 from benchmark.cli import COMMANDS, build_parser
+from benchmark.configs import compose
 from benchmark.engine import device
 from benchmark.engine.session import Session
 

@@ -11,8 +11,8 @@ from importlib import metadata
 import pytest
 import torch
 
-from benchmark import code
 from benchmark.cli import doctor, main
+from benchmark.results import code
 from benchmark.selftest import gpu, worker
 from benchmark.selftest.worker import Outcome
 

@@ -5,10 +5,11 @@ import torch
 from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
 from benchmark.cli import main
-from benchmark.engine import weights
+from benchmark.configs import compose
 from benchmark.profiling.inference import Inference
+from benchmark.weights import checkpoint
 
 from mmseg.registry import MODELS  # isort: skip
 
@@ -45,7 +46,7 @@ def test_import(segbench, tmp_path, enet):
         f"matched: {len(enet)} of {len(enet)} tensors, 8 classes",
         str(tmp_path / "b.pth"),
     ]
-    found = weights.read(tmp_path / "b.pth")
+    found = checkpoint.read(tmp_path / "b.pth")
     assert all(torch.equal(found.state[name], enet[name]) for name in enet if not name.endswith("tracked"))
     assert (found.meta["architecture"], found.meta["classes"]) == ("enet", 8)
 
@@ -70,7 +71,7 @@ def test_import_of_a_backbone(segbench, tmp_path):
 
 
 def test_training_from_imported_weights(tmp_path, enet):
-    weights.write({n: t for n, t in enet.items() if n.startswith("backbone.")}, tmp_path / "a.pth")
+    checkpoint.write({n: t for n, t in enet.items() if n.startswith("backbone.")}, tmp_path / "a.pth")
     config = compose.compose("enet", "shapes_64x64_smoke", init=tmp_path / "a.pth")
     network = MODELS.build(config.model)
     network.init_weights()
@@ -88,7 +89,7 @@ def test_training_from_imported_weights(tmp_path, enet):
 @pytest.mark.parametrize("command", [("import", "-o", "out.pth"), ("eval",)])
 def test_weights_of_another_architecture(segbench, tmp_path, enet, command, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    weights.write(enet, tmp_path / "a.pth")
+    checkpoint.write(enet, tmp_path / "a.pth")
     name, *rest = command
     given = [tmp_path / "a.pth"] if name == "import" else ["--weights", tmp_path / "a.pth"]
     code, out, err = segbench(name, "unet-s5-d16", *given, *rest)
@@ -100,7 +101,7 @@ def test_weights_of_another_architecture(segbench, tmp_path, enet, command, monk
 
 def test_weights_for_another_number_of_classes(segbench, tmp_path):
     other = MODELS.build(compose.model_config("enet", classes=19)).state_dict()
-    weights.write(other, tmp_path / "a.pth")
+    checkpoint.write(other, tmp_path / "a.pth")
     code, _, err = segbench("eval", "enet", "--weights", tmp_path / "a.pth")
     assert code == 2
     assert err == (
@@ -109,7 +110,7 @@ def test_weights_for_another_number_of_classes(segbench, tmp_path):
 
 
 def test_weights_imported_for_another_architecture(segbench, tmp_path, enet):
-    weights.write(enet, tmp_path / "a.pth", {"architecture": "enet", "classes": 8, "options": {}})
+    checkpoint.write(enet, tmp_path / "a.pth", {"architecture": "enet", "classes": 8, "options": {}})
     code, _, err = segbench("eval", "fcn_r50-d8", "--weights", tmp_path / "a.pth")
     assert (code, err) == (2, f"segbench: error: {tmp_path / 'a.pth'} was imported for enet, not fcn_r50-d8\n")
 
@@ -117,7 +118,7 @@ def test_weights_imported_for_another_architecture(segbench, tmp_path, enet):
 def test_both_rules_for_void_are_reported(segbench, tmp_path, enet):
     import json
 
-    weights.write(enet, tmp_path / "a.pth")
+    checkpoint.write(enet, tmp_path / "a.pth")
     code, out, _ = segbench("eval", "enet", "--weights", tmp_path / "a.pth", "--device", "cpu", "--json")
     assert code == 0
     answer = json.loads(out)
@@ -132,12 +133,12 @@ def test_both_rules_for_void_are_reported(segbench, tmp_path, enet):
 def test_an_evaluation_of_published_weights_is_recorded_where_that_is_asked_for(segbench, tmp_path, enet, monkeypatch):
     from dataclasses import replace
 
-    from benchmark import catalog
+    from benchmark.catalog import catalog
     from benchmark.results.arrays import file_sha256
     from benchmark.results.validate import validate
 
     path, results = tmp_path / "a.pth", tmp_path / "results"
-    weights.write(enet, path)
+    checkpoint.write(enet, path)
     words = ("eval", "enet", "--weights", path, "--device", "cpu", "--results", results)
     code, _, err = segbench(*words, "--record")
     assert (code, err.count("\n")) == (2, 1)
@@ -170,7 +171,7 @@ def test_weights_of_a_transformer_of_the_zoo(segbench, tmp_path):
     total = len(network.state_dict())
     assert f"matched: {total} of {total} tensors, 8 classes" in out
     ours = Inference(compose.model_config(SEGFORMER, classes=8), (64, 64))
-    ours.segmentor.load_state_dict(weights.read(tmp_path / "b.pth").state)
+    ours.segmentor.load_state_dict(checkpoint.read(tmp_path / "b.pth").state)
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         metas = [{"img_shape": (64, 64), "ori_shape": (64, 64), "pad_shape": (64, 64)}]
@@ -198,7 +199,7 @@ def test_one_of_two_sets_of_weights(segbench, tmp_path, enet):
     assert code == 0
     assert err.endswith("took those under 'state_dict'; --weights-key takes state_dict_ema\n")
     name = "decode_head.conv_seg.weight"
-    assert torch.equal(weights.read(tmp_path / "b.pth").state[name], half[name])
+    assert torch.equal(checkpoint.read(tmp_path / "b.pth").state[name], half[name])
     words = ("import", "enet", tmp_path / "a.pth", "--weights-key", "state_dict_ema", "-o", tmp_path / "c.pth")
     assert segbench(*words)[0] == 0
-    assert torch.equal(weights.read(tmp_path / "c.pth").state[name], enet[name])
+    assert torch.equal(checkpoint.read(tmp_path / "c.pth").state[name], enet[name])

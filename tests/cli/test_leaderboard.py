@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.confusion import scores
 

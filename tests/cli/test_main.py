@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from benchmark import __version__, catalog
+from benchmark import __version__
+from benchmark.catalog import catalog
 from benchmark.cli import COMMANDS, build_parser, main
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import main
 
 
@@ -131,7 +131,7 @@ def test_the_counters_are_held_against_each_other_where_asked(profile, monkeypat
 
 def test_all_is_every_architecture(profile, monkeypatch):
     enet = catalog.architecture("enet")
-    monkeypatch.setattr("benchmark.catalog.architectures", lambda: {"enet": enet})
+    monkeypatch.setattr("benchmark.catalog.catalog.architectures", lambda: {"enet": enet})
     assert [found["architecture"] for found in json.loads(profile("--all", "--no-latency", "--json")[1])] == ["enet"]
     code, out, err = profile("--all", "enet")
     assert (code, out, err) == (2, "", "segbench: error: give architectures or --all, not both\n")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.cli import main
 
 
@@ -93,7 +93,7 @@ def test_disagreement(capsys):
 def test_the_zoo_is_read_only_where_it_is_asked_for():
     code = (
         "import sys; from benchmark.cli import main; main(['list', 'references'])\n"
-        "assert 'benchmark.backend.published' not in sys.modules\n"
+        "assert 'benchmark.catalog.mmseg_zoo' not in sys.modules\n"
         "main(['list', 'references', '--source', 'mmseg'])\n"
         "heavy = {'torch', 'numpy', 'mmseg', 'mmengine', 'pydantic'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"

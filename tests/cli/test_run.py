@@ -4,16 +4,16 @@ from datetime import datetime, timezone
 
 import pytest
 
-from benchmark import code
 from benchmark.cli import build_parser, main, options
 from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
+from benchmark.execution import interrupted
 from benchmark.execution.executor import InterruptedRun
+from benchmark.execution.interrupted import Unfinished
 from benchmark.execution.run import blank
-from benchmark.results import unfinished
+from benchmark.results import code
 from benchmark.results.reading import read
 from benchmark.results.store import Store
-from benchmark.results.unfinished import Unfinished
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
         of = record.environment.code.model_copy(update={"digest": "f" * 64})
         environment = record.environment.model_copy(update={"code": of})
         path = Store(stored.results).add(record.model_copy(update={"status": "ok", "environment": environment}), {})
-        unfinished.save(begun.folder, Unfinished(3, blank(begun, datetime.now(timezone.utc))))
+        interrupted.save(begun.folder, Unfinished(3, blank(begun, datetime.now(timezone.utc))))
     exit_code, _, err = segbench(completed=completed)
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from benchmark import catalog, code
-from benchmark.analysis.cost import Cost
+from benchmark.catalog import catalog
 from benchmark.cli import main, verify
+from benchmark.results import code
+from benchmark.verdicts.cost import Cost
 
 PROTOCOL = "camvid_360x480_scratch"
 

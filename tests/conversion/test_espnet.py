@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 
 import benchmark.registration  # noqa: F401
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.confusion import count, scores
 from benchmark.conversion.espnet import convert
-from benchmark.datasets.batches import EvaluationImages
+from benchmark.inputs.batches import EvaluationImages
 
 CLASSES = 12
 

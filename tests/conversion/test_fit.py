@@ -5,7 +5,8 @@ import torch
 import torchvision
 from mmseg.registry import MODELS
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.conversion.fit import fit
 
 

@@ -4,12 +4,12 @@ import pytest
 from PIL import Image
 
 import benchmark.registration  # noqa: F401  (mmsegmentation can be imported)
-from benchmark.datasets.batches import EvaluationImages
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.catalog import dataset, locate, open_split, open_splits
 from benchmark.datasets.shapes import Shapes
 from benchmark.datasets.source import SPLITS, AbsentError
 from benchmark.errors import UserError
+from benchmark.inputs.batches import EvaluationImages
 
 
 def test_root_is_what_the_user_says_then_the_environment_then_data(monkeypatch):

@@ -9,15 +9,15 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.catalog import open_split, open_splits
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.digest import digest, split_digest
-from benchmark.datasets.pipeline import PipelineImages
 from benchmark.datasets.source import AbsentError, FileSource, LargeSource
 from benchmark.datasets.voc import VOC12, VOC12Aug
 from benchmark.errors import UserError
+from benchmark.inputs.mmseg_pipeline import PipelineImages
 
 PROTOCOLS = {
     "voc12aug": "voc12aug_512x512_40k",

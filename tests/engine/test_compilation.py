@@ -14,7 +14,7 @@ import torch._dynamo
 from torch import nn
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.engine import agreement, arithmetic, compilation
 from benchmark.engine.agreement import last_bits_changed
 from benchmark.engine.arithmetic import without_search
@@ -291,7 +291,7 @@ def test_kept_kernels_that_are_missing_or_damaged_are_none(tmp_path):
 RUN = """
 import sys
 from pathlib import Path
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.engine.session import Session
 folder = Path(sys.argv[1])
 config = compose.compose(sys.argv[2], "shapes_64x64_smoke", max_iters=2, deterministic=True)

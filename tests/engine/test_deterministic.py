@@ -8,10 +8,10 @@ from mmseg.registry import MODELS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
-from benchmark.datasets.batches import sample
+from benchmark.configs import compose
 from benchmark.engine import deterministic
 from benchmark.engine.patches import training_patches
+from benchmark.inputs.batches import sample
 
 REFUSED = {
     *("avg_pool3d_backward", "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward"),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import compose
-from benchmark.datasets.resident import ResidentImages
+from benchmark.configs import compose
 from benchmark.engine import counting, evaluation
 from benchmark.engine.evaluation import labels, predict, unpadded
 from benchmark.engine.session import Session
+from benchmark.inputs.gpu_batches import ResidentImages
 
 
 def slowly(scores):

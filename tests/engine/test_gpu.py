@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from benchmark import compose
-from benchmark.datasets.batches import TrainingBatches
-from benchmark.datasets.resident import ResidentBatches
+from benchmark.configs import compose
 from benchmark.engine.session import Session
+from benchmark.inputs.batches import TrainingBatches
+from benchmark.inputs.gpu_batches import ResidentBatches
 
 pytestmark = pytest.mark.gpu
 
@@ -57,7 +57,7 @@ def test_a_fast_training_computes_on_the_gpu_and_nearly_the_same(tmp_path):
     assert [loss for _, loss in fast.loss] == pytest.approx([loss for _, loss in careful.loss], rel=100 * 2**-11)
 
 
-@pytest.mark.filterwarnings("error::benchmark.datasets.resident.ResidentWarning")
+@pytest.mark.filterwarnings("error::benchmark.inputs.gpu_batches.ResidentWarning")
 def test_resident_batches_are_those_of_the_cpu():
     policy = {"crop_size": (48, 48), "scale": (0.75, 1.5), "flip": 0.5, "photometric": False}
     batches = TrainingBatches({"type": "Shapes", "split": "train"}, 4, policy, "p", 0, 100)

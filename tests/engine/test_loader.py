@@ -5,14 +5,14 @@ from statistics import mean, stdev
 import pytest
 import torch
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.confusion import scores
-from benchmark.datasets.batches import TrainingBatches
-from benchmark.datasets.resident import ResidentBatches
 from benchmark.engine import loader as module
 from benchmark.engine.loader import training_loader
 from benchmark.engine.session import Session
 from benchmark.errors import UserError
+from benchmark.inputs.batches import TrainingBatches
+from benchmark.inputs.gpu_batches import ResidentBatches
 
 SMOKE = "shapes_64x64_smoke"
 

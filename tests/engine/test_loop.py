@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.engine.loop import _mix, _seed
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.session import Session

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.engine.layout import arrange
 from benchmark.engine.patches import training_patches
 from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.confusion import count
 from benchmark.datasets.shapes import Shapes
 from benchmark.engine.metric import ConfusionMetric

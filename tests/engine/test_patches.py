@@ -9,9 +9,9 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
 import benchmark.registration  # noqa: F401
-from benchmark import compose
-from benchmark.datasets.batches import sample
+from benchmark.configs import compose
 from benchmark.engine import patches
+from benchmark.inputs.batches import sample
 
 
 def _users(function):

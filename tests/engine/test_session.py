@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.confusion import scores
 from benchmark.engine import session as session_module
 from benchmark.engine.device import use
@@ -350,7 +350,7 @@ def rehearsed(model):
 TRAINED = """
 import sys
 from pathlib import Path
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.engine.session import Session
 config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1, deterministic=True)
 session = Session(config, Path(sys.argv[1]))

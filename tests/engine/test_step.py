@@ -9,9 +9,9 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 import benchmark.registration  # noqa: F401
-from benchmark.datasets.batches import sample
 from benchmark.engine.precision import Float32OptimWrapper
 from benchmark.engine.step import passes, rehearsal, step
+from benchmark.inputs.batches import sample
 
 SIZE = (8, 10)
 

@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import compose
-from benchmark.atomic import replacing
+from benchmark.configs import compose
 from benchmark.confusion import count
-from benchmark.engine import weights
 from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
 from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.errors import UserError
-from benchmark.execution import run
-from benchmark.lock import exclusive
-from benchmark.results import environment, record, unfinished
+from benchmark.execution import interrupted, run
+from benchmark.files.atomic import replacing
+from benchmark.files.lock import exclusive
+from benchmark.results import environment, record
 from benchmark.results.reading import read
 from benchmark.results.validate import check
+from benchmark.weights import checkpoint
 
 CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree")
 
@@ -155,7 +155,7 @@ class StubSession:
         return Trained(4, 1.0, [(4, 1.0)], kept.curve, kept.best_iteration, execution, self.folder)
 
     def load(self, path):
-        weights.load(self.runner.model, path)
+        checkpoint.load(self.runner.model, path)
 
     def evaluate(self, split, keep=()):
         source, wrong = run.sources("shapes", None)["test"], int(self.runner.model.weight[0, 1] * 20)
@@ -274,7 +274,7 @@ def test_a_training_whose_weights_are_gone_begins_anew(stub, tmp_path, monkeypat
         broken.setattr(StubSession, "evaluate", lambda *_, **__: 1 / 0)
         _perform(_spec(tmp_path))
     spec = _spec(tmp_path)
-    assert unfinished.find(spec.folder).record.training is not None
+    assert interrupted.find(spec.folder).record.training is not None
     (spec.folder / "best.pth").write_bytes(b"torn")
     _perform(spec)
     assert "lacks weights of its training" in capsys.readouterr().err
@@ -286,9 +286,9 @@ def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
     spec = _spec(tmp_path)
     with Killer(tmp_path, 30).watching(), pytest.raises(Killed):
         _perform(spec)
-    found = unfinished.find(spec.folder)
+    found = interrupted.find(spec.folder)
     before = found.record.model_copy(update={"seconds": 1000.0})
-    unfinished.save(spec.folder, unfinished.Unfinished(found.iteration, before))
+    interrupted.save(spec.folder, interrupted.Unfinished(found.iteration, before))
     assert 1000 < read(_perform(spec)).record.seconds < 1100
 
 
@@ -305,7 +305,7 @@ def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
 def test_a_lock_ends_with_its_process(tmp_path):
     """Not with that of a child, which a data loader forks and which lives on for seconds."""
     code = (
-        "import os, sys, time; from pathlib import Path; from benchmark.lock import exclusive\n"
+        "import os, sys, time; from pathlib import Path; from benchmark.files.lock import exclusive\n"
         "with exclusive(Path(sys.argv[1])):\n"
         "    if os.fork():\n        print('held', flush=True); time.sleep(60)\n"
         "    os.close(1); time.sleep(3)"

@@ -5,16 +5,16 @@ from datetime import datetime, timezone
 
 import pytest
 
-from benchmark import code
 from benchmark.cli import main
+from benchmark.execution import interrupted
 from benchmark.execution import plan as module
+from benchmark.execution.interrupted import Unfinished
 from benchmark.execution.plan import GUESS, Job, Speed, abandoned, begun, learned, lookup, plan
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
-from benchmark.results import unfinished
+from benchmark.results import code
 from benchmark.results.record import run_id
 from benchmark.results.store import Store
-from benchmark.results.unfinished import Unfinished
 
 
 @pytest.fixture
@@ -112,12 +112,12 @@ def test_what_is_done_of_a_run_that_was_stopped_is_not_estimated_again(tmp_path)
     spec, speed = _spec(tmp_path), Speed(macs=float("inf"), step=1.0)
     (before,) = plan([spec], speed)
     draft = blank(spec, datetime.now(timezone.utc))
-    unfinished.save(spec.folder, Unfinished(7, draft))
-    assert unfinished.find(spec.folder).record == draft
+    interrupted.save(spec.folder, Unfinished(7, draft))
+    assert interrupted.find(spec.folder).record == draft
     assert before.seconds - plan([spec], speed)[0].seconds == 7
-    unfinished.forget(spec.folder)
+    interrupted.forget(spec.folder)
     assert plan([spec], speed) == [before]
-    (spec.folder / unfinished.FILE).write_text("{")
+    (spec.folder / interrupted.FILE).write_text("{")
     assert plan([spec], speed) == [before]
 
 
@@ -214,9 +214,9 @@ def test_work_that_other_code_has_begun_is_found_and_not_resumed(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(code, "digest", lambda: "f" * 64)
         before = replace(spec)
-        unfinished.save(before.folder, Unfinished(7, blank(before, datetime.now(timezone.utc))))
-        assert unfinished.find(before.folder).iteration == 7
-    assert unfinished.find(spec.folder) is None
+        interrupted.save(before.folder, Unfinished(7, blank(before, datetime.now(timezone.utc))))
+        assert interrupted.find(before.folder).iteration == 7
+    assert interrupted.find(spec.folder) is None
     assert abandoned(spec) == (before.folder, 7)
     assert abandoned(replace(spec, overrides={"max_iters": 11})) is None
     assert plan([spec], Speed(macs=float("inf"), step=1.0))[0].seconds > 10

@@ -9,13 +9,12 @@ import pytest
 
 from benchmark.confusion import scores
 from benchmark.engine.hooks import StopHook, Stopped
-from benchmark.execution import run
-from benchmark.results import unfinished
+from benchmark.execution import interrupted, run
+from benchmark.execution.interrupted import Unfinished
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.record import Execution
 from benchmark.results.store import Store
-from benchmark.results.unfinished import Unfinished
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
         clock.looks = looks
         with pytest.raises(Stopped) as caught:
             run.perform(cut, tell)
-        found = unfinished.find(cut.folder)
+        found = interrupted.find(cut.folder)
         assert (caught.value.phase, found.iteration) == stopped
         assert not list((tmp_path / "cut").rglob("*.json"))
     seconds, (latency,) = found.record.seconds, found.record.latency
@@ -167,7 +166,7 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
     assert two.memory.training_peak > 0
     assert two.latency == [latency]
     assert two.seconds > seconds
-    assert unfinished.find(cut.folder) is None
+    assert interrupted.find(cut.folder) is None
     assert whole.path.with_suffix(".npz").read_bytes() == again.path.with_suffix(".npz").read_bytes()
 
 
@@ -176,7 +175,7 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
     for cpu, begun in (("Another CPU", False), (draft.environment.cpu, True)):
         environment = draft.environment.model_copy(update={"cpu": cpu})
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
-        unfinished.save(spec.folder, Unfinished(1, before))
+        interrupted.save(spec.folder, Unfinished(1, before))
         assert (run._begun(spec).seconds == 7.0) is begun
 
 

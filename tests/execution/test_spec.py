@@ -6,12 +6,12 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from benchmark import code, compose
 from benchmark.cli import main
+from benchmark.configs import compose
 from benchmark.errors import UserError
 from benchmark.execution import run
 from benchmark.execution.spec import Spec
-from benchmark.results import record
+from benchmark.results import code, record
 from benchmark.results.reading import read
 from benchmark.results.validate import validate
 

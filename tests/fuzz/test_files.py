@@ -22,14 +22,15 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.catalog.references import parse
 from benchmark.cli import build_parser, main
+from benchmark.configs import compose
 from benchmark.datasets.camvid import CamVid
-from benchmark.engine import weights
 from benchmark.errors import UserError
-from benchmark.references import parse
 from benchmark.results.archive import add
 from benchmark.results.store import Store
+from benchmark.weights import checkpoint
 
 pytestmark = pytest.mark.fuzz
 
@@ -209,7 +210,7 @@ def test_checkpoints(place, checkpoints, kind, found):
     path = place / "weights.pth"
     content = checkpoints[kind] if kind < 2 else b"" if kind == 2 else b"<html>not found</html>"
     path.write_bytes(_struck(content, found))
-    _taken(weights.read, path)
+    _taken(checkpoint.read, path)
 
 
 WORDS = [

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 
 OPTIONAL = {"related"}
 METHOD = {

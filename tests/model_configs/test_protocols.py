@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.datasets.catalog import open_splits
 from benchmark.datasets.digest import digest
 from benchmark.engine.session import Session

@@ -11,7 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.datasets.shapes import Shapes
 from benchmark.profiling.complexity import stride
 from benchmark.profiling.inference import Inference

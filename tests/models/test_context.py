@@ -5,7 +5,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from benchmark import catalog, compose
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 
 CLASSES = 19
 ARCHITECTURES = [name for name, entry in catalog.architectures().items() if entry.method == "context"]

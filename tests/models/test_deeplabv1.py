@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 
 CLASSES = 5
 

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.profiling import complexity
 
 CLASSES = 5

@@ -6,7 +6,7 @@ import torchvision
 from mmseg.registry import MODELS
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 
 CLASSES = 21
 

@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.models.layers.efficientdet import SeparableConv
 from benchmark.models.necks.bifpn import BottomUpPath, Node, TopDownPath
 from benchmark.profiling import complexity

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.models.layers.enet import DownsamplingBottleneck, UpsamplingBottleneck, batch_norm
 
 CLASSES = 11

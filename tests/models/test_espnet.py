@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.models.layers.espnet import ESP, batch_norm
 
 CLASSES = 11

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
-from benchmark import catalog, compose
-from benchmark.datasets.batches import sample
+from benchmark.catalog import catalog
+from benchmark.configs import compose
 from benchmark.engine.stages import handed_on
+from benchmark.inputs.batches import sample
 
 
 def _built(architecture, **options):

@@ -9,7 +9,7 @@ import torchvision
 from mmseg.registry import MODELS
 from torch import nn
 
-from benchmark import compose
+from benchmark.configs import compose
 from benchmark.models.backbones.shufflenet import ShuffleNetUnit, shuffle
 from benchmark.models.layers.daspp import DASPP, separable_conv
 

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from benchmark import compose
+from benchmark.configs import compose
 
 CLASSES = 19
 ARCHITECTURES = ["pointrend_fpn_r101", "pointrend_deeplabv3_r50"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from benchmark import compose
+from benchmark.configs import compose
 
 CLASSES = 19
 MASK = 97

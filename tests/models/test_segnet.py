@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.vgg import cfgs, make_layers
 
-from benchmark import compose
+from benchmark.configs import compose
 
 CLASSES = 11
 VGG16 = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]

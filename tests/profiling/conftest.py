@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import segmentor
+from benchmark.engine import segmentor
 
 
 class Tiny(nn.Module):

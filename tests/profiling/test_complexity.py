@@ -10,7 +10,9 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import catalog, compose, segmentor
+from benchmark.catalog import catalog
+from benchmark.configs import compose
+from benchmark.engine import segmentor
 from benchmark.errors import UserError
 from benchmark.profiling.complexity import OUTPUTS, CounterWarning, SizeError, count, count_fvcore, measure, tally
 from benchmark.profiling.inference import Inference

@@ -39,7 +39,7 @@ print([before.bytes, peak.bytes, after.bytes])
 
 def test_inference_peak_holds_the_activations(linux):
     small, large = _fresh("""
-from benchmark.compose import model_config
+from benchmark.configs.compose import model_config
 from benchmark.profiling.memory import inference_peak
 print([inference_peak(model_config("enet", classes=32), size) for size in ((64, 64), (1024, 1024))])
 """)

@@ -76,7 +76,7 @@ def test_a_dataset_on_which_nothing_is_published(add_real, publish, shown):
 
 def test_the_zoo_is_not_read_for_an_embedded_dataset(add_real, shown, monkeypatch):
     add_real(dataset="shapes")
-    monkeypatch.setattr("benchmark.backend.published.everything", None)
+    monkeypatch.setattr("benchmark.catalog.mmseg_zoo.everything", None)
     assert shown() == ([], "")
 
 

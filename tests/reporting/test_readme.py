@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.errors import UserError
 from benchmark.reporting.readme import with_boards
 from benchmark.reporting.report import make

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmark import catalog
+from benchmark.catalog import catalog
 from benchmark.confusion import scores
 from benchmark.datasets.digest import published_digest
 from benchmark.datasets.shapes import Shapes

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import catalog
-from benchmark.analysis.weights import verdicts
+from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.reporting.report import make
 from benchmark.results import weights
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.validate import check, validate
+from benchmark.verdicts.weights import verdicts
 
 SHA256 = "ab" * 32
 PLACE = "weights/shapes_64x64_smoke/enet/abababababababab-test.json"
@@ -110,7 +110,7 @@ def test_a_verdict_is_on_the_very_weights(evaluated, published):
 
 
 def test_verify_and_report_show_it(store, make_record, evaluated, published, tmp_path, capsys, monkeypatch):
-    from benchmark.backend import published as zoo
+    from benchmark.catalog import mmseg_zoo as zoo
 
     monkeypatch.setattr(zoo, "everything", catalog.references)
     store.add(*make_record())
@@ -126,7 +126,7 @@ def test_verify_and_report_show_it(store, make_record, evaluated, published, tmp
 
 
 def test_a_differing_verdict_of_weights_has_no_result_to_diagnose(store, evaluated, published, monkeypatch, capsys):
-    from benchmark.backend import published as zoo
+    from benchmark.catalog import mmseg_zoo as zoo
 
     wrong = {published.name: replace(published, value=published.value + 1)}
     monkeypatch.setattr(zoo, "everything", lambda: wrong)

@@ -111,7 +111,7 @@ def test_a_training_that_comes_out_otherwise_is_found_out(bench, monkeypatch):
 
     def stale():
         with pytest.MonkeyPatch.context() as patch:
-            from benchmark.datasets.batches import TrainingBatches
+            from benchmark.inputs.batches import TrainingBatches
 
             item = TrainingBatches.__getitem__
             patch.setattr(TrainingBatches, "__getitem__", lambda batches, i: item(batches, 0))
@@ -134,7 +134,7 @@ def test_losses_that_are_no_numbers_fail(bench, monkeypatch):
 
 
 def test_batches_that_are_wrong_are_found_out(bench, monkeypatch):
-    from benchmark.datasets.resident import ResidentBatches
+    from benchmark.inputs.gpu_batches import ResidentBatches
 
     make = ResidentBatches._make
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import __version__, catalog
+from benchmark import __version__
+from benchmark.catalog import catalog
 from benchmark.datasets.catalog import EMBEDDED, ON_DISK
 from benchmark.datasets.digest import published_digest
 from benchmark.datasets.source import Source
@@ -195,7 +196,7 @@ def check_catalog(record: Record) -> Iterator[str]:
 
 def check_recount(record: Record) -> Iterator[str]:
     """Build the network of a result again and compare its parameters and multiply-accumulates."""
-    from benchmark import compose
+    from benchmark.configs import compose
     from benchmark.profiling import complexity
 
     if record.complexity is None or record.environment.code.version != __version__:

@@ -1,0 +1,1 @@
+"""What there is: architectures, protocols, published figures."""

@@ -1,0 +1,334 @@
+"""What exists: methods, architectures, protocols and references, read from the files of `model_configs/`.
+
+Nothing is executed to list it: an architecture or a protocol is a file, its name is the file's name, and its summary
+the first line of the file's docstring.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmark.catalog import deviations
+from benchmark.catalog.deviations import Deviation
+from benchmark.catalog.references import METAFILE, YEARS, Reference, parse
+from benchmark.errors import UserError, one_line, unknown
+
+ZOO_PREFIX = "mmseg:"
+"""`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
+
+T = TypeVar("T")
+
+DEFAULT_PROTOCOL = "shapes_64x64_smoke"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One buildable network of a method.
+
+    Attributes:
+        name: what the user calls it.
+        method: name of the method's folder.
+        summary: one line.
+        path: the mmengine config file that defines `model`.
+    """
+
+    name: str
+    method: str
+    summary: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
+
+    Attributes:
+        name: what the user calls it.
+        summary: one line.
+        path: the mmengine config file.
+    """
+
+    name: str
+    summary: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Method:
+    """A paper.
+
+    Attributes:
+        name: name of its folder.
+        title: title of the paper.
+        year: year of publication.
+        representative: the architecture that stands for the method where one is wanted; None for a comparison.
+        facts: the whole metafile, references included.
+    """
+
+    name: str
+    title: str
+    year: int
+    representative: str | None
+    facts: Mapping[str, Any]
+
+
+def config_root() -> Path:
+    """The folder `model_configs`: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "model_configs"
+    return installed if installed.is_dir() else package.parent / "model_configs"
+
+
+_faults: dict[Path, UserError] = {}
+
+
+def faults() -> list[UserError]:
+    """Return what is wrong with files of `model_configs/` that were left out so far; stderr has told each."""
+    return list(_faults.values())
+
+
+@cache
+def architectures() -> dict[str, Architecture]:
+    """Every architecture of the suite, by name, in the order of method and name; without those whose file is broken."""
+    return {
+        path.stem: Architecture(path.stem, path.parent.name, summary, path)
+        for path, summary in _sound(sorted(config_root().glob("[!_]*/*.py")), _summary)
+    }
+
+
+@cache
+def protocols() -> dict[str, Protocol]:
+    """Every protocol, by name; without those whose file is broken."""
+    paths = sorted((config_root() / "_base_" / "protocols").glob("*.py"))
+    return {path.stem: Protocol(path.stem, summary, path) for path, summary in _sound(paths, _summary)}
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """Every method, by name; without those whose metafile is broken."""
+    return {path.parent.name: method for path, method in _sound(sorted(config_root().glob("*/metafile.yaml")), _method)}
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """Every published number of the metafiles that is of a network of ours, by identifier.
+
+    Entries with a mistake are left out, and said on stderr.
+
+    Raises:
+        UserError: an identifier is given twice.
+    """
+    return {name: each for name, each in _figures().items() if each.network is None}
+
+
+@cache
+def related() -> dict[str, Reference]:
+    """Every published number of the metafiles that is of a network of the method which is not ours, by identifier.
+
+    Such a number is listed beside the architecture that is nearest to it, and compared with nothing.
+
+    Raises:
+        UserError: as `references`.
+    """
+    return {name: each for name, each in _figures().items() if each.network is not None}
+
+
+@cache
+def deviations_of(method: str) -> list[Deviation]:
+    """What the architectures of a method have where its authors have something else.
+
+    Raises:
+        UserError: an entry has a mistake; the message names file, entry and field.
+    """
+    place, members = _metafile(method), _members(method)
+    entries = methods()[method].facts.get("deviations") or ()
+    return [deviations.parse(entry, members, f"{place}: deviation {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _figures() -> dict[str, Reference]:
+    """The entries of `references` and `related`, by identifier."""
+    found: dict[str, Reference] = {}
+    for method in methods().values():
+        place, members = _metafile(method.name), _members(method.name)
+        for section in ("references", "related"):
+            for entry in method.facts.get(section) or ():
+                try:
+                    reference = parse(entry, method.name, members, str(place))
+                    if (reference.network is not None) != (section == "related"):
+                        right = "related" if reference.network else "references"
+                        raise UserError(
+                            f"{place}: reference {reference.name}: network is for `related`: move it to {right}"
+                        )
+                except UserError as error:
+                    _leave_out(place, error)
+                    continue
+                if reference.name in found:
+                    first = _metafile(found[reference.name].method)
+                    raise UserError(f"{place}: reference {reference.name}: id is taken, in {first}")
+                found[reference.name] = reference
+    return found
+
+
+def _metafile(method: str) -> Path:
+    return config_root() / method / "metafile.yaml"
+
+
+def _members(method: str) -> list[str]:
+    """Names of the architectures of a method."""
+    return sorted(path.stem for path in (config_root() / method).glob("*.py"))
+
+
+def zoo_root() -> Path:
+    """The configs of the installed mmsegmentation, found without importing it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    spec = find_spec("mmseg")
+    if spec is None or spec.origin is None:
+        raise UserError("mmsegmentation is not installed: python -m pip install mmsegmentation==1.2.2")
+    return Path(spec.origin).parent / ".mim" / "configs"
+
+
+@cache
+def zoo() -> dict[str, Architecture]:
+    """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
+    return {
+        name: Architecture(name, path.parent.name, f"mmsegmentation zoo, configs/{path.parent.name}/{path.name}", path)
+        for path in sorted(zoo_root().glob("[!_]*/*.py"))
+        for name in [ZOO_PREFIX + path.stem]
+    }
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of that name, of the suite or of the mmsegmentation zoo.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    return _find("architecture", name, zoo() if name.startswith(ZOO_PREFIX) else architectures())
+
+
+def representatives() -> list[str]:
+    """One architecture of every method."""
+    return [method.representative for method in methods().values() if method.representative]
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    return _find("protocol", name, protocols())
+
+
+def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name in known:
+        return known[name]
+    for path, fault in _faults.items():
+        if path.stem == name:
+            raise fault
+    raise unknown(kind, name, known)
+
+
+def _sound(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path, T]]:
+    """What is read from files, without those that are broken: stderr tells of each, and the others go on."""
+    found = []
+    for path in paths:
+        try:
+            found.append((path, read(path)))
+        except UserError as error:
+            _leave_out(path, error)
+    return found
+
+
+def _leave_out(path: Path, fault: UserError) -> None:
+    _faults.setdefault(path, fault)
+    print(f"segbench: error: {fault}", file=sys.stderr)
+
+
+def _method(path: Path) -> Method:
+    """The method of a metafile.
+
+    Raises:
+        UserError: it is no YAML, or lacks a field; the message names file and line.
+    """
+    import yaml
+
+    try:
+        facts = yaml.load(_text(path), Loader=_loader())
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: {error.problem or 'is no YAML'}") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: is no YAML that can be read: {one_line(error)}") from error
+    if not isinstance(facts, Mapping):
+        raise UserError(f"{path}: is not a mapping of {', '.join(METAFILE)}")
+    for field, check in METAFILE.items():
+        if field not in facts:
+            raise UserError(f"{path}: {field} is missing: {check.form}")
+        if not check.passes(facts[field]):
+            raise UserError(f"{path}: {field} is not {check.form}")
+    if not isinstance(facts.get("references") or [], list):
+        raise UserError(f"{path}: references is not a list")
+    name = facts["representative"]
+    if name is not None and not (path.parent / f"{name}.py").is_file():
+        raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+    if facts["year"] not in YEARS:
+        raise UserError(f"{path}: year is {facts['year']}, of which there is no paper")
+    return Method(path.parent.name, facts["title"], facts["year"], name, facts)
+
+
+@cache
+def _loader() -> Any:
+    """A YAML loader that refuses a key given twice, of which YAML's own takes the last without a word."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # which the loader refuses
+                if key.value in seen:
+                    problem = f"{key.value} is given twice"
+                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _summary(path: Path) -> str:
+    """The first line of a config's docstring.
+
+    Raises:
+        UserError: the file is no Python; the message names file and line.
+    """
+    try:
+        docstring = ast.get_docstring(ast.parse(_text(path)))
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno or 1}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: is no Python that can be read: {one_line(error)}") from error
+    return (docstring or "").partition("\n")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: is not UTF-8: {error.reason}") from error

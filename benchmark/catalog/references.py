@@ -1,0 +1,477 @@
+"""Published numbers: what one is, and how an entry of a metafile becomes one.
+
+An entry is checked field by field, so that a mistake in it gets one line: file, reference, field, and what would be
+right. Nothing here needs more than the standard library: references are listed in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from benchmark.catalog import corpora
+from benchmark.errors import UserError
+
+UNITS = {
+    "miou": "percent",
+    "macc": "percent",
+    "aacc": "percent",
+    "params": "M",
+    "macs": "G",
+    "latency_ms": "ms",
+    "fps": "fps",
+}
+"""The metrics, and the unit that each is published in."""
+
+TITLES = {"miou": "mIoU", "macc": "mAcc", "aacc": "aAcc"}
+"""How the metrics of accuracy are written."""
+
+ACCURACY = tuple(TITLES)
+COST = ("params", "macs")
+SPEED = ("latency_ms", "fps")
+
+PLAUSIBLE = {"params": (1e-3, 1e5), "macs": (1e-4, 1e5), "latency_ms": (0.1, 1e5), "fps": (1e-3, 1e4)}
+"""Least and largest value of a metric in its unit, from a network of a thousand parameters to ten times the largest
+that was trained: what is outside is in another unit."""
+
+SCALES = {"params": 1e6, "macs": 1e9}
+"""What one of the unit is."""
+
+LANDSCAPE = {"camvid": (720, 960), "cityscapes": (1024, 2048)}
+"""Datasets whose images are all wider than high: height and width of one. Those of VOC and ADE20K are of both kinds."""
+
+WIDE = {(height >> k, width >> k) for height, width in LANDSCAPE.values() for k in range(3)} | {
+    (360, 640),
+    (720, 1280),
+    (1080, 1920),
+}
+"""Inputs that networks are counted and timed at, as (height, width): images of those datasets, and video."""
+
+DATASETS = ("camvid", "voc12aug", "cityscapes", "ade20k")
+"""Datasets that figures of metafiles are on."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a number was seen.
+
+    Attributes:
+        title: of the paper or the repository.
+        kind: who says it: `paper` (of the method's authors), `authors` (their code, weights or submission), `toolbox`
+            (a model zoo with its configs and weights), `restated` (the paper's, known from others who restate it),
+            `third party` (a re-implementation by others, or a publication that restates the number of another).
+        arxiv: identifier of the paper, where there is one.
+        locator: table, section, or path in the repository.
+        url: where it was seen.
+        restated_by: who restates it, and where, if it is restated.
+    """
+
+    title: str
+    kind: str
+    arxiv: str | None
+    locator: str
+    url: str
+    restated_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StatedProtocol:
+    """What a source says of how its number came about; None where it does not say, or where it does not apply.
+
+    Attributes:
+        input_size: height and width at which the network is evaluated, counted or timed.
+        scales: `single` or `multi`.
+        flip: whether mirror images are averaged.
+        crop: height and width in training.
+        pretraining: `none`, or what the backbone was trained on, in the spelling of `corpora.canonical`.
+        extra_data: `none`, or what else the network was trained on, in the same spelling.
+        iterations: of training.
+        void: how pixels without ground truth count: `ignore`, or `false_positive` of the class predicted there.
+        flop_convention: `mac` where a multiply-add counts once, `2mac` where it counts twice.
+        params_include: `auxiliary head` where it is counted too.
+        classes: of the network whose parameters or MACs are counted.
+        batch: images an update, of a speed images at once.
+        hardware: what it was trained or timed on, in the words of the source; of a speed the device, and after a comma
+            the software.
+        crf: whether a fully connected CRF refined the predictions.
+        precision: of a speed, what the network computed in.
+    """
+
+    input_size: tuple[int, int] | None
+    scales: str | None
+    flip: bool | None
+    crop: tuple[int, int] | None
+    pretraining: str | None
+    extra_data: str | None
+    iterations: int | None
+    void: Literal["ignore", "false_positive"] | None
+    flop_convention: str | None
+    params_include: str | None
+    classes: int | None = None
+    batch: int | None = None
+    hardware: str | None = None
+    crf: bool | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published number.
+
+    Attributes:
+        name: its identifier, unique over all methods.
+        method: the method that it is of.
+        architecture: the architecture that it is of, `mmseg:CONFIG` for a figure of mmsegmentation's zoo.
+        metric: a key of `UNITS`.
+        value, unit, decimals: as printed by the source.
+        dataset, split: what it was measured on; None where it depends on no data.
+        protocol: how it was measured, as far as the source says.
+        runs: number of runs that it comes from, where the source says so.
+        selection: `single`, `best` or `mean` of the runs, or `unknown`.
+        confidence: `seen` in the source, or `recalled` from memory.
+        source: where it stands.
+        note: what keeps it from being compared blindly.
+        network: what makes its network another one than the architecture; of a figure of `related` alone.
+        explanation: facts that the source does not state and under which a cost comes out.
+        weights_sha256: of the file with the very weights of the number.
+        weights_url: where those weights are.
+        ours: the architecture of this suite that is the same network; None where there is none.
+    """
+
+    name: str
+    method: str
+    architecture: str
+    metric: str
+    value: float
+    unit: str
+    decimals: int
+    dataset: str | None
+    split: str | None
+    protocol: StatedProtocol
+    runs: int | None
+    selection: str
+    confidence: str
+    source: Source
+    note: str | None
+    network: str | None = None
+    explanation: Mapping[str, Any] | None = None
+    weights_sha256: str | None = None
+    weights_url: str | None = None
+    ours: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The value with the decimals of its source."""
+        return f"{self.value:.{self.decimals}f}"
+
+    @property
+    def objection(self) -> str | None:
+        """Why the number may not be evidence for a verdict; None where it may."""
+        if self.confidence == "recalled":
+            return "recalled from memory, not seen in its source"
+        if self.source.kind == "third party":
+            return "a third party's: a re-implementation, or a number that its source restates"
+        return None
+
+    @property
+    def caveat(self) -> str | None:
+        """What a verdict on the number has to say of where it comes from; None where that is plain."""
+        if self.source.kind == "restated":
+            return (
+                f"the paper's figure as {' and '.join(self.source.restated_by)} restate it, the paper itself not seen"
+            )
+        return None
+
+
+class Check(NamedTuple):
+    """What a field may hold.
+
+    Attributes:
+        passes: whether a value is allowed.
+        form: what is, in words.
+        required: whether the field has to be there.
+    """
+
+    passes: Callable[[Any], bool]
+    form: str
+    required: bool = True
+
+
+def one_of(*values: str | bool) -> Check:
+    """Allow these values and no other."""
+    words = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    form = words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    return Check(lambda value: any(type(value) is type(each) and value == each for each in values), form)
+
+
+def _or_null(check: Check) -> Check:
+    return Check(lambda value: value is None or check.passes(value), f"{check.form} or null")
+
+
+def _optional(check: Check) -> Check:
+    return check._replace(required=False)
+
+
+def _is_whole(value: object, least: int = 1) -> bool:
+    return type(value) is int and least <= value <= 10**15  # not isinstance: of which a bool is one
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_whole(side) for side in value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_match(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+TEXT = Check(_is_text, "a text")
+NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < 1e15, "a number above 0")
+COUNT = Check(_is_whole, "a whole number above 0")
+CORPORA = Check(
+    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
+    corpora.FORM,
+)
+SIZE = Check(_is_size, "[height, width]")
+TRUE = one_of(True)
+
+YEARS = range(1950, 2101)
+"""That a paper may be of."""
+
+METAFILE = {
+    "title": TEXT,
+    "year": COUNT,
+    "representative": _or_null(TEXT),
+}
+"""What every metafile holds."""
+
+ENTRY = {
+    "id": TEXT,
+    "architecture": TEXT,  # one of the method's: `parse` knows them
+    "metric": one_of(*UNITS),
+    "value": NUMBER,
+    "unit": one_of(*dict.fromkeys(UNITS.values())),
+    "decimals": Check(lambda value: _is_whole(value, least=0) and value <= 12, "a whole number up to 12"),
+    "dataset": _or_null(one_of(*DATASETS)),
+    "split": _or_null(one_of("val", "test")),
+    "protocol": Check(lambda value: isinstance(value, dict), "a mapping"),
+    "runs": _or_null(COUNT),
+    "selection": one_of("single", "best", "mean", "unknown"),
+    "confidence": one_of("seen", "recalled"),
+    "source": Check(lambda value: isinstance(value, dict), "a mapping"),
+    "note": _or_null(TEXT),
+    "network": _optional(TEXT),
+    "explanation": _optional(Check(lambda value: isinstance(value, dict) and bool(value), "a mapping")),
+    "weights_sha256": _optional(Check(_is_match("[0-9a-f]{64}"), "64 hexadecimal digits")),
+    "weights_url": _optional(Check(_is_match("https://.+"), "https://...")),
+}
+"""What an entry of `references` holds."""
+
+PROTOCOL = {
+    "input_size": _or_null(SIZE),
+    "scales": _or_null(one_of("single", "multi")),
+    "flip": _or_null(one_of(True, False)),
+    "crop": _or_null(SIZE),
+    "pretraining": _or_null(CORPORA),
+    "extra_data": _or_null(CORPORA),
+    "iterations": _or_null(COUNT),
+    "void": _or_null(one_of("ignore", "false_positive")),
+    "flop_convention": _or_null(one_of("mac", "2mac")),
+    "params_include": _or_null(one_of("auxiliary head")),
+    "classes": _optional(_or_null(COUNT)),
+    "batch": _optional(_or_null(COUNT)),
+    "hardware": _optional(_or_null(TEXT)),
+    "crf": _optional(_or_null(one_of(True, False))),
+    "precision": _optional(_or_null(one_of("float32", "tf32", "float16", "bfloat16", "int8"))),
+}
+SOURCE = {
+    "title": TEXT,
+    "kind": one_of("paper", "authors", "toolbox", "restated", "third party"),
+    "arxiv": _or_null(Check(_is_match(r"\d{4}\.\d{4,5}"), 'an identifier such as "1612.01105"')),
+    "locator": TEXT,
+    "url": Check(_is_match("https://.+"), "https://..."),
+    "restated_by": _optional(
+        Check(
+            lambda value: isinstance(value, list) and len(value) > 1 and all(map(_is_text, value)), "two texts or more"
+        )
+    ),
+}
+EXPLANATION = {
+    "input_size": _optional(SIZE),
+    "classes": _optional(COUNT),
+    "flop_convention": _optional(one_of("2mac")),
+    "auxiliary_head": _optional(TRUE),
+    "unused_classifier": _optional(Check(_is_size, "[in, out]")),
+    "file_size": _optional(TRUE),
+    "kernel_operations": _optional(TRUE),
+    "transposed_outputs": _optional(TRUE),
+    "global_convolution": _optional(
+        Check(
+            lambda value: isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value)),
+            "[k, in channels, out channels]",
+        )
+    ),
+    "elementwise": _optional(
+        Check(lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())), "{operator: times}")
+    ),
+}
+
+
+def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], place: str) -> Reference:
+    """An entry of a metafile, checked.
+
+    Args:
+        entry: as read from the file.
+        method: the method that the file is of.
+        architectures: those of the method.
+        place: the file, for the message.
+
+    Raises:
+        UserError: the entry has a mistake; the message names file, reference, field and what is allowed.
+    """
+    name = entry.get("id") if isinstance(entry, Mapping) else None
+    place = f"{place}: reference {name or 'without an id'}"
+    check_fields(entry, ENTRY | {"architecture": one_of(*architectures)}, place)
+    stated, source = entry["protocol"], entry["source"]
+    check_fields(stated, PROTOCOL, place, "protocol.")
+    check_fields(source, SOURCE, place, "source.")
+    check_fields(entry.get("explanation") or {}, EXPLANATION, place, "explanation.")
+    if ("restated_by" in source) != (source["kind"] == "restated"):
+        raise UserError(f"{place}: source.restated_by goes with source.kind restated, and only with it")
+    for mistake in _implausible(entry, stated):
+        raise UserError(f"{place}: {mistake}")
+    for field, is_right, form in _agreements(entry, stated):
+        if not is_right:
+            value = stated[field.removeprefix("protocol.")] if field.startswith("protocol.") else entry.get(field)
+            raise UserError(f"{place}: {field} is {_shown(value)}, not {form}")
+    trained_on = {name: _corpora(stated[name], f"{place}: protocol.{name}") for name in ("pretraining", "extra_data")}
+    sizes = {name: value and tuple(value) for name, value in stated.items() if name in ("input_size", "crop")}
+    rest = {name: value for name, value in entry.items() if name != "id"}
+    return Reference(
+        **rest
+        | {"name": entry["id"], "method": method, "ours": None if entry.get("network") else entry["architecture"]}
+        | {"protocol": StatedProtocol(**stated | sizes | trained_on)}
+        | {"source": Source(**source | {"restated_by": tuple(source.get("restated_by", ()))})}
+    )
+
+
+def check_fields(found: Any, schema: Mapping[str, Check], place: str, prefix: str = "") -> None:
+    """Check a mapping of a metafile against what its fields may hold.
+
+    Args:
+        found: what was read.
+        schema: the fields that there are.
+        place: where it was read, for the message.
+        prefix: of the fields, for the message.
+
+    Raises:
+        UserError: a field is missing, is unknown, or holds what it may not.
+    """
+    if not isinstance(found, Mapping):
+        raise UserError(f"{place}: is not a mapping of {', '.join(schema)}")
+    for field in found:
+        if field not in schema:
+            raise UserError(f"{place}: {prefix}{field} is no field; there are {', '.join(schema)}")
+    for field, check in schema.items():
+        if field in found and not check.passes(found[field]):
+            raise UserError(f"{place}: {prefix}{field} is {_shown(found[field])}, not {check.form}")
+        if field not in found and check.required:
+            raise UserError(f"{place}: {prefix}{field} is missing: {check.form}")
+
+
+def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
+    """What fields ask of each other: the field, whether it is right, and what it should be."""
+    metric, on_data = entry["metric"], entry["metric"] in ACCURACY
+    unit = UNITS[metric]
+    rules = [
+        ("unit", entry["unit"] == unit, f"{unit}, the unit of {metric}" + _other_metric(entry)),
+        ("value", round(entry["value"], entry["decimals"]) == entry["value"], f"of {entry['decimals']} decimals"),
+        ("value", not on_data or entry["value"] <= 100, "a percentage"),
+        (
+            "dataset",
+            (entry["dataset"] is not None) == on_data,
+            "named" if on_data else f"null, as {metric} is of no data",
+        ),
+        ("split", (entry["split"] is not None) == on_data, "named" if on_data else f"null, as {metric} is of no data"),
+        ("selection", (entry["runs"] == 1) == (entry["selection"] == "single"), "single for one run, and only then"),
+        ("explanation", not entry.get("explanation") or metric in COST, f"for {metric}, only for params and macs"),
+        ("explanation", not (entry.get("explanation") and entry.get("network")), "needed beside network"),
+        (
+            "protocol.flop_convention",
+            (stated["flop_convention"] is not None) == (metric == "macs"),
+            "mac or 2mac" if metric == "macs" else f"null, as {metric} has none",
+        ),
+        ("protocol.input_size", stated["input_size"] or metric not in SPEED, f"stated, as {metric} needs it"),
+        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is no speed"),
+    ]
+    rules += [
+        (f"protocol.{field}", stated[field] is not None or not on_data, f"stated, as {metric} needs it")
+        for field in ("scales", "pretraining", "extra_data")
+    ]
+    return rules
+
+
+def _other_metric(entry: Mapping[str, Any]) -> str:
+    """Which metric a speed is of, if its unit is that of the other one."""
+    metric = next((name for name in SPEED if UNITS[name] == entry["unit"]), None)
+    return f": a figure in {entry['unit']} is of metric {metric}" if entry["metric"] in SPEED and metric else ""
+
+
+def _implausible(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> Iterator[str]:
+    """What is allowed field by field and almost surely a mistake, each with what to write instead."""
+    metric, value, unit = entry["metric"], entry["value"], entry["unit"]
+    if unit != UNITS[metric]:
+        return  # of which `_agreements` tells
+    if metric in ACCURACY and value <= 1:
+        yield f"value {value} is a fraction, and unit is percent: write {100 * value:g}"
+    least, largest = PLAUSIBLE.get(metric, (0, math.inf))
+    if value > largest and metric in SCALES:
+        yield f"value {value} is a plain count, and unit is {unit}: write {value / SCALES[metric]:g}"
+    elif value > largest:
+        yield f"value is {value} {unit}, above all that is plausible ({largest:g} {unit})"
+    elif value < least:
+        seconds = f": if it is in seconds, write {1000 * value:g}" if metric == "latency_ms" else ""
+        yield f"value is {value} {unit}, below all that is plausible ({least:g} {unit}){seconds}"
+    if re.search("portrait", entry["note"] or "", re.IGNORECASE):
+        return
+    sizes = {f"protocol.{name}": stated[name] for name in ("input_size", "crop")}
+    sizes["explanation.input_size"] = (entry.get("explanation") or {}).get("input_size")
+    for field, size in sizes.items():
+        if size and _is_turned(size, entry["dataset"], is_crop=field == "protocol.crop"):
+            yield f"{field} {size} is width x height: write height x width {size[::-1]} (or `portrait` in note)"
+
+
+def _is_turned(size: Sequence[int], dataset: str | None, is_crop: bool) -> bool:
+    """Whether a size was as good as surely given as (width, height).
+
+    Args:
+        size: as given.
+        dataset: that it is of. All images of some are wider than high, and images of VOC and ADE20K may be of any size.
+        is_crop: a crop may be of any shape, and is turned if its shape is that of a turned image.
+    """
+    height, width = size
+    if height <= width:
+        return False
+    if dataset is None:
+        return (width, height) in WIDE
+    if dataset not in LANDSCAPE:
+        return False
+    short, long = LANDSCAPE[dataset]
+    return not is_crop or math.isclose(height / width, long / short, rel_tol=0.02)
+
+
+def _corpora(stated: Any, place: str) -> str | None:
+    try:
+        return None if stated is None else corpora.canonical(stated)
+    except ValueError as error:
+        raise UserError(f"{place} is {_shown(stated)}: {error}") from error
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

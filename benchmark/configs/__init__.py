@@ -1,0 +1,1 @@
+"""Complete configs, from an architecture and a protocol."""

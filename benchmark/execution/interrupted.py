@@ -1,0 +1,134 @@
+"""What a run that ends early leaves in its folder: what it has measured, so that the next call goes on from there.
+
+The state of its training lies beside it and is the engine's; here is the rest of what goes into the result.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.files.atomic import replacing
+from benchmark.results.arrays import file_sha256
+from benchmark.results.record import Record, Training
+
+FILE = "unfinished.json"
+
+KEEP_SECONDS = 30.0
+"""Seconds of a run that a kill may leave uncounted."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that goes on.
+
+    Attributes:
+        iteration: iterations of its training that are done.
+        record: what is measured of it so far, and the seconds that it took.
+    """
+
+    iteration: int
+    record: Record
+
+
+class Journal:
+    """Keeps what a run has measured, and how long it took, while it goes on: a kill loses neither.
+
+    Args:
+        folder: of the run.
+        begun: what is known of it from calls before this one.
+        on_progress: called with its progress.
+        on_gpu: whether its seconds are those of a GPU.
+        first_stage: iterations of the first of two stages, 0 where there is one stage.
+
+    Attributes:
+        record: what is measured so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        begun: Record,
+        on_progress: Callable[[str, int, int, float | None], None],
+        *,
+        on_gpu: bool,
+        first_stage: int = 0,
+    ) -> None:
+        self._folder, self._begun, self._on_progress, self._on_gpu = folder, begun, on_progress, on_gpu
+        self._stages = {"first_stage": 0, "train": first_stage}
+        self._clock = self._kept = time.perf_counter()
+        self._iteration = self._resumable = 0
+        self._record = begun
+
+    @property
+    def record(self) -> Record:
+        """What is measured so far, and the seconds of all calls."""
+        seconds = time.perf_counter() - self._clock
+        hours = self._begun.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
+        return self._record.model_copy(update={"seconds": self._begun.seconds + seconds, "gpu_hours": hours})
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Take fields of the record; keep them as long as the run goes on."""
+        self._record = self._record.model_copy(update=found)
+        if not found.keys() & {"status"}:
+            self.keep()
+
+    def on_progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Pass on the progress of the run; keep its seconds from time to time."""
+        if phase in self._stages:
+            if self._iteration < 0:  # the validation is over, and the state saved
+                self._resumable = -self._iteration
+            self._iteration = self._stages[phase] + done
+        elif phase == "val":
+            self._iteration = -abs(self._iteration)
+        if time.perf_counter() - self._kept > KEEP_SECONDS:
+            self.keep()
+        self._on_progress(phase, done, total, loss)
+
+    def keep(self, iteration: int | None = None) -> None:
+        """Write what is measured so far.
+
+        Args:
+            iteration: from which a training that has not ended goes on; by default that of its last validation.
+        """
+        self._kept = time.perf_counter()
+        training = self._record.training
+        done = _iterations(training) if training else self._resumable if iteration is None else iteration
+        save(self._folder, Unfinished(done, self.record))
+
+
+def _iterations(training: Training) -> int:
+    """Of all stages."""
+    return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
+
+
+def save(folder: Path, unfinished: Unfinished) -> None:
+    """Keep it in the folder of the run."""
+    content = {"iteration": unfinished.iteration, "record": unfinished.record.model_dump(mode="json")}
+    with replacing(folder / FILE) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def find(folder: Path) -> Unfinished | None:
+    """What the folder of a run has of it; None if that is nothing, or cannot be read."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Unfinished(content["iteration"], Record.model_validate_json(json.dumps(content["record"]), strict=True))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def forget(folder: Path) -> None:
+    """Remove it: the run has ended."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def has_weights(folder: Path, found: Record) -> bool:
+    """Return whether the weights that a training left are in its folder as it left them."""
+    kept = {f"checkpoint_{name}": folder / f"{name}.pth" for name in ("last", "best")}
+    stored = {artifact.name: artifact.sha256 for artifact in found.artifacts}
+    return all(path.is_file() and file_sha256(path) == stored.get(name) for name, path in kept.items())

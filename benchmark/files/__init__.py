@@ -1,0 +1,1 @@
+"""Files written, locked, unpacked and cached."""

@@ -1,0 +1,86 @@
+"""A lock on the folder of a run, which ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.files.atomic import sweep, writing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FILE = ".lock"
+
+_held: set[int] = set()
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a folder, and remove the temporary files that a killed one has left there.
+
+    Where the file system or the platform has no locks of this kind, nothing is kept out and nothing removed.
+
+    Args:
+        folder: of a run; it is made where it is not there.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _lock(folder) if fcntl else None
+    try:
+        if handle is not None:
+            sweep(folder)
+        yield
+    finally:
+        if handle is not None:
+            _held.discard(handle)
+            os.close(handle)
+
+
+def _lock(folder: Path) -> int | None:
+    """The open and locked file; None where the file system has no locks."""
+    path = folder / FILE
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _held.add(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 20).decode("ascii", "replace").strip()
+            _close(handle)
+            process = f" (process {holder})" if holder else ""
+            raise UserError(f"{folder}: this very run is under way{process}: wait for it, or end it") from None
+        except OSError:
+            _close(handle)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                os.truncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
+                return handle
+        _close(handle)  # of a folder that was removed by the process that held it
+
+
+def _close(handle: int) -> None:
+    _held.discard(handle)
+    os.close(handle)
+
+
+def _release_in_child() -> None:
+    """Close the locks of the parent: a worker of its data loaders outlives it by seconds, and would hold them on."""
+    for handle in _held:
+        with suppress(OSError):
+            os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)

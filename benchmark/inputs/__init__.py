@@ -1,0 +1,1 @@
+"""Batches, from datasets, a protocol and a seed."""

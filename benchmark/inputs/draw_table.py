@@ -1,0 +1,39 @@
+"""What is done with a batch, as one array: what a device that makes batches is told."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.inputs.augmentation import Draws, Policy, tabulated
+
+FIELDS = 7
+"""Numbers of an image in `tabulate` before those of its crops."""
+
+
+def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], policy: Policy) -> NDArray[np.float32]:
+    """All that a device needs to know of a batch, in one array, which one copy takes there.
+
+    Args:
+        indices: which images, shape (batch,).
+        draws: what was drawn for them.
+        shape: (height, width) of the images.
+        policy: the policy it was drawn under.
+
+    Returns:
+        Shape (batch, FIELDS + 6 tries). Of each image: its index, flip, brightness, the factor of a contrast that comes
+        first, saturation, sixths of the circle of hues, the factor of a contrast that comes last; and of each of its
+        crops the attributes of `Window` in their order. A float32 holds integers of this size exactly.
+    """
+    windows = tabulated(shape, draws, policy)
+    table = np.empty((len(indices), FIELDS + len(windows) * windows[0].shape[1]), np.float32)
+    table[:, 0] = indices
+    table[:, 1] = draws.flip
+    table[:, 2] = np.floor(draws.brightness)
+    table[:, 3] = np.where(draws.contrast_first, draws.contrast, 1.0)
+    table[:, 4] = draws.saturation
+    table[:, 5] = draws.hue / 30
+    table[:, 6] = np.where(draws.contrast_first, 1.0, draws.contrast)
+    for place, values in enumerate(windows):
+        table[:, FIELDS + place :: len(windows)] = values
+    return table

@@ -1,0 +1,340 @@
+"""Batches of datasets too large, or of sizes too uneven, for their decoded pixels to be kept: mmsegmentation's own way.
+
+mmsegmentation's dataset class names an image, its pipeline augments it, and worker processes do so ahead of the
+training. Files are listed and decoded as everywhere in the suite (`benchmark.datasets.listing`, `.decoding`): where a
+pipeline has `LoadImageFromFile` and `LoadAnnotations`, `benchmark.inputs.transforms` takes their place. What is drawn
+follows the rule of `benchmark.inputs.batches`: batch i is a function of (data, protocol, seed, i), whichever worker
+makes it and whatever it made before.
+
+The data loader says how many workers there are, and no number depends on it. In a protocol:
+
+    crop_size = (512, 1024)
+    train_dataloader = dict(
+        batch_size=None,  # an item is a batch already
+        num_workers=8,  # not persistent: a training asks for them once, and would wait for them in the end
+        prefetch_factor=2,  # batches that each worker has ready
+        pin_memory=True,  # so that the copy to the device does not hold up the training
+        sampler=dict(type="IterationSampler"),
+        collate_fn=dict(type="whole_batch"),
+        dataset=dict(
+            type="PipelineBatches",
+            batch_size=8,
+            crop_size=crop_size,
+            dataset=dict(
+                type="CityscapesDataset",
+                data_root="data/cityscapes",
+                data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
+                pipeline=[
+                    dict(type="LoadImageFromFile"),
+                    dict(type="LoadAnnotations"),
+                    dict(type="RandomResize", scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
+                    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+                    dict(type="RandomFlip", prob=0.5),
+                    dict(type="PhotoMetricDistortion"),
+                    dict(type="PackSegInputs"),
+                ],
+            ),
+        ),
+    )
+
+mmsegmentation's pipelines work on images as OpenCV reads them, blue first. Here they are turned once, at the end, so
+that a protocol's data preprocessor finds red first whichever way the batches came.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dist import get_dist_info
+from mmengine.registry import DefaultScope
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from benchmark.confusion import VOID
+from benchmark.datasets.digest import listing_digest
+from benchmark.datasets.listing import pairs_below, pairs_of, present, read_names
+from benchmark.datasets.source import require_labels
+from benchmark.errors import UserError
+from benchmark.inputs.augmentation import FILL
+from benchmark.inputs.batches import Batch, Order, sample
+from benchmark.inputs.transforms import LoadImage, LoadLabel
+
+AUGMENTATION = 2
+"""Stream of the decisions that a pipeline takes: those of `augmentation.draw` are others."""
+
+
+class Pipeline:
+    """A dataset of mmsegmentation, its pipeline included, as images and labels by index.
+
+    Args:
+        config: of the dataset, by the name of its class.
+
+    Attributes:
+        names: one name an image, sorted: its path below the folder that holds them all, without the suffix. The order
+            of lists does not count, for what makes them for VOC with SBD leaves it to chance.
+        metainfo: names and colours of the classes.
+        digest: that names the dataset, see `benchmark.datasets.digest.listing_digest`.
+
+    Raises:
+        UserError: the dataset is not there, is empty, or lacks a file.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        try:
+            with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
+                self._dataset = DATASETS.build(_lazy(config))
+                _read_as_everywhere(self._dataset)
+                self._dataset.full_init()
+        except (OSError, AssertionError, ValueError) as error:  # as mmsegmentation says that a folder lacks or is empty
+            raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
+        found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
+        images = [Path(info["img_path"]) for info in found]
+        names = _names(images)
+        self._order = sorted(range(len(names)), key=names.__getitem__)
+        self._images = [images[index] for index in self._order]
+        self.names = [names[index] for index in self._order]
+        self.digest = listing_digest(self.names, self._images)
+        for info in found:
+            present(Path(info["seg_map_path"]))
+        known = self._dataset.metainfo
+        self.metainfo = {"classes": tuple(known["classes"]), "palette": [list(colour) for colour in known["palette"]]}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """What the pipeline makes of an image.
+
+        Returns:
+            The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape that the pipeline gives it;
+            and the (height, width) of the file.
+
+        Raises:
+            UserError: a file cannot be decoded, a label is of no class, or the pipeline does not end as expected.
+        """
+        try:
+            made = self._dataset[self._order[index]]
+        except (OSError, AssertionError) as error:
+            raise UserError(f"{self._images[index]}, or its label, cannot be decoded: {error}") from error
+        if not (isinstance(made, dict) and "data_samples" in made and "gt_sem_seg" in made["data_samples"]):
+            raise UserError("a pipeline of mmsegmentation has to load the labels, and to end in PackSegInputs")
+        image, packed = made["inputs"], made["data_samples"]
+        if image.dtype != torch.uint8 or len(image) != 3:
+            raise UserError(
+                f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
+                "in the files, 3 in 8 bits, and are normalised on the device"
+            )
+        label = packed.gt_sem_seg.data[0]  # in 64 bits, for what another loader than ours read may not fit 8
+        wrong = label[((label < 0) | (label >= len(self.metainfo["classes"]))) & (label != VOID)]
+        if len(wrong):
+            raise UserError(
+                f"{self._images[index]}: its label has the value {wrong[0]}, and there are "
+                f"{len(self.metainfo['classes'])} classes: are these the labels to train with?"
+            )
+        height, width = packed.ori_shape[:2]
+        return image.flip(0), label.to(torch.uint8), (height, width)
+
+
+@DATASETS.register_module()
+class PipelineBatches(Dataset[Batch]):
+    """Batches for training: item i is the whole batch i.
+
+    A pipeline draws from the global generators of Python, NumPy and PyTorch, which are set for each image from (data,
+    protocol, seed, i, its place in the batch), and set back. What draws from a generator of its own is not seen here.
+
+    Args:
+        dataset: config of mmsegmentation's dataset, with its pipeline.
+        batch_size: images in the global batch; a process of a distributed job gets its share.
+        crop_size: (height, width) of a batch. A smaller image lies at its top left, and the rest is FILL, which is 0
+            once it is normalised, and void: mmsegmentation pads by the same rule, after it has normalised.
+        protocol: name of the protocol.
+        seed: seed of the run.
+        length: number of batches of the run.
+        void: label of pixels without ground truth, the networks' last output where they learn void like a class.
+
+    Raises:
+        UserError: the dataset is not there, or its pipeline does not end in images that fit the crop.
+    """
+
+    def __init__(
+        self,
+        dataset: Mapping[str, Any],
+        batch_size: int,
+        crop_size: tuple[int, int],
+        protocol: str,
+        seed: int,
+        length: int,
+        void: int = VOID,
+    ) -> None:
+        self.pipeline = Pipeline(dataset)
+        self.metainfo = self.pipeline.metainfo
+        self.crop_size, self.void = crop_size, void
+        self.order = Order(f"{self.pipeline.digest}:{protocol}:{seed}", len(self.pipeline), batch_size)
+        self._length = length
+        self._rank, self._processes = get_dist_info()  # a worker may not know
+        self._image(0, 0, 0)  # what is wrong with a pipeline is said here in one line, and not by a worker in fifty
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, i: int) -> Batch:
+        indices = self.order.indices(i)
+        mine = range(self._rank, len(indices), self._processes)
+        inputs = torch.tensor(FILL, dtype=torch.uint8)[:, None, None].repeat(len(mine), 1, *self.crop_size)
+        labels = torch.full((len(mine), *self.crop_size), self.void, dtype=torch.uint8)
+        for position, picture, classes in zip(mine, inputs, labels, strict=True):
+            image, label = self._image(int(indices[position]), i, position)
+            height, width = label.shape
+            picture[:, :height, :width] = image
+            classes[:height, :width] = label if self.void == VOID else label.masked_fill(label == VOID, self.void)
+        return {"inputs": inputs, "labels": labels}
+
+    def _image(self, index: int, i: int, position: int) -> tuple[Tensor, Tensor]:
+        """An image and its label, as they are augmented at a position of batch i."""
+        with _seeded(self.order.generator(AUGMENTATION, i, position)):
+            image, label, _ = self.pipeline[index]
+        size, largest = label.shape, self.crop_size
+        if size != image.shape[1:]:
+            raise UserError(
+                f"the pipeline ends in an image of {_by(image.shape[1:])} and a label of {_by(size)} pixels"
+            )
+        if size[0] > largest[0] or size[1] > largest[1]:
+            raise UserError(
+                f"the pipeline ends in an image of {_by(size)} pixels, and a batch has {_by(largest)}: "
+                f"crop it (RandomCrop with crop_size={tuple(largest)})"
+            )
+        return image, label
+
+
+@DATASETS.register_module()
+class PipelineImages(Dataset[dict[str, Any]]):
+    """Images for evaluation as a test pipeline makes them, one an item, with labels of the size of the files.
+
+    mmsegmentation's test pipelines resize an image, and load its label afterwards; a network's scores are resized back.
+
+    Args:
+        dataset: config of mmsegmentation's dataset, with its pipeline.
+
+    Raises:
+        UserError: the dataset is not there, or all of its labels are void.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any]) -> None:
+        self.pipeline = Pipeline(dataset)
+        self.metainfo = self.pipeline.metainfo
+        require_labels("the split to evaluate", lambda index: self.pipeline[index][1].numpy(), len(self.pipeline))
+
+    def __len__(self) -> int:
+        return len(self.pipeline)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label, original = self.pipeline[index]
+        if label.shape != original:
+            raise UserError(
+                f"the pipeline resizes a label of {_by(original)} pixels to {_by(label.shape)}: "
+                "to evaluate at the size of the files, load labels after the resize"
+            )
+        made = sample(label, self.pipeline.names[index])
+        shape = tuple(image.shape[1:])
+        made.set_metainfo({"img_shape": shape, "pad_shape": shape})
+        return {"inputs": image, "data_samples": made}
+
+
+@contextmanager
+def _seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Let the global generators start where another one says, and leave them as they were."""
+    generator = torch.default_generator
+    before = random.getstate(), np.random.get_state(), generator.get_state()
+    random.seed(rng.bytes(16))
+    np.random.seed(rng.integers(1 << 32, size=4))
+    generator.manual_seed(int(rng.integers(1 << 32)))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        generator.set_state(before[2])
+
+
+def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a dataset that does not list its files yet, and of those that it is made of."""
+    lazy = {**config, "lazy_init": True}
+    if "datasets" in config:
+        lazy["datasets"] = [_lazy(each) for each in config["datasets"]]
+    if "dataset" in config:
+        lazy["dataset"] = _lazy(config["dataset"])
+    return lazy
+
+
+def _parts(dataset: Any) -> list[BaseSegDataset]:
+    """The datasets that read files, of one that may be made of others."""
+    inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
+    return [part for each in inner for part in _parts(each)] or [dataset]
+
+
+def _read_as_everywhere(dataset: Any) -> None:
+    """Let a dataset list and read its files by the suite's rules, wherever it would do so by mmsegmentation's.
+
+    Raises:
+        UserError: it has no images. Of several that are joined, some may have none, as VOC where SBD is not added.
+    """
+    parts = _parts(dataset)
+    for part in parts:
+        _replace_readers(part)
+    if not any(part.load_data_list() for part in parts):
+        places = " and ".join(dict.fromkeys(part.ann_file or part.data_prefix["img_path"] for part in parts))
+        raise UserError(f"{type(parts[0]).__name__} has no images to read: there are none in {places}")
+    if hasattr(dataset, "datasets"):
+        dataset.datasets = [each for each in dataset.datasets if any(part.load_data_list() for part in _parts(each))]
+
+
+def _replace_readers(dataset: BaseSegDataset) -> None:
+    if type(dataset).load_data_list is BaseSegDataset.load_data_list:
+        dataset.load_data_list = partial(_listed, dataset)
+    classes = len(dataset.METAINFO.get("classes") or dataset.metainfo["classes"])
+    steps = dataset.pipeline.transforms
+    for place, step in enumerate(steps):
+        if type(step) is LoadImageFromFile:
+            steps[place] = LoadImage(step.to_float32)
+        elif type(step) is LoadAnnotations:
+            if step.reduce_zero_label not in (None, dataset.reduce_zero_label):
+                raise UserError(
+                    f"reduce_zero_label is {dataset.reduce_zero_label} of {type(dataset).__name__} and "
+                    f"{step.reduce_zero_label} of LoadAnnotations: give it to the dataset alone"
+                )
+            steps[place] = LoadLabel(classes)
+
+
+def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
+    """What `BaseSegDataset.load_data_list` returns."""
+    images, labels = (Path(dataset.data_prefix[kind]) for kind in ("img_path", "seg_map_path"))
+    suffixes = dataset.img_suffix, dataset.seg_map_suffix
+    if dataset.ann_file and not Path(dataset.ann_file).is_dir():
+        found = pairs_of(read_names(Path(dataset.ann_file)), images, suffixes[0], labels, suffixes[1])
+    else:
+        found = pairs_below(images, suffixes[0], labels, suffixes[1])
+    facts = {"label_map": dataset.label_map, "reduce_zero_label": dataset.reduce_zero_label}
+    return [
+        {"img_path": str(image), "seg_map_path": str(label), **facts, "seg_fields": []} for _, image, label in found
+    ]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"

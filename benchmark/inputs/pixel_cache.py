@@ -1,0 +1,177 @@
+"""Keeps the decoded pixels of a split on disk, so that a dataset is decoded once and not in every epoch.
+
+Images and labels lie in two arrays that are mapped into memory: what one process has read, the others find in the page
+cache, and no process holds a copy. Channels lie one after the other, as networks want them. A folder is named by the
+digest of what is in it and appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.datasets.digest import split_digest
+from benchmark.datasets.prefetch import read_ahead
+from benchmark.datasets.source import FileSource, Source
+from benchmark.files.user_cache import user_cache
+
+
+class CacheWarning(UserWarning):
+    """A split is decoded again and again, because its pixels could not be kept."""
+
+
+class Pixels(Protocol):
+    """Images and labels by index. They are not to be written to."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """RGB image of shape (3, height, width)."""
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Class indices of shape (height, width); 255 where there is no ground truth."""
+
+
+class Decoded:
+    """The pixels of a split as its source gives them, each time anew.
+
+    Args:
+        source: the split.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """RGB image of shape (3, height, width)."""
+        return np.ascontiguousarray(self._source.image(index).transpose(2, 0, 1))
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Class indices of shape (height, width); 255 where there is no ground truth."""
+        return self._source.label(index)
+
+
+class Cache:
+    """The pixels of a split, mapped into memory.
+
+    Args:
+        folder: where `cached` put them.
+        images: how many there must be.
+
+    Raises:
+        OSError: there is nothing there.
+        ValueError: it is damaged.
+    """
+
+    def __init__(self, folder: Path, images: int) -> None:
+        self._folder = folder
+        self._images, self._labels = (_mapped(folder / name) for name in ("images.npy", "labels.npy"))
+        size = self._labels.shape[1:]
+        if self._labels.shape != (images, *size) or self._images.shape != (images, 3, *size):
+            raise ValueError(f"{folder}: arrays of shape {self._images.shape} and {self._labels.shape}")
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[Path, int]]:
+        return Cache, (self._folder, len(self))  # another process maps the files; pixels are not sent to it
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """RGB image of shape (3, height, width), read-only."""
+        return self._images[index]
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Class indices of shape (height, width), read-only; 255 where there is no ground truth."""
+        return self._labels[index]
+
+
+def cached(source: Source) -> Pixels:
+    """The pixels of a split: from the user's cache, which is filled where it has not got them.
+
+    A split without files, whose images differ in size, or for which the disk has no room is decoded each time; of the
+    last a `CacheWarning` tells.
+
+    Raises:
+        UserError: a file is missing or cannot be decoded.
+    """
+    decoded = Decoded(source)
+    if not isinstance(source, FileSource):
+        return decoded
+    digest = split_digest(source)
+    try:
+        # A digest has void as the number of classes: only both together tell what label a pixel has.
+        folder = user_cache() / "pixels" / f"{digest}_{len(source.classes)}"
+        return _opened(folder, len(source)) or _built(decoded, folder)
+    except (OSError, RuntimeError) as error:  # full, read-only; no home
+        warnings.warn(f"decoded images are not kept, which makes training slower: {error}", CacheWarning, stacklevel=2)
+        return decoded
+
+
+def _opened(folder: Path, images: int) -> Cache | None:
+    try:
+        return Cache(folder, images)
+    except (OSError, ValueError):
+        return None
+
+
+def _built(pixels: Pixels, folder: Path) -> Pixels:
+    """Fill the cache; whichever of several processes is done first, all use what it made."""
+    temporary = folder.with_name(f".{folder.name}.{token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        if not _write(pixels, temporary):
+            return pixels
+        try:
+            temporary.replace(folder)
+        except OSError:  # there is one already
+            if winner := _opened(folder, len(pixels)):
+                return winner
+            shutil.rmtree(folder)  # a damaged one
+            temporary.replace(folder)
+        return Cache(folder, len(pixels))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(pixels: Pixels, folder: Path) -> bool:
+    """Write the arrays, image by image; whether all images have one size.
+
+    They are written as files, not through a map: on a full disk that would kill the process.
+    """
+    with (folder / "images.npy").open("wb") as images, (folder / "labels.npy").open("wb") as labels:
+        pairs = read_ahead(lambda index: (pixels.image(index), pixels.label(index)), len(pixels))
+        for index, (image, label) in enumerate(pairs):
+            if index == 0:
+                size = image.shape
+                _write_header(images, (len(pixels), *image.shape))
+                _write_header(labels, (len(pixels), *label.shape))
+            elif image.shape != size:
+                return False
+            images.write(image.tobytes())
+            labels.write(label.tobytes())
+        for file in (images, labels):
+            file.flush()
+            os.fsync(file.fileno())
+    return True
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": "|u1"})
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    array = np.lib.format.open_memmap(path, mode="r")
+    if array.dtype != np.uint8:
+        raise ValueError(f"{path}: {array.dtype}")
+    return np.asarray(array)  # without the class `memmap`, whose slices are slow to make

@@ -1,0 +1,11 @@
+"""Makes the datasets buildable by name through mmsegmentation's registry."""
+
+from mmseg.registry import DATASETS
+
+import benchmark.inputs.batches
+import benchmark.inputs.mmseg_pipeline  # noqa: F401  (both register what they define)
+from benchmark.datasets.camvid import CamVid, HalfCamVid
+from benchmark.datasets.shapes import Shapes
+
+for dataset in (CamVid, HalfCamVid, Shapes):
+    DATASETS.register_module(module=dataset)

@@ -1,0 +1,101 @@
+"""Whether a published accuracy and ours are figures of the same thing; if not, the axis on which they are apart.
+
+What a source does not say is no axis to be apart on. It is listed, so that whoever reads a verdict knows what it
+takes for granted. What is not known of ours is one wherever the source states it: nothing says that the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmark.catalog.references import Reference
+from benchmark.datasets import catalog as datasets
+from benchmark.results.summary import Summary
+
+STATED = ("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
+"""What a verdict needs to know of a protocol: fields of `StatedProtocol`."""
+
+UNUSUAL = ("classes", "crf")
+"""What sources say of their protocols only where it is not as one would think."""
+
+CHANGED = {"max_iters": "iterations", "batch_size": "batch", "init": "pretraining", "crf": "crf"}
+"""Overrides that move accuracy, by the fact that they change: a source that does not state it means the usual."""
+
+
+def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
+    """Why the two cannot be compared: a line for each axis; nothing where they can.
+
+    Args:
+        reference: a published accuracy.
+        run: a result.
+        metric: which of its scores is to be compared: miou, macc or aacc.
+    """
+    ours = facts(run, metric)
+    return [
+        *([f"source: {reference.objection}"] if reference.objection else []),
+        *([f"network: {reference.network}"] if reference.network else []),
+        *(
+            f"{axis.replace('_', ' ')}: {_shown(value)}, ours {_shown(ours[axis])}"
+            for axis, value in _stated(reference).items()
+            if value is not None and value != ours[axis]
+        ),
+        *_changed(reference, run, ours),
+    ]
+
+
+def unsaid(reference: Reference) -> list[str]:
+    """The facts that the source does not state."""
+    return [axis.replace("_", " ") for axis in STATED if getattr(reference.protocol, axis) is None]
+
+
+def facts(run: Summary, metric: str) -> dict[str, Any]:
+    """What a score of ours is of, in the words of the metafiles; None for what is not known."""
+    axes = run.conditions.axes
+    name, crop = _at(axes, "data", "dataset"), _at(axes, "augmentation", "crop_size")
+    known = (datasets.EMBEDDED | datasets.ON_DISK).get(name)
+    return {
+        "dataset": name,
+        "split": _at(axes, "splits", "test", "split"),  # the one that stands for test, where that is not public
+        "metric": metric,
+        "classes": len(known.classes) if known else None,
+        "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
+        "scales": "single",  # there is no protocol with more
+        "flip": False,
+        "crop": crop and tuple(crop),
+        "pretraining": None if "pretraining" not in axes else axes["pretraining"] or "none",
+        "extra_data": "none",
+        "iterations": _at(axes, "schedule", "iterations"),
+        "batch": axes.get("batch"),
+        "void": axes.get("void"),
+        "crf": "crf" in axes.get("evaluation", {}),
+    }
+
+
+def _at(axes: Mapping[str, Any], *path: str) -> Any:
+    """An axis within others; None where a result does not have it."""
+    found: Any = axes
+    for name in path:
+        found = found.get(name, {}) if isinstance(found, Mapping) else {}
+    return None if found == {} else found
+
+
+def _stated(reference: Reference) -> dict[str, Any]:
+    named = {axis: getattr(reference, axis) for axis in ("dataset", "split", "metric")}
+    return named | {axis: getattr(reference.protocol, axis) for axis in (*STATED, *UNUSUAL)}
+
+
+def _changed(reference: Reference, run: Summary, ours: Mapping[str, Any]) -> Iterator[str]:
+    for override, value in run.conditions.overrides.items():
+        axis = CHANGED.get(override)
+        if axis and getattr(reference.protocol, axis, None) is None:
+            changed = value if axis == override else ours[axis]
+            yield f"{axis}: not stated, ours changed to {_shown(changed)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "not known"
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

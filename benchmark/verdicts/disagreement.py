@@ -1,0 +1,75 @@
+"""Published figures of one network under one protocol, beside each other: how far apart sources are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from benchmark.catalog.references import ACCURACY, Reference
+
+FACTS = ("flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
+"""What the protocols of figures may differ in that stand beside each other."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of several sources that should be the same.
+
+    Attributes:
+        architecture: the network, by its name in this suite.
+        metric: miou, macc or aacc.
+        dataset, split: what it was measured on.
+        scales: `single` or `multi`.
+        flip: whether mirror images are averaged; None where none of the sources says.
+        references: the figures, highest first.
+    """
+
+    architecture: str
+    metric: str
+    dataset: str
+    split: str
+    scales: str
+    flip: bool | None
+    references: tuple[Reference, ...]
+
+    @property
+    def spread(self) -> float:
+        """Highest minus lowest, in points."""
+        return round(self.references[0].value - self.references[-1].value, max(r.decimals for r in self.references))
+
+    @property
+    def differing(self) -> list[str]:
+        """The facts of the protocol in which at least two of the sources differ."""
+        return [fact for fact in FACTS if len(self._stated(fact) - {None}) > 1]
+
+    @property
+    def unstated(self) -> list[str]:
+        """The facts that some of the sources state and others do not."""
+        return [fact for fact in FACTS if None in self._stated(fact) and len(self._stated(fact)) > 1]
+
+    def _stated(self, fact: str) -> set[object]:
+        return {getattr(each.protocol, fact) for each in self.references}
+
+
+def compare(references: Iterable[Reference]) -> list[Comparison]:
+    """The accuracies that at least two sources have of the same network, metric, dataset, split, scales and flip.
+
+    A figure whose source does not say whether mirror images were averaged stands beside those with and those without.
+    """
+    found: dict[Comparison, list[Reference]] = defaultdict(list)
+    for each in references:
+        ours, dataset, split, scales = each.ours, each.dataset, each.split, each.protocol.scales
+        if ours and dataset and split and scales and each.metric in ACCURACY:
+            found[Comparison(ours, each.metric, dataset, split, scales, each.protocol.flip, ())].append(each)
+    for kind in [kind for kind in found if kind.flip is None]:
+        stated_kinds = [other for flip in (True, False) if (other := replace(kind, flip=flip)) in found]
+        for other in stated_kinds:
+            found[other] += found[kind]
+        if stated_kinds:
+            del found[kind]
+    return [
+        replace(kind, references=tuple(sorted(members, key=lambda each: -each.value)))
+        for kind, members in found.items()
+        if len({each.source.title for each in members}) > 1
+    ]

@@ -1,0 +1,49 @@
+"""Published accuracies that a protocol could be held against, and has no result for: what is still to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from benchmark.catalog.references import Reference
+from benchmark.results.summary import Conditions, Summary
+from benchmark.verdicts.comparability import objections
+from benchmark.verdicts.verdict import Verdict
+
+SEEDS = 3
+"""Of a network that was not run yet: the fewest whose deviation means something."""
+
+Plan = Callable[[str], Summary | None]
+"""What a run of that architecture under the protocol would be of; None where the protocol cannot train it."""
+
+
+def planned(architecture: str, conditions: Conditions, size: tuple[int, int]) -> Summary:
+    """A result that is not there yet: nothing of it is known but how it would come about."""
+    plain: dict[str, Any] = dict.fromkeys(Summary._fields)
+    known = {"conditions": conditions, "architecture": architecture, "input": f"{size[0]}x{size[1]}"}
+    return Summary(**plain | known)
+
+
+def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
+    """A verdict "not run" for every published figure that is comparable with what the protocol would give.
+
+    Args:
+        references: published accuracies on the dataset of the protocol.
+        held: verdicts on results of the protocol as it stands.
+        plan: what a run under it would be of.
+        metric: what is compared: miou, macc or aacc.
+    """
+    known = {(each.reference, each.architecture) for each in held}
+    found = []
+    for reference in references:
+        network = reference.ours
+        if network is None or (reference.name, network) in known:
+            continue
+        run = plan(network)
+        if run is None or objections(reference, run, metric):
+            continue
+        protocol = run.conditions.protocol
+        seeds = ",".join(map(str, range(SEEDS)))
+        reason = f"`segbench run {network} -p {protocol} --seeds {seeds}` would tell"
+        found.append(Verdict.of(reference, None, "not run", reason, architecture=network, protocol=protocol))
+    return sorted(found, key=lambda each: (each.architecture, each.reference))

@@ -1,0 +1,203 @@
+"""A result and the same run made again: is it reproduced, to the last bit or within what a seed moves?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from benchmark.analysis.axes import differing
+from benchmark.analysis.ranking import groups
+from benchmark.catalog.references import TITLES
+from benchmark.results.record import Environment, Record
+from benchmark.results.summary import Summary, summarise
+from benchmark.verdicts.accuracy import samples
+
+BAND = 1.0
+"""Points of mIoU by which two runs may differ where no two seeds tell how much they move it: what `verify` takes not to
+matter (`accuracy.MARGIN`), and what 19 of 20 pairs of seeds stay within if their deviation is 0.36."""
+
+CONFIDENCE = 0.95
+"""Share of pairs of seeds that a band holds."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Band(NamedTuple):
+    """How far apart two mIoU may be to count as reproduced, in points, and where that is from."""
+
+    points: float
+    source: str
+
+
+class Figure(NamedTuple):
+    """One thing that was compared: what it was, what it is now, and how they differ; None where they are equal."""
+
+    name: str
+    then: str
+    now: str
+    differs: str | None
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of running a result again.
+
+    Attributes:
+        figures: everything that was compared.
+        difference: mIoU of the last checkpoint on test, now less then, in points.
+        bitwise: whether nothing differs.
+        reproduced: whether that is good enough.
+        reason: why, in one line.
+    """
+
+    figures: Sequence[Figure]
+    difference: float
+    bitwise: bool
+    reproduced: bool
+    reason: str
+
+
+def apart(then: Record, now: Record) -> list[str]:
+    """Why two results are not of the same run, a line for each axis; nothing where they are.
+
+    The code may differ: whether that changes anything is what running it again shows.
+    """
+    lines = [
+        f"{axis} is {was} in the result, and {here} here"
+        for axis, (was, here) in differing(then.protocol.axes, now.protocol.axes).items()
+    ]
+    if then.architecture != now.architecture or then.seed != now.seed:
+        lines.append("architecture or seed are others")
+    if then.config_sha256 != now.config_sha256:
+        lines.append(
+            f"the network of {then.architecture} is another one here: the hash of its config was "
+            f"{then.config_sha256[:12]}, and is {now.config_sha256[:12]}"
+        )
+    return lines
+
+
+def surroundings(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
+    """What differs in how and where the two were made, by name."""
+    return differing(_surroundings(then), _surroundings(now))
+
+
+def must_be_equal(then: Environment, now: Environment) -> bool:
+    """Whether the two runs must agree to the last bit.
+
+    On a CPU they compute in one order where processor, number of threads and packages are the same. On a GPU that is
+    not promised: libraries choose their algorithms by timing, and steps are driven as a trial finds fastest.
+    """
+    same = all(getattr(then, name) == getattr(now, name) for name in ("cpu", "threads", "packages", "device"))
+    return same and then.device == "cpu" and then.deterministic and now.deterministic
+
+
+def band(record: Record, runs: Iterable[Summary]) -> Band:
+    """How far from a result another run of it may be: as far as two seeds of its architecture are from each other.
+
+    Another run of the same seed is no further away than one of another seed, which differs in weights, batches and all
+    random draws besides. The deviation between seeds is what `verify` takes it to be, drawn towards that of the other
+    architectures of the protocol.
+
+    Args:
+        record: the result.
+        runs: results, of which those of its protocol tell how much seeds move a score.
+    """
+    own = summarise(record)
+    everything = [*(run for run in runs if run.run_id != own.run_id), own]
+    for group in groups(everything):
+        if group.fingerprint != record.protocol.fingerprint:
+            continue
+        for sample in samples(group):
+            if sample.run.architecture == record.architecture and sample.variance and sample.variance.value > 0:
+                deviation = math.sqrt(sample.variance.value)
+                reach = float(stdtrit(sample.variance.df, (1 + CONFIDENCE) / 2)) * math.sqrt(2) * deviation
+                return Band(reach, f"{CONFIDENCE:.0%} of two seeds, whose deviation is {deviation:.2f}")
+    return Band(BAND, "no two seeds of the protocol tell how much they differ")
+
+
+def reproduction(then: Record, now: Record, old: Arrays, new: Arrays, allowed: Band) -> Reproduction:
+    """Hold a result and the same run made again against each other.
+
+    Args:
+        then: the result, evaluated on test.
+        now: the same run, evaluated on test.
+        old: arrays of the result.
+        new: arrays of the run made again.
+        allowed: how far their mIoU may be apart where they need not be equal.
+    """
+    figures = [*_scores(then, now), *_counts(then, now, old, new), *_curves(then, now), *_checkpoints(then, now)]
+    first, second = then.evaluation(), now.evaluation()
+    assert first is not None
+    assert second is not None
+    difference = second.miou - first.miou
+    bitwise = not any(figure.differs for figure in figures)
+    if bitwise:
+        return Reproduction(figures, difference, True, True, "counts, losses and weights are equal")
+    code, today = then.environment.code, now.environment.code
+    other_code = code.digest not in (None, today.digest)  # else it is the same, or should be as far as is known
+    if must_be_equal(then.environment, now.environment) and not other_code:
+        reason = "a deterministic run on the same processor, with the same threads and packages, must be equal"
+        return Reproduction(figures, difference, False, False, reason)
+    within = abs(difference) <= allowed.points
+    reason = f"mIoU {difference:+.3f}, band {allowed.points:.2f} ({allowed.source})"
+    if other_code:
+        reason += "; the code that can move a number has changed since"
+    return Reproduction(figures, difference, False, within, reason)
+
+
+def _surroundings(record: Record) -> dict[str, Any]:
+    environment, execution = record.environment, record.training and record.training.execution
+    kept = environment.model_dump(exclude={"packages_sha256", "platform", "memory", "cores", "adaptations"})
+    return kept | ({"execution": execution.model_dump(exclude={"compile_seconds"})} if execution else {})
+
+
+def _scores(then: Record, now: Record) -> Iterator[Figure]:
+    for before in then.evaluations:
+        after = now.evaluation(before.checkpoint, before.split)
+        for metric, title in TITLES.items():
+            was, found = getattr(before, metric), getattr(after, metric) if after else math.nan
+            differs = None if was == found else f"{found - was:+.3g}"
+            yield Figure(f"{title} of {before.checkpoint} on {before.split}", f"{was:.4f}", f"{found:.4f}", differs)
+
+
+def _counts(then: Record, now: Record, old: Arrays, new: Arrays) -> Iterator[Figure]:
+    for before in then.evaluations:
+        after = now.evaluation(before.checkpoint, before.split)
+        if after is None:
+            continue
+        was, found = (_by_name(arrays, each.counts, each.split) for arrays, each in ((old, before), (new, after)))
+        changed = sum(name not in found or not np.array_equal(was[name], found[name]) for name in was)
+        pixels = sum(int(np.abs(was[name] - found[name]).sum()) // 2 for name in was if name in found)
+        differs = f"{changed} images, {pixels} pixels" if changed else None
+        yield Figure(f"counts of {before.checkpoint} on {before.split}", f"{len(was)}", f"{len(found)}", differs)
+
+
+def _by_name(arrays: Arrays, counts: str, split: str) -> dict[str, NDArray[np.int64]]:
+    return dict(zip(arrays[f"names_{split}"].tolist(), arrays[counts], strict=True))
+
+
+def _curves(then: Record, now: Record) -> Iterator[Figure]:
+    for name, title in (("loss", "loss"), ("val_miou", "mIoU on val")):
+        was, found = (list(getattr(each.training, name)) if each.training else [] for each in (then, now))
+        # A missing end is a difference where it begins.
+        apart = [pair for pair in zip(was, found, strict=False) if pair[0] != pair[1]]
+        differs = None
+        if apart or len(was) != len(found):
+            at = apart[0][0][0] if apart else max(was, found, key=len)[min(len(was), len(found))][0]
+            differs = f"from iteration {at} on"
+        ends = [f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)]
+        yield Figure(title, ends[0], ends[1], differs)
+
+
+def _checkpoints(then: Record, now: Record) -> Iterator[Figure]:
+    was, found = ({each.name: each.sha256 for each in record.artifacts} for record in (then, now))
+    for name in sorted(was):
+        if name.startswith("checkpoint_"):
+            hashes = was[name][:12], found.get(name, "-")[:12]
+            yield Figure(name.replace("_", " "), *hashes, None if was[name] == found.get(name) else "another file")

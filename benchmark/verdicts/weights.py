@@ -1,0 +1,64 @@
+"""Published weights, evaluated: the figures that they were published with are held against their own counts.
+
+The network is given, so there is no noise of training: what is left is rounding, and the arithmetic of another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.catalog.references import ACCURACY, Reference
+from benchmark.confusion import scores
+from benchmark.verdicts.verdict import Verdict
+
+if TYPE_CHECKING:
+    from benchmark.results.weights import Evaluated
+
+TOLERANCE = 0.05
+"""Points of a percentage beyond rounding: what other kernels and another decoder of images may move."""
+
+
+def verdicts(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Verdict]:
+    """Compare stored evaluations of published weights with the figures that the weights were published with.
+
+    Args:
+        evaluated: evaluations of a store.
+        references: published figures; those of other weights, datasets or splits get no verdict.
+    """
+    known = [each for each in references if each.weights_sha256 and each.metric in ACCURACY]
+    return [
+        replace(verdict(reference, each.matrix, each.size), architecture=each.architecture, protocol=each.protocol.name)
+        for each in evaluated
+        for reference in known
+        if reference.weights_sha256 == each.weights_sha256
+        and (reference.dataset, reference.split) == (each.dataset.name, each.split)
+    ]
+
+
+def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, int]) -> Verdict:
+    """Hold a published accuracy against the counts of the very weights that it was published for.
+
+    Args:
+        reference: a reference whose metric is miou, macc or aacc, on the split that was counted.
+        counts: confusion matrices, shape (images, K + 1, K + 1), or their sum, shape (K + 1, K + 1).
+        size: height and width of the images that the network saw.
+    """
+    stated = reference.protocol
+    if stated.input_size and stated.input_size != size:
+        published, ours = ("{}x{}".format(*each) for each in (stated.input_size, size))
+        return Verdict.of(reference, None, "not comparable", f"input of {published}, not {ours}")
+    for fact, plain in (("scales", "single"), ("flip", False)):
+        if getattr(stated, fact) not in (plain, None):
+            return Verdict.of(reference, None, "not comparable", f"{fact}: {getattr(stated, fact)}")
+    if stated.void is None:
+        return Verdict.of(reference, None, "not comparable", "the source does not say how void pixels count")
+    measured = float(getattr(scores(counts, stated.void), reference.metric))
+    margin = 0.5 * 10.0**-reference.decimals + TOLERANCE
+    near = abs(measured - reference.value) <= margin
+    reason = f"published weights, evaluated: void {stated.void}; margin {margin:.3f}"
+    return Verdict.of(reference, measured, "reproduced" if near else "differs", reason, margin=margin)

@@ -1,0 +1,256 @@
+"""Weights in files: written so that equal weights give equal bytes, read so that a file can never run code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+from benchmark.weights import legacy_format
+
+KEYS = ("state_dict", "model_state_dict", "model", "net")
+"""Keys of the weights in a checkpoint, in the order in which they are taken."""
+
+WRAPPERS = {"module.": 0.0, "_orig_mod.": 0.0, "model.": 0.5}
+"""Prefixes that DistributedDataParallel, `torch.compile` and trainers add, and the share of names that shows it.
+
+A trainer may keep parts of its own, such as a criterion, beside the network.
+"""
+
+AVERAGED = "ema"
+"""Key of the moving average that mmcv's EMAHook keeps beside the weights: `ema_conv_weight` of `conv.weight`."""
+
+SIGNATURES = {
+    rb"version https://git-lfs": "is a Git LFS pointer instead of the file: run `git lfs pull`",
+    rb"\s*<(!doctype|html|head|body|\?xml)": "is a web page, not a checkpoint: download the file itself",
+    rb".{8}\{\"": "is a safetensors file: save its tensors with torch.save",
+}
+"""What a file is that begins so and is no checkpoint."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds of a network.
+
+    Attributes:
+        state: tensors by name.
+        meta: what `segbench import` wrote beside them; empty in any other file.
+        key: where in the file the tensors are; empty at its top level.
+        others: keys of other weights of the same network in the file.
+    """
+
+    state: dict[str, Tensor]
+    meta: dict[str, Any]
+    key: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> str | None:
+        """Which of several sets of weights was taken, in one line; None where there is one."""
+        if not self.others:
+            return None
+        taken = f"those under {self.key!r}" if self.key else "those without a key"
+        return f"several sets of weights: took {taken}; --weights-key takes {' or '.join(self.others)}"
+
+
+def save(model: nn.Module, path: Path) -> None:
+    """Write the weights of a model, atomically.
+
+    The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It holds no dates and no paths, so that two
+    trainings that end in the same weights leave files of the same SHA-256.
+    """
+    write(_bare(model).state_dict(), path)
+
+
+def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set some of a model's weights, each of which has its place there; the others stay.
+
+    Raises:
+        RuntimeError: the model has no weight of a name, or one of another shape.
+    """
+    unexpected = _bare(model).load_state_dict(state, strict=False).unexpected_keys
+    if unexpected:
+        raise RuntimeError(f"the network has no {unexpected[0]} to start from")
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def write(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | None = None) -> None:
+    """Write weights by name, atomically.
+
+    Args:
+        state: tensors by name.
+        path: of the file.
+        meta: plain data that goes with them under "segbench".
+    """
+    content: dict[str, Any] = {"state_dict": {name: value.detach().cpu() for name, value in state.items()}}
+    if meta is not None:
+        content["segbench"] = dict(meta)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read(path: Path, key: str | None = None) -> Checkpoint:
+    """Read the weights in a checkpoint file, of any version of PyTorch.
+
+    Only tensors and plain containers are unpickled (`weights_only=True`): a checkpoint from anywhere is safe to read.
+
+    Args:
+        path: of the file.
+        key: where in the file the weights are, such as "state_dict_ema"; by default the first of `KEYS`.
+
+    Raises:
+        UserError: no such file, a truncated file, one that holds something else, one whose pickle would run code, no
+            weights under that key, or a weight that is not finite.
+    """
+    found = _read(path, key)
+    for name, value in found.state.items():
+        if value.is_meta:
+            raise UserError(f"{path}: {name} has no values")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f"{path}: {name} has values that are not finite")
+    return found
+
+
+def load(model: nn.Module, path: Path) -> None:
+    """Load a checkpoint into a model, every key of it.
+
+    Raises:
+        UserError: as `read` of the file, or the checkpoint is of another network.
+    """
+    found, wanted = _read(path).state, model.state_dict()
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    mismatched = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
+    if missing or unexpected or mismatched:
+        complaints = [
+            f"{len(names)} {what} (first: {names[0]})"
+            for names, what in ((missing, "missing"), (unexpected, "unexpected"), (mismatched, "of another shape"))
+            if names
+        ]
+        raise UserError(f"{path} is not a checkpoint of this network: {', '.join(complaints)}")
+    model.load_state_dict(found)
+
+
+def _read(path: Path, key: str | None = None) -> Checkpoint:
+    content = _load(path)
+    meta = content.get("segbench") if isinstance(content, Mapping) else None
+    found = _sets(content)
+    if not found:
+        raise UserError(f"{path} holds no state dict: expected tensors by name, or those under 'state_dict'")
+    if key is None:
+        key = next((each for each in (*KEYS, "") if each in found), None)
+    if key is None:
+        averaged = [each for each in found if AVERAGED in each]
+        candidates = averaged or list(found)
+        if len(candidates) > 1:
+            raise UserError(f"{path} has several sets of weights: --weights-key takes {' or '.join(candidates)}")
+        key = candidates[0]
+    if key not in found:
+        raise UserError(f"{path} has no weights under {key!r}: it has {', '.join(map(repr, filter(None, found)))}")
+    state = found[key]
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UserError(f"{path}: {name} is a {type(value).__name__} among tensors")
+    others = [each for each, other in found.items() if each != key and len(other.keys() & state) > len(state) / 2]
+    return Checkpoint(state, dict(meta) if isinstance(meta, Mapping) else {}, key, tuple(filter(None, others)))
+
+
+def _load(path: Path) -> Any:
+    """Unpickle a file, safely; what is wrong with it is said in one line."""
+    try:
+        if not path.is_file():
+            raise UserError(f"no checkpoint at {path}")
+        if legacy_format.is_tarball(path):
+            return legacy_format.load(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # of random bytes, which make an unpickler fail in any way
+        forbidden = re.search(r"(?:GLOBAL|[Gg]lobal:) (?!GLOBAL)([\w.]+)", str(error))
+        if forbidden and isinstance(error, pickle.UnpicklingError):
+            raise UserError(f"refused to load {path}: its pickle asks for {forbidden[1]}, which is not data") from error
+        raise UserError(f"{path} {_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file could not be read; torch's advice to load it unsafely is left out."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}"
+    start = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(512)
+    if not start:
+        return "is an empty file"
+    for signature, what in SIGNATURES.items():
+        if re.match(signature, start, re.IGNORECASE | re.DOTALL):
+            return what
+    if start.isascii() and start.decode().replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable():
+        return "is a text file, not a checkpoint"
+    if "TorchScript" in text:
+        return "is a TorchScript archive: save the state dict of its module instead"
+    found = re.search(r"WeightsUnpickler error: (.*)", text)
+    detail = (found[1] if found else text.partition("\n")[0]).partition(" Please ")[0].strip()
+    advice = re.search(r"weights_only|add_safe_globals|safe_globals|trust", detail)
+    return "is truncated or not a checkpoint" + (f": {detail}" if detail and not advice else "")
+
+
+def _sets(content: Any) -> dict[str, dict[str, Any]]:
+    """Find the sets of weights in what a file holds, by their keys, without the prefixes of wrappers."""
+    if not isinstance(content, Mapping):
+        return {}
+    places = {"": content} | {str(key): value for key, value in content.items() if isinstance(value, Mapping)}
+    for outer, value in [*places.items()][1:]:
+        places |= {f"{outer}.{inner}": each for inner, each in value.items() if isinstance(each, Mapping)}
+    found: dict[str, dict[str, Any]] = {}
+    for key, place in places.items():
+        if not any(isinstance(value, Tensor) for value in place.values()):
+            continue
+        if key == "":  # what else a training keeps there is not of its weights
+            place = {name: value for name, value in place.items() if not isinstance(value, Mapping)}
+        state, averaged = _split_average(_unwrapped(place))
+        found[key] = state
+        if averaged:
+            found[AVERAGED] = averaged
+    return found
+
+
+def _unwrapped(place: Mapping[Any, Any]) -> dict[str, Any]:
+    """Drop what wrappers add to names, and the numbers and texts that some keep among the tensors."""
+    state = {
+        str(name).replace("._orig_mod.", "."): value
+        for name, value in place.items()
+        if not isinstance(value, int | float | str | None)
+    }
+    while prefix := next((each for each, whole in WRAPPERS.items() if _is_wrapped(state, each, whole)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _is_wrapped(state: Mapping[str, Any], prefix: str, share: float) -> bool:
+    return sum(name.startswith(prefix) for name in state) > share * len(state)
+
+
+def _split_average(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split weights from the moving average that mmcv keeps among them, if any; what it does not average is in both."""
+    names = {f"{AVERAGED}_{name.replace('.', '_')}": name for name in state}
+    averages = {name: state[average] for average, name in names.items() if average in state and average != name}
+    if not averages:
+        return state, {}
+    plain = {name: value for name, value in state.items() if name not in names or name in averages}
+    return plain, plain | averages

@@ -1,0 +1,341 @@
+"""The CamVid leaderboard, over as many leases of a GPU as it takes: one call a lease.
+
+    segbench results add LAST.tar                 # what earlier leases brought
+    python experiments/campaign.py --root FOLDER OUT.tar
+    segbench results add OUT.tar                  # afterwards, where the results are kept
+
+It begins with the self-test of `segbench doctor --gpu`, does without what fails there, and runs what the folder of
+results lacks. All results of this call are packed into OUT.tar, with those that are in it already, anew after each run:
+a lease that is cut loses one run. At the end the state of runs that were interrupted goes into OUT.unfinished.tar, and
+timings and what was compiled, the newest first, into OUT.kernels.tar, as far as 15 MiB hold each; a call that finds
+them beside OUT.tar goes on from there. Kernels are code: take that file from nobody else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from math import ceil
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmark import backend
+from benchmark.catalog import catalog
+from benchmark.cli import options
+from benchmark.cli.progress import Lines, begun_anew, of_other_code, summary
+from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+from benchmark.files.unpack import unpack
+from benchmark.files.user_cache import user_cache
+
+if TYPE_CHECKING:
+    from benchmark.execution.executor import InterruptedRun
+    from benchmark.execution.plan import Job
+    from benchmark.execution.spec import Spec
+    from benchmark.results.reading import Stored
+    from benchmark.results.record import Record
+    from benchmark.selftest.worker import Outcome
+
+LIMIT = 15 * 2**20
+"""Bytes of an archive that is brought back beside the results, at most."""
+
+SELF_TEST_SECONDS = 60.0
+
+WITHOUT: dict[str, dict[str, Any]] = {"resident batches": {"resident": "off"}, "compiled training": {"compile": False}}
+"""Fields of a run that leave out what a check of the self-test finds broken; a graph that fails is left out anyway."""
+
+ESSENTIAL = ("worker", "device", "eager training")
+"""Checks without which no run can end well."""
+
+
+class Stage(NamedTuple):
+    """Runs that come before those of the next stage."""
+
+    title: str
+    protocol: str
+    architectures: Sequence[str] | None
+    """None for all of the catalog"""
+    seeds: int
+
+
+class Run(NamedTuple):
+    """One run, by name."""
+
+    protocol: str
+    architecture: str
+    seed: int
+
+
+ANCHORS = ("enet", "espnet", "unet-s5-d16", "pspnet_r50-d8", "deeplabv3_r50-d8")
+
+STAGES = (
+    Stage("one of each method", "camvid_360x480_scratch", tuple(catalog.representatives()), 1),
+    Stage("ENet as its authors train it", "camvid_360x480_enet", ("enet",), 3),
+    Stage("one seed of everything", "camvid_360x480_scratch", None, 1),
+    Stage("ESPNet as its authors train it", "camvid_360x480_espnet", ("espnet",), 3),
+    Stage("three seeds of everything", "camvid_360x480_scratch", None, 3),
+    Stage("ten seeds of the anchors", "camvid_360x480_scratch", ANCHORS, 10),
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, metavar="OUT.tar")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.time_budget(parser, default="14m")
+    parser.add_argument("--max-iters", type=options.count, metavar="N", help="train N iterations, to try the script")
+    parser.add_argument("--jobs", type=options.count, metavar="N", help="runs at a time on a CPU")
+    options.dataset(parser)
+    options.device(parser)
+    options.work_dir(parser)
+    options.any_code(parser)
+    args = parser.parse_args(words)
+    backend.silence()
+    try:
+        return campaign(args, time.monotonic() + options.seconds(args.time_budget))
+    except UserError as error:
+        print(f"campaign: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("campaign: interrupted", file=sys.stderr)
+        return 130
+
+
+def campaign(args: argparse.Namespace, deadline: float) -> int:
+    """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to resume."""
+    stages = list(schedule([stage_runs(stage) for stage in STAGES]))
+
+    from benchmark.engine import device
+    from benchmark.execution import batch
+    from benchmark.results import archive
+    from benchmark.results.store import Store
+
+    archive.check_name(args.archive)
+    on = device.select(args.device)
+    before = stamps(args.results)
+    if args.archive.exists():
+        for entry in archive.add(args.archive, Store(args.results)):
+            before.pop(args.results / entry.name, None)
+    unfinished_runs, kernels = (beside(args.archive, name) for name in ("unfinished", "kernels"))
+    for packed, folder in ((unfinished_runs, args.work_dir), (kernels, user_cache() / "kernels")):
+        if packed.exists():
+            print(f"{packed}: {unpack(packed, folder, partial(_absent, folder), 2**30)} files")
+
+    without = self_test(on) if on == "cuda" else {}
+    jobs = planned(stages, on, args, without)
+    for line in (*of_other_code([job.other_code for job in jobs]), *begun_anew([job.spec for job in jobs])):
+        print(line)
+    ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
+    ended: list[Stored | InterruptedRun] = []
+    try:
+        batch.run(jobs, ledger, most=args.jobs, deadline=deadline, on_end=ended.append)
+    finally:
+        made = batch.outcome(jobs, ended)
+        left = made.left
+        print(summary(made))
+        for stage, runs in zip(STAGES, stages, strict=True):
+            waiting = sum(Run(job.spec.protocol, job.spec.architecture, job.spec.seed) in runs for job in left)
+            print(f"{stage.title}: {waiting} of {len(runs)} left")
+        print(*ledger.table(), sep="\n")
+        folders = [job.spec.folder for job in left if job.spec.folder.is_dir()]
+        pack_files(args.work_dir, folders, unfinished_runs)
+        pack_files(user_cache() / "kernels", kept_kernels(user_cache() / "kernels"), kernels)
+        print(*pack_results(args.results, args.archive, before), sep="\n")
+    return 3 if left else 1 if made.failed else 0
+
+
+def _absent(folder: Path, name: PurePosixPath) -> PurePosixPath | None:
+    """Where a file of an archive belongs; None where it is there."""
+    return None if (folder / name).exists() else name
+
+
+def self_test(device: str) -> dict[str, Any]:
+    """Try the device for a minute at most, and say what does not work; what runs have to do without.
+
+    Raises:
+        UserError: no run can end well.
+    """
+    from benchmark.selftest import worker
+    from benchmark.selftest.checks import CHECKS
+
+    until, without = time.monotonic() + SELF_TEST_SECONDS, dict[str, Any]()
+    checks = [check._replace(limit=min(check.limit, SELF_TEST_SECONDS / 3)) for check in CHECKS]
+    outcomes: Iterable[Outcome] = worker.run(device, checks)
+    for outcome in outcomes:
+        print(f"self-test: {outcome.name}: {outcome.status}, {outcome.detail}", flush=True)
+        if outcome.status == "fail" and outcome.name in ESSENTIAL:
+            raise UserError(f"nothing can be run: {outcome.name}: {outcome.detail}")
+        if outcome.status == "fail":
+            without |= WITHOUT.get(outcome.name, {})
+        if time.monotonic() > until:
+            print(f"self-test: ended after {SELF_TEST_SECONDS:g} s", flush=True)
+            break
+    return without
+
+
+class Ledger(Lines):
+    """Prints of each run what it was and how the device was used, and lets the results be packed.
+
+    Args:
+        runs: how many there are.
+        pack: packs the results that are there.
+    """
+
+    def __init__(self, runs: int, pack: Callable[[], object]) -> None:
+        super().__init__(sys.stdout, runs)
+        self._pack = pack
+        self._rows: list[str] = []
+        self._free: float | None = None  # since when nobody has used the device
+        self._idle: dict[Spec, float] = {}
+
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Note when a run begins to use the device, and when it ends."""
+        now = time.monotonic()
+        if spec not in self._idle:
+            self._idle[spec] = 0.0 if self._free is None else now - self._free
+        self._free = now
+        super().progress(spec, phase, done, total, loss)
+
+    def end(self, spec: Spec, record: Record) -> None:
+        """Print the run, and pack the results."""
+        super().end(spec, record)
+        idle, training, evaluation = self._idle.get(spec, 0.0), record.training, record.evaluation()
+        if training and training.iterations and evaluation:
+            milliseconds = 1000 * training.seconds / training.iterations
+            rate = training.images / training.seconds if training.seconds else 0.0
+            setup = training.setup_seconds or 0.0
+            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms an iteration")
+            how = training.execution
+            way = " ".join(
+                name
+                for name, used in (
+                    (how.layout if how else "", how),
+                    ("graph", how and how.graph),
+                    ("compiled", how and how.compile_seconds is not None),
+                )
+                if used
+            )
+            cells = (record.protocol.name, record.architecture, record.seed, f"{evaluation.miou:.2f}", way)
+            times = (f"{idle:.1f}", f"{setup:.1f}", f"{milliseconds:.1f}", f"{rate:.0f}", f"{record.seconds:.0f}")
+            self._rows.append("| " + " | ".join(map(str, cells + times)) + " |")
+        self._pack()
+
+    def table(self) -> list[str]:
+        """Return the lines of a Markdown table of all runs."""
+        if not self._rows:
+            return []
+        head = (
+            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms an iteration | images/s "
+            "| whole run (s) |"
+        )
+        return ["", head, "|---|---|---:|---:|---|---:|---:|---:|---:|---:|", *self._rows, ""]
+
+
+def pack_results(results: Path, out: Path, before: dict[Path, tuple[int, int]]) -> list[str]:
+    """Pack the results that this call has added, and those that the archive had; returns lines that say so."""
+    from benchmark.results import archive
+
+    new = [path for path, stamp in stamps(results).items() if before.get(path) != stamp]
+    if not new:
+        return []
+    count, problems = archive.pack(results, out, new)
+    return [*(f"left out: {problem}" for problem in problems), f"{out}: {count} new results"]
+
+
+def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
+    """Pack files and folders under a root, in order, as far as the limit holds them; remove what was packed before.
+
+    What does not fit is printed.
+    """
+    out.unlink(missing_ok=True)
+    size, chosen = 2 * tarfile.BLOCKSIZE, []  # two empty blocks end an archive
+    for place in places:
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+        files = [file for file in files if file.name != ".lock"]
+        room = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
+        if size + room > LIMIT:
+            print(f"{place}: {room / 2**20:.0f} MiB, too large for {out.name}")
+            continue
+        size += room
+        chosen += files
+    if not chosen:
+        return
+    with replacing(out) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as archive:
+        for file in chosen:
+            archive.add(file, PurePosixPath(*file.relative_to(root).parts).as_posix())
+    print(f"{out}: {len(chosen)} files, {size / 2**20:.1f} MiB")
+
+
+def kept_kernels(folder: Path) -> list[Path]:
+    """Files of what was timed and compiled, the most valuable first: timings, which are small, then the newest."""
+    return sorted(folder.glob("*.*"), key=lambda file: (file.suffix != ".json", -file.stat().st_mtime))
+
+
+def beside(archive: Path, name: str) -> Path:
+    """Name an archive beside that of the results."""
+    return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
+
+
+def stage_runs(stage: Stage) -> list[Run]:
+    """The runs of a stage, one seed of everything before the second of anything."""
+    catalog.protocol(stage.protocol)
+    names = list(catalog.architectures()) if stage.architectures is None else stage.architectures
+    for name in names:
+        catalog.architecture(name)
+    return [Run(stage.protocol, name, seed) for seed, name in product(range(stage.seeds), names)]
+
+
+def schedule(stages: Sequence[Sequence[Run]]) -> Iterator[list[Run]]:
+    """The runs of each stage that no earlier one has."""
+    seen: set[Run] = set()
+    for runs in stages:
+        yield [run for run in runs if run not in seen]
+        seen.update(runs)
+
+
+def planned(
+    stages: Sequence[Sequence[Run]], device: str, args: argparse.Namespace, without: dict[str, Any]
+) -> list[Job]:
+    """What is not in the store yet, stage by stage; what has failed before comes after all else."""
+    from benchmark.execution.plan import plan
+
+    jobs = [
+        job
+        for runs in stages
+        for job in plan([spec(run, device, args, without) for run in runs], any_code=args.any_code)
+    ]
+    return sorted((job for job in jobs if not job.stored), key=lambda job: job.failed)
+
+
+def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
+    from benchmark.execution.spec import Spec
+
+    return Spec(
+        architecture=run.architecture,
+        protocol=run.protocol,
+        seed=run.seed,
+        device=device,
+        deterministic=args.deterministic or device == "cpu",
+        latency=True,
+        overrides={"max_iters": args.max_iters} if args.max_iters else {},
+        root=args.root,
+        results=args.results,
+        work_dir=args.work_dir,
+        keep_weights=False,
+        **without,
+    )
+
+
+def stamps(results: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of every result."""
+    found = {path: path.stat() for path in sorted(results.glob("*/*/*.json"))}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

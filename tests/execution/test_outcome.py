@@ -1,0 +1,39 @@
+"""How runs end that do not end well."""
+
+import signal
+
+import pytest
+import torch
+
+from benchmark.execution import outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (ValueError("two\nlines"), "failed"),
+    ],
+)
+def test_failures(error, status):
+    found = outcome.failure(error)
+    assert found["status"] == status
+    assert "\n" not in found["error"]
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "error"),
+    [
+        (3, "the process died with exit code 3"),
+        (-signal.SIGSEGV, "the process was killed by SIGSEGV"),
+        (
+            -signal.SIGKILL,
+            "the process was killed by SIGKILL, as the system does when memory runs out",
+        ),
+    ],
+)
+def test_a_process_that_died_says_how(exitcode, error):
+    """A kill is not called a lack of memory, which nobody has seen."""
+    assert outcome.death(exitcode) == {"status": "failed", "error": error}
