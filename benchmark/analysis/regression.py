@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
-from benchmark.analysis.marks import MEDIAN_ERROR
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
+from benchmark.profiling.median import median_error
 from benchmark.results.summary import Summary
 from benchmark.statistics.bootstrap import difference
 from benchmark.statistics.equivalence import LEVEL, Error, chance_of_less, interval, welch
@@ -560,7 +560,7 @@ def _log_ratio(runs: Sequence[Summary]) -> tuple[float, float]:
     """
     logs = [math.log(run.latency_ratio) for run in runs if run.latency_ratio]
     within = [
-        2 * (MEDIAN_ERROR * run.latency_iqr_ms / run.latency_ms) ** 2 / run.latency_repeats
+        2 * (median_error(run.latency_iqr_ms, run.latency_repeats) / run.latency_ms) ** 2
         for run in runs
         if run.latency_iqr_ms is not None and run.latency_ms and run.latency_repeats
     ]
