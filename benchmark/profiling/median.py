@@ -11,8 +11,8 @@ IQR_OF_NORMAL = 1.349
 """Interquartile range of a normal distribution, in standard deviations."""
 
 MEDIAN_ERROR = math.sqrt(math.pi / 2) / IQR_OF_NORMAL
-"""Standard error of a median of n, times the root of n, in interquartile ranges of the sample (McGill, Tukey and Larsen,
-"Variations of box plots", The American Statistician 32, 1978, 12-16)."""
+"""Standard error of a median of n, times the root of n, in interquartile ranges (McGill, Tukey and Larsen, "Variations
+of box plots", The American Statistician 32, 1978, 12-16)."""
 
 
 def median_error(iqr: float, n: int) -> float:
