@@ -145,8 +145,8 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
         clock = latency.clock.replace("_", " ")
         lines += [
             f"latency: {clock} time, upsampling and argmax included, batch 1, {latency.precision}, {latency.device}.",
-            f"x anchor: ratio to {latency.anchor}, timed in turn with each network; it removes the load of a machine, "
-            "not its hardware, and does not compare between devices.",
+            f"x anchor: ratio to {latency.anchor}, timed in turn; it removes the load of a machine, not its hardware: "
+            "compare on one device only.",
         ]
     return "\n".join(lines)
 

@@ -27,7 +27,7 @@ from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.graph import record
 from benchmark.errors import UserError, one_line
 from benchmark.profiling.inference import Inference
-from benchmark.profiling.median import IQR_OF_NORMAL, median_error
+from benchmark.profiling.median import median_iqr
 from benchmark.results import environment
 from benchmark.results.record import Latency
 
@@ -205,9 +205,9 @@ def is_precise(times: Times) -> bool:
 
 
 def _imprecision(times: Sequence[float]) -> float:
-    """The interquartile range of a median, relative to it: what half of such medians lie within."""
+    """The interquartile range of a median, relative to it."""
     lower, upper = np.percentile(times, [25, 75])
-    return IQR_OF_NORMAL * median_error(upper - lower, len(times)) / median(times)
+    return median_iqr(float(upper - lower), len(times)) / median(times)
 
 
 def summary(network: Sequence[float], anchor: Sequence[float]) -> dict[str, Any]:

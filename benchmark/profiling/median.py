@@ -18,3 +18,8 @@ of box plots", The American Statistician 32, 1978, 12-16)."""
 def median_error(iqr: float, n: int) -> float:
     """Compute the standard error of the median of n independent times, in the unit of their interquartile range."""
     return MEDIAN_ERROR * iqr / math.sqrt(n)
+
+
+def median_iqr(iqr: float, n: int) -> float:
+    """Compute the interquartile range of the median of n independent times: what half of such medians lie within."""
+    return IQR_OF_NORMAL * median_error(iqr, n)

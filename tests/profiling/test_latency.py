@@ -21,6 +21,7 @@ from benchmark.profiling.latency import (
     settled_times,
     summary,
 )
+from benchmark.results.checks.cost import check_latency
 
 STEADY = Budget(repeats=6, seconds=0, limit=1)
 
@@ -204,6 +205,17 @@ def test_an_imprecise_median_is_doubted():
     assert doubts(network, [2] * 12, Budget(9, 0.5, 20.0)) == [
         "the median of the network has an interquartile range of 14.5%, not below 3%"
     ]
+
+
+@pytest.mark.parametrize("network", [[8, 12] * 6, [10, 11, 12] * 3, [5.0, 9.9, 10.3] * 7])
+def test_the_note_of_an_imprecise_median_is_what_validation_computes(make_record, network):
+    record, _ = make_record("enet", 0)
+    anchor = [2] * len(network)
+    (note,) = doubts(network, anchor, TIMING["cpu"])
+    for text, problems in ((note, 0), (note.replace("range of ", "range of 1"), 1)):
+        timed = record.latency[0].model_copy(update=summary(network, anchor) | {"unsteady": text})
+        found = check_latency(record.model_copy(update={"latency": [timed]}))
+        assert sum("the note says" in each for each in found) == problems
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
