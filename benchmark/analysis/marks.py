@@ -22,6 +22,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmark.profiling.median import median_error
 from benchmark.results.summary import Summary
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ COSTS = (*COUNTED, *TIMED, *MEMORY)
 
 MEMORY_NOISE = 0.05
 """Share by which the peak memory of the same code wanders."""
-
-MEDIAN_ERROR = math.sqrt(math.pi / 2) / 1.349
-"""Standard error of a median of n, times the root of n, in interquartile ranges (McGill, Tukey and Larsen, "Variations
-of box plots", The American Statistician 32, 1978, 12-16)."""
 
 
 class Marks(NamedTuple):
@@ -150,7 +147,7 @@ def _timing(run: Summary, column: str) -> tuple[float, float] | None:
     """The 95 % interval of a timing; None where it was unsteady or does not say how much it spread."""
     if run.latency_unsteady or run.latency_iqr_ms is None or not run.latency_ms or not run.latency_repeats:
         return None
-    error = MEDIAN_ERROR * run.latency_iqr_ms / run.latency_ms / math.sqrt(run.latency_repeats)
+    error = median_error(run.latency_iqr_ms, run.latency_repeats) / run.latency_ms
     # The anchor was timed as often, and is taken to spread as much.
     reach = 1.96 * error * (math.sqrt(2) if column == "latency_ratio" else 1)
     value = getattr(run, column)

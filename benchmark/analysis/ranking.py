@@ -33,9 +33,8 @@ has notes of its own."""
 class Standing(NamedTuple):
     """One architecture. What it does not have is None.
 
-    Accuracy is the mean over the seeds that ended well, latency and memory the median over all. Milliseconds of
-    different devices are not averaged: where an architecture ran on several, they are missing and the ratio to the
-    anchor remains.
+    Accuracy is the mean over the seeds that ended well, latency and memory the median over all. Latency, its ratio to
+    the anchor and memory of different devices are not averaged: where an architecture ran on several, they are missing.
     """
 
     rank: int | None
@@ -207,6 +206,7 @@ def _standing(runs: Sequence[Summary]) -> Standing:
     """The row of an architecture, not ranked yet. Its runs come oldest first."""
     ok = [run for run in runs if run.status == "ok"]
     devices = sorted({run.device for run in runs})
+    on_one_device = runs if len(devices) == 1 else []
     return Standing(
         rank=None,
         rank_low=None,
@@ -226,11 +226,11 @@ def _standing(runs: Sequence[Summary]) -> Standing:
         params_total=_last(runs, "params_total"),
         macs=_last(runs, "macs"),
         input=_last(runs, "input"),
-        latency_ms=_median(runs, "latency_ms") if len(devices) == 1 else None,
-        latency_ratio=_median(runs, "latency_ratio"),
+        latency_ms=_median(on_one_device, "latency_ms"),
+        latency_ratio=_median(on_one_device, "latency_ratio"),
         latency_setting=_last(runs, "latency_setting"),
-        inference_memory_bytes=_whole(_median(runs, "inference_memory_bytes")),
-        training_memory_bytes=_whole(_median(runs, "training_memory_bytes")),
+        inference_memory_bytes=_whole(_median(on_one_device, "inference_memory_bytes")),
+        training_memory_bytes=_whole(_median(on_one_device, "training_memory_bytes")),
         device="; ".join(devices),
         best="",
         front="",

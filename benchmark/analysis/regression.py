@@ -22,7 +22,8 @@ What is not there cannot be compared, and says nothing good: an architecture or 
 or more failed runs than BASE has.
 
 Cost and speed. Parameters and MACs are counted and must be equal. Latency is held to the anchor that was timed in turn
-with it, and has an interval; it and memory may grow by 5 %. Budgets are limits of NEW alone.
+with it, and has an interval; it and memory may grow by 5 %, on one device: the ratio to the anchor removes the load of
+a machine and not its hardware. Budgets are limits of NEW alone.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
-from benchmark.analysis.marks import MEDIAN_ERROR
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
+from benchmark.profiling.median import median_error
 from benchmark.results.summary import Summary
 from benchmark.statistics.bootstrap import difference
 from benchmark.statistics.equivalence import LEVEL, Error, chance_of_less, interval, welch
@@ -499,14 +500,17 @@ def _cost(pair: _Pair) -> Iterator[Change]:
 def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) -> Iterator[Change]:
     """The change of a figure without noise; nothing, where neither side has it."""
     base, new = getattr(pair.base, figure), getattr(pair.new, figure)
-    if base is None and new is None:
+    sides = [[run for run in runs if getattr(run, figure) is not None] for runs in (pair.base_runs, pair.new_runs)]
+    if not any(sides):
         return
-    if base is None or new is None:
-        side = "the base" if base is None else "what is new"
+    if not all(sides):
+        side = "what is new" if sides[0] else "the base"
         yield pair.change("cost", figure, (base, new), "not comparable", f"not there in {side}")
         return
-    if device and pair.base.device != pair.new.device:
+    if device and len({run.device for run in (*pair.base_runs, *pair.new_runs)}) > 1:
         why = f"measured on {pair.new.device}, not {pair.base.device}"
+        if pair.new.device == pair.base.device:
+            why = f"measured on several devices: {pair.base.device}"
         yield pair.change("cost", figure, (base, new), "not comparable", why)
         return
     share = (new - base) / max(base, 1)
@@ -560,7 +564,7 @@ def _log_ratio(runs: Sequence[Summary]) -> tuple[float, float]:
     """
     logs = [math.log(run.latency_ratio) for run in runs if run.latency_ratio]
     within = [
-        2 * (MEDIAN_ERROR * run.latency_iqr_ms / run.latency_ms) ** 2 / run.latency_repeats
+        2 * (median_error(run.latency_iqr_ms, run.latency_repeats) / run.latency_ms) ** 2
         for run in runs
         if run.latency_iqr_ms is not None and run.latency_ms and run.latency_repeats
     ]
@@ -600,7 +604,12 @@ def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
         for figure, limit in budgets.items():
             value = getattr(row, figure)
             outcome: Outcome = "not comparable" if value is None else "regression" if value > limit else "not worse"
-            reason = "not there in what is new" if value is None else f"{value:,.6g}, at most {limit:,.6g}"
+            if value is not None:
+                reason = f"{value:,.6g}, at most {limit:,.6g}"
+            elif any(run.architecture == row.architecture and getattr(run, figure) is not None for run in group.runs):
+                reason = f"measured on several devices: {row.device}"
+            else:
+                reason = "not there in what is new"
             yield _row(group, row.architecture, "budget", figure, (None, value), outcome, reason)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GATES = ("accuracy", "cost", "speed")
 
 BUDGETS = {
-    "latency-ratio": ("latency, relative to the anchor's", "RATIO"),
+    "latency-ratio": ("latency, relative to the anchor's on the same device", "RATIO"),
     "params": ("number of parameters, in millions", "M"),
     "macs": ("number of multiply-accumulates of an image, in 10^9", "G"),
     "memory": ("peak memory at inference, in MiB", "MIB"),

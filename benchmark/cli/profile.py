@@ -145,7 +145,8 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
         clock = latency.clock.replace("_", " ")
         lines += [
             f"latency: {clock} time, upsampling and argmax included, batch 1, {latency.precision}, {latency.device}.",
-            f"x anchor: ratio to {latency.anchor}, which is timed in turn with each network.",
+            f"x anchor: ratio to {latency.anchor}, timed in turn; it removes the load of a machine, not its hardware: "
+            "compare on one device only.",
         ]
     return "\n".join(lines)
 

@@ -1,7 +1,13 @@
 """Inference time of one image, timed in turn with an anchor network.
 
-The ratio to the anchor can be compared between machines, milliseconds cannot. Median, 90th percentile and interquartile
-range are kept: on shared machines the minimum and the 99th percentile wander several times as much as the median does.
+The ratio to the anchor removes the load of one machine and not its hardware: of ENet it was 0.84 to 0.87 on one CPU and
+0.58 to 0.65 on another, where that of SegNet-Basic was 5.5 on both. So neither milliseconds nor ratios compare between
+devices.
+
+A timing has two phases of network and anchor in turn, both bounded in repeats and in seconds. The warm-up ends when the
+times have settled, see `has_settled`. The timing ends when both medians are precise, see `is_precise`. Median, 90th
+percentile and interquartile range are kept: on shared machines the minimum and the 99th percentile vary several times
+as much as the median does.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.graph import record
 from benchmark.errors import UserError, one_line
 from benchmark.profiling.inference import Inference
+from benchmark.profiling.median import median_iqr
 from benchmark.results import environment
 from benchmark.results.record import Latency
 
@@ -33,24 +40,38 @@ ANCHOR = "resnet18"
 DRIFT = 0.1
 """Relative change between the first and the last third of the times from which on a timing is called unsteady."""
 
+DRIFT_REPEATS = 9
+"""Repeats that a drift is looked for in at least: medians of thirds of one or two times differ by chance."""
+
 SPREAD = 0.2
 """Interquartile range of the anchor, relative to its median, from which on a timing is called unsteady."""
+
+SETTLED = 0.03
+"""Relative change between the medians of two successive halves of the warm-up's last repeats that ends the warm-up."""
+
+PRECISION = 0.03
+"""Interquartile range of a median, relative to the median, below which a timing is precise, see `is_precise`."""
+
+Times = Sequence[Sequence[float]]
+"""The times of each call in milliseconds, in order and equally many."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop: after `repeats` calls that took at least `seconds`, and after `limit` seconds in any case.
+    """How long to repeat: `repeats` times and `seconds` at least, `most` times and `limit` seconds at most.
 
-    All of it is wall time, for the network and the anchor together.
+    All of it is wall time, for the network and the anchor together. The limits hold in any case, up to the repeat that
+    exceeds them.
     """
 
     repeats: int
     seconds: float
     limit: float
+    most: int | None = None
 
 
-WARM_UP = {"cpu": Budget(2, 0.0, 2.0), "cuda": Budget(50, 1.0, 10.0)}
-TIMING = {"cpu": Budget(7, 0.5, 20.0), "cuda": Budget(200, 3.0, 20.0)}
+WARM_UP = {"cpu": Budget(10, 0.5, 10.0, 1_000), "cuda": Budget(50, 1.0, 10.0, 20_000)}
+TIMING = {"cpu": Budget(DRIFT_REPEATS, 0.5, 20.0, 1_000), "cuda": Budget(200, 3.0, 20.0, 20_000)}
 
 
 def measure(
@@ -95,10 +116,9 @@ def measure(
             if kind == "cuda":
                 for call in calls:  # cuDNN searches its algorithms, which may take longer than all of the warm-up
                     timer(call)
-            alternate(calls, timer, WARM_UP[kind])
             if regime == "device":
                 calls, notes = _graphs(calls)
-            network_ms, anchor_ms = alternate(calls, timer, TIMING[kind])
+            network_ms, anchor_ms = settled_times(calls, timer, WARM_UP[kind], TIMING[kind])
         threads = torch.get_num_threads()
     return Latency(
         regime=regime,
@@ -116,16 +136,45 @@ def measure(
     )
 
 
+def settled_times(
+    calls: Sequence[Call],
+    timer: Timer,
+    warm_up: Budget,
+    timing: Budget,
+    now: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
+    """Time calls in turn after a warm-up: first until their times have settled, then until their medians are precise.
+
+    Args:
+        calls: what to time.
+        timer: carries out a call and returns its milliseconds.
+        warm_up: bounds of the warm-up; half of its `repeats` is the window of `has_settled`.
+        timing: bounds of the timing.
+        now: the wall clock, in seconds.
+
+    Returns:
+        The times of each call after the warm-up, as of `alternate`.
+    """
+    window = max(warm_up.repeats // 2, 1)
+    alternate(calls, timer, warm_up, now, lambda times: has_settled(times, window))
+    return alternate(calls, timer, timing, now, is_precise)
+
+
 def alternate(
-    calls: Sequence[Call], timer: Timer, budget: Budget, now: Callable[[], float] = time.perf_counter
+    calls: Sequence[Call],
+    timer: Timer,
+    budget: Budget,
+    now: Callable[[], float] = time.perf_counter,
+    is_enough: Callable[[Times], bool] = lambda times: True,
 ) -> list[list[float]]:
     """Time calls in turn, A B A B ..., so that whatever slows the machine down slows all of them.
 
     Args:
         calls: what to time.
         timer: carries out a call and returns its milliseconds.
-        budget: when to stop.
+        budget: bounds of repeats and seconds.
         now: the wall clock, in seconds.
+        is_enough: whether to stop at these times, once the budget's lower bounds are reached.
 
     Returns:
         The times of each call, in order and equally many, at least one.
@@ -135,9 +184,30 @@ def alternate(
     while True:
         for call, found in zip(calls, times, strict=True):
             found.append(timer(call))
-        elapsed = now() - start
-        if elapsed >= budget.limit or (len(times[0]) >= budget.repeats and elapsed >= budget.seconds):
+        repeats, elapsed = len(times[0]), now() - start
+        if elapsed >= budget.limit or (budget.most is not None and repeats >= budget.most):
             return times
+        if repeats >= budget.repeats and elapsed >= budget.seconds and is_enough(times):
+            return times
+
+
+def has_settled(times: Times, window: int) -> bool:
+    """Whether the median of each call's last `window` times is within `SETTLED` of that of the `window` before."""
+    if len(times[0]) < 2 * window:
+        return False
+    halves = [(median(each[-2 * window : -window]), median(each[-window:])) for each in times]
+    return all(abs(last - before) <= SETTLED * before for before, last in halves)
+
+
+def is_precise(times: Times) -> bool:
+    """Whether the interquartile range of each call's median is below `PRECISION` of the median."""
+    return all(_imprecision(each) < PRECISION for each in times)
+
+
+def _imprecision(times: Sequence[float]) -> float:
+    """The interquartile range of a median, relative to it."""
+    lower, upper = np.percentile(times, [25, 75])
+    return median_iqr(float(upper - lower), len(times)) / median(times)
 
 
 def summary(network: Sequence[float], anchor: Sequence[float]) -> dict[str, Any]:
@@ -154,21 +224,32 @@ def summary(network: Sequence[float], anchor: Sequence[float]) -> dict[str, Any]
 
 
 def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) -> list[str]:
-    """Why a timing is not to be trusted: too few repeats, an anchor that spreads, a drift as of throttling."""
+    """Why a timing is not to be trusted.
+
+    That is too few repeats, an anchor that spreads, a drift as of throttling, which is not looked for in fewer than
+    `DRIFT_REPEATS` times, or else a median that is not precise.
+    """
     found = []
+    named = (("network", network), ("anchor", anchor))
     if len(network) < budget.repeats:
         found.append(f"only {len(network)} of {budget.repeats} repeats in {budget.limit:g} s")
     quarter, three_quarters = np.percentile(anchor, [25, 75])
     spread = (three_quarters - quarter) / median(anchor)
     if spread > SPREAD:
         found.append(f"the interquartile range of the anchor is {spread:.0%} of its median")
-    third = len(network) // 3
-    if third:
-        for name, times in (("network", network), ("anchor", anchor)):
+    if len(network) >= DRIFT_REPEATS:
+        third = len(network) // 3
+        for name, times in named:
             change = median(times[-third:]) / median(times[:third]) - 1
             if abs(change) > DRIFT:
                 found.append(f"the {name} drifted by {change:+.0%} from the first to the last third of the timing")
-    return found
+    if found:  # and the median is not precise for that reason
+        return found
+    return [
+        f"the median of the {name} has an interquartile range of {_imprecision(times):.1%}, not below {PRECISION:.0%}"
+        for name, times in named
+        if _imprecision(times) >= PRECISION
+    ]
 
 
 def _anchor() -> torch.nn.Module:

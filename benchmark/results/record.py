@@ -224,7 +224,9 @@ class Latency(Model):
     repeats: Count
     anchor: Text = Field(description="the network timed in turn with this one")
     anchor_median_ms: Median
-    anchor_ratio: float = Field(ge=0, le=1e12, description="median_ms / anchor_median_ms: comparable between machines")
+    anchor_ratio: float = Field(
+        ge=0, le=1e12, description="median_ms / anchor_median_ms: removes the load of one machine, not its hardware"
+    )
     unsteady: Text | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
 
 

@@ -65,7 +65,7 @@ class Summary(NamedTuple):
     latency_repeats: int | None
     """of the timing, which median and range are of"""
     latency_ratio: float | None
-    """to the anchor network, timed in turn"""
+    """to the anchor network, timed in turn; like milliseconds, of one device"""
     latency_setting: str | None
     """what was timed: times of different settings do not compare"""
     latency_unsteady: str | None

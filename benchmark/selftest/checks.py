@@ -301,7 +301,7 @@ CHECKS = (
     Check("graphed training", graphed, 60),
     Check("compiled training", compiled, 180),
     Check("evaluation", evaluation, 60),
-    Check("latency end to end", partial(latency, regime="end_to_end"), 40),
-    Check("latency on the device", partial(latency, regime="device"), 40),
+    Check("latency end to end", partial(latency, regime="end_to_end"), 60),
+    Check("latency on the device", partial(latency, regime="device"), 60),
 )
 """In the order in which they are made: what needs least comes first."""

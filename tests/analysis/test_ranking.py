@@ -73,9 +73,16 @@ def test_equal_scores_share_a_rank(make_run):
     assert [(each.rank, each.architecture) for each in table] == [(1, "a"), (1, "b"), (3, "c")]
 
 
-def test_milliseconds_of_two_devices_are_not_averaged(make_run):
-    (enet,) = ranking([make_run(seed=0, latency_ms=8.0, device="A"), make_run(seed=1, latency_ms=40.0, device="B")])
-    assert (enet.latency_ms, enet.latency_ratio, enet.device) == (None, 6.0, "A; B")
+def test_costs_of_two_devices_are_not_averaged(make_run):
+    """Neither milliseconds nor ratios to the anchor, which keeps the hardware in it, nor memory."""
+    one, other = make_run(seed=0, latency_ms=8.0, device="A"), make_run(seed=1, latency_ms=40.0, device="B")
+    (enet,) = ranking([one, other])
+    assert (enet.latency_ms, enet.latency_ratio, enet.device) == (None, None, "A; B")
+    assert (enet.inference_memory_bytes, enet.training_memory_bytes) == (None, None)
+    assert (enet.params, enet.macs) == (one.params, one.macs)
+    (enet,) = ranking([one, other._replace(device="A")])
+    assert (enet.latency_ms, enet.latency_ratio) == (24.0, 6.0)
+    assert None not in (enet.inference_memory_bytes, enet.training_memory_bytes)
 
 
 def test_against_pandas():
@@ -120,6 +127,8 @@ def test_against_pandas():
             iterations=some(100),
             training_seconds=some(1.0),
             gpu_hours=0.0,
+            code="code 0",
+            revision=None,
         )
         for seed in range(150)
     ]
@@ -128,6 +137,7 @@ def test_against_pandas():
     for name in ("miou_percent", "miou_void_ignored_percent", "best_miou_percent", "macc_percent", "aacc_percent"):
         frame[name] = frame[name].where(ok)
     by = frame.groupby("architecture")
+    one_device = by["device"].nunique() == 1
     expected = pd.DataFrame(
         {
             "method": by["method"].last(),
@@ -139,9 +149,11 @@ def test_against_pandas():
             **{name: by[name].mean() for name in ("miou_void_ignored_percent", "best_miou_percent")},
             **{name: by[name].mean() for name in ("macc_percent", "aacc_percent")},
             **{name: by[name].last() for name in ("params", "params_total", "macs", "input", "latency_setting")},
-            "latency_ms": by["latency_ms"].median().where(by["device"].nunique() == 1),
-            "latency_ratio": by["latency_ratio"].median(),
-            **{name: by[name].median().round() for name in ("inference_memory_bytes", "training_memory_bytes")},
+            **{name: by[name].median().where(one_device) for name in ("latency_ms", "latency_ratio")},
+            **{
+                name: by[name].median().round().where(one_device)
+                for name in ("inference_memory_bytes", "training_memory_bytes")
+            },
             "device": by["device"].agg(lambda devices: "; ".join(sorted(set(devices)))),
         }
     )

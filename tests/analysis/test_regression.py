@@ -278,6 +278,21 @@ def test_memory_may_grow_a_little(make_side, figure, share, outcome):
     assert change(compare(base, elsewhere, UNREAD), figure).outcome == "not comparable"
 
 
+@pytest.mark.parametrize("figure", ["latency_ratio", "inference_memory_bytes", "training_memory_bytes"])
+def test_costs_of_several_devices_are_not_compared_and_keep_no_budget(make_side, figure):
+    """Not even where both sides have the same devices: what is averaged over them is of neither."""
+    one, other = timed(make_side({"enet": [70.0, 70.0]}), 2.0)
+    sides = [one, other._replace(device="another")]
+    found = compare(sides, sides, UNREAD, budgets={figure: 1e12})
+    rows = {each.gate: each for each in found.changes if each.figure == figure}
+    assert {each.outcome for each in rows.values()} == {"not comparable"}
+    assert rows["budget"].reason == "measured on several devices: Some CPU; another"
+    assert len(rows) == 2
+    found = change(compare([one], sides, UNREAD), figure)
+    assert (found.outcome, found.new) == ("not comparable", None)
+    assert "another, not Some CPU" in found.reason
+
+
 def timed(runs, ratio, iqr=0.1, **changes):
     return [run._replace(latency_ratio=ratio, latency_ms=10.0, latency_iqr_ms=iqr, **changes) for run in runs]
 

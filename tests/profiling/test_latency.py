@@ -1,18 +1,36 @@
+import math
+import re
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from benchmark.errors import UserError
 from benchmark.profiling import latency
-from benchmark.profiling.latency import CLOCKS, Budget, alternate, doubts, summary
+from benchmark.profiling.latency import (
+    CLOCKS,
+    TIMING,
+    WARM_UP,
+    Budget,
+    alternate,
+    doubts,
+    has_settled,
+    is_precise,
+    settled_times,
+    summary,
+)
+from benchmark.results.checks.cost import check_latency
 
 STEADY = Budget(repeats=6, seconds=0, limit=1)
 
 
 class Clock:
-    """Seconds that pass only when a call is timed."""
+    """Seconds that pass only when a call is timed.
+
+    A duration is a number, or a function of the seconds that have passed.
+    """
 
     def __init__(self, *durations):
         self.durations, self.seconds, self.calls = durations, 0.0, []
@@ -23,11 +41,23 @@ class Clock:
     def timer(self, call):
         index = call()
         self.calls.append(index)
-        self.seconds += self.durations[index]
-        return 1e3 * self.durations[index]
+        duration = self.durations[index]
+        if callable(duration):
+            duration = duration(self.seconds)
+        self.seconds += duration
+        return 1e3 * duration
 
-    def run(self, budget):
-        return alternate([lambda: 0, lambda: 1], self.timer, budget, self.now)
+    def run(self, budget, *is_enough):
+        return alternate([lambda: 0, lambda: 1], self.timer, budget, self.now, *is_enough)
+
+    def settled_times(self, warm_up=WARM_UP["cpu"], timing=TIMING["cpu"]):
+        return settled_times([lambda: 0, lambda: 1], self.timer, warm_up, timing, self.now)
+
+
+def noise(deviation, mean=0.05, seed=0):
+    """Durations of normal noise, deviation relative to the mean."""
+    rng = np.random.default_rng(seed)
+    return lambda seconds: mean * (1 + deviation * rng.standard_normal())
 
 
 def test_calls_are_timed_in_turn():
@@ -44,10 +74,156 @@ def test_calls_are_timed_in_turn():
         (Budget(repeats=5, seconds=10, limit=100), 20),  # 20 * (0.4 + 0.1) s
         (Budget(repeats=50, seconds=1, limit=10), 20),
         (Budget(repeats=5, seconds=1, limit=0), 1),
+        (Budget(repeats=5, seconds=10, limit=100, most=8), 8),
     ],
 )
 def test_a_budget_is_repeats_and_seconds_but_never_more_than_its_limit(budget, repeats):
     assert [len(times) for times in Clock(0.375, 0.125).run(budget)] == [repeats, repeats]
+
+
+def test_enough_is_asked_after_the_lower_bounds():
+    asked = []
+
+    def is_enough(times):
+        asked.append([len(each) for each in times])
+        return len(asked) == 3
+
+    times = Clock(0.25, 0.25).run(Budget(repeats=5, seconds=3, limit=100), is_enough)
+    assert asked == [[6, 6], [7, 7], [8, 8]]
+    assert [len(each) for each in times] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("times", "settled"),
+    [
+        ([100] * 5, False),  # fewer than two windows
+        ([100] * 6, True),
+        ([100] * 3 + [97] * 3, True),
+        ([100] * 3 + [96] * 3, False),
+        ([100] * 3 + [104] * 3, False),
+        ([900] * 4 + [100] * 6, True),  # what lies before counts no more
+        ([100, 100, 100, 900, 100, 100], True),  # one slow repeat is no change
+    ],
+)
+def test_times_have_settled_where_two_windows_have_one_median(times, settled):
+    steady = [10] * len(times)
+    assert has_settled([times, steady], 3) == settled
+    assert has_settled([steady, times], 3) == settled
+
+
+def test_the_interquartile_range_of_the_median_is_that_of_many_samples():
+    """The formula against the quartiles of medians of normal samples."""
+    samples = np.random.default_rng(0).normal(10, 1, (4000, 101))
+    medians = np.median(samples, axis=1)
+    lower, upper = np.percentile(medians / 10, [25, 75])
+    assert latency._imprecision(samples[0]) == pytest.approx(upper - lower, rel=0.25)
+    found = [latency._imprecision(sample) for sample in samples[:200]]
+    assert np.mean(found) == pytest.approx(upper - lower, rel=0.05)
+
+
+def test_both_medians_have_to_be_precise():
+    spread = [9, 10, 11] * 4  # an interquartile range of 2 at most: 0.2 * 1.25 / sqrt(12) = 7 %
+    assert is_precise([[10] * 12, [10] * 12])
+    assert not is_precise([spread, [10] * 12])
+    assert not is_precise([[10] * 12, spread])
+    assert is_precise([spread * 9, spread * 9])  # 2.4 %
+
+
+def slow_at_first(seconds):
+    """Twice the time at first and its own after two seconds, as of a machine that speeds up."""
+    return 0.05 * (1 + max(0.0, 1 - seconds / 2))
+
+
+def test_what_is_slow_at_first_is_steady_once_it_has_settled():
+    clock = Clock(slow_at_first, slow_at_first)
+    network, anchor = clock.settled_times()
+    assert len(network) == len(anchor) == 9
+    assert max(network) <= 1.03 * min(network)
+    assert doubts(network, anchor, TIMING["cpu"]) == []
+    early = Clock(slow_at_first, slow_at_first).run(TIMING["cpu"])  # as it is without a warm-up
+    assert "the network drifted by" in "; ".join(doubts(*early, TIMING["cpu"]))
+
+
+@pytest.mark.parametrize("change", [0.1, -0.1])
+def test_a_network_that_drifts_on_is_unsteady(change):
+    """As of throttling: it changes by as much in every second, for longer than the warm-up lasts at most."""
+    clock = Clock(lambda seconds: 0.05 * math.exp(change * seconds), 0.05)
+    network, anchor = clock.settled_times(WARM_UP["cpu"], Budget(9, 3.0, 20.0))
+    assert len(network) >= 9
+    (found,) = doubts(network, anchor, TIMING["cpu"])
+    assert found.startswith(f"the network drifted by {'+' if change > 0 else '-'}")
+
+
+@pytest.mark.parametrize("repeats", [3, 6, 8])
+def test_few_repeats_say_nothing_of_drift(repeats):
+    drifting = [10 * 0.9**index for index in range(repeats)]
+    assert "drifted" not in "; ".join(doubts(drifting, drifting, TIMING["cpu"]))
+    assert doubts(drifting, drifting, TIMING["cpu"])[0] == f"only {repeats} of 9 repeats in 20 s"
+
+
+def test_nine_repeats_tell_a_drift():
+    drifting = [10 - 0.2 * index for index in range(9)]
+    assert doubts(drifting, [2] * 9, TIMING["cpu"]) == [
+        "the network drifted by -12% from the first to the last third of the timing"
+    ]
+
+
+@pytest.mark.parametrize(("deviation", "least", "most"), [(0.0, 9, 9), (0.05, 9, 12), (0.15, 30, 90)])
+def test_repeats_go_on_until_the_medians_are_precise(deviation, least, most):
+    """About (1.2533 * 1.349 * deviation / 0.03)^2 of them: 45 for a deviation of 0.12."""
+    network, anchor = Clock(noise(deviation), noise(deviation, seed=1)).settled_times()
+    assert len(network) == len(anchor)
+    assert least <= len(network) <= most
+    assert is_precise([network, anchor])
+    if len(network) > 9:
+        assert not is_precise([network[:-1], anchor[:-1]])  # it stops as soon as it may
+    assert "median" not in "; ".join(doubts(network, [2] * len(network), TIMING["cpu"]))
+
+
+def test_an_imprecise_anchor_goes_on_too():
+    network, _ = Clock(0.05, noise(0.15)).settled_times()
+    assert len(network) > 20
+
+
+def test_a_timing_stops_when_the_time_is_up():
+    clock = Clock(noise(0.5, mean=1.0), 0.01)
+    network, anchor = clock.settled_times(WARM_UP["cpu"], Budget(9, 0.5, 20.0))
+    assert 20 <= sum(network + anchor) / 1e3 <= 23
+    assert clock.seconds <= 34  # 10 s of warm-up and 20 s of timing, and the repeats that were on their way
+    assert not is_precise([network, anchor])
+    (found,) = doubts(network, [2] * len(network), Budget(9, 0.5, 20.0))
+    assert re.fullmatch(r"the (median of the )?network .*", found)
+
+
+def test_a_timing_stops_at_the_most_repeats():
+    network, _ = Clock(noise(0.5), 0.05).settled_times(Budget(4, 0, 1, most=4), Budget(9, 0.5, 100.0, most=30))
+    assert len(network) == 30
+
+
+def test_an_imprecise_median_is_doubted():
+    network = [8, 12] * 6
+    assert doubts(network, [2] * 12, Budget(9, 0.5, 20.0)) == [
+        "the median of the network has an interquartile range of 14.5%, not below 3%"
+    ]
+
+
+@pytest.mark.parametrize("network", [[8, 12] * 6, [10, 11, 12] * 3, [5.0, 9.9, 10.3] * 7])
+def test_the_note_of_an_imprecise_median_is_what_validation_computes(make_record, network):
+    record, _ = make_record("enet", 0)
+    anchor = [2] * len(network)
+    (note,) = doubts(network, anchor, TIMING["cpu"])
+    for text, problems in ((note, 0), (note.replace("range of ", "range of 1"), 1)):
+        timed = record.latency[0].model_copy(update=summary(network, anchor) | {"unsteady": text})
+        found = check_latency(record.model_copy(update={"latency": [timed]}))
+        assert sum("the note says" in each for each in found) == problems
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_the_bounds_are_in_order(kind):
+    for budget in (WARM_UP[kind], TIMING[kind]):
+        assert 0 < budget.repeats < budget.most
+        assert 0 < budget.seconds < budget.limit
+    assert TIMING[kind].repeats >= latency.DRIFT_REPEATS
 
 
 def test_summary_by_hand():
@@ -68,8 +244,8 @@ def test_a_steady_timing_is_not_doubted():
 @pytest.mark.parametrize(
     ("network", "anchor", "doubt"),
     [
-        ([10] * 6, [2, 2, 2.1, 2.1, 2.3, 2.3], "the anchor drifted by +15% from the first to the last third"),
-        ([10, 10, 9, 9, 8, 8], [2] * 6, "the network drifted by -20% from the first to the last third"),
+        ([10] * 9, [2] * 3 + [2.1] * 3 + [2.3] * 3, "the anchor drifted by +15% from the first to the last third"),
+        ([10] * 3 + [9] * 3 + [8] * 3, [2] * 9, "the network drifted by -20% from the first to the last third"),
         ([10] * 6, [2, 3, 2, 3, 2, 3], "the interquartile range of the anchor is 40% of its median"),
         ([10] * 4, [2] * 4, "only 4 of 6 repeats in 1 s"),
     ],
@@ -99,8 +275,8 @@ def test_the_cpu_clock_does_not_count_waiting():
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setitem(latency.WARM_UP, "cpu", Budget(2, 0, 1))
-    monkeypatch.setitem(latency.TIMING, "cpu", Budget(3, 0, 1))
+    monkeypatch.setitem(latency.WARM_UP, "cpu", Budget(2, 0, 1, most=2))
+    monkeypatch.setitem(latency.TIMING, "cpu", Budget(3, 0, 1, most=3))
 
 
 def test_measure(tiny, brief):
@@ -218,8 +394,8 @@ def test_what_cannot_be_captured_is_timed_as_it_is(monkeypatch, error):
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setitem(latency.WARM_UP, "cuda", Budget(3, 0, 5))
-    monkeypatch.setitem(latency.TIMING, "cuda", Budget(5, 0, 5))
+    monkeypatch.setitem(latency.WARM_UP, "cuda", Budget(3, 0, 5, most=3))
+    monkeypatch.setitem(latency.TIMING, "cuda", Budget(5, 0, 5, most=5))
 
 
 @pytest.mark.gpu

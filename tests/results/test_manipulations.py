@@ -220,6 +220,10 @@ MANIPULATIONS = {
     "a wide range": (put("latency.0.iqr_ms", 1000.0), "above the 90th percentile"),
     "no range": (put("latency.0.iqr_ms", 0.0), "iqr_ms is 0"),
     "no repeats": (put("latency.0.repeats", 0), "repeats is 0"),
+    "a note on the median": (
+        put("latency.0.unsteady", "the median of the network has an interquartile range of 9.9%, not below 3%"),
+        "and the note says 9.9%",
+    ),
     "a million repeats": (put("latency.0.repeats", 1_000_000), "1000000 repeats took"),
     "size of the latency": (put("latency.0.size", [90, 120]), "its size is [90, 120]"),
     "batch of the latency": (put("latency.0.batch", 8), "what was timed is not what was timed of others"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from benchmark.profiling.median import median_iqr
 from benchmark.results.checks.axes import axis
 from benchmark.results.checks.training import UNCOUNTED
 from benchmark.results.record import Artifact, Complexity, Latency, Record
@@ -21,6 +22,10 @@ multiplications than they count (Winograd) included."""
 
 PERCENT = 1e-9
 """Relative difference by which a stored ratio may differ from that of its parts."""
+
+
+NOTED = 0.051
+"""Difference in percent by which a note that is rounded to a tenth may differ from what it says."""
 
 
 def check_complexity(record: Record) -> Iterator[str]:
@@ -79,6 +84,11 @@ def _statistics(each: Latency) -> Iterator[str]:
     noted = re.search(r"only (\d+) of \d+ repeats", each.unsteady or "")
     if noted and int(noted[1]) != each.repeats:
         yield f"repeats is {each.repeats}, and the note says {noted[0]}"
+    noted = re.search(r"median of the network has an interquartile range of (\d+\.\d)%", each.unsteady or "")
+    if noted and each.repeats and each.median_ms:
+        percent = 100 * median_iqr(each.iqr_ms, each.repeats) / each.median_ms
+        if not abs(float(noted[1]) - percent) <= NOTED:
+            yield f"the median has an interquartile range of {percent:.1f}%, and the note says {noted[1]}%"
     if each.repeats < 3 and each.unsteady is None:
         yield f"{each.repeats} repeats are no steady timing, and no note says so"
 
