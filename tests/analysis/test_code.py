@@ -72,8 +72,8 @@ def test_architectures_of_different_code_are_ranked_and_said(make):
     (group,) = groups(runs)
     assert len(group.table) == 3
     assert group.code_notes == [
-        "Results are of different code: code aaaaaaaaaaaa (segbench 0.1.0, commit cccccccc): enet; "
-        "code bbbbbbbbbbbb (segbench 0.1.0, commit cccccccc): espnet, unet."
+        "Results are of different code: code aaaaaaaaaaaa (segbench 0.1.0, commit 6ad9613a): enet; "
+        "code bbbbbbbbbbbb (segbench 0.1.0, commit 6ad9613a): espnet, unet."
     ]
     assert list(code_notes(runs)) == [f"shapes_64x64_smoke: {group.code_notes[0]}"]
 
@@ -82,7 +82,7 @@ def test_the_same_code_under_another_version_is_averaged_and_said(make):
     group, row = table([make("enet", 0, OLD), make("enet", 1, OLD, version="0.2.0")])
     assert row.seeds == 2
     assert group.code_notes == [
-        "Results are of the same code: code aaaaaaaaaaaa (segbench 0.2.0, segbench 0.1.0, commit cccccccc): enet."
+        "Results are of the same code: code aaaaaaaaaaaa (segbench 0.2.0, segbench 0.1.0, commit 911fc0c4, commit 6ad9613a): enet."
     ]
 
 
@@ -93,9 +93,9 @@ def test_results_of_before_the_digest_go_by_commit_and_changes_else_by_version(m
         found = environment.code.model_copy(update=code)
         return summarise(record.model_copy(update={"environment": environment.model_copy(update={"code": found})}))
 
-    assert row(0).code == "commit cccccccc"
-    assert row(0, dirty=True).code == "commit cccccccc with changes"
-    assert row(0, dirty=None).code == "commit cccccccc with unknown changes"
+    assert row(0).code == "commit 6ad9613a"
+    assert row(0, dirty=True).code == "commit 6ad9613a with changes"
+    assert row(0, dirty=None).code == "commit 6ad9613a with unknown changes"
     assert row(0, commit=None, dirty=None).code == "version 0.1.0"
     assert row(0, digest=OLD).code == "code aaaaaaaaaaaa"
     group, line = table([row(0), row(1), row(2, commit="d" * 40)])

@@ -245,9 +245,10 @@ def test_what_is_mixed_is_said_and_where_it_is_averaged(make_run):
     runs = [make_run("enet", seed)._replace(**alike) for seed in (0, 1)] + [make_run("unet")._replace(**alike)]
     assert groups(runs)[0].mixture == []
     (group,) = groups([*runs[:1], runs[1]._replace(revision="89abcdef"), runs[2]._replace(torch=None)])
-    assert group.mixture == [
-        "Results of different commits are mixed: 01234567 (2 runs), 89abcdef (1 run); averaged in enet.",
-        "Results of different versions of PyTorch are mixed: 2.13.0 (2 runs), unknown (1 run).",
+    assert group.mixture[0].startswith("Results are of the same code: ")
+    assert group.mixture[0].endswith("commit 89abcdef, commit 01234567): enet, unet.")
+    assert group.mixture[1:] == [
+        "Results of different versions of PyTorch are mixed: 2.13.0 (2 runs), unknown (1 run)."
     ]
     assert set(group.mixture) < set(group.notes)
     (group,) = groups([runs[0]._replace(platform="Windows"), *runs[1:]])
