@@ -70,9 +70,11 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     from benchmark.engine import device
-    from benchmark.execution import batch
 
     on = device.select(args.device)
+
+    from benchmark.execution import batch  # after it: mmengine asks the driver for a device
+
     options.check_speed(args, on)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)

@@ -239,7 +239,6 @@ def _further(
 ) -> list[Spec]:
     """The runs of so many further seeds; none where there would be more than --max-seeds."""
     from benchmark.engine import device
-    from benchmark.execution import batch
     from benchmark.results.code import digest
     from benchmark.results.summary import code_name
 
@@ -262,6 +261,9 @@ def _further(
     seeds = [seed for seed in range(args.max_seeds) if seed not in tried][:further]
     print(f"{architecture}: {len(seeds)} further seeds of {protocol}", file=sys.stderr)
     on = device.select(args.device)
+
+    from benchmark.execution import batch  # after it: mmengine asks the driver for a device
+
     return batch.specs(
         [architecture],
         protocol,

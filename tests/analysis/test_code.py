@@ -82,7 +82,8 @@ def test_the_same_code_under_another_version_is_averaged_and_said(make):
     group, row = table([make("enet", 0, OLD), make("enet", 1, OLD, version="0.2.0")])
     assert row.seeds == 2
     assert group.code_notes == [
-        "Results are of the same code: code aaaaaaaaaaaa (segbench 0.2.0, segbench 0.1.0, commit 911fc0c4, commit 6ad9613a): enet."
+        "Results are of the same code: code aaaaaaaaaaaa "
+        "(segbench 0.2.0, segbench 0.1.0, commit 911fc0c4, commit 6ad9613a): enet."
     ]
 
 

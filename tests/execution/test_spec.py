@@ -67,12 +67,12 @@ def test_what_names_a_run(spec):
 def test_a_run_works_it_out_once(spec, calls, monkeypatch, tmp_path, capsys):
     """From `segbench run` to the stored result, with a plan because of the time budget, and a worker's own copy."""
 
-    def carry_out(specs, listener, device, most):
+    def completed(specs, executor):
         for each in specs:
             yield read(run.perform(pickle.loads(pickle.dumps(each)), lambda *_: None))
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("benchmark.execution.local.carry_out", carry_out)
+    monkeypatch.setattr("benchmark.execution.batch.completed", completed)
     words = ["run", "enet", "--max-iters", "2", "--no-latency", "--device", "cpu", "--time-budget", "1h"]
     assert main(words) == 0
     assert calls == {"axes": 1, "config_hash": 1, "fingerprint": 1, "run_id": 1}

@@ -259,8 +259,8 @@ def test_the_difference_is_tested_with_the_variance_of_both_and_of_all(parity):
     found = parity.compared(alike, margin=3.0)
     assert {name: each.finding for name, each in found.items()} == {"enet": "reproduced", "espnet": "reproduced"}
     assert found["espnet"].difference == pytest.approx(0.12)
-    # The interval is that of the pooled variance: wider for two seeds than for three.
-    assert np.ptp(found["enet"].interval) > np.ptp(found["espnet"].interval)
+    # Two architectures are too few to tell each other's noise: the interval is that of an architecture's own seeds.
+    assert np.ptp(found["enet"].interval) < np.ptp(found["espnet"].interval)
     apart = parity.compared(trainings(enet=([20.0, 20.1, 20.2], [23.0, 23.1, 23.2])), margin=1.0)
     assert apart["enet"].finding == "differs above"
     assert "| no |" in parity.table(trainings(enet=([20.0, 20.1, 20.2], [23.0, 23.1, 23.2])), 1.0)
