@@ -1,4 +1,5 @@
-"""What must be installed before anything of OpenMMLab is imported, said in one line instead of a deep ImportError."""
+"""Check the packages that OpenMMLab needs before it is imported, for a message of one line instead of an
+ImportError."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ NEEDED = {
 
 @dataclass
 class Extra:
-    """Something that can be done without, what it would be for, and the command that gets it."""
+    """An optional package, its purpose, and the command that installs it."""
 
     name: str
     purpose: str
@@ -46,10 +47,10 @@ def missing_extras() -> list[Extra]:
 
 
 def check() -> None:
-    """See that everything is there.
+    """Check that all required packages are installed.
 
     Raises:
-        UserError: something is absent, or OpenCV does not load; the message holds the command that mends it.
+        UserError: a package is absent, or OpenCV does not load; the message has the command that fixes it.
     """
     missing = [module for module in NEEDED if sys.modules.get(module) is None and find_spec(module) is None]
     if missing:
@@ -59,10 +60,10 @@ def check() -> None:
 
 
 def load_opencv() -> None:
-    """Import cv2, which wants a desktop's libGL.so.1 that servers and containers lack.
+    """Import cv2, which may need a desktop's libGL.so.1 that servers and containers lack.
 
     Raises:
-        UserError: it does not load; the message holds the command that mends it.
+        UserError: it does not load; the message has the command that fixes it.
     """
     try:
         import_module("cv2")

@@ -1,4 +1,4 @@
-"""What a conversion makes of foreign weights."""
+"""Result of a conversion of third-party weights."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
-from benchmark.datasets.source import Source, Split
+from benchmark.datasets.source import DatasetSplit, Split
 from benchmark.results import code, record
 from benchmark.results.reading import folder
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Identity:
+class PublishedSplit:
     """What a run is, wherever it is made: all that its name follows from.
 
     Attributes:
@@ -41,7 +41,7 @@ class Identity:
     run_id: str
 
     @classmethod
-    def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> Identity:
+    def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> PublishedSplit:
         """Work it out.
 
         Args:
@@ -116,14 +116,14 @@ class Spec:
         )
 
     @cached_property
-    def identity(self) -> Identity:
+    def identity(self) -> PublishedSplit:
         """What names the run, worked out once: a worker gets it with the spec.
 
         Raises:
             UserError: the data are not there, or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
-        return Identity.of(self.config, dataset, self.architecture, self.seed)
+        return PublishedSplit.of(self.config, dataset, self.architecture, self.seed)
 
     def until(self, deadline: float | None) -> Spec:
         """The same run with another deadline, and with what is known of it already."""
@@ -138,6 +138,6 @@ class Spec:
 
 
 @cache
-def sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+def sources(dataset: str, root: Path | None) -> dict[Split, DatasetSplit]:
     """The splits of a dataset, opened once a process."""
     return datasets.open_splits(dataset, root)

@@ -1,4 +1,4 @@
-"""Whether this machine has a GPU to test."""
+"""Check whether this machine has a GPU to test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.results.environment import DRIVER
 
 
 def absent() -> str | None:
-    """Say why this machine has no GPU to compute on, and what to do; None where it has one."""
+    """Return why this machine has no usable GPU, and the remedy; None where it has one."""
     import torch
 
     from benchmark.engine import device
@@ -32,7 +32,7 @@ def absent() -> str | None:
 
 
 def _driver() -> bool:
-    """Whether NVIDIA's driver is loaded; WSL has its library alone."""
+    """Return whether NVIDIA's driver is loaded; WSL has only its library."""
     if DRIVER.exists():
         return True
     try:

@@ -12,7 +12,7 @@ from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.install import install
-from benchmark.datasets.source import Identity
+from benchmark.datasets.source import PublishedSplit
 from benchmark.datasets.verify import verify
 from benchmark.datasets.voc import VOC12
 from benchmark.errors import UserError
@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 @pytest.fixture
 def published(camvid_miniature, monkeypatch):
     """Makes the miniature the published CamVid; the folder that holds it."""
-    identities = {split: Identity(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
+    identities = {split: PublishedSplit(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
     monkeypatch.setattr(CamVid, "published", identities)
     return camvid_miniature
 
@@ -111,7 +111,7 @@ def test_from_the_network(published, root, served, monkeypatch):
     zipped(published, folder / "camvid.zip")
     monkeypatch.setattr(CamVid, "url", f"{url}/camvid.zip")
     lines, steps = [], []
-    install("camvid", None, root, say=lines.append, progress=lambda done, total: steps.append(done))
+    install("camvid", None, root, log=lines.append, progress=lambda done, total: steps.append(done))
     assert is_whole(root)
     assert contents(root) == ["CamVid"]
     assert lines == [f"downloading {url}/camvid.zip", "verifying it"]
@@ -122,7 +122,7 @@ def test_what_is_there_is_verified_and_kept(published, root):
     install("camvid", str(published), root)
     before = (root / "CamVid" / "train" / "train_0.png").stat()
     lines = []
-    assert install("camvid", "http://127.0.0.1:1/never-asked", root, say=lines.append) == root / "CamVid"
+    assert install("camvid", "http://127.0.0.1:1/never-asked", root, log=lines.append) == root / "CamVid"
     assert (root / "CamVid" / "train" / "train_0.png").stat() == before
     assert lines == [f"{root / 'CamVid'} is there; verifying it"]
 
@@ -217,7 +217,7 @@ def test_embedded_dataset_needs_no_getting(root):
 def _publish(monkeypatch, *kinds):
     """As many images published as the miniatures have."""
     for kind, train in kinds:
-        monkeypatch.setattr(kind, "published", {"train": Identity(train, None), "val": Identity(3, None)})
+        monkeypatch.setattr(kind, "published", {"train": PublishedSplit(train, None), "val": PublishedSplit(3, None)})
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_p
         with zipfile.ZipFile(parts / f"{part}_trainvaltest.zip", "w") as archive:
             for file in files:
                 archive.write(file, file.relative_to(miniatures / "cityscapes"))
-    assert install("cityscapes", str(parts), root, say=lines.append) == root / "cityscapes"
+    assert install("cityscapes", str(parts), root, log=lines.append) == root / "cityscapes"
     assert lines == ["making the labels of its 19 classes", "verifying it"]
     assert not any(found.problems for found in verify("cityscapes", root).values())
 

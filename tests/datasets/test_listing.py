@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets.listing import files_below, missing, pairs_below, present, read_names
+from benchmark.datasets.listing import files_below, missing, pairs_below, read_names, require_file
 from benchmark.errors import UserError
 
 
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named_with_what_is_in_its_place(folder, wanted, there
     if (root / wanted).exists():
         pytest.skip("the file system takes the two names for one")
     with pytest.raises(UserError) as caught:
-        present(root / wanted)
+        require_file(root / wanted)
     assert str(caught.value).startswith(f"{root / wanted} is missing, ")
     assert str(caught.value).endswith(what)
 
@@ -138,4 +138,4 @@ def test_what_a_missing_file_may_be(tmp_path):
     (tmp_path / "b.png").mkdir()
     assert str(missing(tmp_path / "b.png")).endswith("what has its name is no file")
     (tmp_path / "gone.png").touch()
-    assert present(tmp_path / "a.png") == tmp_path / "a.png"
+    assert require_file(tmp_path / "a.png") == tmp_path / "a.png"

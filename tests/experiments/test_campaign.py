@@ -118,10 +118,10 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
 
 
 def _outcomes(**statuses):
-    from benchmark.selftest.worker import Outcome
+    from benchmark.selftest.worker import CheckOutcome
 
     return lambda device, checks: (
-        Outcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items()
+        CheckOutcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items()
     )
 
 

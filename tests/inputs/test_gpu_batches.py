@@ -137,14 +137,14 @@ def test_batches_have_the_form_of_training_batches(void):
     assert any((resident[i]["labels"] == void).any() for i in range(4))
 
 
-def _together(*arguments):
+def _per_launch(*arguments):
     """Of `augment` only one batch is made at a time."""
     return augment(*arguments)
 
 
 def test_a_batch_does_not_depend_on_those_made_with_it(monkeypatch):
     alone = _resident()
-    monkeypatch.setattr(gpu_batches, "_fastest", lambda device: _together)
+    monkeypatch.setattr(gpu_batches, "_fastest", lambda device: _per_launch)
     batches, resumed = _resident(), _resident()
     for each, places in ((batches, range(20)), (resumed, (13, 2, 99))):
         for i in places:

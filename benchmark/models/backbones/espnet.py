@@ -57,7 +57,7 @@ class ESPNetEncoder(BaseModule):
         self.concat3 = NormAct(width3, norm) if skips else nn.Identity()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the classifier or the decoder needs.
+        """Compute the maps that the classifier or the decoder needs.
 
         Args:
             image: (N, 3, H, W).
@@ -84,5 +84,5 @@ class ESPNetEncoder(BaseModule):
 
 
 def _halve(image: Tensor) -> Tensor:
-    """Average over 3x3 pixels, every second one; those beyond the border count as zeros."""
+    """Average 3x3 windows with stride 2; pixels beyond the border count as zeros."""
     return F.avg_pool2d(image, 3, stride=2, padding=1)

@@ -45,7 +45,7 @@ class ENetDecoder(BaseDecodeHead):
         self.conv_seg = nn.ConvTranspose2d(16, self.out_channels, 2, stride=2)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: what `ENetEncoder` returned for an image of (H, W).

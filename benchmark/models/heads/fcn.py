@@ -1,9 +1,9 @@
 """The scores, skips and upsamplings of FCN: Figure 3 of Long et al., arXiv 1411.4038.
 
 Sizes and crops are those of the authors' code, github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn*s/net.py`. A crop
-starts where two maps show the same place of the image. Output i of a layer of stride s, kernel k and padding p has its
-centre at s * i + (k - 1) / 2 - p in its input, and a transposed convolution puts input i at s * i + (k - 1) / 2 in its
-output. Since conv1_1 pads by 100, in pixels of the image
+starts where two maps have the same position in the image. Output i of a layer of stride s, kernel k and padding p has
+its centre at s * i + (k - 1) / 2 - p in its input, and a transposed convolution puts input i at s * i + (k - 1) / 2 in
+its output. Since conv1_1 pads by 100, in pixels of the image
 
     pool3[i]           is at  8i + 3.5 - 99  =  8i - 95.5
     pool4[i]           is at 16i + 7.5 - 99  = 16i - 91.5
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from benchmark.models.layers.upsampling import bilinear, crop
 
 OFFSETS = {32: 19, 16: 27, 8: 31}
-"""Where the image begins in the output of the final upsampling, by its stride."""
+"""Start of the image in the output of the final upsampling, by its stride."""
 
 
 @MODELS.register_module()
@@ -55,7 +55,7 @@ class FCNSkipHead(BaseDecodeHead):
         self.offset = OFFSETS[stride]
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: what `FCNVGG16` returned for an image of (H, W).
@@ -93,7 +93,7 @@ class Fusion(nn.Module):
         zero(self.score)
 
     def forward(self, score: Tensor, pool: Tensor) -> Tensor:
-        """(N, classes, h, w) and (N, channels, about 2h, about 2w) -> (N, classes, 2h + 2, 2w + 2)."""
+        """Map (N, classes, h, w) and (N, channels, about 2h, about 2w) to (N, classes, 2h + 2, 2w + 2)."""
         score = self.upscore(score)
         return score + crop(self.score(pool), score.shape[-2:], self.offset)
 
@@ -117,11 +117,11 @@ class Interpolation(nn.Module):
         self.register_buffer("kernel", bilinear(2 * stride).repeat(classes, 1, 1, 1), persistent=False)
 
     def forward(self, score: Tensor) -> Tensor:
-        """(N, classes, h, w) -> (N, classes, stride * (h + 1), stride * (w + 1))."""
+        """Map (N, classes, h, w) to (N, classes, stride * (h + 1), stride * (w + 1))."""
         return F.conv_transpose2d(score, self.kernel, stride=self.stride, groups=len(self.kernel))
 
 
 def zero(layer: nn.Conv2d) -> None:
-    """Let a layer that scores start from zero."""
+    """Initialize a scoring layer with zeros."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

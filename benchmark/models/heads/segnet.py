@@ -14,7 +14,8 @@ from benchmark.models.layers.unpool import max_unpool
 
 
 class _Decoder(BaseDecodeHead):
-    """As many stages as the encoder has poolings; each begins with unpooling by the indices of its counterpart."""
+    """A decoder with one stage per pooling of the encoder; each begins with unpooling by the indices of its
+    counterpart."""
 
     stages: nn.ModuleList
 
@@ -30,7 +31,7 @@ class _Decoder(BaseDecodeHead):
         )
 
     def forward(self, inputs: tuple[Tensor, list[Pooling]]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: what the encoder returned for an image of (H, W).

@@ -34,7 +34,7 @@ class GlobalConvolution(nn.Module):
         self.right = nn.Sequential(horizontal(in_channels, channels), vertical(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         return self.left(x) + self.right(x)
 
 
@@ -50,7 +50,7 @@ class BoundaryRefinement(nn.Module):
         )
 
     def forward(self, score: Tensor) -> Tensor:
-        """(N, classes, H, W) -> (N, classes, H, W)."""
+        """Map (N, classes, H, W) to (N, classes, H, W)."""
         return score + self.residual(score)
 
 
@@ -61,6 +61,6 @@ class Deconvolution(nn.ConvTranspose2d):
         super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
 
     def reset_parameters(self) -> None:
-        """Each class from itself alone."""
+        """Initialize with bilinear interpolation of each class from itself alone."""
         with torch.no_grad():
             self.weight.copy_(torch.eye(self.in_channels)[..., None, None] * bilinear(4))
