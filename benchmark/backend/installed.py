@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from benchmark.errors import UserError
 
-# module: what pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports distutils,
+# module: the requirement that pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports distutils,
 # which left the standard library with Python 3.12 and comes with setuptools since.
 NEEDED = {
     "torch": "torch",

@@ -21,7 +21,7 @@ def adapt() -> Adaptation:
 
     def look_up(package_path: str, cfg_path: str) -> dict[str, Any]:
         if cfg_path.startswith("_base_/"):
-            raise ValueError(f"{cfg_path} is a base")  # as mmengine does for whatever is not listed
+            raise ValueError(f"{cfg_path} is a base")  # as mmengine does for unlisted configs
         found: dict[str, Any] = listed(package_path, cfg_path)
         return found
 

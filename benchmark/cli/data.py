@@ -80,9 +80,8 @@ def _get(args: argparse.Namespace) -> int:
 def _make(args: argparse.Namespace) -> int:
     from benchmark.datasets.prepare import prepare_labels
 
-    print(
-        f"{prepare_labels(args.dataset, args.origin, args.root)} labels made; check with `segbench data verify {args.dataset}`"
-    )
+    count = prepare_labels(args.dataset, args.origin, args.root)
+    print(f"{count} labels made; check with `segbench data verify {args.dataset}`")
     return 0
 
 

@@ -3,7 +3,7 @@
 An image is a PNG, WebP or JPEG file of at most 8 bits a channel: colour, palette, grey (three equal channels) or CMYK.
 Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
 class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
-an error that names the file. `docs/data.md` says where mmsegmentation's own loaders differ.
+an error that names the file. `docs/data.md` lists the differences from mmsegmentation's own loaders.
 
 OpenCV decodes images, as in mmsegmentation, for the same pixels; Pillow reads headers and labels.
 """

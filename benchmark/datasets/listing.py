@@ -27,7 +27,7 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
         image_suffix, label_suffix: how the names of files end, by which an image and its label differ.
 
     Returns:
-        In no order; a name is the path below the folder without what follows the last dot.
+        In no order; a name is the path below the folder without suffix.
 
     Raises:
         UserError: the name of a file is not UTF-8, or its suffix is another way to write this one.
@@ -138,7 +138,7 @@ def require_file(path: Path) -> Path:
 
 
 def missing(path: Path) -> UserError:
-    """Return the error for a file that does not exist, with what is in its place."""
+    """Return the error for a file that does not exist, mentioning a similar file."""
     if path.is_symlink():
         return UserError(f"{path} is missing: it is a link to {path.readlink()}, which is not there")
     if path.exists():

@@ -70,7 +70,7 @@ class Pairs(ABC):
         if not any(label.is_file() for label in self._labels):
             if similar_file(self._labels[0]):
                 raise missing(self._labels[0])
-            raise UserError(f"none of the {len(found)} labels of {split} is there, as {self._labels[0]}: {self.advice}")
+            raise UserError(f"none of the {len(found)} labels of {split} exists, as {self._labels[0]}: {self.advice}")
 
     @abstractmethod
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:

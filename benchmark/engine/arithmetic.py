@@ -50,7 +50,7 @@ def algorithm_search(enabled: bool) -> Iterator[None]:
 
 
 def without_search(function: Callable[[], Result]) -> Result:
-    """Call a function with the algorithms that cuDNN's heuristics choose, and let no later call use them.
+    """Call a function with cuDNN's heuristic algorithms, without caching them for later calls.
 
     PyTorch keeps the algorithm of each convolution by shape, data type and layout, but not by whether it was searched
     for: the first choice would stay. The cache is local to a thread (`benchmark_cache` in ATen's Conv_v8.cpp), and no

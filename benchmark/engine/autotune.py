@@ -1,8 +1,8 @@
 """Find the fastest training mode of a network on its device by timed trials, cached for later runs.
 
 Channels last is 1.2 to 1.5 times as fast for most networks in half precision on a GPU, and slower for some with grouped
-convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses what lies between convolutions, for
-which light networks take most of their time. Only a trial can decide. Trials use cuDNN's heuristic algorithms; cuDNN
+convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses the operators between convolutions,
+which take most of the time of light networks. Only a trial can decide. Trials use cuDNN's heuristic algorithms; cuDNN
 benchmarks its algorithms once, for the selected mode.
 """
 
@@ -82,7 +82,7 @@ class Prepared:
     Attributes:
         mode: how its steps are computed.
         step: takes a batch, trains on it, and returns its loss.
-        compile_seconds: what compiling took; None where the network is not compiled.
+        compile_seconds: seconds of compilation; None where the network is not compiled.
     """
 
     mode: TrainingMode
@@ -135,7 +135,7 @@ class Autotuner:
         """
         if self.mode is not None or self.compile is False:
             return None
-        kept = self._remembered()
+        kept = self._cached_timings()
         if not kept.seconds:
             pays = self.compile or (self._artifacts is not None and self._artifacts.exists())
             return "channels_last" if pays else None
@@ -148,7 +148,7 @@ class Autotuner:
         """Prepare a training; weights, moments and buffers keep their values, and may change their memory layout.
 
         Args:
-            training: what steps are taken of.
+            training: model, batch and optimizer.
             logger: receives the reason why a mode is rejected.
 
         Raises:
@@ -174,7 +174,7 @@ class Autotuner:
 
     def _search(self, training: TrainingTask, logger: Logger) -> TrainingMode:
         """Return the fastest mode, cached or by trial."""
-        kept = self._remembered()
+        kept = self._cached_timings()
         with preserved_state(training.model, training.optim_wrapper):
             seconds = without_search(lambda: self._try(training, kept, logger))
         if self._timings and seconds.keys() - kept.seconds.keys():
@@ -281,7 +281,7 @@ class Autotuner:
         if self._parts:
             self._parts.active = compiled
 
-    def _remembered(self) -> Timings:
+    def _cached_timings(self) -> Timings:
         return timings.read(self._timings) if self._timings else Timings()
 
 

@@ -38,11 +38,11 @@ number of such changes. Max pooling chooses between close values by their last b
 by 0.4 to 1.2 %."""
 
 
-class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
+class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a program error)
     """Raised where a network cannot be compiled, or its compiled version computes different values."""
 
 
-class CompilationInterrupted(Exception):  # noqa: N818 (nothing is wrong)
+class CompilationInterrupted(Exception):  # noqa: N818 (not an error)
     """Raised where a compilation was interrupted between two parts of the network."""
 
 
@@ -115,10 +115,10 @@ class CompiledParts:
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
             expected, sensitivity = self._reference(model, other, optim_wrapper)
-            noise = ROUNDING  # a last bit of that precision is what it rounds by
+            noise = ROUNDING  # the rounding error is a last bit of that precision
         rounding = distances(expected, eager)
         for what, error in distances(expected, found).items():
-            if not error <= max(TOLERANCE, ROUNDING * rounding[what], noise * sensitivity[what]):  # nor where it is NaN
+            if not error <= max(TOLERANCE, ROUNDING * rounding[what], noise * sensitivity[what]):  # also raised for NaN
                 raise CompilationFailed(f"its {what} would be {error:.2g} off, relative to their size")
 
     def _reference(
@@ -162,7 +162,7 @@ def load_artifacts(path: Path) -> bool:
         return False
     try:
         return torch.compiler.load_cache_artifacts(path.read_bytes()) is not None
-    except Exception:  # there is none, or it is damaged, which raises whatever unpickling does
+    except Exception:  # there is none, or unpickling a damaged one raises any exception
         return False
 
 

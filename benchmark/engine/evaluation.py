@@ -39,7 +39,7 @@ class _Evaluation(BaseLoop):
     """A loop over the images of a split.
 
     Args:
-        resident: keep the images in GPU memory where they have one size and half of what is free holds them.
+        resident: keep the images in GPU memory where they have one size and fit half of its free memory.
 
     Attributes:
         phase: name of the loop in mmengine's hooks ("val" or "test").
@@ -135,7 +135,7 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
 
     Args:
         model: a segmentor in evaluation mode.
-        batch: `inputs` and `data_samples`, as they come from a data loader.
+        batch: `inputs` and `data_samples` from a data loader.
         size: minimum batch size; the last image is repeated to pad a smaller batch.
 
     Returns:

@@ -37,7 +37,7 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 """Records a function; returns a callable that repeats its work, and its result, which each repetition overwrites."""
 
 
-class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
+class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a program error)
     """Raised where a training step cannot be replayed."""
 
 
@@ -93,7 +93,7 @@ class GraphedStep:
                 raise
             except Exception as error:  # any error of the network, a library or the device
                 raise CaptureFailed(one_line(error)) from error
-            # The allocator counts what was captured as free, and a replay allocates nothing.
+            # The allocator counts captured memory as free, and a replay allocates nothing.
             self.peak_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
             self._gradients = [(weight, weight.grad) for weight in model.parameters() if weight.grad is not None]
         if not torch.equal(drawn, torch.get_rng_state()):
@@ -125,12 +125,12 @@ class GraphedStep:
         )
         errors, noise = distances(expected, replayed), distances(expected, again)
         for what, error in errors.items():
-            if not error <= max(TOLERANCE, NOISE * noise[what]):  # nor where one is no number
+            if not error <= max(TOLERANCE, NOISE * noise[what]):  # also raised for NaN
                 raise CaptureFailed(f"its {what} would be {error:.2g} off, relative to their size")
 
 
 def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Capture what a function does on the GPU in a CUDA graph.
+    """Capture the GPU work of a function in a CUDA graph.
 
     Autocast has to begin and end within the function, so that its cache of cast weights neither enters nor leaves the
     capture. Other threads may use the GPU meanwhile.

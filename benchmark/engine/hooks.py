@@ -322,7 +322,7 @@ def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
 
 
 class StartHook(Hook):
-    """Loads pretrained weights into a training that starts anew; a resumed training ignores them.
+    """Loads pretrained weights into a new training; a resumed training ignores them.
 
     Args:
         state: weights by name; other weights of the network keep their values.

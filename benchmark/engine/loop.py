@@ -45,7 +45,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
+        del self.dataloader_iterator  # mmengine's always begins at the first batch, with workers too
         self.tuner = Autotuner()
         self.mode: TrainingMode | None = None
         self.spent = 0.0

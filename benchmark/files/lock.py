@@ -57,7 +57,7 @@ def _lock(folder: Path) -> int | None:
             holder = os.read(handle, 20).decode("ascii", "replace").strip()
             _close(handle)
             process = f" (process {holder})" if holder else ""
-            raise UserError(f"{folder}: this very run is under way{process}: wait for it, or end it") from None
+            raise UserError(f"{folder}: another process runs this run{process}: wait for it, or end it") from None
         except OSError:
             _close(handle)
             return None

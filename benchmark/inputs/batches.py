@@ -190,7 +190,7 @@ def whole_batch(batch: Batch) -> Batch:
 
 
 def _build(source: Mapping[str, Any]) -> DatasetSplit:
-    with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
+    with DefaultScope.overwrite_default_scope("mmseg"):  # the process may have used another library's scope
         built: DatasetSplit = DATASETS.build(dict(source))
     return built
 

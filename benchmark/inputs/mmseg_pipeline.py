@@ -11,7 +11,7 @@ The data loader sets the number of workers, on which no result depends. In a pro
     crop_size = (512, 1024)
     train_dataloader = dict(
         batch_size=None,  # an item is a batch already
-        num_workers=8,  # not persistent: a training asks for them once, and would wait for them in the end
+        num_workers=8,  # not persistent: a training starts them once, and would wait for them at the end
         prefetch_factor=2,  # batches that each worker has ready
         pin_memory=True,  # so that the copy to the device does not hold up the training
         sampler=dict(type="IterationSampler"),
@@ -93,7 +93,7 @@ class Pipeline:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         try:
-            with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
+            with DefaultScope.overwrite_default_scope("mmseg"):  # the process may have used another library's scope
                 self._dataset = DATASETS.build(_lazy(config))
                 _read_as_everywhere(self._dataset)
                 self._dataset.full_init()

@@ -225,7 +225,7 @@ def graphed(bench: Bench) -> str:
 def compiled(bench: Bench) -> str:
     """Train the compiled network, and compare the losses."""
     if not (compiler := _compilers(bench.device)):
-        raise Skipped("torch.compile needs a compiler: gcc and g++, or what CC and CXX name")
+        raise Skipped("torch.compile needs a compiler: gcc and g++, or the compilers in CC and CXX")
     training = bench.train(compiled=True)
     execution = training.session.execution
     seconds = execution and execution.compile_seconds

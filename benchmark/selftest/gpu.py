@@ -21,7 +21,7 @@ def absent() -> str | None:
         driver = _driver()
         if not torch.backends.cuda.is_built():
             install = "install a CUDA build of it: python -m pip install --force-reinstall torch torchvision"
-            has = "a GPU is there, but" if driver else "no NVIDIA driver is loaded, and"
+            has = "a GPU is present, but" if driver else "no NVIDIA driver is loaded, and"
             return f"{has} torch {torch.__version__} is built without CUDA; {install}"
         if not driver:
             return f"no NVIDIA driver is loaded (torch {torch.__version__} is built for CUDA {torch.version.cuda})"

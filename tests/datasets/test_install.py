@@ -124,7 +124,7 @@ def test_what_is_there_is_verified_and_kept(published, root):
     lines = []
     assert install("camvid", "http://127.0.0.1:1/never-asked", root, log=lines.append) == root / "CamVid"
     assert (root / "CamVid" / "train" / "train_0.png").stat() == before
-    assert lines == [f"{root / 'CamVid'} is there; verifying it"]
+    assert lines == [f"{root / 'CamVid'} exists; verifying it"]
 
 
 def test_what_is_there_and_differs_is_left_alone(published, root):
@@ -179,7 +179,7 @@ def test_unpublished_copy_is_refused(camvid_miniature, root):
 
 def test_origin_without_the_dataset_is_said(root, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds nothing of CamVid"):
+    with pytest.raises(UserError, match="empty contains no files of CamVid"):
         install("camvid", str(tmp_path / "empty"), root)
     with pytest.raises(UserError, match="nowhere does not exist"):
         install("camvid", str(tmp_path / "nowhere"), root / "new")
@@ -248,7 +248,7 @@ def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_p
             for file in files:
                 archive.write(file, file.relative_to(miniatures / "cityscapes"))
     assert install("cityscapes", str(parts), root, log=lines.append) == root / "cityscapes"
-    assert lines == ["making the labels of its 19 classes", "verifying it"]
+    assert lines == ["preparing the labels of its 19 classes", "verifying it"]
     assert not any(found.problems for found in verify("cityscapes", root).values())
 
 
@@ -256,6 +256,6 @@ def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_p
     ("name", "message"), [("cityscapes", "register at https://www"), ("voc12aug", "segbench data make voc12aug")]
 )
 def test_what_cannot_simply_be_downloaded_says_where_it_is(name, message, root):
-    with pytest.raises(UserError, match=f"{name} is not simply to be downloaded: .*{message}"):
+    with pytest.raises(UserError, match=f"{name} cannot be downloaded automatically: .*{message}"):
         install(name, None, root)
     assert not root.exists()

@@ -42,7 +42,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", ["b.JPG", "b.Jpg", "b.jpeg", "b.JPEG"])
 def test_other_ways_to_write_the_suffix_are_named(folder, name):
-    with pytest.raises(UserError, match=rf"{name} would be left out, for it does not end in \.jpg: rename it"):
+    with pytest.raises(UserError, match=rf"{name} would be left out, because it does not end in \.jpg: rename it"):
         files_below(folder("a.jpg", name), (".jpg",))
 
 

@@ -80,7 +80,7 @@ def test_what_is_there_stays(root, sbd):
 
 def test_mistakes_are_said(root, sbd, tmp_path):
     for name in ("camvid", "shapes", "voc12"):
-        with pytest.raises(UserError, match=f"nothing to make for {name}, only for cityscapes and voc12aug"):
+        with pytest.raises(UserError, match=f"no labels to prepare for {name}, only for cityscapes and voc12aug"):
             prepare_labels(name, root=root)
     with pytest.raises(UserError, match="give its folder with --from"):
         prepare_labels("voc12aug", root=root)

@@ -60,7 +60,7 @@ def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
     for words, line in (
         (["out.zip"], "the name of an archive ends in"),
         (["out.tar", "--time-budget", "soon"], "a duration such as 25m"),
-        (["out.tar", "--device", "cuda:99"], "device cuda:99 is not there"),
+        (["out.tar", "--device", "cuda:99"], "device cuda:99 is not available"),
     ):
         assert campaign.main([str(tmp_path / words[0]), *words[1:]]) == 2
         captured = capsys.readouterr()

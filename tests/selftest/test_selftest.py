@@ -72,9 +72,9 @@ def test_one_that_hangs_or_ends_its_process_holds_up_nobody(made):
         DeviceCheck("passes", _noted, 60),
     )
     assert time.monotonic() - began < 300  # and not 600
-    assert found["hangs"].detail == "it was ended after 0.5 s"
-    assert found["exits"].detail == "the process died of it: exit code 3"
-    assert found["is killed"].detail == "the process died of it: SIGABRT"
+    assert found["hangs"].detail == "timed out after 0.5 s"
+    assert found["exits"].detail == "the process died: exit code 3"
+    assert found["is killed"].detail == "the process died: SIGABRT"
     assert [each.status for each in found.values()] == ["pass", "fail", "fail", "fail", "pass"]
 
 
@@ -164,7 +164,7 @@ def test_labels_that_are_wrong_are_found_out(bench, monkeypatch):
         return type(found)(found.names, found.counts[:, :, ::-1], found.predictions)
 
     monkeypatch.setattr(bench.eager.session, "evaluate", rolled)
-    with pytest.raises(Failed, match="of the pixels are labelled otherwise than on the CPU; 1% is allowed"):
+    with pytest.raises(Failed, match="of the pixels are labelled differently from the CPU; 1% is allowed"):
         module.evaluation(bench)
 
 
@@ -177,10 +177,10 @@ def test_a_compiled_training_passes(bench):
     ("built", "driver", "visible", "reason"),
     [
         (False, False, None, "no NVIDIA driver is loaded, and torch .* is built without CUDA; install"),
-        (False, True, None, "a GPU is there, but torch .* is built without CUDA; install a CUDA build of it: python"),
+        (False, True, None, "a GPU is present, but torch .* is built without CUDA; install a CUDA build of it: python"),
         (True, False, None, "no NVIDIA driver is loaded"),
         (True, True, "", "CUDA_VISIBLE_DEVICES='' hides the GPUs of this machine: unset it"),
-        (True, True, None, "device cuda is not there"),
+        (True, True, None, "device cuda is not available"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, built, driver, visible, reason):

@@ -81,7 +81,7 @@ class OverlapTileUNet(BaseModule):
 def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
     """Continue a side from `BORDER` pixels before its beginning to `BORDER` pixels after `size`.
 
-    Where the image is smaller than what is to be added, it is mirrored again and again.
+    Where the image is smaller than the extension, it is mirrored repeatedly.
     """
     last = int(x.shape[dim]) - 1
     period = max(1, 2 * last)

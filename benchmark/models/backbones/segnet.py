@@ -91,7 +91,7 @@ class SegNetEncoder(_Encoder):
 class SegNetBasicEncoder(_Encoder):
     """Four 7x7 convolutions of 64 channels, each with batch normalisation, ReLU and pooling (section 3.1).
 
-    The convolutions have no biases, as the paper says. The authors' `Models/segnet_basic_train.prototxt` has them, but
+    The convolutions have no biases, as in the paper. The authors' `Models/segnet_basic_train.prototxt` has them, but
     batch normalisation subtracts them again, so that both describe the same network; the paper's 1.425 million
     parameters do not decide between 1.4161 without and 1.4166 with them. From the prototxt is the local response
     normalisation of the image. Made for values up to 255, it hardly changes an image of unit variance.

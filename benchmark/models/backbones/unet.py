@@ -15,7 +15,7 @@ from torch import Tensor
 class PaddedUNet(UNet):
     """U-Net whose input may have any size.
 
-    mmsegmentation's refuses what its stride does not divide, CamVid's 360x480 for one. Here such an input is
+    mmsegmentation's refuses sizes that its stride does not divide, such as CamVid's 360x480. Here such an input is
     zero-padded below and to the right, and the maps are cropped. Where the stride divides the size, results are the
     same.
     """

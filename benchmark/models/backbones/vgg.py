@@ -105,7 +105,7 @@ class FCNVGG16(VGG16):
     """The VGG16 of FCN (Long et al., arXiv 1411.4038, section 4.1).
 
     As in the authors' code (github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn8s/net.py`) conv1_1 pads by 100, so
-    that the 7x7 convolution fc6, which does not pad, has something to see whatever the size of the image, and poolings
+    that the 7x7 convolution fc6, which does not pad, has an input for every size of the image, and poolings
     round up.
     """
 
@@ -134,7 +134,7 @@ class DeepLabVGG16(VGG16):
     pool4 and pool5 have stride 1, conv5_1 to conv5_3 therefore dilation 2; fc6 is 3x3, fc6 and fc7 are 1024 wide. One
     branch of rate 12 is DeepLab v1's LargeFOV (arXiv 1412.7062, Table 2), several are v2's ASPP.
 
-    The papers do not say how the poolings pad. Ports of the authors' Caffe models (as github.com/GitLanx/
+    The papers do not state the padding of the poolings. Ports of the authors' Caffe models (as github.com/GitLanx/
     Semantic-Segmentation-PyTorch) have 3x3 windows with padding 1, and so has this one, because the labels of the loss
     are every eighth pixel: the centre of output i is then pixel 8i exactly, which it is not with 2x2 windows. The same
     ports have a 3x3 average pooling after pool5 in v1 and none in v2.

@@ -1,6 +1,6 @@
 """Context modules of other networks between a dilated ResNet and the last layers of PSPNet.
 
-Those that mmsegmentation has in this place (PPM, ASPP) are used as it has them, PSA as its authors have it.
+PPM and ASPP are mmsegmentation's own modules, PSA is that of its authors.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class DeepLabHead(BaseDecodeHead):
     """Scores that belong to the pixels 0, 8, 16, ... of each side, whose loss is taken there.
 
     Both papers train against labels subsampled by 8, and to test interpolate the scores bilinearly by 8. Score i stays
-    at pixel 8i here whatever the size of the image; the pixels after the last score, of which there are none in an
+    at pixel 8i here for every size of the image; the pixels after the last score, which do not exist in an
     image of 8k + 1 pixels, as the authors' are, have the last score.
 
     Args:

@@ -88,7 +88,7 @@ class ESPNetDecoder(BaseDecodeHead):
         """Compute the logits.
 
         Args:
-            inputs: what `ESPNetEncoder` returned for an image of (H, W).
+            inputs: outputs of `ESPNetEncoder` for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).

@@ -8,8 +8,8 @@ its output. Since conv1_1 pads by 100, in pixels of the image
     pool3[i]           is at  8i + 3.5 - 99  =  8i - 95.5
     pool4[i]           is at 16i + 7.5 - 99  = 16i - 91.5
     score_fr[i]        is at 32(i + 3) + 15.5 - 99 = 32i + 12.5     (fc6 is 7x7)
-    upscore2[i]        is at 16i + 12.5 - 24 = 16i - 11.5           and pool4[i + 5] is there too
-    upscore_pool4[i]   is at  8i - 11.5 - 12 =  8i - 23.5           and pool3[i + 9] is there too
+    upscore2[i]        is at 16i + 12.5 - 24 = 16i - 11.5           as is pool4[i + 5]
+    upscore_pool4[i]   is at  8i - 11.5 - 12 =  8i - 23.5           as is pool3[i + 9]
     the final upsampling's [i] is at i + 12.5 - 31.5 = i - 19 (32s), i - 11.5 - 15.5 = i - 27 (16s) and
                                      i - 23.5 - 7.5 = i - 31 (8s)
 """
@@ -58,7 +58,7 @@ class FCNSkipHead(BaseDecodeHead):
         """Compute the logits.
 
         Args:
-            inputs: what `FCNVGG16` returned for an image of (H, W).
+            inputs: outputs of `FCNVGG16` for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).

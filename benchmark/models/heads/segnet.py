@@ -34,7 +34,7 @@ class _Decoder(BaseDecodeHead):
         """Compute the logits.
 
         Args:
-            inputs: what the encoder returned for an image of (H, W).
+            inputs: outputs of the encoder for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).

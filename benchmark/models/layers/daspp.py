@@ -16,8 +16,8 @@ from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate
 class DASPP(nn.Module):
     """Separable atrous convolutions at several rates and image pooling, concatenated with the input itself.
 
-    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths what
-    the atrous one sampled. Its input is concatenated with the branches: the paper's short residual connection.
+    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths
+    the samples of the atrous one. Its input is concatenated with the branches: the paper's short residual connection.
 
     Args:
         in_channels: channels of the input.

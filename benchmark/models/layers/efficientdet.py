@@ -1,7 +1,7 @@
 """The convolutions of EfficientDet (Tan, Pang and Le, arXiv 1911.09070).
 
 Weights start from Glorot's uniform distribution, the default of Keras that the authors' code, github.com/google/automl,
-leaves as it is. The biases that their convolutions have and batch normalisation subtracts at once are left out.
+keeps. The biases of their convolutions, which batch normalisation subtracts at once, are left out.
 """
 
 from __future__ import annotations

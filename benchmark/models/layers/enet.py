@@ -36,7 +36,7 @@ def relu(channels: int) -> nn.Module:
 
 
 class InitialBlock(nn.Module):
-    """3x3 convolution of stride 2 beside 2x2 max-pooling of the image, concatenated (Figure 2a)."""
+    """3x3 convolution of stride 2 and 2x2 max-pooling of the image, concatenated (Figure 2a)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: Layer) -> None:
         super().__init__()

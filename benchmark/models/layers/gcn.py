@@ -1,7 +1,7 @@
 """The blocks of GCN (Peng et al., arXiv 1703.02719, Figure 2 and sections 3.1 and 3.2).
 
 Whether the convolutions have biases the parameter counts of Table 2, in thousands, do not show; here they have, as by
-default in Caffe. Of the deconvolutions the paper says only that they are learned; here they are FCN's (arXiv
+default in Caffe. Of the deconvolutions the paper states only that they are learned; here they are FCN's (arXiv
 1411.4038): 4x4, without bias, bilinear interpolation to begin with.
 """
 
@@ -16,9 +16,9 @@ from benchmark.models.layers.upsampling import bilinear
 
 
 class GlobalConvolution(nn.Module):
-    """A k x k convolution of low rank: k x 1 then 1 x k, beside 1 x k then k x 1, summed (Figure 2B).
+    """A k x k convolution of low rank: the sum of k x 1 then 1 x k, and 1 x k then k x 1 (Figure 2B).
 
-    Nothing is normalised or activated in between.
+    There is no normalisation or activation in between.
 
     Args:
         in_channels: of the input.

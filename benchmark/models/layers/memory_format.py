@@ -1,6 +1,6 @@
 """Operations that keep maps in the memory format and the data type of their input, in the backward pass, too.
 
-PyTorch's own return contiguous gradients, or slices of a larger one, whatever the format of the map; the next operation
+PyTorch's own return contiguous gradients, or slices of a larger one, for every format of the map; the next operation
 then copies. In contiguous format the functions here are PyTorch's own operations.
 """
 
@@ -57,7 +57,7 @@ class _Concatenate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         pixels = gradient.permute(0, 2, 3, 1).contiguous()
-        # torch's stubs say that it returns nothing
+        # its return type is None in torch's stubs
         parts: Any = torch.split_with_sizes_copy(pixels, ctx.channels, dim=-1)  # type: ignore[func-returns-value]
         return tuple(part.permute(0, 3, 1, 2) for part in parts)
 

@@ -1,11 +1,11 @@
 """BiFPN, the bidirectional feature pyramid of EfficientDet (Tan, Pang and Le, arXiv 1911.09070, section 3).
 
 What the paper leaves open is as in the authors' code, github.com/google/automl, `efficientdet/keras/fpn_configs.py` and
-`efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled; what a node fuses is activated, convolved
-and normalised, in this order; maps are resized upwards by nearest neighbour and downwards by 3x3 max-pooling of stride
-2; the first layer projects P3 to P5 twice, for the top-down path and for the extra edges. Max-pooling pads both sides
-alike, as the backbone's convolutions do, so that its windows have the same positions; TensorFlow pads an even size
-below and to the right.
+`efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled; the fused map of a node is activated,
+convolved and normalised, in this order; maps are resized upwards by nearest neighbour and downwards by 3x3 max-pooling
+of stride 2; the first layer projects P3 to P5 twice, for the top-down path and for the extra edges. Max-pooling pads
+both sides alike, as the backbone's convolutions do, so that its windows have the same positions; TensorFlow pads an
+even size below and to the right.
 """
 
 from __future__ import annotations
