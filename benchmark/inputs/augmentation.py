@@ -291,7 +291,7 @@ def _saturate(planes: Planes, factor: float) -> None:
     It does so by the factor, or where that would take the smallest channel below 0, until that is 0.
     """
     smallest, largest = _extremes(planes)
-    if factor > 1.0:  # parts of the factor, up to 1: a larger one would move the smallest channel below 0
+    if factor > 1.0:  # parts of the factor, at most 1, that keep the smallest channel at 0 or above
         parts = cv2.divide(largest, cv2.subtract(largest, smallest), scale=255 / factor)
     for plane in planes:
         distance = cv2.subtract(largest, plane)
