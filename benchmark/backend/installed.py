@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 from benchmark.errors import UserError
 
-# module: the requirement that pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports distutils,
-# which left the standard library with Python 3.12 and comes with setuptools since.
+# module: the requirement that pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports
+# distutils, which left the standard library with Python 3.12 and comes with setuptools since.
 NEEDED = {
     "torch": "torch",
     "torchvision": "torchvision",

@@ -231,8 +231,8 @@ class DeadlineHook(Hook):
     """Interrupts a run at its deadline, in a state from which it resumes bit-exactly.
 
     A training ends after the current iteration, an evaluation, which is repeated later, after the current batch.
-    Finished
-    work is kept: neither an evaluation without remaining images nor the last validation of a training is interrupted.
+    Finished work is kept: neither an evaluation without remaining images nor the last validation of a training is
+    interrupted.
 
     Args:
         deadline: time on the clock of `time.monotonic`, which all processes share, in seconds.

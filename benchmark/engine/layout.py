@@ -40,8 +40,7 @@ def counts_to_host(optimizer: Optimizer) -> None:
 
     An optimizer that is neither fused nor capturable keeps them on the CPU, because it computes with them there, weight
     by weight (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them on the device that the file was loaded
-    to,
-    which with mmengine is the GPU: every step would synchronize with it once per weight.
+    to, which with mmengine is the GPU: every step would synchronize with it once per weight.
     """
     for group in optimizer.param_groups:
         if group.get("fused") or group.get("capturable"):

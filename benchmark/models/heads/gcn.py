@@ -20,9 +20,9 @@ from benchmark.models.layers.upsampling import crop
 class GCNHead(BaseDecodeHead):
     """Score maps by global convolution at four resolutions, summed from the coarsest up to the image's own.
 
-    Boundary refinement follows each global convolution, each sum, and each of the two last
-    deconvolutions, nine times in all. The paper does not state the initial weights: with a standard deviation of 0.01
-    the refinements are close to the identity and the scores close to zero.
+    Boundary refinement follows each global convolution, each sum, and each of the two last deconvolutions, nine times
+    in all. The paper does not state the initial weights: with a standard deviation of 0.01 the refinements are close to
+    the identity and the scores close to zero.
 
     Args:
         num_classes: number of classes.

@@ -22,9 +22,8 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
     Training and testing use all scales. The paper takes the maximum at the resolution of the image; here it is taken at
     that of the largest scale's scores, where the labels of the loss are, and the loss is the sum of those of the
     maximum and of every scale on its own, both as in the port of the authors' models
-    (github.com/kazuto1011/deeplab-pytorch). Images,
-    labels and scores are resized with their corner pixels aligned, so that their pixels stay on those of the image: a
-    side of n pixels becomes scale * (n - 1) + 1, rounded down.
+    (github.com/kazuto1011/deeplab-pytorch). Images, labels and scores are resized with their corner pixels aligned, so
+    that their pixels stay on those of the image: a side of n pixels becomes scale * (n - 1) + 1, rounded down.
 
     Args:
         scales: in ascending order.
