@@ -152,7 +152,7 @@ class Autotuner:
             logger: receives the reason why a mode is rejected.
 
         Raises:
-            UserError: compilation was asked for and fails.
+            UserError: compilation was requested and fails.
         """
         for mode in _fallbacks(self.mode or self._search(training, logger)):
             try:
@@ -255,7 +255,7 @@ class Autotuner:
         """Return whether compilation is expected to save more of a training than it takes."""
         if self.compile is not None:
             return self.compile
-        if self._parts and self._parts.layout:  # it is done
+        if self._parts and self._parts.layout:  # already compiled
             return True
         if self._artifacts is None:
             return False
@@ -266,7 +266,7 @@ class Autotuner:
         """Clean up after a failed mode and log the reason.
 
         Raises:
-            UserError: compilation was asked for.
+            UserError: compilation was requested.
         """
         self._activate(False)
         for error in (reason, reason.__cause__, reason.__context__):

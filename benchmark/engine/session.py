@@ -70,7 +70,7 @@ class Counted:
 
 
 class _NoFigure:
-    """Stands in for the figure that a visualizer draws on."""
+    """Stub of the figure that a visualizer draws on."""
 
     def get_dpi(self) -> float:
         return 100.0
@@ -270,7 +270,7 @@ class Session:
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
-        # TrainingTask sets the same options: compiled code is discarded where they differ.
+        # Training sets the same options: compiled code is discarded where they differ.
         tf32 = isinstance(wrapper, TF32OptimWrapper)
         with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
             try:
