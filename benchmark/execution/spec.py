@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PublishedSplit:
+class Identity:
     """What a run is, wherever it is made: all that its name follows from.
 
     Attributes:
@@ -41,7 +41,7 @@ class PublishedSplit:
     run_id: str
 
     @classmethod
-    def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> PublishedSplit:
+    def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> Identity:
         """Work it out.
 
         Args:
@@ -116,14 +116,14 @@ class Spec:
         )
 
     @cached_property
-    def identity(self) -> PublishedSplit:
+    def identity(self) -> Identity:
         """What names the run, worked out once: a worker gets it with the spec.
 
         Raises:
             UserError: the data are not there, or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
-        return PublishedSplit.of(self.config, dataset, self.architecture, self.seed)
+        return Identity.of(self.config, dataset, self.architecture, self.seed)
 
     def until(self, deadline: float | None) -> Spec:
         """The same run with another deadline, and with what is known of it already."""
