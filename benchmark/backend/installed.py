@@ -1,5 +1,4 @@
-"""Check the packages that OpenMMLab needs before it is imported, for a message of one line instead of an
-ImportError."""
+"""Check the packages that OpenMMLab needs before it is imported, for an error message of one line."""
 
 from __future__ import annotations
 

@@ -63,8 +63,7 @@ class Fit:
 
     @property
     def complete(self) -> bool:
-        """Whether the network can be evaluated: the file has all tensors but those of the auxiliary head, which is
-        unused."""
+        """Whether the network can be evaluated: the file has all tensors but those of the auxiliary head."""
         return not self.mismatched and not _without(AUXILIARY, self.missing)
 
     @property

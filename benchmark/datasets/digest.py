@@ -112,8 +112,7 @@ def _digest(classes: Sequence[str], splits: Mapping[Split, str | None]) -> str:
 
 
 def _stamp(source: FileSplit) -> str:
-    """Return a stamp that changes with a file: its name, size, and the times of the last change to content and
-    inode."""
+    """Return a stamp that changes with a file: its name, size, and the modification times of content and inode."""
     stamp = hashlib.sha256(f"{type(source).__name__} {RULE}".encode())
     for path in source.files():
         stat = path.stat()

@@ -78,8 +78,7 @@ class Pairs(ABC):
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """Return the folder of the dataset: the first of `root / folder`, the same without its first parts, and
-        `root`."""
+        """Return the dataset's folder: the first of `root / folder`, the same without its first parts, and `root`."""
         parts = PurePosixPath(cls.folder).parts
         places = [root.joinpath(*parts[start:]) for start in range(len(parts) + 1)]
         return next((place for place in places if cls._is_at(place)), places[0])

@@ -77,8 +77,7 @@ class _NoFigure:
 
 
 class _ScalarVisualizer(Visualizer):
-    """Visualizer of mmengine for scalars alone: a figure would import matplotlib, which scans fonts for up to 16
-    seconds."""
+    """Visualizer of mmengine for scalars alone: a figure would import matplotlib, which scans fonts for up to 16 s."""
 
     def _initialize_fig(self, fig_cfg: Any) -> tuple[None, _NoFigure, None]:
         return None, _NoFigure(), None

@@ -154,8 +154,7 @@ def stride(network: Inference) -> int:
 
 
 def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
-    """Return a network and its counts for one image: on the meta device, or on the CPU where it reads values
-    (Mask2Former)."""
+    """Return a network and its counts for one image: on the meta device, or on the CPU where it reads values."""
     network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")

@@ -32,8 +32,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Compute the derivative of each loss by its own logit into `grad_input`; arguments as
-    `sigmoid_focal_loss_forward`."""
+    """Compute the derivative of each loss by its own logit into `grad_input`; see the forward pass."""
     positive, logit = _sided(input, target)
     p, q = logit.sigmoid(), (-logit).sigmoid()
     slope = q.pow(gamma) * (gamma * p * F.logsigmoid(logit) - q)  # of -q^gamma log p, since p' = p q and q' = -p q

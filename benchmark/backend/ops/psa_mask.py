@@ -61,8 +61,7 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Compute the gradient of `psamask_forward` into `grad_input`: each (i, j) has one (y, x), so this is a gather,
-    too."""
+    """Compute the gradient of `psamask_forward` into `grad_input`: each (i, j) has one (y, x), so it gathers, too."""
     grad = _view(grad_output, psa_type, h_feature, w_feature)
     y = _sums(h_mask, h_feature, grad.device) - half_h_mask
     x = _sums(w_mask, w_feature, grad.device) - half_w_mask

@@ -73,8 +73,7 @@ class SegNetEncoder(_Encoder):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _translate_vgg16(self, state_dict: dict[str, Any], prefix: str) -> None:
-        """Rename the convolutions: without batch normalization a layer's index is lower by the number of norms before
-        it."""
+        """Rename the convolutions: without batch normalization, indices are lower by the number of preceding norms."""
         named = {}
         norms = 0
         for index, layer in enumerate(self.features):

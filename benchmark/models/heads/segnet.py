@@ -14,8 +14,7 @@ from benchmark.models.layers.unpool import max_unpool
 
 
 class _Decoder(BaseDecodeHead):
-    """A decoder with one stage per pooling of the encoder; each begins with unpooling by the indices of its
-    counterpart."""
+    """A decoder with one stage per pooling of the encoder; each begins with unpooling by the indices of that pooling."""
 
     stages: nn.ModuleList
 

@@ -106,8 +106,7 @@ class DownsamplingBottleneck(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, in_channels, H, W) to (N, out_channels, H/2, W/2) and the indices of the maxima, in_channels of
-        them."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/2, W/2) and the indices of in_channels maxima."""
         main, indices = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
         main = F.pad(main, (0, 0, 0, 0, 0, self.padding))
         height, width = x.shape[-2:]
