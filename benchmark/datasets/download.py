@@ -128,7 +128,7 @@ def _store_origin(url: str, part: Path, response: HTTPResponse) -> None:
 
 
 def _resumable(url: str, part: Path) -> tuple[int, str]:
-    """Return the size of the partial file and its validator; (0, "") unless it is surely a part of the file at `url`."""
+    """Return the size of the partial file and its validator; (0, "") if it may not belong to the file at `url`."""
     try:
         memo = json.loads(_memo(part).read_text(encoding="utf-8"))
         if memo["url"] == url and memo["validator"]:

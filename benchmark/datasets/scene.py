@@ -76,7 +76,7 @@ class Stream:
         return (lines[:, column] * (cell - x) + lines[:, column + 1] * x) // (cell * cell)
 
     def colour(self, hue: int, spread: int, purity: tuple[int, int], value: tuple[int, int]) -> Integers:
-        """Draw an RGB colour, shape (3,), with a hue within `spread` of `hue`; purity and value have a range in 0..255."""
+        """Draw an RGB colour (3,) with a hue within `spread` of `hue`, and purity and value in ranges of 0..255."""
         hue = (hue + self.between(-spread, spread)) % HUES
         pure, full = self.between(*purity), self.between(*value)
         edges = (abs(hue - 768) - 256, 512 - abs(hue - 512), 512 - abs(hue - 1024))
