@@ -136,6 +136,6 @@ def test_what_a_missing_file_may_be(tmp_path):
     (tmp_path / "a.png").symlink_to("gone.png")
     assert str(missing(tmp_path / "a.png")).endswith("it is a link to gone.png, which is not there")
     (tmp_path / "b.png").mkdir()
-    assert str(missing(tmp_path / "b.png")).endswith("what has its name is no file")
+    assert str(missing(tmp_path / "b.png")).endswith("its path is no file")
     (tmp_path / "gone.png").touch()
     assert require_file(tmp_path / "a.png") == tmp_path / "a.png"

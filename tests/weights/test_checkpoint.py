@@ -58,15 +58,15 @@ class Payload:
 
 @pytest.mark.parametrize("protocol", ["zip", "legacy"])
 def test_a_pickle_that_would_run_code_does_not(tmp_path, protocol):
-    proof, checkpoint = tmp_path / "it-ran", tmp_path / "a.pth"
-    torch.save({"state_dict": Payload(str(proof))}, checkpoint, _use_new_zipfile_serialization=protocol == "zip")
+    proof, path = tmp_path / "it-ran", tmp_path / "a.pth"
+    torch.save({"state_dict": Payload(str(proof))}, path, _use_new_zipfile_serialization=protocol == "zip")
     with pytest.raises(UserError, match="refused to load") as caught:
-        checkpoint.read(checkpoint)
+        checkpoint.read(path)
     assert not proof.exists()
     assert "\n" not in str(caught.value)
-    checkpoint.write_bytes(pickle.dumps(Payload(str(proof))))
+    path.write_bytes(pickle.dumps(Payload(str(proof))))
     with pytest.raises(UserError, match=r"a\.pth"):
-        checkpoint.read(checkpoint)
+        checkpoint.read(path)
     assert not proof.exists()
 
 
