@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from benchmark.execution.spec import Spec
     from benchmark.results.reading import Stored
     from benchmark.results.record import Record
-    from benchmark.selftest.worker import Outcome
+    from benchmark.selftest.worker import CheckOutcome
 
 LIMIT = 15 * 2**20
 """Bytes of an archive that is brought back beside the results, at most."""
@@ -165,7 +165,7 @@ def self_test(device: str) -> dict[str, Any]:
 
     until, without = time.monotonic() + SELF_TEST_SECONDS, dict[str, Any]()
     checks = [check._replace(limit=min(check.limit, SELF_TEST_SECONDS / 3)) for check in CHECKS]
-    outcomes: Iterable[Outcome] = worker.run(device, checks)
+    outcomes: Iterable[CheckOutcome] = worker.run(device, checks)
     for outcome in outcomes:
         print(f"self-test: {outcome.name}: {outcome.status}, {outcome.detail}", flush=True)
         if outcome.status == "fail" and outcome.name in ESSENTIAL:

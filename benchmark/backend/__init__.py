@@ -1,7 +1,7 @@
-"""Runs OpenMMLab on today's PyTorch without compiling anything.
+"""Run OpenMMLab on current PyTorch without compiling anything.
 
-`activate()` comes before the first import of torchvision, mmcv.ops or mmseg.models. Each module here mends one thing
-that would keep them from importing or from working, or the user waiting; nothing else in the suite knows of any of it.
+`activate()` comes before the first import of torchvision, mmcv.ops or mmseg.models. Each module here fixes one problem
+of their imports, their operators or their start-up time; the rest of the suite does not depend on these fixes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Adaptation:
-    """One thing that the backend looked at.
+    """One property of the environment that the backend checked.
 
     Attributes:
-        name: what it is about.
-        done: whether something had to be adapted.
-        why: in one line, what was adapted and why, or why nothing had to be.
+        name: name of the package or problem.
+        done: whether an adaptation was needed.
+        why: in one line, what was adapted and why, or why no adaptation was needed.
     """
 
     name: str
@@ -27,21 +27,21 @@ class Adaptation:
 
 
 def activate() -> None:
-    """Make mmcv, mmengine and mmseg importable and whole; calling it again costs nothing.
+    """Make mmcv, mmengine and mmseg importable; repeated calls have no cost.
 
     Raises:
-        UserError: a package that they need is absent or does not load.
+        UserError: a required package is absent or does not load.
     """
     _adapt()
 
 
 def silence() -> None:
-    """Keep OpenMMLab's warnings from users: deprecations between its own modules, which they cannot mend."""
+    """Silence OpenMMLab's warnings of deprecations between its own modules, which users cannot fix."""
     warnings.filterwarnings("ignore", module=r"(mmengine|mmcv|mmseg)\b")
 
 
 def adaptations() -> list[Adaptation]:
-    """What `activate` adapted and what it left alone; activates first.
+    """Return what `activate` adapted and what it left unchanged; activates first.
 
     Raises:
         UserError: as `activate`.

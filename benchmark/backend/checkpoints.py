@@ -1,10 +1,10 @@
-"""Lets `torch.load` read mmengine's checkpoints without letting a checkpoint run code.
+"""Let `torch.load` read mmengine's checkpoints without letting a checkpoint execute code.
 
 Since version 2.6 torch.load unpickles nothing but tensors and plain containers, and refuses mmengine's own checkpoints:
-their log history is `HistoryBuffer` objects, which hold numpy arrays and references to their own methods. Allowing what
-they name as it is would open the door again: ``getattr`` reaches everything, ``ndarray((1,), "O", b"...")`` makes
-Python objects out of any bytes, and an array that is given its state twice frees memory that a tensor may hold. So each
-name in such a pickle stands for something here that makes what mmengine writes, numbers, and nothing else.
+their log history is `HistoryBuffer` objects, which hold numpy arrays and references to their own methods. Allowing
+the original names would permit code execution: ``getattr`` reaches everything, ``ndarray((1,), "O", b"...")`` creates
+Python objects from any bytes, and an array whose state is set twice frees memory that a tensor may hold. So each
+name in such a pickle is mapped to a replacement here that creates only what mmengine writes: numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DTYPES = {
 
 
 def adapt() -> Adaptation:
-    """Add what they name to what torch.load takes."""
+    """Add mmengine's types to those that torch.load accepts."""
     import torch
     from mmengine.logging import HistoryBuffer
 
@@ -42,16 +42,16 @@ def adapt() -> Adaptation:
             *((_scalar, f"{module}.scalar") for module in multiarray),
             (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
             (_getattr, "builtins.getattr"),
-            # It must be listed to be given its state. A pickle asks for "module.name", so it cannot call this by a
+            # It must be listed for its state to be set. A pickle refers to "module.name", so it cannot call this by a
             # name without a dot.
             (HistoryBuffer, "HistoryBuffer"),
         ]
     )
-    return Adaptation(NAME, True, "torch.load refuses mmengine's log history: its buffers of numbers are let through")
+    return Adaptation(NAME, True, "torch.load refuses mmengine's log history: its buffers of numbers are allowed")
 
 
 class _Dtype:
-    """Stands for numpy.dtype: a type of numbers, and as its state a byte order."""
+    """Replacement of numpy.dtype: a number type, and as its state a byte order."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         if not (isinstance(code, str) and code in DTYPES):
@@ -59,12 +59,12 @@ class _Dtype:
         self.dtype = DTYPES[code]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, order, *_ = state  # the rest is of records and of flags, which make numpy take numbers for objects
+        _, order, *_ = state  # the rest are fields and flags, by which numpy would interpret numbers as objects
         self.dtype = self.dtype.newbyteorder(order)
 
 
 class _Array(np.ndarray):
-    """Stands for numpy.ndarray: comes from `_reconstruct` empty and is given its numbers once."""
+    """Replacement of numpy.ndarray: `_reconstruct` creates it empty, and its state is set once."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> _Array:
         _refuse("an array by its constructor")
@@ -80,19 +80,19 @@ class _Array(np.ndarray):
 
 
 def _reconstruct(subtype: object, shape: tuple[int, ...], typecode: bytes) -> _Array:
-    """numpy's own, of an array that is filled by its state afterwards."""
+    """Replace numpy's `_reconstruct`, which creates an array whose state is set afterwards."""
     return np.ndarray.__new__(_Array, (0,), np.int8) if subtype is _Array else _refuse(f"an array of {subtype!r}")
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> Any:
-    """numpy's own, for numbers."""
+    """Replace numpy's `scalar`, for numbers only."""
     if type(dtype) is not _Dtype or type(data) is not bytes or len(data) != dtype.dtype.itemsize:
         _refuse("a numpy scalar")
     return np.frombuffer(data, dtype.dtype)[0]
 
 
 class _History:
-    """Stands for HistoryBuffer: makes an empty one, which is given its state afterwards."""
+    """Replacement of HistoryBuffer: creates an empty one, whose state is set afterwards."""
 
     def __new__(cls, *args: Any) -> Any:
         from mmengine.logging import HistoryBuffer
@@ -101,7 +101,7 @@ class _History:
 
 
 def _restore_history(self: Any, state: dict[str, Any]) -> None:
-    """HistoryBuffer.__setstate__: two arrays and a length; the methods that are stored beside them are those it has."""
+    """Replace HistoryBuffer.__setstate__: accept two arrays and a length, and ignore the stored method names."""
     length, values, counts = (state.get(name) for name in ("max_length", "_log_history", "_count_history"))
     if type(length) is not int or not isinstance(values, np.ndarray) or not isinstance(counts, np.ndarray):
         _refuse("the state of a HistoryBuffer")
@@ -109,7 +109,7 @@ def _restore_history(self: Any, state: dict[str, Any]) -> None:
 
 
 def _getattr(owner: object, name: str) -> str:
-    """Stands for getattr on a HistoryBuffer's methods; the name will do, since they are dropped."""
+    """Replace getattr on HistoryBuffer's methods; it returns the name, since methods are dropped."""
     return name if owner is _History else _refuse("getattr")
 
 

@@ -1,7 +1,7 @@
-"""mmcv's compiled part, `mmcv._ext`, in PyTorch.
+"""Replace mmcv's compiled module, `mmcv._ext`, by PyTorch operators.
 
-`mmseg.models` imports `mmcv.ops`, and that wants `mmcv._ext`: C++ and CUDA for which no wheels exist beside current
-PyTorch. Where a compiled one loads, it stays in charge. Elsewhere `benchmark.backend.ops` stands in for it.
+`mmseg.models` imports `mmcv.ops`, which needs `mmcv._ext`: C++ and CUDA for which no wheels for current PyTorch exist.
+Where a compiled one loads, it is used. Elsewhere `benchmark.backend.ops` replaces it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def adapt() -> Adaptation:
     """Let `mmcv._ext` import as `benchmark.backend.ops`, unless a compiled one loads."""
     reason = _does_not_load()
     if reason is None:
-        return Adaptation(NAME, False, "compiled mmcv is installed and in charge")
+        return Adaptation(NAME, False, "compiled mmcv is installed and used")
     sys.meta_path.insert(0, _Finder())
     return Adaptation(NAME, True, f"{reason}: its operators run in PyTorch")
 
 
 def _does_not_load() -> str | None:
-    """Why compiled mmcv cannot be used, or None if it can (and then it is loaded)."""
+    """Return why compiled mmcv cannot be used, or None if it can (and then it is loaded)."""
     package = find_spec("mmcv")
     # asked for below mmcv's folder, since find_spec("mmcv._ext") would import mmcv, a second and a half
     if package is None or PathFinder.find_spec(NAME, package.submodule_search_locations) is None:
@@ -42,7 +42,7 @@ def _does_not_load() -> str | None:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds and fills `mmcv._ext`; a real spec with a loader is what mmcv and mmengine look for to know it is there."""
+    """Finds and loads `mmcv._ext`, with a real spec and loader, by which mmcv and mmengine detect it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

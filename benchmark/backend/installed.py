@@ -1,4 +1,4 @@
-"""What must be installed before anything of OpenMMLab is imported, said in one line instead of a deep ImportError."""
+"""Check the packages that OpenMMLab needs before it is imported, for an error message of one line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 from benchmark.errors import UserError
 
-# module: what pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports distutils,
-# which left the standard library with Python 3.12 and comes with setuptools since.
+# module: the requirement that pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports
+# distutils, which left the standard library with Python 3.12 and comes with setuptools since.
 NEEDED = {
     "torch": "torch",
     "torchvision": "torchvision",
@@ -26,7 +26,7 @@ NEEDED = {
 
 @dataclass
 class Extra:
-    """Something that can be done without, what it would be for, and the command that gets it."""
+    """An optional package, its purpose, and the command that installs it."""
 
     name: str
     purpose: str
@@ -46,10 +46,10 @@ def missing_extras() -> list[Extra]:
 
 
 def check() -> None:
-    """See that everything is there.
+    """Check that all required packages are installed.
 
     Raises:
-        UserError: something is absent, or OpenCV does not load; the message holds the command that mends it.
+        UserError: a package is absent, or OpenCV does not load; the message has the command that fixes it.
     """
     missing = [module for module in NEEDED if sys.modules.get(module) is None and find_spec(module) is None]
     if missing:
@@ -59,10 +59,10 @@ def check() -> None:
 
 
 def load_opencv() -> None:
-    """Import cv2, which wants a desktop's libGL.so.1 that servers and containers lack.
+    """Import cv2, which may need a desktop's libGL.so.1 that servers and containers lack.
 
     Raises:
-        UserError: it does not load; the message holds the command that mends it.
+        UserError: it does not load; the message has the command that fixes it.
     """
     try:
         import_module("cv2")

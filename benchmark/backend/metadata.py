@@ -1,7 +1,7 @@
-"""mmengine finds installed packages through pkg_resources, which setuptools dropped in version 82.
+"""Replace mmengine's lookup of installed packages through pkg_resources, which setuptools dropped in version 82.
 
-Without it every config whose base lies in an installed package (``mmseg::_base_/models/pspnet_r50-d8.py``) fails. The
-two functions concerned are replaced by the same on importlib.
+Without it every config whose base is part of an installed package (``mmseg::_base_/models/pspnet_r50-d8.py``) fails.
+The two functions concerned are replaced by the same on importlib.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "package metadata"
 def adapt() -> Adaptation:
     """Replace mmengine's `is_installed` and `get_installed_path` if pkg_resources is gone."""
     if find_spec("pkg_resources") is not None:
-        return Adaptation(NAME, False, "pkg_resources, which mmengine asks, is installed")
+        return Adaptation(NAME, False, "pkg_resources, which mmengine uses, is installed")
     from mmengine.utils import package_utils
 
     for replacement in (is_installed, get_installed_path):
@@ -28,11 +28,11 @@ def adapt() -> Adaptation:
         for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "mmengine"]:
             if vars(module).get(replacement.__name__) is original:
                 setattr(module, replacement.__name__, replacement)
-    return Adaptation(NAME, True, "mmengine asks pkg_resources, gone from setuptools: its lookups now ask importlib")
+    return Adaptation(NAME, True, "mmengine uses pkg_resources, removed from setuptools: its lookups now use importlib")
 
 
 def is_installed(package: str) -> bool:
-    """Whether a distribution or an importable module of that name is there."""
+    """Return whether a distribution or an importable module of that name is installed."""
     try:
         distribution(package)
     except PackageNotFoundError:
@@ -42,7 +42,7 @@ def is_installed(package: str) -> bool:
 
 
 def get_installed_path(package: str) -> str:
-    """The folder of a package, by the name of its module or of its distribution.
+    """Return the folder of a package, by the name of its module or of its distribution.
 
     Raises:
         PackageNotFoundError: it is not installed.

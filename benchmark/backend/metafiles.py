@@ -1,7 +1,7 @@
-"""mmengine reads all metafiles of a package, fifty for mmsegmentation, each time a config takes its base from there.
+"""Skip mmengine's search of all metafiles of a package, fifty for mmsegmentation, for each config base.
 
-They list trained configs, and a base (``mmseg::_base_/models/pspnet_r50-d8.py``) is none: 0.15 s later mmengine finds
-that out and takes the path for what it says. Here it does so at once.
+They list trained configs, and a base (``mmseg::_base_/models/pspnet_r50-d8.py``) is none: mmengine uses the path itself
+after a search of 0.15 s. Here it does so at once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ NAME = "metafiles"
 
 
 def adapt() -> Adaptation:
-    """Let mmengine look for bases where they are."""
+    """Let mmengine load config bases by their path, without reading metafiles."""
     from mmengine.config import utils
 
     listed = utils._get_cfg_metainfo
 
     def look_up(package_path: str, cfg_path: str) -> dict[str, Any]:
         if cfg_path.startswith("_base_/"):
-            raise ValueError(f"{cfg_path} is a base")  # as mmengine does for whatever is not listed
+            raise ValueError(f"{cfg_path} is a base")  # as mmengine does for unlisted configs
         found: dict[str, Any] = listed(package_path, cfg_path)
         return found
 
     utils._get_cfg_metainfo = look_up
-    return Adaptation(NAME, True, "mmengine looked for the bases of configs in all metafiles, which list none")
+    return Adaptation(NAME, True, "mmengine searched all metafiles for the bases of configs, which they do not list")

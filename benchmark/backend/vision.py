@@ -1,7 +1,7 @@
-"""torchvision beside a PyTorch that its compiled part was not built for.
+"""Import torchvision with a PyTorch that its compiled part was not built for.
 
-PyPI's torchvision for Linux is built against CUDA. Beside a CPU build of PyTorch its library does not load, and the
-import then dies on registering shape functions for operators that the library would have declared:
+PyPI's torchvision for Linux is built against CUDA. With a CPU build of PyTorch its library does not load, and the
+import then fails at registering shape functions for operators that the library would have declared:
 ``operator torchvision::nms does not exist``. Declaring them first lets the Python part, all that is used here, import.
 """
 
@@ -24,7 +24,7 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-_library: torch.library.Library | None = None  # what it declares lives as long as it does
+_library: torch.library.Library | None = None  # its declarations live as long as the object
 
 
 def adapt() -> Adaptation:
@@ -44,7 +44,7 @@ def adapt() -> Adaptation:
 
 
 def _does_not_load() -> str | None:
-    """Why torchvision's library does not load, or None if it does (and then it is loaded)."""
+    """Return why torchvision's library does not load, or None if it does (and then it is loaded)."""
     import torch
 
     package = find_spec("torchvision")

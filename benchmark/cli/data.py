@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmark.datasets.download import Progress
-    from benchmark.datasets.source import Source, Split
+    from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.datasets.verify import Verification
 
 
@@ -68,7 +68,7 @@ def _get(args: argparse.Namespace) -> int:
         print(f"{args.dataset} is drawn on the fly: there is nothing to get")
         return 0
     with _progress() as progress:
-        home = install(args.dataset, args.origin, args.root, say=_say, progress=progress)
+        home = install(args.dataset, args.origin, args.root, log=_say, progress=progress)
     known = all(identity.digest for identity in dataset(args.dataset).published.values())
     print(f"{args.dataset} is in {home}, {'every pixel as published' if known else COMPLETE}")
     if args.root:
@@ -78,9 +78,10 @@ def _get(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from benchmark.datasets.making import make
+    from benchmark.datasets.prepare import prepare_labels
 
-    print(f"{make(args.dataset, args.origin, args.root)} labels made; check with `segbench data verify {args.dataset}`")
+    count = prepare_labels(args.dataset, args.origin, args.root)
+    print(f"{count} labels made; check with `segbench data verify {args.dataset}`")
     return 0
 
 
@@ -141,7 +142,7 @@ def _verify(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _as_json(source: type[Source], result: Verification) -> dict[str, object]:
+def _as_json(source: type[DatasetSplit], result: Verification) -> dict[str, object]:
     total = max(int(result.pixels.sum()), 1)
     percent = [100 * int(count) / total for count in result.pixels]
     return {
@@ -154,7 +155,7 @@ def _as_json(source: type[Source], result: Verification) -> dict[str, object]:
     }
 
 
-def _as_table(source: type[Source], found: Mapping[Split, Verification]) -> str:
+def _as_table(source: type[DatasetSplit], found: Mapping[Split, Verification]) -> str:
     """Splits in columns; in rows counts, sizes, and percent of pixels a class."""
     rows = [
         ("", *found),

@@ -22,7 +22,7 @@ from benchmark.errors import UserError
 from benchmark.results import code
 
 if TYPE_CHECKING:
-    from benchmark.selftest.worker import Outcome
+    from benchmark.selftest.worker import CheckOutcome
 
 SHOWN = (
     "torch",
@@ -111,7 +111,7 @@ def _self_test(device: str, *, as_json: bool) -> int:
     return 1 if any(outcome.status == "fail" for outcome in ended) else 0
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: CheckOutcome) -> str:
     return f"{outcome.name:21} {outcome.status:7} {outcome.seconds:6.1f} s  {outcome.detail}"
 
 

@@ -1,1 +1,1 @@
-"""Weights from elsewhere, by the names of our modules."""
+"""Convert third-party weights to the names of the suite's modules."""

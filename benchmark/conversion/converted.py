@@ -1,4 +1,4 @@
-"""What a conversion makes of foreign weights."""
+"""Result of a conversion of third-party weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Converted:
 
     Attributes:
         state: tensors by the names of the whole segmentor: `backbone.`, `decode_head.`.
-        options: what must be merged into the architecture's model config for their layout; empty for the default.
+        options: options to merge into the architecture's model config for these weights; empty for the default.
     """
 
     state: dict[str, Tensor]

@@ -1,7 +1,7 @@
-"""The ESPNet authors' releases, github.com/sacmehta/ESPNet, `pretrained/`: their names on the left, ours on the right.
+"""Convert releases of the ESPNet authors, github.com/sacmehta/ESPNet, `pretrained/`; pairs are (their name, ours).
 
-`encoder/` holds ESPNet-C, `decoder/` the full ESPNet, whose encoder has the same names below `encoder.`. What a release
-does not say is read off its tensors: the depth of the levels, and which of the two published decoders it is of.
+`encoder/` holds ESPNet-C, `decoder/` the full ESPNet, whose encoder has the same names below `encoder.`. The depth of
+the levels and the version of the two published decoders, which a release does not state, follow from its tensors.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ DECODER = {
 CLASSIFIER = {"classifier.conv": ("conv_seg", ITSELF)}
 
 DEPTHS = {"p": ("level2", 2), "q": ("level3", 8)}
-"""The encoder's options for depth: the level each is of, and its default."""
+"""The encoder's options for depth: level and default of each."""
 
 
 def convert(found: Mapping[str, Tensor]) -> Converted | None:
-    """The authors' weights by our names.
+    """Convert the authors' weights to our names.
 
     Nothing is dropped: a tensor that is not theirs keeps its name. The releases are older than the counter of batches
     that PyTorch 0.4.1 gave batch normalisation; it starts at 0 where they lack it. No score depends on it.
@@ -64,7 +64,7 @@ def convert(found: Mapping[str, Tensor]) -> Converted | None:
         found: tensors by the authors' names.
 
     Returns:
-        Weights of `espnet`, or of `espnet-c` if the encoder is all there is; None where the names are not theirs.
+        Weights of `espnet`, or of `espnet-c` if the file has the encoder only; None where the names are not theirs.
     """
     prefix = next((each for each in ("encoder.", "") if f"{each}level2_0.c1.conv.weight" in found), None)
     if prefix is None:
@@ -91,12 +91,12 @@ def convert(found: Mapping[str, Tensor]) -> Converted | None:
 
 
 def _depth(found: Mapping[str, Tensor], level: str) -> int:
-    """Number of ESP modules that the names below `level` are of."""
+    """Count the ESP modules that the names below `level` belong to."""
     return len({name[len(level) :].partition(".")[0] for name in found if name.startswith(level)})
 
 
 def _modules(prefix: str, depths: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Every module that has tensors: the authors' name and ours."""
+    """Yield every module that has tensors: the authors' name and ours."""
     blocks = {f"{prefix}{theirs}": (f"backbone.{ours}", parts) for theirs, (ours, parts) in ENCODER.items()}
     for option, (level, _) in DEPTHS.items():
         for index in range(depths[option]):

@@ -1,4 +1,4 @@
-"""Weights from elsewhere on a network of ours: whose names they have, what matches, and what does not."""
+"""Match third-party weights to a network of ours: their source, matching tensors, and mismatches."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Con
     "mmsegmentation's names": mmseg.convert,
     "weights of a backbone, by torchvision's names": torchvision.convert,
 }
-"""Who wrote such a file, and the mapping of their names onto ours; the first that knows a name is taken."""
+"""Sources of such files, and the mapping of their names onto ours; the first that recognizes a name is used."""
 
 COUNTER = "num_batches_tracked"
-"""Batch normalisation counts its batches since PyTorch 0.4.1; older files lack it, and no score depends on it."""
+"""Counter of batches in batch normalization since PyTorch 0.4.1; older files lack it, and no score depends on it."""
 
 SHOWN = 3
-"""Names that are shown of a state dict."""
+"""Number of names of a state dict shown in messages."""
 
 FEW, MANY = 10, 20
 """Numbers of classes at which shapes are compared."""
 
 AUXILIARY = ("auxiliary_head.",)
-"""Runs in training alone."""
+"""Prefix of modules that run in training only."""
 
 CLASSIFIERS = ("backbone.fc.", "backbone.classifier.", "backbone.features.8.")
-"""What ImageNet classifiers have beyond a backbone; the last is the 1x1 convolution at the end of EfficientNet's."""
+"""Prefixes of the classifier in ImageNet weights; the last is the 1x1 convolution at the end of EfficientNet's."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How weights fit a network.
+    """Match of weights and a network.
 
     Attributes:
-        source: whose names they have.
-        state: the tensors that fit, by our names.
-        options: what the architecture's config must be told for them; see `Converted`.
-        classes: number of classes of the network they are of; None where they do not tell, as those of a backbone.
+        source: source of the names.
+        state: the matching tensors, by our names.
+        options: options that the architecture's config needs for them; see `Converted`.
+        classes: number of classes of their network; None where it is unknown, as for weights of a backbone.
         missing: our tensors that the file lacks.
         unexpected: tensors of the file that the network does not have.
         mismatched: our tensors for which the file has another shape, with the shapes wanted and found.
@@ -63,12 +63,12 @@ class Fit:
 
     @property
     def complete(self) -> bool:
-        """Whether the network can be evaluated: all but the auxiliary head, which does not run, is in the file."""
+        """Whether the network can be evaluated: the file has all tensors but those of the auxiliary head."""
         return not self.mismatched and not _without(AUXILIARY, self.missing)
 
     @property
     def complaint(self) -> str | None:
-        """Why the file is of another network, in one line; None where it is of this one or of its backbone."""
+        """Reason why the file is of another network, in one line; None where it is of this one or of its backbone."""
         if self.mismatched:
             name, wanted, found = self.mismatched[0]
             return f"{name} has shape {found} instead of {wanted}{_more(self.mismatched)}"
@@ -76,7 +76,7 @@ class Fit:
         if not any(name.startswith("backbone.") for name in self.state):
             return f"it has {len(self.state)} of {len(self.state) + len(self.missing)} tensors"
         if all(name.startswith("backbone.") for name in self.state):
-            # Of a backbone alone. Its classifier is of no use here, and the stem may be another one.
+            # Weights of a backbone alone. Its classifier is not used, and the stem may differ.
             parts = {_part(name) for name in [*self.state, *self.missing]}
             unexpected = [name for name in _without(CLASSIFIERS, unexpected) if _part(name) in parts]
             missing = [name for name in missing if _part(name) in {_part(each) for each in self.state}]
@@ -93,7 +93,7 @@ def _without(prefixes: tuple[str, ...], names: Iterable[str]) -> list[str]:
 
 
 def _part(name: str) -> str:
-    """The part of a backbone that a tensor is in, such as `layer1`."""
+    """Return the part of a backbone that a tensor belongs to, such as `layer1`."""
     return ".".join(name.split(".")[:2])
 
 
@@ -102,15 +102,15 @@ def _more(rest: Sequence[object]) -> str:
 
 
 def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> Fit | None:
-    """Fit weights by foreign names onto an architecture.
+    """Match third-party weights to an architecture.
 
     Args:
         architecture: name of an architecture.
-        found: tensors by the names of whoever wrote them.
-        options: what the architecture's config must be told, where that is known already.
+        found: tensors by the names of their source.
+        options: options of the architecture's config, where they are known already.
 
     Returns:
-        None where not one tensor is of the architecture.
+        None where no tensor belongs to the architecture.
 
     Raises:
         UserError: an unknown architecture.
@@ -131,13 +131,13 @@ def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, An
 def require(
     architecture: str, found: Mapping[str, Tensor], path: Path, options: Mapping[str, Any] | None = None
 ) -> Fit:
-    """Fit the weights of a file onto an architecture, of which they have to be.
+    """Match the weights of a file to an architecture; raise an error where they belong to another one.
 
     Args:
         architecture: name of an architecture.
-        found: tensors by the names of whoever wrote them.
-        path: of the file.
-        options: what the architecture's config must be told, where that is known already.
+        found: tensors by the names of their source.
+        path: path of the file.
+        options: options of the architecture's config, where they are known already.
 
     Raises:
         UserError: an unknown architecture, or weights of another network.
@@ -153,19 +153,19 @@ def require(
 
 
 def _names(state: Mapping[str, Tensor]) -> str:
-    """The first names of a state dict."""
+    """Format the first names of a state dict."""
     return ", ".join(list(state)[:SHOWN]) + (", ..." if len(state) > SHOWN else "")
 
 
 def _load(network: nn.Module, source: str, converted: Converted) -> Fit:
-    """Load what fits into a network that has no weights: what it has afterwards came from the file."""
+    """Load the matching tensors into a network without weights, so that all values come from the file."""
     wanted = network.state_dict()
     try:
         unexpected = network.load_state_dict(converted.state, strict=False, assign=True).unexpected_keys
-    except RuntimeError:  # of shapes; the rest is loaded all the same
+    except RuntimeError:  # about shapes; the other tensors are loaded nevertheless
         unexpected = [name for name in converted.state if name not in wanted]
     state = {name: tensor for name, tensor in network.state_dict().items() if not tensor.is_meta}
-    for name in [*state]:  # torch starts the counter where the file lacks it, be there statistics or not
+    for name in [*state]:  # torch initializes the counter where the file lacks it, with or without statistics
         if name.endswith(COUNTER) and name.replace(COUNTER, "running_mean") not in state:
             del state[name]
     lacking = [name for name in wanted if name not in state]
@@ -179,9 +179,9 @@ def _load(network: nn.Module, source: str, converted: Converted) -> Fit:
 
 
 def _classes(architecture: str, converted: Converted) -> int | None:
-    """The number of classes of the network that weights are of, from the shapes that depend on it.
+    """Infer the number of classes of the network that weights belong to, from the shapes that depend on it.
 
-    Nearly all of them do so linearly; the few that do not (ESPNet's modules divide by 5) are outvoted.
+    Nearly all depend on it linearly; the majority decides against the few others (ESPNet's modules divide by 5).
     """
     few, many = (_state(architecture, converted.options, classes) for classes in (FEW, MANY))
     votes: Counter[int] = Counter()

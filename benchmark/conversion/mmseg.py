@@ -1,4 +1,4 @@
-"""Checkpoints of mmsegmentation, ours among them: our modules are built from its own and have its names."""
+"""Convert checkpoints of mmsegmentation, including ours: our modules are built from its own and have its names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.conversion.converted import Converted
 
 
 def convert(found: Mapping[str, Tensor], wanted: Collection[str]) -> Converted | None:
-    """The weights as they are; None where no name is one of the segmentor's."""
+    """Return the weights unchanged; None where no name is one of the segmentor's."""
     if not found.keys() & set(wanted):
         return None
     return Converted(dict(found), {})

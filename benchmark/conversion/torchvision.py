@@ -1,4 +1,4 @@
-"""torchvision's ImageNet classifiers, and other weights of a backbone alone, by the names of our backbones."""
+"""Convert torchvision's ImageNet classifiers, and other weights of a backbone alone, to the names of our backbones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.conversion.converted import Converted
 
 
 def convert(found: Mapping[str, Tensor], wanted: Collection[str]) -> Converted | None:
-    """Weights of a classifier as those of a backbone, whose modules have torchvision's names.
+    """Convert weights of a classifier to those of a backbone, whose modules have torchvision's names.
 
     Args:
         found: tensors by torchvision's names.

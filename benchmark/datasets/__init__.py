@@ -1,1 +1,1 @@
-"""Datasets: what they are, where they lie, how to get and verify them. Light to import: no torch here."""
+"""Datasets: classes, splits, download and verification. Light to import: no torch here."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from benchmark.datasets.listing import Pair, pairs_below
 from benchmark.datasets.pairs import Pairs
-from benchmark.datasets.source import Identity, Split
+from benchmark.datasets.source import PublishedSplit, Split
 
 
 class ADE20K(Pairs):
@@ -65,7 +65,10 @@ class ADE20K(Pairs):
         (0, 92, 255), (184, 255, 0), (0, 133, 255), (255, 214, 0), (25, 194, 194), (102, 255, 0), (92, 0, 255),
     )
     # fmt: on
-    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(20210, None), "val": Identity(2000, None)}
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(20210, None),
+        "val": PublishedSplit(2000, None),
+    }
     title: ClassVar[str] = "ADE20K"
     folder: ClassVar[str] = "ade/ADEChallengeData2016"
     url: ClassVar[str | None] = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.decoding import decode_image, decode_label
-from benchmark.datasets.listing import files_below, once, present, read_lines
-from benchmark.datasets.source import SPLITS, AbsentError, Identity, Split
+from benchmark.datasets.listing import files_below, read_lines, require_file, require_unique
+from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit, Split
 from benchmark.errors import UserError
 
 SUFFIXES = (".png", ".webp")
-"""Images may be PNG, as published, or lossless WebP, which is a third smaller."""
+"""Suffixes of images: PNG, as published, or lossless WebP, which is a third smaller."""
 
 UNLABELLED = 11
 """Label value of void pixels in the files."""
@@ -36,7 +36,7 @@ class CamVid:
     folders belongs to the split. Images come in the order of their names.
 
     Args:
-        root: the folder `CamVid`, or the one that holds it.
+        root: the folder `CamVid`, or its parent.
         split: "train", "val" or "test".
 
     Raises:
@@ -70,10 +70,10 @@ class CamVid:
         (64, 64, 0),
         (0, 128, 192),
     )
-    published: ClassVar[Mapping[Split, Identity]] = {
-        "train": Identity(367, "6d48a4a00fd86d6e38372d593c80ddd655162ff42446bd2ce87f784c6ee71fe1"),
-        "val": Identity(101, "0ba897527a9b87830cb333eaf21f7426607695272b25e0d2e0530827ecf0cc7c"),
-        "test": Identity(233, "e240473d2eb0b0d8b0611b8e678333eb6e2b892422e29518363a8259aa7e7418"),
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(367, "6d48a4a00fd86d6e38372d593c80ddd655162ff42446bd2ce87f784c6ee71fe1"),
+        "val": PublishedSplit(101, "0ba897527a9b87830cb333eaf21f7426607695272b25e0d2e0530827ecf0cc7c"),
+        "test": PublishedSplit(233, "e240473d2eb0b0d8b0611b8e678333eb6e2b892422e29518363a8259aa7e7418"),
     }
     folder: ClassVar[str] = "CamVid"
     url: ClassVar[str | None] = (
@@ -100,13 +100,13 @@ class CamVid:
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """The folder `CamVid`: below `root`, or `root` where that holds the splits."""
+        """Return the folder `CamVid`: below `root`, or `root` where that holds the splits."""
         inner = root / cls.folder
         return root if not inner.is_dir() and any((root / split).is_dir() for split in SPLITS) else inner
 
     @staticmethod
     def place(path: PurePosixPath) -> PurePosixPath | None:
-        """Where a file of an archive belongs in the folder `CamVid`; None for what is no part of it."""
+        """Return the path of an archive member in the folder `CamVid`; None for other members."""
         *_, parent, name = ("", *path.parts)
         if name in {f"{split}.txt" for split in SPLITS}:
             return PurePosixPath(name)
@@ -118,7 +118,7 @@ class CamVid:
         return len(self.names)
 
     def files(self) -> list[Path]:
-        """Every image and label, in the order of the split.
+        """Return every image and label file, in the order of the split.
 
         Raises:
             UserError: one is missing.
@@ -126,7 +126,7 @@ class CamVid:
         return [_file(folder, name) for name in self.names for folder in (self._images, self._labels)]
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (height, width, 3).
+        """Return the RGB image of shape (height, width, 3).
 
         Raises:
             UserError: the file is missing or cannot be decoded.
@@ -134,7 +134,7 @@ class CamVid:
         return decode_image(_file(self._images, self.names[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth.
+        """Return the class indices of shape (height, width); 255 where there is no ground truth.
 
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
@@ -144,20 +144,20 @@ class CamVid:
 
 
 class HalfCamVid(CamVid):
-    """One split of CamVid at half its size, 180 x 240 pixels, for trainings that a processor must manage.
+    """One split of CamVid at half its size, 180 x 240 pixels, for trainings on a CPU.
 
     A pixel of an image is the mean of four, rounded half up; its label is that of the first of them, as
     nearest-neighbour interpolation takes it. Nothing else differs: files, names, splits, classes.
     """
 
-    published: ClassVar[Mapping[Split, Identity]] = {
-        "train": Identity(367, "49f88bd6b1e895d2ae36e3761af1a5898f7dd3c6a124d5e9d6ca0db13c068608"),
-        "val": Identity(101, "24677d1e8ef85ded24fa8f0bfd59b31b6bbc6351bc34264a24c4e3d055efd846"),
-        "test": Identity(233, "f37c94c439593aea7235d03944a518a50f977cd8f4ea438bfdc99cbb26f4638d"),
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(367, "49f88bd6b1e895d2ae36e3761af1a5898f7dd3c6a124d5e9d6ca0db13c068608"),
+        "val": PublishedSplit(101, "24677d1e8ef85ded24fa8f0bfd59b31b6bbc6351bc34264a24c4e3d055efd846"),
+        "test": PublishedSplit(233, "f37c94c439593aea7235d03944a518a50f977cd8f4ea438bfdc99cbb26f4638d"),
     }
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (height // 2, width // 2, 3); errors as `CamVid.image`."""
+        """Return the RGB image of shape (height // 2, width // 2, 3); errors as `CamVid.image`."""
         full = super().image(index)
         height, width = full.shape[0] // 2, full.shape[1] // 2
         quads = full[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3)
@@ -165,14 +165,14 @@ class HalfCamVid(CamVid):
         return mean
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height // 2, width // 2); errors as `CamVid.label`."""
+        """Return the class indices of shape (height // 2, width // 2); errors as `CamVid.label`."""
         full = super().label(index)
         height, width = full.shape[0] // 2, full.shape[1] // 2
         return np.ascontiguousarray(full[: 2 * height : 2, : 2 * width : 2])
 
 
 def _listed(path: Path) -> list[str]:
-    """The names in the list of a split, sorted; none where there is no list.
+    """Return the sorted names in the list of a split; none where there is no list.
 
     The published lists hold paths of the authors' machine (`/SegNet/CamVid/train/NAME.png`).
     """
@@ -180,7 +180,7 @@ def _listed(path: Path) -> list[str]:
         return []
     found = []
     for number, line in read_lines(path):
-        spaces = re.finditer(r"\s+", line)  # one of which is between the paths; others belong to names
+        spaces = re.finditer(r"\s+", line)  # one space separates the paths; others belong to names
         halves = ((PurePosixPath(line[: at.start()]), PurePosixPath(line[at.end() :])) for at in spaces)
         same = (image for image, label in halves if image.stem == label.stem and " " not in image.suffix + label.suffix)
         path_of_image = next(same, None)
@@ -189,7 +189,7 @@ def _listed(path: Path) -> list[str]:
         found.append(path_of_image.stem)
     if not found:
         raise UserError(f"{path} is empty: list an image and its label in every line, or remove it to read every file")
-    return sorted(once(path, found))
+    return sorted(require_unique(path, found))
 
 
 def _stems(folder: Path) -> set[str]:
@@ -198,4 +198,4 @@ def _stems(folder: Path) -> set[str]:
 
 def _file(folder: Path, name: str) -> Path:
     found = (path for suffix in SUFFIXES if (path := folder / (name + suffix)).is_file())
-    return next(found, None) or present(folder / (name + SUFFIXES[0]))
+    return next(found, None) or require_file(folder / (name + SUFFIXES[0]))

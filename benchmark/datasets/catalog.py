@@ -1,4 +1,4 @@
-"""Which datasets there are, and where they lie."""
+"""Names and locations of the datasets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.shapes import Shapes
-from benchmark.datasets.source import SPLITS, FileSource, Source, Split, require_labels
+from benchmark.datasets.source import SPLITS, DatasetSplit, FileSplit, Split, require_labels
 from benchmark.datasets.voc import VOC12, VOC12Aug
 from benchmark.errors import UserError
 
 EMBEDDED: dict[str, type[Shapes]] = {"shapes": Shapes}
 """Datasets that need no files, by name."""
 
-ON_DISK: dict[str, type[FileSource]] = {
+ON_DISK: dict[str, type[FileSplit]] = {
     "ade20k": ADE20K,
     "camvid": CamVid,
     "camvid_180x240": HalfCamVid,
@@ -24,27 +24,27 @@ ON_DISK: dict[str, type[FileSource]] = {
     "voc12": VOC12,
     "voc12aug": VOC12Aug,
 }
-"""Datasets that lie below a root, by name."""
+"""Datasets that are stored below a root, by name."""
 
 
-def dataset(name: str) -> type[Source]:
-    """The class of a dataset.
+def dataset(name: str) -> type[DatasetSplit]:
+    """Return the class of a dataset.
 
     Raises:
         UserError: there is no such dataset.
     """
-    known: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+    known: dict[str, type[DatasetSplit]] = {**EMBEDDED, **ON_DISK}
     if name not in known:
         raise UserError(f"unknown dataset {name!r}: there are {', '.join(sorted(known))}")
     return known[name]
 
 
 def locate(name: str, root: str | Path | None = None) -> Path | None:
-    """The root of a dataset: the folder that holds the folder of the dataset, whether there is one or not.
+    """Return the root of a dataset: the parent of its folder, which need not exist.
 
     Args:
         name: a dataset.
-        root: where the user says it is. Else it is where the environment variable SEGBENCH_DATA says, else `data`.
+        root: root that the user gave; by default the environment variable SEGBENCH_DATA, else `data`.
 
     Returns:
         The root; None for an embedded dataset.
@@ -58,21 +58,21 @@ def locate(name: str, root: str | Path | None = None) -> Path | None:
     return Path(root or os.environ.get("SEGBENCH_DATA") or "data").expanduser()
 
 
-def open_split(name: str, split: Split, root: str | Path | None = None) -> Source:
-    """A split of a dataset, by the dataset's name.
+def open_split(name: str, split: Split, root: str | Path | None = None) -> DatasetSplit:
+    """Open a split of a dataset, by the dataset's name.
 
     Raises:
-        UserError: there is no such dataset, or it is not where `locate` says.
+        UserError: there is no such dataset, or it is not at the root of `locate`.
     """
     place = locate(name, root)
     return EMBEDDED[name](split) if place is None else ON_DISK[name](place, split)
 
 
-def open_splits(name: str, root: str | Path | None = None) -> dict[Split, Source]:
-    """Every split of a dataset, by the dataset's name: what `benchmark.datasets.digest.digest` takes.
+def open_splits(name: str, root: str | Path | None = None) -> dict[Split, DatasetSplit]:
+    """Open every split of a dataset, by the dataset's name, as `benchmark.datasets.digest.digest` expects them.
 
     Raises:
-        UserError: there is no such dataset, it is not where `locate` says, or a split has no labelled pixel.
+        UserError: there is no such dataset, it is not at the root of `locate`, or a split has no labelled pixel.
     """
     splits = {split: open_split(name, split, root) for split in SPLITS}
     for split, source in splits.items():

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from benchmark.datasets.listing import Pair, pairs_below
 from benchmark.datasets.pairs import Pairs
-from benchmark.datasets.source import Identity, Split
+from benchmark.datasets.source import PublishedSplit, Split
 
 IMAGE, TRAIN_IDS, IDS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
-"""How the names of images end, of labels of the 19 classes, and of labels of all classes, which the archives hold."""
+"""Suffixes of images, of labels of the 19 classes, and of labels of all classes, which the archives contain."""
 
 
 class Cityscapes(Pairs):
@@ -32,7 +32,10 @@ class Cityscapes(Pairs):
         (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
     )
     # fmt: on
-    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(2975, None), "val": Identity(500, None)}
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(2975, None),
+        "val": PublishedSplit(500, None),
+    }
     title: ClassVar[str] = "Cityscapes"
     folder: ClassVar[str] = "cityscapes"
     limit: ClassVar[int] = 32 << 30
@@ -45,7 +48,7 @@ class Cityscapes(Pairs):
     advice: ClassVar[str] = (
         "register at https://www.cityscapes-dataset.com for leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, "
         "then `segbench data get cityscapes --from FOLDER_OF_BOTH`; in a copy that lacks the labels of the 19 classes "
-        "`segbench data make cityscapes` makes them; for one that is elsewhere give --root DIR"
+        "`segbench data make cityscapes` prepares them; for one that is elsewhere give --root DIR"
     )
 
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:

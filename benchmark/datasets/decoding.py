@@ -1,11 +1,11 @@
-"""Decodes image and label files: the one reader of verification, digests, caches, training and evaluation.
+"""Decode image and label files, for verification, digests, caches, training and evaluation alike.
 
 An image is a PNG, WebP or JPEG file of at most 8 bits a channel: colour, palette, grey (three equal channels) or CMYK.
 Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
 class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
-an error that names the file. `docs/data.md` says where mmsegmentation's own loaders differ.
+an error that names the file. `docs/data.md` lists the differences from mmsegmentation's own loaders.
 
-OpenCV decodes images, as in mmsegmentation, and so to the same pixels; Pillow reads headers and labels.
+OpenCV decodes images, as in mmsegmentation, for the same pixels; Pillow reads headers and labels.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from benchmark.errors import UserError
 FORMATS = ("PNG", "WEBP", "JPEG")
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-"""What a PNG file begins and ends with."""
+"""First and last bytes of a PNG file."""
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-"""What a JPEG file begins and ends with."""
+"""First and last bytes of a JPEG file."""
 
 ORIENTATION = 0x0112
-"""The EXIF tag of how an image is to be turned for display; 1 is not at all."""
+"""EXIF tag of the orientation for display; 1 is upright."""
 
 SCALE = {2: 85, 4: 17}
-"""What Pillow multiplies grey values of 2 and 4 bits by."""
+"""Factors by which Pillow multiplies grey values of 2 and 4 bits."""
 
 
 def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np.uint8]:
@@ -53,13 +53,13 @@ def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np
     Raises:
         UserError: the file cannot be decoded, or has more than 8 bits a channel.
     """
-    import cv2  # here, for `segbench data` of the embedded dataset starts faster without it
+    import cv2  # here, because `segbench data` of the embedded dataset starts faster without it
 
     with _opened(path) as (data, image):
         if _depth(data) > 8:
             raise UserError(f"{path}: an image has 8 bits a channel; this has {_depth(data)}: convert it")
         if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
-            image.load()  # cut, or with something behind its end: Pillow tells the two apart
+            image.load()  # truncated, or with trailing bytes: Pillow distinguishes the two
     try:
         pixels: NDArray[np.uint8] | None = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -154,17 +154,17 @@ def orientation(path: Path) -> int:
         with Image.open(path, formats=FORMATS) as image:
             exif.load(image.info.get("exif", b""))  # not `getexif`, which decodes a whole PNG
         return int(exif.get(ORIENTATION, 1))
-    except Exception:  # whatever is wrong with metadata that is not used
+    except Exception:  # any error in metadata that is not used
         return 1
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[bytes, Image.Image]]:
-    """The content of a file, and the image in it, of which only the header is decoded."""
+    """Return the content of a file, and its image, of which only the header is decoded."""
     with _errors(path):
         data = path.read_bytes()
         if data.startswith(PNG_START) and PNG_END not in data[-64:] and PNG_END not in data:
-            raise UserError(f"{path} is truncated")  # Pillow forgives a cut behind the pixels
+            raise UserError(f"{path} is truncated")  # Pillow accepts a file truncated after the pixels
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield data, image
 
@@ -188,12 +188,12 @@ def _errors(path: Path) -> Iterator[None]:
 
 
 def _depth(data: bytes) -> int:
-    """Bits a channel: of a PNG as its header says, which is its first chunk; 8 of others."""
+    """Return the bits per channel: of a PNG from its header, which is its first chunk; 8 of others."""
     return data[24] if data.startswith(PNG_START) else 8
 
 
 def _wide(image: Image.Image) -> str:
-    """What a label of 16 bits holds, to be added to a message; nothing of another."""
+    """Return a message on the values of a label of 16 bits; an empty one for other labels."""
     if not image.mode.startswith("I"):
         return ""
     values = np.array(image)

@@ -1,7 +1,7 @@
-"""Names a dataset by what is in it: SHA-256 over decoded pixels and labels, whatever the files look like.
+"""Identify a dataset by its content: SHA-256 over decoded pixels and labels, independent of the file format.
 
-Decoding a dataset takes seconds, so the digest of files on disk is remembered in the user's cache folder for as long as
-no file changes. Where it would take minutes, a split is named by the names and sizes of its files instead.
+Decoding a dataset takes seconds, so the digest of files on disk is cached in the user's cache folder until a file
+changes. Where it would take minutes, a split is identified by the names and sizes of its files instead.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
 from benchmark.datasets.listing import missing
-from benchmark.datasets.prefetch import read_ahead
-from benchmark.datasets.source import FileSource, LargeSource, Source, Split
+from benchmark.datasets.prefetch import prefetch
+from benchmark.datasets.source import DatasetSplit, FileSplit, LargeSplit, Split
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.files.user_cache import user_cache
 
 RULE = 2
-"""Version of what `benchmark.datasets.decoding` takes: what an earlier one took is not remembered."""
+"""Version of the rules of `benchmark.datasets.decoding`: cached digests of an earlier version are ignored."""
 
 
-def digest(sources: Mapping[Split, Source]) -> str:
-    """SHA-256 of a dataset: the names of its classes and the digest of each of its splits.
+def digest(sources: Mapping[Split, DatasetSplit]) -> str:
+    """Compute the SHA-256 of a dataset from the names of its classes and the digest of each of its splits.
 
     Raises:
         UserError: a file is missing or cannot be decoded.
@@ -38,39 +38,39 @@ def digest(sources: Mapping[Split, Source]) -> str:
     return _digest(classes, {split: split_digest(source) for split, source in sources.items()})
 
 
-def published_digest(dataset: type[Source]) -> str:
-    """The digest of a dataset as it is published, for one whose splits all have a known digest."""
+def published_digest(dataset: type[DatasetSplit]) -> str:
+    """Return the digest of a published dataset whose splits all have a known digest."""
     return _digest(dataset.classes, {split: identity.digest for split, identity in dataset.published.items()})
 
 
-def split_digest(source: Source) -> str:
-    """SHA-256 of a split: name, RGB bytes and label bytes of every image, void written as the number of classes.
+def split_digest(source: DatasetSplit) -> str:
+    """Compute the SHA-256 of a split: name, RGB bytes and label bytes of every image, void as the number of classes.
 
-    Of a large dataset it is `listing_digest`.
+    For a large dataset it is `listing_digest`.
 
     Raises:
         UserError: a file is missing or cannot be decoded.
     """
-    if isinstance(source, LargeSource):
+    if isinstance(source, LargeSplit):
         return listing_digest(source.names, source.image_files())
-    stamp = _stamp(source) if isinstance(source, FileSource) else None
+    stamp = _stamp(source) if isinstance(source, FileSplit) else None
     known = _recall(stamp) if stamp else None
     if known:
         return known
     hasher = SplitHasher(len(source.classes))
-    pairs = read_ahead(lambda index: (source.image(index), source.label(index)), len(source))
+    pairs = prefetch(lambda index: (source.image(index), source.label(index)), len(source))
     for name, (image, label) in zip(source.names, pairs, strict=True):
         hasher.add(name, image, label)
     if stamp:
-        _remember(stamp, hasher.hexdigest())
+        _store(stamp, hasher.hexdigest())
     return hasher.hexdigest()
 
 
 def listing_digest(names: Sequence[str], images: Sequence[Path]) -> str:
-    """SHA-256 of the names of images, and of the sizes of their files in bytes, in their order.
+    """Compute the SHA-256 of the names of images, and of the sizes of their files in bytes, in order.
 
-    It does not prove what is in them, for to read 20,000 files takes minutes. Nothing of the labels goes into it: those
-    of some datasets are made by a script, and compress differently on each machine.
+    It does not cover their content, because reading 20,000 files takes minutes. Labels are excluded: a script creates
+    those of some datasets, and they compress differently on each machine.
 
     Raises:
         UserError: a file is missing.
@@ -85,7 +85,7 @@ def listing_digest(names: Sequence[str], images: Sequence[Path]) -> str:
 
 
 class SplitHasher:
-    """The digest of a split, an image at a time, in the order of the split.
+    """Digest of a split, updated image by image, in the order of the split.
 
     Args:
         classes: number of classes.
@@ -103,7 +103,7 @@ class SplitHasher:
         self._sha256.update(self._values[label].tobytes())
 
     def hexdigest(self) -> str:
-        """The digest of what was added so far."""
+        """Return the digest of the images added so far."""
         return self._sha256.hexdigest()
 
 
@@ -111,8 +111,8 @@ def _digest(classes: Sequence[str], splits: Mapping[Split, str | None]) -> str:
     return hashlib.sha256(json.dumps([list(classes), splits], sort_keys=True).encode()).hexdigest()
 
 
-def _stamp(source: FileSource) -> str:
-    """What changes when a file does: its name, size, and the times of the last change to its content and its inode."""
+def _stamp(source: FileSplit) -> str:
+    """Return a stamp that changes with a file: its name, size, and the modification times of content and inode."""
     stamp = hashlib.sha256(f"{type(source).__name__} {RULE}".encode())
     for path in source.files():
         stat = path.stat()
@@ -124,12 +124,12 @@ def _stamp(source: FileSource) -> str:
 def _recall(stamp: str) -> str | None:
     try:
         known = (user_cache() / "digests" / stamp).read_text(encoding="ascii")
-    except (OSError, RuntimeError, ValueError):  # no cache, no home, not text
+    except (OSError, RuntimeError, ValueError):  # no cache, no home directory, not text
         return None
     return known if re.fullmatch("[0-9a-f]{64}", known) else None
 
 
-def _remember(stamp: str, value: str) -> None:
-    """Keep a digest. A cache that cannot be written costs time and nothing else."""
+def _store(stamp: str, value: str) -> None:
+    """Cache a digest, ignoring a cache that cannot be written."""
     with suppress(UserError, RuntimeError), replacing(user_cache() / "digests" / stamp) as temporary:
         temporary.write_text(value, encoding="ascii")

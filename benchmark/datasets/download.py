@@ -1,4 +1,4 @@
-"""Downloads a file over HTTP, and goes on where a download broke off."""
+"""Download a file over HTTP, resuming where an earlier download broke off."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchmark.files.atomic import writing
 from benchmark.files.limit import CHUNK
 
 Progress = Callable[[int, "int | None"], None]
-"""Called with the bytes that are there and, where the server says it, with how many there will be."""
+"""Called with the bytes received so far and, where the server sends it, their total."""
 
 TIMEOUT = 30
 """Seconds without a byte after which a connection counts as broken."""
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP answers that another attempt may change."""
+"""HTTP status codes that another attempt may change."""
 
 
 def fetch(
@@ -35,18 +35,18 @@ def fetch(
 ) -> None:
     """Download a file.
 
-    What comes is kept in `TARGET.part`, and where it comes from in `TARGET.part.json`. A later attempt or call asks for
-    the rest alone, and gets it if the server can do that and still has the same file (RFC 9110, 13.1.5 and 14).
+    Received bytes are stored in `TARGET.part`, their origin in `TARGET.part.json`. A later attempt or call requests
+    only the rest, if the server supports ranges and still has the same file (RFC 9110, 13.1.5 and 14).
 
     Args:
         url: an http or https address.
-        target: the file to make.
-        limit: bytes that may come at most.
-        progress: is told how far it is.
+        target: the file to write.
+        limit: maximum size in bytes.
+        progress: called with the progress of the download.
         pauses: seconds to wait before each further attempt.
 
     Raises:
-        UserError: the server refuses, the last attempt failed, too much comes, or the disk refuses.
+        UserError: the server refuses, the last attempt failed, the size exceeds the limit, or the disk refuses.
     """
     part = target.with_name(target.name + ".part")
     for pause in (*pauses, None):
@@ -62,7 +62,7 @@ def fetch(
         except (OSError, HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if pause is None:
-            raise UserError(f"{url}: {reason}; try again, it goes on with what has come, or give a copy with --from")
+            raise UserError(f"{url}: {reason}; try again, which resumes the download, or give a copy with --from")
         time.sleep(pause)
     with writing(target):
         part.replace(target)
@@ -70,23 +70,23 @@ def fetch(
 
 
 def _fetch_rest(url: str, part: Path, limit: int, progress: Progress) -> None:
-    """One attempt. Errors of the network are OSError or HTTPException, those of the disk UserError."""
+    """Make one attempt. Errors of the network are OSError or HTTPException, those of the disk UserError."""
     done, validator = _resumable(url, part)
     with _request(url, part, done, validator) as response:
-        if response.status != 206:  # the whole file comes, whatever was asked for
+        if response.status != 206:  # the server sends the whole file, despite the range
             done = 0
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdigit() else None
         with writing(part):
             file = part.open("ab" if done else "wb")
         with file:
-            if not done:  # now that the old part is gone
-                _remember(url, part, response)
+            if not done:  # after the old part is deleted
+                _store_origin(url, part, response)
             progress(done, total)
             while chunk := response.read(CHUNK):
                 done += len(chunk)
                 if done > limit:
-                    raise UserError(f"{url}: more than {limit} bytes come, this is not the dataset")
+                    raise UserError(f"{url}: exceeds the size limit of {limit} bytes, this is not the dataset")
                 with writing(part):
                     file.write(chunk)
                 progress(done, total)
@@ -105,12 +105,12 @@ def _request(url: str, part: Path, done: int, validator: str) -> HTTPResponse:
     except HTTPError as error:
         if error.code != 416:
             raise
-        problem = "the server has no more of it than came before"
+        problem = "the server has no more bytes of it"
     else:
         if response.status != 206 or response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             return response
         response.close()
-        problem = "the server sent another part than it was asked for"
+        problem = "the server sent another range than requested"
     part.unlink(missing_ok=True)
     raise ConnectionError(problem)
 
@@ -119,8 +119,8 @@ def _memo(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _remember(url: str, part: Path, response: HTTPResponse) -> None:
-    """Note what the part is a part of: the address, and what changes when the file there changes."""
+def _store_origin(url: str, part: Path, response: HTTPResponse) -> None:
+    """Store the origin of the partial file: the address, and the validator that changes with the file there."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
     with writing(_memo(part)):
@@ -128,7 +128,7 @@ def _remember(url: str, part: Path, response: HTTPResponse) -> None:
 
 
 def _resumable(url: str, part: Path) -> tuple[int, str]:
-    """Bytes of the part and its validator; (0, "") unless it can be told that it is a part of what is at `url` now."""
+    """Return the size of the partial file and its validator; (0, "") if it may not belong to the file at `url`."""
     try:
         memo = json.loads(_memo(part).read_text(encoding="utf-8"))
         if memo["url"] == url and memo["validator"]:

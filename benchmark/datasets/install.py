@@ -1,4 +1,4 @@
-"""Puts a published dataset in its place: from the network, an archive or a folder, verified before it is there."""
+"""Install a published dataset from the network, an archive or a folder, after verifying it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.download import Progress, fetch
-from benchmark.datasets.making import make
-from benchmark.datasets.source import AbsentError, FileSource
+from benchmark.datasets.prepare import prepare_labels
+from benchmark.datasets.source import AbsentError, FileSplit
 from benchmark.datasets.verify import verify
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
@@ -22,29 +22,28 @@ def install(
     origin: str | None = None,
     root: str | Path | None = None,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     progress: Progress = lambda done, total: None,
 ) -> Path:
-    """Get a dataset.
+    """Install a dataset.
 
-    It is put together beside its place, completed by the labels that can be made of it, verified file by file, and
-    moved into place as a whole, so that there is either all of it or nothing. What is in its place already is never
-    touched.
+    It is assembled in a temporary folder next to its own, completed by prepared labels, verified file by file, and
+    moved atomically, so that there is either all of it or nothing. An existing folder is never changed.
 
     Args:
-        name: a dataset that lies on disk.
-        origin: a folder that holds the dataset, or archives of it; an archive; an address of one. Else what the
-            dataset's `url` says.
-        root: where to put it, see `benchmark.datasets.catalog.locate`.
-        say: is told what happens.
-        progress: is told how far a download is.
+        name: a dataset with files.
+        origin: a folder that holds the dataset, or archives of it; an archive; an address of one. By default the
+            dataset's `url`.
+        root: root to install it below, see `benchmark.datasets.catalog.locate`.
+        log: called with a line on each step.
+        progress: called with the progress of a download.
 
     Returns:
         The folder of the dataset.
 
     Raises:
-        UserError: something else is in its place, or `origin` is not to be had or not the published dataset, or there
-            is none, and the dataset cannot be simply downloaded.
+        UserError: its folder has other content, or `origin` is not available or not the published dataset, or there
+            is none, and the dataset cannot be downloaded without registration.
     """
     place = locate(name, root)
     if place is None:
@@ -52,7 +51,7 @@ def install(
     dataset = ON_DISK[name]
     home = dataset.home(place)
     if home.exists():
-        say(f"{home} is there; verifying it")
+        log(f"{home} exists; verifying it")
         problem = _first_problem(name, place)
         if problem is None:
             return home
@@ -60,7 +59,7 @@ def install(
 
     source = origin or dataset.url
     if source is None:
-        raise UserError(f"{name} is not simply to be downloaded: {dataset.advice}")
+        raise UserError(f"{name} cannot be downloaded automatically: {dataset.advice}")
     is_remote = source.startswith(("http://", "https://"))
     material = place / f"{name}.download" if is_remote else Path(source).expanduser()
     if not is_remote and not material.exists():
@@ -74,13 +73,13 @@ def install(
         content = Path(work, dataset.folder)
         try:
             if is_remote:
-                say(f"downloading {source}")
+                log(f"downloading {source}")
                 fetch(source, material, limit=dataset.limit, progress=progress)
             _collect(material, content, dataset)
             if name == "cityscapes":
-                say("making the labels of its 19 classes")
-                make(name, root=work)
-            say("verifying it")
+                log("preparing the labels of its 19 classes")
+                prepare_labels(name, root=work)
+            log("verifying it")
             problem = _first_problem(name, Path(work))
         finally:
             if is_remote:
@@ -94,8 +93,8 @@ def install(
     return home
 
 
-def _collect(material: Path, content: Path, dataset: type[FileSource]) -> None:
-    """Put into `content` what belongs to the dataset, out of a folder or an archive."""
+def _collect(material: Path, content: Path, dataset: type[FileSplit]) -> None:
+    """Collect the files of the dataset from a folder or an archive into `content`."""
     if material.is_dir():
         count = _copy(dataset.home(material), content, dataset)
         if not count:
@@ -104,11 +103,11 @@ def _collect(material: Path, content: Path, dataset: type[FileSource]) -> None:
     else:
         count = unpack(material, content, dataset.place, dataset.limit)
     if not count:
-        raise UserError(f"{material} holds nothing of {dataset.folder}")
+        raise UserError(f"{material} contains no files of {dataset.folder}")
 
 
-def _copy(folder: Path, content: Path, dataset: type[FileSource]) -> int:
-    """Copy what belongs to the dataset; how many files that were."""
+def _copy(folder: Path, content: Path, dataset: type[FileSplit]) -> int:
+    """Copy the files of the dataset; return their number."""
     count = 0
     for path in sorted(folder.rglob("*")):
         destination = dataset.place(PurePosixPath(*path.relative_to(folder).parts))
@@ -124,7 +123,7 @@ def _copy(folder: Path, content: Path, dataset: type[FileSource]) -> int:
 
 
 def _first_problem(name: str, root: Path) -> str | None:
-    """What is wrong with a dataset; None if it is as published."""
+    """Return the first problem of a dataset; None if it is as published."""
     try:
         problems = [problem for split in verify(name, root).values() for problem in split.problems]
     except AbsentError:

@@ -1,8 +1,8 @@
-"""Lists the images and labels of a dataset, for verification and training alike.
+"""List the images and labels of a dataset, for verification and training alike.
 
-Of a folder, all files below it that have the suffix belong to the dataset, links followed. Hidden ones, whose names
-begin with a dot, do not: macOS puts `._NAME.jpg` beside `NAME.jpg`. A list is a text file in UTF-8 with one name a
-line; white space around a name and empty lines do not count, and white space in a name does.
+All files below a folder that have the suffix belong to the dataset, links followed. Hidden ones, whose names begin with
+a dot, do not: macOS adds `._NAME.jpg` to `NAME.jpg`. A list is a text file in UTF-8 with one name a line; white space
+around a name and empty lines are ignored, white space in a name is not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
         image_suffix, label_suffix: how the names of files end, by which an image and its label differ.
 
     Returns:
-        In no order; a name is the path below the folder without what follows the last dot.
+        In no order; a name is the path below the folder without suffix.
 
     Raises:
         UserError: the name of a file is not UTF-8, or its suffix is another way to write this one.
@@ -43,7 +43,7 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
 
 def pairs_of(names: Iterable[str], images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Pair]:
-    """The images of a list of names, each with its label; arguments as of `pairs_below`."""
+    """Return the images of a list of names, each with its label; arguments as of `pairs_below`."""
     return [(name, images / f"{name}{image_suffix}", labels / f"{name}{label_suffix}") for name in names]
 
 
@@ -64,12 +64,12 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
                 raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
         elif _plain(path.name).endswith(tuple(map(_plain, suffixes))):
             wanted = " or ".join(suffixes)
-            raise UserError(f"{path} would be left out, for it does not end in {wanted}: {_remedy(path)} it")
+            raise UserError(f"{path} would be left out, because it does not end in {wanted}: {_remedy(path)} it")
     return found
 
 
 def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
-    """Every file below a folder that is not hidden; of links, none to a folder above, where a walk would not end."""
+    """Yield every file below a folder that is not hidden, without following links to a parent folder."""
     here = folder.resolve()
     if here in above or not folder.is_dir():
         return
@@ -90,13 +90,13 @@ def read_names(path: Path) -> list[str]:
     """Read a list of names.
 
     Raises:
-        UserError: the list cannot be read, or a line is no name or comes twice.
+        UserError: the list cannot be read, or a line is no name or a duplicate.
     """
     found = read_lines(path)
     for number, line in found:
         if PurePosixPath(line).is_absolute() or ".." in PurePosixPath(line).parts:
             raise UserError(f"{path}, line {number}: not the name of an image: {line[:120]!r}")
-    return once(path, [line for _, line in found])
+    return require_unique(path, [line for _, line in found])
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -114,11 +114,11 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def once(path: Path, found: Sequence[str]) -> list[str]:
-    """The names in a list, each of which must come once.
+def require_unique(path: Path, found: Sequence[str]) -> list[str]:
+    """Return the names in a list, each of which must occur once.
 
     Raises:
-        UserError: a name comes twice.
+        UserError: a name occurs twice.
     """
     for name, times in Counter(found).items():
         if times > 1:
@@ -126,8 +126,8 @@ def once(path: Path, found: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def present(path: Path) -> Path:
-    """The path of a file, which must be there.
+def require_file(path: Path) -> Path:
+    """Return the path of a file that must exist.
 
     Raises:
         UserError: it is not, see `missing`.
@@ -138,17 +138,17 @@ def present(path: Path) -> Path:
 
 
 def missing(path: Path) -> UserError:
-    """The error for a file that is not there, with what is in its place."""
+    """Return the error for a file that does not exist, mentioning a similar file."""
     if path.is_symlink():
         return UserError(f"{path} is missing: it is a link to {path.readlink()}, which is not there")
     if path.exists():
-        return UserError(f"{path} is missing: what has its name is no file")
-    like = alike(path)
+        return UserError(f"{path} is missing: its path is no file")
+    like = similar_file(path)
     return UserError(f"{path} is missing" + (f", but {like.name} is there: {_remedy(like)} it" if like else ""))
 
 
-def alike(path: Path) -> Path | None:
-    """A file that is there under another way to write the name of this one; None where there is none."""
+def similar_file(path: Path) -> Path | None:
+    """Return a file whose name is a variant spelling of this one; None where there is none."""
     suffix = path.suffix
     endings = [suffix.upper(), suffix.title(), *([".jpeg", ".JPEG"] if suffix == ".jpg" else []), suffix + ".gz"]
     forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]  # macOS decomposes accents

@@ -1,4 +1,4 @@
-"""Datasets as their authors lay them out: a JPEG or PNG file an image, a PNG file of class indices a label."""
+"""Datasets in the layout of their authors: a JPEG or PNG file an image, a PNG file of class indices a label."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.decoding import decode_image, decode_label
-from benchmark.datasets.listing import Pair, alike, missing, present
-from benchmark.datasets.source import AbsentError, Identity, Split
+from benchmark.datasets.listing import Pair, missing, require_file, similar_file
+from benchmark.datasets.source import AbsentError, PublishedSplit, Split
 from benchmark.errors import UserError
 
 
 class Pairs(ABC):
     """One split of a dataset in which every image and every label is a file.
 
-    Networks see it through mmsegmentation's dataset classes (`benchmark.inputs.mmseg_pipeline`), which read the same
-    files in the same order; this is for all that needs no network.
+    Networks read it through mmsegmentation's dataset classes (`benchmark.inputs.mmseg_pipeline`), which read the same
+    files in the same order; this class serves everything that needs no network.
 
     The ground truth of none of these datasets' test splits is public: what is called "test" here is val, as in
     mmsegmentation's configs.
@@ -32,10 +32,10 @@ class Pairs(ABC):
 
     Attributes:
         title: the dataset's name as its authors write it.
-        folder: where the dataset lies below a root; what is left out at the front need not be there.
-        marks: folders in it without which it is not there.
+        folder: path of the dataset below a root; its first parts may be missing.
+        marks: folders by which the dataset is recognized.
         members: patterns of the files that belong to it.
-        advice: how to come by it, continuing "no TITLE in ROOT: ".
+        advice: how to get it, continuing "no TITLE in ROOT: ".
         first: value of class 0 in the label files; the one below is void, and so is 255.
 
     Raises:
@@ -45,7 +45,7 @@ class Pairs(ABC):
 
     classes: ClassVar[Sequence[str]]
     palette: ClassVar[Sequence[tuple[int, int, int]]]
-    published: ClassVar[Mapping[Split, Identity]]
+    published: ClassVar[Mapping[Split, PublishedSplit]]
     title: ClassVar[str]
     folder: ClassVar[str]
     url: ClassVar[str | None] = None
@@ -68,17 +68,17 @@ class Pairs(ABC):
             raise UserError(f"the lists of {split} in {home} share {name}: it may be in one of them")
         self._images, self._labels = [image for _, image, _ in found], [label for *_, label in found]
         if not any(label.is_file() for label in self._labels):
-            if alike(self._labels[0]):
+            if similar_file(self._labels[0]):
                 raise missing(self._labels[0])
-            raise UserError(f"none of the {len(found)} labels of {split} is there, as {self._labels[0]}: {self.advice}")
+            raise UserError(f"none of the {len(found)} labels of {split} exists, as {self._labels[0]}: {self.advice}")
 
     @abstractmethod
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
-        """The images of train or val with their labels."""
+        """Return the images of train or val with their labels."""
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """The folder of the dataset: the first of `root / folder`, the same without its first parts, and `root`."""
+        """Return the dataset's folder: the first of `root / folder`, the same without its first parts, and `root`."""
         parts = PurePosixPath(cls.folder).parts
         places = [root.joinpath(*parts[start:]) for start in range(len(parts) + 1)]
         return next((place for place in places if cls._is_at(place)), places[0])
@@ -89,7 +89,7 @@ class Pairs(ABC):
 
     @classmethod
     def place(cls, path: PurePosixPath) -> PurePosixPath | None:
-        """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""
+        """Return the path of an archive member in the folder of the dataset; None for other members."""
         if path.name.startswith("."):  # as `benchmark.datasets.listing` takes it
             return None
         for pattern in map(PurePosixPath, cls.members):
@@ -101,26 +101,26 @@ class Pairs(ABC):
         return len(self.names)
 
     def image_files(self) -> Sequence[Path]:
-        """The file of every image, in the order of the split."""
+        """Return the file of every image, in the order of the split."""
         return self._images
 
     def files(self) -> list[Path]:
-        """Every image and label."""
+        """Return every image and label file."""
         return [*self._images, *self._labels]
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (height, width, 3).
+        """Return the RGB image of shape (height, width, 3).
 
         Raises:
             UserError: the file is missing or cannot be decoded.
         """
-        return decode_image(present(self._images[index]))
+        return decode_image(require_file(self._images[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth.
+        """Return the class indices of shape (height, width); 255 where there is no ground truth.
 
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
         """
-        label = present(self._labels[index])
-        return decode_label(label, present(self._images[index]), len(self.classes), self.first)
+        label = require_file(self._labels[index])
+        return decode_label(label, require_file(self._images[index]), len(self.classes), self.first)

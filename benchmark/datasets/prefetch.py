@@ -1,4 +1,4 @@
-"""Reads ahead: decodes images with every core, and hands them over in order."""
+"""Decode images ahead of their use in all cores, and return them in order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def read_ahead(read: Callable[[int], T], count: int) -> Iterator[T]:
-    """Yield read(0), read(1), ... read(count - 1), in this order, called by as many threads as there are cores.
+def prefetch(read: Callable[[int], T], count: int) -> Iterator[T]:
+    """Yield read(0), read(1), ... read(count - 1), in order, computed by as many threads as there are cores.
 
-    Decoders release the interpreter's lock. At most four results a thread wait, so memory stays bounded.
+    Decoders release the interpreter's lock. At most four results per thread are queued, so memory stays bounded.
     """
     threads = min(os.cpu_count() or 1, 16)
     pool = ThreadPoolExecutor(threads)

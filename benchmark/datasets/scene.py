@@ -1,8 +1,8 @@
-"""Draws one scene of the embedded dataset: an image and its exact labels.
+"""Draw one scene of the embedded dataset: an image and its exact labels.
 
-A scene is a collage: sky, ground, and flat objects in front of them that hide one another and cast shadows. Hue,
-texture and light vary within every class and overlap between classes, so that a pixel's colour does not give its class
-away. In some scenes a smudge covers a part, which then has no ground truth.
+A scene consists of sky, ground, and flat objects in front of them that occlude one another and cast shadows. Hue,
+texture and light vary within every class and overlap between classes, so that a pixel's colour does not determine its
+class. In some scenes a smudge covers a part, which then has no ground truth.
 
 The pixels are the same everywhere: they come from the raw output of a counter-based generator (Philox; Salmon et al.,
 Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011), whose stream NumPy guarantees where it does not guarantee its
@@ -23,26 +23,26 @@ CLASSES = ("sky", "ground", "disc", "ring", "square", "triangle", "cross", "pole
 OBJECTS = CLASSES[2:]
 
 SUBPIXEL = 16
-"""Lengths are integers, in sixteenths of a pixel."""
+"""Length unit of integers: sixteenths of a pixel."""
 
 TURN = 64
-"""Angles are integers, in 1/64 of a turn."""
+"""Angle unit of integers: 1/64 of a turn."""
 
 COSINE = [round(4096 * math.cos(2 * math.pi * step / TURN)) for step in range(TURN)]
-"""The cosine of each angle in 1/4096, rounded, so that the last bit of the platform's `cos` does not matter."""
+"""Cosine of each angle in 1/4096, rounded, so that the last bit of the platform's `cos` does not matter."""
 
 HUES = 1536
-"""Hues are integers on a circle of this length: six edges of the colour cube, 256 steps each."""
+"""Length of the circle of integer hues: six edges of the colour cube, 256 steps each."""
 
 Integers = NDArray[np.int32]
 
 
 class Stream:
-    """The random numbers of one scene.
+    """Random numbers of one scene.
 
     Args:
-        key: two integers that name the set of scenes, 0 to 2^64 - 1 each.
-        index: the scene in the set.
+        key: two integers that identify the set of scenes, 0 to 2^64 - 1 each.
+        index: index of the scene in the set.
     """
 
     def __init__(self, key: tuple[int, int], index: int) -> None:
@@ -54,20 +54,20 @@ class Stream:
             yield from self._bits.random_raw(64).tolist()
 
     def between(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
+        """Draw an integer from low to high, both included."""
         return low + ((next(self._words) >> 32) * (high - low + 1) >> 32)
 
     def chance(self, percent: int) -> bool:
-        """True in so many cases of a hundred."""
+        """Draw a boolean that is true with that probability in percent."""
         return self.between(1, 100) <= percent
 
     def noise(self, height: int, width: int) -> Integers:
-        """White noise, 0 to 255."""
+        """Draw white noise, 0 to 255."""
         words = np.asarray(self._bits.random_raw(-(-height * width // 8)), dtype="<u8")
         return words.view(np.uint8)[: height * width].reshape(height, width).astype(np.int32)
 
     def clouds(self, height: int, width: int, cell: int) -> Integers:
-        """Smooth noise, 0 to 255: white noise every `cell` pixels and linear in between."""
+        """Draw smooth noise, 0 to 255: white noise every `cell` pixels, linearly interpolated."""
         cell = max(cell, 1)
         knots = self.noise(height // cell + 2, width // cell + 2)
         row, y = np.divmod(np.arange(height, dtype=np.int32), cell)
@@ -76,7 +76,7 @@ class Stream:
         return (lines[:, column] * (cell - x) + lines[:, column + 1] * x) // (cell * cell)
 
     def colour(self, hue: int, spread: int, purity: tuple[int, int], value: tuple[int, int]) -> Integers:
-        """An RGB colour, shape (3,), with a hue within `spread` of `hue`; purity and value have a range, 0 to 255."""
+        """Draw an RGB colour (3,) with a hue within `spread` of `hue`, and purity and value in ranges of 0..255."""
         hue = (hue + self.between(-spread, spread)) % HUES
         pure, full = self.between(*purity), self.between(*value)
         edges = (abs(hue - 768) - 256, 512 - abs(hue - 512), 512 - abs(hue - 1024))
@@ -92,28 +92,28 @@ def draw(stream: Stream, height: int, width: int) -> tuple[NDArray[np.uint8], ND
         width: in pixels.
 
     Returns:
-        The RGB image, shape (height, width, 3), and the index in `CLASSES` of what is seen at every pixel, shape
+        The RGB image, shape (height, width, 3), and the index in `CLASSES` of the visible object at every pixel, shape
         (height, width), 255 under a smudge.
     """
     canvas = _Canvas(stream, height, width)
     kinds = [OBJECTS[stream.between(0, len(OBJECTS) - 1)] for _ in range(stream.between(3, 7))]
     if stream.chance(25):
         kinds.insert(stream.between(0, len(kinds)), "smudge")
-    rows = sorted(stream.between(height // 6, height) for _ in kinds)  # what stands lower is nearer
+    rows = sorted(stream.between(height // 6, height) for _ in kinds)  # lower objects are nearer
     for kind, row in zip(kinds, rows, strict=True):
         canvas.draw_object(kind, row, stream.between(0, width))
     return canvas.expose(), canvas.label
 
 
 class _Canvas:
-    """A scene while it is drawn, back to front.
+    """A scene that is drawn back to front.
 
     Attributes:
-        colour: what colour is seen at every pixel, shape (height, width, 3).
-        shade: how much light falls on it, in 1/256, shape (height, width).
-        label: what it is, shape (height, width).
+        colour: colour of every pixel, shape (height, width, 3).
+        shade: light on every pixel, in 1/256, shape (height, width).
+        label: class of every pixel, shape (height, width).
         unit: a sixty-fourth of the shorter side; sizes of objects are multiples of it.
-        shift: where shadows fall, to the right and down.
+        shift: offset of shadows, to the right and down.
     """
 
     def __init__(self, stream: Stream, height: int, width: int) -> None:
@@ -127,12 +127,12 @@ class _Canvas:
         self.label = below.astype(np.uint8)
 
     def _horizon(self) -> Integers:
-        """The first row of the ground in every column."""
+        """Draw the first row of the ground in every column."""
         bumps = self.stream.clouds(1, self.width, self.width // 4)[0]
         return self.height * self.stream.between(28, 62) // 100 + bumps * self.height // (5 * 255)
 
     def _sky(self, row: Integers) -> Integers:
-        """A gradient with haze."""
+        """Draw a gradient with haze."""
         spread = 200 if self.stream.chance(75) else HUES // 2
         top, bottom = (self.stream.colour(900, spread, (20, 160), (120, 250)) for _ in range(2))
         sky = (top * (self.height - row) + bottom * row) // self.height
@@ -140,7 +140,7 @@ class _Canvas:
         return sky + (235 - sky) * np.maximum(clouds, 0)[..., None] // 255
 
     def _ground(self, row: Integers) -> Integers:
-        """A gradient with fine and coarse grain."""
+        """Draw a gradient with fine and coarse grain."""
         spread = 260 if self.stream.chance(75) else HUES // 2
         far, near = (self.stream.colour(320, spread, (30, 160), (70, 210)) for _ in range(2))
         ground = (far * (self.height - row) + near * row) // self.height
@@ -169,7 +169,7 @@ class _Canvas:
         self.label[rows, columns][inside] = VOID if kind == "smudge" else CLASSES.index(kind)
 
     def expose(self) -> NDArray[np.uint8]:
-        """The image as a camera takes it: in a light from one side, with noise in every channel."""
+        """Return the image as a camera records it: in a light from one side, with noise in every channel."""
         stream, height, width = self.stream, self.height, self.width
         y = np.arange(height, dtype=np.int32)[:, None] * 256 // height - 128
         x = np.arange(width, dtype=np.int32) * 256 // width - 128
@@ -180,13 +180,13 @@ class _Canvas:
 
 
 def _rotate(x: Integers, y: Integers, angle: int) -> tuple[Integers, Integers]:
-    """The same points in axes that are turned by an angle."""
+    """Return the points in axes that are rotated by an angle."""
     cosine, sine = COSINE[angle], COSINE[angle - TURN // 4]
     return (x * cosine + y * sine) >> 12, (y * cosine - x * sine) >> 12
 
 
 def _covers(kind: str, u: Integers, v: Integers, radius: int) -> NDArray[np.bool_]:
-    """Which points (u, v) of its own axes an object covers."""
+    """Return which points (u, v) of its own axes an object covers."""
     a, b = np.abs(u), np.abs(v)
     if kind == "disc":
         return u * u + v * v <= radius * radius
@@ -205,7 +205,7 @@ def _covers(kind: str, u: Integers, v: Integers, radius: int) -> NDArray[np.bool
 
 
 def _surface(stream: Stream, kind: str, u: Integers, v: Integers, radius: int) -> Integers:
-    """The surface at n points of an object, shape (n, 3): a colour, a pattern in a second one, and light."""
+    """Draw the surface at n points of an object, shape (n, 3): a colour, a pattern in a second one, and light."""
     if kind == "smudge":
         return stream.noise(len(u), 1) // 2 + stream.colour(0, HUES // 2, (0, 255), (0, 127))
     home = OBJECTS.index(kind) * HUES // len(OBJECTS)

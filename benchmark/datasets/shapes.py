@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets import scene
-from benchmark.datasets.source import SPLITS, Identity, Split
+from benchmark.datasets.source import SPLITS, PublishedSplit, Split
 
 
 class Shapes:
     """One split of the embedded dataset.
 
-    A scene is drawn when it is first asked for, and kept.
+    A scene is drawn on first access and cached.
 
     Args:
         split: "train", "val" or "test"; no scene is in two of them.
         size: (height, width) in pixels, at least 16 each.
-        seed: which dataset, 0 to 2^64 - 1; every seed gives other scenes.
+        seed: seed of the dataset, 0 to 2^64 - 1; every seed gives other scenes.
 
     Raises:
         ValueError: an unknown split, or too small a size.
@@ -38,10 +38,10 @@ class Shapes:
         (148, 88, 166),
         (52, 58, 64),
     )
-    published: ClassVar[Mapping[Split, Identity]] = {
-        "train": Identity(256, "e63392317c8bd1420d38f8eafe6525ec5696c433344a77a55ec0324f409bd22f"),
-        "val": Identity(32, "2336f5323456f86702a037668ea93ba02393294ec2767a612c351bc8dcbd4a31"),
-        "test": Identity(64, "332cc89f72ac3656b10874e33c3f4726f0a84149329cef8dcdfd68fa22cd9581"),
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(256, "e63392317c8bd1420d38f8eafe6525ec5696c433344a77a55ec0324f409bd22f"),
+        "val": PublishedSplit(32, "2336f5323456f86702a037668ea93ba02393294ec2767a612c351bc8dcbd4a31"),
+        "test": PublishedSplit(64, "332cc89f72ac3656b10874e33c3f4726f0a84149329cef8dcdfd68fa22cd9581"),
     }
 
     def __init__(self, split: Split, size: tuple[int, int] = (64, 64), seed: int = 0) -> None:
@@ -58,11 +58,11 @@ class Shapes:
         return len(self.names)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (height, width, 3)."""
+        """Return the RGB image of shape (height, width, 3)."""
         return self._scene(index)[0].copy()
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
         return self._scene(index)[1].copy()
 
     def _scene(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

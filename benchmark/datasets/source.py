@@ -1,4 +1,4 @@
-"""What every dataset is to the rest of the suite: images and labels by index."""
+"""Interface of datasets: images and labels by index."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class AbsentError(UserError):
-    """A dataset is not where it was looked for."""
+    """Raised where a dataset is not found."""
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What a published split is: enough to tell a copy from the original.
+class PublishedSplit:
+    """Properties that identify a published split.
 
     Attributes:
         images: number of images.
@@ -35,40 +35,40 @@ class Identity:
     digest: str | None
 
 
-class Source(Protocol):
+class DatasetSplit(Protocol):
     """One split of a dataset.
 
     Attributes:
         classes: class names; label value c means classes[c].
         palette: one RGB triple a class, 0 to 255.
-        published: what each split with public ground truth is.
+        published: properties of each published split with public ground truth.
         names: one name an image, in the order of the split.
     """
 
     classes: ClassVar[Sequence[str]]
     palette: ClassVar[Sequence[tuple[int, int, int]]]
-    published: ClassVar[Mapping[Split, Identity]]
+    published: ClassVar[Mapping[Split, PublishedSplit]]
     names: Sequence[str]
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (height, width, 3)."""
+        """Return the RGB image of shape (height, width, 3)."""
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
 
 
 @runtime_checkable
-class FileSource(Source, Protocol):
-    """One split of a dataset that lies on disk.
+class FileSplit(DatasetSplit, Protocol):
+    """One split of a dataset that is stored on disk.
 
     Attributes:
         folder: name of the dataset's folder below a root.
-        url: the archive of the published dataset; None where nobody may simply download it.
-        limit: bytes that the dataset, or its archive, never exceeds.
-        advice: how to come by it.
+        url: the archive of the published dataset; None where it needs a registration.
+        limit: maximum size of the dataset, and of its archive, in bytes.
+        advice: how to get it.
     """
 
     folder: ClassVar[str]
@@ -77,35 +77,35 @@ class FileSource(Source, Protocol):
     advice: ClassVar[str]
 
     def __init__(self, root: str | Path, split: Split) -> None:
-        """Open a split of the dataset that lies at or below `root`; `AbsentError` where there is none."""
+        """Open a split of the dataset at or below `root`; raises `AbsentError` where there is none."""
 
     def files(self) -> Sequence[Path]:
-        """Every file that images and labels are read from."""
+        """Return every file that images and labels are read from."""
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """The folder of the dataset: `root / folder`, or `root` where that is the dataset itself."""
+        """Return the folder of the dataset: `root / folder`, or `root` where that is the dataset itself."""
 
     @staticmethod
     def place(path: PurePosixPath) -> PurePosixPath | None:
-        """Where a file of an archive belongs in the folder of the dataset; None for what is no part of it."""
+        """Return the path of an archive member in the folder of the dataset; None for other members."""
 
 
 @runtime_checkable
-class LargeSource(FileSource, Protocol):
-    """One split of a dataset too large to be read at every start: named by its files, not by their pixels."""
+class LargeSplit(FileSplit, Protocol):
+    """One split of a dataset too large to be read at every start: identified by its files, not by their pixels."""
 
     def image_files(self) -> Sequence[Path]:
-        """The file of every image, in the order of the split."""
+        """Return the file of every image, in the order of the split."""
 
 
 def require_labels(what: str, label: Callable[[int], NDArray[np.uint8]], count: int) -> None:
-    """Check that labels are not all void: nothing can be learned or scored without one labelled pixel.
+    """Require at least one label that is not all void: training and scores need a labelled pixel.
 
     Args:
-        what: what the labels are of, for the message.
-        label: the label at an index; as few are read as it takes.
-        count: how many there are.
+        what: name of the labelled data, for the message.
+        label: returns the label at an index; called until one has a labelled pixel.
+        count: number of labels.
 
     Raises:
         UserError: all are void.

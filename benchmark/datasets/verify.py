@@ -1,4 +1,4 @@
-"""Reads every image and label of a dataset, and says what is in it and what is wrong with it."""
+"""Read every image and label of a dataset; report its contents and problems."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from benchmark.confusion import VOID
 from benchmark.datasets.catalog import dataset, open_split
 from benchmark.datasets.decoding import orientation
 from benchmark.datasets.digest import SplitHasher, split_digest
-from benchmark.datasets.prefetch import read_ahead
-from benchmark.datasets.source import AbsentError, FileSource, LargeSource, Source, Split
+from benchmark.datasets.prefetch import prefetch
+from benchmark.datasets.source import AbsentError, DatasetSplit, FileSplit, LargeSplit, Split
 from benchmark.errors import UserError
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found in one split.
+    """Contents and problems of one split.
 
     Attributes:
         images: number of images.
-        sizes: how many images there are of each (height, width).
-        pixels: how many pixels each class has, shape (K + 1,), void last; of readable labels.
+        sizes: number of images of each (height, width).
+        pixels: number of pixels of each class, shape (K + 1,), void last; of readable labels.
         digest: the digest of the split; None where something cannot be read.
         problems: one line each, with the file.
-        notes: what is as it may be and worth knowing, one line each.
+        notes: remarks that are no problems, one line each.
     """
 
     images: int
@@ -41,14 +41,14 @@ class Verification:
 
 
 def verify(name: str, root: str | Path | None = None) -> dict[Split, Verification]:
-    """Verify every split of a dataset that has public ground truth, and hold it against what was published.
+    """Verify every split of a dataset that has public ground truth, and compare it with the published one.
 
     Args:
         name: the dataset.
-        root: where it is, see `benchmark.datasets.catalog.locate`.
+        root: root of the dataset, see `benchmark.datasets.catalog.locate`.
 
     Raises:
-        UserError: there is no such dataset, or it is not there at all.
+        UserError: there is no such dataset, or it is not found.
     """
     found = {}
     for split in dataset(name).published:
@@ -56,20 +56,20 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
             found[split] = _verify_split(open_split(name, split, root), split)
         except AbsentError:
             raise
-        except UserError as error:  # the list of the split is malformed, or there is nothing in it
+        except UserError as error:  # the list of the split is malformed or empty
             found[split] = Verification(
                 0, Counter(), np.zeros(len(dataset(name).classes) + 1, np.int64), None, (str(error),)
             )
     return found
 
 
-def _verify_split(source: Source, split: Split) -> Verification:
+def _verify_split(source: DatasetSplit, split: Split) -> Verification:
     classes = len(source.classes)
     hasher = SplitHasher(classes)
     sizes: Counter[tuple[int, int]] = Counter()
     pixels = np.zeros(256, np.int64)
     problems: list[str] = []
-    pairs = read_ahead(lambda index: (_read(source.image, index), _read(source.label, index)), len(source))
+    pairs = prefetch(lambda index: (_read(source.image, index), _read(source.label, index)), len(source))
     for name, (image, label) in zip(source.names, pairs, strict=True):
         problems += dict.fromkeys(found for found in (image, label) if isinstance(found, str))
         if not isinstance(image, str):
@@ -84,21 +84,21 @@ def _verify_split(source: Source, split: Split) -> Verification:
     published = source.published[split]
     digest = None
     if not problems:
-        digest = split_digest(source) if isinstance(source, LargeSource) else hasher.hexdigest()
+        digest = split_digest(source) if isinstance(source, LargeSplit) else hasher.hexdigest()
     if len(source) != published.images:
         problems.append(f"{split} is not as published: {len(source)} images instead of {published.images}")
     elif digest and published.digest and digest != published.digest:
         problems.append(f"{split} is not as published: other pixels (SHA-256 {digest})")
-    notes = _notes(source, split) if isinstance(source, FileSource) else ()
+    notes = _notes(source, split) if isinstance(source, FileSplit) else ()
     return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems), notes)
 
 
-def _notes(source: FileSource, split: Split) -> tuple[str, ...]:
+def _notes(source: FileSplit, split: Split) -> tuple[str, ...]:
     try:
         files = source.files()
     except UserError:  # one is missing, which is a problem already
         return ()
-    tags = read_ahead(lambda index: orientation(files[index]), len(files))
+    tags = prefetch(lambda index: orientation(files[index]), len(files))
     turned = [(path, tag) for path, tag in zip(files, tags, strict=True) if tag != 1]
     if not turned:
         return ()
@@ -110,7 +110,7 @@ def _notes(source: FileSource, split: Split) -> tuple[str, ...]:
 
 
 def _read(read: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | str:
-    """An image or label, or what is wrong with it."""
+    """Read an image or label; return the problem where that fails."""
     try:
         return read(index)
     except UserError as error:

@@ -13,14 +13,14 @@ from typing import ClassVar
 
 from benchmark.datasets.listing import Pair, pairs_of, read_names
 from benchmark.datasets.pairs import Pairs
-from benchmark.datasets.source import Identity, Split
+from benchmark.datasets.source import PublishedSplit, Split
 from benchmark.errors import UserError
 
 SBD = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
-"""Where the authors publish SBD."""
+"""Address at which the authors publish SBD."""
 
 LISTS = "ImageSets/Segmentation"
-"""The folder of the lists of names."""
+"""Folder of the lists of names."""
 
 
 class VOC12(Pairs):
@@ -38,7 +38,10 @@ class VOC12(Pairs):
         (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128),
     )
     # fmt: on
-    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(1464, None), "val": Identity(1449, None)}
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(1464, None),
+        "val": PublishedSplit(1449, None),
+    }
     title: ClassVar[str] = "VOC 2012"
     folder: ClassVar[str] = "VOCdevkit/VOC2012"
     url: ClassVar[str | None] = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
@@ -55,9 +58,12 @@ class VOC12(Pairs):
 
 
 class VOC12Aug(VOC12):
-    """One split of VOC 2012 whose train is joined by `aug.txt`: all of SBD that is neither train nor val of VOC."""
+    """One split of VOC 2012 with `aug.txt` added to train: all of SBD that is neither train nor val of VOC."""
 
-    published: ClassVar[Mapping[Split, Identity]] = {"train": Identity(10582, None), "val": Identity(1449, None)}
+    published: ClassVar[Mapping[Split, PublishedSplit]] = {
+        "train": PublishedSplit(10582, None),
+        "val": PublishedSplit(1449, None),
+    }
     title: ClassVar[str] = "VOC 2012 with SBD"
     url: ClassVar[str | None] = None
     members: ClassVar[Sequence[str]] = (*VOC12.members, "SegmentationClassAug/*.png")
@@ -73,12 +79,12 @@ class VOC12Aug(VOC12):
 
 
 def listed(home: Path, part: str, advice: str) -> list[str]:
-    """The names in a list of VOC.
+    """Return the names in a list of VOC.
 
     Args:
         home: the folder VOC2012.
         part: name of the list.
-        advice: what to do where it is missing.
+        advice: advice where the list is missing.
 
     Raises:
         UserError: it is missing, or `read_names` cannot read it.

@@ -1,4 +1,4 @@
-"""Whether two ways to compute a training step agree: the loss, gradients and buffers that each leaves."""
+"""Compare two ways to compute a training step by their losses, gradients and buffers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 
-from benchmark.engine.step import rehearsal
+from benchmark.engine.step import preserved_state
 from benchmark.inputs.batches import Batch
 
 Outcome = dict[str, list[Tensor]]
 """Losses, gradients and buffers of a step."""
 
 SEED = 20220921
-"""Of the random numbers in a comparison, the same for both sides."""
+"""Random seed of a comparison, the same for both sides."""
 
 BACKOFF = 16.0
-"""What the scale of the loss is divided by where scaled gradients overflow."""
+"""Divisor of the loss scale where scaled gradients overflow."""
 
 
-def mirrored(batch: Batch) -> Batch:
-    """The images and labels of a batch with left and right exchanged: a batch of the same shape that is another."""
+def flipped(batch: Batch) -> Batch:
+    """Flip the images and labels of a batch horizontally, for a different batch of the same shape."""
     return {"inputs": batch["inputs"].flip(-1), "labels": batch["labels"].flip(-1)}
 
 
 def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], Tensor]) -> Outcome:
-    """What a forward and a backward pass leave; the model stays as it was.
+    """Compute the loss, gradients and buffers of a forward and a backward pass, and restore the model.
 
-    Gradients of float16 overflow at the scale that a training begins with, and its first steps are skipped until the
-    scale has come down. Here it is lowered at once, and put back.
+    Float16 gradients overflow at the initial loss scale, and a training skips its first steps until the scale has come
+    down. This function lowers the scale at once and restores it at the end.
 
     Args:
         model: the network.
@@ -44,7 +44,7 @@ def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], 
     try:
         while True:
             torch.manual_seed(SEED)
-            with rehearsal(model, optim_wrapper):
+            with preserved_state(model, optim_wrapper):
                 loss = passes()
                 gradients = [torch.zeros_like(w) if w.grad is None else w.grad / scale for w in model.parameters()]
                 buffers = [buffer.clone() for buffer in model.buffers() if buffer.is_floating_point()]
@@ -59,7 +59,7 @@ def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], 
 
 @contextmanager
 def last_bits_changed(model: nn.Module, seed: int, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Change the last bit of each weight, up or down by a seed, to see how far rounding moves an outcome.
+    """Change the last bit of each weight, up or down at random, to measure the effect of rounding.
 
     Args:
         model: the network.
@@ -81,7 +81,7 @@ def last_bits_changed(model: nn.Module, seed: int, dtype: torch.dtype | None = N
 
 
 def distances(expected: Outcome, found: Outcome) -> dict[str, float]:
-    """Euclidean distance of all numbers of each kind, relative to the norm of those expected."""
+    """Compute the Euclidean distance of all numbers of each kind, relative to the norm of the expected ones."""
     return {what: _distance(values, found[what]) for what, values in expected.items()}
 
 

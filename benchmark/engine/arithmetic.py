@@ -1,4 +1,4 @@
-"""What float32 is computed in on a GPU, and how cuDNN chooses its algorithms."""
+"""Float32 precision on GPUs, and the choice of cuDNN algorithms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def float32_arithmetic(tf32: bool) -> Iterator[None]:
 
 @contextmanager
 def algorithm_search(enabled: bool) -> Iterator[None]:
-    """Let cuDNN time its algorithms at the first call of each shape, or take those that its heuristics choose.
+    """Set whether cuDNN benchmarks its algorithms at the first call of each shape or uses its heuristics.
 
     A search costs seconds for a network, and memory for workspaces (`torch.backends.cudnn.benchmark`); the setting is
     restored at the end.
@@ -50,19 +50,19 @@ def algorithm_search(enabled: bool) -> Iterator[None]:
 
 
 def without_search(function: Callable[[], Result]) -> Result:
-    """Call a function with the algorithms that cuDNN's heuristics choose, and let no later call use them.
+    """Call a function with cuDNN's heuristic algorithms, without caching them for later calls.
 
     PyTorch keeps the algorithm of each convolution by shape, data type and layout, but not by whether it was searched
-    for: the first choice would stay. What is kept belongs to a thread (`benchmark_cache` in ATen's Conv_v8.cpp), and no
+    for: the first choice would stay. The cache is local to a thread (`benchmark_cache` in ATen's Conv_v8.cpp), and no
     setting clears it. (`torch.backends.cudnn.deterministic` is part of the key, but dilated convolutions in contiguous
-    layout leave cuDNN then.) So the function runs in a thread that ends with it; its backward passes do, too, which
+    layout leave cuDNN then.) So the function runs in a temporary thread, together with its backward passes, which
     autograd otherwise moves to a thread of its own for each GPU. On a CPU it is called directly.
 
     Args:
-        function: is called once; context variables, of which PyTorch's compilers have their settings, are the caller's.
+        function: called once, with the context variables of the caller, which hold the settings of PyTorch's compilers.
 
     Returns:
-        What the function returns; what it raises is raised.
+        The result of the function; its exceptions propagate.
     """
 
     def called() -> Result:
@@ -80,9 +80,9 @@ def without_search(function: Callable[[], Result]) -> Result:
 
 
 # `fp32_precision`, which torch 2.9 prefers, is not in 2.6, and once it is set, reading `allow_tf32`, as Inductor does,
-# raises. The other way round both agree.
+# raises. Setting `allow_tf32` keeps both consistent.
 def _allowed() -> tuple[bool, bool]:
-    """Whether convolutions and matrix products may use TF32."""
+    """Return whether convolutions and matrix products may use TF32."""
     with _no_deprecation():
         return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
 

@@ -1,9 +1,9 @@
-"""How a network trains fastest on its device: by trial, remembered for the next run.
+"""Find the fastest training mode of a network on its device by timed trials, cached for later runs.
 
 Channels last is 1.2 to 1.5 times as fast for most networks in half precision on a GPU, and slower for some with grouped
-convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses what lies between convolutions, for
-which light networks take most of their time. No rule but a trial tells. It takes cuDNN's first choice of algorithms,
-which ends with it; cuDNN searches for better ones once, for the mode that is taken.
+convolutions (timm's tables). A CUDA graph saves the launches, and compilation fuses the operators between convolutions,
+which take most of the time of light networks. Only a trial can decide. Trials use cuDNN's heuristic algorithms; cuDNN
+benchmarks its algorithms once, for the selected mode.
 """
 
 from __future__ import annotations
@@ -24,28 +24,34 @@ from torch import Tensor, nn
 
 from benchmark.engine import timings
 from benchmark.engine.arithmetic import without_search
-from benchmark.engine.compilation import CompilationFailed, CompiledParts, Interrupted, load_artifacts, save_artifacts
+from benchmark.engine.compilation import (
+    CompilationFailed,
+    CompilationInterrupted,
+    CompiledParts,
+    load_artifacts,
+    save_artifacts,
+)
 from benchmark.engine.graph import CaptureFailed, GraphedStep
 from benchmark.engine.layout import LAYOUTS, arrange
-from benchmark.engine.step import Step, passes, rehearsal, step
+from benchmark.engine.step import Step, passes, preserved_state, step
 from benchmark.engine.timings import EAGER, Timings, TrainingMode
 from benchmark.errors import UserError, one_line
 from benchmark.inputs.batches import Batch
 
 WARM_UP, STEPS = 2, 3
-"""Steps of a trial that are not timed, and steps that are."""
+"""Untimed and timed steps of a trial."""
 
 SAVING = 0.3
-"""Part of a step that compilation is expected to save where it was not tried yet."""
+"""Expected saving of compilation, as a fraction of a step, where it has not been timed."""
 
 COMPILE_SECONDS = 90.0
-"""What a first compilation is expected to take where none was made yet."""
+"""Expected seconds of a first compilation where none has been timed."""
 
 KEPT = 0.25
-"""What a compilation from kept kernels is expected to take, as a part of the first one."""
+"""Expected time of a compilation with cached kernels, as a fraction of the first one."""
 
 FAILURES = (CompilationFailed, CaptureFailed, torch.OutOfMemoryError)
-"""What rules out a mode, and not the training."""
+"""Errors that rule out a mode without failing the training."""
 
 
 def _never() -> bool:
@@ -53,14 +59,14 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Training:
-    """What steps are taken of.
+class TrainingTask:
+    """The model, batch and optimizer that an autotuner times.
 
     Attributes:
         model: the network.
         batch: a batch; all others are of its shape.
         optim_wrapper: how it is trained.
-        iterations: how many steps are to come.
+        iterations: number of remaining steps.
     """
 
     model: nn.Module
@@ -76,7 +82,7 @@ class Prepared:
     Attributes:
         mode: how its steps are computed.
         step: takes a batch, trains on it, and returns its loss.
-        compile_seconds: what compiling took; None where the network is not compiled.
+        compile_seconds: seconds of compilation; None where the network is not compiled.
     """
 
     mode: TrainingMode
@@ -85,7 +91,7 @@ class Prepared:
 
 
 class Autotuner:
-    """Finds the mode of a training, and makes it ready.
+    """Selects the training mode of a network and prepares its training step.
 
     Args:
         mode: the mode to take without a trial; None to find one.
@@ -94,7 +100,7 @@ class Autotuner:
             nothing.
 
     Attributes:
-        interrupted: whether compiling ahead is to end before the next part of the network, for the turn has come.
+        interrupted: callable that returns whether to stop compiling ahead before the next part of the network.
     """
 
     def __init__(
@@ -108,28 +114,28 @@ class Autotuner:
         self._compile_seconds: float | None = None
         self._first_compile_seconds: float | None = None
 
-    def compile_ahead(self, training: Training) -> None:
-        """Compile before it is the training's turn on the device, while another run trains there, where that pays.
+    def compile_ahead(self, training: TrainingTask) -> None:
+        """Compile while another run trains on the device, where compilation is expected to pay.
 
-        What fails here fails again, and is reported, when the training is prepared. What is interrupted is begun again
-        then, if it still pays, and takes the parts that were compiled from Inductor's cache.
+        Failures are ignored here: they recur, and are reported, when the training is prepared. An interrupted
+        compilation is repeated then if it still pays, and reuses the compiled parts in Inductor's cache.
         """
         layout = self._layout_ahead(training)
         if layout is None:
             return
         try:
             self._compile(training, layout, self.interrupted)
-        except (*FAILURES, Interrupted):
+        except (*FAILURES, CompilationInterrupted):
             _free(training.model)
 
-    def _layout_ahead(self, training: Training) -> str | None:
-        """The layout to compile for ahead; None where the training is not expected to be compiled.
+    def _layout_ahead(self, training: TrainingTask) -> str | None:
+        """Return the layout to compile for ahead; None where the training is not expected to be compiled.
 
-        Nothing is timed yet beside another run: without timings from an earlier one, only kept kernels are worth it.
+        Nothing is timed while another run trains: without earlier timings, only cached kernels are worth it.
         """
         if self.mode is not None or self.compile is False:
             return None
-        kept = self._remembered()
+        kept = self._cached_timings()
         if not kept.seconds:
             pays = self.compile or (self._artifacts is not None and self._artifacts.exists())
             return "channels_last" if pays else None
@@ -138,15 +144,15 @@ class Autotuner:
         pays = best.compiled if compiled else self._pays(kept.seconds[best] * training.iterations, kept)
         return best.layout if pays else None
 
-    def prepare(self, training: Training, logger: Logger) -> Prepared:
-        """Make a training ready; weights, moments and buffers stay as they are, except for their layout.
+    def prepare(self, training: TrainingTask, logger: Logger) -> Prepared:
+        """Prepare a training; weights, moments and buffers keep their values, and may change their memory layout.
 
         Args:
-            training: what steps are taken of.
-            logger: is told why a mode is not taken.
+            training: model, batch and optimizer.
+            logger: receives the reason why a mode is rejected.
 
         Raises:
-            UserError: compilation was asked for and fails.
+            UserError: compilation was requested and fails.
         """
         for mode in _fallbacks(self.mode or self._search(training, logger)):
             try:
@@ -155,7 +161,7 @@ class Autotuner:
                 self._reject(mode, reason, training.model, logger)
         raise AssertionError("an eager step has nothing that can be ruled out")
 
-    def _ready(self, mode: TrainingMode, training: Training) -> Prepared:
+    def _ready(self, mode: TrainingMode, training: TrainingTask) -> Prepared:
         model, batch, optim_wrapper = training.model, training.batch, training.optim_wrapper
         arrange(model, mode.layout, optim_wrapper.optimizer)
         if mode.compiled:
@@ -166,20 +172,20 @@ class Autotuner:
             train = GraphedStep(model, batch, optim_wrapper)
         return Prepared(mode, train, self._compile_seconds if mode.compiled else None)
 
-    def _search(self, training: Training, logger: Logger) -> TrainingMode:
-        """The fastest mode: as remembered of the network, or by trial."""
-        kept = self._remembered()
-        with rehearsal(training.model, training.optim_wrapper):
+    def _search(self, training: TrainingTask, logger: Logger) -> TrainingMode:
+        """Return the fastest mode, cached or by trial."""
+        kept = self._cached_timings()
+        with preserved_state(training.model, training.optim_wrapper):
             seconds = without_search(lambda: self._try(training, kept, logger))
         if self._timings and seconds.keys() - kept.seconds.keys():
             first = self._first_compile_seconds or kept.compile_seconds
-            with suppress(UserError):  # the cache cannot be written: the next run has to try again
+            with suppress(UserError):  # the cache cannot be written: the next run has to repeat the trial
                 timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
         compiled = {mode: time for mode, time in seconds.items() if mode.compiled}
         return _fastest(compiled if self.compile and compiled else seconds)
 
-    def _try(self, training: Training, kept: Timings, logger: Logger) -> dict[TrainingMode, float]:
-        """Seconds of each mode that may be taken, as remembered or, where they are not, by trial."""
+    def _try(self, training: TrainingTask, kept: Timings, logger: Logger) -> dict[TrainingMode, float]:
+        """Return the seconds of each candidate mode, cached or by trial."""
         seconds = {mode: time for mode, time in kept.seconds.items() if self.compile is not False or not mode.compiled}
         if not any(not mode.compiled for mode in seconds):
             seconds |= self._try_layouts(training, logger)
@@ -193,8 +199,8 @@ class Autotuner:
                 self._reject(mode, reason, training.model, logger)
         return seconds
 
-    def _try_layouts(self, training: Training, logger: Logger) -> dict[TrainingMode, float]:
-        """Seconds of each layout, from a CUDA graph unless the network cannot be captured."""
+    def _try_layouts(self, training: TrainingTask, logger: Logger) -> dict[TrainingMode, float]:
+        """Time each layout, with a CUDA graph unless the network cannot be captured."""
         seconds: dict[TrainingMode, float] = {}
         failure: Exception | None = None
         graph = True
@@ -204,15 +210,15 @@ class Autotuner:
                     seconds[mode] = self._seconds(mode, training)
                     break
                 except FAILURES as reason:
-                    failure = type(reason)(str(reason))  # without its frames, which hold the maps of the network
+                    failure = type(reason)(str(reason))  # without its frames, which hold feature maps
                     graph &= not isinstance(reason, CaptureFailed)
                     self._reject(mode, reason, training.model, logger)
         if failure and not seconds:
             raise failure
         return seconds
 
-    def _seconds(self, mode: TrainingMode, training: Training) -> float:
-        """Median wall time of forward and backward pass in a mode."""
+    def _seconds(self, mode: TrainingMode, training: TrainingTask) -> float:
+        """Return the median wall time of forward and backward pass in a mode."""
         model, batch, optim_wrapper = training.model, training.batch, training.optim_wrapper
         arrange(model, mode.layout)
         if mode.compiled:
@@ -225,7 +231,7 @@ class Autotuner:
         finally:
             self._activate(False)
 
-    def _compile(self, training: Training, layout: str, interrupted: Callable[[], bool] = _never) -> None:
+    def _compile(self, training: TrainingTask, layout: str, interrupted: Callable[[], bool] = _never) -> None:
         """Compile for a layout, unless that is done or interrupted."""
         if self._parts and self._parts.layout == layout:
             return
@@ -246,10 +252,10 @@ class Autotuner:
                     save_artifacts(self._artifacts)
 
     def _pays(self, seconds: float, kept: Timings) -> bool:
-        """Whether compilation is expected to save more of a training than it takes."""
+        """Return whether compilation is expected to save more of a training than it takes."""
         if self.compile is not None:
             return self.compile
-        if self._parts and self._parts.layout:  # it is done
+        if self._parts and self._parts.layout:  # already compiled
             return True
         if self._artifacts is None:
             return False
@@ -257,15 +263,15 @@ class Autotuner:
         return SAVING * seconds > cost * (KEPT if self._artifacts.exists() else 1)
 
     def _reject(self, mode: TrainingMode, reason: Exception, model: nn.Module, logger: Logger) -> None:
-        """Clean up after a mode that cannot be taken, and say so.
+        """Clean up after a failed mode and log the reason.
 
         Raises:
-            UserError: compilation was asked for.
+            UserError: compilation was requested.
         """
         self._activate(False)
         for error in (reason, reason.__cause__, reason.__context__):
             if error is not None:
-                traceback.clear_frames(error.__traceback__)  # which hold the maps of the network
+                traceback.clear_frames(error.__traceback__)  # which hold the feature maps of the network
         _free(model)
         if self.compile and isinstance(reason, CompilationFailed):
             raise UserError(f"the network cannot be compiled: {reason}") from reason
@@ -275,12 +281,12 @@ class Autotuner:
         if self._parts:
             self._parts.active = compiled
 
-    def _remembered(self) -> Timings:
+    def _cached_timings(self) -> Timings:
         return timings.read(self._timings) if self._timings else Timings()
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Wall time of a call in seconds, with the work that it leaves to the GPU."""
+    """Return the wall time of a call in seconds, including the GPU work that it launches."""
     start = time.perf_counter()
     call()
     if torch.cuda.is_initialized():
@@ -289,7 +295,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def median_seconds(passes: Step, batch: Batch) -> float:
-    """Median wall time of a step's passes."""
+    """Return the median wall time of the passes of a step, in seconds."""
     return median([timed(lambda: passes(batch)) for _ in range(WARM_UP + STEPS)][WARM_UP:])
 
 
@@ -302,7 +308,7 @@ def _fastest(seconds: Mapping[TrainingMode, float]) -> TrainingMode:
 
 
 def _fallbacks(mode: TrainingMode) -> list[TrainingMode]:
-    """The mode, and what is left of it where something of it fails."""
+    """Yield a mode and its simpler fallbacks, in order of preference."""
     return list(dict.fromkeys([mode, mode._replace(compiled=False), mode._replace(compiled=False, graph=False)]))
 
 
@@ -312,7 +318,7 @@ def _described(mode: TrainingMode) -> str:
 
 
 def _free(model: nn.Module) -> None:
-    """Give back the memory that a mode which failed has taken."""
+    """Free the memory of a mode that failed."""
     model.zero_grad()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

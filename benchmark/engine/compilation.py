@@ -1,8 +1,8 @@
-"""Training with a network that `torch.compile` has compiled.
+"""Train a network that `torch.compile` has compiled.
 
-Its parts are compiled one by one, losses are not. A part is compiled in training alone: evaluation, which other
-programs repeat with the same weights, runs as it always does. Names of weights stay. Random numbers are PyTorch's own
-(`fallback_random`), so that dropout draws what it draws in an eager step.
+Its parts are compiled one by one; losses are not compiled. Compiled parts run in training only: evaluation, which other
+programs repeat with the same weights, stays eager. Names of weights do not change. Random numbers come from PyTorch's
+own generator (`fallback_random`), so that dropout draws the same numbers as in an eager step.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from benchmark.engine.agreement import Outcome, distances, last_bits_changed, mirrored, outcome
+from benchmark.engine.agreement import Outcome, distances, flipped, last_bits_changed, outcome
 from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.precision import Float32OptimWrapper, autocast_dtype
-from benchmark.engine.step import passes, rehearsal
+from benchmark.engine.step import passes, preserved_state
 from benchmark.errors import one_line
 from benchmark.files.atomic import replacing
 from benchmark.inputs.batches import Batch
@@ -27,27 +27,27 @@ from benchmark.inputs.batches import Batch
 PARTS = ("backbone", "neck", "decode_head", "auxiliary_head")
 
 TOLERANCE = 0.01
-"""Relative distance to which compiled passes have to agree with eager ones in float32 in any case."""
+"""Relative distance within which compiled passes always count as equal to eager ones in float32."""
 ROUNDING = 2
-"""How many times as far from passes in float32 compiled passes may be as eager ones in the precision of the training:
-they round at other places, and no more often. Where float32 does not fit, as eager ones whose weights differ in the
-last bit of that precision."""
+"""Factor by which the error of compiled passes, relative to float32, may exceed that of eager ones in the precision of
+the training: they round at other places, but no more often. Where the GPU cannot hold float32 passes, the error of
+eager passes whose weights differ in the last bit of that precision takes its place."""
 NOISE, CHANGES = 4, 3
-"""How many times as far from passes in float32 compiled passes may be as passes whose weights differ in their last bit,
-and how often those are changed. Where maxima are pooled, last bits decide between near ones: they move the gradients of
-ENet by 0.4 to 1.2 %."""
+"""Factor by which the error of compiled passes may exceed that of passes whose weights differ in their last bit, and
+number of such changes. Max pooling chooses between close values by their last bits: they change the gradients of ENet
+by 0.4 to 1.2 %."""
 
 
-class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
-    """A network cannot be compiled, or computes something else then; says why."""
+class CompilationFailed(Exception):  # noqa: N818 (a property of the network, not a program error)
+    """Raised where a network cannot be compiled, or its compiled version computes different values."""
 
 
-class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
-    """A compilation was given up between two parts of the network: its time was up."""
+class CompilationInterrupted(Exception):  # noqa: N818 (not an error)
+    """Raised where a compilation was interrupted between two parts of the network."""
 
 
 class CompiledParts:
-    """The parts of a segmentor with a compiled version beside the eager one.
+    """The parts of a segmentor, each in an eager and a compiled version.
 
     Args:
         model: the segmentor; it computes as before until `active` is set.
@@ -55,7 +55,7 @@ class CompiledParts:
     Attributes:
         active: whether the compiled versions run in training.
         layout: the memory layout that they were compiled for; None before they are.
-        interrupted: is asked before each part runs; where it is true, `Interrupted` is raised.
+        interrupted: called before each part runs; where it returns True, `CompilationInterrupted` is raised.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -66,7 +66,7 @@ class CompiledParts:
             part.forward = self._switch(part)
 
     def compile(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper, layout: str) -> None:
-        """Compile forward and backward pass, and compare them with eager ones; the model stays as it was.
+        """Compile forward and backward pass, compare them with eager ones, and restore the model.
 
         Args:
             model: the segmentor.
@@ -75,8 +75,8 @@ class CompiledParts:
             layout: name of the memory layout that its weights have now.
 
         Raises:
-            CompilationFailed: it cannot be compiled, or what is compiled computes something else.
-            Interrupted: as `interrupted` asked for.
+            CompilationFailed: it cannot be compiled, or its compiled version computes different values.
+            CompilationInterrupted: `interrupted` returned True.
         """
         from torch._dynamo import config as dynamo  # takes a second to import
         from torch._inductor import config
@@ -84,12 +84,12 @@ class CompiledParts:
         config.fallback_random = True
         self.active = True
         try:
-            # What runs at several sizes would be compiled for any size from the second on, which is slower.
+            # Dynamo compiles a part for dynamic sizes from its second size on, which is slower.
             with dynamo.patch(automatic_dynamic_shapes=False):
-                with rehearsal(model, optim_wrapper):
+                with preserved_state(model, optim_wrapper):
                     passes(model, batch, optim_wrapper)
                 self._check(model, batch, optim_wrapper)
-        except (torch.OutOfMemoryError, CompilationFailed, Interrupted):
+        except (torch.OutOfMemoryError, CompilationFailed, CompilationInterrupted):
             raise
         except Exception as error:  # of Dynamo, Inductor, Triton or a compiler, each of its own kind
             raise CompilationFailed(one_line(getattr(error, "inner_exception", error))) from error
@@ -98,11 +98,11 @@ class CompiledParts:
         self.layout = layout
 
     def _check(self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> None:
-        """Compare with float32: eager passes are some way from it in the precision of the training, and by rounding.
+        """Compare compiled passes with float32 ones, allowing for the rounding errors of eager passes.
 
-        Where the GPU cannot hold passes in float32, eager ones in the precision of the training take their place.
+        Where the GPU cannot hold float32 passes, eager ones in the precision of the training replace them.
         """
-        other = mirrored(batch)
+        other = flipped(batch)
         found, eager = (self._outcome(model, other, optim_wrapper, compiled=compiled) for compiled in (True, False))
         try:
             with float32_arithmetic(tf32=False):
@@ -111,20 +111,20 @@ class CompiledParts:
             noise = NOISE
         except torch.OutOfMemoryError:
             expected = None
-        if expected is None:  # here, where the exception does not hold the maps of those passes
+        if expected is None:  # here, where the exception does not hold the feature maps of those passes
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
             expected, sensitivity = self._reference(model, other, optim_wrapper)
-            noise = ROUNDING  # a last bit of that precision is what it rounds by
+            noise = ROUNDING  # the rounding error is a last bit of that precision
         rounding = distances(expected, eager)
         for what, error in distances(expected, found).items():
-            if not error <= max(TOLERANCE, ROUNDING * rounding[what], noise * sensitivity[what]):  # nor where it is NaN
+            if not error <= max(TOLERANCE, ROUNDING * rounding[what], noise * sensitivity[what]):  # also raised for NaN
                 raise CompilationFailed(f"its {what} would be {error:.2g} off, relative to their size")
 
     def _reference(
         self, model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper
     ) -> tuple[Outcome, dict[str, float]]:
-        """What eager passes leave, and how far the last bits of the weights, in their precision, move it."""
+        """Return the result of eager passes, and its change when the last bits of the weights change."""
         expected = self._outcome(model, batch, optim_wrapper)
         changes = []
         for seed in range(CHANGES):
@@ -137,21 +137,21 @@ class CompiledParts:
         return outcome(model, optim_wrapper, partial(passes, model, batch, optim_wrapper))
 
     def _switch(self, part: nn.Module) -> Callable[..., Any]:
-        """`forward` of a part, which heads call as such: its compiled version where that is asked for."""
+        """Return the `forward` of a part, which heads call as such: compiled where `active` is set, else eager."""
         eager = part.forward
         compiled = torch.compile(eager)
 
         @wraps(eager)
         def forward(*args: Any, **kwargs: Any) -> Any:
             if self.interrupted():
-                raise Interrupted
+                raise CompilationInterrupted
             return (compiled if self.active and part.training else eager)(*args, **kwargs)
 
         return forward
 
 
 def load_artifacts(path: Path) -> bool:
-    """Let the next compilation take what an earlier one has left; whether there was something.
+    """Load the cached artifacts of an earlier compilation for the next one; return whether there were any.
 
     The file is code: it is read from the user's own cache and from nowhere else.
 
@@ -162,12 +162,12 @@ def load_artifacts(path: Path) -> bool:
         return False
     try:
         return torch.compiler.load_cache_artifacts(path.read_bytes()) is not None
-    except Exception:  # there is none, or it is damaged, which raises whatever unpickling does
+    except Exception:  # there is none, or unpickling a damaged one raises any exception
         return False
 
 
 def save_artifacts(path: Path) -> None:
-    """Keep what was compiled in this process, in PyTorch's own portable form.
+    """Save the artifacts that were compiled in this process, in PyTorch's portable format.
 
     It holds the kernels of a GPU. Those of a CPU are libraries in the folder of Inductor's own cache.
 

@@ -1,4 +1,4 @@
-"""Confusion matrices where the prediction is: `benchmark.confusion.count` for tensors of any device."""
+"""Compute confusion matrices on the device of the predictions: `benchmark.confusion.count` for tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def count_images(predictions: Sequence[Tensor], labels: Sequence[Tensor], classes: int) -> list[Tensor]:
     """Count the pixels of each image by ground truth and prediction, as `count` does.
 
-    Images of one shape on a GPU are counted together. Nothing waits for the GPU.
+    Images of one shape on a GPU are counted in one batch, without synchronizing with the GPU.
 
     Args:
         predictions: class indices of each image.
@@ -33,7 +33,7 @@ def count_images(predictions: Sequence[Tensor], labels: Sequence[Tensor], classe
 def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     """Count pixels by ground truth and prediction.
 
-    No pixel is picked out: void has a row and a column of its own, so every pixel is counted.
+    Every pixel is counted: void has a row and a column of its own, so no mask is needed.
 
     Args:
         prediction: class indices, any shape and integer type; values outside 0..classes-1 count as void.
@@ -57,10 +57,10 @@ def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
 
 
 def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Count the pixels of each image by additions to the bins, whose number is known beforehand.
+    """Count the pixels of each image by scatter-add into a known number of bins.
 
-    On a GPU `bincount` waits: it reads the smallest and the largest value to find out how many bins there are. Sums of
-    integers do not depend on the order of their terms.
+    On a GPU `bincount` synchronizes: it reads the smallest and the largest value to determine the number of bins. Sums
+    of integers do not depend on the order of their terms.
 
     Args:
         predictions: shape (images, ...).
@@ -91,7 +91,7 @@ def _check(prediction: Tensor, label: Tensor) -> None:
 
 
 def _void_last(values: Tensor, classes: int) -> Tensor:
-    """The values as uint8, with `classes` for whatever is no class."""
+    """Return the values as uint8, with `classes` in place of all values that are no class."""
     if values.dtype != torch.uint8:
         largest = torch.iinfo(values.dtype).max  # of int8 it may be below the number of classes
         values = values.clamp(-1, min(classes, largest)).to(torch.uint8)  # -1 becomes 255

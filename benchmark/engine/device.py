@@ -1,8 +1,8 @@
-"""The device a process computes on.
+"""Select the device that a process computes on.
 
-A process whose CUDA driver is up cannot be forked into one that uses CUDA, and no longer looks at
-CUDA_VISIBLE_DEVICES. So nothing here starts the driver, and neither does what mmengine and mmcv ask at their import:
-PYTORCH_NVML_BASED_CUDA_CHECK lets torch answer from NVML, which needs no driver context.
+A process that has initialized CUDA cannot be forked into one that uses CUDA, and no longer reads CUDA_VISIBLE_DEVICES.
+So nothing here initializes CUDA, and neither do the queries of mmengine and mmcv at their import:
+PYTORCH_NVML_BASED_CUDA_CHECK lets torch answer them from NVML, which needs no driver context.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from benchmark.errors import UserError
 
 
 def select(device: str) -> str:
-    """Make this process and its children compute on `device`; to be called before mmengine is imported.
+    """Make this process and its children compute on `device`; call it before mmengine is imported.
 
-    mmengine takes the first GPU that it sees and has no setting for it, so the others are hidden.
+    mmengine uses the first visible GPU and has no setting for it, so the others are hidden.
 
     Args:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
@@ -34,7 +34,7 @@ def select(device: str) -> str:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return use("cpu")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if index:  # before anybody counts: where NVML is missing, the driver does, which reads the variable once
+    if index:  # before GPUs are counted: without NVML the driver counts them, and reads the variable once
         names = visible.split(",") if visible else []
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[int(index) :][:1]) if visible else index
     import torch
@@ -49,12 +49,12 @@ def select(device: str) -> str:
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
             at = f" under CUDA_VISIBLE_DEVICES={visible}"
-        raise UserError(f"device {device} is not there: torch {torch.__version__} sees no such GPU on this machine{at}")
+        raise UserError(f"device {device} is not available: torch {torch.__version__} finds no such GPU here{at}")
     return use("cuda")
 
 
 def use(device: str) -> str:
-    """Let mmengine compute on "cpu" or "cuda", where it would take whatever it found at its import (MPS, for one)."""
+    """Make mmengine compute on "cpu" or "cuda", instead of the device that it found at its import (such as MPS)."""
     from mmengine.device import utils
 
     utils.DEVICE = device
@@ -62,9 +62,9 @@ def use(device: str) -> str:
 
 
 def limit_threads(threads: int | None) -> None:
-    """Compute with that many threads on the CPU; None leaves it at all cores.
+    """Limit the number of CPU threads for computation; None uses all cores.
 
-    The last bits of a sum depend on how it was shared, so this is part of what makes a CPU run reproducible.
+    The last bits of a sum depend on its split into threads, so a reproducible CPU run needs a fixed number.
     """
     if threads is not None:
         import cv2

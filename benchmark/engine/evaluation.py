@@ -1,10 +1,10 @@
-"""The evaluation loops: mmengine's, with the way from a network's scores to its labels made cheap.
+"""Evaluation loops of mmengine with a fast path from the scores of a network to its labels.
 
 mmsegmentation resizes scores to the size that they have already, and takes their `argmax`, which on a CPU costs four to
-seven times what `max` does for the same indices: at 1024x2048 more than most networks.
+seven times as much as `max`, for the same indices: at 1024x2048 more than most networks.
 
-On a GPU images are kept in its memory where they fit, nothing waits before the last image, every batch has one size,
-which is halved where the memory does not suffice, and float32 is IEEE 754's.
+On a GPU, images are kept in its memory where they fit, nothing synchronizes with it before the last image, all batches
+have one size, which is halved on an out-of-memory error, and float32 arithmetic is IEEE 754 (no TF32).
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
 
 EVAL_BATCH_SIZE = 8
-"""Images that a GPU, which one alone does not fill, is given at a time in an evaluation."""
+"""Images per batch in an evaluation on a GPU, which one image alone does not saturate."""
 
 
 class _Evaluation(BaseLoop):
     """A loop over the images of a split.
 
     Args:
-        resident: keep the images in GPU memory where they have one size and half of what is free holds them.
+        resident: keep the images in GPU memory where they have one size and fit half of its free memory.
 
     Attributes:
-        phase: what its hooks are called by.
-        batch_size: images that the network is given at a time: those of a batch of the data loader, or fewer where the
-            memory of the GPU did not suffice.
+        phase: name of the loop in mmengine's hooks ("val" or "test").
+        batch_size: images per forward pass: the batch size of the data loader, or less after an out-of-memory error.
     """
 
     phase: str
@@ -56,7 +55,7 @@ class _Evaluation(BaseLoop):
         self.batch_size = self.dataloader.batch_size or 1
 
     def run(self) -> Any:
-        """Evaluate the network on all images of the split; returns the metrics by name."""
+        """Evaluate the network on all images of the split; return the metrics by name."""
         images = self.dataloader.dataset
         if self.resident and isinstance(images, EvaluationImages) and fits(images.pixels, self._device):
             self.dataloader = DataLoader(
@@ -70,7 +69,7 @@ class _Evaluation(BaseLoop):
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        """Predict one batch and hand it to the evaluator, in parts where the GPU cannot hold all of it.
+        """Predict one batch and pass it to the evaluator, in parts where the GPU cannot hold all of it.
 
         Raises:
             torch.OutOfMemoryError: it cannot hold one image.
@@ -80,9 +79,9 @@ class _Evaluation(BaseLoop):
             data_batch = _uploaded(data_batch, self._device)
         images = len(data_batch["inputs"])
         outputs: list[SegDataSample] = []
-        pads = self._pads and _alike(data_batch, 0, images) == images
+        pads = self._pads and _count_same_size(data_batch, 0, images) == images
         while (done := len(outputs)) < images:
-            end = done + _alike(data_batch, done, min(self.batch_size, images - done))
+            end = done + _count_same_size(data_batch, done, min(self.batch_size, images - done))
             size = self.batch_size if pads else end - done
             part = {name: values[done:end] for name, values in data_batch.items()}
             try:
@@ -95,7 +94,7 @@ class _Evaluation(BaseLoop):
         self.runner.call_hook(f"after_{self.phase}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _evaluated(self, batch: dict[str, Any], size: int) -> list[SegDataSample]:
-        """Predictions without the scores, which take far more memory, once the evaluator has seen them."""
+        """Remove the scores, which take much more memory than labels, once the evaluator has processed them."""
         samples = predict(self._segmentor, batch, size)
         self.evaluator.process(data_samples=samples, data_batch=batch)
         for sample in samples:
@@ -113,7 +112,7 @@ class _Evaluation(BaseLoop):
 
     @property
     def _pads(self) -> bool:
-        """Whether the last batch is filled up: on a GPU algorithms are chosen, and kernels compiled, for each shape."""
+        """Whether the last batch is padded: a GPU selects algorithms, and compiles kernels, for each shape."""
         return self._device.type == "cuda"
 
 
@@ -132,12 +131,12 @@ class LeanTestLoop(_Evaluation, TestLoop):
 
 
 def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list[SegDataSample]:
-    """Compute scores and labels of a batch: what `model.test_step` returns, with labels as uint8.
+    """Compute scores and labels of a batch, as `model.test_step` does, with labels as uint8.
 
     Args:
         model: a segmentor in evaluation mode.
-        batch: `inputs` and `data_samples`, as they come from a data loader.
-        size: images that the network is given at least; the last one is repeated to make up for those that lack.
+        batch: `inputs` and `data_samples` from a data loader.
+        size: minimum batch size; the last image is repeated to pad a smaller batch.
 
     Returns:
         The samples, on the device of the model, with `seg_logits` of shape (K, height, width) and `pred_sem_seg` of
@@ -158,7 +157,7 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
 
 
 def unpadded(scores: Tensor, image: Mapping[str, Any], align_corners: bool) -> Tensor:
-    """Scores without the padding of the input, at the original size of the image.
+    """Crop the padding of the input from scores, and resize them to the original size of the image.
 
     Args:
         scores: shape (K, height, width).
@@ -174,7 +173,7 @@ def unpadded(scores: Tensor, image: Mapping[str, Any], align_corners: bool) -> T
 
 
 def labels(scores: Tensor) -> Tensor:
-    """The class of the highest score at each pixel, the first among equals.
+    """Return the class of the highest score at each pixel, the first of equals.
 
     Args:
         scores: shape (K, height, width), 1 < K < 256.
@@ -185,15 +184,15 @@ def labels(scores: Tensor) -> Tensor:
     return scores.max(dim=0).indices.to(torch.uint8)
 
 
-def _alike(batch: dict[str, Any], first: int, most: int) -> int:
-    """How many images from the first on, at most that many, have its size, before and after the network."""
+def _count_same_size(batch: dict[str, Any], first: int, most: int) -> int:
+    """Count the leading images, up to a limit, that have the size of the first, before and after the network."""
     inputs, samples = batch["inputs"], batch["data_samples"]
     sizes = [(inputs[i].shape, tuple(samples[i].ori_shape)) for i in range(first, first + most)]
     return next((i for i, size in enumerate(sizes) if size != sizes[0]), most)
 
 
 def _uploaded(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """A batch with images and labels on a GPU, copied without waiting for it."""
+    """Copy the images and labels of a batch to the GPU without synchronizing with it."""
 
     def upload(values: Tensor) -> Tensor:
         return values if values.is_cuda else values.pin_memory().to(device, non_blocking=True)

@@ -1,11 +1,11 @@
-"""A training step replayed from a CUDA graph: one launch where a light network takes a thousand.
+"""Replay a training step from a CUDA graph: one launch where a light network takes a thousand.
 
-Forward and backward pass are captured with all that they read and write at fixed places: the batch is copied there,
-gradients and loss are found there. What is captured is what the device did, not what Python decided: a network can be
-captured if it reads nothing back from the device and draws nothing on the host, which is found out by trying. (One that
-copies numbers there and waits for it, as mmsegmentation's DNL head does in each forward pass, trains without a graph.)
-Dropout can: a replay takes its random numbers from the generator of the device as it stands, and so those of the
-iteration.
+Forward and backward pass are captured with static input and output buffers: each batch is copied into them, and
+gradients and loss are read from them. A graph contains the work of the device, not the decisions of Python: a network
+can be captured if it reads nothing back from the device and draws no random numbers on the host, which is tested by
+trying. (A network that synchronizes with the device, as mmsegmentation's DNL head does in each forward pass, trains
+without a graph.) Dropout can be captured: a replay draws from the current state of the device's generator, and so the
+random numbers of the iteration.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from mmengine.dist import is_distributed
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from benchmark.engine.agreement import distances, mirrored, outcome
-from benchmark.engine.step import passes, rehearsal
+from benchmark.engine.agreement import distances, flipped, outcome
+from benchmark.engine.step import passes, preserved_state
 from benchmark.errors import one_line
 from benchmark.inputs.batches import Batch
 
 WARM_UP = 3
-"""Calls before a capture, in which cuDNN picks its algorithms and libraries take their memory."""
+"""Calls before a capture, in which cuDNN selects its algorithms and libraries allocate their memory."""
 TOLERANCE = 0.01
-"""Relative distance to which replayed passes have to agree with eager ones in any case. Half precision and atomic
-additions bring less, a batch or a random number that stayed behind brings some tenths."""
+"""Relative distance within which replayed passes always count as equal to eager ones. Half precision and atomic
+additions cause smaller distances; a batch or a random number that the replay did not update causes some tenths."""
 NOISE = 4
-"""How many times as far as eager passes are from each other, replayed ones may be from them."""
+"""Factor by which the distance of replayed passes from eager ones may exceed that between eager passes."""
 
 Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
-"""Makes of a function what repeats its work, and its result, which each repetition overwrites."""
+"""Records a function; returns a callable that repeats its work, and its result, which each repetition overwrites."""
 
 
-class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a mistake)
-    """A training step cannot be replayed; says why."""
+class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a program error)
+    """Raised where a training step cannot be replayed."""
 
 
 class GraphedStep:
     """A training step whose forward and backward pass are replayed.
 
-    The update is not: learning rates are numbers of Python, and its launches pass while the replay computes. The loss
-    is scaled within the graph, by the tensor that the scaler updates in place. Gradients keep their places, and each
-    replay overwrites them, so nothing zeroes them.
+    The optimizer step is not replayed: learning rates are Python numbers, and its launches overlap with the replay. The
+    loss is scaled within the graph, by the tensor that the scaler updates in place. Gradients keep their addresses, and
+    each replay overwrites them, so they need no zeroing.
 
     Args:
-        model: the network; it ends as it was.
+        model: the network; its state is restored.
         batch: a batch of the training; all others are of its shape.
         optim_wrapper: how the network is trained.
         capture: how the passes are recorded; by default `record`.
-        check: compare a replay with eager passes; a capture that is only timed can do without.
+        check: compare a replay with eager passes; not needed for a capture that is only timed.
 
     Attributes:
-        peak_memory: bytes of GPU memory that the passes took at most.
+        peak_memory: peak GPU memory of the passes in bytes.
 
     Raises:
-        CaptureFailed: the passes cannot be captured, or come out otherwise when they are replayed.
+        CaptureFailed: the passes cannot be captured, or a replay computes different values.
         torch.OutOfMemoryError: the GPU cannot hold them.
     """
 
@@ -86,14 +86,14 @@ class GraphedStep:
         drawn = torch.get_rng_state()
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats()
-        with rehearsal(model, optim_wrapper):
+        with preserved_state(model, optim_wrapper):
             try:
                 self._replay, self._loss = (capture or record)(partial(passes, model, self._batch, optim_wrapper))
             except torch.OutOfMemoryError:
                 raise
-            except Exception as error:  # whatever a network, a library or the device has against it
+            except Exception as error:  # any error of the network, a library or the device
                 raise CaptureFailed(one_line(error)) from error
-            # The allocator counts what was captured as free, and a replay allocates nothing.
+            # The allocator counts captured memory as free, and a replay allocates nothing.
             self.peak_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
             self._gradients = [(weight, weight.grad) for weight in model.parameters() if weight.grad is not None]
         if not torch.equal(drawn, torch.get_rng_state()):
@@ -102,13 +102,13 @@ class GraphedStep:
             self._check(model, batch)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """One training step; returns the loss."""
+        """Train on a batch; return the loss."""
         loss = self.passes(batch)
         self._optim_wrapper.step()
         return loss
 
     def passes(self, batch: Batch) -> Tensor:
-        """Forward and backward pass: leaves gradients, of this batch alone, and returns the loss."""
+        """Replay forward and backward pass: set the gradients, of this batch alone, and return the loss."""
         self._batch["inputs"].copy_(batch["inputs"], non_blocking=True)
         self._batch["labels"].copy_(batch["labels"], non_blocking=True)
         for weight, gradient in self._gradients:
@@ -118,22 +118,22 @@ class GraphedStep:
 
     def _check(self, model: nn.Module, batch: Batch) -> None:
         """Compare a replay with eager passes, on images and random numbers that were not captured."""
-        other = mirrored(batch)
+        other = flipped(batch)
         eager = partial(passes, model, other, self._optim_wrapper)
         expected, again, replayed = (
             outcome(model, self._optim_wrapper, call) for call in (eager, eager, partial(self.passes, other))
         )
         errors, noise = distances(expected, replayed), distances(expected, again)
         for what, error in errors.items():
-            if not error <= max(TOLERANCE, NOISE * noise[what]):  # nor where one is no number
+            if not error <= max(TOLERANCE, NOISE * noise[what]):  # also raised for NaN
                 raise CaptureFailed(f"its {what} would be {error:.2g} off, relative to their size")
 
 
 def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Capture what a function does on the GPU in a CUDA graph.
+    """Capture the GPU work of a function in a CUDA graph.
 
-    Autocast begins and ends within the function, so weights that it cast and kept are neither taken from before the
-    capture nor left behind. Other threads may use the GPU meanwhile.
+    Autocast has to begin and end within the function, so that its cache of cast weights neither enters nor leaves the
+    capture. Other threads may use the GPU meanwhile.
     """
     if not torch.cuda.is_available():
         raise RuntimeError("there is no CUDA device")
@@ -143,9 +143,9 @@ def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 function()
-            with _no_waits():  # a wait breaks a capture, and cannot be caught as well there as here
+            with _no_waits():  # synchronizing breaks a capture; an error outside of it is easier to recover from
                 function()
-    finally:  # what was begun may still run, and the caller puts back what it changes
+    finally:  # launched kernels may still run, and the caller restores what they change
         now.wait_stream(stream)
     pool = torch.cuda.graph_pool_handle()
     try:
@@ -163,11 +163,11 @@ def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
 
 
 def _repair(pool: tuple[int, int]) -> None:
-    """Let the process go on after a capture that broke.
+    """Restore the state of the process after a failed capture.
 
-    PyTorch leaves the allocator routing memory to the pool of the graph, where `empty_cache` fails an assertion and an
-    allocation that does not fit frees nothing, and the generator in a state in which it refuses to draw
-    (`CUDAGraph::capture_end` raises before it ends either).
+    PyTorch leaves the allocator using the memory pool of the graph, where `empty_cache` fails an assertion and an
+    allocation that does not fit frees nothing, and leaves the generator in a state in which it refuses to draw
+    (`CUDAGraph::capture_end` raises before it resets either).
     """
     device = torch.cuda.current_device()
     with suppress(AttributeError, RuntimeError):  # the capture itself was whole: the graph has ended and releases it
@@ -178,7 +178,7 @@ def _repair(pool: tuple[int, int]) -> None:
 
 @contextmanager
 def _no_waits() -> Iterator[None]:
-    """Within it, waiting for the GPU is an error."""
+    """Make synchronizing with the GPU an error within the context."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:

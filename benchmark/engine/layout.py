@@ -1,4 +1,4 @@
-"""Where and how the memory of a training is laid out."""
+"""Memory formats of networks, and devices of optimizer states."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def memory_format(model: nn.Module) -> torch.memory_format:
 
 
 def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -> None:
-    """Lay the weights out; maps follow the weights of the convolutions that make them.
+    """Convert weights to a memory format; feature maps follow the weights of the convolutions that compute them.
 
     Args:
         model: the network.
-        layout: name of the layout.
-        optimizer: its moments, which may come from a run that was laid out otherwise, are to lie as the weights do.
+        layout: name of the memory format.
+        optimizer: its moments, which may come from a run in another format, are converted to that of the weights.
     """
     model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's stubs lack it
     for weight, state in (optimizer.state if optimizer else {}).items():
@@ -36,11 +36,11 @@ def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -
 
 
 def counts_to_host(optimizer: Optimizer) -> None:
-    """Move the counts of steps of a resumed optimizer to the CPU, unless its kernels read them on the GPU.
+    """Move the step counts of a resumed optimizer to the CPU, unless its kernels read them on the GPU.
 
-    An optimizer that is neither fused nor capturable keeps them on the CPU, for it computes with them there, weight by
-    weight (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them where the file was loaded to, which with
-    mmengine is the GPU: every step would wait for it as often as there are weights.
+    An optimizer that is neither fused nor capturable keeps them on the CPU, because it computes with them there, weight
+    by weight (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them on the device that the file was loaded
+    to, which with mmengine is the GPU: every step would synchronize with it once per weight.
     """
     for group in optimizer.param_groups:
         if group.get("fused") or group.get("capturable"):

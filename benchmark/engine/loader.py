@@ -1,4 +1,4 @@
-"""Where the batches of a training come from: this process, workers beside it, or the GPU itself."""
+"""Training data loaders: batches from this process, from worker processes, or from GPU memory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from benchmark.inputs.batches import Batch, IterationSampler, TrainingBatches, w
 from benchmark.inputs.gpu_batches import ResidentBatches, fits
 
 Resident = Literal["auto", "on", "off"]
-"""Whether batches are made on the GPU: where its memory allows, always, or never."""
+"""Whether batches are computed on the GPU: where its memory allows, always, or never."""
 
 WORKERS, AHEAD = 8, 4
-"""Processes that make batches for a GPU on which the split does not lie, at most; and batches that each has ready."""
+"""Maximum worker processes for a GPU whose memory does not hold the split; and prefetched batches per worker."""
 
 
 def training_loader(loader: DataLoader[Batch], resident: Resident, *, deterministic: bool) -> DataLoader[Batch]:
-    """The loader of a training, as fast as its device asks for.
+    """Build the fastest data loader of a training for its device.
 
     Args:
-        loader: as the config has it.
-        resident: whether batches are made on the GPU.
-        deterministic: batches are the CPU's own to the last bit, unless the user asks for them to be made elsewhere.
+        loader: data loader config.
+        resident: whether batches are computed on the GPU.
+        deterministic: keep batches bit-identical to the CPU's, unless `resident` is "on".
 
     Raises:
-        UserError: they are to be made on the GPU, and cannot be.
+        UserError: `resident` is "on", and the GPU cannot compute the batches.
     """
     if get_device() != "cuda":
         return loader
@@ -41,7 +41,7 @@ def training_loader(loader: DataLoader[Batch], resident: Resident, *, determinis
                 "--resident on: the training split has images of several sizes, or takes more than half of the GPU's "
                 "free memory; leave it out"
             )
-    if loader.num_workers:  # a protocol that has its own idea of it
+    if loader.num_workers:  # a protocol that sets its own
         return loader
     return _loader(
         batches,

@@ -1,4 +1,4 @@
-"""The training loop: every iteration a function of weights, optimizer, seed and its number."""
+"""TrainingTask loop in which each iteration depends only on weights, optimizer, seed and its number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmark.engine import patches
 from benchmark.engine.arithmetic import float32_arithmetic
-from benchmark.engine.autotune import Autotuner, Training
+from benchmark.engine.autotune import Autotuner, TrainingTask
 from benchmark.engine.graph import GraphedStep
 from benchmark.engine.precision import TF32OptimWrapper
 from benchmark.engine.step import Step, step
@@ -27,25 +27,25 @@ from benchmark.inputs.batches import Batch
 
 @LOOPS.register_module()
 class StatelessTrainLoop(IterBasedTrainLoop):
-    """mmengine's iteration-based loop, made to start anywhere.
+    """Iteration-based loop of mmengine that can start at any iteration.
 
-    The random generators are set from (seed, iteration) before each step, so that dropout and sampled points of a
-    resumed run are those of an uninterrupted one, and a resumed run asks its sampler for the next batch where mmengine
-    would load and drop all that came before.
+    The random generators are seeded from (seed, iteration) before each step, so that dropout and sampled points of a
+    resumed run equal those of an uninterrupted one, and a resumed run requests its next batch directly where mmengine
+    would load and drop all batches before it.
 
     Attributes:
-        tuner: finds how steps are computed; by default they are eager.
-        mode: how they are computed, once that is decided.
+        tuner: selects the training mode; by default steps are eager.
+        mode: the training mode, once it is selected.
         spent: wall time of the training steps before this session, if it resumes a training.
         setup_seconds: wall time from the start of the loop to the first step; None before that.
         compile_seconds: wall time of the compilation; None without one.
-        peak_memory: bytes of GPU memory that the steps up to the first validation took at most; None on a CPU.
+        peak_memory: peak GPU memory of the steps up to the first validation in bytes; None on a CPU.
         step: takes a batch, trains on it, and returns its loss.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.dataloader_iterator  # mmengine's, which begins at the first batch whatever the run, with workers too
+        del self.dataloader_iterator  # mmengine's always begins at the first batch, with workers too
         self.tuner = Autotuner()
         self.mode: TrainingMode | None = None
         self.spent = 0.0
@@ -77,10 +77,10 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         return runner.model
 
     def prepare(self) -> None:
-        """Make ready what a step needs, on the first batch; weights, moments and buffers stay as they are."""
+        """Prepare the training step on the first batch; weights, moments and buffers keep their values."""
         runner = self.runner
         batch: Any = self.dataloader.dataset[self._iter] if self.tuner.mode != EAGER else None
-        training = Training(runner.model, batch, runner.optim_wrapper, self._max_iters - self._iter)
+        training = TrainingTask(runner.model, batch, runner.optim_wrapper, self._max_iters - self._iter)
         prepared = self.tuner.prepare(training, runner.logger)
         self.mode, self.step, self.compile_seconds = prepared.mode, prepared.step, prepared.compile_seconds
         if torch.cuda.is_initialized():
@@ -91,7 +91,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the training steps so far; trial, compilation and validation left out."""
+        """Wall time of the training steps so far in seconds, without trial, compilation and validation."""
         return self.spent + (time.perf_counter() - self._since if self._since is not None else 0.0)
 
     def _train(self) -> None:
@@ -99,16 +99,16 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         for batch in self.dataloader:
             self.run_iter(batch)
             if self.is_validated():
-                self._rest()
+                self._stop_clock()
                 self._read_peak_memory()
                 self.runner.val_loop.run()
                 self.runner.model.train()
                 self._since = time.perf_counter()
-        self._rest()
+        self._stop_clock()
         self._read_peak_memory()
 
     def _read_peak_memory(self) -> None:
-        """Note it once: an evaluation takes memory of its own."""
+        """Record the peak memory once, before an evaluation allocates memory of its own."""
         if self.peak_memory is None and torch.cuda.is_initialized():
             self.peak_memory = torch.cuda.max_memory_allocated()
             if isinstance(self.step, GraphedStep):  # captured before the optimizer had its state
@@ -116,17 +116,17 @@ class StatelessTrainLoop(IterBasedTrainLoop):
                 moments = sum(value.nbytes for value in state if isinstance(value, Tensor) and value.is_cuda)
                 self.peak_memory = max(self.peak_memory, self.step.peak_memory + moments)
 
-    def _rest(self) -> None:
-        """Stop the clock."""
+    def _stop_clock(self) -> None:
+        """Stop the clock of training steps."""
         self.spent, self._since = self.seconds, None
 
     def is_validated(self) -> bool:
-        """Whether a validation is due after as many iterations as are done."""
+        """Return whether a validation is due after the current number of iterations."""
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
         return due and self.runner.val_loop is not None
 
     def run_iter(self, data_batch: Any) -> None:
-        """One iteration, whatever came before it."""
+        """Run one iteration, independently of those before it."""
         _seed(_mix(self.runner.seed, self._iter, get_rank()))
         for hook in self._before:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
@@ -144,15 +144,15 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         return self._hooks("after_train_iter")
 
     def _hooks(self, stage: str) -> list[Callable[..., None]]:
-        """What the hooks do at a stage; mmengine calls those, too, that do nothing there."""
+        """Yield the hooks that act at a stage; mmengine calls the others, too."""
         return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
 
 
 def _seed(seed: int) -> None:
     """Set the generators that an iteration draws from.
 
-    `torch.manual_seed` also notes, with the stack of calls, what devices that are not in use are to be set to one day:
-    nearly 200 us where CUDA is such a device.
+    `torch.manual_seed` also queues the seed, with a stack trace, for devices that are not initialized: nearly 200 us
+    where CUDA is such a device.
     """
     torch.default_generator.manual_seed(seed)
     if (device := get_device()) != "cpu":
@@ -160,7 +160,7 @@ def _seed(seed: int) -> None:
 
 
 def _mix(seed: int, iteration: int, rank: int) -> int:
-    """A 63-bit seed; neighbouring arguments give unrelated ones (the finaliser of SplitMix64)."""
+    """Return a 63-bit seed; neighbouring arguments give unrelated ones (the finaliser of SplitMix64)."""
     word = (seed << 42) ^ (rank << 32) ^ iteration
     word = (word + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF

@@ -1,4 +1,4 @@
-"""The evaluation metric: confusion counts, an image at a time."""
+"""Evaluation metric: one confusion matrix per image."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from benchmark.postprocessing.crf import DenseCRF
 
 @METRICS.register_module()
 class ConfusionMetric(BaseMetric):
-    """mIoU, mAcc and aAcc over the dataset, from counts that are kept for every image.
+    """mIoU, mAcc and aAcc over the dataset, from a confusion matrix per image.
 
-    They are counted on the device of the predictions and stay there until the last image is done, as do the predictions
-    that are kept: nothing waits for the device before.
+    Pixels are counted on the device of the predictions. Matrices and kept predictions stay there until the last image
+    is
+    done: nothing synchronizes with the device before.
 
     Args:
         void: how pixels of void ground truth count.
         keep: names of images whose predictions are kept.
-        crf: parameters of the `DenseCRF` that refines the predictions; by default they are the network's own.
+        crf: parameters of the `DenseCRF` that refines the predictions; by default they are not refined.
 
     Attributes:
         names: names of the evaluated images.
@@ -35,7 +36,7 @@ class ConfusionMetric(BaseMetric):
         predictions: predicted labels by name, uint8, for the images in `keep`; a learned void is void.
     """
 
-    results: list[tuple[str, Any]]  # a name and its counts, tensors until the last image is done
+    results: list[tuple[str, Any]]  # a name and its confusion matrix, tensors until the last image is done
 
     def __init__(
         self, void: VoidRule = "ignore", keep: Collection[str] = (), crf: Mapping[str, Any] | None = None
@@ -53,7 +54,7 @@ class ConfusionMetric(BaseMetric):
 
         Args:
             data_batch: `inputs`, the images as they were read: RGB, uint8 of shape (3, height, width).
-            data_samples: what the network made of them, at the size of the images.
+            data_samples: predictions of the network, at the size of the images.
         """
         classes = len(self.dataset_meta["classes"])
         if self.crf is None:
@@ -73,7 +74,7 @@ class ConfusionMetric(BaseMetric):
         self.results.extend(found)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Scores over the dataset; all counts are brought from the device at once.
+        """Compute the scores over the dataset; all confusion matrices are copied from the device at once.
 
         Args:
             size: images of the dataset.
@@ -86,7 +87,7 @@ class ConfusionMetric(BaseMetric):
         return found
 
     def compute_metrics(self, results: list[tuple[str, NDArray[np.int64]]]) -> dict[str, float]:
-        """Scores over the dataset, in percent."""
+        """Compute the scores over the dataset, in percent."""
         self.names = [name for name, _ in results]
         self.counts = np.stack([counts for _, counts in results])
         found = scores(self.counts, self.void)
@@ -94,6 +95,6 @@ class ConfusionMetric(BaseMetric):
 
 
 def _refine(crf: DenseCRF, image: Tensor, logits: Tensor) -> Tensor:
-    """Labels of shape (height, width) from logits of shape (K, height, width)."""
+    """Return labels of shape (height, width) from logits of shape (K, height, width)."""
     probabilities = logits.float().softmax(dim=0).cpu().numpy()
     return torch.from_numpy(crf.refine(image.permute(1, 2, 0).cpu().numpy(), probabilities).argmax(axis=0))

@@ -1,4 +1,4 @@
-"""Patches of mmsegmentation for training: what its heads compute and nobody reads, copy or convert is left out.
+"""Patches of mmsegmentation for training, which skip unused results, copies and conversions of its heads.
 
 In contiguous format and float32 losses and gradients keep their bits. The backend has to be active.
 """
@@ -33,9 +33,9 @@ def training_patches() -> Iterator[None]:
 
 @contextmanager
 def skip_accuracy() -> Iterator[None]:
-    """Leave out the accuracy of each training batch, which mmsegmentation's heads compute.
+    """Skip the accuracy of each training batch, which mmsegmentation's heads compute.
 
-    It picks pixels by a mask, for which the device has to finish, twice a head and iteration.
+    It indexes pixels by a mask, which synchronizes with the device, twice per head and iteration.
     """
     with _replaced(HEADS, "accuracy", lambda *_, **__: torch.empty(0)):
         yield
@@ -43,7 +43,7 @@ def skip_accuracy() -> Iterator[None]:
 
 @contextmanager
 def skip_resize() -> Iterator[None]:
-    """Leave logits alone that have the size of their labels already; mmsegmentation interpolates them all the same."""
+    """Skip the interpolation of logits that have the size of their labels already, which mmsegmentation performs."""
     resize = decode_head.resize
 
     def resized(input: Tensor, size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -60,7 +60,7 @@ def skip_resize() -> Iterator[None]:
 
 @contextmanager
 def keep_dtype() -> Iterator[None]:
-    """Return resized feature maps in their own data type; only logits, for their loss, become float32 under autocast.
+    """Return resized feature maps in their own data type; only logits become float32 under autocast, for the loss.
 
     Autocast interpolates in float32, and the maps that are concatenated with the result then become float32, too.
     """
@@ -78,7 +78,7 @@ def keep_dtype() -> Iterator[None]:
 
 @contextmanager
 def keep_memory_format() -> Iterator[None]:
-    """Keep gradients in channels_last format: those of a cross-entropy, by computing it pixel by pixel, and of means.
+    """Keep gradients of means and, by a per-pixel computation, of cross-entropies in channels_last format.
 
     `log_softmax` along the channels copies logits in that format, and the gradient that it returns is contiguous.
     """

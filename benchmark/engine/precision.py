@@ -1,4 +1,4 @@
-"""What a training computes in: an optimizer wrapper for each precision, none of which waits for the device."""
+"""Optimizer wrappers, one for each training precision, that never synchronize with the device."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 
 
-class _Unread:
-    """mmengine's wrapper without what it reads and divides at every step.
+class _NonBlockingOptimWrapper:
+    """Optimizer wrapper of mmengine without device reads and redundant divisions at each step.
 
-    It reads the norm of clipped gradients, for which the device has to finish, into an array that is copied each time,
-    and divides a loss that is not accumulated by one.
+    mmengine's reads the norm of clipped gradients, which synchronizes with the device, into an array that is copied
+    each time, and divides a loss that is not accumulated by one.
     """
 
     def scale_loss(self: Any, loss: Tensor) -> Tensor:
-        """The loss to propagate."""
+        """Return the loss to backpropagate."""
         return loss if self._accumulative_counts == 1 else super().scale_loss(loss)  # type: ignore[misc]
 
     def _clip_grad(self: Any) -> None:
@@ -31,7 +31,7 @@ class _Unread:
 
 
 @OPTIM_WRAPPERS.register_module()
-class Float32OptimWrapper(_Unread, OptimWrapper):
+class Float32OptimWrapper(_NonBlockingOptimWrapper, OptimWrapper):
     """Computes in the precision of the weights: IEEE float32 on every device."""
 
 
@@ -41,7 +41,7 @@ class TF32OptimWrapper(Float32OptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module()
-class Float16OptimWrapper(_Unread, AmpOptimWrapper):
+class Float16OptimWrapper(_NonBlockingOptimWrapper, AmpOptimWrapper):
     """Runs the forward pass under autocast to float16, with the loss scaled: on GPUs only."""
 
 
@@ -57,13 +57,13 @@ class BFloat16OptimWrapper(Float32OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[Any]:
-        """The context of a forward pass."""
+        """Return the context of a forward pass."""
         with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
             yield
 
 
 def autocast_dtype(optim_wrapper: OptimWrapper) -> torch.dtype | None:
-    """Return the data type that a training runs under autocast to; None where it computes in that of its weights."""
+    """Return the data type that a training autocasts to; None where it computes in that of its weights."""
     if isinstance(optim_wrapper, BFloat16OptimWrapper):
         return torch.bfloat16
     if isinstance(optim_wrapper, AmpOptimWrapper):
@@ -72,7 +72,7 @@ def autocast_dtype(optim_wrapper: OptimWrapper) -> torch.dtype | None:
 
 
 def require_supported(wrapper: str) -> None:
-    """Refuse a precision that the GPU of this process can only emulate; a CPU is not asked.
+    """Refuse a precision that the GPU of this process can only emulate; a CPU is not checked.
 
     Args:
         wrapper: name of the optimizer wrapper of a training.

@@ -1,4 +1,4 @@
-"""Importing this module registers the loops, hooks and metrics of the engine."""
+"""Import the loops, hooks and metrics of the engine, which registers them."""
 
 import benchmark.engine.evaluation
 import benchmark.engine.hooks

@@ -1,4 +1,4 @@
-"""Builds segmentors from their configs: with weights, or on torch's meta device without them."""
+"""Build segmentors from their configs: with weights, or on torch's meta device without them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from benchmark.errors import UserError, one_line
 from mmseg.registry import MODELS  # isort: skip
 
 NEEDS = {"Mask2FormerHead": "mmdet", "MaskFormerHead": "mmdet"}
-"""Classes of mmsegmentation that are empty without another package; others name theirs: `mmpretrain.ConvNeXt`."""
+"""Classes of mmsegmentation that need another package; others name theirs: `mmpretrain.ConvNeXt`."""
 
 FOR_DEPTH = "DepthEstimator"
-"""The class of mmsegmentation that is no segmentor, for all that it inherits from one."""
+"""Class of mmsegmentation that inherits from a segmentor and is none."""
 
 
 def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
@@ -52,7 +52,7 @@ def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
 
 
 def obstacle(model_cfg: Mapping[str, Any]) -> str | None:
-    """Why a network cannot be built here as a segmentor of images, in one line; None where nothing is known."""
+    """Return in one line why a network cannot be built as a segmentor of images; None where no reason is known."""
     if model_cfg.get("type") == FOR_DEPTH:
         return f"{FOR_DEPTH} estimates depth, it is no segmentor"
     package = missing_package(model_cfg)
@@ -70,7 +70,7 @@ def obstacle(model_cfg: Mapping[str, Any]) -> str | None:
 
 
 def missing_package(model_cfg: Mapping[str, Any]) -> installed.Extra | None:
-    """The optional package that a part of a network is of and that is not installed."""
+    """Return the optional package that a part of a network needs and that is not installed."""
     for kind in _types(model_cfg):
         package = NEEDS.get(kind) or kind.partition(".")[0]
         extra = next((each for each in installed.missing_extras() if each.name == package), None)
@@ -102,9 +102,9 @@ def _initial_weights(model_cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Skips the initialisation of tensors on the meta device, which takes time and has no effect.
+    """Skips the initialization of tensors on the meta device, which takes time and has no effect.
 
-    What is read as numbers while networks are built (rates of stochastic depth from `linspace`) is made on the CPU.
+    Tensors whose values are read while networks are built (rates of stochastic depth from `linspace`) are on the CPU.
     """
 
     def __torch_function__(
@@ -126,4 +126,4 @@ INITIALISATION = frozenset(
         *(nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_),
     ]
 )
-"""What initialisation ends in; a `TorchFunctionMode` does not see what the functions call that it sees."""
+"""Operators that initialization ends in; a `TorchFunctionMode` does not see nested calls."""

@@ -1,4 +1,4 @@
-"""One network in mmengine's Runner: train it, evaluate it, and take out what was measured as plain data."""
+"""Train and evaluate one network in mmengine's Runner, and return the measurements as plain data."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from torch import Tensor, nn
 import benchmark.registration  # noqa: F401
 from benchmark.engine import layout, patches, segmentor, stages, timings, trained
 from benchmark.engine.arithmetic import float32_arithmetic
-from benchmark.engine.autotune import Autotuner, Training
+from benchmark.engine.autotune import Autotuner, TrainingTask
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
 from benchmark.engine.hooks import (
+    DeadlineHook,
     Diverged,
+    Interrupted,
     LossHook,
     Progress,
     ProgressHook,
     StartHook,
-    StopHook,
-    Stopped,
     WeightsHook,
     find_state,
 )
@@ -56,12 +56,12 @@ AnyHook = TypeVar("AnyHook", bound=Hook)
 
 @dataclass(frozen=True)
 class Counted:
-    """What an evaluation found.
+    """Confusion matrices and predictions of an evaluation.
 
     Attributes:
         names: names of the images.
         counts: int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
-        predictions: predicted labels, uint8, of the images that were asked for.
+        predictions: predicted labels, uint8, of the images in `keep`.
     """
 
     names: list[str]
@@ -70,24 +70,24 @@ class Counted:
 
 
 class _NoFigure:
-    """Stands in for the figure that a visualizer draws on."""
+    """Stub of the figure that a visualizer draws on."""
 
     def get_dpi(self) -> float:
         return 100.0
 
 
 class _ScalarVisualizer(Visualizer):
-    """mmengine's, for scalars alone: a figure would import matplotlib, which looks for fonts for up to 16 seconds."""
+    """Visualizer of mmengine for scalars alone: a figure would import matplotlib, which scans fonts for up to 16 s."""
 
     def _initialize_fig(self, fig_cfg: Any) -> tuple[None, _NoFigure, None]:
         return None, _NoFigure(), None
 
 
 class _Runner(Runner):
-    """mmengine's Runner without its survey of the machine, which takes seconds; a record holds a better one.
+    """Runner of mmengine without its survey of the machine, which takes seconds; a record holds a better one.
 
-    The network is built and initialised on the CPU, so that its first weights are the same on every device. One that
-    cannot be built is an error of the user, in one line.
+    The network is built and initialized on the CPU, so that its initial weights are the same on every device. A network
+    that cannot be built raises a `UserError` of one line.
     """
 
     model: nn.Module
@@ -95,14 +95,14 @@ class _Runner(Runner):
     def _log_env(self, env_cfg: dict[str, Any]) -> None: ...
 
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
-        """Build what writes scalars to a file, unless the config has a visualizer of its own."""
+        """Build the writer of scalars to a file, unless the config has a visualizer of its own."""
         if visualizer is not None:
             return super().build_visualizer(visualizer)
         backends = [{"type": "LocalVisBackend"}]
         return _ScalarVisualizer.get_instance(self.experiment_name, vis_backends=backends, save_dir=self._log_dir)
 
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        """Build the network, unless it is one."""
+        """Build the network, unless it is built already."""
         return model if isinstance(model, nn.Module) else segmentor.build(model)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
@@ -118,19 +118,19 @@ class _Runner(Runner):
         self.to_device()
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Resume a training as mmengine does, with counts of steps where the optimizer reads them."""
+        """Resume a training as mmengine does, with step counts on the device where the optimizer reads them."""
         super().resume(*args, **kwargs)
         layout.counts_to_host(self.optim_wrapper.optimizer)
 
     def to_device(self) -> None:
-        """Move the network to where it computes."""
+        """Move the network to the device that it computes on."""
         self.model = self.model.to(get_device())
 
 
 def enable_fast_paths(config: Config) -> None:
-    """Let a training on a GPU take what is fastest there, at the price that the last bits depend on it.
+    """Enable the fastest algorithms of a GPU, which do not reproduce the last bits.
 
-    cuDNN's own search comes with `compose`; outside of these optimizers PyTorch's choice is as fast as it gets.
+    `compose` enables cuDNN's benchmark mode; for other optimizers PyTorch's default is the fastest choice.
     """
     for loader in (config.val_dataloader, config.test_dataloader):
         loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
@@ -142,23 +142,23 @@ def enable_fast_paths(config: Config) -> None:
 class Session:
     """A Runner around a composed config.
 
-    A training in two stages has its first in a session of its own, in the folder `first_stage` of `work_dir`.
+    The first of two stages trains in a session of its own, in the folder `first_stage` of `work_dir`.
 
     Args:
-        config: what `compose.compose` returned; it is not changed.
-        work_dir: where weights and logs go.
+        config: config from `compose.compose`; it is not changed.
+        work_dir: folder of weights and logs.
         on_progress: called with the progress of the work.
         resume: resume from the state that a killed training left in `work_dir`, if there is one.
-        quiet: nothing on the console from mmengine.
-        resident: whether the batches of a training are made on the GPU.
+        quiet: silence mmengine on the console.
+        resident: whether the batches of a training are computed on the GPU.
         compile: whether the network is compiled for the training: always, never, or None for where it is expected to
             pay, on a GPU only.
-        mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly elsewhere.
-        deadline: when training and evaluation end early, see `hooks.StopHook`; None for never.
-        phase: what a training is told as.
+        mode: training mode; None for the fastest one by trial on a GPU, and eager steps elsewhere.
+        deadline: time at which training and evaluation are interrupted, see `hooks.DeadlineHook`; None for never.
+        phase: phase name of the training in progress reports.
 
     Attributes:
-        first_stage: how the first of two stages went, once it has ended; None where there is none.
+        first_stage: result of the first of two stages, once it has ended; None where there is none.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Session:
         self._on_progress, self._phase = on_progress, phase
         self._first: Session | None = None  # until it has ended
         if "first_stage" in config:
-            self._handed_on = config.first_stage.handed_on
+            self._transferred = config.first_stage.handed_on
             self._first = Session(
                 stages.first(config),
                 work_dir / "first_stage",
@@ -214,9 +214,9 @@ class Session:
 
     @cached_property
     def runner(self) -> _Runner:
-        """Made when it is asked for, after a first stage: it sets the random generators, and so all begins as alone.
+        """Runner, built on first access, after the first stage: it seeds the generators as in a training of one stage.
 
-        Its network is on the CPU until it trains or is evaluated.
+        The network is on the CPU until it trains or is evaluated.
         """
         state = find_state(self.work_dir) if self._resume else None
         self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
@@ -225,12 +225,12 @@ class Session:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
             runner.register_hook(ProgressHook(self._on_progress, losses, self._phase))
         if self._deadline is not None:
-            runner.register_hook(StopHook(self._deadline, self._phase))
+            runner.register_hook(DeadlineHook(self._deadline, self._phase))
         return runner
 
     @cached_property
     def tuner(self) -> Autotuner:
-        """Made on the device, whose name is part of what timings depend on."""
+        """Autotuner, built on the device, whose name is part of the key of its timings."""
         config, batches = self._config, self._config.train_dataloader.dataset
         device = torch.cuda.get_device_name() if get_device() == "cuda" else environment.cpu()
         facts = (config.model, batches.batch_size, config.data_preprocessor.size, config.optim_wrapper.type)
@@ -249,12 +249,12 @@ class Session:
             _ = self.runner
 
     def compile_ahead(self, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Compile the network that trains first on the GPU, before it is this training's turn there, where that pays.
+        """Compile the network that trains first while another run uses the GPU, where compilation is expected to pay.
 
         Needs `build`. Weights and random generators stay as they are.
 
         Args:
-            interrupted: whether the turn has come: it ends before the next part of the network then.
+            interrupted: returns whether to stop before the next part of the network.
         """
         if self._first is not None:
             self._first.compile_ahead(interrupted)
@@ -265,16 +265,16 @@ class Session:
             free, total = torch.cuda.mem_get_info()
             if free < total / 2:
                 return
-            torch.cuda.set_per_process_memory_fraction(0.5 * free / total)  # the rest is for the run that trains
+            torch.cuda.set_per_process_memory_fraction(0.5 * free / total)  # the rest is left to the run that trains
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
-        # All that training changes has to be changed here, too: compiled code is thrown away where it differs.
+        # Training sets the same options: compiled code is discarded where they differ.
         tf32 = isinstance(wrapper, TF32OptimWrapper)
         with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
             try:
                 model.to(get_device()).train()
-                training = Training(model, batches[0], wrapper, self.runner.max_iters)
+                training = TrainingTask(model, batches[0], wrapper, self.runner.max_iters)
                 self.tuner.interrupted = interrupted
                 self.tuner.compile_ahead(training)
             finally:
@@ -290,8 +290,8 @@ class Session:
 
         Raises:
             Diverged: the loss was not finite.
-            Stopped: the time was up.
-            UserError: batches cannot be made where they are to be.
+            Interrupted: the deadline has passed.
+            UserError: the GPU cannot compute the batches, which `resident` requires.
         """
         if self._first is not None:
             start = self._train_first(self._first)
@@ -305,7 +305,7 @@ class Session:
         loop.dataloader = training_loader(loop.dataloader, self._resident, deterministic=self._deterministic)
         try:
             self.runner.train()
-        except Stopped as stop:
+        except Interrupted as stop:
             stop.iteration += self.first_stage.iterations if self.first_stage else 0
             raise
         if self.first_stage is not None and is_main_process():
@@ -322,24 +322,24 @@ class Session:
             setup_seconds=loop.setup_seconds,
         )
 
-    def stopped(self, error: Diverged) -> Trained:
-        """What there is to show of a training that diverged."""
+    def partial_result(self, error: Diverged) -> Trained:
+        """Return the partial result of a training that diverged."""
         if self._first is not None:  # it was not begun
             return Trained(0, 0.0, [], [], 0, None, self.work_dir)
         return Trained(error.iteration, 0.0, self.curve, [], 0, self.execution, self.work_dir)
 
     def _train_first(self, first: Session) -> dict[str, Tensor]:
-        """Train the first stage, unless it had ended when the training was killed; what it hands on."""
+        """Train the first stage, or read its result if it had ended; return the weights that the second starts from."""
         self.first_stage = trained.read(first.work_dir) if self._resume else None
         if self.first_stage is None:
             try:
                 self.first_stage = first.train()
             except Diverged as error:
-                self.first_stage = first.stopped(error)
+                self.first_stage = first.partial_result(error)
                 raise Diverged(error.iteration, error.loss, "first") from error
             if is_main_process():
                 trained.write(self.first_stage)
-        return stages.handed_on(checkpoint.read(self.first_stage.last).state, self._handed_on)
+        return stages.transferred_modules(checkpoint.read(self.first_stage.last).state, self._transferred)
 
     def load(self, path: Path) -> None:
         """Load weights.
@@ -350,22 +350,22 @@ class Session:
         checkpoint.load(self.runner.model, path)
 
     def arrange(self, memory_layout: str) -> None:
-        """Lay the weights out as in their training, so that an evaluation computes what it would right after that."""
+        """Convert the weights to the memory format of their training, so that an evaluation gives the same bits."""
         layout.arrange(self.runner.model, memory_layout)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load weights by name; an auxiliary head may be missing, for it does not run in evaluation."""
+        """Load weights by name; an auxiliary head may be missing, because it does not run in evaluation."""
         self.runner.model.load_state_dict(state, strict=False)
 
     def evaluate(self, split: str, keep: Collection[str] = ()) -> Counted:
-        """Evaluate the weights as they are.
+        """Evaluate the current weights.
 
         Args:
             split: "val" or "test".
-            keep: names of images whose predictions are wanted.
+            keep: names of images whose predictions are kept.
 
         Raises:
-            Stopped: the time was up.
+            Interrupted: the deadline has passed.
         """
         self.runner.to_device()
         loop = self.runner.val_loop if split == "val" else self.runner.test_loop
@@ -376,7 +376,7 @@ class Session:
 
     @property
     def execution(self) -> ExecutionMode | None:
-        """How the steps of the training are computed; None before it is decided."""
+        """Execution mode of the training steps; None before it is selected."""
         loop = self.runner.train_loop
         if loop.mode is None:
             return None
@@ -389,13 +389,13 @@ class Session:
 
     @property
     def peak_memory(self) -> int | None:
-        """Bytes of GPU memory that the training steps took at most; None on a CPU."""
+        """Peak GPU memory of the training steps in bytes; None on a CPU."""
         peak: int | None = self.runner.train_loop.peak_memory
         return peak
 
     @property
     def curve(self) -> list[tuple[int, float]]:
-        """The loss curve so far: what there is to show of a run that diverged."""
+        """Loss curve so far, also of a run that diverged."""
         return self._hook(LossHook).curve
 
     def _hook(self, kind: type[AnyHook]) -> AnyHook:
@@ -403,6 +403,6 @@ class Session:
 
 
 def _empty_cache() -> None:
-    """Give back memory of the GPU that nothing uses any more."""
+    """Free cached GPU memory that nothing uses."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Training in two stages: an encoder learns alone, then it goes on with a decoder that has learned nothing yet."""
+"""Two-stage training: an encoder is trained alone, then continues with an untrained decoder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def first(config: Config) -> Config:
-    """The first stage of a composed config that has one, as complete as the config itself.
+    """Return the complete config of the first stage of a composed config that has one.
 
-    Its network, batches and schedule are its own; dataset, evaluation and seed are those of the second.
+    Network, batches and schedule are those of the first stage; dataset, evaluation and seed those of the second.
     """
     stage = copy.deepcopy(config)
     changes = stage.pop("first_stage")
@@ -22,13 +22,13 @@ def first(config: Config) -> Config:
     return stage
 
 
-def handed_on(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
-    """What the second stage goes on with, by its names.
+def transferred_modules(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return the weights that the second stage starts from, by its names.
 
     Args:
         state: weights of the first stage.
-        modules: those that go on, by their names in the first stage, and what they are called in the second. Names
-            that happen to be the same are no proof: ENet's two classifiers share theirs, and their biases a shape.
+        modules: names of the transferred modules in the second stage, by their names in the first. Equal names do not
+            suffice: the two classifiers of ENet share theirs, and their biases a shape.
     """
     return {
         f"{there}{name.removeprefix(here)}": value

@@ -1,4 +1,4 @@
-"""One training step: a batch as it lies on disk is made ready on the device, and the network learns from it."""
+"""Training step: preprocess a batch on the device, and update the network."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from benchmark.engine.layout import memory_format
 from benchmark.inputs.batches import Batch, sample
 
 Step = Callable[[Batch], Tensor]
-"""What a batch is given to, and returns its loss."""
+"""Trains on a batch and returns its loss."""
 
 
 def step(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
-    """One training step; returns the loss."""
+    """Train on a batch; return the loss."""
     found = loss(model, batch, optim_wrapper)
     optim_wrapper.update_params(found)
     return found.detach()
 
 
 def passes(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
-    """Forward and backward pass of a step: leaves gradients, of this batch alone, and returns the loss."""
+    """Run forward and backward pass of a step: set the gradients, of this batch alone, and return the loss."""
     model.zero_grad()
     found = loss(model, batch, optim_wrapper)
     optim_wrapper.backward(optim_wrapper.scale_loss(found))
@@ -36,8 +36,8 @@ def passes(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tenso
 
 
 @contextmanager
-def rehearsal(model: nn.Module, optim_wrapper: OptimWrapper) -> Iterator[None]:
-    """Within it, passes are tried: what they change is put back at the end, and their gradients are dropped."""
+def preserved_state(model: nn.Module, optim_wrapper: OptimWrapper) -> Iterator[None]:
+    """Restore the buffers and zero the gradients at the end of the context."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     count = optim_wrapper._inner_count
     try:
@@ -50,9 +50,9 @@ def rehearsal(model: nn.Module, optim_wrapper: OptimWrapper) -> Iterator[None]:
 
 
 def loss(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
-    """The loss on a batch, as mmengine's models make it.
+    """Compute the loss on a batch, as mmengine's models do.
 
-    What mmengine adds to the graph is left out: the mean of losses that are one number already, their sum with zero.
+    Redundant operations of mmengine are left out: the mean of a loss that is one number already, the addition of zero.
     """
     network: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     with optim_wrapper.optim_context(model):
@@ -64,12 +64,12 @@ def loss(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
 def prepared(
     batch: Batch, preprocessor: SegDataPreProcessor, memory_format: torch.memory_format = torch.contiguous_format
 ) -> dict[str, Any]:
-    """What a segmentor takes, on its device: what its data preprocessor makes of the images one by one.
+    """Return the inputs of a segmentor on its device, as its data preprocessor computes them image by image.
 
     Args:
         batch: images and labels, all of the size that the preprocessor would pad them to.
-        preprocessor: says where they go, and how their values are scaled.
-        memory_format: of the images that are returned.
+        preprocessor: has their device, mean and standard deviation.
+        memory_format: memory format of the returned images.
 
     Returns:
         `inputs`, float32 of shape (batch, 3, height, width), and `data_samples` with labels in int64.
@@ -83,7 +83,7 @@ def prepared(
 
 
 def _mean(loss: Tensor | list[Tensor]) -> Tensor:
-    """A loss as one number; a list stands for the sum of its means."""
+    """Reduce a loss to one number; a list gives the sum of its means."""
     if isinstance(loss, list):
         return reduce(add, map(_mean, loss))
     return loss.mean() if loss.ndim else loss

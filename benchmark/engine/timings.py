@@ -1,4 +1,4 @@
-"""How fast a network trained in each mode, kept in the user's cache for the next run."""
+"""Timings of training modes, kept in the user's cache for later runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.files.atomic import replacing
 
 
 class TrainingMode(NamedTuple):
-    """A way to compute the steps of a training."""
+    """Options of the computation of training steps."""
 
     layout: str
     """name of the memory layout, see `layout.LAYOUTS`"""
@@ -29,7 +29,7 @@ EAGER = TrainingMode("contiguous", graph=False, compiled=False)
 
 @dataclass(frozen=True)
 class Timings:
-    """What trials of a network have found.
+    """Timings of a network in trials.
 
     Attributes:
         seconds: of forward and backward pass, by mode.
@@ -56,13 +56,13 @@ def read(file: Path) -> Timings:
 
 
 def write(file: Path, timings: Timings) -> None:
-    """Write timings to a file, whose folder is made."""
+    """Write timings to a file, creating its folder."""
     modes = [{"mode": list(mode), "seconds": seconds} for mode, seconds in timings.seconds.items()]
     with replacing(file) as temporary:
         temporary.write_text(json.dumps({"modes": modes, "compile_seconds": timings.compile_seconds}), encoding="utf-8")
 
 
 def typical_compile_seconds(folder: Path) -> float | None:
-    """Return the median of what first compilations have taken; None where there was none."""
+    """Return the median time of first compilations in seconds; None where there was none."""
     taken = [seconds for file in folder.glob("*.json") if (seconds := read(file).compile_seconds)]
     return median(taken) if taken else None

@@ -1,4 +1,4 @@
-"""How a training went, as plain data that a file can keep."""
+"""Results of a training, as plain data that a file can hold."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmark.results.arrays import file_sha256
 
 @dataclass(frozen=True)
 class ExecutionMode:
-    """How the steps of a training were computed.
+    """Options with which training steps were computed.
 
     Attributes:
-        batches: where they were augmented.
-        layout: of the weights, and of the maps that follow from them.
-        graph: whether a step was one CUDA graph.
-        compile_seconds: what compiling the network took; None if it was not compiled.
+        batches: device on which they were augmented.
+        layout: memory format of weights and feature maps.
+        graph: whether steps were replayed from a CUDA graph.
+        compile_seconds: seconds that compiling the network took; None if it was not compiled.
     """
 
     batches: Literal["host", "device"]
@@ -31,16 +31,16 @@ class ExecutionMode:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a training went.
+    """Results of a training.
 
     Attributes:
-        iterations: iterations done, those before a resume included.
+        iterations: number of iterations, including those before a resume.
         seconds: wall time of the training steps of this session.
         loss: (iteration, mean loss since the entry before).
         val_miou: (iteration, mIoU on val in percent).
         best_iteration: iteration of the best mIoU on val, the earliest among equals.
-        execution: how the steps were computed; None where there were none.
-        folder: where the weights are.
+        execution: execution mode of the steps; None where there were none.
+        folder: folder of the weights.
         setup_seconds: wall time before the first step of this session: trial, compilation and capture.
     """
 
@@ -65,14 +65,14 @@ class Trained:
 
 
 def write(trained: Trained) -> None:
-    """Keep how a training went beside its weights."""
+    """Write the result of a training next to its weights."""
     content = {**asdict(trained), "folder": None, "last_sha256": file_sha256(trained.last)}
     with replacing(_file(trained.folder)) as temporary:
         temporary.write_text(json.dumps(content))
 
 
 def read(folder: Path) -> Trained | None:
-    """How the training in a folder went; None where it did not end, or where what it left is not whole."""
+    """Read the result of the training in a folder; None where it did not end, or its files are damaged."""
     try:
         kept = json.loads(_file(folder).read_text())
         whole = kept.pop("last_sha256") == file_sha256(folder / "last.pth")
@@ -85,12 +85,12 @@ def read(folder: Path) -> Trained | None:
         whole = False
     if whole:
         return found
-    print(f"segbench: warning: {_file(folder)} is ignored, and the stage begins anew: damaged", file=sys.stderr)
+    print(f"segbench: warning: {_file(folder)} is damaged and ignored; the stage restarts", file=sys.stderr)
     return None
 
 
 def forget(folder: Path) -> None:
-    """Drop what is kept: whoever trains there next begins anew."""
+    """Delete the result, so that the next training in the folder restarts."""
     _file(folder).unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.engine import device
-from benchmark.engine.hooks import Stopped
+from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import perform
@@ -51,7 +51,7 @@ class InProcess:
         device.limit_threads(spec.config.protocol.threads)
         try:
             path = perform(spec, lambda *progress: self._listener.progress(spec, *progress))
-        except Stopped as stop:
+        except Interrupted as stop:
             run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
             self._listener.interrupt(run)
             return [run]

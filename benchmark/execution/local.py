@@ -275,7 +275,7 @@ def _work(spec: Spec, parent: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
-    from benchmark.engine.hooks import Stopped
+    from benchmark.engine.hooks import Interrupted
 
     reported = 0.0
 
@@ -296,7 +296,7 @@ def _work(spec: Spec, parent: Connection) -> None:
         device.limit_threads(spec.config.protocol.threads)
         turn = None if spec.device == "cpu" else _Turn(parent)
         send("stored", str(perform(spec, on_progress, turn)))
-    except Stopped as stop:
+    except Interrupted as stop:
         send("stopped", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))

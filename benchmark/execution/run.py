@@ -68,7 +68,7 @@ def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
     Raises:
         UserError: the store cannot be written, the very run is under way in another process, or the code has changed
             since the run was named.
-        Stopped: its time was up; nothing is stored, and the next call resumes it.
+        Interrupted: its time was up; nothing is stored, and the next call resumes it.
     """
     if code.digest() != spec.identity.code:
         raise UserError("the code was changed after the runs were planned: give the command again")
@@ -81,7 +81,7 @@ def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
 
 
 def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
-    from benchmark.engine.hooks import Stopped
+    from benchmark.engine.hooks import Interrupted
 
     start = time.perf_counter()
     device.use(spec.device)
@@ -102,7 +102,7 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
             journal.add(found)
-    except Stopped as stop:
+    except Interrupted as stop:
         journal.keep(stop.iteration)
         raise
     except Exception as error:
@@ -281,7 +281,7 @@ def _measure(
             try:
                 trained = session.train()
             except Diverged as error:
-                yield {"training": outcome.training(session.stopped(error), session.first_stage, config)}
+                yield {"training": outcome.training(session.partial_result(error), session.first_stage, config)}
                 yield {"status": "diverged", "error": str(error)}
                 return
         yield {

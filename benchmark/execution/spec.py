@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
-from benchmark.datasets.source import Source, Split
+from benchmark.datasets.source import DatasetSplit, Split
 from benchmark.results import code, record
 from benchmark.results.reading import folder
 
@@ -138,6 +138,6 @@ class Spec:
 
 
 @cache
-def sources(dataset: str, root: Path | None) -> dict[Split, Source]:
+def sources(dataset: str, root: Path | None) -> dict[Split, DatasetSplit]:
     """The splits of a dataset, opened once a process."""
     return datasets.open_splits(dataset, root)

@@ -1,1 +1,1 @@
-"""Files written, locked, unpacked and cached."""
+"""Write, lock, unpack and cache files."""

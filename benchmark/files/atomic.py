@@ -1,4 +1,4 @@
-"""Atomic writing of files, and one line where a file cannot be written."""
+"""Write files atomically, and report errors in one line."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Names of the files that `replacing` writes to."""
+"""Pattern of the names of files that `replacing` writes to."""
 
 NAME_BYTES = 200
-"""Bytes that the temporary name takes from the file's, so that a name of the greatest length stays writable."""
+"""Maximum bytes of the file name in the temporary name, so that a name of the greatest length stays writable."""
 
 STREAMS = ("/dev/fd/", "/dev/std", "/proc/")
-"""Paths of open files, such as /dev/stdout: these are written to even where a regular file is behind them."""
+"""Paths of open files, such as /dev/stdout, which are written to even where a regular file is behind them."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside (full, read-only, no permission) into one line.
+    """Convert OSErrors of the block (disk full, read-only, no permission) into a `UserError` of one line.
 
     Raises:
-        UserError: an OSError came up inside.
+        UserError: the block raised an OSError.
     """
     try:
         yield
@@ -46,9 +46,9 @@ def writing(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a new file to write to; it replaces `path` when the block ends without an error.
 
-    Whoever reads `path` sees the old file or the new one, never half of it, whatever else writes at the same time. A
-    symbolic link stays, and the file that it points to is replaced. What is no regular file is not replaced: a pipe or
-    a device gets the content, a folder is refused.
+    Readers of `path` see the old file or the new one, never a part, even with concurrent writers. A symbolic link
+    stays, and the file that it points to is replaced. Only regular files are replaced: a pipe or a device receives the
+    content, a folder is refused.
 
     Raises:
         UserError: the file cannot be written.
@@ -60,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes have left of `replacing` in a folder and below; files being written stay."""
+    """Remove the temporary files that killed processes have left in a folder and below; files in use stay."""
     for path in folder.rglob(".*.tmp"):
         if TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
             with suppress(OSError):
@@ -68,13 +68,13 @@ def sweep(folder: Path) -> None:
 
 
 def shortened(path: Path) -> str:
-    """Return a path for a message: one that is too long for any file system loses its middle."""
+    """Shorten a path for a message: a path too long for any file system loses its middle."""
     text = str(path)
     return text if len(text) <= NAME_BYTES else f"{text[:80]}...{text[-80:]}"
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device or a socket.
+    """Return whether a path is a pipe, a device or a socket.
 
     Raises:
         IsADirectoryError: it is a folder.
@@ -112,12 +112,12 @@ def _renamed_to(path: Path) -> Iterator[Path]:
     finally:
         if handle is not None:
             os.close(handle)
-        with suppress(OSError):  # it is gone where all went well, and was never there where the folder is not writable
+        with suppress(OSError):  # it is gone after success, and was never created where the folder is not writable
             temporary.unlink()
 
 
 def _claim(temporary: Path) -> int | None:
-    """Create a file and lock it as long as this process writes it, so that `sweep` knows it from an abandoned one."""
+    """Create a file and lock it while this process writes it, so that `sweep` can identify abandoned ones."""
     if fcntl is None:
         return None
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -127,7 +127,7 @@ def _claim(temporary: Path) -> int | None:
 
 
 def _is_abandoned(temporary: Path) -> bool:
-    """Whether no process holds a file; False where that cannot be told."""
+    """Return whether no process holds a file; False where that is unknown."""
     if fcntl is None:
         return False
     try:

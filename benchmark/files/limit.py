@@ -1,4 +1,4 @@
-"""Streams written to files, no larger than they may be."""
+"""Write a stream to a new file with a size limit."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ CHUNK = 1 << 18
 
 
 def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
-    """Write a stream to a file that is not there yet, in folders made as needed.
+    """Write a stream to a new file, creating its folders.
 
     Args:
         path: the file.
-        stream: what goes into it; its own errors pass through.
-        limit: bytes that may come at most.
+        stream: source of the content; its errors propagate.
+        limit: maximum size in bytes.
 
     Returns:
-        The bytes written.
+        The number of bytes written.
 
     Raises:
-        UserError: the file is there, more bytes come, or the disk refuses.
+        UserError: the file exists, the stream exceeds the limit, or the file cannot be written.
     """
     total = 0
     with writing(path):
@@ -33,7 +33,7 @@ def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
         while chunk := stream.read(CHUNK):
             total += len(chunk)
             if total > limit:
-                raise UserError(f"{path.name} is larger than it may be, {limit} bytes: this is not what was asked for")
+                raise UserError(f"{path.name} exceeds the size limit of {limit} bytes: it is not the expected file")
             with writing(path):
                 file.write(chunk)
         with writing(path):

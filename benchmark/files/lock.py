@@ -1,4 +1,4 @@
-"""A lock on the folder of a run, which ends with the process that holds it, however that ends."""
+"""Lock the folder of a run while its process lives."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _held: set[int] = set()
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep every other process out of a folder, and remove the temporary files that a killed one has left there.
+    """Exclude every other process from a folder, and remove the temporary files that a killed one has left there.
 
-    Where the file system or the platform has no locks of this kind, nothing is kept out and nothing removed.
+    Where the file system or the platform has no such locks, no process is excluded and no file removed.
 
     Args:
-        folder: of a run; it is made where it is not there.
+        folder: folder of a run, created where it does not exist.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -46,7 +46,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """The open and locked file; None where the file system has no locks."""
+    """Return the open and locked file; None where the file system has no locks."""
     path = folder / FILE
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -57,7 +57,7 @@ def _lock(folder: Path) -> int | None:
             holder = os.read(handle, 20).decode("ascii", "replace").strip()
             _close(handle)
             process = f" (process {holder})" if holder else ""
-            raise UserError(f"{folder}: this very run is under way{process}: wait for it, or end it") from None
+            raise UserError(f"{folder}: another process runs this run{process}: wait for it, or end it") from None
         except OSError:
             _close(handle)
             return None
@@ -75,7 +75,7 @@ def _close(handle: int) -> None:
 
 
 def _release_in_child() -> None:
-    """Close the locks of the parent: a worker of its data loaders outlives it by seconds, and would hold them on."""
+    """Close the parent's locks: a data loader worker outlives its parent by seconds, and would keep them locked."""
     for handle in _held:
         with suppress(OSError):
             os.close(handle)

@@ -1,7 +1,7 @@
-"""Unpacks archives that nobody vouches for: only what is asked for, and never outside the target.
+"""Safe extraction of untrusted archives.
 
-Nothing is left to `extract` of tarfile or zipfile, whose filters differ between versions of Python: members are read as
-streams, and written as plain files to places that the caller names.
+`extract` of tarfile or zipfile is not used, because its filters differ between versions of Python: members are read as
+streams, and written as plain files to paths that the caller chooses, all within the target folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmark.errors import UserError
 from benchmark.files.limit import write_new
 
 BLOCK = 4096
-"""Bytes that a file counts for at least, so that a flood of empty files meets the limit too."""
+"""Minimum bytes that a file counts for, so that the limit also bounds the number of empty files."""
 
 BROKEN = (
     tarfile.TarError,
@@ -32,32 +32,31 @@ BROKEN = (
     RuntimeError,
     OSError,
 )
-"""What reading a damaged, encrypted or exotic archive raises."""
+"""Exceptions of reading a damaged, encrypted or unsupported archive."""
 
 Opener = Callable[[], IO[bytes]]
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip or tar archive, by its content."""
+    """Return whether a file is a zip or tar archive, by its content."""
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
 def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limit: int) -> int:
-    """Unpack what is asked for.
+    """Unpack selected members of an archive.
 
     Args:
         archive: a zip file or a tar file, compressed or not.
         target: folder to unpack into.
-        place: where in the target a member belongs, by its name in the archive; None leaves it out.
-        limit: bytes that come out at most.
+        place: returns the path of a member in the target, by its name in the archive; None skips it.
+        limit: maximum unpacked size in bytes.
 
     Returns:
-        How many files were unpacked.
+        The number of unpacked files.
 
     Raises:
-        UserError: the archive is damaged, comes to more than the limit, or is malicious: a member has an absolute path
-            or one with `..`, or something to be unpacked is a link or a device or comes twice. What was unpacked
-            until then stays.
+        UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one with
+            `..`, or a selected member is a link, a device or a duplicate. Files unpacked until then stay.
     """
     taken: set[PurePosixPath] = set()
     try:
@@ -75,7 +74,7 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
             with open_member() as stream:
                 limit -= max(write_new(target / destination, stream, limit), BLOCK)
             if limit < 0:
-                raise UserError(f"{archive} holds more than it may: this is not what was asked for")
+                raise UserError(f"{archive} exceeds the size limit: it is not the expected archive")
             taken.add(destination)
     except BROKEN as error:
         raise UserError(f"{archive} is not an archive that can be read: {error}") from error
@@ -83,15 +82,15 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:
-    """Name, whether it is a regular file, and how to open it, of every member."""
-    if tarfile.is_tarfile(archive):  # first: one that ends with a zip file, as an .npz is, looks like a zip file, too
+    """Yield the name of each member, whether it is a regular file, and a function that opens it."""
+    if tarfile.is_tarfile(archive):  # first: a tar file that ends with an .npz is also recognized as a zip file
         with tarfile.open(archive) as file:
             for member in file:
                 yield member.name, member.isreg(), partial(_open_member, file, member)
     else:
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
-                mode = info.external_attr >> 16  # of Unix, where the archive was made there
+                mode = info.external_attr >> 16  # Unix mode, in archives that were created there
                 yield info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG), partial(file.open, info)
 
 

@@ -1,4 +1,4 @@
-"""Where things lie that can be made again."""
+"""User cache directory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def user_cache() -> Path:
-    """The folder for what can be made again: SEGBENCH_CACHE, else `segbench` in the user's cache folder.
+    """Return the user cache directory: SEGBENCH_CACHE, else `segbench` in the user's cache folder.
 
     Raises:
-        RuntimeError: the user has no home.
+        RuntimeError: the user has no home directory.
     """
     if place := os.environ.get("SEGBENCH_CACHE"):
         return Path(place).expanduser()

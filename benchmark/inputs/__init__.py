@@ -1,1 +1,1 @@
-"""Batches, from datasets, a protocol and a seed."""
+"""Build batches from datasets, a protocol and a seed."""

@@ -1,4 +1,4 @@
-"""Training augmentation: what is drawn for a batch, and what is done with it, apart from each other.
+"""Training augmentation in two steps: draw random decisions for a batch, and apply them.
 
 `draw` takes every random decision for a whole batch from one generator and returns plain arrays; `apply` is a pure
 function of an image and its draw. So the same draws can be applied on another device, a batch at a time, and a test
@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from benchmark.confusion import VOID
 
 CROP_TRIES = 10
-"""How often another crop is drawn when one class fills too much of it (mmsegmentation's RandomCrop)."""
+"""Maximum number of redrawn crops where one class fills too much of a crop (mmsegmentation's RandomCrop)."""
 
 FILL = (124, 116, 104)
-"""Colour of pixels outside the image: the ImageNet mean, which normalisation turns into 0."""
+"""Colour of pixels outside the image: the ImageNet mean, which normalization turns into 0."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What may be drawn.
+    """Ranges and probabilities of the augmentation.
 
     Attributes:
-        crop_size: (height, width) of what comes out.
+        crop_size: (height, width) of the output.
         scale: smallest and largest factor of the resize, drawn uniformly.
-        cat_max_ratio: a crop is drawn again while one class fills this part of its labelled pixels or more.
+        cat_max_ratio: a crop is redrawn while one class fills this fraction of its labelled pixels or more.
         flip: probability of a horizontal flip.
         photometric: whether brightness, contrast, saturation and hue vary.
     """
@@ -47,12 +47,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Draw:
-    """The random decisions for one image.
+    """Random decisions for one image.
 
     Attributes:
         scale: factor of the resize.
-        corners: where the crop goes, as fractions of the (vertical, horizontal) room: CROP_TRIES + 1 of them.
-        flip: whether left and right change places.
+        corners: positions of CROP_TRIES + 1 crops, as fractions of the (vertical, horizontal) free space.
+        flip: whether the image is flipped horizontally.
         brightness: added to every channel, in 0..255 units.
         contrast: factor of every channel.
         contrast_first: contrast before, not after, saturation and hue.
@@ -71,7 +71,7 @@ class Draw:
 
 
 class Draws(NamedTuple):
-    """The random decisions for a batch: the attributes of `Draw` as arrays, whose first axis is the image."""
+    """Random decisions for a batch: the attributes of `Draw` as arrays, whose first axis is the image."""
 
     scale: NDArray[np.float64]
     corners: NDArray[np.float64]
@@ -83,16 +83,16 @@ class Draws(NamedTuple):
     hue: NDArray[np.int64]
 
     def of(self, images: slice) -> Draws:
-        """The decisions for some of the images."""
+        """Select the decisions for some of the images."""
         return Draws._make(values[images] for values in self)
 
     def each(self) -> list[Draw]:
-        """The decisions, image by image."""
+        """Yield the decisions image by image."""
         return [Draw(*values) for values in zip(*(values.tolist() for values in self), strict=True)]
 
 
 def draw(rng: np.random.Generator, images: int, policy: Policy) -> Draws:
-    """Draw for a batch of that many images.
+    """Draw the decisions for a batch of images.
 
     The number of random values taken does not depend on the policy, so that protocols which differ in one setting
     share every other decision.
@@ -120,20 +120,20 @@ def apply(
 ) -> None:
     """Augment one image and its label.
 
-    Where the resized image is smaller than the crop, it lies at the top left and the rest is FILL and void.
+    A resized image that is smaller than the crop is placed at the top left, and padded with FILL and void.
 
     Args:
         image: RGB, shape (3, height, width).
         label: shape (height, width), VOID where there is no ground truth.
-        draw: what was drawn for it.
-        policy: the policy it was drawn under.
-        picture: takes the image, shape (3, *policy.crop_size).
-        classes: takes the label, shape policy.crop_size.
-        void: what VOID becomes.
+        draw: decisions for this image.
+        policy: policy of the decisions.
+        picture: output array of the image, shape (3, *policy.crop_size).
+        classes: output array of the label, shape policy.crop_size.
+        void: output value of VOID.
     """
     window, cropped = crop(label, draw, policy)
     size = window.width, window.height
-    originals = [window.cut(plane) for plane in image]
+    originals = [window.crop(plane) for plane in image]
     planes = list(_top_left(picture, window, np.array(FILL, np.uint8)[:, None, None]))  # another type takes ten times
     # Colours come before or after the resize, whenever there are fewer pixels.
     if window.rows < window.height:
@@ -151,7 +151,7 @@ def apply(
 
 
 def _top_left(pixels: NDArray[Any], window: Window, fill: int | NDArray[Any]) -> NDArray[Any]:
-    """The part that the window takes of what comes out; the rest is filled."""
+    """Return the view of the output that the window covers; the rest is padding."""
     pixels[..., window.height :, :] = fill
     pixels[..., : window.height, window.width :] = fill
     return pixels[..., : window.height, : window.width]
@@ -159,14 +159,14 @@ def _top_left(pixels: NDArray[Any], window: Window, fill: int | NDArray[Any]) ->
 
 @dataclass(frozen=True)
 class Window:
-    """A crop: the pixels of the original that it takes, and the size they are resized to.
+    """A crop: the pixels of the original that it contains, and the size to which they are resized.
 
-    To cut first and resize what is left costs a fraction of the other order. The window of the resized image is rounded
+    Cropping before resizing costs a fraction of the other order. The window of the resized image is rounded
     to whole pixels of the original, by less than one of them.
 
     Attributes:
         top, left, rows, columns: the part of the original.
-        height, width: its size in what comes out.
+        height, width: its size in the output.
     """
 
     top: int
@@ -176,13 +176,13 @@ class Window:
     height: int
     width: int
 
-    def cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The part of an original, a view."""
+    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the part of an original as a view."""
         return pixels[self.top : self.top + self.rows, self.left : self.left + self.columns]
 
 
 def windows(shape: tuple[int, ...], draw: Draw, policy: Policy) -> Iterator[Window]:
-    """The crops that were drawn for an image of that (height, width), in the order in which they are tried."""
+    """Yield the crops that were drawn for an image of that (height, width), in the order in which they are tried."""
     for down, across in draw.corners:
         top, rows, height = _extent(shape[0], draw.scale, down, policy.crop_size[0])
         left, columns, width = _extent(shape[1], draw.scale, across, policy.crop_size[1])
@@ -190,7 +190,7 @@ def windows(shape: tuple[int, ...], draw: Draw, policy: Policy) -> Iterator[Wind
 
 
 def _extent(length: int, scale: float, corner: float, crop: int) -> tuple[int, int, int]:
-    """Of a side of the original: where the crop starts, how many pixels it takes, and how many come out."""
+    """Return the start and length of a crop along a side of the original, and its length in the output."""
     resized = int(length * scale + 0.5)
     out = min(crop, resized)
     start = int(corner * (resized - out + 1))
@@ -200,13 +200,13 @@ def _extent(length: int, scale: float, corner: float, crop: int) -> tuple[int, i
 
 
 def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDArray[np.float64]]:
-    """`windows` of all images of a batch, which are of that (height, width): for a device, which takes them at once.
+    """Return `windows` of all images of a batch, which have that (height, width), as arrays for a device.
 
-    For one image it takes ten times as long as that, as seldom more than the first window of an image is asked for.
+    For one image it is ten times as slow as `windows`, whose iteration seldom goes beyond the first window.
 
     Returns:
-        The attributes of `Window` in their order, each an array of shape (images, tries), or of one that is broadcast
-        to it, of whole numbers. Where any first crop will do, there is one try.
+        The attributes of `Window` in their order, each an integer-valued array of shape (images, tries) or
+        broadcastable to it. Where the first crop is always accepted, there is one try.
     """
     corners = draws.corners if policy.cat_max_ratio < 1.0 else draws.corners[:, :1]
     lengths, crop = np.array([shape, policy.crop_size], np.float64)[..., None, None]
@@ -219,9 +219,9 @@ def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDAr
 
 
 def crop(label: NDArray[np.uint8], draw: Draw, policy: Policy) -> tuple[Window, NDArray[np.uint8]]:
-    """The first crop that no class fills, else the last one; and the label in it, resized and flipped."""
+    """Return the first crop that no class fills, else the last one; and its label, resized and flipped."""
     for window in windows(label.shape, draw, policy):
-        part = window.cut(label)
+        part = window.crop(label)
         rows, columns = nearest(part.shape[0], window.height), nearest(part.shape[1], window.width)
         # Rows are copied whole, and so are columns as rows of the transposed: pixel by pixel takes four times as long.
         cropped = cv2.transpose(cv2.transpose(part)[columns[::-1] if draw.flip else columns])[rows]
@@ -231,14 +231,14 @@ def crop(label: NDArray[np.uint8], draw: Draw, policy: Policy) -> tuple[Window, 
 
 
 def nearest(pixels: int, out: int) -> NDArray[np.int64]:
-    """Of each of `out` places on a side, the pixel of the original whose centre is nearest; of two, the later one."""
+    """Return the nearest pixel of the original for each of `out` places along a side; of two, the later one."""
     return (2 * np.arange(out) + 1) * pixels // (2 * out)
 
 
 def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
-    """Whether a crop is to be drawn again: one class has `ratio` of the labelled pixels or more, or is alone in it.
+    """Return whether a crop is to be redrawn: one class has `ratio` of its labelled pixels or more, or is alone in it.
 
-    Only as many classes are counted as the answer needs, and a sample of the pixels says which come first.
+    Counts classes only until the result is known, in the order of their frequency in a sample of the pixels.
     """
     if ratio >= 1.0:
         return False
@@ -257,14 +257,14 @@ def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
 
 
 TRUNCATION = -0.49
-"""Added before OpenCV rounds, so that it truncates, as mmsegmentation does."""
+"""Offset added before OpenCV rounds, so that it truncates, as mmsegmentation does."""
 
 Planes = Sequence[NDArray[np.uint8]]
-"""Red, green and blue, each of shape (height, width)."""
+"""Red, green and blue channel, each of shape (height, width)."""
 
 
 def distort(planes: Planes, draw: Draw) -> None:
-    """Photometric distortion in place, in the order of SSD's (Liu et al., 1512.02325), as mmsegmentation has it."""
+    """Distort colours in place, in the order of SSD (Liu et al., 1512.02325), as mmsegmentation does."""
     if draw.brightness:
         shift = cv2.add if draw.brightness > 0 else cv2.subtract  # adding a negative number takes four times as long
         for plane in planes:
@@ -274,7 +274,7 @@ def distort(planes: Planes, draw: Draw) -> None:
     if draw.saturation != 1.0:
         _saturate(planes, draw.saturation)
     if draw.hue:
-        _turn(planes, draw.hue / 30)
+        _shift_hue(planes, draw.hue / 30)
     if not draw.contrast_first:
         _contrast(planes, draw.contrast)
 
@@ -291,7 +291,7 @@ def _saturate(planes: Planes, factor: float) -> None:
     It does so by the factor, or where that would take the smallest channel below 0, until that is 0.
     """
     smallest, largest = _extremes(planes)
-    if factor > 1.0:  # what reaches 0 is divided out, in parts of the factor: one that is whole is where bytes end
+    if factor > 1.0:  # parts of the factor, at most 1, that keep the smallest channel at 0 or above
         parts = cv2.divide(largest, cv2.subtract(largest, smallest), scale=255 / factor)
     for plane in planes:
         distance = cv2.subtract(largest, plane)
@@ -302,12 +302,12 @@ def _saturate(planes: Planes, factor: float) -> None:
         cv2.subtract(largest, distance, plane)
 
 
-def _turn(planes: Planes, sixths: float) -> None:
-    """Add to the hue in HSV, less than a sixth of the circle in either direction.
+def _shift_hue(planes: Planes, sixths: float) -> None:
+    """Shift the hue in HSV by less than a sixth of the circle in either direction.
 
     On the circle of hues each channel rises within a sixth from the smallest to the largest value, stays there for two,
-    falls, and stays for two. So a small turn moves a channel by that part of the difference, less what is left of the
-    stay; and how much is left, the channel that follows it on the circle tells: no division is needed. A channel falls
+    falls, and stays for two. So a small shift changes a channel by that part of the difference, less the rest of the
+    constant range, which follows from the next channel on the circle: no division is needed. A channel falls
     or is about to where the next one is larger than the one before.
     """
     smallest, largest = _extremes(planes)

@@ -1,4 +1,4 @@
-"""Batches without state: what a network sees is a function of (data, protocol, seed, i) and of nothing else.
+"""Stateless batches: each is a function of (data, protocol, seed, i) alone.
 
 Batch i holds the samples i x B to i x B + B - 1 of an endless sequence of epochs, each a permutation drawn from
 (data digest, protocol, seed, epoch); its augmentation is drawn from (data digest, protocol, seed, i). So every
@@ -26,13 +26,13 @@ from torch.utils.data import Dataset, Sampler
 
 from benchmark.confusion import VOID
 from benchmark.datasets.digest import split_digest
-from benchmark.datasets.source import Source, require_labels
+from benchmark.datasets.source import DatasetSplit, require_labels
 from benchmark.inputs.augmentation import Draws, Policy, apply, draw
 from benchmark.inputs.pixel_cache import cached
 
 
 class Batch(TypedDict):
-    """A batch for training, as narrow as it lies on disk: what widens it is cheaper on the device."""
+    """A training batch in the data types of the files: converting them is cheaper on the device."""
 
     inputs: Tensor
     """RGB, uint8, shape (batch, 3, height, width)"""
@@ -41,13 +41,13 @@ class Batch(TypedDict):
 
 
 class Order:
-    """Which images are in batch i, and where the other random decisions of a run come from.
+    """Order of the images, and random generators of the other decisions of a run.
 
-    A counter-based generator (Philox, Salmon et al., SC 2011) is set to the place of each decision, so that none
-    depends on how many were taken before it.
+    A counter-based generator (Philox, Salmon et al., SC 2011) is seeked to the position of each decision, so that none
+    depends on the number of earlier decisions.
 
     Args:
-        key: names the run's batches, for example by digest, protocol and seed.
+        key: identifies the run's batches, for example digest, protocol and seed.
         images: number of images in the dataset.
         batch_size: images a batch.
     """
@@ -58,14 +58,14 @@ class Order:
         self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
 
     def indices(self, i: int) -> NDArray[np.int64]:
-        """Indices into the dataset of the images of batch i, shape (batch_size,)."""
+        """Return the dataset indices of the images of batch i, shape (batch_size,)."""
         first = i * self.batch_size
         epochs = range(first // self.images, (first + self.batch_size - 1) // self.images + 1)
         order = np.concatenate([self._permutation(epoch) for epoch in epochs])
         return order[first - epochs[0] * self.images :][: self.batch_size]
 
     def generator(self, stream: int, place: int, position: int = 0) -> np.random.Generator:
-        """The generator of a kind of decisions at a place: an epoch or a batch, and a position in the batch."""
+        """Return the generator of a kind of decisions for an epoch or a batch, and a position in the batch."""
         return np.random.Generator(np.random.Philox(key=self._key, counter=[0, position, place, stream]))
 
     def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
@@ -73,11 +73,11 @@ class Order:
 
 
 class Decisions(Order):
-    """The random decisions of a run: which images are in batch i, and how each is augmented.
+    """Random decisions of a run: the images of each batch, and their augmentation.
 
     Args:
         key, images, batch_size: those of `Order`.
-        policy: what may be drawn.
+        policy: ranges of the augmentation.
     """
 
     def __init__(self, key: str, images: int, batch_size: int, policy: Policy) -> None:
@@ -85,16 +85,16 @@ class Decisions(Order):
         self.policy = policy
 
     def augmentation(self, i: int) -> Draws:
-        """How the images of batch i are augmented."""
+        """Return the augmentation of the images of batch i."""
         return draw(self.generator(stream=1, place=i), self.batch_size, self.policy)
 
 
 @DATASETS.register_module()
 class TrainingBatches(Dataset[Batch]):
-    """Batches for training: item i is the whole batch i.
+    """Training batches: item i is the whole batch i.
 
     Args:
-        source: config of the training split, a `Source`.
+        source: config of the training split, a `DatasetSplit`.
         batch_size: images in the global batch; a process of a distributed job gets its share.
         augmentation: settings of `augmentation.Policy`.
         protocol: name of the protocol.
@@ -126,14 +126,14 @@ class TrainingBatches(Dataset[Batch]):
         return self._length
 
     def share(self, i: int) -> tuple[NDArray[np.int64], Draws]:
-        """This process' share of batch i: which images, and how they are augmented."""
+        """Return this process' share of batch i: indices of images, and their augmentation."""
         rank, processes = get_dist_info()
         mine = slice(rank, None, processes)
         return self.decisions.indices(i)[mine], self.decisions.augmentation(i).of(mine)
 
     def __getitem__(self, i: int) -> Batch:
         indices, draws = self.share(i)
-        # Two blocks of memory for the batch: taking one for each image from the system costs as much as filling it.
+        # One allocation for all images of the batch: an allocation per image costs as much as filling it.
         inputs = np.empty((len(indices), 3, *self.policy.crop_size), np.uint8)
         labels = np.empty((len(indices), *self.policy.crop_size), np.uint8)
         for index, drawn, picture, classes in zip(indices, draws.each(), inputs, labels, strict=True):
@@ -144,10 +144,10 @@ class TrainingBatches(Dataset[Batch]):
 
 @DATASETS.register_module()
 class EvaluationImages(Dataset[dict[str, Any]]):
-    """Images as they are, one an item, in the order of the split.
+    """Unaugmented images, one per item, in the order of the split.
 
     Args:
-        source: config of the split, a `Source`.
+        source: config of the split, a `DatasetSplit`.
 
     Raises:
         UserError: all labels are void.
@@ -170,7 +170,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
 
 @DATA_SAMPLERS.register_module()
 class IterationSampler(Sampler[int]):
-    """Iterations of training in their order, from `start` on: where a resumed run goes on."""
+    """Iterations of a training in order, from `start` on, where a resumed run continues."""
 
     def __init__(self, dataset: Sized, seed: int | None = None) -> None:
         self.dataset = dataset
@@ -185,18 +185,18 @@ class IterationSampler(Sampler[int]):
 
 @FUNCTIONS.register_module()
 def whole_batch(batch: Batch) -> Batch:
-    """Collate nothing: the item is the batch already."""
+    """Return the item unchanged: it is a whole batch already."""
     return batch
 
 
-def _build(source: Mapping[str, Any]) -> Source:
-    with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
-        built: Source = DATASETS.build(dict(source))
+def _build(source: Mapping[str, Any]) -> DatasetSplit:
+    with DefaultScope.overwrite_default_scope("mmseg"):  # the process may have used another library's scope
+        built: DatasetSplit = DATASETS.build(dict(source))
     return built
 
 
 def sample(label: Tensor, name: str = "") -> SegDataSample:
-    """What mmsegmentation wants to know of an image besides its pixels.
+    """Return the data sample that mmsegmentation expects of an image.
 
     Args:
         label: shape (height, width).
@@ -208,5 +208,5 @@ def sample(label: Tensor, name: str = "") -> SegDataSample:
     return made
 
 
-def _metainfo(source: Source) -> dict[str, Any]:
+def _metainfo(source: DatasetSplit) -> dict[str, Any]:
     return {"classes": tuple(source.classes), "palette": [list(colour) for colour in source.palette]}

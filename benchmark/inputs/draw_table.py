@@ -1,4 +1,4 @@
-"""What is done with a batch, as one array: what a device that makes batches is told."""
+"""Pack the augmentation parameters of a batch into one array, for one copy to the device."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from benchmark.inputs.augmentation import Draws, Policy, tabulated
 
 FIELDS = 7
-"""Numbers of an image in `tabulate` before those of its crops."""
+"""Number of parameters of an image in `tabulate` before those of its crops."""
 
 
 def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], policy: Policy) -> NDArray[np.float32]:
-    """All that a device needs to know of a batch, in one array, which one copy takes there.
+    """Pack the augmentation parameters of a batch into one array.
 
     Args:
-        indices: which images, shape (batch,).
-        draws: what was drawn for them.
+        indices: dataset indices of the images, shape (batch,).
+        draws: random decisions for the images.
         shape: (height, width) of the images.
-        policy: the policy it was drawn under.
+        policy: policy of the decisions.
 
     Returns:
         Shape (batch, FIELDS + 6 tries). Of each image: its index, flip, brightness, the factor of a contrast that comes

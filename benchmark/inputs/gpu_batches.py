@@ -1,7 +1,7 @@
-"""Splits kept in the memory of a device: training batches made there, and images to evaluate.
+"""Splits in GPU memory: training batches augmented on the device, and images to evaluate.
 
-What is drawn is what `TrainingBatches` draws; what is done with it is done for a batch at a time, and nothing waits for
-the device. Labels are those of `augmentation.apply`, and so are pixels but for rounding.
+The random decisions are those of `TrainingBatches`; they are applied to a whole batch at once, without synchronizing
+with the device. Labels equal those of `augmentation.apply`, and so do pixels up to rounding.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from benchmark.inputs.batches import Batch, EvaluationImages, TrainingBatches, s
 from benchmark.inputs.draw_table import FIELDS, tabulate
 from benchmark.inputs.pixel_cache import Pixels
 
-TOGETHER = 8
-"""Batches that the kernel makes at a time: what launching them costs the host is nearly that of one."""
+BATCHES_PER_LAUNCH = 8
+"""Batches that the kernel augments per launch: launching them takes the host about as long as one."""
 
 UPLOAD = 64
-"""Images copied to the device at a time."""
+"""Images per copy to the device."""
 
 Augment = Callable[[Tensor, Tensor, Tensor, Policy, int, int], tuple[Tensor, Tensor]]
-"""`augment`, or what does the same."""
+"""Signature of `augment` and its equivalents."""
 
 
 class ResidentWarning(UserWarning):
-    """Batches are made on the device, but not in the fastest way."""
+    """Batches are augmented on the device without the fast kernel."""
 
 
 def resident_bytes(pixels: Pixels) -> int:
-    """Bytes of device memory that a split takes, all of whose images are of the size of the first."""
+    """Return the bytes of device memory for a split whose images all have the size of the first."""
     return len(pixels) * (pixels.image(0).nbytes + pixels.label(0).nbytes)
 
 
 def fits(pixels: Pixels, device: torch.device | str) -> bool:
-    """Whether a split may lie on a device: its images have one size, and half of a GPU's free memory holds them.
+    """Return whether a split fits a device: its images have one size, and half of a GPU's free memory holds them.
 
-    Memory that PyTorch holds and nothing uses any more is given back before, and is free then.
+    PyTorch's cached memory is freed first.
     """
     if torch.device(device).type != "cuda":
         return False
@@ -56,16 +56,16 @@ def fits(pixels: Pixels, device: torch.device | str) -> bool:
 
 
 class ResidentBatches:
-    """The batches of `TrainingBatches`, on a device: item i is the whole batch i.
+    """Batches of `TrainingBatches` on a device: item i is the whole batch i.
 
-    Several batches are made at a time, and the last ones made are kept.
+    Several batches are augmented per launch, and the latest ones are kept.
 
     Args:
-        batches: what is drawn, and from which split; its images have one size.
-        device: where the split goes, and its batches come from.
+        batches: the batches on the CPU; the images of their split have one size.
+        device: device of the split and the batches.
 
     Raises:
-        RuntimeError: what the device makes is not what the CPU makes.
+        RuntimeError: the batches of the device differ from those of the CPU.
     """
 
     def __init__(self, batches: TrainingBatches, device: torch.device | str) -> None:
@@ -74,15 +74,15 @@ class ResidentBatches:
         self._images, self._labels = _uploaded(batches.pixels, self.device)
         self._made: dict[int, Batch] = {}
         self._augment = self._checked()
-        self._together = 1 if self._augment is augment else TOGETHER  # `augment` needs much memory on the way
+        self._per_launch = 1 if self._augment is augment else BATCHES_PER_LAUNCH  # `augment` needs much memory
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, i: int) -> Batch:
         if i not in self._made:
-            first = i - i % self._together
-            self._made = self._make(range(first, min(first + self._together, len(self))), self._augment)
+            first = i - i % self._per_launch
+            self._made = self._make(range(first, min(first + self._per_launch, len(self))), self._augment)
         return self._made[i]
 
     def _make(self, places: range, augment: Augment) -> dict[int, Batch]:
@@ -100,30 +100,32 @@ class ResidentBatches:
         return {i: {"inputs": pictures, "labels": classes} for i, pictures, classes in parts}
 
     def _checked(self) -> Augment:
-        """The fastest way whose first batch is right: nobody has tried it on every device.
+        """Return the fastest implementation whose first batch is correct on this device.
 
-        `augment` is held against the CPU, on which colours change before an image is enlarged, so that pixels at hard
-        edges are others; and the kernel, which has no such excuse, against `augment`.
+        `augment` is compared with the CPU, which distorts colours before it enlarges an image, so that pixels at hard
+        edges differ; the kernel is compared with `augment`, from which only rounding may differ.
         """
         made = self._make(range(1), augment)[0]
         if problem := _difference(made, self.batches[0], tolerance=5.0):
-            raise RuntimeError(f"batches made on {self.device} are not those of the CPU: {problem}")
+            raise RuntimeError(f"batches augmented on {self.device} differ from those of the CPU: {problem}")
         try:
             fastest = _fastest(self.device)
             problem = _difference(self._make(range(1), fastest)[0], made, tolerance=0.5)
-        except Exception as error:  # no Triton, or no compiler, or one that does not know this device
+        except Exception as error:  # no Triton, or no compiler, or one that does not support this device
             problem = f"{type(error).__name__}: {error}".splitlines()[0]
         if problem:
-            warnings.warn(f"batches are made the slow way on {self.device}: {problem}", ResidentWarning, stacklevel=3)
+            warnings.warn(
+                f"the augmentation kernel is not used on {self.device}: {problem}", ResidentWarning, stacklevel=3
+            )
         return augment if problem else fastest
 
 
 class ResidentImages(Dataset[dict[str, Any]]):
-    """The items of `EvaluationImages`, whose pixels are on a device.
+    """Items of `EvaluationImages` with pixels on a device.
 
     Args:
         images: the split; its images have one size.
-        device: where they are kept.
+        device: device of the pixels.
     """
 
     def __init__(self, images: EvaluationImages, device: torch.device | str) -> None:
@@ -146,7 +148,7 @@ def _fastest(device: torch.device) -> Augment:
 
 
 def _difference(found: Batch, expected: Batch, tolerance: float) -> str:
-    """In what two batches differ; nothing where labels are equal, and pixels are nearly so in the mean."""
+    """Describe the difference of two batches; None where labels are equal, and pixels nearly so in the mean."""
     found_labels, labels = found["labels"].cpu(), expected["labels"].cpu()
     if not torch.equal(found_labels, labels):
         return f"{(found_labels != labels).float().mean().item():.2%} of the labels differ"
@@ -155,7 +157,7 @@ def _difference(found: Batch, expected: Batch, tolerance: float) -> str:
 
 
 def _uploaded(pixels: Pixels, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All images and labels of a split, on a device."""
+    """Copy all images and labels of a split to a device."""
     image, label = pixels.image(0), pixels.label(0)
     images = torch.empty((len(pixels), *image.shape), dtype=torch.uint8, device=device)
     labels = torch.empty((len(pixels), *label.shape), dtype=torch.uint8, device=device)
@@ -173,11 +175,11 @@ def augment(
 
     Args:
         images: all images of the split, uint8, shape (images, 3, height, width).
-        labels: theirs, uint8, shape (images, height, width), VOID where there is no ground truth.
-        table: which of them, and what is done with each, from `table.tabulate`.
-        policy: the policy that was drawn under.
+        labels: their labels, uint8, shape (images, height, width), VOID where there is no ground truth.
+        table: augmentation parameters from `draw_table.tabulate`.
+        policy: policy of the parameters.
         classes: number of classes.
-        void: what VOID becomes.
+        void: output value of VOID.
 
     Returns:
         Images and labels of `policy.crop_size`, uint8.
@@ -195,12 +197,12 @@ def augment(
 
 
 class _Crop:
-    """Of a crop of each image: which places in what comes out lie outside, and what the others are made of.
+    """Coordinates of a crop of each image: places outside of the image, and the pixels that the others interpolate.
 
     Args:
         windows: attributes of `Window`, shape (batch, 6).
-        flip: not 0 where left and right change places, shape (batch,).
-        size: (height, width) of what comes out.
+        flip: not 0 where the image is flipped horizontally, shape (batch,).
+        size: (height, width) of the output.
     """
 
     def __init__(self, windows: Tensor, flip: Tensor, size: tuple[int, int]) -> None:
@@ -211,7 +213,7 @@ class _Crop:
 
 
 def _first_unfilled(labels: Tensor, crops: Tensor, policy: Policy, classes: int) -> Tensor:
-    """Which crop of each image is the first that no class fills, else the last; shape (batch,)."""
+    """Return the index of the first crop of each image that no class fills, else the last; shape (batch,)."""
     filled = torch.zeros(crops.shape[:2], dtype=torch.int, device=crops.device)
     for attempt in range(crops.shape[1] - 1):
         taken = _nearest(labels, _Crop(crops[:, attempt], torch.zeros_like(crops[:, 0, 0]), policy.crop_size))
@@ -223,7 +225,7 @@ def _first_unfilled(labels: Tensor, crops: Tensor, policy: Policy, classes: int)
 
 
 def _nearest(labels: Tensor, crop: _Crop) -> Tensor:
-    """The pixels of the original whose centres are nearest to those of the places in the crop, VOID outside."""
+    """Return the labels of the original pixels nearest to the places in the crop, VOID outside."""
     rows = ((2 * crop.y + 1) * crop.rows // (2 * crop.height)).clamp(max=crop.rows - 1)
     columns = ((2 * crop.x + 1) * crop.columns // (2 * crop.width)).clamp(min=0).clamp(max=crop.columns - 1)
     kept = labels.gather(1, (crop.top + rows)[:, :, None].expand(-1, -1, labels.shape[2]))
@@ -232,7 +234,7 @@ def _nearest(labels: Tensor, crop: _Crop) -> Tensor:
 
 
 def _interpolated(images: Tensor, crop: _Crop) -> Tensor:
-    """The images at the centres of the places in the crop, linearly, as whole numbers in float32."""
+    """Interpolate the images linearly at the places in the crop; returns whole numbers in float32."""
     height, width = images.shape[2:]
     y = crop.top + ((crop.y + 0.5) * crop.rows / crop.height - 0.5).clamp(min=0).clamp(max=crop.rows - 1)
     x = crop.left + ((crop.x + 0.5) * crop.columns / crop.width - 0.5).clamp(min=0).clamp(max=crop.columns - 1)
@@ -244,7 +246,7 @@ def _interpolated(images: Tensor, crop: _Crop) -> Tensor:
 def _distort(
     images: Tensor, brightness: Tensor, before: Tensor, saturation: Tensor, sixths: Tensor, after: Tensor
 ) -> Tensor:
-    """`augmentation.distort` of images with values 0 to 255 in float32, shape (batch, 3, height, width)."""
+    """Apply `augmentation.distort` to images with values 0 to 255 in float32, shape (batch, 3, height, width)."""
     images = ((images + brightness).clamp(0, 255) * before).clamp(max=255).floor()
 
     largest, smallest = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
@@ -253,6 +255,6 @@ def _distort(
     smallest = images.amin(1, keepdim=True)
     turn = sixths * (largest - smallest)
     falls = images.roll(-1, 1) >= images.roll(1, 1)
-    slopes = 2 * images + largest + smallest - images.sum(1, keepdim=True)  # each channel, its stays left out
+    slopes = 2 * images + largest + smallest - images.sum(1, keepdim=True)  # each channel without its constant ranges
     images = torch.minimum(torch.maximum(slopes + torch.where(falls, -turn, turn), smallest), largest).round()
     return (images * after).clamp(max=255).floor()

@@ -1,17 +1,17 @@
-"""Batches of datasets too large, or of sizes too uneven, for their decoded pixels to be kept: mmsegmentation's own way.
+"""Batches from mmsegmentation's pipelines, for datasets too large, or of sizes too uneven, for cached pixels.
 
-mmsegmentation's dataset class names an image, its pipeline augments it, and worker processes do so ahead of the
-training. Files are listed and decoded as everywhere in the suite (`benchmark.datasets.listing`, `.decoding`): where a
-pipeline has `LoadImageFromFile` and `LoadAnnotations`, `benchmark.inputs.transforms` takes their place. What is drawn
-follows the rule of `benchmark.inputs.batches`: batch i is a function of (data, protocol, seed, i), whichever worker
-makes it and whatever it made before.
+mmsegmentation's dataset class lists the images, its pipeline augments them, and worker processes prefetch batches.
+Files are listed and decoded as everywhere in the suite (`benchmark.datasets.listing`, `.decoding`):
+`benchmark.inputs.transforms` replaces `LoadImageFromFile` and `LoadAnnotations` of a pipeline. As in
+`benchmark.inputs.batches`, batch i is a function of (data, protocol, seed, i), independent of the worker and its
+earlier batches.
 
-The data loader says how many workers there are, and no number depends on it. In a protocol:
+The data loader sets the number of workers, on which no result depends. In a protocol:
 
     crop_size = (512, 1024)
     train_dataloader = dict(
         batch_size=None,  # an item is a batch already
-        num_workers=8,  # not persistent: a training asks for them once, and would wait for them in the end
+        num_workers=8,  # not persistent: a training starts them once, and would wait for them at the end
         prefetch_factor=2,  # batches that each worker has ready
         pin_memory=True,  # so that the copy to the device does not hold up the training
         sampler=dict(type="IterationSampler"),
@@ -64,7 +64,7 @@ from torch.utils.data import Dataset
 
 from benchmark.confusion import VOID
 from benchmark.datasets.digest import listing_digest
-from benchmark.datasets.listing import pairs_below, pairs_of, present, read_names
+from benchmark.datasets.listing import pairs_below, pairs_of, read_names, require_file
 from benchmark.datasets.source import require_labels
 from benchmark.errors import UserError
 from benchmark.inputs.augmentation import FILL
@@ -72,20 +72,20 @@ from benchmark.inputs.batches import Batch, Order, sample
 from benchmark.inputs.transforms import LoadImage, LoadLabel
 
 AUGMENTATION = 2
-"""Stream of the decisions that a pipeline takes: those of `augmentation.draw` are others."""
+"""Random stream of the decisions of a pipeline, separate from that of `augmentation.draw`."""
 
 
 class Pipeline:
-    """A dataset of mmsegmentation, its pipeline included, as images and labels by index.
+    """A dataset of mmsegmentation with its pipeline, as images and labels by index.
 
     Args:
         config: of the dataset, by the name of its class.
 
     Attributes:
-        names: one name an image, sorted: its path below the folder that holds them all, without the suffix. The order
-            of lists does not count, for what makes them for VOC with SBD leaves it to chance.
+        names: one name an image, sorted: its path below the common folder, without the suffix. The order of lists is
+            ignored, because the script that creates them for VOC with SBD does not fix it.
         metainfo: names and colours of the classes.
-        digest: that names the dataset, see `benchmark.datasets.digest.listing_digest`.
+        digest: digest of the dataset, see `benchmark.datasets.digest.listing_digest`.
 
     Raises:
         UserError: the dataset is not there, is empty, or lacks a file.
@@ -93,11 +93,11 @@ class Pipeline:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         try:
-            with DefaultScope.overwrite_default_scope("mmseg"):  # whatever library the process worked with before
+            with DefaultScope.overwrite_default_scope("mmseg"):  # the process may have used another library's scope
                 self._dataset = DATASETS.build(_lazy(config))
                 _read_as_everywhere(self._dataset)
                 self._dataset.full_init()
-        except (OSError, AssertionError, ValueError) as error:  # as mmsegmentation says that a folder lacks or is empty
+        except (OSError, AssertionError, ValueError) as error:  # mmsegmentation's error for a missing or empty folder
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
         images = [Path(info["img_path"]) for info in found]
@@ -107,7 +107,7 @@ class Pipeline:
         self.names = [names[index] for index in self._order]
         self.digest = listing_digest(self.names, self._images)
         for info in found:
-            present(Path(info["seg_map_path"]))
+            require_file(Path(info["seg_map_path"]))
         known = self._dataset.metainfo
         self.metainfo = {"classes": tuple(known["classes"]), "palette": [list(colour) for colour in known["palette"]]}
 
@@ -115,7 +115,7 @@ class Pipeline:
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """What the pipeline makes of an image.
+        """Run the pipeline on an image.
 
         Returns:
             The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape that the pipeline gives it;
@@ -136,7 +136,7 @@ class Pipeline:
                 f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
                 "in the files, 3 in 8 bits, and are normalised on the device"
             )
-        label = packed.gt_sem_seg.data[0]  # in 64 bits, for what another loader than ours read may not fit 8
+        label = packed.gt_sem_seg.data[0]  # in 64 bits: values from another loader may not fit 8
         wrong = label[((label < 0) | (label >= len(self.metainfo["classes"]))) & (label != VOID)]
         if len(wrong):
             raise UserError(
@@ -149,16 +149,16 @@ class Pipeline:
 
 @DATASETS.register_module()
 class PipelineBatches(Dataset[Batch]):
-    """Batches for training: item i is the whole batch i.
+    """Training batches: item i is the whole batch i.
 
-    A pipeline draws from the global generators of Python, NumPy and PyTorch, which are set for each image from (data,
-    protocol, seed, i, its place in the batch), and set back. What draws from a generator of its own is not seen here.
+    A pipeline draws from the global generators of Python, NumPy and PyTorch, which are seeded for each image from
+    (data, protocol, seed, i, position in the batch), and restored. Generators that a transform owns are not seeded.
 
     Args:
         dataset: config of mmsegmentation's dataset, with its pipeline.
         batch_size: images in the global batch; a process of a distributed job gets its share.
-        crop_size: (height, width) of a batch. A smaller image lies at its top left, and the rest is FILL, which is 0
-            once it is normalised, and void: mmsegmentation pads by the same rule, after it has normalised.
+        crop_size: (height, width) of a batch. A smaller image is placed at its top left, and padded with FILL, which
+            normalization turns into 0, and void: mmsegmentation pads by the same rule, after normalization.
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
@@ -184,7 +184,7 @@ class PipelineBatches(Dataset[Batch]):
         self.order = Order(f"{self.pipeline.digest}:{protocol}:{seed}", len(self.pipeline), batch_size)
         self._length = length
         self._rank, self._processes = get_dist_info()  # a worker may not know
-        self._image(0, 0, 0)  # what is wrong with a pipeline is said here in one line, and not by a worker in fifty
+        self._image(0, 0, 0)  # reports an error of the pipeline here in one line, not in a worker's traceback
 
     def __len__(self) -> int:
         return self._length
@@ -202,7 +202,7 @@ class PipelineBatches(Dataset[Batch]):
         return {"inputs": inputs, "labels": labels}
 
     def _image(self, index: int, i: int, position: int) -> tuple[Tensor, Tensor]:
-        """An image and its label, as they are augmented at a position of batch i."""
+        """Return an image and its label, augmented for a position of batch i."""
         with _seeded(self.order.generator(AUGMENTATION, i, position)):
             image, label, _ = self.pipeline[index]
         size, largest = label.shape, self.crop_size
@@ -220,9 +220,10 @@ class PipelineBatches(Dataset[Batch]):
 
 @DATASETS.register_module()
 class PipelineImages(Dataset[dict[str, Any]]):
-    """Images for evaluation as a test pipeline makes them, one an item, with labels of the size of the files.
+    """Images for evaluation through a test pipeline, one per item, with labels of the size of the files.
 
-    mmsegmentation's test pipelines resize an image, and load its label afterwards; a network's scores are resized back.
+    mmsegmentation's test pipelines resize an image before they load its label; the scores of a network are resized
+    back.
 
     Args:
         dataset: config of mmsegmentation's dataset, with its pipeline.
@@ -254,7 +255,7 @@ class PipelineImages(Dataset[dict[str, Any]]):
 
 @contextmanager
 def _seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Let the global generators start where another one says, and leave them as they were."""
+    """Seed the global generators from another one, and restore them afterwards."""
     generator = torch.default_generator
     before = random.getstate(), np.random.get_state(), generator.get_state()
     random.seed(rng.bytes(16))
@@ -269,7 +270,7 @@ def _seeded(rng: np.random.Generator) -> Iterator[None]:
 
 
 def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a dataset that does not list its files yet, and of those that it is made of."""
+    """Return the config of a dataset, and of those it consists of, that does not list its files yet."""
     lazy = {**config, "lazy_init": True}
     if "datasets" in config:
         lazy["datasets"] = [_lazy(each) for each in config["datasets"]]
@@ -279,13 +280,13 @@ def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(dataset: Any) -> list[BaseSegDataset]:
-    """The datasets that read files, of one that may be made of others."""
+    """Yield the datasets that read files, of a dataset that may consist of others."""
     inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
     return [part for each in inner for part in _parts(each)] or [dataset]
 
 
 def _read_as_everywhere(dataset: Any) -> None:
-    """Let a dataset list and read its files by the suite's rules, wherever it would do so by mmsegmentation's.
+    """Replace the file listing and the file readers of a dataset by the suite's.
 
     Raises:
         UserError: it has no images. Of several that are joined, some may have none, as VOC where SBD is not added.
@@ -318,7 +319,7 @@ def _replace_readers(dataset: BaseSegDataset) -> None:
 
 
 def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
-    """What `BaseSegDataset.load_data_list` returns."""
+    """Return the file list, as `BaseSegDataset.load_data_list` does."""
     images, labels = (Path(dataset.data_prefix[kind]) for kind in ("img_path", "seg_map_path"))
     suffixes = dataset.img_suffix, dataset.seg_map_suffix
     if dataset.ann_file and not Path(dataset.ann_file).is_dir():

@@ -1,8 +1,8 @@
-"""Keeps the decoded pixels of a split on disk, so that a dataset is decoded once and not in every epoch.
+"""Cache the decoded pixels of a split on disk, so that a dataset is decoded once and not in every epoch.
 
-Images and labels lie in two arrays that are mapped into memory: what one process has read, the others find in the page
-cache, and no process holds a copy. Channels lie one after the other, as networks want them. A folder is named by the
-digest of what is in it and appears whole or not at all.
+Images and labels are stored in two memory-mapped arrays: all processes share the page cache, and no process holds a
+copy. Channels are stored one after the other (CHW), as networks expect them. A folder is named by the digest of its
+content and written atomically.
 """
 
 from __future__ import annotations
@@ -18,59 +18,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.digest import split_digest
-from benchmark.datasets.prefetch import read_ahead
-from benchmark.datasets.source import FileSource, Source
+from benchmark.datasets.prefetch import prefetch
+from benchmark.datasets.source import DatasetSplit, FileSplit
 from benchmark.files.user_cache import user_cache
 
 
 class CacheWarning(UserWarning):
-    """A split is decoded again and again, because its pixels could not be kept."""
+    """A split is decoded in each epoch because its pixels could not be cached."""
 
 
 class Pixels(Protocol):
-    """Images and labels by index. They are not to be written to."""
+    """Images and labels by index, read-only."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (3, height, width)."""
+        """Return the RGB image of shape (3, height, width)."""
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
 
 
 class Decoded:
-    """The pixels of a split as its source gives them, each time anew.
+    """Pixels of a split, decoded at each access.
 
     Args:
         source: the split.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DatasetSplit) -> None:
         self._source = source
 
     def __len__(self) -> int:
         return len(self._source)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (3, height, width)."""
+        """Return the RGB image of shape (3, height, width)."""
         return np.ascontiguousarray(self._source.image(index).transpose(2, 0, 1))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
         return self._source.label(index)
 
 
 class Cache:
-    """The pixels of a split, mapped into memory.
+    """Memory-mapped pixels of a split.
 
     Args:
-        folder: where `cached` put them.
-        images: how many there must be.
+        folder: folder that `cached` has written.
+        images: expected number of images.
 
     Raises:
-        OSError: there is nothing there.
+        OSError: there are no such files.
         ValueError: it is damaged.
     """
 
@@ -82,39 +82,39 @@ class Cache:
             raise ValueError(f"{folder}: arrays of shape {self._images.shape} and {self._labels.shape}")
 
     def __reduce__(self) -> tuple[type[Cache], tuple[Path, int]]:
-        return Cache, (self._folder, len(self))  # another process maps the files; pixels are not sent to it
+        return Cache, (self._folder, len(self))  # another process maps the files; pixels are not pickled
 
     def __len__(self) -> int:
         return len(self._images)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB image of shape (3, height, width), read-only."""
+        """Return the RGB image of shape (3, height, width), read-only."""
         return self._images[index]
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Class indices of shape (height, width), read-only; 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width), read-only; 255 where there is no ground truth."""
         return self._labels[index]
 
 
-def cached(source: Source) -> Pixels:
-    """The pixels of a split: from the user's cache, which is filled where it has not got them.
+def cached(source: DatasetSplit) -> Pixels:
+    """Return the pixels of a split from the user's cache, which is filled where they are missing.
 
-    A split without files, whose images differ in size, or for which the disk has no room is decoded each time; of the
-    last a `CacheWarning` tells.
+    A split without files, with images of several sizes, or too large for the disk is decoded at each access; the last
+    case emits a `CacheWarning`.
 
     Raises:
         UserError: a file is missing or cannot be decoded.
     """
     decoded = Decoded(source)
-    if not isinstance(source, FileSource):
+    if not isinstance(source, FileSplit):
         return decoded
     digest = split_digest(source)
     try:
-        # A digest has void as the number of classes: only both together tell what label a pixel has.
+        # A digest encodes void as the number of classes: only together do they identify labels.
         folder = user_cache() / "pixels" / f"{digest}_{len(source.classes)}"
         return _opened(folder, len(source)) or _built(decoded, folder)
     except (OSError, RuntimeError) as error:  # full, read-only; no home
-        warnings.warn(f"decoded images are not kept, which makes training slower: {error}", CacheWarning, stacklevel=2)
+        warnings.warn(f"decoded images are not cached, which slows training down: {error}", CacheWarning, stacklevel=2)
         return decoded
 
 
@@ -126,7 +126,7 @@ def _opened(folder: Path, images: int) -> Cache | None:
 
 
 def _built(pixels: Pixels, folder: Path) -> Pixels:
-    """Fill the cache; whichever of several processes is done first, all use what it made."""
+    """Fill the cache; concurrent processes all use the folder of the first one to finish."""
     temporary = folder.with_name(f".{folder.name}.{token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
@@ -145,12 +145,12 @@ def _built(pixels: Pixels, folder: Path) -> Pixels:
 
 
 def _write(pixels: Pixels, folder: Path) -> bool:
-    """Write the arrays, image by image; whether all images have one size.
+    """Write the arrays image by image; return whether all images have one size.
 
-    They are written as files, not through a map: on a full disk that would kill the process.
+    They are written as files, not through a memory map, which would kill the process on a full disk.
     """
     with (folder / "images.npy").open("wb") as images, (folder / "labels.npy").open("wb") as labels:
-        pairs = read_ahead(lambda index: (pixels.image(index), pixels.label(index)), len(pixels))
+        pairs = prefetch(lambda index: (pixels.image(index), pixels.label(index)), len(pixels))
         for index, (image, label) in enumerate(pairs):
             if index == 0:
                 size = image.shape

@@ -1,4 +1,4 @@
-"""Makes the datasets buildable by name through mmsegmentation's registry."""
+"""Import the datasets, which registers them with mmsegmentation."""
 
 from mmseg.registry import DATASETS
 

@@ -1,4 +1,4 @@
-"""Loads images and labels in pipelines of mmsegmentation by the suite's own reader, `benchmark.datasets.decoding`."""
+"""Load images and labels in pipelines of mmsegmentation by the suite's own reader, `benchmark.datasets.decoding`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.datasets.decoding import decode_image, decode_label
 
 
 class LoadImage(BaseTransform):
-    """Load an image, in the place of mmcv's `LoadImageFromFile`.
+    """Loads an image, instead of mmcv's `LoadImageFromFile`.
 
     Reads `img_path`; adds `img`, of shape (height, width, 3), blue first, `img_shape` and `ori_shape`.
 
@@ -24,7 +24,7 @@ class LoadImage(BaseTransform):
         self.to_float32 = to_float32
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the image; `UserError` as `decode_image`."""
+        """Add the image; raises `UserError` as `decode_image` does."""
         image = decode_image(Path(results["img_path"]), "BGR")
         results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
@@ -32,7 +32,7 @@ class LoadImage(BaseTransform):
 
 
 class LoadLabel(BaseTransform):
-    """Load a label, in the place of mmsegmentation's `LoadAnnotations`.
+    """Loads a label, instead of mmsegmentation's `LoadAnnotations`.
 
     Reads `seg_map_path`, `img_path`, `ori_shape`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of
     shape (height, width), 255 where it is void.
@@ -45,7 +45,7 @@ class LoadLabel(BaseTransform):
         self.classes = classes
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the label; `UserError` as `decode_label`."""
+        """Add the label; raises `UserError` as `decode_label` does."""
         first = int(bool(results["reduce_zero_label"]))
         image, label_file = Path(results["img_path"]), Path(results["seg_map_path"])
         label = decode_label(label_file, image, self.classes, first, shape=results.get("ori_shape"))

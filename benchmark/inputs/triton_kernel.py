@@ -1,6 +1,6 @@
-"""`resident.augment` in one pass over the pixels: Triton kernels, for GPUs.
+"""`gpu_batches.augment` in one pass over the pixels: Triton kernels, for GPUs.
 
-A batch costs three launches of them, and no memory but its own. They read the table that `table.tabulate` makes.
+A batch needs three launches and no memory but its own. The kernels read the table of `draw_table.tabulate`.
 """
 
 # Triton finds the types of a kernel when it compiles it, and is not everywhere.
@@ -17,24 +17,24 @@ from benchmark import confusion
 from benchmark.inputs.augmentation import FILL, Policy
 from benchmark.inputs.draw_table import FIELDS as TABLE_FIELDS
 
-# A kernel sees constants of its module if they are of this type.
+# A kernel can read module constants of this type.
 VOID: tl.constexpr = tl.constexpr(confusion.VOID)
 FIELDS: tl.constexpr = tl.constexpr(TABLE_FIELDS)
 
 WINDOW: tl.constexpr = tl.constexpr(6)
-"""Numbers of a crop: top, left, rows, columns, height, width."""
+"""Number of parameters of a crop: top, left, rows, columns, height, width."""
 
 TILE = (4, 128)
-"""Rows and columns that a program makes: four pixels a thread, as eight would take twice the registers."""
+"""Rows and columns of a program's tile: four pixels per thread; eight would take twice the registers."""
 
 COUNTED = 8192
-"""Pixels that a program counts at a time."""
+"""Pixels that a program counts per step."""
 
 
 def augment(
     images: Tensor, labels: Tensor, table: Tensor, policy: Policy, classes: int, void: int
 ) -> tuple[Tensor, Tensor]:
-    """`resident.augment`, with the same arguments and what it returns but for rounding."""
+    """Augment a batch as `gpu_batches.augment`, with the same arguments and results up to rounding."""
     batch, tries = len(table), (table.shape[1] - FIELDS.value) // WINDOW.value
     rows, columns = images.shape[2:]
     height, width = policy.crop_size
@@ -45,10 +45,10 @@ def augment(
         ratio = torch.full((1,), policy.cat_max_ratio, dtype=torch.float64, device=images.device)
         across = triton.next_power_of_2(width)
         if tries > 1:
-            # Nearly every image has a good crop at first: all first ones, then the others of images that need them. The
-            # last is taken whatever is in it.
+            # The first crop of nearly every image is accepted: check all first ones, then the others of images that
+            # need them. The last one is accepted unconditionally.
             for first, attempts in ((0, 1), (1, tries - 2)):
-                _judge[(batch, attempts)](
+                _class_fills_crop[(batch, attempts)](
                     labels, table, filled, ratio, first, rows, columns, classes,
                     crop_height=height, tries=tries,
                     bins=max(triton.next_power_of_2(classes + 1), 32),  # one a thread of a warp, at least
@@ -62,12 +62,12 @@ def augment(
 
 
 @triton.jit
-def _judge(
+def _class_fills_crop(
     labels, table, filled, ratio, first, image_rows, image_columns, classes,
     crop_height: tl.constexpr, tries: tl.constexpr, bins: tl.constexpr,
     tile_rows: tl.constexpr, tile_columns: tl.constexpr,
 ):  # fmt: skip
-    """Note of a crop whether one class fills it, unless the first crop of its image is known to do.
+    """Store whether one class fills a crop, unless the first crop of its image is known to be accepted.
 
     A program counts the pixels of one crop. They fit into 32 bits, and their products with the ratio, which are those
     of the CPU to the last bit, need 64.
@@ -101,7 +101,7 @@ def _augment(
     fill_red, fill_green, fill_blue,
     tries: tl.constexpr, attempts: tl.constexpr, tile_rows: tl.constexpr, tile_columns: tl.constexpr,
 ):  # fmt: skip
-    """Make a tile of what comes out, tile_rows by tile_columns pixels of one image and its label."""
+    """Compute a tile of the output, tile_rows by tile_columns pixels of one image and its label."""
     image = tl.program_id(2)
     row = table + image * (FIELDS + tries * WINDOW)
     attempt = tl.arange(0, attempts)
@@ -143,7 +143,7 @@ def _augment(
 
 @triton.jit
 def _window(row, attempt):
-    """A crop of the image that has this row of the table."""
+    """Load a crop of the image in this row of the table."""
     window = row + FIELDS + attempt * WINDOW
     top, left = tl.load(window).to(tl.int32), tl.load(window + 1).to(tl.int32)
     rows, columns = tl.load(window + 2).to(tl.int32), tl.load(window + 3).to(tl.int32)
@@ -153,13 +153,13 @@ def _window(row, attempt):
 
 @triton.jit
 def _nearest(places, pixels, out):
-    """`augmentation.nearest` of places in the crop. Of others it makes something that is not to be read."""
+    """Apply `augmentation.nearest` to places in the crop; results outside of it are not to be read."""
     return (2 * places + 1) * pixels // (2 * out)
 
 
 @triton.jit
 def _between(places, pixels, out):
-    """The two pixels of the crop's side that a place lies between, and how far it is from the first to the second."""
+    """Return the two pixels along the crop's side around a place, and its distance from the first to the second."""
     position = (places.to(tl.float32) + 0.5) * pixels / out - 0.5
     position = tl.minimum(tl.maximum(position, 0.0), (pixels - 1).to(tl.float32))
     first = position.to(tl.int32)
@@ -168,7 +168,7 @@ def _between(places, pixels, out):
 
 @triton.jit
 def _interpolate(plane, upper, lower, before, after, down, across, inside):
-    """A channel at the places between two rows, given by their offsets, and two columns; whole numbers in float32."""
+    """Interpolate a channel between two rows, given by their offsets, and two columns; whole numbers in float32."""
     above = _mixed(_read(plane + upper + before, inside), _read(plane + upper + after, inside), across)
     below = _mixed(_read(plane + lower + before, inside), _read(plane + lower + after, inside), across)
     return tl.floor(_mixed(above, below, down) + 0.5)
@@ -186,7 +186,7 @@ def _mixed(one, other, part):
 
 @triton.jit
 def _distort(r, g, b, row):
-    """`augmentation.distort` of values 0 to 255 in float32, in the same steps but for the rounding between them."""
+    """Apply `augmentation.distort` to values 0 to 255 in float32, in the same steps up to the rounding between them."""
     brightness = tl.load(row + 2)
     r, g, b = _contrast(_clipped(r + brightness), _clipped(g + brightness), _clipped(b + brightness), tl.load(row + 3))
 
@@ -199,9 +199,9 @@ def _distort(r, g, b, row):
     largest, smallest = _extremes(r, g, b)
     turn = tl.load(row + 5) * (largest - smallest)
     rest = largest + smallest - (r + g + b)
-    turned_r = _turned(2 * r + rest, g, b, turn, smallest, largest)
-    turned_g = _turned(2 * g + rest, b, r, turn, smallest, largest)
-    turned_b = _turned(2 * b + rest, r, g, turn, smallest, largest)
+    turned_r = _hue_shifted(2 * r + rest, g, b, turn, smallest, largest)
+    turned_g = _hue_shifted(2 * g + rest, b, r, turn, smallest, largest)
+    turned_b = _hue_shifted(2 * b + rest, r, g, turn, smallest, largest)
     return _contrast(turned_r, turned_g, turned_b, tl.load(row + 6))
 
 
@@ -221,7 +221,7 @@ def _extremes(r, g, b):
 
 
 @triton.jit
-def _turned(slope, following, before, turn, smallest, largest):
-    """A channel after a turn of the hue: on the slopes between the extremes it moves, and beyond them it stays."""
+def _hue_shifted(slope, following, before, turn, smallest, largest):
+    """Return a channel after a hue shift: it changes between the extremes, and is constant beyond them."""
     moved = slope + tl.where(following >= before, -turn, turn)
     return tl.floor(tl.minimum(tl.maximum(moved, smallest), largest) + 0.5)

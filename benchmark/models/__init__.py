@@ -1,6 +1,6 @@
-"""What mmsegmentation lacks, registered in its MODELS: importing this package imports every module below it.
+"""Modules that mmsegmentation lacks, registered in its MODELS: importing this package imports all of them.
 
-The backend has to be active (`import benchmark.registration` sees to both).
+The backend has to be active (`import benchmark.registration` does both).
 """
 
 from importlib import import_module

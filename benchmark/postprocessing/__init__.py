@@ -1,1 +1,1 @@
-"""What may be done to a prediction after the network."""
+"""Post-process predictions of a network."""

@@ -1,4 +1,4 @@
-"""The fully connected conditional random field that DeepLab refines its predictions with.
+"""Fully connected conditional random field, with which DeepLab refines its predictions.
 
 Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NIPS 2011
 (arXiv 1210.5644), in the notation of Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully
@@ -13,7 +13,7 @@ three points:
 - The matrix K of each kernel is normalised to D^-1/2 K D^-1/2, where D holds its row sums, before the weight applies
   (Krähenbühl and Koltun, Parameter Learning and Convergent Inference for Dense Random Fields, ICML 2013). The first
   version of their library has D^-1 K; where row sums vary slowly the two are nearly the same.
-- A pixel takes part in its own sum.
+- A pixel is included in its own sum.
 - The sums are approximated on the permutohedral lattice (Adams, Baek and Davis, Eurographics 2010).
 """
 
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 
 FLOOR = 1e-5
-"""Probabilities below count as this: zero has no finite energy. The value is pydensecrf's own."""
+"""Minimum probability: zero has no finite energy. The value is pydensecrf's own."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DenseCRF:
         sigma_beta: reach of the appearance kernel in colour, in steps of 8-bit RGB.
         w2: weight of the smoothness kernel, in units of energy.
         sigma_gamma: reach of the smoothness kernel, in pixels.
-        iterations: of the mean-field update.
+        iterations: number of mean-field updates.
 
     Raises:
         UserError: a parameter is out of range.
@@ -64,11 +64,12 @@ class DenseCRF:
             raise UserError("iterations of a CRF must be at least 1")
 
     def refine(self, image: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Refine a prediction with the image it was made from.
+        """Refine the prediction of an image.
 
         Args:
             image: RGB, uint8 of shape (height, width, 3).
-            probabilities: of K labels at every pixel, shape (K, height, width). A label for void is one like any other.
+            probabilities: of K labels at every pixel, shape (K, height, width). A label for void is treated as any
+                other.
 
         Returns:
             Marginals of the same shape, of sum 1 at every pixel; the arguments are left as they are.
@@ -82,7 +83,7 @@ class DenseCRF:
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise ValueError(f"image must be uint8 of shape {(height, width, 3)}, not {image.dtype} of {image.shape}")
         energy = -np.log(np.clip(probabilities, FLOOR, 1), dtype=np.float32)
-        image = np.require(image, requirements=["C", "W"])  # the library takes no other, though it only reads
+        image = np.require(image, requirements=["C", "W"])  # the library rejects read-only arrays
 
         field = densecrf.DenseCRF2D(width, height, labels)
         field.setUnaryEnergy(np.ascontiguousarray(energy.reshape(labels, -1)))
@@ -99,8 +100,8 @@ PRESETS = {
 """Parameters of the papers, found on PASCAL VOC 2012.
 
 `deeplabv1`: w2, sigma_gamma and the iterations are the paper's. It searched for the others, first in w1 from 5 to 10,
-sigma_alpha from 50 to 100 and sigma_beta from 3 to 10, and does not print what it found. Taken is the point of these
-ranges next to 4, 49 and 5, which copies of the authors' script for LargeFOV (`run_densecrf.sh`) have.
+sigma_alpha from 50 to 100 and sigma_beta from 3 to 10, and does not print the result. The values here are the point of
+these ranges closest to 4, 49 and 5, which copies of the authors' script for LargeFOV (`run_densecrf.sh`) have.
 
 `deeplabv2`: for ResNet-101, from github.com/kazuto1011/deeplab-pytorch, `configs/voc12.yaml`; the paper (arXiv
 1606.00915) prints ranges alone.
@@ -108,7 +109,7 @@ ranges next to 4, 49 and 5, which copies of the authors' script for LargeFOV (`r
 
 
 def library() -> ModuleType:
-    """The module of pydensecrf2 that infers; call it before hours of work depend on it.
+    """Return the module of pydensecrf2 that infers; call it before a long run that needs it.
 
     Raises:
         UserError: it is not installed.

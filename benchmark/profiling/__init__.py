@@ -1,1 +1,1 @@
-"""What a network costs: parameters and arithmetic, time, memory."""
+"""Measure the cost of networks: parameters and arithmetic, time, memory."""

@@ -1,9 +1,9 @@
-"""Parameters and multiply-accumulates of the inference path, by two counters that must agree.
+"""Count parameters and multiply-accumulates of the inference path, by two counters that must agree.
 
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
 and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
-resizing do not, and are listed instead. Everything runs on torch's meta device, but for networks that read values: no
-weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` leave out most of the Python that is left.
+resizing do not, and are listed instead. Everything runs on torch's meta device, except networks that read values: no
+weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` skip most of the remaining Python overhead.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from benchmark.results.record import Complexity
 aten = torch.ops.aten
 
 COPIES = frozenset({"clone", "copy", "_to_copy", "_unsafe_view"})
-"""Operators that move a tensor and leave its values alone."""
+"""Operators that copy a tensor without changing its values."""
 
 SMALL = 64
-"""No stride is larger than this."""
+"""Upper bound of strides."""
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""What networks raise at inputs of a size that they cannot process."""
+"""Exceptions of networks at inputs of a size that they cannot process."""
 
 
 class SizeError(UserError):
-    """An input of a size that a network cannot process.
+    """Raised for an input of a size that a network cannot process.
 
     Attributes:
-        takes: a size that it can process, where one was found.
-        fixed: whether that is the only one.
+        takes: a valid size, where one was found.
+        fixed: whether that is the only valid size.
     """
 
     def __init__(self, message: str, takes: tuple[int, int] | None = None, *, fixed: bool = False) -> None:
@@ -57,22 +57,22 @@ class SizeError(UserError):
 
 
 class CounterWarning(UserWarning):
-    """The two counters do not agree, or one of them cannot count."""
+    """The two counters disagree, or one of them cannot count."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one forward pass was seen to do.
+    """Counts of one forward pass.
 
     Attributes:
         macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
         params: parameters that an operator read.
-        params_start: parameters that serve the first image alone, such as a text encoder whose output is cached.
+        params_start: parameters used for the first image only, such as a text encoder whose output is cached.
         params_total: parameters of the network.
-        uncounted: operators that ran and are not in `macs`, by name, with the number of elements they put out.
-        kernels: of `macs` those of convolutions, by the number of positions in the kernel: 9 for 3x3.
-        transposed_surplus: by how much `macs` would be higher if the kernels of transposed convolutions met every
-            position of the output, as counters that treat them like other convolutions have it.
+        uncounted: operators that are not in `macs`, by name, with the number of their output elements.
+        kernels: `macs` of convolutions, by the number of positions in the kernel: 9 for 3x3.
+        transposed_surplus: additional MACs if transposed convolutions were counted at every position of the output,
+            as counters do that treat them like other convolutions.
     """
 
     macs: int
@@ -85,27 +85,27 @@ class Counts:
 
 
 def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
-    """Size and arithmetic of a segmentor's inference path for one image.
+    """Measure size and arithmetic of a segmentor's inference path for one image.
 
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
         size: height and width of the input in pixels.
-        classes: number of classes that the config was made for.
+        classes: number of classes of the config.
         cross_check: count with fvcore too; without it `macs` is None.
 
     Returns:
-        Both counts. A `CounterWarning` says where they differ or fvcore cannot count: torch's counter sees what ran,
-        fvcore what the scores depend on, so a network that computes something for nothing makes them differ.
+        Both counts. A `CounterWarning` is emitted where they differ or fvcore cannot count: torch's counter counts what
+        ran, fvcore what the scores depend on, so unused computations of a network make them differ.
 
     Raises:
-        UserError: the network cannot be built, or not process an input of that size.
+        UserError: the network cannot be built, or cannot process an input of that size.
     """
     network, counted = _counted(model_cfg, size)
     macs = None
     if cross_check:
         try:
             macs = count_fvcore(network, _image(size, network))
-        except Exception as error:  # the tracer fails in any way it likes, and the other count stands without it
+        except Exception as error:  # the tracer may raise any exception, and the other count is valid without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
             if macs != counted.macs:
@@ -124,7 +124,7 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
 
 
 def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
-    """What one image costs, by torch's counter alone: `measure` without its record, for figures held against others.
+    """Count the cost of one image with torch's counter alone: `measure` without cross-check, for comparisons.
 
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
@@ -137,10 +137,10 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
 
 
 def stride(network: Inference) -> int:
-    """Pixels of the input for one of the backbone's coarsest map.
+    """Return the stride of the backbone's coarsest map, in pixels of the input.
 
     Args:
-        network: on the meta device.
+        network: a network on the meta device.
     """
 
     def coarsest(side: int) -> int:
@@ -149,12 +149,12 @@ def stride(network: Inference) -> int:
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
-    with torch.no_grad():  # of two inputs, so that borders that a network adds or cuts off fall out
+    with torch.no_grad():  # difference of two inputs, so that borders that a network adds or crops cancel out
         return (far - near) // (coarsest(far) - coarsest(near))
 
 
 def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
-    """A network and what one image costs: on the meta device, or where it reads values (Mask2Former) on the CPU."""
+    """Return a network and its counts for one image: on the meta device, or on the CPU where it reads values."""
     network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
@@ -172,7 +172,7 @@ def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Infer
 
 
 def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:
-    """The error for a size at which a network fails, with a size that it takes where there is one."""
+    """Return the error for a size at which a network fails, with a valid size where there is one."""
     message = f"cannot process an input of {_by(size)}"
     built_for = (model_cfg.get("backbone") or {}).get("img_size")
     fixed = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or size)
@@ -186,7 +186,7 @@ def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[in
 
 
 def _takes(network: Inference, size: tuple[int, int]) -> bool:
-    """Whether a network can process an input of a size; what does not run on the meta device is not tried."""
+    """Return whether a network can process an input of a size; False if it does not run on the meta device."""
     if not next(network.parameters()).is_meta:
         return False
     network.size = size
@@ -202,13 +202,13 @@ def _by(size: Sequence[int]) -> str:
 
 
 def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
-    """An image on the device of a network."""
+    """Return an image on the device of a network."""
     return torch.zeros(1, 3, *size, device=next(network.parameters()).device)
 
 
 @contextmanager
 def _any_algorithm() -> Iterator[None]:
-    """Deterministic mode off: it puts other operators in the place of some, and nothing is computed here."""
+    """Disable deterministic mode, which replaces some operators, while nothing is computed."""
     mode = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("default")
     try:
@@ -221,15 +221,15 @@ def _any_algorithm() -> Iterator[None]:
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
     """Count a forward pass of a network in steady state by torch's own formulas (`torch.utils.flop_counter`).
 
-    The second of two passes is counted: what the first one caches (SAN encodes the names of the classes) costs no
-    further image anything.
+    The second of two passes is counted: results that the first one caches (SAN encodes the names of the classes) have
+    no cost for later images.
 
-    Fused attention is taken apart into matrix products, for which there are formulas. `uncounted` leaves out what
-    touches no value: views, operators that make a new tensor, and copies (`COPIES`). An operator that writes in place
-    is listed under the name of the one that does not, one from outside aten with its namespace.
+    Fused attention is decomposed into matrix products, for which there are formulas. `uncounted` excludes operators
+    that process no values: views, operators that create a tensor, and copies (`COPIES`). An in-place operator is listed
+    under the name of its functional variant, an operator from outside aten with its namespace.
 
     Args:
-        network: in evaluation mode, on the meta device or, where it reads values, on the CPU.
+        network: a network in evaluation mode, on the meta device or, where it reads values, on the CPU.
         inputs: its arguments, on the same device.
     """
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -250,15 +250,15 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
 
 @_any_algorithm()
 def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates of one forward pass, counted by fvcore in the graph that `torch.jit` traces.
+    """Count multiply-accumulates of one forward pass with fvcore, in the graph that `torch.jit` traces.
 
-    The graph holds what the output depends on and nothing else.
+    The graph contains only operators that the output depends on.
 
     Args:
-        network: in evaluation mode, on the meta device.
+        network: a network in evaluation mode, on the meta device.
         inputs: its arguments, on the meta device.
     """
-    # Not its FlopCountAnalysis, whose handles for norms, resizing and pooling cannot be taken out again.
+    # Not its FlopCountAnalysis, whose handles for norms, resizing and pooling cannot be removed.
     analysis = JitModelAnalysis(network, inputs).set_op_handle(**HANDLES)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Untraced():
@@ -266,14 +266,14 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
 
 
 class _Watch(TorchDispatchMode):
-    """Counts every operator that has a formula, and notes the others that touch a value, and the parameters read.
+    """Counts operators that have a formula, and records the others that process values, and the parameters read.
 
     Attributes:
-        flops: by torch's formulas, two for each multiply-accumulate.
-        uncounted: elements that operators without a formula put out, by name.
+        flops: FLOPs by torch's formulas, two for each multiply-accumulate.
+        uncounted: output elements of operators without a formula, by name.
         parameters: those that an operator read.
         kernels: multiply-accumulates of convolutions, by the number of positions in the kernel.
-        transposed_surplus: what transposed convolutions would cost more, counted at the positions of their output.
+        transposed_surplus: additional MACs of transposed convolutions if counted at the positions of their output.
     """
 
     def __init__(self) -> None:
@@ -303,7 +303,7 @@ class _Watch(TorchDispatchMode):
             self.uncounted[_name(func)] += 0 if first is None else first.numel()
         if func is aten.convolution.default:
             image, weight, transposed = args[0], args[1], args[6]
-            # Every weight of a channel's kernels meets every position of the output; transposed, of the input.
+            # Every weight of a channel's kernels is applied at every position of the output; transposed, of the input.
             positions = (image if transposed else result).shape[2:].numel() * len(image)
             self.kernels[weight.shape[2:].numel()] += weight.numel() * positions
             if transposed:
@@ -312,7 +312,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among an operator's arguments or results, which hold some of them in lists."""
+    """Yield the tensors among an operator's arguments or results, including those in lists."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -337,16 +337,15 @@ OUTPUTS: dict[Any, Callable[..., Any]] = {
     aten.upsample_bilinear2d.default: _resized,
     aten.grid_sampler_2d.default: _sampled,
 }
-"""What three frequent operators put out on the meta device.
+"""Output shapes of three frequent operators on the meta device.
 
-Torch itself takes milliseconds to find out: it goes through all that they would compute, operator by operator, in
-Python, to arrive at the shape.
+Torch itself needs milliseconds for a shape: it decomposes these operators in Python.
 """
 
 
 @cache
 def _is_composite(func: Any) -> bool:
-    """Whether an operator is nothing but a sequence of others; under inference mode torch does not take it apart."""
+    """Return whether an operator is a sequence of others; under inference mode torch does not decompose it."""
     return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
@@ -356,12 +355,12 @@ def _touches_values(func: Any) -> bool:
 
 
 def _is_view(func: Any) -> bool:
-    """Whether the output shares the memory of an input that it does not write to."""
+    """Return whether the output shares the memory of an input that it does not write to."""
     return any(result.alias_info is not None and not result.alias_info.is_write for result in func._schema.returns)
 
 
 def _is_creation(func: Any) -> bool:
-    """Whether only the shape of its argument matters."""
+    """Return whether only the shape of its argument matters."""
     return _name(func).startswith("new_") or _name(func).endswith("_like")
 
 
@@ -373,9 +372,9 @@ def _name(func: Any) -> str:
 class _Untraced(TorchDispatchMode):
     """Lets `torch.jit` trace on the meta device.
 
-    While a trace is on, sizes are tensors, and the meta device's formulas for output shapes, being Python, stumble over
-    that. So the trace is off while an operator runs, below the point where it is recorded. Convolution alone is
-    recorded one level further down, as `_convolution`, where the meta device never comes by itself.
+    During a trace, sizes are tensors, on which the meta device's Python formulas for output shapes fail. So tracing is
+    disabled while an operator runs, below the point where it is recorded. Only convolution is recorded one level
+    further down, as `_convolution`, which the meta device does not call by itself.
     """
 
     def __torch_dispatch__(
@@ -398,12 +397,12 @@ class _Untraced(TorchDispatchMode):
 
 
 def _same_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Convolution with `padding="same"` or "valid"."""
+    """Count a convolution with `padding="same"` or "valid"."""
     return Counter(conv=jit_handles.conv_flop_count(*map(get_shape, (inputs[0], inputs[1], outputs[0]))))
 
 
 def _product(inputs: list[Any], outputs: list[Any]) -> int:
-    """Matrix product over broadcast batch dimensions."""
+    """Count a matrix product over broadcast batch dimensions."""
     return math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
 
 
@@ -412,7 +411,7 @@ def _batched_addmm(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
-    """Two operands, exactly; fvcore's own handle rounds to four digits."""
+    """Count an einsum of two operands exactly; fvcore's own handle rounds to four digits."""
     terms, _, result = inputs[0].toIValue().replace(" ", "").partition("->")
     shapes = [get_shape(operand) for operand in inputs[1].node().inputs()]
     extent = {
@@ -427,7 +426,7 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
-    """Scores and weighted sum of scaled dot-product attention."""
+    """Count scores and weighted sum of scaled dot-product attention."""
     query, key, value = map(get_shape, inputs[:3])
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
@@ -444,4 +443,4 @@ HANDLES: dict[str, Callable[[list[Any], list[Any]], Any]] = {
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _attention,
 }
-"""fvcore's handles of what counts, and ours where it has none or one that is not exact."""
+"""Handles of counted operators: fvcore's, and ours where it has none or an inexact one."""

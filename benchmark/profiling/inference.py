@@ -1,4 +1,4 @@
-"""The inference path of a segmentor: what runs between one image and its full-resolution class scores."""
+"""Inference path of a segmentor, from one image to its full-resolution class scores."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmark.engine import segmentor
 class Inference(nn.Module):
     """A segmentor as a plain function of images, in evaluation mode.
 
-    `EncoderDecoder.forward(mode="tensor")` would not do: it leaves out the upsampling to the size of the input, and
-    heads that refine an earlier prediction (PointRend) do not run in it.
+    `EncoderDecoder.forward(mode="tensor")` does not suffice: it skips the upsampling to the size of the input, and
+    heads that refine an earlier prediction (PointRend).
 
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
@@ -32,7 +32,7 @@ class Inference(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores of normalised images.
+        """Compute class scores of normalized images.
 
         Args:
             images: (N, 3, height, width).

@@ -1,4 +1,4 @@
-"""Peak memory: of the device on a GPU, resident set of the whole process on a CPU."""
+"""Measure peak memory: of the device on a GPU, resident set of the whole process on a CPU."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from benchmark.engine.arithmetic import float32_arithmetic, without_search
 from benchmark.profiling.inference import Inference
 
 PROCESS = Path("/proc/self")
-"""Where Linux tells of this process."""
+"""Folder in which Linux reports on this process."""
 
 
 class PeakMemory:
-    """The peak inside a `with` block: `with PeakMemory(device) as peak: ...`, then `peak.bytes`.
+    """Peak memory inside a `with` block: `with PeakMemory(device) as peak: ...`, then `peak.bytes`.
 
-    What is not to count is left out by `read` before it and `reset` after it, with a block or without. Blocks must
-    not be nested: the inner one forgets the peak of the outer one. On a GPU the peak is that of PyTorch's allocator;
-    asking it neither waits for the GPU nor opens a context there.
+    Call `read` before and `reset` after a part to exclude it, with a block or without. Blocks must not be nested: the
+    inner one resets the peak of the outer one. On a GPU the peak is that of PyTorch's allocator; reading it neither
+    synchronizes with the GPU nor creates a context there.
 
     Args:
         device: "cpu" or "cuda".
 
     Attributes:
-        bytes: the largest peak read, or None where the system does not tell (a CPU elsewhere than on Linux).
+        bytes: the largest peak read, or None where the system does not report it (a CPU without Linux).
     """
 
     def __init__(self, device: str) -> None:
@@ -46,7 +46,7 @@ class PeakMemory:
         self.read()
 
     def reset(self) -> None:
-        """Measure from here on; what was read before stays."""
+        """Start a new measurement; earlier ones are kept."""
         if self.device.type != "cuda":
             self._told = _reset_resident_peak()
         elif torch.cuda.is_initialized():
@@ -65,10 +65,10 @@ class PeakMemory:
 
 
 def inference_peak(model_cfg: Mapping[str, Any], size: tuple[int, int], device: str = "cpu") -> int | None:
-    """Peak memory in bytes of labelling one image, weights included.
+    """Measure the peak memory of labelling one image in bytes, weights included.
 
-    On a GPU algorithms are cuDNN's first choice, whatever it has searched for before, and its workspaces for a search
-    are left out.
+    On a GPU cuDNN's heuristics select the algorithms, regardless of earlier benchmarks, so that the workspaces of a
+    benchmark are excluded.
 
     Args:
         model_cfg: config of the segmentor, as `compose.model_config` returns it.
@@ -88,7 +88,7 @@ def inference_peak(model_cfg: Mapping[str, Any], size: tuple[int, int], device: 
 
 
 def _reset_resident_peak() -> bool:
-    """Let the kernel forget the peak so far (Linux, proc_pid_clear_refs(5)); whether it did."""
+    """Reset the kernel's peak (Linux, proc_pid_clear_refs(5)); return whether that succeeded."""
     try:
         (PROCESS / "clear_refs").write_text("5")
     except OSError:

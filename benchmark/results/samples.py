@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
-from benchmark.datasets.source import Source
+from benchmark.datasets.source import DatasetSplit
 from benchmark.results.store import Samples
 
 NUMBER = 4
 
 
-def select(source: Source) -> Samples:
+def select(source: DatasetSplit) -> Samples:
     """Select the images, evenly spaced over a split."""
     count = min(NUMBER, len(source))
     chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]

@@ -1,1 +1,1 @@
-"""What works on a device and what does not: `segbench doctor --gpu`."""
+"""Test which features work on a device: `segbench doctor --gpu`."""

@@ -1,6 +1,6 @@
-"""The checks of a device: what a run does on it, on a small network and the embedded dataset.
+"""Checks of a device: the steps of a run on a small network and the embedded dataset.
 
-On a CPU the same checks try what there is to try.
+On a CPU the same checks run where they apply.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ ITERATIONS = 20
 PROTOCOL = "shapes_64x64_smoke"
 
 PIXELS = 5.0
-"""Mean difference of pixels, of 255, up to which batches are those of the CPU; `datasets.resident` says why."""
+"""Mean difference of pixels, of 255, up to which batches match those of the CPU; see `inputs.gpu_batches`."""
 LABELS = 0.01
-"""Share of pixels that a GPU may label otherwise than the CPU: its sums are ordered otherwise, so ties fall either way,
-and after 20 iterations many are near. Wrong inputs or weights move some tenths."""
+"""Fraction of pixels that a GPU may label differently from the CPU: its sums have another order, so ties are broken
+differently, and after 20 iterations many scores are close. Wrong inputs or weights change some tenths."""
 MIB = 2**20
 
 
-class Failed(Exception):  # noqa: N818 (what was found, not a mistake of the program)
-    """A check found something wrong; says what."""
+class Failed(Exception):  # noqa: N818 (a finding, not a program error)
+    """Raised where a check found a problem."""
 
 
 class Skipped(Exception):  # noqa: N818 (likewise)
-    """A check cannot be made here; says why."""
+    """Raised where a check cannot run here."""
 
 
-class Check(NamedTuple):
-    """Something that has to work.
+class DeviceCheck(NamedTuple):
+    """A check of a device.
 
     Attributes:
-        name: what it is.
-        function: returns what it found, in one line; raises `Skipped`, or any other exception where it fails.
-        limit: seconds after which it is ended.
+        name: name of the check.
+        function: returns its finding in one line; raises `Skipped`, or any other exception where it fails.
+        limit: timeout in seconds.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Check(NamedTuple):
 
 
 class Bench:
-    """What checks share within a process: a small network on the embedded dataset.
+    """State that checks share within a process: a small network on the embedded dataset.
 
     Args:
         device: "cpu" or "cuda".
-        folder: for weights and logs.
+        folder: folder of weights and logs.
     """
 
     def __init__(self, device: str, folder: Path) -> None:
@@ -69,7 +69,7 @@ class Bench:
 
     @property
     def config(self) -> Config:
-        """A U-Net of five convolutions, with dropout, that compiles in seconds."""
+        """Config of a U-Net of five convolutions, with dropout, that compiles in seconds."""
         from benchmark.configs import compose
 
         config = compose.compose("unet-s5-d16", PROTOCOL, max_iters=ITERATIONS)
@@ -86,41 +86,41 @@ class Bench:
         )
         config.model.decode_head.update(in_channels=8, channels=8, in_index=2)
         config.model.auxiliary_head = None
-        # AdamW would make steps of full size out of gradients that are noise alone.
+        # AdamW would take full-size steps along gradients that are only noise.
         config.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01, "momentum": 0.9}
         config.custom_hooks[0].interval = 1  # LossHook
         return config
 
     @cached_property
-    def eager(self) -> Training:
-        """A training in which every operator is launched."""
+    def eager(self) -> TrainingResult:
+        """Result of a training with eager steps."""
         return self.train()
 
     @cached_property
     def noise(self) -> float:
-        """Distance of two eager trainings that were asked for the same."""
+        """Distance of two eager trainings with the same settings."""
         return _distance(self.eager.losses, self.train().losses)
 
-    def train(self, *, graph: bool = False, compiled: bool = False) -> Training:
-        """Train anew, in the way asked for."""
+    def train(self, *, graph: bool = False, compiled: bool = False) -> TrainingResult:
+        """Train from the initial weights in a training mode."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         notes = _Notes()
         session = _session(self.config, folder, notes, graph=graph, compiled=compiled)
         trained = session.train()
         losses = [loss for _, loss in trained.loss]
-        return Training(session, losses, trained.seconds / ITERATIONS, trained.last, notes.lines)
+        return TrainingResult(session, losses, trained.seconds / ITERATIONS, trained.last, notes.lines)
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a training went.
+class TrainingResult:
+    """Result of a training.
 
     Attributes:
-        session: in which it was made.
+        session: session of the training.
         losses: one for each iteration.
         seconds: wall time of an iteration.
-        weights: the file of the last ones.
-        notes: what was logged.
+        weights: file of the weights of the last iteration.
+        notes: log messages.
     """
 
     session: Session
@@ -131,7 +131,7 @@ class Training:
 
 
 def _session(config: Config, folder: Path, notes: logging.Handler, *, graph: bool, compiled: bool) -> Session:
-    """A session that trains in one mode, without a trial."""
+    """Create a session that trains in one mode, without a trial."""
     from benchmark.engine.session import Session
     from benchmark.engine.timings import TrainingMode
 
@@ -142,7 +142,7 @@ def _session(config: Config, folder: Path, notes: logging.Handler, *, graph: boo
 
 
 class _Notes(logging.Handler):
-    """Keeps what is logged."""
+    """Log handler that keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class _Notes(logging.Handler):
 
 
 def look(bench: Bench) -> str:
-    """Compute on the device, and read its name and the versions of all that drives it."""
+    """Compute on the device, and read its name and the versions of its software."""
     import torch
 
     from benchmark.results.environment import capture
@@ -172,7 +172,7 @@ def look(bench: Bench) -> str:
 
 
 def memory(bench: Bench) -> str:
-    """Read the peak of the memory that a tensor of 64 MiB takes."""
+    """Measure the peak memory of a tensor of 64 MiB."""
     import torch
 
     from benchmark.profiling.memory import PeakMemory
@@ -180,14 +180,14 @@ def memory(bench: Bench) -> str:
     with PeakMemory(bench.device) as peak:
         torch.ones(64 * MIB, dtype=torch.uint8, device=bench.device)
     if peak.bytes is None:
-        raise Skipped("this system does not tell the memory of a process")
+        raise Skipped("this system does not report the memory of a process")
     if peak.bytes < 64 * MIB:
         raise Failed(f"the peak with a tensor of 64 MiB is {peak.bytes / MIB:.0f} MiB")
     return f"peak {peak.bytes / MIB:.0f} MiB"
 
 
 def resident(bench: Bench) -> str:
-    """Make batches on the device, and compare them with the CPU's."""
+    """Compute batches on the device, and compare them with the CPU's."""
     from benchmark.inputs.gpu_batches import ResidentBatches, ResidentWarning
 
     batches = _session(bench.config, bench.folder, _Notes(), graph=False, compiled=False).runner.train_loop.dataloader
@@ -201,11 +201,11 @@ def resident(bench: Bench) -> str:
         off = (found["inputs"].cpu().float() - expected["inputs"].float()).abs().mean().item()
         if wrong or off > PIXELS:
             raise Failed(f"batch {i}: {wrong:.2%} of the labels differ from the CPU's, pixels by {off:.1f} of 255")
-    return "labels are the CPU's, pixels nearly so"
+    return "labels equal the CPU's, pixels nearly so"
 
 
 def eager(bench: Bench) -> str:
-    """Train, launching every operator; the same once more tells the noise."""
+    """Train eagerly; a repetition measures the noise."""
     losses = bench.eager.losses
     if not all(map(math.isfinite, losses)):
         raise Failed(f"losses {losses[0]:.3g} to {losses[-1]:.3g}")
@@ -223,9 +223,9 @@ def graphed(bench: Bench) -> str:
 
 
 def compiled(bench: Bench) -> str:
-    """Train what `torch.compile` has made of the network, and compare the losses."""
+    """Train the compiled network, and compare the losses."""
     if not (compiler := _compilers(bench.device)):
-        raise Skipped("torch.compile needs a compiler: gcc and g++, or what CC and CXX name")
+        raise Skipped("torch.compile needs a compiler: gcc and g++, or the compilers in CC and CXX")
     training = bench.train(compiled=True)
     execution = training.session.execution
     seconds = execution and execution.compile_seconds
@@ -235,7 +235,7 @@ def compiled(bench: Bench) -> str:
 
 
 def _compilers(device: str) -> str | None:
-    """What Inductor calls, or Triton on a GPU; None where there is none."""
+    """Return the compilers that Inductor, or Triton on a GPU, calls; None where there is none."""
     if device == "cpu":
         names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
     else:
@@ -243,18 +243,18 @@ def _compilers(device: str) -> str | None:
     return next((name for name in names if shutil.which(name)), None)
 
 
-def _compared(bench: Bench, training: Training) -> str:
-    """Its losses beside the eager ones', which may be as far away as a replayed step may be from an eager one."""
+def _compared(bench: Bench, training: TrainingResult) -> str:
+    """Compare losses with the eager ones, within the tolerance of a replayed step."""
     from benchmark.engine.graph import NOISE, TOLERANCE
 
     off, bound = _distance(bench.eager.losses, training.losses), max(TOLERANCE, NOISE * bench.noise)
-    if not off <= bound:  # nor where one is no number
+    if not off <= bound:  # also raised for NaN
         raise Failed(f"losses are {off:.2g} from the eager ones, relative to their size; {bound:.2g} is allowed")
     return f"{training.seconds * 1e3:.1f} ms an iteration, losses {off:.1g} from the eager ones"
 
 
 def _distance(expected: Sequence[float], found: Sequence[float]) -> float:
-    """Euclidean distance, relative to the norm of what is expected."""
+    """Compute the Euclidean distance relative to the norm of the expected values."""
     return math.dist(expected, found) / math.hypot(*expected)
 
 
@@ -275,8 +275,8 @@ def evaluation(bench: Bench) -> str:
         device.use(bench.device)
     off = float(np.abs(counts - expected).sum() / 2 / expected.sum())
     if off > LABELS:
-        raise Failed(f"{off:.2%} of the pixels are labelled otherwise than on the CPU; {LABELS:.0%} is allowed")
-    return f"mIoU {scores(counts).miou:.2f} %, {off:.2%} of the pixels labelled otherwise than on the CPU"
+        raise Failed(f"{off:.2%} of the pixels are labelled differently from the CPU; {LABELS:.0%} is allowed")
+    return f"mIoU {scores(counts).miou:.2f} %, {off:.2%} of the pixels labelled differently from the CPU"
 
 
 def latency(bench: Bench, regime: Literal["end_to_end", "device"]) -> str:
@@ -294,14 +294,14 @@ def latency(bench: Bench, regime: Literal["end_to_end", "device"]) -> str:
 
 
 CHECKS = (
-    Check("device", look, 30),
-    Check("memory", memory, 15),
-    Check("resident batches", resident, 30),
-    Check("eager training", eager, 60),
-    Check("graphed training", graphed, 60),
-    Check("compiled training", compiled, 180),
-    Check("evaluation", evaluation, 60),
-    Check("latency end to end", partial(latency, regime="end_to_end"), 60),
-    Check("latency on the device", partial(latency, regime="device"), 60),
+    DeviceCheck("device", look, 30),
+    DeviceCheck("memory", memory, 15),
+    DeviceCheck("resident batches", resident, 30),
+    DeviceCheck("eager training", eager, 60),
+    DeviceCheck("graphed training", graphed, 60),
+    DeviceCheck("compiled training", compiled, 180),
+    DeviceCheck("evaluation", evaluation, 60),
+    DeviceCheck("latency end to end", partial(latency, regime="end_to_end"), 60),
+    DeviceCheck("latency on the device", partial(latency, regime="device"), 60),
 )
-"""In the order in which they are made: what needs least comes first."""
+"""All checks in order, those with the fewest requirements first."""

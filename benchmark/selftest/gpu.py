@@ -1,4 +1,4 @@
-"""Whether this machine has a GPU to test."""
+"""Check whether this machine has a GPU to test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.results.environment import DRIVER
 
 
 def absent() -> str | None:
-    """Say why this machine has no GPU to compute on, and what to do; None where it has one."""
+    """Return why this machine has no usable GPU, and the remedy; None where it has one."""
     import torch
 
     from benchmark.engine import device
@@ -21,7 +21,7 @@ def absent() -> str | None:
         driver = _driver()
         if not torch.backends.cuda.is_built():
             install = "install a CUDA build of it: python -m pip install --force-reinstall torch torchvision"
-            has = "a GPU is there, but" if driver else "no NVIDIA driver is loaded, and"
+            has = "a GPU is present, but" if driver else "no NVIDIA driver is loaded, and"
             return f"{has} torch {torch.__version__} is built without CUDA; {install}"
         if not driver:
             return f"no NVIDIA driver is loaded (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
@@ -32,7 +32,7 @@ def absent() -> str | None:
 
 
 def _driver() -> bool:
-    """Whether NVIDIA's driver is loaded; WSL has its library alone."""
+    """Return whether NVIDIA's driver is loaded; WSL has only its library."""
     if DRIVER.exists():
         return True
     try:

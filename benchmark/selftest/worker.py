@@ -1,6 +1,6 @@
-"""Checks made in a worker process, as runs are.
+"""Run checks in a worker process, as runs are.
 
-A check that fails, hangs or ends its process costs nothing but itself: the others are made in a new process.
+A check that fails, hangs or ends its process does not affect the others, which run in a new process.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any, Literal
 
 from benchmark import backend
 from benchmark.errors import UserError
-from benchmark.selftest.checks import CHECKS, Bench, Check, Failed, Skipped
+from benchmark.selftest.checks import CHECKS, Bench, DeviceCheck, Failed, Skipped
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a check ended.
+class CheckOutcome:
+    """Outcome of a check.
 
     Attributes:
-        name: of the check.
-        status: how it ended.
-        detail: what was found, or why it failed or was skipped, in one line.
+        name: name of the check.
+        status: status of the check.
+        detail: its finding, or why it failed or was skipped, in one line.
         seconds: wall time.
     """
 
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def start(bench: Bench) -> str:
-    """Import what a run imports."""
+    """Import the modules that a run imports."""
     from benchmark.engine import device, session  # noqa: F401
     from benchmark.execution.local import context
 
@@ -49,15 +49,15 @@ def start(bench: Bench) -> str:
     return f"{context(bench.device).get_start_method()} process"
 
 
-STARTS = Check("worker", start, 120)
+STARTS = DeviceCheck("worker", start, 120)
 
 
-def run(device: str, checks: Sequence[Check] = CHECKS) -> Iterator[Outcome]:
-    """Make checks in worker processes; yield how each ended, as soon as it has.
+def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOutcome]:
+    """Run checks in worker processes; yield each outcome as soon as it is known.
 
     Args:
-        device: "cpu" or "cuda", which `engine.device.select` returned.
-        checks: the checks, in order; what comes before all, a worker that starts, is one more.
+        device: "cpu" or "cuda", from `engine.device.select`.
+        checks: the checks, in order; the start of a worker precedes them as one more.
     """
     left, begun = list(checks), False
     with tempfile.TemporaryDirectory() as folder:
@@ -72,14 +72,14 @@ def run(device: str, checks: Sequence[Check] = CHECKS) -> Iterator[Outcome]:
                     begun = True
                     if failed:
                         break
-            if starts:  # and failed: so would it again
-                yield from (Outcome(check.name, "skipped", "no worker starts", 0.0) for check in left)
+            if starts:  # the start failed, and would fail again
+                yield from (CheckOutcome(check.name, "skipped", "no worker starts", 0.0) for check in left)
                 return
 
 
 @contextmanager
-def _worker(checks: Sequence[Check], device: str, folder: Path) -> Iterator[Iterator[Outcome]]:
-    """A process that makes checks, and how they end; it is ended with the context."""
+def _worker(checks: Sequence[DeviceCheck], device: str, folder: Path) -> Iterator[Iterator[CheckOutcome]]:
+    """Start a process that runs checks, and yield its connection; it is terminated with the context."""
     from benchmark.execution.local import context
 
     started = context(device)
@@ -88,33 +88,33 @@ def _worker(checks: Sequence[Check], device: str, folder: Path) -> Iterator[Iter
     process.start()
     theirs.close()
     try:
-        yield (_heard(check, ours, process) for check in checks)
+        yield (_receive(check, ours, process) for check in checks)
     finally:
         process.kill()
         process.join()
         ours.close()
 
 
-def _heard(check: Check, connection: Connection, process: Any) -> Outcome:
-    """How a check ended, whether its process says so or not."""
+def _receive(check: DeviceCheck, connection: Connection, process: Any) -> CheckOutcome:
+    """Receive the outcome of a check, or infer it where its process has died or hangs."""
     began = time.monotonic()
     try:
         if connection.poll(check.limit):
-            outcome: Outcome = connection.recv()
+            outcome: CheckOutcome = connection.recv()
             return outcome
-        reason = f"it was ended after {check.limit:g} s"
+        reason = f"timed out after {check.limit:g} s"
     except (EOFError, ConnectionResetError):
         process.join()
         code = process.exitcode
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        reason = f"the process died of it: {how}"
-    return Outcome(check.name, "fail", reason, time.monotonic() - began)
+        reason = f"the process died: {how}"
+    return CheckOutcome(check.name, "fail", reason, time.monotonic() - began)
 
 
-def _work(checks: Sequence[Check], device: str, folder: Path, parent: Connection) -> None:
-    """Make checks one by one and tell how they end, up to the first that fails: it may have spoiled the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
+def _work(checks: Sequence[DeviceCheck], device: str, folder: Path, parent: Connection) -> None:
+    """Run checks one by one and send their outcomes, up to the first that fails: it may have corrupted the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and terminates this process
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; stdout belongs to the parent)
     backend.silence()
     warnings.simplefilter("ignore")
     bench = Bench(device, folder)
@@ -125,7 +125,7 @@ def _work(checks: Sequence[Check], device: str, folder: Path, parent: Connection
             return
 
 
-def _made(check: Check, bench: Bench) -> Outcome:
+def _made(check: DeviceCheck, bench: Bench) -> CheckOutcome:
     began = time.perf_counter()
     status: Literal["pass", "fail", "skipped"] = "fail"
     try:
@@ -134,6 +134,6 @@ def _made(check: Check, bench: Bench) -> Outcome:
         status, detail = "skipped", str(reason)
     except (Failed, UserError) as error:
         detail = str(error)
-    except Exception as error:  # whatever a library or the device has against it
+    except Exception as error:  # any error of a library or the device
         detail = f"{type(error).__name__}: {error}"
-    return Outcome(check.name, status, detail.strip().partition("\n")[0], time.perf_counter() - began)
+    return CheckOutcome(check.name, status, detail.strip().partition("\n")[0], time.perf_counter() - began)

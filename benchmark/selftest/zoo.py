@@ -1,4 +1,4 @@
-"""Checks which configs of mmsegmentation's zoo build, count and train here, and says why the others do not."""
+"""Check which configs of mmsegmentation's zoo build, count and train here, and report why the others do not."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from benchmark.profiling import complexity
 State = Literal["trains", "counts", "fixed size", "too small", "needs a package", "no segmentor", "fails"]
 
 SIDES = (64, 128, 256, 512)
-"""Sides of the images on which a training is tried; the first that the network takes is used."""
+"""Sides of the images of a trial training; the first that the network accepts is used."""
 
 BATCH = 2
-"""Images of the training step: batch normalisation of pooled maps needs two."""
+"""Batch size of the training step: batch normalization of pooled maps needs two."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """What works of a config.
+class ZooCheck:
+    """Result of the checks of a config.
 
     Attributes:
-        name: of the config, `mmseg:NAME`.
+        name: name of the config, `mmseg:NAME`.
         method: its folder in the zoo.
-        state: "trains" is all; "counts" is all but a training; the others say what forbids more.
+        state: "trains" is complete; "counts" is complete except training; the others state the obstacle.
         builds: whether the network can be built.
-        counts: whether its cost at the size that was asked for can be counted.
+        counts: whether its cost at the requested size can be counted.
         trains: whether a training step gives a finite loss and gradients; None where it was not tried.
-        reason: of what does not work, in one line.
-        adapted: what of the config was adapted to other classes and images.
+        reason: reason of the failure, in one line.
+        adapted: settings of the config that were adapted to other classes and images.
         params: parameters that run at inference.
         macs: multiply-accumulates of one image.
     """
@@ -68,17 +68,17 @@ def check(
     *,
     train: bool = True,
     on_progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[Check]:
-    """Check configs of the zoo; networks that several configs share are checked once.
+) -> Iterator[ZooCheck]:
+    """Check configs of the zoo; a network that several configs share is checked once.
 
     Args:
-        names: of the configs, `mmseg:NAME`.
+        names: names of the configs, `mmseg:NAME`.
         size: height and width at which costs are counted.
         classes: number of classes.
         train: whether a training step is tried.
-        on_progress: is called with each name before it is checked.
+        on_progress: called with each name before it is checked.
     """
-    known: dict[str, Check] = {}
+    known: dict[str, ZooCheck] = {}
     for name in names:
         on_progress(name)
         method = catalog.architecture(name).method
@@ -92,12 +92,12 @@ def check(
         yield replace(known[key], name=name, method=method, adapted=adapted)
 
 
-def _check(model_cfg: dict[str, Any], size: tuple[int, int], classes: int, train: bool) -> Check:
+def _check(model_cfg: dict[str, Any], size: tuple[int, int], classes: int, train: bool) -> ZooCheck:
     reason = segmentor.obstacle(model_cfg)
     if reason:
         package = segmentor.missing_package(model_cfg) is not None and model_cfg["type"] != segmentor.FOR_DEPTH
-        return Check("", "", "needs a package" if package else "no segmentor", reason=reason)
-    found = Check("", "", "fails")
+        return ZooCheck("", "", "needs a package" if package else "no segmentor", reason=reason)
+    found = ZooCheck("", "", "fails")
     try:
         counted = complexity.tally(model_cfg, size)
     except complexity.SizeError as error:
@@ -115,7 +115,7 @@ def _check(model_cfg: dict[str, Any], size: tuple[int, int], classes: int, train
 
 
 def _train(model_cfg: dict[str, Any], classes: int) -> str | None:
-    """Make one training step on random images, some pixels of which are void; return what went wrong."""
+    """Run one training step on random images with some void pixels; return the error, if any."""
     for side in SIDES:
         try:
             complexity.tally(model_cfg, (side, side))
@@ -138,7 +138,7 @@ def _train(model_cfg: dict[str, Any], classes: int) -> str | None:
             network.init_weights()
             learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
             loss = passes(network.train(), batch, OptimWrapper(torch.optim.SGD(learned, lr=0.0)))
-        except Exception as error:  # anything may go wrong in code of others, and the other configs go on
+        except Exception as error:  # third-party code may raise any exception, and the other configs are still checked
             return f"cannot be trained: {one_line(error)}"
     gradients = [parameter.grad for parameter in learned if parameter.grad is not None]
     if not math.isfinite(loss) or not gradients or not all(gradient.isfinite().all() for gradient in gradients):
@@ -146,12 +146,12 @@ def _train(model_cfg: dict[str, Any], classes: int) -> str | None:
     return None
 
 
-def markdown(checks: list[Check], command: str) -> str:
+def markdown(checks: list[ZooCheck], command: str) -> str:
     """Render checks as a document.
 
     Args:
-        checks: what was found, of one size and number of classes.
-        command: that makes the document.
+        checks: results for one size and number of classes.
+        command: the command that writes the document.
     """
     total, tried = len(checks), any(each.trains is not None for each in checks)
     lines = [
@@ -197,8 +197,8 @@ def markdown(checks: list[Check], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(heads: tuple[str, ...], checks: list[Check], row: Callable[[Check], tuple[str, ...]]) -> Iterator[str]:
-    """Rows with the number of configs that share each."""
+def _table(heads: tuple[str, ...], checks: list[ZooCheck], row: Callable[[ZooCheck], tuple[str, ...]]) -> Iterator[str]:
+    """Yield table rows with the number of configs that share each."""
     yield f"| {' | '.join(heads)} |"
     yield f"|---:|{'---|' * (len(heads) - 1)}"
     for cells, group in groupby(sorted(checks, key=row), key=row):

@@ -1,1 +1,1 @@
-"""Checkpoint files."""
+"""Read and write checkpoint files."""

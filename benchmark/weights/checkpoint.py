@@ -1,4 +1,4 @@
-"""Weights in files: written so that equal weights give equal bytes, read so that a file can never run code."""
+"""Read and write weights: equal weights give equal bytes, and reading a file never executes code."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from benchmark.files.atomic import replacing
 from benchmark.weights import legacy_format
 
 KEYS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys of the weights in a checkpoint, in the order in which they are taken."""
+"""Keys of the weights in a checkpoint, in order of preference."""
 
 WRAPPERS = {"module.": 0.0, "_orig_mod.": 0.0, "model.": 0.5}
-"""Prefixes that DistributedDataParallel, `torch.compile` and trainers add, and the share of names that shows it.
+"""Prefixes that DistributedDataParallel, `torch.compile` and trainers add, and the minimum share of names with them.
 
-A trainer may keep parts of its own, such as a criterion, beside the network.
+A trainer may store modules of its own, such as a criterion, with the network.
 """
 
 AVERAGED = "ema"
-"""Key of the moving average that mmcv's EMAHook keeps beside the weights: `ema_conv_weight` of `conv.weight`."""
+"""Prefix of the moving average that mmcv's EMAHook stores with the weights: `ema_conv_weight` of `conv.weight`."""
 
 SIGNATURES = {
     rb"version https://git-lfs": "is a Git LFS pointer instead of the file: run `git lfs pull`",
     rb"\s*<(!doctype|html|head|body|\?xml)": "is a web page, not a checkpoint: download the file itself",
     rb".{8}\{\"": "is a safetensors file: save its tensors with torch.save",
 }
-"""What a file is that begins so and is no checkpoint."""
+"""Errors for files that begin with these bytes and are no checkpoints."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds of a network.
+    """Contents of a checkpoint file.
 
     Attributes:
         state: tensors by name.
-        meta: what `segbench import` wrote beside them; empty in any other file.
-        key: where in the file the tensors are; empty at its top level.
+        meta: metadata that `segbench import` has written; empty in any other file.
+        key: key of the tensors in the file; empty at its top level.
         others: keys of other weights of the same network in the file.
     """
 
@@ -55,7 +55,7 @@ class Checkpoint:
 
     @property
     def choice(self) -> str | None:
-        """Which of several sets of weights was taken, in one line; None where there is one."""
+        """Description of the choice among several sets of weights, in one line; None where there is one."""
         if not self.others:
             return None
         taken = f"those under {self.key!r}" if self.key else "those without a key"
@@ -65,14 +65,14 @@ class Checkpoint:
 def save(model: nn.Module, path: Path) -> None:
     """Write the weights of a model, atomically.
 
-    The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It holds no dates and no paths, so that two
-    trainings that end in the same weights leave files of the same SHA-256.
+    The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It contains no dates and no paths, so that equal
+    weights give files of the same SHA-256.
     """
     write(_bare(model).state_dict(), path)
 
 
 def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Set some of a model's weights, each of which has its place there; the others stay.
+    """Set some of a model's weights, all of which it must have; the others keep their values.
 
     Raises:
         RuntimeError: the model has no weight of a name, or one of another shape.
@@ -91,8 +91,8 @@ def write(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | Non
 
     Args:
         state: tensors by name.
-        path: of the file.
-        meta: plain data that goes with them under "segbench".
+        path: path of the file.
+        meta: metadata, stored as plain data under "segbench".
     """
     content: dict[str, Any] = {"state_dict": {name: value.detach().cpu() for name, value in state.items()}}
     if meta is not None:
@@ -109,8 +109,8 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
     Only tensors and plain containers are unpickled (`weights_only=True`): a checkpoint from anywhere is safe to read.
 
     Args:
-        path: of the file.
-        key: where in the file the weights are, such as "state_dict_ema"; by default the first of `KEYS`.
+        path: path of the file.
+        key: key of the weights in the file, such as "state_dict_ema"; by default the first of `KEYS`.
 
     Raises:
         UserError: no such file, a truncated file, one that holds something else, one whose pickle would run code, no
@@ -170,16 +170,16 @@ def _read(path: Path, key: str | None = None) -> Checkpoint:
 
 
 def _load(path: Path) -> Any:
-    """Unpickle a file, safely; what is wrong with it is said in one line."""
+    """Unpickle a file safely; raise a `UserError` of one line where that fails."""
     try:
         if not path.is_file():
             raise UserError(f"no checkpoint at {path}")
-        if legacy_format.is_tarball(path):
+        if legacy_format.is_legacy(path):
             return legacy_format.load(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except Exception as error:  # of random bytes, which make an unpickler fail in any way
+    except Exception as error:  # random bytes can raise any exception in an unpickler
         forbidden = re.search(r"(?:GLOBAL|[Gg]lobal:) (?!GLOBAL)([\w.]+)", str(error))
         if forbidden and isinstance(error, pickle.UnpicklingError):
             raise UserError(f"refused to load {path}: its pickle asks for {forbidden[1]}, which is not data") from error
@@ -187,7 +187,7 @@ def _load(path: Path) -> Any:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Why a file could not be read; torch's advice to load it unsafely is left out."""
+    """Return why a file could not be read, without torch's advice to load it unsafely."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
@@ -211,7 +211,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _sets(content: Any) -> dict[str, dict[str, Any]]:
-    """Find the sets of weights in what a file holds, by their keys, without the prefixes of wrappers."""
+    """Find the sets of weights in the content of a file, by their keys, without the prefixes of wrappers."""
     if not isinstance(content, Mapping):
         return {}
     places = {"": content} | {str(key): value for key, value in content.items() if isinstance(value, Mapping)}
@@ -221,7 +221,7 @@ def _sets(content: Any) -> dict[str, dict[str, Any]]:
     for key, place in places.items():
         if not any(isinstance(value, Tensor) for value in place.values()):
             continue
-        if key == "":  # what else a training keeps there is not of its weights
+        if key == "":  # a training stores other tensors there, which are no weights
             place = {name: value for name, value in place.items() if not isinstance(value, Mapping)}
         state, averaged = _split_average(_unwrapped(place))
         found[key] = state
@@ -231,7 +231,7 @@ def _sets(content: Any) -> dict[str, dict[str, Any]]:
 
 
 def _unwrapped(place: Mapping[Any, Any]) -> dict[str, Any]:
-    """Drop what wrappers add to names, and the numbers and texts that some keep among the tensors."""
+    """Remove wrapper prefixes from names, and numbers and texts from the tensors."""
     state = {
         str(name).replace("._orig_mod.", "."): value
         for name, value in place.items()
@@ -247,7 +247,7 @@ def _is_wrapped(state: Mapping[str, Any], prefix: str, share: float) -> bool:
 
 
 def _split_average(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split weights from the moving average that mmcv keeps among them, if any; what it does not average is in both."""
+    """Split weights and the moving average that mmcv stores with them; weights without average are in both."""
     names = {f"{AVERAGED}_{name.replace('.', '_')}": name for name in state}
     averages = {name: state[average] for average, name in names.items() if average in state and average != name}
     if not averages:

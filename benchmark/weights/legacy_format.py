@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch before 0.1.11, tar files that torch itself no longer reads without running their pickles.
+"""Read checkpoints of PyTorch before 0.1.11: tar files that torch itself reads only by executing their pickles.
 
 The archive has three members: `storages` (pickled keys and types, each followed by its numbers), `tensors` (the same,
 each followed by dimensions, sizes, strides and offset) and `pickle`, the object that was saved, which names tensors by
@@ -27,19 +27,19 @@ DTYPES = {
     "Char": torch.int8,
     "Byte": torch.uint8,
 }
-"""Types of numbers by the first part of the name of a storage class."""
+"""Data types by the first part of the name of a storage class."""
 
 
-def is_tarball(path: Path) -> bool:
-    """Whether a file is such a checkpoint."""
+def is_legacy(path: Path) -> bool:
+    """Return whether a file is a legacy checkpoint."""
     return tarfile.is_tarfile(path)
 
 
 def load(path: Path) -> Any:
-    """What was saved, with its tensors on the CPU.
+    """Load the saved object, with its tensors on the CPU.
 
     Raises:
-        pickle.UnpicklingError: its pickle asks for something that is not data.
+        pickle.UnpicklingError: its pickle contains something else than data.
         ValueError: it is another tar file, or a damaged one.
     """
     try:
@@ -56,7 +56,7 @@ def load(path: Path) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Plain containers, and tensors by their keys."""
+    """Unpickler of plain containers, and of tensors by their keys."""
 
     known: dict[str, Tensor]
 
@@ -75,7 +75,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read_storages(file: IO[bytes]) -> dict[str, Tensor]:
-    """Storages by key, each as a tensor of one dimension."""
+    """Read the storages by key, each as a tensor of one dimension."""
     found: dict[str, Tensor] = {}
     for _ in range(_Unpickler(file).load()):
         key, _, dtype = _Unpickler(file).load()
@@ -88,11 +88,11 @@ def _read_storages(file: IO[bytes]) -> dict[str, Tensor]:
 
 
 def _read_tensors(file: IO[bytes], storages: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by key, storages among them, since an object may name either."""
+    """Read the tensors by key, storages among them, since an object may refer to either."""
     found = dict(storages)
     for _ in range(_Unpickler(file).load()):
         key, storage, _ = _Unpickler(file).load()
-        (dimensions,) = struct.unpack("<i4x", file.read(8))  # written as eight bytes, of which four are not set
+        (dimensions,) = struct.unpack("<i4x", file.read(8))  # written as eight bytes, of which four are uninitialized
         *layout, offset = struct.unpack(f"<{2 * dimensions + 1}q", _exactly(file, 8 * (2 * dimensions + 1)))
         size, stride = layout[:dimensions], layout[dimensions:]
         last = offset + sum((extent - 1) * step for extent, step in zip(size, stride, strict=True))

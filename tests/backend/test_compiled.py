@@ -48,7 +48,7 @@ def _report(folder: Path) -> list[str]:
 def test_a_compiled_one_that_loads_is_in_charge(mmcv_copy):
     extension = mmcv_copy / "_ext.py"
     extension.write_text("def __getattr__(name):\n    return lambda *args, **kwargs: name\n")
-    assert _report(mmcv_copy) == ["False compiled mmcv is installed and in charge", str(extension)]
+    assert _report(mmcv_copy) == ["False compiled mmcv is installed and used", str(extension)]
 
 
 def test_a_compiled_one_that_does_not_load_is_replaced_and_it_is_said(mmcv_copy):

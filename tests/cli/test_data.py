@@ -8,14 +8,14 @@ import pytest
 from benchmark.cli import main
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.cityscapes import Cityscapes
-from benchmark.datasets.source import Identity
+from benchmark.datasets.source import PublishedSplit
 from benchmark.datasets.verify import verify
 
 
 @pytest.fixture
 def published(camvid_miniature, monkeypatch):
     """Makes the miniature the published CamVid; the folder that holds it."""
-    identities = {split: Identity(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
+    identities = {split: PublishedSplit(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
     monkeypatch.setattr(CamVid, "published", identities)
     return camvid_miniature
 
@@ -143,7 +143,7 @@ def test_verify_takes_the_folder_as_a_word_too(published, miniatures, capsys):
 
 
 def test_make_then_verify(miniatures, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Cityscapes, "published", {"train": Identity(3, None), "val": Identity(3, None)})
+    monkeypatch.setattr(Cityscapes, "published", {"train": PublishedSplit(3, None), "val": PublishedSplit(3, None)})
     root = shutil.copytree(miniatures, tmp_path / "root")
     for path in root.rglob("*_labelTrainIds.png"):
         path.unlink()

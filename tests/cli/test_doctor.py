@@ -14,7 +14,7 @@ import torch
 from benchmark.cli import doctor, main
 from benchmark.results import code
 from benchmark.selftest import gpu, worker
-from benchmark.selftest.worker import Outcome
+from benchmark.selftest.worker import CheckOutcome
 
 
 def test_an_installation_that_is_whole(capsys):
@@ -129,12 +129,12 @@ def test_a_checkout_that_is_not_installed_declares_nothing(monkeypatch):
     assert list(doctor._unmet()) == []
 
 
-CHECK = Outcome("device", "pass", "some GPU", 1.25)
+CHECK = CheckOutcome("device", "pass", "some GPU", 1.25)
 
 
 @pytest.mark.parametrize(("status", "code"), [("pass", 0), ("skipped", 0), ("fail", 1)])
 def test_checks_of_a_device(monkeypatch, capsys, status, code):
-    outcomes = [CHECK, Outcome("graphed training", status, "it waits", 0.5)]
+    outcomes = [CHECK, CheckOutcome("graphed training", status, "it waits", 0.5)]
     monkeypatch.setattr(worker, "run", lambda device: iter(outcomes))
     assert main(["doctor", "--gpu", "--device", "cpu"]) == code
     assert capsys.readouterr().out.splitlines() == [

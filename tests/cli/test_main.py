@@ -95,7 +95,7 @@ def test_an_absent_dataset_names_the_command_that_gets_it(capsys, tmp_path, monk
 def test_an_absent_device(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert "device cuda is not there" in _mistake(capsys, "run", "enet", "--device", "cuda")
+    assert "device cuda is not available" in _mistake(capsys, "run", "enet", "--device", "cuda")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmark.datasets.camvid import CamVid, HalfCamVid
-from benchmark.datasets.source import SPLITS, AbsentError, FileSource, Source
+from benchmark.datasets.source import SPLITS, AbsentError, DatasetSplit, FileSplit
 from benchmark.errors import UserError
 
 
@@ -19,8 +19,8 @@ def _pixels(path):
 
 
 def test_reads_images_and_labels_as_they_are(camvid_miniature, home):
-    source: Source = CamVid(camvid_miniature, "train")
-    assert isinstance(source, FileSource)
+    source: DatasetSplit = CamVid(camvid_miniature, "train")
+    assert isinstance(source, FileSplit)
     assert len(source) == 4
     assert source.names == [f"train_{i}" for i in range(4)]
     for index, name in enumerate(source.names):

@@ -226,7 +226,7 @@ def test_what_is_no_address_is_said(target):
 @pytest.mark.parametrize("length", [True, False])
 def test_endless_body_ends_at_the_limit(server, target, length):
     server.content, server.length = bytes(LIMIT + 1), length
-    with pytest.raises(UserError, match="more than 4194304 bytes"):
+    with pytest.raises(UserError, match="size limit of 4194304 bytes"):
         get(server, target)
     assert len(server.requests_seen) == 1
     assert not target.exists()

@@ -12,7 +12,7 @@ from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.install import install
-from benchmark.datasets.source import Identity
+from benchmark.datasets.source import PublishedSplit
 from benchmark.datasets.verify import verify
 from benchmark.datasets.voc import VOC12
 from benchmark.errors import UserError
@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 @pytest.fixture
 def published(camvid_miniature, monkeypatch):
     """Makes the miniature the published CamVid; the folder that holds it."""
-    identities = {split: Identity(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
+    identities = {split: PublishedSplit(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
     monkeypatch.setattr(CamVid, "published", identities)
     return camvid_miniature
 
@@ -111,7 +111,7 @@ def test_from_the_network(published, root, served, monkeypatch):
     zipped(published, folder / "camvid.zip")
     monkeypatch.setattr(CamVid, "url", f"{url}/camvid.zip")
     lines, steps = [], []
-    install("camvid", None, root, say=lines.append, progress=lambda done, total: steps.append(done))
+    install("camvid", None, root, log=lines.append, progress=lambda done, total: steps.append(done))
     assert is_whole(root)
     assert contents(root) == ["CamVid"]
     assert lines == [f"downloading {url}/camvid.zip", "verifying it"]
@@ -122,9 +122,9 @@ def test_what_is_there_is_verified_and_kept(published, root):
     install("camvid", str(published), root)
     before = (root / "CamVid" / "train" / "train_0.png").stat()
     lines = []
-    assert install("camvid", "http://127.0.0.1:1/never-asked", root, say=lines.append) == root / "CamVid"
+    assert install("camvid", "http://127.0.0.1:1/never-asked", root, log=lines.append) == root / "CamVid"
     assert (root / "CamVid" / "train" / "train_0.png").stat() == before
-    assert lines == [f"{root / 'CamVid'} is there; verifying it"]
+    assert lines == [f"{root / 'CamVid'} exists; verifying it"]
 
 
 def test_what_is_there_and_differs_is_left_alone(published, root):
@@ -179,7 +179,7 @@ def test_unpublished_copy_is_refused(camvid_miniature, root):
 
 def test_origin_without_the_dataset_is_said(root, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds nothing of CamVid"):
+    with pytest.raises(UserError, match="empty contains no files of CamVid"):
         install("camvid", str(tmp_path / "empty"), root)
     with pytest.raises(UserError, match="nowhere does not exist"):
         install("camvid", str(tmp_path / "nowhere"), root / "new")
@@ -217,7 +217,7 @@ def test_embedded_dataset_needs_no_getting(root):
 def _publish(monkeypatch, *kinds):
     """As many images published as the miniatures have."""
     for kind, train in kinds:
-        monkeypatch.setattr(kind, "published", {"train": Identity(train, None), "val": Identity(3, None)})
+        monkeypatch.setattr(kind, "published", {"train": PublishedSplit(train, None), "val": PublishedSplit(3, None)})
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_p
         with zipfile.ZipFile(parts / f"{part}_trainvaltest.zip", "w") as archive:
             for file in files:
                 archive.write(file, file.relative_to(miniatures / "cityscapes"))
-    assert install("cityscapes", str(parts), root, say=lines.append) == root / "cityscapes"
-    assert lines == ["making the labels of its 19 classes", "verifying it"]
+    assert install("cityscapes", str(parts), root, log=lines.append) == root / "cityscapes"
+    assert lines == ["preparing the labels of its 19 classes", "verifying it"]
     assert not any(found.problems for found in verify("cityscapes", root).values())
 
 
@@ -256,6 +256,6 @@ def test_cityscapes_from_the_two_archives_of_its_authors(miniatures, root, tmp_p
     ("name", "message"), [("cityscapes", "register at https://www"), ("voc12aug", "segbench data make voc12aug")]
 )
 def test_what_cannot_simply_be_downloaded_says_where_it_is(name, message, root):
-    with pytest.raises(UserError, match=f"{name} is not simply to be downloaded: .*{message}"):
+    with pytest.raises(UserError, match=f"{name} cannot be downloaded automatically: .*{message}"):
         install(name, None, root)
     assert not root.exists()

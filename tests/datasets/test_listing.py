@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets.listing import files_below, missing, pairs_below, present, read_names
+from benchmark.datasets.listing import files_below, missing, pairs_below, read_names, require_file
 from benchmark.errors import UserError
 
 
@@ -42,7 +42,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", ["b.JPG", "b.Jpg", "b.jpeg", "b.JPEG"])
 def test_other_ways_to_write_the_suffix_are_named(folder, name):
-    with pytest.raises(UserError, match=rf"{name} would be left out, for it does not end in \.jpg: rename it"):
+    with pytest.raises(UserError, match=rf"{name} would be left out, because it does not end in \.jpg: rename it"):
         files_below(folder("a.jpg", name), (".jpg",))
 
 
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named_with_what_is_in_its_place(folder, wanted, there
     if (root / wanted).exists():
         pytest.skip("the file system takes the two names for one")
     with pytest.raises(UserError) as caught:
-        present(root / wanted)
+        require_file(root / wanted)
     assert str(caught.value).startswith(f"{root / wanted} is missing, ")
     assert str(caught.value).endswith(what)
 
@@ -136,6 +136,6 @@ def test_what_a_missing_file_may_be(tmp_path):
     (tmp_path / "a.png").symlink_to("gone.png")
     assert str(missing(tmp_path / "a.png")).endswith("it is a link to gone.png, which is not there")
     (tmp_path / "b.png").mkdir()
-    assert str(missing(tmp_path / "b.png")).endswith("what has its name is no file")
+    assert str(missing(tmp_path / "b.png")).endswith("its path is no file")
     (tmp_path / "gone.png").touch()
-    assert present(tmp_path / "a.png") == tmp_path / "a.png"
+    assert require_file(tmp_path / "a.png") == tmp_path / "a.png"

@@ -14,7 +14,7 @@ from benchmark.datasets.ade20k import ADE20K
 from benchmark.datasets.catalog import open_split, open_splits
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.digest import digest, split_digest
-from benchmark.datasets.source import AbsentError, FileSource, LargeSource
+from benchmark.datasets.source import AbsentError, FileSplit, LargeSplit
 from benchmark.datasets.voc import VOC12, VOC12Aug
 from benchmark.errors import UserError
 from benchmark.inputs.mmseg_pipeline import PipelineImages
@@ -58,8 +58,8 @@ def test_a_split_is_what_the_protocol_reads(name, split, miniatures):
     for each in reads.get("datasets", [reads]):
         each.pipeline = as_they_are
     peer, source = PipelineImages(reads), open_split(name, split, miniatures)
-    assert isinstance(source, FileSource)
-    assert isinstance(source, LargeSource)
+    assert isinstance(source, FileSplit)
+    assert isinstance(source, LargeSplit)
     assert peer.pipeline.names == source.names
     assert peer.pipeline.digest == split_digest(source)
     for index in range(len(source)):

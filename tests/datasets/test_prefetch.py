@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from benchmark.datasets.prefetch import read_ahead
+from benchmark.datasets.prefetch import prefetch
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 300])
@@ -12,13 +12,13 @@ def test_everything_comes_once_and_in_order(count):
         time.sleep(0.001 * (index % 3))
         return index
 
-    assert list(read_ahead(read, count)) == list(range(count))
+    assert list(prefetch(read, count)) == list(range(count))
 
 
 def test_reads_ahead_but_not_without_bound(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     started = []
-    results = read_ahead(lambda index: started.append(index), 1000)
+    results = prefetch(lambda index: started.append(index), 1000)
     next(results)
     while len(started) < 8:  # two threads, four results of each
         time.sleep(0.01)
@@ -33,7 +33,7 @@ def test_error_comes_at_its_place():
             raise KeyError(index)
         return index
 
-    results = read_ahead(read, 10)
+    results = prefetch(read, 10)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError):
         next(results)
@@ -41,5 +41,5 @@ def test_error_comes_at_its_place():
 
 def test_threads_are_gone_afterwards():
     before = threading.active_count()
-    list(read_ahead(lambda index: index, 20))
+    list(prefetch(lambda index: index, 20))
     assert threading.active_count() == before

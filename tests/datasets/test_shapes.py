@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.confusion import count, scores
 from benchmark.datasets.shapes import Shapes
-from benchmark.datasets.source import SPLITS, Source
+from benchmark.datasets.source import SPLITS, DatasetSplit
 
 
 def _arrays(split):
@@ -29,7 +29,7 @@ def test_pixels_are_the_same_everywhere(split):
 
 
 def test_is_a_source_of_uint8():
-    source: Source = Shapes("val", size=(48, 80))
+    source: DatasetSplit = Shapes("val", size=(48, 80))
     assert source.image(3).shape == (48, 80, 3)
     assert source.label(3).shape == (48, 80)
     assert source.image(3).dtype == source.label(3).dtype == np.uint8

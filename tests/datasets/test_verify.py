@@ -8,7 +8,7 @@ from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.catalog import open_split
 from benchmark.datasets.cityscapes import Cityscapes
 from benchmark.datasets.digest import split_digest
-from benchmark.datasets.source import SPLITS, AbsentError, Identity
+from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit
 from benchmark.datasets.verify import verify
 from benchmark.errors import UserError
 
@@ -21,7 +21,7 @@ def home(camvid_miniature):
 @pytest.fixture
 def published(camvid_miniature, monkeypatch):
     """Makes the miniature the published CamVid."""
-    identities = {split: Identity(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
+    identities = {split: PublishedSplit(v.images, v.digest) for split, v in verify("camvid", camvid_miniature).items()}
     monkeypatch.setattr(CamVid, "published", identities)
 
 
@@ -120,7 +120,7 @@ def test_standard_datasets_are_counted(name, miniatures):
 
 def test_a_standard_dataset_with_what_is_missing_and_wrong(miniatures, tmp_path, monkeypatch):
     """Every file is a line; of labels that have to be made there is one for them all."""
-    monkeypatch.setattr(Cityscapes, "published", {"train": Identity(3, None), "val": Identity(3, None)})
+    monkeypatch.setattr(Cityscapes, "published", {"train": PublishedSplit(3, None), "val": PublishedSplit(3, None)})
     root = shutil.copytree(miniatures, tmp_path / "miniatures")
     assert [each.problems for each in verify("cityscapes", root).values()] == [(), ()]
     city = root / "cityscapes/leftImg8bit/val/frankfurt/frankfurt_000000_000019_leftImg8bit.png"

@@ -10,8 +10,8 @@ from torch import nn
 
 import benchmark.registration  # noqa: F401
 from benchmark.engine import autotune, timings
-from benchmark.engine.autotune import Autotuner, Training, median_seconds, timed
-from benchmark.engine.compilation import CompilationFailed, Interrupted
+from benchmark.engine.autotune import Autotuner, TrainingTask, median_seconds, timed
+from benchmark.engine.compilation import CompilationFailed, CompilationInterrupted
 from benchmark.engine.graph import CaptureFailed
 from benchmark.engine.layout import LAYOUTS
 from benchmark.engine.precision import Float32OptimWrapper
@@ -54,7 +54,7 @@ def batch():
 
 @pytest.fixture
 def training(network, wrapper, batch):
-    return Training(network, batch, wrapper, iterations=100)
+    return TrainingTask(network, batch, wrapper, iterations=100)
 
 
 class Graph:
@@ -180,7 +180,7 @@ def test_a_network_is_compiled_where_it_pays(network, wrapper, batch, device, tm
                                              expected):  # fmt: skip
     device({COMPILED: seconds})
     tuner = Autotuner(None, compile, tmp_path / "x")
-    prepared = tuner.prepare(Training(network, batch, wrapper, iterations), LOGGER)
+    prepared = tuner.prepare(TrainingTask(network, batch, wrapper, iterations), LOGGER)
     assert prepared.mode == expected
     assert (prepared.compile_seconds is not None) is expected.compiled
     assert tuner._parts is None or tuner._parts.active is expected.compiled
@@ -224,7 +224,7 @@ def test_what_is_not_expected_to_pay_is_not_compiled_ahead(
         timings.write(tmp_path / "x.json", Timings(seconds))
     if artifacts:
         (tmp_path / "x.artifacts").touch()
-    Autotuner(None, compile, tmp_path / "x").compile_ahead(Training(network, batch, wrapper, iterations))
+    Autotuner(None, compile, tmp_path / "x").compile_ahead(TrainingTask(network, batch, wrapper, iterations))
     assert Parts.made == expected
 
 
@@ -233,7 +233,7 @@ def test_compiling_ahead_ends_when_the_turn_comes(training, device, monkeypatch)
 
     def compile(parts, model, batch, optim_wrapper, layout):
         if parts.interrupted():
-            raise Interrupted
+            raise CompilationInterrupted
         parts.made.append(layout)
         parts.layout = layout
 

@@ -18,7 +18,7 @@ from benchmark.configs import compose
 from benchmark.engine import agreement, arithmetic, compilation
 from benchmark.engine.agreement import last_bits_changed
 from benchmark.engine.arithmetic import without_search
-from benchmark.engine.compilation import CompilationFailed, CompiledParts, Interrupted, load_artifacts
+from benchmark.engine.compilation import CompilationFailed, CompilationInterrupted, CompiledParts, load_artifacts
 from benchmark.engine.precision import BFloat16OptimWrapper, Float32OptimWrapper
 from benchmark.engine.session import Session
 from benchmark.engine.step import passes, step
@@ -196,7 +196,7 @@ def test_a_compilation_is_interrupted_before_the_next_part(segmentor, batch, cou
 
     parts = CompiledParts(segmentor)
     parts.interrupted = interrupted
-    with pytest.raises(Interrupted):
+    with pytest.raises(CompilationInterrupted):
         parts.compile(segmentor, batch, _wrapper(segmentor), "contiguous")
     assert len(asked) == part + 1
     assert len(counted) == part

@@ -16,7 +16,7 @@ from benchmark.confusion import scores
 from benchmark.engine import session as session_module
 from benchmark.engine.device import use
 from benchmark.engine.evaluation import EVAL_BATCH_SIZE
-from benchmark.engine.hooks import Diverged, StopHook, Stopped
+from benchmark.engine.hooks import DeadlineHook, Diverged, Interrupted
 from benchmark.engine.layout import LAYOUTS, arrange, memory_format
 from benchmark.engine.session import Session, enable_fast_paths
 from benchmark.engine.step import passes
@@ -82,7 +82,7 @@ def looks(monkeypatch):
         hook.deadline -= 1
         return hook.deadline < 0
 
-    monkeypatch.setattr(StopHook, "_is_over", is_over)
+    monkeypatch.setattr(DeadlineHook, "_is_over", is_over)
 
 
 def _stopped(config, folder, looks):
@@ -91,7 +91,7 @@ def _stopped(config, folder, looks):
     for deadline in looks:
         try:
             return Session(config, folder, resume=True, deadline=deadline).train(), stops
-        except Stopped as stop:
+        except Interrupted as stop:
             stops.append((stop.phase, stop.iteration))
     raise AssertionError(stops)
 
@@ -113,7 +113,7 @@ def test_a_run_that_is_stopped_anywhere_equals_one_that_was_not(tmp_path, looks)
 
 
 def test_the_seconds_of_a_training_are_those_of_all_its_sessions(tmp_path, looks):
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         Session(_config(4, interval=2), tmp_path, deadline=2).train()
     state = torch.load(tmp_path / "resume.pth", weights_only=False)
     assert state["train_seconds"] > 0
@@ -128,7 +128,7 @@ def test_a_test_that_is_stopped_costs_the_test_alone(tmp_path, looks):
     session = Session(config, tmp_path, deadline=5)
     trained = session.train()
     session.evaluate("test")
-    with pytest.raises(Stopped) as caught:
+    with pytest.raises(Interrupted) as caught:
         session.evaluate("test")
     assert (caught.value.phase, caught.value.iteration) == ("test", 2)
     assert (caught.value.done, caught.value.total) == (48, 64)
@@ -253,7 +253,7 @@ def test_a_session_computes_on_the_device_that_was_chosen(tmp_path, monkeypatch,
 
 
 def test_a_resumed_training_takes_the_mode_that_it_was_begun_in(tmp_path, looks):
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         Session(_config(4, interval=2), tmp_path, deadline=2, mode=TrainingMode("channels_last", False, False)).train()
     session = Session(_config(4, interval=2), tmp_path, resume=True)
     assert session.train().execution.layout == "channels_last"
@@ -262,16 +262,16 @@ def test_a_resumed_training_takes_the_mode_that_it_was_begun_in(tmp_path, looks)
 def test_a_validation_that_a_resumed_training_makes_up_for_has_its_memory_layout(tmp_path, looks, monkeypatch):
     """It comes before the first step, and has the bits of one within the training."""
     formats = []
-    before = StopHook.after_val_iter
+    before = DeadlineHook.after_val_iter
 
     def note(hook, runner, *args, **kwargs):
         formats.append(memory_format(runner.model))
         before(hook, runner, *args, **kwargs)
 
-    monkeypatch.setattr(StopHook, "after_val_iter", note)
+    monkeypatch.setattr(DeadlineHook, "after_val_iter", note)
     config = _config(4, interval=2)
     config.val_dataloader.batch_size = 8
-    with pytest.raises(Stopped) as stopped:  # the first look is before the training, one follows each step
+    with pytest.raises(Interrupted) as stopped:  # the first look is before the training, one follows each step
         Session(config, tmp_path, deadline=3, mode=TrainingMode("channels_last", False, False)).train()
     assert stopped.value.phase == "val"
     assert formats == [torch.channels_last]
@@ -294,7 +294,7 @@ def test_counts_of_steps_of_a_resumed_training_lie_where_they_are_read(tmp_path,
     """On a GPU, to which mmengine loads them; on a CPU they are there."""
     moved = []
     monkeypatch.setattr(session_module.layout, "counts_to_host", lambda optimizer: moved.append(_count(optimizer)))
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         Session(_config(4, interval=2), tmp_path, deadline=2).train()
     assert not moved
     Session(_config(4, interval=2), tmp_path, resume=True, deadline=1000).train()
@@ -444,4 +444,4 @@ def test_a_first_stage_that_diverges(two_stages, tmp_path):
     with pytest.raises(Diverged, match=r"the loss is (nan|inf) at iteration \d of the first stage") as caught:
         session.train()
     assert session.first_stage.iterations == caught.value.iteration
-    assert session.stopped(caught.value).iterations == 0
+    assert session.partial_result(caught.value).iterations == 0

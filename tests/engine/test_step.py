@@ -10,7 +10,7 @@ from torch import nn
 
 import benchmark.registration  # noqa: F401
 from benchmark.engine.precision import Float32OptimWrapper
-from benchmark.engine.step import passes, rehearsal, step
+from benchmark.engine.step import passes, preserved_state, step
 from benchmark.inputs.batches import sample
 
 SIZE = (8, 10)
@@ -55,7 +55,7 @@ def test_a_rehearsal_leaves_nothing_behind():
     wrapper = Float32OptimWrapper(torch.optim.AdamW(network.parameters()))
     before = copy.deepcopy(network.state_dict())
     batch = {"inputs": torch.zeros(2, 3, *SIZE, dtype=torch.uint8), "labels": torch.zeros(2, *SIZE, dtype=torch.uint8)}
-    with rehearsal(network, wrapper):
+    with preserved_state(network, wrapper):
         passes(network, batch, wrapper)
         first = [weight.grad.clone() for weight in network.parameters()]
         passes(network, batch, wrapper)  # and gradients are not added up

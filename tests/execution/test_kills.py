@@ -263,7 +263,7 @@ def test_a_state_that_is_missing_or_damaged_is_ignored_with_a_word(stub, tmp_pat
         capsys.readouterr()
         _perform(spec)
         err = capsys.readouterr().err
-        assert err.count("is ignored, and the training begins anew: ") == err.count("\n") == 1, err
+        assert err.count("is ignored, and the training restarts: ") == err.count("\n") == 1, err
         assert "weights_only" not in err
         assert _outcome(spec) == expected
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from benchmark.engine.hooks import Stopped
+from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
 from benchmark.execution import batch, local
 from benchmark.execution.executor import InterruptedRun
@@ -106,7 +106,7 @@ def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
 def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
     def perform(spec, tell, turn):
         if spec.seed == 0:
-            raise Stopped("train", 3, 8, 3)
+            raise Interrupted("train", 3, 8, 3)
         return _record(spec)
 
     monkeypatch.setattr(local, "perform", perform)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.confusion import scores
-from benchmark.engine.hooks import StopHook, Stopped
+from benchmark.engine.hooks import DeadlineHook, Interrupted
 from benchmark.execution import interrupted, run
 from benchmark.execution.interrupted import Unfinished
 from benchmark.results.arrays import read_arrays
@@ -127,11 +127,11 @@ def test_a_run_that_fails_keeps_what_was_measured_before(spec, monkeypatch):
 
 
 class Clock:
-    """Lets the time be up at the n-th look of `StopHook`."""
+    """Lets the time be up at the n-th look of `DeadlineHook`."""
 
     def __init__(self, monkeypatch):
         self.looks = 0
-        monkeypatch.setattr(StopHook, "_is_over", lambda hook: self.look())
+        monkeypatch.setattr(DeadlineHook, "_is_over", lambda hook: self.look())
 
     def look(self):
         self.looks -= 1
@@ -148,7 +148,7 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
     told, tell = _told()
     for looks, stopped in ((1, ("train", 1)), (3, ("test", 2)), (0, ("test", 2))):
         clock.looks = looks
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(Interrupted) as caught:
             run.perform(cut, tell)
         found = interrupted.find(cut.folder)
         assert (caught.value.phase, found.iteration) == stopped

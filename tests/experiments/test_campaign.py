@@ -60,7 +60,7 @@ def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
     for words, line in (
         (["out.zip"], "the name of an archive ends in"),
         (["out.tar", "--time-budget", "soon"], "a duration such as 25m"),
-        (["out.tar", "--device", "cuda:99"], "device cuda:99 is not there"),
+        (["out.tar", "--device", "cuda:99"], "device cuda:99 is not available"),
     ):
         assert campaign.main([str(tmp_path / words[0]), *words[1:]]) == 2
         captured = capsys.readouterr()
@@ -118,10 +118,10 @@ def test_two_leases_end_to_end(campaign, monkeypatch, tmp_path, capsys):
 
 
 def _outcomes(**statuses):
-    from benchmark.selftest.worker import Outcome
+    from benchmark.selftest.worker import CheckOutcome
 
     return lambda device, checks: (
-        Outcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items()
+        CheckOutcome(name.replace("_", " "), status, "why", 1.0) for name, status in statuses.items()
     )
 
 

@@ -137,14 +137,14 @@ def test_batches_have_the_form_of_training_batches(void):
     assert any((resident[i]["labels"] == void).any() for i in range(4))
 
 
-def _together(*arguments):
+def _per_launch(*arguments):
     """Of `augment` only one batch is made at a time."""
     return augment(*arguments)
 
 
 def test_a_batch_does_not_depend_on_those_made_with_it(monkeypatch):
     alone = _resident()
-    monkeypatch.setattr(gpu_batches, "_fastest", lambda device: _together)
+    monkeypatch.setattr(gpu_batches, "_fastest", lambda device: _per_launch)
     batches, resumed = _resident(), _resident()
     for each, places in ((batches, range(20)), (resumed, (13, 2, 99))):
         for i in places:
@@ -189,7 +189,7 @@ def test_a_faster_way_that_is_wrong_is_not_taken(monkeypatch, wrong, problem):
 
 def test_what_is_wrong_in_every_way_is_an_error(monkeypatch):
     monkeypatch.setattr(gpu_batches, "augment", _darker)
-    with pytest.raises(RuntimeError, match="not those of the CPU: pixels differ"):
+    with pytest.raises(RuntimeError, match="differ from those of the CPU: pixels differ"):
         _resident()
 
 

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 
 from benchmark.catalog import catalog
 from benchmark.configs import compose
-from benchmark.engine.stages import handed_on
+from benchmark.engine.stages import transferred_modules
 from benchmark.inputs.batches import sample
 
 
@@ -29,7 +29,7 @@ def test_that_of_espnet_is_espnet_c():
 def test_all_that_is_handed_on_has_its_place(architecture):
     first, network = _built(architecture, first_stage=True), _shapes(_built(architecture))
     modules = compose.read(catalog.architecture(architecture).path).first_stage.handed_on
-    found = handed_on(first.state_dict(), modules)
+    found = transferred_modules(first.state_dict(), modules)
     assert all(network[name] == value.shape for name, value in found.items())
     backbone = {name for name in network if name.startswith("backbone.")}
     assert set(found) - backbone == ({"decode_head.level3.weight"} if architecture == "espnet" else set())

@@ -221,7 +221,7 @@ def test_a_damaged_archive_is_one_line_and_leaves_nothing(filled, fresh, tmp_pat
 
 def test_too_much_is_not_unpacked(packed, fresh, monkeypatch):
     monkeypatch.setattr(archive, "LIMIT", 5000)
-    with pytest.raises(UserError, match="this is not what was asked for"):
+    with pytest.raises(UserError, match="exceeds the size limit"):
         add(packed, fresh)
     monkeypatch.setattr(archive, "LIMIT", 1 << 30)
     monkeypatch.setattr(archive, "COUNTS_LIMIT", 1000)

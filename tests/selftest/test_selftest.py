@@ -14,7 +14,7 @@ from benchmark.engine.hooks import LossHook
 from benchmark.execution import local
 from benchmark.selftest import checks as module
 from benchmark.selftest import gpu, worker
-from benchmark.selftest.checks import CHECKS, Bench, Check, Failed, Skipped
+from benchmark.selftest.checks import CHECKS, Bench, DeviceCheck, Failed, Skipped
 
 
 @pytest.fixture
@@ -39,8 +39,10 @@ def _noted(bench):
 
 def test_how_checks_end(made):
     failing = [Failed("two\nlines"), ValueError("three"), torch.OutOfMemoryError("CUDA out of memory")]
-    checks = [Check(str(i), partial(_raises, error), 9) for i, error in enumerate(failing)]
-    found = made(*checks, Check("skipped", partial(_raises, Skipped("no compiler")), 9), Check("passes", _noted, 9))
+    checks = [DeviceCheck(str(i), partial(_raises, error), 9) for i, error in enumerate(failing)]
+    found = made(
+        *checks, DeviceCheck("skipped", partial(_raises, Skipped("no compiler")), 9), DeviceCheck("passes", _noted, 9)
+    )
     assert list(found) == ["worker", "0", "1", "2", "skipped", "passes"]
     assert [(each.status, each.detail) for each in list(found.values())[1:5]] == [
         ("fail", "two"),
@@ -52,29 +54,33 @@ def test_how_checks_end(made):
 
 
 def test_a_process_in_which_a_check_has_failed_makes_no_other(made):
-    checks = [Check("a", _noted, 9), Check("b", _noted, 9), Check("fails", partial(_raises, Failed("")), 9)]
-    found = made(*checks, Check("c", _noted, 9))
+    checks = [
+        DeviceCheck("a", _noted, 9),
+        DeviceCheck("b", _noted, 9),
+        DeviceCheck("fails", partial(_raises, Failed("")), 9),
+    ]
+    found = made(*checks, DeviceCheck("c", _noted, 9))
     assert found["a"].detail == found["b"].detail != found["c"].detail
 
 
 def test_one_that_hangs_or_ends_its_process_holds_up_nobody(made):
     began = time.monotonic()
     found = made(
-        Check("hangs", lambda bench: time.sleep(600), 0.5),
-        Check("exits", lambda bench: os._exit(3), 60),
-        Check("is killed", lambda bench: os.abort(), 60),
-        Check("passes", _noted, 60),
+        DeviceCheck("hangs", lambda bench: time.sleep(600), 0.5),
+        DeviceCheck("exits", lambda bench: os._exit(3), 60),
+        DeviceCheck("is killed", lambda bench: os.abort(), 60),
+        DeviceCheck("passes", _noted, 60),
     )
     assert time.monotonic() - began < 300  # and not 600
-    assert found["hangs"].detail == "it was ended after 0.5 s"
-    assert found["exits"].detail == "the process died of it: exit code 3"
-    assert found["is killed"].detail == "the process died of it: SIGABRT"
+    assert found["hangs"].detail == "timed out after 0.5 s"
+    assert found["exits"].detail == "the process died: exit code 3"
+    assert found["is killed"].detail == "the process died: SIGABRT"
     assert [each.status for each in found.values()] == ["pass", "fail", "fail", "fail", "pass"]
 
 
 def test_where_no_worker_starts_nothing_is_tried(made, monkeypatch):
-    monkeypatch.setattr(worker, "STARTS", Check("worker", partial(_raises, ImportError("no mmengine")), 9))
-    found = made(Check("a", _noted, 9), Check("b", _noted, 9))
+    monkeypatch.setattr(worker, "STARTS", DeviceCheck("worker", partial(_raises, ImportError("no mmengine")), 9))
+    found = made(DeviceCheck("a", _noted, 9), DeviceCheck("b", _noted, 9))
     assert [each.status for each in found.values()] == ["fail", "skipped", "skipped"]
     assert found["worker"].detail == "ImportError: no mmengine"
 
@@ -158,7 +164,7 @@ def test_labels_that_are_wrong_are_found_out(bench, monkeypatch):
         return type(found)(found.names, found.counts[:, :, ::-1], found.predictions)
 
     monkeypatch.setattr(bench.eager.session, "evaluate", rolled)
-    with pytest.raises(Failed, match="of the pixels are labelled otherwise than on the CPU; 1% is allowed"):
+    with pytest.raises(Failed, match="of the pixels are labelled differently from the CPU; 1% is allowed"):
         module.evaluation(bench)
 
 
@@ -171,10 +177,10 @@ def test_a_compiled_training_passes(bench):
     ("built", "driver", "visible", "reason"),
     [
         (False, False, None, "no NVIDIA driver is loaded, and torch .* is built without CUDA; install"),
-        (False, True, None, "a GPU is there, but torch .* is built without CUDA; install a CUDA build of it: python"),
+        (False, True, None, "a GPU is present, but torch .* is built without CUDA; install a CUDA build of it: python"),
         (True, False, None, "no NVIDIA driver is loaded"),
         (True, True, "", "CUDA_VISIBLE_DEVICES='' hides the GPUs of this machine: unset it"),
-        (True, True, None, "device cuda is not there"),
+        (True, True, None, "device cuda is not available"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys, built, driver, visible, reason):

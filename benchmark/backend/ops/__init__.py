@@ -1,6 +1,6 @@
-"""The operators of `mmcv._ext` in PyTorch, by the same names and arguments: most fill tensors that they are given.
+"""Operators of `mmcv._ext` in PyTorch, by the same names and arguments: most write to output arguments.
 
-An operator that is not here is found all the same, since mmcv asks for all of them on import, and raises when called.
+Operators that are not implemented exist, since mmcv loads all of them on import, and raise an error when called.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = [
 
 
 def get_compiler_version() -> str:
-    """What mmcv's environment report prints as its compiler."""
+    """Return the compiler in mmcv's environment report."""
     return "none: operators of segbench in PyTorch"
 
 
 def get_compiling_cuda_version() -> str:
-    """What mmcv's environment report prints as its CUDA compiler."""
+    """Return the CUDA compiler in mmcv's environment report."""
     return "not available"
 
 

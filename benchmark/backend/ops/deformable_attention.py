@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-"""Sizes of levels that were read from the device, each with the version of the tensor that holds them."""
+"""Cached sizes of levels that were read from the device, each with the version of their tensor."""
 
 
 def ms_deform_attn_forward(
@@ -22,7 +22,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Each query's weighted mean of the values at its sampling locations, all levels together.
+    """Compute each query's weighted mean of the values at its sampling locations, over all levels.
 
     Args:
         value: (batch, positions of all levels, heads, channels).
@@ -30,7 +30,7 @@ def ms_deform_attn_forward(
         level_start_index: first position of each level; follows from `spatial_shapes`.
         sampling_locations: x and y in 0 to 1, (batch, queries, heads, levels, points, 2).
         attention_weights: (batch, queries, heads, levels, points).
-        im2col_step: of the compiled operator; nothing here depends on it.
+        im2col_step: parameter of the compiled operator, ignored here.
 
     Returns:
         (batch, queries, heads * channels).
@@ -48,9 +48,9 @@ def ms_deform_attn_forward(
 
 
 def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
-    """Return height and width of each level; a tensor of them is read once, however many layers are given it.
+    """Return height and width of each level; a tensor of them is read once, however many layers it is passed to.
 
-    To read it a program waits for the device.
+    Reading it synchronizes with the device.
     """
     version, sizes = _known.get(spatial_shapes, (None, []))
     if version != spatial_shapes._version:
@@ -71,7 +71,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """The gradients of `ms_deform_attn_forward`, into the last three tensors, by running it again."""
+    """Compute the gradients of `ms_deform_attn_forward` into the last three tensors, by recomputing it."""
     with torch.enable_grad():
         value, sampling_locations, attention_weights = inputs = tuple(
             tensor.detach().requires_grad_() for tensor in (value, sampling_locations, attention_weights)

@@ -1,4 +1,4 @@
-"""Sigmoid focal loss: https://arxiv.org/abs/1708.02002, equation 5, on every class apart.
+"""Sigmoid focal loss: https://arxiv.org/abs/1708.02002, equation 5, on each class separately.
 
 With p = sigmoid(input), the loss of the class that is the target is -alpha (1 - p)^gamma log p, of every other class
 -(1 - alpha) p^gamma log(1 - p). A target outside the classes is background: every class counts as another.
@@ -14,14 +14,14 @@ from torch import Tensor
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """The loss of each sample and class.
+    """Compute the loss of each sample and class.
 
     Args:
         input: logits (samples, classes).
         target: class index (samples,).
-        weight: of the target's class (classes,), or empty for none.
+        weight: weight of the target's class (classes,), or empty for none.
         output: (samples, classes), overwritten.
-        gamma: exponent that plays down what is classified well.
+        gamma: exponent that reduces the loss of well-classified samples.
         alpha: weight of the target's class; the others have 1 - alpha.
     """
     positive, logit = _sided(input, target)
@@ -32,7 +32,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """The derivative of each loss by its own logit, into `grad_input`; arguments as `sigmoid_focal_loss_forward`."""
+    """Compute the derivative of each loss by its own logit into `grad_input`; see the forward pass."""
     positive, logit = _sided(input, target)
     p, q = logit.sigmoid(), (-logit).sigmoid()
     slope = q.pow(gamma) * (gamma * p * F.logsigmoid(logit) - q)  # of -q^gamma log p, since p' = p q and q' = -p q
@@ -40,7 +40,7 @@ def sigmoid_focal_loss_backward(
 
 
 def _sided(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a class is the target, and the logit of being right: negation turns p into 1 - p, so one formula does."""
+    """Return the target mask, and the logit of being right: negation turns p into 1 - p, so one formula suffices."""
     positive = target[:, None] == torch.arange(input.shape[1], device=input.device)
     return positive, torch.where(positive, input, -input)
 

@@ -6,7 +6,7 @@ The operator turns that into attention over the positions (y, x) of the map, in 
     collect:     output[n, y * W + x, h, w] = input[n, i * mask width + j, h, w]
     distribute:  output[n, h * W + w, y, x] = input[n, i * mask width + j, h, w]
 
-with i = y - h + half mask height and j = x - w + half mask width, and 0 where (i, j) lies outside the mask.
+with i = y - h + half mask height and j = x - w + half mask width, and 0 where (i, j) is outside the mask.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """The gradient of `psamask_forward`, into `grad_input`: each (i, j) has one (y, x), so this only picks, too."""
+    """Compute the gradient of `psamask_forward` into `grad_input`: each (i, j) has one (y, x), so it gathers, too."""
     grad = _view(grad_output, psa_type, h_feature, w_feature)
     y = _sums(h_mask, h_feature, grad.device) - half_h_mask
     x = _sums(w_mask, w_feature, grad.device) - half_w_mask
@@ -69,7 +69,7 @@ def psamask_backward(
 
 
 def _view(attention: Tensor, psa_type: int, height: int, width: int) -> Tensor:
-    """Attention (n, H * W, H, W) of either type as a view (n, y, x, h, w)."""
+    """Return attention (n, H * W, H, W) of either type as a view (n, y, x, h, w)."""
     view = attention.view(-1, height, width, height, width)
     return view if psa_type == COLLECT else view.permute(0, 3, 4, 1, 2)
 
@@ -83,7 +83,7 @@ def _sums(first: int, second: int, device: torch.device) -> Tensor:
 
 
 def _pick(source: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """picked[n, a, b, h, w] = source[n, rows[a, h], columns[b, w], h, w], or 0 where that lies outside.
+    """Gather picked[n, a, b, h, w] = source[n, rows[a, h], columns[b, w], h, w], or 0 where that is outside.
 
     One axis after the other, so that the indices stay tables of (a, h) and (b, w) that are only expanded.
     """

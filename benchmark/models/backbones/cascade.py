@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 RATES = (2, 4, 8, 16)
-"""Of block4 to block7 at output stride 16: each doubles that of the block before it."""
+"""Rates of block4 to block7 at output stride 16: each doubles that of the block before it."""
 
 
 @MODELS.register_module()
@@ -21,7 +21,7 @@ class CascadedResNet(ResNet):
     projection, since its input has the channels of its output.
 
     Args:
-        depth: of the ResNet, 50 or more.
+        depth: depth of the ResNet, 50 or more.
         norm_cfg: mmsegmentation's config of the normalisation layers.
         multi_grid: unit rates of the three units in each block, multiplied by the block's rate (section 3.2.1).
         **kwargs: `pretrained` or `init_cfg`, as of mmsegmentation's ResNet.
@@ -46,6 +46,6 @@ class CascadedResNet(ResNet):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
-        """(N, 3, H, W) -> the output of block7, (N, 2048, H/16, W/16), rounded up."""
+        """Map (N, 3, H, W) to the output of block7, (N, 2048, H/16, W/16), rounded up."""
         (block4,) = super().forward(image)
         return (self.copies(block4),)

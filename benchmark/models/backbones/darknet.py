@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class Darknet19(BaseModule):
-    """The convolutions of Table 6 but the last, its classifier; the last pooling is left out, what follows dilated.
+    """All convolutions of Table 6 but its classifier, without the last pooling, after which convolutions are dilated.
 
     Borders are those of LiteSeg's authors, github.com/tahaemara/LiteSeg, `models/backbone_networks/darknet.py`, because
     the published cost and accuracy are of that network: three 1x1 convolutions pad their input by a pixel, and the
-    dilated 3x3 convolutions, whose padding of 1 is one short, take the surplus off again. Sizes come out as with
-    the usual borders.
+    dilated 3x3 convolutions, whose padding of 1 is one short, remove these pixels again. Sizes equal those with the
+    usual borders.
 
     Weights start from PyTorch's defaults.
 
@@ -59,7 +59,7 @@ class Darknet19(BaseModule):
         self.maxpool = nn.MaxPool2d(2, stride=2)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> (N, 128, H/4, W/4) and (N, 1024, H/16, W/16), rounded down."""
+        """Map (N, 3, H, W) to (N, 128, H/4, W/4) and (N, 1024, H/16, W/16), rounded down."""
         x = self.maxpool(self.stage1(image))
         x = self.maxpool(self.stage2(x))
         low = self.stage3(x)
@@ -76,7 +76,7 @@ def _convolution(
     padding: int = 0,
     dilation: int = 1,
 ) -> nn.Sequential:
-    """Convolution, batch normalisation, leaky ReLU."""
+    """Build a convolution with batch normalization and leaky ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
         norm(out_channels),

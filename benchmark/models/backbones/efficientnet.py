@@ -41,7 +41,7 @@ class EfficientNet(BaseModule):
         self.features = network.features[: LAST_OF_STRIDE[-1] + 1]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """P2 to P5.
+        """Compute P2 to P5.
 
         Args:
             image: (N, 3, H, W).

@@ -49,7 +49,7 @@ class ENetEncoder(BaseModule):
         self.stage3 = section2()  # section 2 again, without bottleneck2.0
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the decoder needs.
+        """Compute the maps that the decoder needs.
 
         Args:
             image: (N, 3, H, W).

@@ -18,15 +18,15 @@ from benchmark.models.layers.memory_format import concatenate
 class ESPNetEncoder(BaseModule):
     """Three halvings: a convolution, then twice a strided ESP module and ESP modules that keep the size.
 
-    ESPNet-A is that alone. ESPNet-B has skips: what the strided module put out is concatenated to what the last one
-    puts out. ESPNet-C, the encoder of ESPNet, also concatenates the image, averaged down to the size of the map. As in
+    ESPNet-A is that alone. ESPNet-B has skips: the output of the strided module is concatenated to the output of the
+    last one. ESPNet-C, the encoder of ESPNet, also concatenates the image, averaged down to the size of the map. As in
     the authors' code, `train/Model.py`, every concatenation is followed by batch normalisation and PReLU; they released
     no A and B, where a level without a concatenation ends with its last module, which has both already.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.
-        p: number of ESP modules at level 2 beside the strided one (alpha_2 of the paper).
-        q: number of ESP modules at level 3 beside the strided one (alpha_3); the authors have 3, 5 and 8.
+        p: number of ESP modules at level 2 in addition to the strided one (alpha_2 of the paper).
+        q: number of ESP modules at level 3 in addition to the strided one (alpha_3); the authors have 3, 5 and 8.
         skips: whether levels 2 and 3 concatenate their first and last maps (ESPNet-B).
         reinforcement: whether levels 1 and 2 concatenate the image (ESPNet-C).
     """
@@ -57,15 +57,15 @@ class ESPNetEncoder(BaseModule):
         self.concat3 = NormAct(width3, norm) if skips else nn.Identity()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the classifier or the decoder needs.
+        """Compute the maps that the classifier or the decoder needs.
 
         Args:
             image: (N, 3, H, W).
 
         Returns:
-            The image; the output of the first convolution (N, 16, H/2, W/2); then what each level ends in. For ESPNet-C
-            these are (N, 19, H/2, W/2), (N, 131, H/4, W/4) and (N, 256, H/8, W/8); B has 3 channels less in the first
-            two, A has (16, 64, 128) channels. A size that does not divide is rounded up at each halving.
+            The image; the output of the first convolution (N, 16, H/2, W/2); then the output of each level. For
+            ESPNet-C these are (N, 19, H/2, W/2), (N, 131, H/4, W/4) and (N, 256, H/8, W/8); B has 3 channels less in
+            the first two, A has (16, 64, 128) channels. A size that does not divide is rounded up at each halving.
         """
         half = [_halve(image)] if self.reinforcement else []
         quarter = [_halve(each) for each in half]
@@ -84,5 +84,5 @@ class ESPNetEncoder(BaseModule):
 
 
 def _halve(image: Tensor) -> Tensor:
-    """Average over 3x3 pixels, every second one; those beyond the border count as zeros."""
+    """Average 3x3 windows with stride 2; pixels beyond the border count as zeros."""
     return F.avg_pool2d(image, 3, stride=2, padding=1)

@@ -35,6 +35,6 @@ class TorchvisionMobileNetV2(BaseModule):
         self.features = network.features
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> (N, 24, H/4, W/4) and (N, 1280, H/32, W/32), rounded up."""
+        """Map (N, 3, H, W) to (N, 24, H/4, W/4) and (N, 1280, H/32, W/32), rounded up."""
         low = self.features[:LOW](image)
         return low, self.features[LOW:](low)

@@ -18,22 +18,23 @@ from benchmark.models.layers.upsampling import crop
 
 @MODELS.register_module()
 class OverlapTileUNet(BaseModule):
-    """U-Net for images of any size: what the unpadded convolutions take off is added before, by mirroring.
+    """U-Net for images of any size: mirrored pixels make up for the borders that unpadded convolutions remove.
 
-    For every pixel of the image the network sees all the surroundings that it needs, of the image itself or, beyond its
-    border, of its mirror image, in which the pixels of the border are not repeated. So an output of HxW pixels takes an
-    input of (H + 184)x(W + 184). As both must fit the poolings (`OVERLAP`), the input is continued below and to the
-    right by up to 15 mirrored pixels more, and the output cut.
+    The receptive field of every pixel is filled from the image itself or, beyond its border, from its mirror image, in
+    which the pixels of the border are not repeated. So an output of HxW pixels needs an input of (H + 184)x(W + 184).
+    As both must fit the poolings (`OVERLAP`), the input is extended below and to the right by up to 15 more mirrored
+    pixels, and the output is cropped.
 
     An image with more than `tile` pixels a side is divided when the network is evaluated, so that memory does not limit
     its size. Tiles begin at multiples of 16 pixels: then every pooling has the windows that it has in the undivided
-    image, and the result is the same. In training nothing is divided, for the maps of all tiles would be kept anyway.
+    image, and the result is the same. In training nothing is divided, because autograd would keep the maps of all
+    tiles.
 
     Weights start from N(0, 2 / N) as in section 3. For an up-convolution N is 4 times its output channels, as in the
     authors' release; without a ReLU behind it, that keeps the variance.
 
     Args:
-        channels: of the first level, 64 in the paper.
+        channels: channels of the first level, 64 in the paper.
         dropout: probability at the end of the contracting path.
         tile: side of the largest output of a tile in pixels, at least 20. The paper favours large tiles; 1028 divides
             Cityscapes' 1024x2048 into two and leaves smaller images whole.
@@ -58,7 +59,7 @@ class OverlapTileUNet(BaseModule):
         self.network = FigureOne(channels, dropout)
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
-        """(N, 3, H, W) -> one map, (N, channels, H, W)."""
+        """Map (N, 3, H, W) to one map, (N, channels, H, W)."""
         height, width = (int(side) for side in image.shape[-2:])
         rows, down = self._divide(height)
         columns, right = self._divide(width)
@@ -71,7 +72,7 @@ class OverlapTileUNet(BaseModule):
         return (crop(_join(bands, -2), (height, width)),)
 
     def _divide(self, size: int) -> tuple[int, int]:
-        """A side into tiles, as few as possible and equal: their number, and how far apart they begin."""
+        """Divide a side into as few equal tiles as possible; return their number and the distance of their starts."""
         units = ceil((size - OVERLAP) / STRIDE)
         number = 1 if self.training else max(1, ceil(units / ((self.tile - OVERLAP) // STRIDE)))
         return number, STRIDE * ceil(units / number)
@@ -80,7 +81,7 @@ class OverlapTileUNet(BaseModule):
 def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
     """Continue a side from `BORDER` pixels before its beginning to `BORDER` pixels after `size`.
 
-    Where the image is smaller than what is to be added, it is mirrored again and again.
+    Where the image is smaller than the extension, it is mirrored repeatedly.
     """
     last = int(x.shape[dim]) - 1
     period = max(1, 2 * last)
@@ -92,6 +93,6 @@ def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
 
 
 def _join(tiles: list[Tensor], dim: int) -> Tensor:
-    """Put tiles side by side; where two overlap, both hold the same."""
+    """Join tiles; overlapping ones have equal values."""
     heads = [tile.narrow(dim, 0, tile.shape[dim] - OVERLAP) for tile in tiles[:-1]]
     return torch.cat([*heads, tiles[-1]], dim)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from benchmark.models.layers.segnet import INITIAL_WEIGHTS, LocalResponseNorm, Pooling, convolutions, max_pool
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Widths of VGG16's 13 convolutions, between poolings."""
+"""Channels of VGG16's 13 convolutions, between poolings."""
 
 
 class _Encoder(BaseModule):
-    """Convolutions and poolings in a row; of every pooling the indices are kept, the maps are not."""
+    """A sequence of convolutions and poolings that keeps the indices of every pooling, but not the maps."""
 
     features: nn.Sequential
 
@@ -24,7 +24,7 @@ class _Encoder(BaseModule):
         super().__init__([*INITIAL_WEIGHTS, *([dict(init_cfg)] if init_cfg else [])])
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Pooling]]:
-        """What the decoder needs.
+        """Compute the map and the indices that the decoder needs.
 
         Args:
             image: (N, 3, H, W).
@@ -73,7 +73,7 @@ class SegNetEncoder(_Encoder):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _translate_vgg16(self, state_dict: dict[str, Any], prefix: str) -> None:
-        """Rename the convolutions: without batch normalisation a layer's index is lower by the norms before it."""
+        """Rename the convolutions: without batch normalization, indices are lower by the number of preceding norms."""
         named = {}
         norms = 0
         for index, layer in enumerate(self.features):
@@ -90,7 +90,7 @@ class SegNetEncoder(_Encoder):
 class SegNetBasicEncoder(_Encoder):
     """Four 7x7 convolutions of 64 channels, each with batch normalisation, ReLU and pooling (section 3.1).
 
-    The convolutions have no biases, as the paper says. The authors' `Models/segnet_basic_train.prototxt` has them, but
+    The convolutions have no biases, as in the paper. The authors' `Models/segnet_basic_train.prototxt` has them, but
     batch normalisation subtracts them again, so that both describe the same network; the paper's 1.425 million
     parameters do not decide between 1.4161 without and 1.4166 with them. From the prototxt is the local response
     normalisation of the image. Made for values up to 255, it hardly changes an image of unit variance.

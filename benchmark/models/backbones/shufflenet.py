@@ -48,7 +48,7 @@ class ShuffleNet(BaseModule):
         self.stage4 = nn.Sequential(unit(768, 1536, stride=2), *(unit(1536, 1536) for _ in range(3)))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> (N, 384, H/8, W/8) and (N, 1536, H/32, W/32), rounded up at each halving."""
+        """Map (N, 3, H, W) to (N, 384, H/8, W/8) and (N, 1536, H/32, W/32), rounded up at each halving."""
         stage2 = self.stage2(self.maxpool(self.conv1(image)))
         return stage2, self.stage4(self.stage3(stage2))
 
@@ -81,7 +81,7 @@ class ShuffleNetUnit(nn.Module):
         self.expand = nn.Sequential(nn.Conv2d(narrow, expanded, 1, groups=GROUPS), norm(expanded))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride), rounded up."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride), rounded up."""
         residual = self.expand(self.depthwise(shuffle(self.compress(x))))
         if self.stride == 1:
             return F.relu(x + residual)
@@ -89,7 +89,7 @@ class ShuffleNetUnit(nn.Module):
 
 
 def shuffle(x: Tensor) -> Tensor:
-    """Channel shuffle (Figure 1c): of (N, GROUPS * n, H, W) channel i of group g becomes channel g of group i."""
+    """Shuffle channels (Figure 1c): of (N, GROUPS * n, H, W) channel i of group g becomes channel g of group i."""
     batch, channels, height, width = x.shape
     if is_channels_last(x):
         last = x.permute(0, 2, 3, 1).unflatten(-1, (GROUPS, channels // GROUPS))

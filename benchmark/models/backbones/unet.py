@@ -1,4 +1,4 @@
-"""mmsegmentation's U-Net for images of any size."""
+"""U-Net of mmsegmentation for images of any size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from torch import Tensor
 class PaddedUNet(UNet):
     """U-Net whose input may have any size.
 
-    mmsegmentation's refuses what its stride does not divide, CamVid's 360x480 for one. Here such an input is continued
-    with zeros below and to the right, and the maps are cut back. Where the stride does divide, nothing differs.
+    mmsegmentation's refuses sizes that its stride does not divide, such as CamVid's 360x480. Here such an input is
+    zero-padded below and to the right, and the maps are cropped. Where the stride divides the size, results are the
+    same.
     """
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps from the coarsest to the finest.
+        """Compute the maps from the coarsest to the finest.
 
         Args:
             x: (N, in_channels, H, W).

@@ -1,7 +1,7 @@
 """VGG16 (Simonyan and Zisserman, arXiv 1409.1556, configuration D) as FCN and DeepLab use it: fully convolutional.
 
-The convolutions have the names of torchvision's `vgg16`, so that its ImageNet weights load as they are; those of its
-two hidden fully connected layers, fc6 and fc7, are cut to the shape of the convolutions that replace them.
+The convolutions have the names of torchvision's `vgg16`, so that its ImageNet weights load unchanged; those of its
+two hidden fully connected layers, fc6 and fc7, are reduced to the shape of the convolutions that replace them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class VGG16(BaseModule):
         self.features.apply(_initialise)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> the outputs of the five poolings."""
+        """Map (N, 3, H, W) to the outputs of the five poolings."""
         pooled = []
         x = image
         for layer in self.features.children():
@@ -105,7 +105,7 @@ class FCNVGG16(VGG16):
     """The VGG16 of FCN (Long et al., arXiv 1411.4038, section 4.1).
 
     As in the authors' code (github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn8s/net.py`) conv1_1 pads by 100, so
-    that the 7x7 convolution fc6, which does not pad, has something to see whatever the size of the image, and poolings
+    that the 7x7 convolution fc6, which does not pad, has an input for every size of the image, and poolings
     round up.
     """
 
@@ -114,7 +114,7 @@ class FCNVGG16(VGG16):
         self.classifier = FullyConnected(4096, kernel_size=7)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the head needs.
+        """Compute the maps that the head needs.
 
         Args:
             image: (N, 3, H, W) of any size.
@@ -134,7 +134,7 @@ class DeepLabVGG16(VGG16):
     pool4 and pool5 have stride 1, conv5_1 to conv5_3 therefore dilation 2; fc6 is 3x3, fc6 and fc7 are 1024 wide. One
     branch of rate 12 is DeepLab v1's LargeFOV (arXiv 1412.7062, Table 2), several are v2's ASPP.
 
-    The papers do not say how the poolings pad. Ports of the authors' Caffe models (as github.com/GitLanx/
+    The papers do not state the padding of the poolings. Ports of the authors' Caffe models (as github.com/GitLanx/
     Semantic-Segmentation-PyTorch) have 3x3 windows with padding 1, and so has this one, because the labels of the loss
     are every eighth pixel: the centre of output i is then pixel 8i exactly, which it is not with 2x2 windows. The same
     ports have a 3x3 average pooling after pool5 in v1 and none in v2.
@@ -157,12 +157,12 @@ class DeepLabVGG16(VGG16):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> fc7 of every branch, (N, 1024, H/8, W/8), rounded up."""
+        """Map (N, 3, H, W) to fc7 of every branch, (N, 1024, H/8, W/8), rounded up."""
         pool5 = self.pool5a(super().forward(image)[-1])
         return tuple(branch(pool5) for branch in self.branches)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Every branch starts from torchvision's classifier."""
+        """Load torchvision's classifier into every branch."""
         start = f"{prefix}classifier."
         for name in [name for name in state_dict if name.startswith((f"{start}0.", f"{start}3."))]:
             for index in range(len(self.branches)):

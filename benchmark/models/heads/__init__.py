@@ -1,1 +1,1 @@
-"""Networks that turn feature maps into logits."""
+"""Heads: networks from feature maps to logits."""

@@ -1,6 +1,6 @@
 """Context modules of other networks between a dilated ResNet and the last layers of PSPNet.
 
-Those that mmsegmentation has in this place (PPM, ASPP) are used as it has them, PSA as its authors have it.
+PPM and ASPP are mmsegmentation's own modules, PSA is that of its authors.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class ContextHead(BaseDecodeHead):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps of the backbone -> logits (N, num_classes, H, W) of the size of the map at `in_index`."""
+        """Map the backbone's maps to logits (N, num_classes, H, W) of the size of the map at `in_index`."""
         return self.cls_seg(self.bottleneck(self.context(self._transform_inputs(inputs))))
 
 
 @MODELS.register_module()
 class GCNContextHead(ContextHead):
-    """GCN's global convolution as a context module.
+    """Global convolution of GCN as a context module.
 
-    In the paper it makes scores, one channel a class; here it makes features, `channels` of them. It stands on the last
+    In the paper it outputs scores, one channel a class; here it outputs `channels` features. Its input is the last
     map alone, at output stride 8, where 15 pixels are 120 of the image; on the paper's res-5 they are 480. Boundary
     refinement and deconvolutions, which work on scores, are no part of it.
 
@@ -59,7 +59,7 @@ class GCNContextHead(ContextHead):
 
 @MODELS.register_module()
 class DASPPContextHead(ContextHead):
-    """LiteSeg's DASPP as a context module, of `channels` in every branch where LiteSeg has 96.
+    """DASPP of LiteSeg as a context module, of `channels` in every branch where LiteSeg has 96.
 
     Args:
         rates: dilation rate of each branch.

@@ -19,7 +19,7 @@ class DeepLabHead(BaseDecodeHead):
     """Scores that belong to the pixels 0, 8, 16, ... of each side, whose loss is taken there.
 
     Both papers train against labels subsampled by 8, and to test interpolate the scores bilinearly by 8. Score i stays
-    at pixel 8i here whatever the size of the image; the pixels after the last score, of which there are none in an
+    at pixel 8i here for every size of the image; the pixels after the last score, which do not exist in an
     image of 8k + 1 pixels, as the authors' are, have the last score.
 
     Args:
@@ -43,7 +43,7 @@ class DeepLabHead(BaseDecodeHead):
         return labels[..., ::STRIDE, ::STRIDE]
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: Sequence[Mapping[str, Any]]) -> Tensor:
-        """(N, num_classes, H/8, W/8), rounded up -> (N, num_classes, H, W), by bilinear interpolation."""
+        """Map (N, num_classes, H/8, W/8), rounded up, to (N, num_classes, H, W) by bilinear interpolation."""
         meta = batch_img_metas[0]
         window = isinstance(meta["img_shape"], torch.Size)  # of sliding inference: the other sizes are the image's
         height, width = (meta["img_shape"] if window else meta.get("pad_shape", meta["img_shape"]))[:2]
@@ -66,7 +66,7 @@ class FC8Head(DeepLabHead):
         super().__init__([nn.Conv2d(1024, num_classes, 1) for _ in range(branches)], num_classes, **kwargs)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """fc7 of every branch, (N, 1024, h, w) -> scores (N, num_classes, h, w)."""
+        """Map fc7 of every branch, (N, 1024, h, w), to scores (N, num_classes, h, w)."""
         return torch.stack([fc8(fc7) for fc8, fc7 in zip(self.conv_seg, inputs, strict=True)]).sum(0)
 
 
@@ -90,5 +90,5 @@ class ASPPv2Head(DeepLabHead):
         super().__init__(layers, num_classes, **kwargs)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Maps of which the last is (N, in_channels, h, w) -> scores (N, num_classes, h, w)."""
+        """Map the backbone's maps, the last of (N, in_channels, h, w), to scores (N, num_classes, h, w)."""
         return torch.stack([layer(inputs[-1]) for layer in self.conv_seg]).sum(0)

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 class DeepLabv3Head(ASPPHead):
     """Atrous spatial pyramid pooling, then a 1x1 convolution and the classifier (section 3.3).
 
-    mmsegmentation's has a 3x3 convolution in the place of the 1x1.
+    mmsegmentation's has a 3x3 convolution instead of the 1x1.
 
     Args:
         **kwargs: arguments of mmsegmentation's `ASPPHead`.

@@ -54,7 +54,7 @@ class EfficientDetHead(BaseDecodeHead):
         self.convs = nn.Sequential(*layers)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: P2, (N, in_channels, H/4, W/4), first in a sequence.

@@ -1,4 +1,4 @@
-"""The classifier under which an encoder learns alone, before its decoder is appended (ENet, ESPNet)."""
+"""Classifier for the separate training of an encoder, before its decoder is appended (ENet, ESPNet)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EncoderClassifier(BaseDecodeHead):
         self.conv_seg = nn.Conv2d(in_channels, self.out_channels, 1, bias=bias)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits (N, num_classes, H/stride, W/stride), of what the encoder returned for an image of (H, W)."""
+        """Map the encoder's outputs of an image of (H, W) to logits (N, num_classes, H/stride, W/stride)."""
         return self.cls_seg(inputs[self.in_index])
 
     def _stack_batch_gt(self, batch_data_samples: Sequence[SegDataSample]) -> Tensor:

@@ -41,14 +41,14 @@ class ENetDecoder(BaseDecodeHead):
         self.stage4 = nn.Sequential(Bottleneck(64, norm, relu), Bottleneck(64, norm, relu))
         self.bottleneck5_0 = UpsamplingBottleneck(64, 16, norm)
         self.stage5 = Bottleneck(16, norm, relu)
-        # The paper's fullconv, in the place of the 1x1 classifier that every head of mmsegmentation has.
+        # The paper's fullconv, instead of the 1x1 classifier that every head of mmsegmentation has.
         self.conv_seg = nn.ConvTranspose2d(16, self.out_channels, 2, stride=2)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
-            inputs: what `ENetEncoder` returned for an image of (H, W).
+            inputs: outputs of `ENetEncoder` for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W), one pixel more where H or W is odd.

@@ -1,4 +1,4 @@
-"""What follows ESPNet's encoder: Figure 4 of Mehta et al., ECCV 2018, arXiv 1803.06815."""
+"""Classifiers and decoder of ESPNet: Figure 4 of Mehta et al., ECCV 2018, arXiv 1803.06815."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ESPNetClassifier(BaseDecodeHead):
         self.conv_seg = nn.Conv2d(in_channels, self.out_channels, 1, bias=False)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits (N, num_classes, H/8, W/8), of what `ESPNetEncoder` returned for an image of (H, W)."""
+        """Map the outputs of `ESPNetEncoder` for an image of (H, W) to logits (N, num_classes, H/8, W/8)."""
         return self.cls_seg(inputs[-1])
 
 
@@ -82,13 +82,13 @@ class ESPNetDecoder(BaseDecodeHead):
         self.deconv2 = _deconv(num_classes)
         self.norm_act2 = NormAct(num_classes, norm)
         self.conv1 = Conv3(skip_channels + num_classes, num_classes, norm)
-        self.conv_seg = _deconv(num_classes)  # in the place of the classifier that every head of mmsegmentation has
+        self.conv_seg = _deconv(num_classes)  # instead of the classifier that every head of mmsegmentation has
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
-            inputs: what `ESPNetEncoder` returned for an image of (H, W).
+            inputs: outputs of `ESPNetEncoder` for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).
@@ -102,5 +102,5 @@ class ESPNetDecoder(BaseDecodeHead):
 
 
 def _deconv(channels: int) -> nn.ConvTranspose2d:
-    """DeConv of Figure 4: doubles the size, without overlap."""
+    """Build DeConv of Figure 4, which doubles the size without overlap."""
     return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)

@@ -1,15 +1,15 @@
 """The scores, skips and upsamplings of FCN: Figure 3 of Long et al., arXiv 1411.4038.
 
 Sizes and crops are those of the authors' code, github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn*s/net.py`. A crop
-starts where two maps show the same place of the image. Output i of a layer of stride s, kernel k and padding p has its
-centre at s * i + (k - 1) / 2 - p in its input, and a transposed convolution puts input i at s * i + (k - 1) / 2 in its
-output. Since conv1_1 pads by 100, in pixels of the image
+starts where two maps have the same position in the image. Output i of a layer of stride s, kernel k and padding p has
+its centre at s * i + (k - 1) / 2 - p in its input, and a transposed convolution puts input i at s * i + (k - 1) / 2 in
+its output. Since conv1_1 pads by 100, in pixels of the image
 
     pool3[i]           is at  8i + 3.5 - 99  =  8i - 95.5
     pool4[i]           is at 16i + 7.5 - 99  = 16i - 91.5
     score_fr[i]        is at 32(i + 3) + 15.5 - 99 = 32i + 12.5     (fc6 is 7x7)
-    upscore2[i]        is at 16i + 12.5 - 24 = 16i - 11.5           and pool4[i + 5] is there too
-    upscore_pool4[i]   is at  8i - 11.5 - 12 =  8i - 23.5           and pool3[i + 9] is there too
+    upscore2[i]        is at 16i + 12.5 - 24 = 16i - 11.5           as is pool4[i + 5]
+    upscore_pool4[i]   is at  8i - 11.5 - 12 =  8i - 23.5           as is pool3[i + 9]
     the final upsampling's [i] is at i + 12.5 - 31.5 = i - 19 (32s), i - 11.5 - 15.5 = i - 27 (16s) and
                                      i - 23.5 - 7.5 = i - 31 (8s)
 """
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from benchmark.models.layers.upsampling import bilinear, crop
 
 OFFSETS = {32: 19, 16: 27, 8: 31}
-"""Where the image begins in the output of the final upsampling, by its stride."""
+"""Start of the image in the output of the final upsampling, by its stride."""
 
 
 @MODELS.register_module()
@@ -55,10 +55,10 @@ class FCNSkipHead(BaseDecodeHead):
         self.offset = OFFSETS[stride]
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
-            inputs: what `FCNVGG16` returned for an image of (H, W).
+            inputs: outputs of `FCNVGG16` for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).
@@ -93,7 +93,7 @@ class Fusion(nn.Module):
         zero(self.score)
 
     def forward(self, score: Tensor, pool: Tensor) -> Tensor:
-        """(N, classes, h, w) and (N, channels, about 2h, about 2w) -> (N, classes, 2h + 2, 2w + 2)."""
+        """Map (N, classes, h, w) and (N, channels, about 2h, about 2w) to (N, classes, 2h + 2, 2w + 2)."""
         score = self.upscore(score)
         return score + crop(self.score(pool), score.shape[-2:], self.offset)
 
@@ -117,11 +117,11 @@ class Interpolation(nn.Module):
         self.register_buffer("kernel", bilinear(2 * stride).repeat(classes, 1, 1, 1), persistent=False)
 
     def forward(self, score: Tensor) -> Tensor:
-        """(N, classes, h, w) -> (N, classes, stride * (h + 1), stride * (w + 1))."""
+        """Map (N, classes, h, w) to (N, classes, stride * (h + 1), stride * (w + 1))."""
         return F.conv_transpose2d(score, self.kernel, stride=self.stride, groups=len(self.kernel))
 
 
 def zero(layer: nn.Conv2d) -> None:
-    """Let a layer that scores start from zero."""
+    """Initialize a scoring layer with zeros."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

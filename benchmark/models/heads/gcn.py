@@ -20,9 +20,9 @@ from benchmark.models.layers.upsampling import crop
 class GCNHead(BaseDecodeHead):
     """Score maps by global convolution at four resolutions, summed from the coarsest up to the image's own.
 
-    Boundary refinement stands after each global convolution, after each sum, and after each of the two last
-    deconvolutions, nine times in all. The paper does not say how the weights start: with a standard deviation of 0.01
-    the refinements are close to the identity and the scores close to zero.
+    Boundary refinement follows each global convolution, each sum, and each of the two last deconvolutions, nine times
+    in all. The paper does not state the initial weights: with a standard deviation of 0.01 the refinements are close to
+    the identity and the scores close to zero.
 
     Args:
         num_classes: number of classes.
@@ -60,7 +60,7 @@ class GCNHead(BaseDecodeHead):
         self.refinement = nn.ModuleList(refinement() for _ in self.deconvolution)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: res-2 to res-5 of an image of (H, W): (N, in_channels[i], H/2^(i+2), W/2^(i+2)), rounded up.
@@ -78,14 +78,14 @@ class GCNHead(BaseDecodeHead):
         return score
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """mmsegmentation's losses, of scores cropped to the labels."""
+        """Compute mmsegmentation's losses of scores cropped to the labels."""
         losses: dict[str, Tensor] = super().loss_by_feat(
             crop(seg_logits, batch_data_samples[0].gt_sem_seg.shape), batch_data_samples
         )
         return losses
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: Sequence[Mapping[str, Any]]) -> Tensor:
-        """Scores cropped to the image, where mmsegmentation's heads resize."""
+        """Crop scores to the image, where mmsegmentation's heads resize them."""
         image = batch_img_metas[0]
         window = isinstance(image["img_shape"], torch.Size)  # mmsegmentation's sign of sliding-window inference
         return crop(seg_logits, image["img_shape"] if window else image.get("pad_shape", image["img_shape"]))

@@ -21,7 +21,7 @@ class LiteSegHead(BaseDecodeHead):
 
     The early features are the paper's long residual connection. Outside of DASPP's branches weights start from
     PyTorch's defaults, as they do in the authors' code, github.com/tahaemara/LiteSeg, `models/liteseg_*.py`: the other
-    initialisation that stands there is never called.
+    initialisation in that code is never called.
 
     Args:
         in_channels: channels of the early and of the last features.
@@ -76,7 +76,7 @@ class LiteSegHead(BaseDecodeHead):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
             inputs: the early features (N, in_channels[0], h, w) and the last ones, of any size.

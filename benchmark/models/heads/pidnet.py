@@ -1,4 +1,4 @@
-"""PIDNet's head with edge maps made from labels (arXiv 2206.02066, section 3.2 and eq. 3)."""
+"""PIDNet head that computes edge maps from labels (arXiv 2206.02066, section 3.2 and eq. 3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @MODELS.register_module()
 class LabelEdgePIDHead(PIDHead):
-    """mmsegmentation's head, whose boundary loss needs no edge maps from a data pipeline.
+    """PIDNet head of mmsegmentation whose boundary loss needs no edge maps from a data pipeline.
 
     Args:
         edge_width: width of an edge in pixels, 4 in mmsegmentation's configs.

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 
 @MODELS.register_module()
 class PointRendHead(PointHead):
-    """The multilayer perceptron that classifies uncertain points anew (Kirillov et al., arXiv 1912.08193, section 3.3).
+    """Multilayer perceptron that reclassifies uncertain points (Kirillov et al., arXiv 1912.08193, section 3.3).
 
     Its predictor starts from a normal distribution of deviation 0.001, as in the authors' code (detectron2,
     `projects/PointRend/point_rend/point_head.py`); mmsegmentation's has 0.01.

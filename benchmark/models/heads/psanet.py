@@ -1,4 +1,4 @@
-"""PSANet's head as its authors have it."""
+"""PSANet head of its authors."""
 
 from __future__ import annotations
 

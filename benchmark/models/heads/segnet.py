@@ -14,7 +14,7 @@ from benchmark.models.layers.unpool import max_unpool
 
 
 class _Decoder(BaseDecodeHead):
-    """As many stages as the encoder has poolings; each begins with unpooling by the indices of its counterpart."""
+    """A decoder with one stage per pooling of the encoder; each begins with unpooling by its indices."""
 
     stages: nn.ModuleList
 
@@ -30,10 +30,10 @@ class _Decoder(BaseDecodeHead):
         )
 
     def forward(self, inputs: tuple[Tensor, list[Pooling]]) -> Tensor:
-        """Logits.
+        """Compute the logits.
 
         Args:
-            inputs: what the encoder returned for an image of (H, W).
+            inputs: outputs of the encoder for an image of (H, W).
 
         Returns:
             (N, num_classes, H, W).

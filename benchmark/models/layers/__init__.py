@@ -1,1 +1,1 @@
-"""The parts that backbones and heads are made of."""
+"""Layers of backbones and heads."""

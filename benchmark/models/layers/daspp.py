@@ -1,7 +1,7 @@
 """The context module of LiteSeg: deeper atrous spatial pyramid pooling (Emara et al., arXiv 1912.06683).
 
 The paper's figure draws the module, the authors' code, github.com/tahaemara/LiteSeg, `models/aspp.py` and
-`models/liteseg_mobilenet.py`, fills in where normalisation and activation stand and how the weights start.
+`models/liteseg_mobilenet.py`, adds the positions of normalisation and activation and the initial weights.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate
 
 
 class DASPP(nn.Module):
-    """Separable atrous convolutions at several rates and image pooling, side by side with the input itself.
+    """Separable atrous convolutions at several rates and image pooling, concatenated with the input itself.
 
-    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths what
-    the atrous one sampled. Its input is concatenated with the branches: the paper's short residual connection.
+    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths
+    the samples of the atrous one. Its input is concatenated with the branches: the paper's short residual connection.
 
     Args:
         in_channels: channels of the input.
@@ -53,13 +53,13 @@ class DASPP(nn.Module):
         self.projection = nn.Sequential(separable_conv(concatenated, channels, 1), norm(channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # one pixel, however it is interpolated
         return self.projection(concatenate((x, *(branch(x) for branch in self.branches), pooled)))
 
 
 def separable_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
-    """A depthwise convolution that keeps the size of the map, then a pointwise one; nothing stands between them.
+    """Build a depthwise convolution that keeps the size of the map, directly followed by a pointwise one.
 
     Args:
         in_channels: channels of the input.

@@ -1,7 +1,7 @@
 """The convolutions of EfficientDet (Tan, Pang and Le, arXiv 1911.09070).
 
 Weights start from Glorot's uniform distribution, the default of Keras that the authors' code, github.com/google/automl,
-leaves as it is. The biases that their convolutions have and batch normalisation subtracts at once are left out.
+keeps. The biases of their convolutions, which batch normalisation subtracts at once, are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PointwiseConv(nn.Module):
         self.norm = build_norm_layer(norm_cfg, out_channels)[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
         return self.norm(self.conv(x))
 
 
@@ -36,7 +36,7 @@ class SeparableConv(nn.Module):
         self.norm = build_norm_layer(norm_cfg, out_channels)[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
         return self.norm(self.pointwise(self.depthwise(x)))
 
 

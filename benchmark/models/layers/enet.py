@@ -2,10 +2,10 @@
 
 What the paper leaves open is as in the authors' code, github.com/e-lab/ENet-training, `train/models/encoder.lua` and
 `decoder.lua`: an extension narrows to a quarter of its *output* channels, the convolution in its middle has a bias,
-nothing stands between the two asymmetric convolutions, and batch normalisation adds 1e-3 to the variance.
+no layer separates the two asymmetric convolutions, and batch normalisation adds 1e-3 to the variance.
 
 The paper's sizes are even wherever they are halved. Here an odd size is rounded up, by the 3x3 convolution of the
-initial block as by every pooling, and the decoder goes back to the very sizes that the encoder had.
+initial block as by every pooling, and the decoder restores the sizes of the encoder.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Layer = Callable[[int], nn.Module]
 
 
 def batch_norm(norm_cfg: Mapping[str, Any]) -> Layer:
-    """ENet's normalisation, in mmsegmentation's terms: `norm_cfg` says whether it is synchronised between processes."""
+    """Return ENet's normalization layer; `norm_cfg` selects whether it is synchronized between processes."""
     return lambda channels: build_norm_layer({"eps": 1e-3, **norm_cfg}, channels)[1]
 
 
 def relu(channels: int) -> nn.Module:
-    """ReLU: the decoder's activation, where the encoder has PReLU with one slope a channel (section 4)."""
+    """Return a ReLU: the decoder's activation, where the encoder has PReLU with one slope a channel (section 4)."""
     return nn.ReLU(inplace=True)
 
 
 class InitialBlock(nn.Module):
-    """3x3 convolution of stride 2 beside 2x2 max-pooling of the image, concatenated (Figure 2a)."""
+    """3x3 convolution of stride 2 and 2x2 max-pooling of the image, concatenated (Figure 2a)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: Layer) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class InitialBlock(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H/2, W/2)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/2, W/2)."""
         pooled = F.max_pool2d(image, 2, ceil_mode=True)
         return self.act(self.norm(concatenate((self.conv(image), pooled))))
 
@@ -86,7 +86,7 @@ class Bottleneck(nn.Module):
         self.act = act(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> the same shape."""
+        """Map (N, channels, H, W) to the same shape."""
         return self.act(x + self.extension(x))
 
 
@@ -106,7 +106,7 @@ class DownsamplingBottleneck(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, in_channels, H, W) -> (N, out_channels, H/2, W/2) and the indices of the maxima, in_channels of them."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/2, W/2) and the indices of in_channels maxima."""
         main, indices = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
         main = F.pad(main, (0, 0, 0, 0, 0, self.padding))
         height, width = x.shape[-2:]
@@ -132,7 +132,7 @@ class UpsamplingBottleneck(nn.Module):
         self.act = relu(out_channels)
 
     def forward(self, x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-        """(N, in_channels, h, w) -> (N, out_channels, H, W).
+        """Map (N, in_channels, h, w) to (N, out_channels, H, W).
 
         Args:
             x: the input.
@@ -146,7 +146,7 @@ class UpsamplingBottleneck(nn.Module):
 def _extension(
     projection: nn.Conv2d, conv: nn.Module, out_channels: int, norm: Layer, act: Layer, dropout: float
 ) -> nn.Sequential:
-    """Projection, convolution, expansion, regulariser: no activation after the expansion (Figure 2b, right branch)."""
+    """Build projection, convolution, expansion and regulariser, without final activation (Figure 2b, right branch)."""
     narrow = projection.out_channels
     return nn.Sequential(
         projection,

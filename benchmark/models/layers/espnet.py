@@ -22,7 +22,7 @@ DILATIONS = (1, 2, 4, 8, 16)
 
 
 def batch_norm(norm_cfg: Mapping[str, Any]) -> Norm:
-    """ESPNet's normalisation, in mmsegmentation's terms: `norm_cfg` says whether it is synchronised between processes.
+    """Return ESPNet's normalization layer; `norm_cfg` selects whether it is synchronized between processes.
 
     The authors leave every initial weight to PyTorch, which in 2018 drew the scales of batch normalisation uniformly
     from [0, 1]; they start at 1 since PyTorch 1.2 (pytorch/pytorch#12259). Its other defaults are the same today.
@@ -37,7 +37,7 @@ def batch_norm(norm_cfg: Mapping[str, Any]) -> Norm:
 
 
 class NormAct(nn.Module):
-    """Batch normalisation, then PReLU: what every convolution, ESP module and concatenation ends in."""
+    """Batch normalization and PReLU, which follow every convolution, ESP module and concatenation."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class NormAct(nn.Module):
         self.act = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> the same shape."""
+        """Map (N, channels, H, W) to the same shape."""
         return self.act(self.norm(x))
 
 
@@ -57,22 +57,22 @@ class Conv3(NormAct):
         self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride), rounded up."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride), rounded up."""
         return super().forward(self.conv(x))
 
 
 class ESP(NormAct):
     """Efficient spatial pyramid: reduce, split, transform, merge (Figure 1).
 
-    The reduction leaves a fifth of the output's channels, rounded down; the convolution of dilation 1 makes up for the
-    remainder. Merging is hierarchical against gridding: the maps of dilation 2 to 16 are summed up one after the other
-    before all are concatenated. In the authors' code the map of dilation 1 is concatenated, but not summed.
+    The reduction outputs a fifth of the output's channels, rounded down; the convolution of dilation 1 has the
+    remaining ones. Merging is hierarchical against gridding: the maps of dilation 2 to 16 are summed up one after the
+    other before all are concatenated. In the authors' code the map of dilation 1 is concatenated, but not summed.
 
     Args:
         in_channels: of the input. Where it equals `out_channels` and the stride is 1, the input is added to the output.
         out_channels: of the output.
         norm: makes a normalisation layer.
-        stride: 2 for the strided module, which reduces with a 3x3 convolution in the place of the pointwise one.
+        stride: 2 for the strided module, which reduces with a 3x3 convolution instead of the pointwise one.
 
     Raises:
         ValueError: fewer output channels than dilations.
@@ -93,7 +93,7 @@ class ESP(NormAct):
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride), rounded up."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride), rounded up."""
         reduced = self.reduce(x)
         first, *maps = (conv(reduced) for conv in self.transform)
         merged = [first, maps[0]]

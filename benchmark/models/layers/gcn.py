@@ -1,7 +1,7 @@
 """The blocks of GCN (Peng et al., arXiv 1703.02719, Figure 2 and sections 3.1 and 3.2).
 
 Whether the convolutions have biases the parameter counts of Table 2, in thousands, do not show; here they have, as by
-default in Caffe. Of the deconvolutions the paper says only that they are learned; here they are FCN's (arXiv
+default in Caffe. Of the deconvolutions the paper states only that they are learned; here they are FCN's (arXiv
 1411.4038): 4x4, without bias, bilinear interpolation to begin with.
 """
 
@@ -16,9 +16,9 @@ from benchmark.models.layers.upsampling import bilinear
 
 
 class GlobalConvolution(nn.Module):
-    """A k x k convolution of low rank: k x 1 then 1 x k, beside 1 x k then k x 1, summed (Figure 2B).
+    """A k x k convolution of low rank: the sum of k x 1 then 1 x k, and 1 x k then k x 1 (Figure 2B).
 
-    Nothing is normalised or activated in between.
+    There is no normalisation or activation in between.
 
     Args:
         in_channels: of the input.
@@ -34,7 +34,7 @@ class GlobalConvolution(nn.Module):
         self.right = nn.Sequential(horizontal(in_channels, channels), vertical(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         return self.left(x) + self.right(x)
 
 
@@ -50,7 +50,7 @@ class BoundaryRefinement(nn.Module):
         )
 
     def forward(self, score: Tensor) -> Tensor:
-        """(N, classes, H, W) -> (N, classes, H, W)."""
+        """Map (N, classes, H, W) to (N, classes, H, W)."""
         return score + self.residual(score)
 
 
@@ -61,6 +61,6 @@ class Deconvolution(nn.ConvTranspose2d):
         super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
 
     def reset_parameters(self) -> None:
-        """Each class from itself alone."""
+        """Initialize with bilinear interpolation of each class from itself alone."""
         with torch.no_grad():
             self.weight.copy_(torch.eye(self.in_channels)[..., None, None] * bilinear(4))

@@ -1,6 +1,6 @@
 """Operations that keep maps in the memory format and the data type of their input, in the backward pass, too.
 
-PyTorch's own return contiguous gradients, or slices of a larger one, whatever the format of the map; the next operation
+PyTorch's own return contiguous gradients, or slices of a larger one, for every format of the map; the next operation
 then copies. In contiguous format the functions here are PyTorch's own operations.
 """
 
@@ -19,12 +19,12 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def pixels(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N * H * W, C), without a copy in channels_last format."""
+    """Reshape (N, C, H, W) to (N * H * W, C), without a copy in channels_last format."""
     return x.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def concatenate(maps: Sequence[Tensor]) -> Tensor:
-    """Concatenate maps along their channels, in the memory format of the first and the type autocast lowered one to.
+    """Concatenate maps along their channels, in the memory format of the first and the lowest type under autocast.
 
     `torch.cat` returns the widest type: one float32 map among bfloat16 ones makes all float32. It returns a contiguous
     map where the formats differ, and gradients that are slices along the channels, which in channels_last format every
@@ -47,7 +47,7 @@ def concatenate(maps: Sequence[Tensor]) -> Tensor:
 
 
 class _Concatenate(torch.autograd.Function):
-    """`torch.cat` of maps in channels_last format, whose gradients are, too."""
+    """`torch.cat` of maps in channels_last format, with gradients in that format."""
 
     @staticmethod
     def forward(ctx: Any, *maps: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class _Concatenate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         pixels = gradient.permute(0, 2, 3, 1).contiguous()
-        # torch's stubs say that it returns nothing
+        # its return type is None in torch's stubs
         parts: Any = torch.split_with_sizes_copy(pixels, ctx.channels, dim=-1)  # type: ignore[func-returns-value]
         return tuple(part.permute(0, 3, 1, 2) for part in parts)
 
@@ -69,10 +69,10 @@ class GlobalAvgPool2d(nn.AdaptiveAvgPool2d):
         super().__init__(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 1, 1)."""
+        """Map (N, C, H, W) to (N, C, 1, 1)."""
         return channels_last_mean(x) if is_channels_last(x) else super().forward(x)
 
 
 def channels_last_mean(x: Tensor) -> Tensor:
-    """(N, C, H, W) in channels_last format -> (N, C, 1, 1), with a gradient in that format."""
+    """Map (N, C, H, W) in channels_last format to (N, C, 1, 1), with a gradient in that format."""
     return x.permute(0, 2, 3, 1).mean((1, 2), keepdim=True).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""What the halves of SegNet share (Badrinarayanan et al., arXiv 1511.00561).
+"""Layers that encoder and decoder of SegNet share (Badrinarayanan et al., arXiv 1511.00561).
 
 The authors' prototxt files are those of github.com/alexgkendall/SegNet-Tutorial.
 """
@@ -28,7 +28,7 @@ INITIAL_WEIGHTS: list[dict[str, Any]] = [
 def convolutions(
     widths: Iterable[int], kernel: int, norm_cfg: Mapping[str, Any], bias: bool = True, relu: bool = True
 ) -> list[nn.Module]:
-    """Convolutions that keep the size, each followed by batch normalisation and, as a rule, ReLU.
+    """Build convolutions that keep the size, each followed by batch normalization and, by default, ReLU.
 
     Args:
         widths: channels of the input, then of the output of each convolution.
@@ -47,10 +47,10 @@ def convolutions(
 
 
 class LocalResponseNorm(nn.LocalResponseNorm):
-    """PyTorch's, whose output has the memory format of its input."""
+    """PyTorch's layer, with outputs in the memory format of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         if not is_channels_last(x):
             return super().forward(x)
         batch, channels, height, width = x.shape
@@ -61,5 +61,5 @@ class LocalResponseNorm(nn.LocalResponseNorm):
 
 
 def max_pool() -> nn.MaxPool2d:
-    """2x2, stride 2; like Caffe's it rounds sizes up and keeps the indices."""
+    """Pool 2x2 windows with stride 2; sizes are rounded up as in Caffe, and indices are returned."""
     return nn.MaxPool2d(2, ceil_mode=True, return_indices=True)

@@ -23,7 +23,8 @@ is 2^(l+1): 2 + 4 + 8 + 16 on the way down, 32 at the bottom, 16 + 8 + 4 + 2 on 
 """
 
 STRIDE = 16
-"""Side of a pixel of the lowest level, in pixels of the image. Inputs that begin so far apart are pooled alike."""
+"""Stride of the lowest level, in pixels of the image. Inputs that start at multiples of it have the same pooling
+windows."""
 
 OVERLAP = 4
 """What remains of the side of an output on division by `STRIDE`; tiles side by side on that grid have it in common.
@@ -52,7 +53,7 @@ class FigureOne(nn.Module):
         self.up = nn.ModuleList(_convolutions(i, o) for i, o in pairwise(upward))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, 16n + 188, 16m + 188) -> (N, channels, 16n + 4, 16m + 4); Figure 1: 572 -> 388."""
+        """Map (N, 3, 16n + 188, 16m + 188) to (N, channels, 16n + 4, 16m + 4); Figure 1: 572 -> 388."""
         copies = []
         x = image
         for level, convolutions in enumerate(self.down):
@@ -77,7 +78,7 @@ def _convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def _crop(x: Tensor, like: Tensor) -> Tensor:
-    """The centre of a map, as large as another."""
+    """Crop the centre of a map to the size of another."""
     height, width = like.shape[-2:]
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return crop(x, (height, width), top, left)

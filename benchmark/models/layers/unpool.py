@@ -1,4 +1,4 @@
-"""Max-unpooling: the way back from a max-pooling that kept the indices of its maxima (SegNet, ENet)."""
+"""Max-unpooling by the indices of the maxima of a max-pooling (SegNet, ENet)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from benchmark.models.layers.memory_format import is_channels_last
 
 
 def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Put every value back where the maximum was found, zero elsewhere.
+    """Write every value to the position of its maximum, with zeros elsewhere.
 
     `torch.nn.functional.max_unpool2d` computes the same, but given a size it can be traced neither by `torch.jit.trace`
     nor, so, by fvcore.
 
     Args:
         x: (N, C, h, w).
-        indices: (N, C, h, w), what `max_pool2d(..., return_indices=True)` returned: positions in the flattened map. Of
-            windows that do not overlap, so that no two are the same.
-        size: (H, W) of the map that was pooled; the only way to know it, since odd and even sizes pool to the same.
+        indices: (N, C, h, w), from `max_pool2d(..., return_indices=True)`: positions in the flattened map. Windows must
+            not overlap, so that no two are the same.
+        size: (H, W) of the pooled map; odd and even sizes pool to the same size.
 
     Returns:
         (N, C, H, W), in the memory format of `x`.

@@ -1,4 +1,4 @@
-"""What networks that learn their upsampling share: bilinear interpolation as a transposed convolution, and crops."""
+"""Bilinear interpolation as a transposed convolution, and crops, for networks that learn their upsampling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.models.layers.memory_format import is_channels_last
 
 
 def bilinear(size: int) -> Tensor:
-    """The kernel by which a transposed convolution of stride size / 2 interpolates bilinearly: (size, size)."""
+    """Return the kernel (size, size) by which a transposed convolution of stride size / 2 interpolates bilinearly."""
     ramp = 1 - (torch.arange(size) - (size - 1) / 2).abs() / (size / 2)
     return ramp[:, None] * ramp
 
@@ -20,7 +20,7 @@ def bilinear(size: int) -> Tensor:
 def crop(x: Tensor, size: Sequence[int], top: int = 0, left: int | None = None) -> Tensor:
     """Return the part of a map that begins at (top, left), by default on its diagonal, and has a size (height, width).
 
-    From the corner: what is left of a doubled map where the halving before had rounded an odd size up.
+    A crop from the corner reverses the rounding of an odd size in an earlier halving.
     """
     height, width = size[:2]
     left = top if left is None else left

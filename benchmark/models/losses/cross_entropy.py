@@ -1,7 +1,7 @@
-"""Cross-entropy whose classes weigh differently, averaged as PyTorch's `cross_entropy(weight=...)` averages it.
+"""Class-weighted cross-entropy, averaged as by PyTorch's `cross_entropy(weight=...)`.
 
 mmsegmentation's own, given class weights, looks the weight of every label up, which fails at pixels without ground
-truth, whose label is no class; and it divides by the number of all pixels with them, unless it is told otherwise.
+truth, whose label is no class; and it divides by the number of all pixels with them, by default.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from benchmark.models.layers.memory_format import is_channels_last, pixels
 
 LABELS = 256
-"""As many as a label can be."""
+"""Number of possible label values."""
 
 
 @MODELS.register_module()
 class WeightedCrossEntropyLoss(nn.Module):
-    """The weighted mean over pixels: sum(w l) / sum(w), where w is the weight of the class that a pixel is of.
+    """The weighted mean over pixels: sum(w l) / sum(w), where w is the weight of a pixel's class.
 
     Args:
-        class_weight: of every class.
+        class_weight: weight of every class.
         loss_weight: factor of the whole.
         loss_name: under which mmsegmentation's heads return it.
     """
@@ -41,13 +41,13 @@ class WeightedCrossEntropyLoss(nn.Module):
     def forward(
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
-        """The loss, one number; 0 where no pixel counts.
+        """Compute the loss, one number; 0 where all pixels are ignored.
 
         Args:
             cls_score: scores, (N, classes, ...).
             label: classes, (N, ...).
-            weight: of every pixel beside that of its class, (N, ...).
-            ignore_index: label of pixels that do not count.
+            weight: weight of every pixel in addition to that of its class, (N, ...).
+            ignore_index: label of ignored pixels.
         """
         if is_channels_last(cls_score):  # whose `log_softmax` along the channels, and its gradient, would be contiguous
             cls_score, label = pixels(cls_score), label.flatten()

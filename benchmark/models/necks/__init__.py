@@ -1,1 +1,1 @@
-"""Networks between the encoder and the heads."""
+"""Necks: networks between the encoder and the heads."""

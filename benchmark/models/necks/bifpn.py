@@ -1,11 +1,11 @@
 """BiFPN, the bidirectional feature pyramid of EfficientDet (Tan, Pang and Le, arXiv 1911.09070, section 3).
 
-What the paper leaves open is as in the authors' code, github.com/google/automl, `efficientdet/keras/fpn_configs.py`
-and `efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled; what a node fuses is activated,
+What the paper leaves open is as in the authors' code, github.com/google/automl, `efficientdet/keras/fpn_configs.py` and
+`efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled; the fused map of a node is activated,
 convolved and normalised, in this order; maps are resized upwards by nearest neighbour and downwards by 3x3 max-pooling
 of stride 2; the first layer projects P3 to P5 twice, for the top-down path and for the extra edges. Max-pooling pads
-both sides alike, as the backbone's convolutions do, so that its windows lie where theirs do; TensorFlow pads an even
-size below and to the right.
+both sides alike, as the backbone's convolutions do, so that its windows have the same positions; TensorFlow pads an
+even size below and to the right.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class BiFPN(BaseModule):
         self.bottom_up = nn.ModuleList(BottomUpPath(channels, norm_cfg) for _ in range(layers - 1))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor]:
-        """P2 out of the last layer.
+        """Compute P2 of the last layer.
 
         Args:
             maps: P2 to P5, (N, C, H/s, W/s) for the strides s of 4, 8, 16, 32.
@@ -141,17 +141,17 @@ class Node(nn.Module):
         self.conv = SeparableConv(channels, channels, norm_cfg)
 
     def fuse(self, *maps: Tensor) -> Tensor:
-        """Weighted mean, nearly: the weights are at least 0 and sum to a little less than 1."""
+        """Return the weighted mean, nearly: the weights are at least 0 and sum to a little less than 1."""
         weights = F.relu(self.weights)
         weights = weights / (weights.sum() + 1e-4)
         fused: Tensor = reduce(add, map(mul, weights.unbind(), maps))
         return fused
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """(N, channels, H, W) an edge -> (N, channels, H, W)."""
+        """Map (N, channels, H, W) an edge to (N, channels, H, W)."""
         return self.conv(F.silu(self.fuse(*maps)))
 
 
 def _downsample(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H/2, W/2), rounded up."""
+    """Map (N, C, H, W) to (N, C, H/2, W/2), rounded up."""
     return F.max_pool2d(x, 3, stride=2, padding=1)

@@ -1,1 +1,1 @@
-"""Networks from an image to logits whose parts do not simply follow each other."""
+"""Segmentors: networks from an image to logits that are no plain sequence of parts."""

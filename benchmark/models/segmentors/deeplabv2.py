@@ -17,13 +17,13 @@ from torch import Tensor
 
 @MODELS.register_module()
 class MultiScaleEncoderDecoder(EncoderDecoder):
-    """One network on several scales of the image, and at every position the maximum of their scores.
+    """A network on several scales of the image, with the maximum of their scores at every position.
 
-    In training as in testing. The paper takes the maximum at the resolution of the image; here it is taken at that of
-    the largest scale's scores, where the labels of the loss are, and the loss is the sum of those of the maximum and of
-    every scale on its own, both as in the port of the authors' models (github.com/kazuto1011/deeplab-pytorch). Images,
-    labels and scores are resized with their corner pixels aligned, so that their pixels stay on those of the image: a
-    side of n pixels becomes scale * (n - 1) + 1, rounded down.
+    Training and testing use all scales. The paper takes the maximum at the resolution of the image; here it is taken at
+    that of the largest scale's scores, where the labels of the loss are, and the loss is the sum of those of the
+    maximum and of every scale on its own, both as in the port of the authors' models
+    (github.com/kazuto1011/deeplab-pytorch). Images, labels and scores are resized with their corner pixels aligned, so
+    that their pixels stay on those of the image: a side of n pixels becomes scale * (n - 1) + 1, rounded down.
 
     Args:
         scales: in ascending order.
@@ -35,7 +35,7 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
         self.scales = tuple(scales)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Losses of the fused scores and of every scale.
+        """Compute the losses of the fused scores and of every scale.
 
         Args:
             inputs: images (N, 3, H, W).
@@ -49,7 +49,7 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
         return losses
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[Mapping[str, Any]]) -> Tensor:
-        """Images (N, 3, H, W) -> logits (N, classes, H, W)."""
+        """Map images (N, 3, H, W) to logits (N, classes, H, W)."""
         logits: Tensor = self.decode_head.predict_by_feat(self._forward(inputs), batch_img_metas)
         return logits
 
@@ -57,17 +57,17 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
         return self._fuse(self._scores(inputs))
 
     def _scores(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> the scores of each scale, (N, classes, scale * H/8, scale * W/8)."""
+        """Map (N, 3, H, W) to the scores of each scale, (N, classes, scale * H/8, scale * W/8)."""
         return [self.decode_head(self.extract_feat(_interpolate(image, _size(image, scale)))) for scale in self.scales]
 
     def _fuse(self, scores: Sequence[Tensor]) -> Tensor:
-        """Scores of each scale -> their maximum, at the resolution of the last."""
+        """Return the maximum of the scores of all scales, at the resolution of the last."""
         height, width = scores[-1].shape[-2:]
         return torch.stack([_interpolate(each, (height, width)) for each in scores]).amax(0)
 
 
 def _size(image: Tensor, scale: float) -> tuple[int, int]:
-    """Height and width at a scale."""
+    """Return height and width at a scale."""
     height, width = image.shape[-2:]
     return int((height - 1) * scale) + 1, int((width - 1) * scale) + 1
 
@@ -77,7 +77,7 @@ def _interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _resized(sample: SegDataSample, size: tuple[int, int]) -> SegDataSample:
-    """The nearest labels, corner pixels aligned."""
+    """Resize labels by nearest neighbour, corner pixels aligned."""
     label = sample.gt_sem_seg.data
     rows, columns = (
         torch.linspace(0, side - 1, wanted, device=label.device).round().long()

@@ -1,4 +1,4 @@
-"""A cascade of heads whose initial weights are set."""
+"""PointRend cascade whose heads get their initial weights."""
 
 from __future__ import annotations
 

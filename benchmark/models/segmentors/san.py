@@ -16,7 +16,7 @@ def _is_pretrained(module: Any) -> bool:
 
 @MODELS.register_module()
 class InitialisedCLIPTextEncoder(CLIPTextEncoder):
-    """mmsegmentation's text encoder, whose embeddings start as CLIP's own do where no weights are loaded.
+    """Text encoder of mmsegmentation, whose embeddings are initialized as CLIP's own where no weights are loaded.
 
     Deviations follow `CLIP.initialize_parameters` of github.com/openai/CLIP.
     """
@@ -32,7 +32,7 @@ class InitialisedCLIPTextEncoder(CLIPTextEncoder):
 
 @MODELS.register_module()
 class InitialisedSideAdapterCLIPHead(SideAdapterCLIPHead):
-    """mmsegmentation's head, whose copies of CLIP's last layers keep PyTorch's weights where none are loaded."""
+    """Head of mmsegmentation, whose copies of CLIP's last layers keep PyTorch's weights where none are loaded."""
 
     def init_weights(self) -> None:
         """Load the weights that the config names, or draw random ones."""

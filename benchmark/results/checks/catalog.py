@@ -16,12 +16,12 @@ from benchmark import __version__
 from benchmark.catalog import catalog
 from benchmark.datasets.catalog import EMBEDDED, ON_DISK
 from benchmark.datasets.digest import published_digest
-from benchmark.datasets.source import Source
+from benchmark.datasets.source import DatasetSplit
 from benchmark.errors import UserError
 from benchmark.results.checks.axes import axis
 from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 
-DATASETS: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
+DATASETS: dict[str, type[DatasetSplit]] = {**EMBEDDED, **ON_DISK}
 
 OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
 """What the command line can change."""

@@ -1,6 +1,6 @@
-"""Makes the labels that networks are trained on, where what is published holds others.
+"""Prepare the training labels of datasets that are published with other labels.
 
-Both do what the programs do that are commonly used for it: `createTrainIdLabelImgs.py` of the authors of Cityscapes
+The results equal those of the common scripts: `createTrainIdLabelImgs.py` of the authors of Cityscapes
 (cityscapesScripts), which draws the same polygons in other values, and `voc_aug.py` of mmsegmentation.
 """
 
@@ -18,44 +18,44 @@ from benchmark.datasets.catalog import ON_DISK, locate
 from benchmark.datasets.cityscapes import IDS, TRAIN_IDS
 from benchmark.datasets.decoding import decode_values
 from benchmark.datasets.listing import files_below
-from benchmark.datasets.prefetch import read_ahead
+from benchmark.datasets.prefetch import prefetch
 from benchmark.datasets.voc import LISTS, VOC12, listed
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""The identifier of each of the 19 classes of Cityscapes among all that are labelled (`helpers/labels.py`)."""
+"""Identifiers of the 19 classes of Cityscapes among all labelled classes (`helpers/labels.py`)."""
 
 
-def make(name: str, origin: str | None = None, root: str | Path | None = None) -> int:
-    """Make the labels that a dataset lacks; those that are there stay.
+def prepare_labels(name: str, origin: str | None = None, root: str | Path | None = None) -> int:
+    """Prepare the labels that a dataset lacks; existing ones stay.
 
     Args:
         name: cityscapes or voc12aug.
-        origin: of voc12aug, the folder of SBD: `benchmark_RELEASE`, or the folder `dataset` in it.
-        root: where the dataset is, see `benchmark.datasets.catalog.locate`.
+        origin: for voc12aug, the folder of SBD: `benchmark_RELEASE`, or the folder `dataset` in it.
+        root: root of the dataset, see `benchmark.datasets.catalog.locate`.
 
     Returns:
-        How many labels were made.
+        The number of prepared labels.
 
     Raises:
-        UserError: there is nothing to make, what it is made of is missing, or the disk refuses.
+        UserError: no labels can be prepared, their sources are missing, or the disk refuses.
     """
     place = locate(name, root)
     if place is None or name not in ("cityscapes", "voc12aug"):
-        raise UserError(f"there is nothing to make for {name}, only for cityscapes and voc12aug")
+        raise UserError(f"there are no labels to prepare for {name}, only for cityscapes and voc12aug")
     home = ON_DISK[name].home(place)
     if not home.is_dir():
         raise UserError(f"{home} does not exist: {ON_DISK[name].advice}")
     if name == "cityscapes":
         return make_train_ids(home)
     if origin is None:
-        raise UserError(f"voc12aug is made of SBD, give its folder with --from: {ON_DISK[name].advice}")
+        raise UserError(f"voc12aug needs the labels of SBD, give its folder with --from: {ON_DISK[name].advice}")
     return make_augmented(home, Path(origin).expanduser())
 
 
 def make_train_ids(home: Path) -> int:
-    """Make the labels of the 19 classes of Cityscapes from those of all classes.
+    """Prepare the labels of the 19 classes of Cityscapes from those of all classes.
 
     Args:
         home: the folder that holds `gtFine`.
@@ -71,7 +71,7 @@ def make_train_ids(home: Path) -> int:
 
 
 def make_augmented(home: Path, sbd: Path) -> int:
-    """Make the labels of SBD that are not in VOC 2012, and the list of their names.
+    """Prepare the labels of SBD that are not in VOC 2012, and the list of their names.
 
     Args:
         home: the folder VOC2012.
@@ -85,13 +85,13 @@ def make_augmented(home: Path, sbd: Path) -> int:
     names = sorted(of_sbd - {name for part in ("train", "val") for name in listed(home, part, VOC12.advice)})
     sources = [folder / "cls" / f"{name}.mat" for name in names]
     count = _write(sources, [home / "SegmentationClassAug" / f"{name}.png" for name in names], _segmentation)
-    with replacing(home / LISTS / "aug.txt") as temporary:  # last: what it lists is there
+    with replacing(home / LISTS / "aug.txt") as temporary:  # last: the files that it lists exist
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return count
 
 
 def _write(sources: Sequence[Path], targets: Sequence[Path], label: Callable[[Path], NDArray[np.uint8]]) -> int:
-    """Write what `label` makes of each source, where there is nothing yet; how many those are."""
+    """Write the result of `label` for each source whose file does not exist yet; return their number."""
     todo = [pair for pair in zip(sources, targets, strict=True) if not pair[1].exists()]
 
     def write(index: int) -> None:
@@ -100,13 +100,13 @@ def _write(sources: Sequence[Path], targets: Sequence[Path], label: Callable[[Pa
         with replacing(target) as temporary:
             made.save(temporary, format="PNG")
 
-    for _ in read_ahead(write, len(todo)):
+    for _ in prefetch(write, len(todo)):
         pass
     return len(todo)
 
 
 def _segmentation(path: Path) -> NDArray[np.uint8]:
-    """The class indices in a file of SBD, shape (height, width)."""
+    """Read the class indices in a file of SBD, shape (height, width)."""
     from scipy.io.matlab import MatReadError, loadmat
 
     try:

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmark.datasets.catalog import open_split
-from benchmark.datasets.making import make
+from benchmark.datasets.prepare import prepare_labels
 from benchmark.errors import UserError
 
 # https://github.com/mcordts/cityscapesScripts, helpers/labels.py: id and trainId of what has a trainId below 255.
@@ -45,14 +45,14 @@ def test_every_label_of_cityscapes_follows_the_table_of_its_authors(root):
     every = np.arange(34, dtype=np.uint8).reshape(2, 17)
     path = root / "cityscapes/gtFine/train/zurich/zurich_000000_000019_gtFine_labelIds.png"
     Image.fromarray(every).save(path)
-    assert make("cityscapes", root=root) == 6
+    assert prepare_labels("cityscapes", root=root) == 6
     made = np.array(Image.open(str(path).replace("labelIds", "labelTrainIds")))
     assert made.ravel().tolist() == [TRAIN_IDS.get(value, 255) for value in range(34)]
     assert len(open_split("cityscapes", "val", root)) == 3
 
 
 def test_voc_is_joined_with_what_of_sbd_it_does_not_list_itself(root, sbd):
-    assert make("voc12aug", str(sbd), root) == 2
+    assert prepare_labels("voc12aug", str(sbd), root) == 2
     source = open_split("voc12aug", "train", root)
     assert source.names == ["2007_000032", "2007_000039", "2008_000002", "2008_000008"]
     home = root / "VOCdevkit/VOC2012"
@@ -64,31 +64,31 @@ def test_voc_is_joined_with_what_of_sbd_it_does_not_list_itself(root, sbd):
 
 
 def test_the_labels_of_sbd_are_those_in_its_files(root, sbd, miniatures):
-    make("voc12aug", str(sbd / "dataset"), root)
+    prepare_labels("voc12aug", str(sbd / "dataset"), root)
     for name in ("2008_000002", "2008_000008"):
         path = f"VOCdevkit/VOC2012/SegmentationClassAug/{name}.png"
         assert np.array_equal(np.array(Image.open(root / path)), np.array(Image.open(miniatures / path)) % 21)
 
 
 def test_what_is_there_stays(root, sbd):
-    make("cityscapes", root=root)
+    prepare_labels("cityscapes", root=root)
     path = next(root.rglob("*_labelTrainIds.png"))
     path.write_bytes(b"mine")
-    assert make("cityscapes", root=root) == 0
+    assert prepare_labels("cityscapes", root=root) == 0
     assert path.read_bytes() == b"mine"
 
 
 def test_mistakes_are_said(root, sbd, tmp_path):
     for name in ("camvid", "shapes", "voc12"):
-        with pytest.raises(UserError, match=f"nothing to make for {name}, only for cityscapes and voc12aug"):
-            make(name, root=root)
+        with pytest.raises(UserError, match=f"no labels to prepare for {name}, only for cityscapes and voc12aug"):
+            prepare_labels(name, root=root)
     with pytest.raises(UserError, match="give its folder with --from"):
-        make("voc12aug", root=root)
+        prepare_labels("voc12aug", root=root)
     with pytest.raises(UserError, match="elsewhere is not SBD, whose folder dataset holds"):
-        make("voc12aug", str(tmp_path / "elsewhere"), root)
+        prepare_labels("voc12aug", str(tmp_path / "elsewhere"), root)
     with pytest.raises(UserError, match=r"register at https://www\.cityscapes-dataset\.com"):
-        make("cityscapes", root=tmp_path / "elsewhere")
+        prepare_labels("cityscapes", root=tmp_path / "elsewhere")
     (sbd / "dataset/cls/2008_000002.mat").write_bytes(b"no matrix")
     with pytest.raises(UserError, match=r"2008_000002\.mat is no label of SBD"):
-        make("voc12aug", str(sbd), root)
+        prepare_labels("voc12aug", str(sbd), root)
     assert not (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/aug.txt").exists()
