@@ -1,0 +1,70 @@
+"""The Python API of segbench: `import segbench as sb`.
+
+Tables are pandas DataFrames in full precision; accuracy is in percent, on test. What a result does not have is missing,
+never 0. Nothing heavy is imported before a function needs it.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_OURS = Path(__file__).resolve().parents[1] / "benchmark" / "__init__.py"
+
+
+def _shadow() -> str | None:
+    """Return the file of another `benchmark` that Python would import; None where it is ours."""
+    spec = find_spec("benchmark")
+    where = spec and spec.origin
+    if where and Path(where).resolve() == _OURS:
+        return None
+    search = list(spec.submodule_search_locations or ()) if spec else []
+    return where or (search[0] if search else "nothing")
+
+
+if _found := _shadow():
+    raise ImportError(
+        f"segbench needs its own package `benchmark`, and Python finds {_found} in its place: rename that, or start "
+        "Python in another folder"
+    )
+
+from benchmark import __version__  # noqa: E402
+from benchmark.errors import UserError  # noqa: E402
+
+if TYPE_CHECKING:
+    from segbench.networks import build, evaluate, profile
+    from segbench.results import Results, compare, load_results, report, run
+
+__all__ = [
+    "Results",
+    "UserError",
+    "__version__",
+    "build",
+    "compare",
+    "evaluate",
+    "load_results",
+    "profile",
+    "report",
+    "run",
+]
+
+_MODULES = {
+    "segbench.networks": ("build", "evaluate", "profile"),
+    "segbench.results": ("Results", "compare", "load_results", "report", "run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for."""
+    from importlib import import_module
+
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'segbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return list(__all__)

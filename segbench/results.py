@@ -1,0 +1,282 @@
+"""Results as DataFrames; runs, comparisons and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results:
+    """The results below a folder, as tables.
+
+    Args:
+        path: a folder of results, as `segbench run` leaves it.
+
+    Attributes:
+        path: that folder.
+        problems: files that hold no result, or one that contradicts itself; a line each.
+
+    >>> import segbench as sb
+    >>> results = sb.load_results("results")
+    >>> sorted(results.runs().protocol.unique())
+    ['camvid_180x240_cpu', 'camvid_360x480_scratch']
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        from benchmark.results.snapshot import Snapshot
+
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is no folder: `segbench run` leaves results in results/")
+        self._runs, problems = Snapshot(self.path).summaries()
+        self.problems = [str(problem) for problem in problems]
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row a run.
+
+        Columns, among others: `protocol`, `fingerprint` (equal exactly where runs may be ranked together),
+        `architecture`, `seed`, `status`, `miou_percent`, `macc_percent`, `aacc_percent`, `params`, `macs`
+        (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to the anchor network),
+        `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
+
+        >>> import segbench as sb
+        >>> len(sb.load_results("results").runs().query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
+        3
+        """
+        from benchmark.analysis.leaderboard import frame
+
+        return frame(self._runs)
+
+    def leaderboard(self, protocol: str) -> pd.DataFrame:
+        """Return one row an architecture, best first.
+
+        Columns, among others: `rank` (of the mean), `rank_low` and `rank_high` (ranks that tests of all pairs leave
+        open), `architecture`, `seeds`, `miou_percent` (mean over seeds), `miou_sd_percent`, `params`, `macs`,
+        `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
+
+        Args:
+            protocol: name of a protocol, as it is defined, without overrides.
+
+        Raises:
+            UserError: there are no results of it.
+
+        >>> import segbench as sb
+        >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
+        >>> board.architecture[0]
+        'espnet-c'
+        """
+        from benchmark.analysis.leaderboard import table
+
+        return table(self._group(protocol).table)
+
+    def verdicts(self, margin: float = 1.0) -> pd.DataFrame:
+        """Return one row for each published accuracy and protocol on its dataset.
+
+        Columns: `reference`, `architecture`, `metric`, `unit`, `published`, `measured`, `difference` (percent),
+        `outcome` (reproduced, differs, inconclusive or not comparable), `reason`, `protocol`, `interval_low` and
+        `interval_high` (90 %, of measured less published), `margin`, `further_seeds`.
+
+        Args:
+            margin: equivalence margin in points.
+
+        >>> import segbench as sb
+        >>> set(sb.load_results("results").verdicts().outcome)
+        {'not comparable'}
+        """
+        import pandas as pd
+
+        from benchmark.catalog import mmseg_zoo
+        from benchmark.catalog.references import ACCURACY
+        from benchmark.verdicts.accuracy import verdicts
+
+        references = [each for each in mmseg_zoo.everything().values() if each.metric in ACCURACY]
+        rows = []
+        for each in verdicts(self._runs, references, margin):
+            row = asdict(each)
+            low, high = row.pop("interval") or (None, None)
+            rows.append(row | {"interval_low": low, "interval_high": high})
+        return pd.DataFrame(rows)
+
+    def per_class(self, protocol: str) -> pd.DataFrame:
+        """Return intersection over union in percent: one row an architecture, one column a class.
+
+        It is that of the last checkpoint on test, in the mean over seeds; missing where a class is neither in the
+        ground truth nor predicted.
+
+        Args:
+            protocol: as in `leaderboard`.
+
+        Raises:
+            UserError: there are no results of it.
+
+        >>> import segbench as sb
+        >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
+        (7, 11)
+        """
+        from benchmark.analysis.leaderboard import class_iou
+        from benchmark.results.store import Store
+
+        wanted = {run.run_id for run in self._group(protocol).runs}
+        stored, _ = Store(self.path).scan(protocol)
+        return class_iou(each.record for each in stored if each.record.run_id in wanted)
+
+    def _group(self, protocol: str) -> Any:
+        from benchmark.analysis.ranking import groups
+
+        of_protocol = [group for group in groups(self._runs) if group.protocol == protocol]
+        plain = [group for group in of_protocol if not group.overrides]
+        if not plain:
+            changed = f"; there are {', '.join(group.title for group in of_protocol)}" if of_protocol else ""
+            raise UserError(f"{self.path} has no results of {protocol}{changed}")
+        return plain[0]
+
+
+def load_results(path: str | Path = "results") -> Results:
+    """Load the results below a folder.
+
+    Args:
+        path: as `segbench run` leaves it.
+
+    Raises:
+        UserError: it is no folder.
+
+    >>> import segbench as sb
+    >>> sb.load_results("results").problems
+    []
+    """
+    return Results(path)
+
+
+def run(
+    names: str | Sequence[str],
+    protocol: str = "shapes_64x64_smoke",
+    *,
+    seeds: Iterable[int] = (0,),
+    results: str | Path = "results",
+    work_dir: str | Path = "work_dirs",
+    root: str | Path | None = None,
+    device: str = "auto",
+    latency: bool = True,
+    executor: Literal["local", "debug"] = "local",
+    **overrides: Any,
+) -> Results:
+    """Profile, train and evaluate architectures, and store what is not in the store yet.
+
+    Args:
+        names: architectures.
+        protocol: name of a protocol.
+        seeds: one run for each.
+        results: folder of the store.
+        work_dir: folder for weights and logs.
+        root: folder of the dataset; by default where `segbench data get` puts it.
+        device: "cpu", "cuda", "cuda:N" or "auto".
+        latency: whether latency is measured.
+        executor: "local" makes runs in worker processes, so that one that crashes costs itself alone; a script that
+            calls it guards its main code by `if __name__ == "__main__":`, as multiprocessing asks. "debug" makes them
+            in this process.
+        overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
+
+    Returns:
+        All results of the store. A run that fails is a result whose `status` says so.
+
+    Raises:
+        UserError: an unknown name, or a folder that cannot be written.
+
+    >>> import tempfile
+    >>> import segbench as sb
+    >>> folder = tempfile.mkdtemp()
+    >>> places = {"results": folder, "work_dir": folder + "/work"}
+    >>> found = sb.run("espnet-c", max_iters=1, latency=False, executor="debug", device="cpu", **places)
+    >>> found.runs().status.tolist()
+    ['ok']
+    """
+    from benchmark.cli.progress import shown
+    from benchmark.engine import device as devices
+
+    on = devices.select(device)
+
+    from benchmark.execution import batch
+    from benchmark.execution.plan import plan
+
+    wanted = batch.specs(
+        [names] if isinstance(names, str) else list(names),
+        protocol,
+        list(seeds),
+        on,
+        deterministic=on == "cpu",
+        latency=latency,
+        overrides=overrides,
+        root=Path(root) if root is not None else None,
+        results=Path(results),
+        work_dir=Path(work_dir),
+    )
+    jobs = [job for job in plan(wanted) if not job.stored]
+    with shown(len(jobs)) as listener:
+        batch.run(jobs, listener, executor=executor)
+    return Results(results)
+
+
+def compare(base: str | Path | Results, new: str | Path | Results, margin: float = 0.5) -> pd.DataFrame:
+    """Compare two sets of results, as `segbench compare` does.
+
+    Args:
+        base: the results before: a folder, a result file, `REVISION:PATH` of git, or what `load_results` returned.
+        new: the results now.
+        margin: points of mIoU that may be lost.
+
+    Returns:
+        One row for each figure of each architecture: `protocol`, `fingerprint`, `architecture`, `gate` (kind of
+        figure), `figure`, `base`, `new`, `change` (mIoU in points, others as a share of the base), `interval_low`,
+        `interval_high`, `outcome`, `reason`, `alarm` (the loss in points that would have been shown).
+
+    Raises:
+        UserError: a side has no results.
+
+    >>> import segbench as sb
+    >>> changes = sb.compare("results", "results")
+    >>> set(changes.outcome[changes.figure == "miou_percent"])
+    {'same'}
+    """
+    import pandas as pd
+
+    from benchmark.analysis import regression
+    from benchmark.results.source import source
+
+    sides = [source(str(side.path if isinstance(side, Results) else side), Path("results")) for side in (base, new)]
+    counts: regression.CountsOf = {"base": sides[0].counts, "new": sides[1].counts}
+    found = regression.compare(sides[0].runs, sides[1].runs, counts, margin)
+    rows = []
+    for change in found.changes:
+        row = asdict(change)
+        low, high = row.pop("interval") or (None, None)
+        rows.append(row | {"interval_low": low, "interval_high": high})
+    return pd.DataFrame(rows)
+
+
+def report(results: str | Path | Results = "results", output: str | Path = "reports") -> Path:
+    """Render the HTML report of results.
+
+    Args:
+        results: their folder.
+        output: folder of the report.
+
+    Returns:
+        The page.
+
+    >>> import tempfile
+    >>> import segbench as sb
+    >>> sb.report("results", tempfile.mkdtemp()).name
+    'index.html'
+    """
+    from benchmark.reporting.report import make
+
+    made = make(results.path if isinstance(results, Results) else Path(results), Path(output))
+    made.write()
+    return made.page

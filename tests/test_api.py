@@ -1,0 +1,115 @@
+"""The public API: its examples, its refusal of another `benchmark`, and the README's example."""
+
+import doctest
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import segbench as sb
+from benchmark.confusion import scores
+from benchmark.engine.session import Session
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = re.compile(r"```python\n(import segbench as sb\n.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("module", ["segbench.networks", "segbench.results"])
+def test_examples(module, monkeypatch):
+    """They read the committed results, and train one iteration on embedded data."""
+    monkeypatch.chdir(ROOT)
+    if not Path("results").is_dir():
+        pytest.skip("no checkout, and so no committed results")
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.attempted > 3
+    assert found.failed == 0
+
+
+def test_every_public_function_has_an_example():
+    for name in set(sb.__all__) - {"UserError", "__version__"}:
+        assert ">>> import segbench as sb" in getattr(sb, name).__doc__, name
+    for name in ("runs", "leaderboard", "verdicts", "per_class"):
+        assert ">>> import segbench as sb" in getattr(sb.Results, name).__doc__, name
+    assert set(sb.__all__) == set(dir(sb))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sb.nothing
+
+
+def _python(*words, cwd):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+@pytest.mark.parametrize("intruder", ["benchmark.py", "benchmark/__init__.py", "benchmark/other.txt"])
+def test_another_benchmark_in_the_folder_is_named(intruder, tmp_path):
+    path = tmp_path / intruder
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("raise SystemExit(0)")
+    done = _python("-m", "segbench", "list", cwd=tmp_path)
+    if intruder.endswith(".txt"):  # a folder without code hides nothing
+        assert done.returncode == 0
+        return
+    assert done.returncode != 0
+    assert f"Python finds {path} in its place" in done.stderr.splitlines()[-1]
+
+
+def test_importing_it_imports_nothing_heavy(tmp_path):
+    code = "import sys, segbench; print([n for n in ('torch', 'pandas', 'numpy', 'mmengine') if n in sys.modules])"
+    assert _python("-c", code, cwd=tmp_path).stdout == "[]\n"
+
+
+def test_the_example_of_the_readme(tmp_path):
+    """In a folder that has nothing but results."""
+    (found,) = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    done = _python("-c", found, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "espnet-c" in done.stdout
+
+
+def test_it_evaluates_as_the_engine_does(tmp_path):
+    from benchmark.configs import compose
+
+    config = compose.compose("espnet-c", "shapes_64x64_smoke", seed=3)
+    session = Session(config, tmp_path)
+    expected = scores(session.evaluate("val").counts)
+    model = sb.build("espnet-c", num_classes=8)
+    model.load_state_dict(session.runner.model.state_dict())
+    model.train()
+    found = sb.evaluate(model, "shapes_64x64_smoke", split="val")
+    assert model.training
+    assert found.loc["mean", "iou"] == pytest.approx(expected.miou, abs=0.1)
+    assert found.iou[:-1].to_numpy() == pytest.approx(expected.iou, abs=0.5, nan_ok=True)
+
+
+class Net(nn.Module):
+    """One convolution, asked for scores in the ways of several libraries."""
+
+    def __init__(self, wrap=lambda scores: scores):
+        super().__init__()
+        self.layer, self.wrap = nn.Conv2d(3, 8, 3, stride=2, padding=1), wrap
+
+    def forward(self, images):
+        return self.wrap(self.layer(images))
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: [s, s], lambda s: {"out": s, "aux": s}])
+def test_a_module_of_ones_own(wrap):
+    torch.manual_seed(0)
+    net = Net(wrap)
+    found = sb.profile(net, (64, 64))
+    assert (found.params, found.macs) == (3 * 8 * 9 + 8, 3 * 8 * 9 * 32 * 32)
+    assert 0 <= sb.evaluate(net, "shapes_64x64_smoke", split="val").loc["mean", "iou"] < 30
+
+
+def test_mistakes():
+    with pytest.raises(sb.UserError, match="unknown architecture 'ennet'"):
+        sb.build("ennet", 2)
+    with pytest.raises(sb.UserError, match="nowhere is no folder"):
+        sb.load_results("nowhere")
