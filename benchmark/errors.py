@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that does not exist, with the nearest names that do.
+    """Return the error for a name that does not exist, with the nearest names that do.
 
     Args:
         kind: what the name should have named, in the singular ("architecture").

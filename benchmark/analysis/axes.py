@@ -21,7 +21,7 @@ def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differing(axes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The axes that differ, by dotted name: the value here and the value there, None where there is none."""
+    """Return the axes that differ, by dotted name: the value here and the value there, None where there is none."""
     here, there = dict(flat(axes)), dict(flat(others))
     return {
         axis: (here.get(axis), there.get(axis))

@@ -82,7 +82,7 @@ def _network(run: Summary) -> tuple[str, str, str]:
 
 
 def _made(runs: Iterable[Summary], codes: Iterable[str]) -> Iterator[str]:
-    """What each code is and made: "code 0123456789ab (segbench 0.1.0, commit 01234567): enet"."""
+    """Yield what each code is and made: "code 0123456789ab (segbench 0.1.0, commit 01234567): enet"."""
     for code in codes:
         alike = [run for run in runs if run.code == code]
         where = {f"segbench {run.version}" for run in alike} | {

@@ -18,7 +18,7 @@ NOT_RUN = "not_run"
 
 
 def completed(found: Sequence[Group], asked: Collection[str] = ()) -> list[Group]:
-    """The groups, with a row for every architecture that has not been run.
+    """Return the groups, with a row for every architecture that has not been run.
 
     Args:
         found: what `ranking.groups` makes of results.
@@ -36,7 +36,7 @@ def completed(found: Sequence[Group], asked: Collection[str] = ()) -> list[Group
 
 
 def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
-    """The architectures of the catalog without a result of the protocol as it is defined.
+    """Return the architectures of the catalog without a result of the protocol as it is defined.
 
     Args:
         protocol: its name; of one that is not in the catalog, nothing could be run.
@@ -50,7 +50,7 @@ def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
 
 
 def command(protocol: str) -> str:
-    """What runs the architectures that have not been run, and no other."""
+    """Return what runs the architectures that have not been run, and no other."""
     return f"segbench run --all -p {protocol}"
 
 

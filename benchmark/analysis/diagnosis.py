@@ -1,4 +1,4 @@
-"""Mistakes in labels that confusion counts betray: what looks wrong, and the mIoU that its repair would give.
+"""Detect label errors from confusion matrices: what looks wrong, and the mIoU that its repair would give.
 
 A network that learned the task and is scored under other labels still tells the classes apart: its large counts lie in
 other places than the diagonal. Repairs only move or drop rows of the counts, so their mIoU is computed and not guessed.
@@ -63,7 +63,7 @@ class Finding:
     gain: float
 
     def describe(self, names: Sequence[str]) -> str:
-        """The finding in one line.
+        """Return the finding in one line.
 
         Args:
             names: of the classes, in the order of the counts.
@@ -79,7 +79,7 @@ class Finding:
 
 
 def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Finding]:
-    """What looks wrong with the labels that counts were made with; nothing, where nothing does.
+    """Return what looks wrong with the labels that counts were made with; nothing, where nothing does.
 
     Args:
         counts: confusion counts, shape (K + 1, K + 1) or (images, K + 1, K + 1); see `benchmark.confusion`.
@@ -103,7 +103,7 @@ def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Fin
 
 
 def suspicions(stored: Stored) -> list[Finding]:
-    """What looks wrong with the labels of a result, by its last checkpoint on test; nothing, where its counts are gone.
+    """Return possible label errors of a result, by its last checkpoint on test; none where its counts are gone.
 
     Args:
         stored: a result.
@@ -115,7 +115,7 @@ def suspicions(stored: Stored) -> list[Finding]:
 
 
 def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:
-    """The predictions under the names that suit them best."""
+    """Return the predictions under the names that suit them best."""
     classes = len(total) - 1
     truth = total[:-1].sum(axis=1)
     guess = (total if void == "false_positive" else total[:-1]).sum(axis=0)[:-1]
@@ -139,7 +139,7 @@ def _is_repair(before: float, after: float) -> bool:
 
 
 def _cycles(order: NDArray[np.intp]) -> Iterator[list[int]]:
-    """The classes of a permutation that change places among each other."""
+    """Yield the classes of a permutation that change places among each other."""
     left = {index for index, target in enumerate(order.tolist()) if index != target}
     while left:
         cycle = [left.pop()]
@@ -162,7 +162,7 @@ def _shifted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | 
 
 
 def _left_out(total: NDArray[np.int64], void: VoidRule, now: float) -> Iterator[Finding]:
-    """What would be gained by not counting: pixels of void, or classes that are never predicted."""
+    """Yield what would be gained by not counting: pixels of void, or classes that are never predicted."""
     if void == "false_positive":
         miou = scores(total, "ignore").miou
         yield Finding("ignore label counted", "void pixels count as false positives", [], miou, miou - now)

@@ -33,7 +33,7 @@ def leaderboard(runs: Iterable[Summary]) -> pd.DataFrame:
 
 
 def table(standings: Iterable[Standing]) -> pd.DataFrame:
-    """A ranking as a frame."""
+    """Return a ranking as a frame."""
     return _frame(standings, _columns(Standing, Standing._fields))
 
 

@@ -107,7 +107,7 @@ def pareto(points: Sequence[tuple[float | None, float | None]]) -> list[bool]:
 
 
 def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Range]:
-    """The ranks of the architectures that have a score."""
+    """Return the ranks of the architectures that have a score."""
     scores = {
         name: found
         for name, each in runs.items()
@@ -121,7 +121,7 @@ def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Rang
 
 
 def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
-    """The interval of each architecture that has the cost."""
+    """Return the interval of each architecture that has the cost."""
     measured = [run for each in runs.values() for run in each if getattr(run, column) is not None]
     is_alike = len({run.device for run in measured}) == 1
     if column in TIMED:
@@ -144,7 +144,7 @@ def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], 
 
 
 def _timing(run: Summary, column: str) -> tuple[float, float] | None:
-    """The 95 % interval of a timing; None where it was unsteady or does not say how much it spread."""
+    """Return the 95 % interval of a timing; None where it was unsteady or does not say how much it spread."""
     if run.latency_unsteady or run.latency_iqr_ms is None or not run.latency_ms or not run.latency_repeats:
         return None
     error = median_error(run.latency_iqr_ms, run.latency_repeats) / run.latency_ms
@@ -155,7 +155,7 @@ def _timing(run: Summary, column: str) -> tuple[float, float] | None:
 
 
 def _least(costs: Mapping[str, Interval]) -> list[str]:
-    """The architectures that may be marked and that nothing is shown to cost less than; nobody where all cost alike."""
+    """Return the architectures that may be marked and that none is shown to undercut; none where all cost alike."""
     if len(costs) < 2 or len({(each.low, each.high) for each in costs.values()}) == 1:
         return []
     limit = min(each.high for each in costs.values())

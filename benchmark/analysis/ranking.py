@@ -128,7 +128,7 @@ class Group:
 
 
 def current(runs: Sequence[Summary]) -> list[Summary]:
-    """The runs that count: of each seed the newest, of each architecture only runs of its config of today and one code.
+    """Return the runs that count: of each seed the newest, of each architecture its newest config and one code.
 
     A run is repeated under another id when the code that can move a number or the config of the architecture has
     changed. Both results stay in the store; averaging over them would count a seed twice or mix two networks.
@@ -169,7 +169,7 @@ def ranking(runs: Iterable[Summary]) -> list[Standing]:
 
 
 def by_architecture(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """The runs of each architecture, in the order in which they come."""
+    """Return the runs of each architecture, in the order in which they come."""
     found: dict[str, list[Summary]] = {}
     for run in runs:
         found.setdefault(run.architecture, []).append(run)
@@ -197,13 +197,13 @@ def groups(runs: Iterable[Summary]) -> list[Group]:
 
 
 def code_notes(runs: Iterable[Summary]) -> Iterator[str]:
-    """The notes of each group on the code of its results, where nobody shows the others."""
+    """Yield the notes of each group on the code of its results, where nobody shows the others."""
     for group in groups(runs):
         yield from (f"{group.title}: {note}" for note in group.code_notes)
 
 
 def _standing(runs: Sequence[Summary]) -> Standing:
-    """The row of an architecture, not ranked yet. Its runs come oldest first."""
+    """Return the row of an architecture, not ranked yet. Its runs come oldest first."""
     ok = [run for run in runs if run.status == "ok"]
     devices = sorted({run.device for run in runs})
     on_one_device = runs if len(devices) == 1 else []
@@ -239,7 +239,7 @@ def _standing(runs: Sequence[Summary]) -> Standing:
 
 
 def _present(runs: Iterable[Summary], name: str) -> list[Any]:
-    """The values of a column where there are any."""
+    """Return the values of a column where there are any."""
     return [value for value in map(attrgetter(name), runs) if value is not None]
 
 
@@ -254,7 +254,7 @@ def _mean(runs: Iterable[Summary], name: str) -> float | None:
 
 
 def _deviation(runs: Iterable[Summary], name: str) -> float | None:
-    """The standard deviation that a sample suggests; one value suggests none."""
+    """Return the standard deviation that a sample suggests; one value suggests none."""
     values = _present(runs, name)
     if len(values) < 2:
         return None

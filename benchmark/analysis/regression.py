@@ -89,7 +89,7 @@ class Decision(NamedTuple):
         return interval(self.difference, self.error)
 
     def needed(self, level: float) -> float:
-        """The loss, in points, that would have been an alarm at a level."""
+        """Return the loss, in points, that would have been an alarm at a level."""
         return -interval(0.0, self.bar, level)[0]
 
     def high(self, level: float) -> float:
@@ -359,7 +359,7 @@ def _pooled(first: Variance, second: Variance) -> Variance:
 def _accuracy(
     pairs: Sequence[_Pair], decisions: Sequence[Decision | None], margin: float, images: bool, counts: CountsOf
 ) -> list[Change]:
-    """The change of mIoU of each pair."""
+    """Return the change of mIoU of each pair."""
     tested = [each for each in decisions if each]
     alarms, level = iter(_alarms(tested)), LEVEL / max(len(tested), 1) / _shares(tested)
     return [
@@ -382,7 +382,7 @@ def _shares(decisions: Sequence[Decision]) -> int:
 
 
 def _overall(decisions: Sequence[Decision]) -> Overall | None:
-    """The mean over all architectures, whose errors are independent."""
+    """Return the mean over all architectures, whose errors are independent."""
     count = len(decisions)
     if count < 2:
         return None
@@ -404,7 +404,7 @@ def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
 
 
 def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Decision | None:
-    """What the scores say; None where there are none on one side, the same on both, or one seed a side."""
+    """Return what the scores say; None where there are none on one side, the same on both, or one seed a side."""
     base, new = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
     own = _pooled(*(sample_variance(_scores(side)) for side in (base, new)))
     if not base or not new or _is_same(base, new) or own.df == 0 or pair.variance is None:
@@ -419,7 +419,7 @@ def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Dec
 
 
 def _over_images(base: Sequence[Summary], new: Sequence[Summary], counts: CountsOf) -> float:
-    """Standard error of the difference over other images, in points."""
+    """Return the standard error of the difference over other images, in points."""
     return difference(map(counts["base"], base), map(counts["new"], new)).error
 
 
@@ -430,7 +430,7 @@ def _is_same(base: Iterable[Summary], new: Iterable[Summary]) -> bool:
 
 
 def _undecided(pair: _Pair, counts: CountsOf) -> Change:
-    """The change of a pair that was not tested."""
+    """Return the change of a pair that was not tested."""
     base, new = pair.base.miou_percent, pair.new.miou_percent
     before, after = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
     change, bounds = None, None
@@ -458,7 +458,7 @@ def _undecided(pair: _Pair, counts: CountsOf) -> Change:
 
 
 def _failures(pair: _Pair) -> str:
-    """That runs of now failed, for the end of a reason."""
+    """Return how many runs of NEW failed, for the end of a reason."""
     failed = pair.new.failed
     return f"; {failed} of {failed + pair.new.seeds} runs failed" if failed else ""
 
@@ -498,7 +498,7 @@ def _cost(pair: _Pair) -> Iterator[Change]:
 
 
 def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) -> Iterator[Change]:
-    """The change of a figure without noise; nothing, where neither side has it."""
+    """Yield the change of a figure without noise; nothing, where neither side has it."""
     base, new = getattr(pair.base, figure), getattr(pair.new, figure)
     sides = [[run for run in runs if getattr(run, figure) is not None] for runs in (pair.base_runs, pair.new_runs)]
     if not any(sides):
@@ -522,7 +522,7 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
 
 
 def _speed(pair: _Pair, tolerance: float) -> Iterator[Change]:
-    """The change of latency, as a ratio to the anchor."""
+    """Yield the change of latency, as a ratio to the anchor."""
     sides = [[run for run in runs if run.latency_ratio] for runs in (pair.base_runs, pair.new_runs)]
     values = (pair.base.latency_ratio, pair.new.latency_ratio)
     if not any(sides):
@@ -590,7 +590,7 @@ def _missing(before: Group, after: Group) -> Iterator[Missing]:
 
 
 def _absent(before: Group, after: Group) -> Iterator[Change]:
-    """A row for every architecture that only BASE has."""
+    """Yield a row for every architecture that only BASE has."""
     there = {row.architecture for row in after.table}
     for row in before.table:
         if row.architecture not in there:
@@ -599,7 +599,7 @@ def _absent(before: Group, after: Group) -> Iterator[Change]:
 
 
 def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
-    """A row for every figure of what is new that has a budget, whether it keeps it or not."""
+    """Yield a row for every figure of what is new that has a budget, whether it keeps it or not."""
     for row in group.table:
         for figure, limit in budgets.items():
             value = getattr(row, figure)

@@ -80,7 +80,7 @@ class Method:
 
 
 def config_root() -> Path:
-    """The folder `model_configs`: inside an installed package, beside the package in a checkout."""
+    """Return the folder `model_configs`: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "model_configs"
     return installed if installed.is_dir() else package.parent / "model_configs"
@@ -142,7 +142,7 @@ def related() -> dict[str, Reference]:
 
 @cache
 def deviations_of(method: str) -> list[Deviation]:
-    """What the architectures of a method have where its authors have something else.
+    """Return what the architectures of a method have where its authors have something else.
 
     Raises:
         UserError: an entry has a mistake; the message names file, entry and field.
@@ -153,7 +153,7 @@ def deviations_of(method: str) -> list[Deviation]:
 
 
 def _figures() -> dict[str, Reference]:
-    """The entries of `references` and `related`, by identifier."""
+    """Return the entries of `references` and `related`, by identifier."""
     found: dict[str, Reference] = {}
     for method in methods().values():
         place, members = _metafile(method.name), _members(method.name)
@@ -186,7 +186,7 @@ def _members(method: str) -> list[str]:
 
 
 def zoo_root() -> Path:
-    """The configs of the installed mmsegmentation, found without importing it.
+    """Return the configs of the installed mmsegmentation, found without importing it.
 
     Raises:
         UserError: it is not installed.
@@ -208,7 +208,7 @@ def zoo() -> dict[str, Architecture]:
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name, of the suite or of the mmsegmentation zoo.
+    """Return the architecture of that name, of the suite or of the mmsegmentation zoo.
 
     Raises:
         UserError: there is none; the message names the nearest.
@@ -222,7 +222,7 @@ def representatives() -> list[str]:
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Return the protocol of that name.
 
     Raises:
         UserError: there is none; the message names the nearest.
@@ -240,7 +240,7 @@ def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
 
 
 def _sound(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path, T]]:
-    """What is read from files, without those that are broken: stderr tells of each, and the others go on."""
+    """Return what is read from files, without those that are broken: stderr tells of each, and the others go on."""
     found = []
     for path in paths:
         try:
@@ -256,7 +256,7 @@ def _leave_out(path: Path, fault: UserError) -> None:
 
 
 def _method(path: Path) -> Method:
-    """The method of a metafile.
+    """Return the method of a metafile.
 
     Raises:
         UserError: it is no YAML, or lacks a field; the message names file and line.
@@ -289,7 +289,7 @@ def _method(path: Path) -> Method:
 
 @cache
 def _loader() -> Any:
-    """A YAML loader that refuses a key given twice, of which YAML's own takes the last without a word."""
+    """Return a YAML loader that refuses a key given twice, of which YAML's own takes the last without a word."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -308,7 +308,7 @@ def _loader() -> Any:
 
 
 def _summary(path: Path) -> str:
-    """The first line of a config's docstring.
+    """Return the first line of a config's docstring.
 
     Raises:
         UserError: the file is no Python; the message names file and line.

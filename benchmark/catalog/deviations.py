@@ -43,7 +43,7 @@ FIELDS = {"ours": TEXT, "paper": TEXT, "source": TEXT, "origin": one_of(*ORIGINS
 
 
 def parse(entry: Mapping[str, Any], architectures: Sequence[str], place: str) -> Deviation:
-    """An entry of `deviations` in a metafile, checked.
+    """Return an entry of `deviations` in a metafile, checked.
 
     Args:
         entry: as read from the file.

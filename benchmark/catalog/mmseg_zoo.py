@@ -78,7 +78,7 @@ class Published:
 
 @cache
 def published() -> Published:
-    """The figures of the installed mmsegmentation.
+    """Return the figures of the installed mmsegmentation.
 
     Raises:
         UserError: it is not installed.
@@ -89,7 +89,7 @@ def published() -> Published:
 
 @cache
 def everything() -> dict[str, Reference]:
-    """The references of the metafiles of this suite, then the figures of the zoo that those do not have."""
+    """Return the references of the metafiles of this suite, then the figures of the zoo that those do not have."""
     ours = catalog.references()
     places = {(each.source.title, each.source.locator) for each in ours.values()}
     return ours | {
@@ -100,7 +100,7 @@ def everything() -> dict[str, Reference]:
 
 
 def read(root: Path, configs: Container[str], release: str) -> Published:
-    """The figures of the metafiles below a folder.
+    """Return the figures of the metafiles below a folder.
 
     Args:
         root: the folder that holds a folder for each method.
@@ -147,18 +147,18 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _mapping(found: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """A field that should hold a mapping; empty where it is absent or something else."""
+    """Return a field that should hold a mapping; empty where it is absent or something else."""
     value = found.get(field)
     return value if isinstance(value, Mapping) else {}
 
 
 def _config(row: Mapping[str, Any]) -> str:
-    """The name of the config that a row is of; empty where it names none."""
+    """Return the name of the config that a row is of; empty where it names none."""
     return Path(row.get("Config") or row.get("Name") or "").stem
 
 
 def _results(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A config was evaluated on one dataset, or on each of a list."""
+    """Return the datasets that a config was evaluated on: one dataset, or on each of a list."""
     found = row.get("Results")
     return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, Mapping)]
 
@@ -225,7 +225,7 @@ def _reference(
 
 
 def _pretraining(config: str) -> str | None:
-    """What the backbone was trained on before, by the name of the config; None where that does not say."""
+    """Return what the backbone was trained on before, by the name of the config; None where that does not say."""
     if "in1k" in config:
         return "imagenet"
     if "in22k" in config:

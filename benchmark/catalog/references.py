@@ -324,7 +324,7 @@ EXPLANATION = {
 
 
 def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], place: str) -> Reference:
-    """An entry of a metafile, checked.
+    """Return an entry of a metafile, checked.
 
     Args:
         entry: as read from the file.
@@ -386,7 +386,7 @@ def check_fields(found: Any, schema: Mapping[str, Check], place: str, prefix: st
 
 
 def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
-    """What fields ask of each other: the field, whether it is right, and what it should be."""
+    """Return what fields ask of each other: the field, whether it is right, and what it should be."""
     metric, on_data = entry["metric"], entry["metric"] in ACCURACY
     unit = UNITS[metric]
     rules = [
@@ -424,7 +424,7 @@ def _other_metric(entry: Mapping[str, Any]) -> str:
 
 
 def _implausible(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> Iterator[str]:
-    """What is allowed field by field and almost surely a mistake, each with what to write instead."""
+    """Yield what is allowed field by field and almost surely a mistake, each with what to write instead."""
     metric, value, unit = entry["metric"], entry["value"], entry["unit"]
     if unit != UNITS[metric]:
         return  # of which `_agreements` tells

@@ -43,7 +43,7 @@ MODULES = {"import": "import_"}
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """The parser; only the module of `command` is imported, so that help and listings stay fast."""
+    """Return the parser; only the module of `command` is imported, so that help and listings stay fast."""
     parser = argparse.ArgumentParser(
         prog="segbench", description="A benchmark and reproducibility suite for semantic segmentation."
     )

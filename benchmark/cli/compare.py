@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _code(found: Comparison, gates: Sequence[str], strict: bool, allow_missing: bool) -> int:
-    """The exit code."""
+    """Return the exit code."""
     from benchmark.analysis.regression import WORSE
 
     outcomes = [change.outcome for change in found.changes if change.gate in (*gates, "budget")]
@@ -164,7 +164,7 @@ def _positive(text: str) -> float:
 
 
 def _gates(text: str) -> tuple[str, ...]:
-    """The kinds of figures in a list with commas."""
+    """Return the kinds of figures in a list with commas."""
     gates = tuple(dict.fromkeys(text.split(",")))
     if unknown := set(gates) - set(GATES):
         raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(GATES)}")

@@ -91,7 +91,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Shows a download: a bar on a terminal, a line every tenth (or every 16 MB) elsewhere."""
+    """Show a download: a bar on a terminal, a line every tenth (or every 16 MB) elsewhere."""
     if not sys.stderr.isatty():
         shown = -1
 
@@ -156,7 +156,7 @@ def _as_json(source: type[DatasetSplit], result: Verification) -> dict[str, obje
 
 
 def _as_table(source: type[DatasetSplit], found: Mapping[Split, Verification]) -> str:
-    """Splits in columns; in rows counts, sizes, and percent of pixels a class."""
+    """Return splits in columns; in rows counts, sizes, and percent of pixels a class."""
     rows = [
         ("", *found),
         ("images", *(str(result.images) for result in found.values())),

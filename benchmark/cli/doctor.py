@@ -142,7 +142,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _unmet() -> Iterator[str]:
-    """Declared dependencies that are absent or of a version that will not do."""
+    """Return the declared dependencies that are absent or of a version that will not do."""
     try:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
@@ -163,7 +163,7 @@ def _unmet() -> Iterator[str]:
 
 
 def _broken() -> Iterator[str]:
-    """Packages that are installed and do not load."""
+    """Return the packages that are installed and do not load."""
     from benchmark.backend.installed import load_opencv
 
     if find_spec("cv2") is not None:

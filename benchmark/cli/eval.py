@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
-    """The weights by our names.
+    """Return the weights by our names.
 
     Raises:
         UserError: they are of another network, or not of a whole one.
@@ -133,7 +133,7 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
 
 
 def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
-    """The figures that were published with the very weights of that SHA-256.
+    """Return the figures that were published with the very weights of that SHA-256.
 
     Raises:
         UserError: the evaluation is to be recorded, and there is none, or what is evaluated is not as published.

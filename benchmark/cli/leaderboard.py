@@ -66,7 +66,7 @@ def _nothing(protocol: str | None, results: Path) -> UserError:
 
 
 def render(found: Sequence[Group], format: str) -> str:
-    """The tables as text."""
+    """Return the tables as text."""
     if format == "json":
         return json.dumps([_plain(group) for group in found], indent=2)
     if format == "csv":

@@ -123,7 +123,7 @@ def _of_method(method: str | None) -> list[str]:
 
 
 def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:
-    """The references of a source that are of a method and on a dataset; what it leaves out is said on stderr."""
+    """Return the references of a source that are of a method and on a dataset; what it leaves out is said on stderr."""
     if source == "papers":
         found: Collection[Reference] = catalog.references().values()
     else:
@@ -143,7 +143,7 @@ def _references(source: str, method: str | None, dataset: str | None) -> list[Re
 
 
 def _row(reference: Reference, value: float | str) -> dict[str, Any]:
-    """What tells a reference from the next; `ours` is our architecture of the same network."""
+    """Return what tells a reference from the next; `ours` is our architecture of the same network."""
     return {
         "name": reference.name,
         "architecture": reference.architecture,

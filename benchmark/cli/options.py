@@ -26,7 +26,7 @@ SEEDS = 2**32 - 1
 
 
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
-    """An argument type: whole numbers of a range, both ends included."""
+    """Return an argument type: whole numbers of a range, both ends included."""
 
     def parse(text: str) -> int:
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text) else None
@@ -38,7 +38,7 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
 
 
 def real(least: float, most: float) -> Callable[[str], float]:
-    """An argument type: finite numbers of a range, both ends included."""
+    """Return an argument type: finite numbers of a range, both ends included."""
 
     def parse(text: str) -> float:
         try:
@@ -60,7 +60,7 @@ seed = whole(0, SEEDS)
 
 
 def seeds(text: str) -> list[int]:
-    """An argument type: seeds with commas between them, each once."""
+    """Return an argument type: seeds with commas between them, each once."""
     try:
         return list(dict.fromkeys(seed(each) for each in text.split(",")))
     except argparse.ArgumentTypeError:
@@ -69,7 +69,7 @@ def seeds(text: str) -> list[int]:
 
 
 def duration(text: str) -> float:
-    """An argument type: the seconds of a duration such as 25m, 90s, 1h30m or 1500."""
+    """Return an argument type: the seconds of a duration such as 25m, 90s, 1h30m or 1500."""
     found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", text, re.ASCII)
     try:
         hours, minutes, *rest = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
@@ -110,7 +110,7 @@ def overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """The overrides that were given, as arguments of `compose.compose`."""
+    """Return the overrides that were given, as arguments of `compose.compose`."""
     names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
@@ -202,7 +202,7 @@ def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> 
 
 
 def seconds(text: str) -> float:
-    """The seconds of a duration such as 25m.
+    """Return the seconds of a duration such as 25m.
 
     Raises:
         UserError: it is none, or of no length.
@@ -214,7 +214,7 @@ def seconds(text: str) -> float:
 
 
 def words(seconds: float) -> str:
-    """A duration for people: 45 s, 12 min, 2.5 h."""
+    """Return a duration for people: 45 s, 12 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -107,7 +107,7 @@ class Lines:
         self._said = time.monotonic()
 
     def begin(self, spec: Spec) -> None:
-        """A run begins: its first words are its end, or that it takes long."""
+        """Ignore the start of a run: the first line is its end, or its progress."""
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
         """Say how far a run is, not too often."""
@@ -121,7 +121,7 @@ class Lines:
             self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
 
     def end(self, spec: Spec, record: Record) -> None:
-        """A run has ended."""
+        """Show that a run has ended."""
         self._ended += 1
         self._say(f"[{self._ended}/{self.runs}] {_ended(record)}")
 
@@ -157,7 +157,7 @@ class Bars:
         self._bars.start()
 
     def begin(self, spec: Spec) -> None:
-        """A run begins."""
+        """Show that a run has started."""
         name = f"{spec.architecture} seed {spec.seed}"
         self._tasks[spec] = self._bars.add_task(name, total=None, note="starting")
 
@@ -167,7 +167,7 @@ class Bars:
         self._bars.update(self._tasks[spec], completed=done, total=total, note=note)
 
     def end(self, spec: Spec, record: Record) -> None:
-        """A run has ended."""
+        """Show that a run has ended."""
         self._bars.remove_task(self._tasks.pop(spec))
         self._bars.console.print(_ended(record), highlight=False, markup=False)
         self._bars.advance(self._all)

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _readme(args: argparse.Namespace, report: Report) -> tuple[Path, str] | None:
-    """The README and what it should say; None if there is none to write."""
+    """Return the README and what it should say; None if there is none to write."""
     from benchmark.reporting.readme import END, MARKER, with_boards
 
     path = args.readme or args.output.absolute().parent / "README.md"

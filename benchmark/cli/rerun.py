@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _result(name: str, results: Path) -> Stored:
-    """The result of a file or a run id, if there is something to reproduce."""
+    """Return the result of a file or a run id, if there is something to reproduce."""
     from benchmark.results.reading import Problem, read
     from benchmark.results.store import Store
     from benchmark.results.validate import doubt
@@ -96,7 +96,7 @@ def _result(name: str, results: Path) -> Stored:
 
 
 def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
-    """The run that leaves the result."""
+    """Return the run that leaves the result."""
     from benchmark.engine.timings import TrainingMode
     from benchmark.execution.spec import Spec
 
@@ -121,7 +121,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
 
 
 def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
-    """The overrides of a record as arguments of `compose.compose`.
+    """Return the overrides of a record as arguments of `compose.compose`.
 
     Args:
         overrides: as a record holds them.

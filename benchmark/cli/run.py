@@ -124,7 +124,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
-    """The architectures to run, by name.
+    """Return the architectures to run, by name.
 
     Raises:
         UserError: an unknown architecture or protocol, or names beside `--all`.
@@ -179,7 +179,7 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
 
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
-    """The runs that the store does not have; says which it has, and what of them is of other code."""
+    """Return the runs that the store does not have; says which it has, and what of them is of other code."""
     from benchmark.execution.plan import lookup
     from benchmark.results.reading import Problem
 
@@ -200,7 +200,7 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
 
 
 def _print_leaderboard(spec: Spec) -> None:
-    """The table that the runs belong to."""
+    """Print the leaderboard of the runs."""
     from benchmark.analysis.ranking import groups
     from benchmark.cli.leaderboard import render
     from benchmark.results.snapshot import Snapshot

@@ -7,7 +7,7 @@ import json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """It takes no options."""
+    """Add no arguments: the command has none."""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _yaml(found: dict[str, Any]) -> str:
-    """The facts as YAML, in which a text of several lines, such as BibTeX, stands as it is: to be copied."""
+    """Return the facts as YAML, in which a text of several lines, such as BibTeX, stands as it is: to be copied."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -89,12 +89,12 @@ def _find(name: str) -> dict[str, Any]:
 
 
 def _deviations(entry: Architecture) -> list[Deviation]:
-    """The deviations of the architecture's method; of the zoo's methods none are recorded."""
+    """Return the deviations of the architecture's method; of the zoo's methods none are recorded."""
     return [] if entry.name.startswith(catalog.ZOO_PREFIX) else catalog.deviations_of(entry.method)
 
 
 def _deviation(deviation: Deviation, members: Sequence[str]) -> str:
-    """A deviation in one line, with its architectures where it is not of all."""
+    """Return a deviation in one line, with its architectures where it is not of all."""
     some = set(deviation.architectures) != set(members)
     return f"{', '.join(deviation.architectures)}: {deviation.text}" if some else deviation.text
 
@@ -106,7 +106,7 @@ def _facts(reference: Reference) -> dict[str, Any]:
 
 
 def _line(reference: Reference) -> str:
-    """A reference with its source, in one line."""
+    """Return a reference with its source, in one line."""
     on = f" on {reference.dataset} {reference.split}" if reference.dataset else ""
     if reference.metric in SPEED:
         on = f" at {_cell(reference.protocol.input_size)} on {reference.protocol.hardware or 'a device not named'}"
@@ -138,7 +138,7 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 
 
 def _table(comparison: Comparison) -> Iterator[str]:
-    """The figures below each other, with the facts of their protocols that are not the same."""
+    """Yield the figures below each other, with the facts of their protocols that are not the same."""
     flip = {True: "with flip", False: "no flip", None: "flip not stated"}[comparison.flip]
     on = f"{comparison.metric} on {comparison.dataset} {comparison.split}, {comparison.scales} scale, {flip}"
     yield f"{comparison.architecture}, {on}: {len(comparison.references)} figures, spread {comparison.spread:g}"

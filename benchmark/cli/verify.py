@@ -135,7 +135,7 @@ def _references() -> Mapping[str, Reference]:
 
 
 def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
-    """The results, and whether all of them could be read; of all architectures, for they tell of each other's noise."""
+    """Return the results of all architectures, which estimate the variance, and whether all could be read."""
     from benchmark.analysis.code import of_any_code
     from benchmark.results.snapshot import Snapshot
 
@@ -163,7 +163,7 @@ def _evaluated(
 def _outstanding(
     args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
 ) -> list[Verdict]:
-    """What the protocol could be held against, had it been run: no result is no reason to say nothing."""
+    """Return what the protocol could be held against, had it been run: no result is no reason to say nothing."""
     from benchmark.configs import compose
     from benchmark.results.summary import Conditions
     from benchmark.verdicts.not_run import outstanding, planned
@@ -184,14 +184,14 @@ def _outstanding(
 
 @cache
 def _facts(protocol: str) -> Any:
-    """What a protocol says of itself."""
+    """Return what a protocol says of itself."""
     from benchmark.configs import compose
 
     return compose.read(catalog.protocol(protocol).path).protocol
 
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
-    """The verdicts; where one differs, with what looks wrong with the labels of a result behind it: suspect that."""
+    """Return the verdicts; one that differs with possible label errors of a result behind it."""
     from benchmark.analysis.diagnosis import suspicions
     from benchmark.analysis.ranking import groups
     from benchmark.results.reading import Stored
@@ -237,7 +237,7 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
 def _further(
     args: argparse.Namespace, architecture: str, protocol: str, further: int, runs: Iterable[Summary], work_dir: Path
 ) -> list[Spec]:
-    """The runs of so many further seeds; none where there would be more than --max-seeds."""
+    """Return the runs of so many further seeds; none where there would be more than --max-seeds."""
     from benchmark.engine import device
     from benchmark.results.code import digest
     from benchmark.results.summary import code_name
@@ -304,7 +304,7 @@ def _print_accuracy(found: Sequence[Verdict]) -> None:
 def _print_rest(
     references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str], protocol: str | None
 ) -> None:
-    """What there is no verdict on, and why."""
+    """Print what has no verdict, and why."""
     if protocol:
         dataset = _facts(protocol).dataset
         references = [each for each in references if each.dataset == dataset]

@@ -56,7 +56,7 @@ def compose(
     crf: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The config of one run.
+    """Return the config of one run.
 
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
@@ -162,7 +162,7 @@ def model_config(
     fitted: Mapping[str, Any] | None = None,
     first_stage: bool = False,
 ) -> dict[str, Any]:
-    """The network of an architecture, ready for mmsegmentation's `MODELS.build`.
+    """Return the network of an architecture, ready for mmsegmentation's `MODELS.build`.
 
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
@@ -245,7 +245,7 @@ def axes(config: Config, digest: str) -> dict[str, Any]:
 
 
 def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes that a stage of the training has of its own."""
+    """Return the axes that a stage of the training has of its own."""
     train, schedule = stage["train_dataloader"].dataset, stage["train_cfg"]
     return {
         "augmentation": _augmentation(train),
@@ -261,7 +261,7 @@ def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _readers(dataset: Config) -> Sequence[Config]:
-    """The datasets of mmsegmentation that a dataset of `benchmark.inputs.mmseg_pipeline` reads."""
+    """Return the datasets of mmsegmentation that a dataset of `benchmark.inputs.mmseg_pipeline` reads."""
     found: Sequence[Config] = dataset.dataset.get("datasets", [dataset.dataset])
     return found
 
@@ -338,7 +338,7 @@ def _class_names(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _split_off_first_stage(config: Config) -> Config | None:
-    """The first of two stages of a protocol, complete: the second, but for what the protocol says of the first."""
+    """Return the first of two stages of a protocol: the second, with what the protocol sets for the first."""
     changes = config.pop("first_stage", None)
     if changes is None:
         return None
@@ -396,7 +396,7 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
 
 
 def _paramwise(multipliers: Any, protocol: str) -> dict[str, Any]:
-    """The `paramwise_cfg` of mmengine's optimizer wrappers for learning rates that differ by layer.
+    """Return the `paramwise_cfg` of mmengine's optimizer wrappers for learning rates that differ by layer.
 
     Raises:
         UserError: the protocol does not name layers with numbers above 0.

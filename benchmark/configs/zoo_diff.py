@@ -325,7 +325,7 @@ def _candidates(architecture: str) -> list[str]:
 
 @cache
 def _zoo(name: str) -> Mapping[str, Any]:
-    """What is compared of a zoo config."""
+    """Return what is compared of a zoo config."""
     config = compose.read(catalog.zoo()[name].path)
     gpus = re.search(r"_(\d+)xb\d+", name)  # a config does not say on how many GPUs it is trained, but its name does
     batch = int(gpus[1] if gpus else 1) * config.train_dataloader.batch_size
@@ -333,7 +333,7 @@ def _zoo(name: str) -> Mapping[str, Any]:
 
 
 def _ours(config: Config) -> Mapping[str, Any]:
-    """The same of a composed config."""
+    """Return the same of a composed config."""
     return _compared(config, config.train_dataloader.dataset.batch_size, lambda dataset: dataset.dataset)
 
 
@@ -350,7 +350,7 @@ def _compared(config: Config, batch: int, read: Callable[[Any], Mapping[str, Any
 
 
 def _axes(compared: Mapping[str, Any]) -> dict[str, Any]:
-    """What a zoo config is found by besides its network, the most important first."""
+    """Return what a zoo config is found by besides its network, the most important first."""
     dataset = compared["train"]["dataset"]
     parts = dataset.get("datasets", [dataset])
     return {
@@ -366,7 +366,7 @@ def _network_of(name: str) -> Mapping[str, Any]:
 
 
 def _network(compared: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields of the model that say which network it is."""
+    """Return the fields of the model that say which network it is."""
     return {
         field: "BN" if value == "SyncBN" else value
         for field, value in _flat(compared["model"]).items()
@@ -375,7 +375,7 @@ def _network(compared: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _complete(node: Any) -> Any:
-    """A model with every setting that it leaves to the defaults of mmsegmentation's classes, or of ours."""
+    """Return a model with every setting that it leaves to the defaults of mmsegmentation's classes, or of ours."""
     if isinstance(node, Mapping):
         filled = {**_defaults(node["type"]), **node} if isinstance(node.get("type"), str) else node
         return {key: _complete(value) for key, value in filled.items()}
@@ -401,7 +401,7 @@ def _defaults(kind: str) -> Mapping[str, Any]:
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    """The leaves of a nested config by their paths; a list without dicts is one leaf."""
+    """Return the leaves of a nested config by their paths; a list without dicts is one leaf."""
     if isinstance(node, list | tuple):
         if not any(isinstance(value, Mapping) for value in node):
             return {path: list(node)}
@@ -416,5 +416,5 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The fields that two have different values for."""
+    """Return the fields that two have different values for."""
     return [field for field in {**one, **other} if one.get(field, ABSENT) != other.get(field, ABSENT)]

@@ -160,6 +160,6 @@ def _executor(
 
 
 def _concurrent(spec: Spec) -> int:
-    """Runs at a time on a CPU: one, or as many as there are cores for where the protocol gives a run few threads."""
+    """Return the number of concurrent runs on a CPU: cores / threads of a run where the protocol sets them, else 1."""
     threads = spec.config.protocol.threads
     return max(1, cores() // threads) if threads else 1

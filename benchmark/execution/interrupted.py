@@ -114,7 +114,7 @@ def save(folder: Path, unfinished: Unfinished) -> None:
 
 
 def find(folder: Path) -> Unfinished | None:
-    """What the folder of a run has of it; None if that is nothing, or cannot be read."""
+    """Return what the folder of a run has of it; None if that is nothing, or cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return Unfinished(content["iteration"], Record.model_validate_json(json.dumps(content["record"]), strict=True))

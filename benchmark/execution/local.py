@@ -215,7 +215,7 @@ class _Worker:
         self.connection.close()
 
     def _lost(self, end: dict[str, Any]) -> Stored:
-        """The result of a run whose process left none: how it ended, beside what it had measured."""
+        """Return the result of a run whose process left none: how it ended, beside what it had measured."""
         draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
         if found and found.record.run_id == draft.run_id:
             draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
@@ -227,7 +227,7 @@ class _Worker:
 
 
 def _stored(path: Path) -> Stored:
-    """The result that was stored a moment ago."""
+    """Return the result that was stored a moment ago."""
     stored = read(path)
     assert isinstance(stored, Stored), stored
     return stored

@@ -85,7 +85,7 @@ class Found(NamedTuple):
 
 
 def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[Found]:
-    """What the store has of each run.
+    """Return what the store has of each run.
 
     Args:
         specs: runs of one store.
@@ -110,7 +110,7 @@ def _is_ok(result: Stored | Problem | None) -> bool:
 
 
 def _of_other_code(specs: Sequence[Spec]) -> dict[str, Summary]:
-    """The newest result that ended well of the same runs under other code, by their run ids under today's."""
+    """Return the newest result that ended well of the same runs under other code, by their run ids under today's."""
     names = {_whatever_the_code(spec): spec.identity.run_id for spec in specs}
     found = {}
     for protocol in {spec.protocol for spec in specs}:
@@ -127,7 +127,7 @@ def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
 
 
 def abandoned(spec: Spec) -> tuple[Path, int] | None:
-    """What other code has begun of the run and cannot be resumed: its folder, and the iterations that it has done."""
+    """Return the folder and the iterations of the run that other code began, and that cannot be resumed."""
     for path in sorted(spec.folder.parent.glob(f"*/{interrupted.FILE}")):
         if path.parent != spec.folder and (found := interrupted.find(path.parent)):
             record = found.record
@@ -138,7 +138,7 @@ def abandoned(spec: Spec) -> tuple[Path, int] | None:
 
 
 def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = False) -> list[Job]:
-    """The runs in the order in which they are best made.
+    """Return the runs in the order in which they are best made.
 
     One seed of everything comes before the second of anything; of a seed the longest first, so that at the end of
     several at a time none is waited for long. What was tried and has failed comes last: it may well fail again.
@@ -182,7 +182,7 @@ def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
 
 
 def learned(records: Iterable[Record], device: str) -> Speed:
-    """The speed at which such a device trained before.
+    """Return the speed at which such a device trained before.
 
     Args:
         records: results of any device.

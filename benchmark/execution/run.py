@@ -119,7 +119,7 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
 
 
 def _read(path: Path, draft: Record) -> Stored:
-    """What is stored of a run now: what it left, or an earlier result that ended well where it did not."""
+    """Return what is stored of a run now: what it left, or an earlier result that ended well where it did not."""
     stored = read(path)
     if isinstance(stored, Problem):
         raise UserError(str(stored))
@@ -170,7 +170,7 @@ class _Preparation:
 
 
 def _begun(spec: Spec) -> Record:
-    """What is known of a run before it: nothing, or what it has measured before it was ended, on the same machine."""
+    """Return the record of a run before it starts: blank, or as it was when it was interrupted on this machine."""
     fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), interrupted.find(spec.folder)
     if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
         return fresh
@@ -188,7 +188,7 @@ def blank(
     *,
     in_child: bool = True,
 ) -> Record:
-    """The record of a run of which nothing is known but what was asked for.
+    """Return the record of a run of which nothing is known but what was asked for.
 
     Args:
         spec: the run.

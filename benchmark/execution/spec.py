@@ -126,7 +126,7 @@ class Spec:
         return Identity.of(self.config, dataset, self.architecture, self.seed)
 
     def until(self, deadline: float | None) -> Spec:
-        """The same run with another deadline, and with what is known of it already."""
+        """Return the same run with another deadline, and with what is known of it already."""
         other = replace(self, deadline=deadline)
         other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)
         return other
@@ -139,5 +139,5 @@ class Spec:
 
 @cache
 def sources(dataset: str, root: Path | None) -> dict[Split, DatasetSplit]:
-    """The splits of a dataset, opened once a process."""
+    """Return the splits of a dataset, opened once a process."""
     return datasets.open_splits(dataset, root)

@@ -205,13 +205,13 @@ def is_precise(times: Times) -> bool:
 
 
 def _imprecision(times: Sequence[float]) -> float:
-    """The interquartile range of a median, relative to it."""
+    """Return the interquartile range of a median, relative to it."""
     lower, upper = np.percentile(times, [25, 75])
     return median_iqr(float(upper - lower), len(times)) / median(times)
 
 
 def summary(network: Sequence[float], anchor: Sequence[float]) -> dict[str, Any]:
-    """The statistics of a timing, as fields of `Latency`; percentiles are interpolated linearly."""
+    """Return the statistics of a timing, as fields of `Latency`; percentiles are interpolated linearly."""
     quarter, three_quarters, p90 = np.percentile(network, [25, 75, 90])
     return {
         "median_ms": median(network),
@@ -295,7 +295,7 @@ def _cuda_event(call: Call) -> float:
 
 
 def _graphs(calls: Sequence[Call]) -> tuple[list[Call], list[str]]:
-    """The calls as CUDA graphs, which leave out the launches; and a note of what could not be captured."""
+    """Return the calls as CUDA graphs, which leave out the launches; and a note of what could not be captured."""
     try:
         return [record(call)[0] for call in calls], []
     except Exception as error:  # whatever a network, a library or the device has against it

@@ -47,7 +47,7 @@ def _same(name: str, one: bytes, other: bytes) -> bool:
 
 
 def _pixels(found: re.Match[bytes]) -> bytes:
-    """The hash of the pixels of a picture in a page; what is no picture stands for itself."""
+    """Return the hash of the pixels of a picture in a page; what is no picture stands for itself."""
     try:
         with Image.open(BytesIO(b64decode(found[1]))) as picture:
             pixels = np.asarray(picture.convert("RGB"))

@@ -38,7 +38,7 @@ SIDES = {"base": "BASE", "new": "NEW"}
 
 
 def text(comparison: Comparison, margin: float, gates: Collection[str], format: Literal["table", "markdown"]) -> str:
-    """The comparison: a table a protocol, what it needs a reader to know, and what the whole amounts to.
+    """Return the comparison: a table a protocol, what it needs a reader to know, and what the whole amounts to.
 
     Args:
         comparison: what was found.
@@ -86,7 +86,7 @@ def _accuracy(change: Change) -> list[str]:
 
 
 def _cell(change: Change | None) -> str:
-    """A figure whose outcome is clear from its change shows that alone."""
+    """Return a figure whose outcome is clear from its change shows that alone."""
     if change is None:
         return MISSING
     if change.change is None or change.outcome == "same":
@@ -133,7 +133,7 @@ def _conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]
 
 
 def _alarm(changes: Sequence[Change]) -> str:
-    """The losses that would have been shown: of most architectures, and of the noisiest."""
+    """Return the losses that would have been shown: of most architectures, and of the noisiest."""
     needed = sorted((change.alarm, change.architecture) for change in changes if change.alarm is not None)
     if not needed:
         return ""

@@ -131,7 +131,7 @@ def sections(
     photographs: bool = False,
     mix_code: bool = False,
 ) -> tuple[list[Section], list[Problem]]:
-    """A section for each group of results.
+    """Return a section for each group of results.
 
     Args:
         store: where they are kept.
@@ -205,7 +205,7 @@ def _section(
 
 
 def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
-    """What looks wrong with the labels, of the first run of each architecture that ended well."""
+    """Yield what looks wrong with the labels, of the first run of each architecture that ended well."""
     for architecture, stored in by_architecture.items():
         first = next((each for each in stored if each.record.status == "ok"), None)
         if first is None:
@@ -301,7 +301,7 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
 
 
 def _environments(records: Sequence[Record]) -> list[tuple[int, list[tuple[str, str]]]]:
-    """The environments that differ, each with the number of its runs, the most frequent first."""
+    """Return the environments that differ, each with the number of its runs, the most frequent first."""
     found: dict[str, list[Environment]] = {}
     for record in records:
         found.setdefault(record.environment.model_dump_json(), []).append(record.environment)

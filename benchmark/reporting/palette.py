@@ -16,7 +16,7 @@ VOID = (0, 0, 0)
 
 
 def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """The colours that a dataset is known by; for one that is not known here, hues that are far apart.
+    """Return the colours that a dataset is known by; for one that is not known here, hues that are far apart.
 
     Args:
         dataset: its name.
@@ -36,7 +36,7 @@ def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def coloured(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A label map of shape (height, width) in the colours of its classes: RGB of shape (height, width, 3)."""
+    """Return a label map of shape (height, width) in the colours of its classes: RGB of shape (height, width, 3)."""
     table = np.full((256, 3), VOID, np.uint8)
     table[: len(colours)] = colours
     return table[labels]

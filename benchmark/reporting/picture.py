@@ -30,12 +30,12 @@ class Picture:
 
 
 def photo(image: NDArray[np.uint8]) -> Picture:
-    """An RGB image of shape (height, width, 3)."""
+    """Return an RGB image of shape (height, width, 3)."""
     return _encode(_fit(Image.fromarray(image), Image.Resampling.LANCZOS))
 
 
 def label_map(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
-    """A label map of shape (height, width) in the colours of its classes.
+    """Return a label map of shape (height, width) in the colours of its classes.
 
     Args:
         labels: class indices; 255 where there is none.

@@ -74,7 +74,7 @@ class _Place:
     leader: Sequence[tuple[float, float]]
 
     def covers(self) -> list[_Box]:
-        """What it takes: its box, and the leader as a row of dots."""
+        """Return what it takes: its box, and the leader as a row of dots."""
         return [self.box, *(_Box(x - 1, y - 1, x + 1, y + 1) for x, y in self.leader)]
 
 
@@ -125,7 +125,7 @@ def scatter(points: Sequence[Point], cost: str, score: str) -> Markup:
 def curves(
     lines: Sequence[Sequence[tuple[int, float]]], what: str, *, end: int, low: float, high: float, log: bool = False
 ) -> Markup:
-    """A small plot of one quantity over the iterations, a line a run; made to stand beside others of the same range.
+    """Return a small plot of one quantity over the iterations, a line a run, for a row of plots of one range.
 
     Args:
         lines: (iteration, value) pairs of each run.
@@ -177,7 +177,7 @@ def _grid(
 
 
 def _staircase(front: Sequence[Point], x: _Axis, y: _Axis, frame: _Box) -> Markup:
-    """The border of what has been reached: to the right of a point nothing is gained until the next one."""
+    """Return the border of what has been reached: to the right of a point nothing is gained until the next one."""
     if not front:
         return Markup("")
     path = f"M{x(front[0].x):.1f} {y(front[0].y):.1f}"
@@ -202,7 +202,7 @@ def _mark(point: Point, x: float, y: float, axis: _Axis, cost: str, score: str) 
 
 
 def _labels(points: Sequence[Point], front: Sequence[Point], x: _Axis, y: _Axis, room: _Box) -> Iterator[Markup]:
-    """A label beside each point where there is room; a point without one still has its tooltip."""
+    """Yield a label beside each point where there is room; a point without one still has its tooltip."""
     marks = {
         point: _Box(x(point.x) - RADIUS, y(high) - RADIUS, x(point.x) + RADIUS, y(low) + RADIUS)
         for point in points
@@ -227,7 +227,7 @@ def _labels(points: Sequence[Point], front: Sequence[Point], x: _Axis, y: _Axis,
 
 
 def _strokes(front: Sequence[Point], x: _Axis, y: _Axis, end: float) -> Iterator[_Box]:
-    """The strokes of the staircase, as labels should not cross them."""
+    """Yield the strokes of the staircase, as labels should not cross them."""
     for index, point in enumerate(front):
         after = front[index + 1 : index + 2]
         to_x, to_y = (x(after[0].x), y(after[0].y)) if after else (end, y(point.y))
@@ -261,7 +261,7 @@ def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, f
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:
-    """A line that ends in a dot, which is all there is to see of a single point."""
+    """Return a line that ends in a dot, which is all there is to see of a single point."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(
         path, *points[-1]
@@ -286,7 +286,7 @@ def _linear_ticks(values: Sequence[float]) -> list[float]:
 
 
 def _log_range(values: Sequence[float]) -> tuple[float, float]:
-    """The values with room on both sides; never so narrow that it holds no tick."""
+    """Return the values with room on both sides; never so narrow that it holds no tick."""
     low, high = min(values), max(values)
     room = max((high / low) ** 0.12, 1.6)
     return low / room, high * room
@@ -303,5 +303,5 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _number(value: float) -> str:
-    """A tick or a figure in at most four digits."""
+    """Return a tick or a figure in at most four digits."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -70,7 +70,7 @@ class Predictions:
 def predictions(
     store: Store, by_architecture: Mapping[str, Sequence[Stored]], photographs: bool
 ) -> tuple[Predictions, list[Problem]]:
-    """The last checkpoint of the first seed of each architecture.
+    """Return the last checkpoint of the first seed of each architecture.
 
     Args:
         store: where the results are kept.
@@ -108,7 +108,7 @@ def _predictions(record: Record, arrays: Arrays) -> dict[str, Prediction]:
 
 
 def _image_miou(record: Record, arrays: Arrays, name: str) -> float:
-    """The score of one image alone; the leaderboard's is over the dataset and not the mean of these."""
+    """Return the score of one image alone; the leaderboard's is over the dataset and not the mean of these."""
     last, names = record.evaluation(), arrays.get("names_test", np.array([])).tolist()
     if last is None or name not in names or last.counts not in arrays:
         return float("nan")

@@ -80,7 +80,7 @@ def publication(
 
 
 def _speeds(records: Iterable[Record], references: Iterable[Reference]) -> list[Check]:
-    """What is published of the speed of networks that were timed."""
+    """Return what is published of the speed of networks that were timed."""
     known = {each.name: each for each in references}
     made = speed.verdicts(records, known.values())
     return [Check(verdict, known[verdict.reference]) for verdict in made if verdict.measured is not None]

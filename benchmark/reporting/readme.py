@@ -43,7 +43,7 @@ class Board(NamedTuple):
 
 
 def with_boards(readme: Path, report: Report) -> str | None:
-    """The text of a README with the tables that a report gives; None if it has no markers.
+    """Return the text of a README with the tables that a report gives; None if it has no markers.
 
     Args:
         readme: the file.
@@ -83,7 +83,7 @@ def _board(protocol: str, groups: Sequence[Group]) -> Board:
 
 
 def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
-    """A column of mIoU for each protocol; MACs, which the size of the image decides, beside it where there are any."""
+    """Yield a column of mIoU for each protocol, and one of MACs at its image size where there are any."""
     head = ["architecture", "parameters (M)"]
     for board in boards:
         head.append(f"`{board.protocol}`<br>mIoU (%)")

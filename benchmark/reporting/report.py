@@ -78,7 +78,7 @@ class Report:
 
 
 def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bool = False) -> Report:
-    """The report of the results in a store.
+    """Return the report of the results in a store.
 
     Args:
         results: folder of the store.
@@ -126,7 +126,7 @@ def _templates() -> Environment:
 
 
 def _sortable(value: Any) -> Any:
-    """A value to sort by; the last bits of a mean, in which machines differ, are not told."""
+    """Return a value to sort by; the last bits of a mean, in which machines differ, are not told."""
     if value is None:
         return ""
     return f"{value:.9g}" if isinstance(value, float) else value

@@ -49,7 +49,7 @@ class Column:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def show(self, value: Any) -> str:
-        """A value as it is read."""
+        """Return a value as it is read."""
         if value is None:
             return MISSING
         return str(value) if self.decimals is None else f"{value / self.scale:.{self.decimals}f}"
@@ -99,7 +99,7 @@ class Table:
 
 
 def table(board: Sequence[Standing]) -> Table:
-    """The cells of a leaderboard."""
+    """Return the cells of a leaderboard."""
     values = {column: [_value(column, row) for row in board] for column in COLUMNS}
     shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
     cells = [
@@ -123,7 +123,7 @@ def plain(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A GitHub-flavoured Markdown table, the best of a column in bold."""
+    """Return a GitHub-flavoured Markdown table, the best of a column in bold."""
     bold = "**{}**".format
     lines = [
         [_escape_markdown(column.heading) for column in table.columns],
@@ -134,7 +134,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, caption: str) -> str:
-    r"""A LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
+    r"""Return a LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
     lines = [
         [_heading(column) for column in table.columns],
         *_marked(table, _escape_latex, r"\bfseries {}".format, missing="{--}"),
@@ -175,7 +175,7 @@ def _says_something(column: Column, values: Sequence[Any]) -> bool:
 
 
 def _resolved(column: Column, values: Sequence[Any]) -> Column:
-    """The column of a cost with decimals enough for two digits of its smallest value."""
+    """Return the column of a cost with decimals enough for two digits of its smallest value."""
     if column.good != "min" or not column.decimals:
         return column
     smallest = min((value for value in values if value is not None and value > 0), default=None)

@@ -53,7 +53,7 @@ class Tile:
 
 
 def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDArray[np.uint8]) -> bytes:
-    """The wall as PNG.
+    """Return the wall as PNG.
 
     Args:
         title: above it.
@@ -124,7 +124,7 @@ def _sha256(pixels: NDArray[np.uint8]) -> str:
 
 
 def _sealed(picture: Image.Image, digest: str) -> bytes:
-    """The picture as PNG, with the hash of what it was drawn from, and its own."""
+    """Return the picture as PNG, with the hash of what it was drawn from, and its own."""
     info = PngInfo()
     info.add_text("drawn from", digest)
     info.add_text("pixels", _sha256(np.asarray(picture)))
@@ -134,7 +134,7 @@ def _sealed(picture: Image.Image, digest: str) -> bytes:
 
 
 def _seal(png: bytes) -> str | None:
-    """The hash of what a picture was drawn from; None where it does not tell, or its pixels are others."""
+    """Return the hash of what a picture was drawn from; None where it does not tell, or its pixels are others."""
     try:
         with Image.open(BytesIO(png)) as picture:
             pixels = _sha256(np.asarray(picture.convert("RGB")))

@@ -50,7 +50,7 @@ class Difference:
         return float(self.draws.std(ddof=1))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The BCa interval: bias-corrected and accelerated percentiles of the draws (equations 14.9 and 14.10)."""
+        """Return the bias-corrected and accelerated (BCa) percentile interval (equations 14.9 and 14.10)."""
         tails = ndtri(np.array([(1 - level) / 2, (1 + level) / 2])) + self._bias
         low, high = np.quantile(self.draws, ndtr(self._bias + tails / (1 - self.acceleration * tails)))
         return float(low), float(high)
@@ -81,7 +81,7 @@ def difference(
     seed: int = 0,
     void: VoidRule = "ignore",
 ) -> Difference:
-    """The difference of mean mIoU between two sides, with its bootstrap distribution.
+    """Return the difference of mean mIoU between two sides, with its bootstrap distribution.
 
     Args:
         base: counts of each run of the base, an array a seed.
@@ -127,7 +127,7 @@ def _miou(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _resample(parts: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Sums over images that were drawn with replacement, shape (draws, runs, 2, K)."""
+    """Return sums over images that were drawn with replacement, shape (draws, runs, 2, K)."""
     images = len(parts)
     chosen = rng.integers(images, size=(draws, images)) + images * np.arange(draws)[:, None]
     weights = np.bincount(chosen.ravel(), minlength=draws * images).reshape(draws, images).astype(np.float64)
@@ -142,6 +142,6 @@ def _influence(parts: NDArray[np.float64], first: int) -> NDArray[np.float64]:
 
 
 def _acceleration(influence: NDArray[np.float64]) -> float:
-    """A sixth of the skewness of the influences (equation 14.15)."""
+    """Return a sixth of the skewness of the influences (equation 14.15)."""
     square = float((influence**2).sum())
     return float((influence**3).sum()) / (6 * square**1.5) if square else 0.0

@@ -56,7 +56,7 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
 
 
 def classify(low: float, high: float, margin: float) -> Finding:
-    """What an interval of a difference says: it is within the margin, wholly outside of it, or neither."""
+    """Return what an interval of a difference says: it is within the margin, wholly outside of it, or neither."""
     if -margin < low and high < margin:
         return "reproduced"
     if low > margin:
@@ -65,7 +65,7 @@ def classify(low: float, high: float, margin: float) -> Finding:
 
 
 def interval(difference: float, error: Error, level: float = LEVEL) -> tuple[float, float]:
-    """What the true difference lies in, at 90 % unless told otherwise.
+    """Return what the true difference lies in, at 90 % unless told otherwise.
 
     Args:
         difference: an estimate.
@@ -84,7 +84,7 @@ def chance_of_less(value: float, error: Error) -> float:
 
 
 def welch(*terms: Error) -> Error:
-    """The standard error of a sum or difference of independent estimates.
+    """Return the standard error of a sum or difference of independent estimates.
 
     Its degrees of freedom are those of Welch, "The generalization of 'Student's' problem when several different
     population variances are involved", Biometrika 34 (1947), 28-35, and Satterthwaite, "An approximate distribution of

@@ -1,4 +1,4 @@
-"""Many tests at once: the chance of even one false finding in a whole table is what is held to a level."""
+"""Family-wise error control: the probability of any false rejection in a table of tests is at most alpha."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p-values: rejecting where they are at most alpha keeps the chance of a false rejection to alpha.
+    """Adjust p-values: rejecting those of at most alpha keeps the family-wise error at alpha (Holm).
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70.
     Holds however the tests depend on each other.

@@ -37,7 +37,7 @@ def best_of(runs: int) -> Maximum:
 
 @cache
 def quantile(probability: float, seeds: int, runs: int, df: float) -> float:
-    """A quantile of (mean of `seeds` draws - largest of `runs` others) / s, all from one normal distribution.
+    """Return a quantile of (mean of `seeds` draws - largest of `runs` others) / s, all from one normal distribution.
 
     s is an estimate of its deviation that is independent of both. With one run, this is Student's t times the root of
     1 + 1 / seeds. A difference less quantiles times s is an exact interval of the true difference of the means.
@@ -63,7 +63,7 @@ def quantile(probability: float, seeds: int, runs: int, df: float) -> float:
 
 
 def _largest(runs: int, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A grid of values of the largest of `runs` standard normal draws, and the probability of each."""
+    """Return a grid of values of the largest of `runs` standard normal draws, and the probability of each."""
     x = np.linspace(-12, 12, points)
     density = runs * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * ndtr(x) ** (runs - 1)
     return x, density * (x[1] - x[0])

@@ -102,7 +102,7 @@ def prior(variances: Sequence[float], df: Sequence[float]) -> Prior:
 
 
 def inverse_trigamma(value: float) -> float:
-    """The y > 0 whose trigamma function is `value`, which is positive: Newton's method on 1 / trigamma.
+    """Return the y > 0 whose trigamma function is `value`, which is positive: Newton's method on 1 / trigamma.
 
     That function is nearly a line, so that the steps never overshoot (Smyth 2004, appendix).
     """

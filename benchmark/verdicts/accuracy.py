@@ -120,7 +120,7 @@ def verdicts(
 
 
 def samples(group: Group, metric: str = "miou") -> list[Sample]:
-    """The scores of every architecture of a group, and how much seeds move them."""
+    """Return the scores of every architecture of a group, and how much seeds move them."""
     runs_of = by_architecture(group.runs)
     scores = [_scores(runs, metric) for runs in runs_of.values()]
     own = [sample_variance(each) for each in scores]
@@ -193,7 +193,7 @@ def verdict(
 
 
 def _level(looks: int, sequential: bool) -> float:
-    """The level of either side of a test that may be repeated: of all that are made, no more than that of one.
+    """Return the level of either side of a test that may be repeated: of all that are made, no more than that of one.
 
     A first look spends half of it, and every later one half of what is left.
     """
@@ -218,7 +218,7 @@ def _readings(reference: Reference, sample: Sample) -> list[Reading]:
 def _tested(
     reference: Reference, readings: Sequence[Reading], variance: Variance, margin: float, level: float, further: int = 0
 ) -> tuple[float, float, Finding]:
-    """The interval that holds for all readings, and what follows from it, if so many seeds more left all as it is."""
+    """Return the interval over all readings and the finding, with so many further seeds of the same mean."""
     variance = variance._replace(df=variance.df + further)
     intervals = [_interval(reference, each, variance, level, further) for each in readings]
     if classify(*_hull(intervals), margin).startswith("differs"):
@@ -238,7 +238,7 @@ def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def _interval(
     reference: Reference, reading: Reading, variance: Variance, level: float, further: int
 ) -> tuple[float, float]:
-    """What ours less the mean of trainings like the published one lies in; either end is passed at the level."""
+    """Return what ours less the mean of trainings like the published one lies in; either end is passed at the level."""
     seeds, (runs, best) = len(reading.scores) + further, reading.selection
     gap = math.fsum(reading.scores) / len(reading.scores) - reference.value
     rounding = Error(10.0**-reference.decimals / math.sqrt(12), math.inf)  # all that rounds to the figure is as likely
@@ -253,14 +253,14 @@ def _interval(
 
 
 def _selections(readings: Sequence[Reading], variance: Variance) -> str:
-    """What the published figure is taken for."""
+    """Return what the published figure is taken for."""
     ways = dict.fromkeys(each.selection for each in readings)
     words = " and against ".join(each.describe(math.sqrt(variance.value)) for each in ways)
     return f"against {words}{', as it is not said' if len(ways) > 1 else ''}"
 
 
 def _looks(sample: Sample, level: float) -> list[str]:
-    """That the test was repeated, where it was, and at which level."""
+    """Return how often the test was repeated, and at which level, where it was."""
     if not sample.looks:
         return []
     times = "once" if sample.looks == 1 else f"{sample.looks} times"

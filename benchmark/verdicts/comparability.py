@@ -45,12 +45,12 @@ def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
 
 
 def unsaid(reference: Reference) -> list[str]:
-    """The facts that the source does not state."""
+    """Return the facts that the source does not state."""
     return [axis.replace("_", " ") for axis in STATED if getattr(reference.protocol, axis) is None]
 
 
 def facts(run: Summary, metric: str) -> dict[str, Any]:
-    """What a score of ours is of, in the words of the metafiles; None for what is not known."""
+    """Return what a score of ours is of, in the words of the metafiles; None for what is not known."""
     axes = run.conditions.axes
     name, crop = _at(axes, "data", "dataset"), _at(axes, "augmentation", "crop_size")
     known = (datasets.EMBEDDED | datasets.ON_DISK).get(name)
@@ -73,7 +73,7 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
 
 
 def _at(axes: Mapping[str, Any], *path: str) -> Any:
-    """An axis within others; None where a result does not have it."""
+    """Return an axis within others; None where a result does not have it."""
     found: Any = axes
     for name in path:
         found = found.get(name, {}) if isinstance(found, Mapping) else {}

@@ -115,7 +115,7 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
 
 
 def _usual(reference: Reference) -> list[dict[str, Any]]:
-    """What is counted by habit and not said, where the source does not say it already."""
+    """Return what is counted by habit and not said, where the source does not say it already."""
     stated = reference.protocol
     if reference.metric == "params":
         return [] if stated.params_include else [{"auxiliary_head": True}]
@@ -123,7 +123,7 @@ def _usual(reference: Reference) -> list[dict[str, Any]]:
 
 
 def _convention(reference: Reference) -> str:
-    """The facts that the measured figure stands under."""
+    """Return the facts that the measured figure stands under."""
     stated = reference.protocol
     parts = []
     if reference.metric == "macs":
@@ -139,7 +139,7 @@ def _convention(reference: Reference) -> str:
 
 
 def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
-    """An explanation in words."""
+    """Return an explanation in words."""
     if not candidate:
         return _convention(reference)
     words = {

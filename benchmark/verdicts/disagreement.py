@@ -53,7 +53,7 @@ class Comparison:
 
 
 def compare(references: Iterable[Reference]) -> list[Comparison]:
-    """The accuracies that at least two sources have of the same network, metric, dataset, split, scales and flip.
+    """Return accuracies that two or more sources have of one network, metric, dataset, split, scales and flip.
 
     A figure whose source does not say whether mirror images were averaged stands beside those with and those without.
     """

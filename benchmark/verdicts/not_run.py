@@ -18,14 +18,14 @@ Plan = Callable[[str], Summary | None]
 
 
 def planned(architecture: str, conditions: Conditions, size: tuple[int, int]) -> Summary:
-    """A result that is not there yet: nothing of it is known but how it would come about."""
+    """Return a result that is not there yet: nothing of it is known but how it would come about."""
     plain: dict[str, Any] = dict.fromkeys(Summary._fields)
     known = {"conditions": conditions, "architecture": architecture, "input": f"{size[0]}x{size[1]}"}
     return Summary(**plain | known)
 
 
 def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
-    """A verdict "not run" for every published figure that is comparable with what the protocol would give.
+    """Return a verdict "not run" for every published figure that is comparable with what the protocol would give.
 
     Args:
         references: published accuracies on the dataset of the protocol.

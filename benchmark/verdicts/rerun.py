@@ -83,7 +83,7 @@ def apart(then: Record, now: Record) -> list[str]:
 
 
 def surroundings(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
-    """What differs in how and where the two were made, by name."""
+    """Return what differs in how and where the two were made, by name."""
     return differing(_surroundings(then), _surroundings(now))
 
 

@@ -177,22 +177,22 @@ def _distance(reference: Reference, timing: Timing) -> tuple[int, bool, bool]:
 
 
 def _figure(reference: Reference, ms: float, timing: Timing) -> float:
-    """A time of ours in the unit of the figure."""
+    """Return a time of ours in the unit of the figure."""
     return 1000 * timing.setting.batch / ms if reference.metric == "fps" else ms
 
 
 def _ms(reference: Reference, value: float, timing: Timing) -> float:
-    """A value of the figure as the time of a batch."""
+    """Return a value of the figure as the time of a batch."""
     return 1000 * timing.setting.batch / max(value, 1e-9) if reference.metric == "fps" else max(value, 1e-9)
 
 
 def _name(hardware: str | None) -> str:
-    """The device in what a source says of its hardware: software follows after a comma."""
+    """Return the device in what a source says of its hardware: software follows after a comma."""
     return "not stated" if hardware is None else hardware.partition(",")[0].strip()
 
 
 def _device(hardware: str) -> frozenset[str]:
-    """The words that tell a device from others. A word more is another device: RTX 2080 and RTX 2080 Ti."""
+    """Return the words that tell a device from others. A word more is another device: RTX 2080 and RTX 2080 Ti."""
     words = frozenset(re.findall(r"[a-z0-9.]+", _name(hardware).casefold()))
     return words - VENDOR or words
 

@@ -48,7 +48,7 @@ class Verdict:
 
     @classmethod
     def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
-        """The verdict on a reference; `more` are fields beside or instead of those that follow from it.
+        """Return the verdict on a reference; `more` are fields beside or instead of those that follow from it.
 
         Where the figure is compared, or would be, the reason ends with the reference's caveat.
         """
