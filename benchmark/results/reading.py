@@ -67,8 +67,3 @@ def parse(path: Path, data: bytes) -> Stored | Problem:
         where = ".".join(str(part) for part in first["loc"])
         rest = f" (and {len(more)} more)" if more else ""
         return Problem(path, printable(f"{where}: {first['msg']}{rest}" if where else first["msg"]))
-
-
-def folder(architecture: str) -> str:
-    """The folder of an architecture: its name, without the colon of `mmseg:NAME`, which some file systems refuse."""
-    return architecture.replace(":", "+")

@@ -1,5 +1,7 @@
 """What the results of a store say, remembered in SQLite: only files that have changed since are opened.
 
+It is the store's own: whoever wants results asks `benchmark.results.store.Store`.
+
 What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
 no table, and a table of results that are known costs nothing for it.
 
@@ -23,6 +25,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from benchmark import __version__
 from benchmark.files.user_cache import user_cache
+from benchmark.results.layout import json_files
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
@@ -91,7 +94,8 @@ class Snapshot:
     ) -> tuple[list[T], list[Problem]]:
         """What is remembered of files that have not changed, and what is in the others."""
         now = time.time_ns()
-        files = _files(self.root, protocol)  # with stamps of before the reading: a change during it shows the next time
+        # With stamps of before the reading: a change during it shows the next time.
+        files = {path: _stamp(entry) for path, entry in json_files(self.root, protocol).items()}
         # "0" comes after "/": the bounds hold the paths that begin with the folder, and the index finds them.
         within = ("", ()) if protocol is None else (" WHERE path BETWEEN ? AND ?", (f"{protocol}/", f"{protocol}0"))
         found: dict[str, T] = {}
@@ -173,31 +177,8 @@ def _believed(path: Path, content: bytes) -> Stored | Problem:
     return stored if isinstance(stored, Problem) else doubt(stored) or stored
 
 
-def _files(root: Path, protocol: str | None) -> dict[str, Stamp | None]:
-    """The JSON files of the store, sorted; None for the stamp of one that has gone, or of a link to nowhere."""
-    found: dict[str, Stamp | None] = {}
-    for first in [protocol] if protocol else _names(root):
-        for second in _names(root / first):
-            for entry in _entries(root / first / second):
-                if entry.name.endswith(".json"):
-                    found[f"{first}/{second}/{entry.name}"] = _stamp(entry)
-    return found
-
-
-def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.is_dir()]
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted; nothing, if it is none or may not be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return []
-
-
 def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
+    """Return None for a file that has gone, or a link to nowhere."""
     try:
         found = entry.stat()
     except OSError:

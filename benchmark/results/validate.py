@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import weights
+from benchmark.results import layout, weights
 from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
 from benchmark.results.checks.siblings import Fact, Figure
@@ -117,7 +117,7 @@ def files(stored: Stored) -> Iterator[str]:
 
 
 def _read(path: Path) -> Stored | weights.Evaluated | Problem:
-    return weights.read(path) if weights.is_evaluation(path) else read(path)
+    return weights.read(path) if layout.is_evaluation(path) else read(path)
 
 
 def _examine(path: Path) -> _Examined:
@@ -153,8 +153,8 @@ def _recounted(path: Path) -> Iterator[str]:
 
 def _samples(stored: Stored) -> Arrays | Problem:
     """Labels and names of the images whose predictions are kept; a problem where the store has none."""
-    name = f"samples-{stored.record.dataset.digest[:12]}.npz"
-    return unpack_arrays(stored.path.parents[1] / name, "labels", "names")
+    name = layout.samples(stored.record.protocol.name, stored.record.dataset.digest)
+    return unpack_arrays(layout.root_of(stored.path) / name, "labels", "names")
 
 
 def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
@@ -165,7 +165,8 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
         known: files that are left out.
     """
     left: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
-    for path in sorted((*root.glob("*/*/*.json"), *root.glob(f"{weights.FOLDER}/*/*/*.json"))) if root else []:
+    names = (*layout.json_files(root), *weights.names(root)) if root else ()
+    for path in sorted(root / name for name in names) if root else []:
         found = _read(path) if path.resolve() not in known else None
         if isinstance(found, weights.Evaluated):
             yield _Examined([], list(siblings.weights_facts(path, found)), [])
@@ -181,9 +182,10 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
 def _root(path: Path) -> Path | None:
     """The folder of the store that a file is in, if it lies where a store would have it."""
     found = _read(path)
-    if isinstance(found, Stored) and not any(identity.check_place(found)):
-        return path.resolve().parents[2]
-    return path.resolve().parents[3] if isinstance(found, weights.Evaluated) else None
+    placed = isinstance(found, weights.Evaluated) or (
+        isinstance(found, Stored) and not any(identity.check_place(found))
+    )
+    return layout.root_of(path) if placed else None
 
 
 def _orphans(root: Path) -> list[Problem]:
