@@ -85,7 +85,7 @@ def scores(counts: NDArray[np.integer], void: VoidRule = "ignore") -> Scores:
     if counts.ndim not in (2, 3) or counts.shape[-1] != counts.shape[-2]:
         raise ValueError(f"counts must have shape (K+1, K+1) or (images, K+1, K+1), not {counts.shape}")
     total = counts.reshape(-1, *counts.shape[-2:]).sum(axis=0, dtype=np.int64)
-    truth, _ = marginals(total, void)
+    truth = marginals(total, void)[0]
     hit, union = overlaps(total, void)
     iou, acc, aacc = percent(hit, union), percent(hit, truth), percent(hit.sum(), truth.sum())
     return Scores(miou=float(mean_defined(iou)), macc=float(mean_defined(acc)), aacc=float(aacc), iou=iou, acc=acc)

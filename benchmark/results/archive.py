@@ -21,7 +21,7 @@ from benchmark.files.atomic import replacing
 from benchmark.files.unpack import is_archive, unpack
 from benchmark.results import layout
 from benchmark.results.arrays import COUNTS
-from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.reading import Newer, Problem, Stored, read
 from benchmark.results.store import Store
 from benchmark.results.validate import check
 
@@ -128,6 +128,8 @@ def _settle(new: Stored, store: Store, replace: bool) -> Entry:
         store.take(new)
         return Entry(name, "added")
     old = read(path)
+    if isinstance(old, Newer) and not replace:
+        return Entry(name, "refused", f"what is there was {old.why}; --replace takes this one")
     if isinstance(old, Stored) and old.record == new.record and not check(path):
         return Entry(name, "present")
     why = _yields(old, new)

@@ -29,7 +29,7 @@ from benchmark.results.layout import json_files
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
-REVISION = 6
+REVISION = 7
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 SETTLED = 2_000_000_000

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, sweep
 from benchmark.results import layout
-from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.reading import Newer, Problem, Stored, read
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.summary import Summary
 
@@ -180,11 +180,13 @@ class Store:
 
 
 def _ended_well(path: Path) -> bool:
-    """Whether a result is there, ended well, and is whole."""
+    """Whether a result is there, ended well, and is whole; or is of a newer segbench, which can tell."""
     from benchmark.results.validate import check
 
     stored = read(path)
-    return isinstance(stored, Stored) and stored.record.status == "ok" and not check(path)
+    if isinstance(stored, Problem):
+        return isinstance(stored, Newer)
+    return stored.record.status == "ok" and not check(path)
 
 
 @contextmanager

@@ -182,10 +182,9 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
 def _root(path: Path) -> Path | None:
     """The folder of the store that a file is in, if it lies where a store would have it."""
     found = _read(path)
-    placed = isinstance(found, weights.Evaluated) or (
-        isinstance(found, Stored) and not any(identity.check_place(found))
-    )
-    return layout.root_of(path) if placed else None
+    if isinstance(found, Problem) or (isinstance(found, Stored) and any(identity.check_place(found))):
+        return None
+    return layout.root_of(path)
 
 
 def _orphans(root: Path) -> list[Problem]:

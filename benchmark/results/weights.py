@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.confusion import VoidRule, scores
 from benchmark.files.atomic import replacing
@@ -22,7 +22,8 @@ from benchmark.results.checks.catalog import check_dataset, check_method, check_
 from benchmark.results.checks.environment import check_environment, check_time
 from benchmark.results.checks.identity import check_classes
 from benchmark.results.checks.protocol import check_fingerprint, check_protocol
-from benchmark.results.reading import Problem, load
+from benchmark.results.migrations import EVALUATION
+from benchmark.results.reading import Problem, load, validated
 from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split
 
 TOLERANCE = 1e-9
@@ -40,7 +41,7 @@ class Scores(Model):
 class Evaluated(Model):
     """Published weights, evaluated."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     weights_sha256: Sha256 = Field(description="of the file as it was published")
     architecture: str
     method: str
@@ -111,14 +112,7 @@ def check(path: Path) -> list[Problem]:
 def read(path: Path) -> Evaluated | Problem:
     """The evaluation in a JSON file, checked against the schema."""
     data = load(path)
-    if isinstance(data, Problem):
-        return data
-    try:
-        return Evaluated.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return Problem(path, f"{where}: {first['msg']}" if where else first["msg"])
+    return data if isinstance(data, Problem) else validated(path, data, Evaluated, EVALUATION)
 
 
 def _place(evaluated: Evaluated) -> Path:

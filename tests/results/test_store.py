@@ -113,7 +113,8 @@ def test_scan_of_one_protocol(store, make_record):
         (lambda text: text.replace('"seed": 0', '"seed": "none"'), "seed: .*integer"),
         (lambda text: text.replace('"status": "ok"', '"status": "fine"'), "status: "),
         (lambda text: text.replace('"seed": 0', '"seed": 0, "extra": 1'), "extra: "),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version: "),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": "2"'), "schema_version: "),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 9'), "made with schema 9 by segbench "),
     ],
 )
 def test_a_damaged_file_is_named_and_the_others_go_on(filled, damage, why):
