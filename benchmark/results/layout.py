@@ -1,4 +1,4 @@
-"""Where a store keeps what, relative to its root; nothing else in the suite knows it.
+"""Names of the files of a store, relative to its root. No other module knows this layout:
 
 <protocol>/<architecture>/<run id>.json    a result
 <protocol>/<architecture>/<run id>.npz     its confusion matrices, and the predictions that are kept

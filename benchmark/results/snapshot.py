@@ -1,6 +1,6 @@
 """What the results of a store say, remembered in SQLite: only files that have changed since are opened.
 
-It is the store's own: whoever wants results asks `benchmark.results.store.Store`.
+It is private to `benchmark.results.store`.
 
 What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
 no table, and a table of results that are known costs nothing for it.

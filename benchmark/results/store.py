@@ -1,7 +1,7 @@
-"""The results under one folder: the one door to them, for reading and for writing.
+"""The results under one folder. Whoever reads or writes results does it here.
 
-Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are. Nothing
-heavy is imported before it is needed, for a table of results that are known is made without.
+Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are. Heavy
+packages are imported where they are needed: a table that is made of the snapshot needs none of them.
 """
 
 from __future__ import annotations

@@ -305,8 +305,7 @@ def test_a_run_that_is_found_by_its_id_is_the_one_of_the_list(filled):
         assert filled.find(each.record.run_id) == each
 
 
-def test_the_store_is_the_one_door():
-    """Nobody else opens the snapshot, or spells the folders of a store."""
+def test_no_other_module_opens_the_snapshot_or_spells_the_layout():
     root = Path(__file__).parents[2]
     files = [path for folder in ("benchmark", "experiments", "performance") for path in (root / folder).rglob("*.py")]
     results = root / "benchmark" / "results"
