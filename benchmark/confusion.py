@@ -12,7 +12,7 @@ from the same counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def count(prediction: NDArray[np.integer], label: NDArray[np.integer], classes: 
 
 
 def scores(counts: NDArray[np.integer], void: VoidRule = "ignore") -> Scores:
-    """Scores of the dataset whose counts these are.
+    """Compute the scores of the dataset whose counts these are.
 
     The counts of all images are added up first: intersection over union is taken over the dataset, never averaged over
     images (PASCAL VOC 2012 development kit, section 3.2).
@@ -84,20 +84,74 @@ def scores(counts: NDArray[np.integer], void: VoidRule = "ignore") -> Scores:
     """
     if counts.ndim not in (2, 3) or counts.shape[-1] != counts.shape[-2]:
         raise ValueError(f"counts must have shape (K+1, K+1) or (images, K+1, K+1), not {counts.shape}")
-    if void not in ("ignore", "false_positive"):
-        raise ValueError(f"unknown void rule {void!r}: ignore or false_positive")
     total = counts.reshape(-1, *counts.shape[-2:]).sum(axis=0, dtype=np.int64)
-    truth = total[:-1].sum(axis=1)  # of each class, wherever predicted, void included
-    guess = (total if void == "false_positive" else total[:-1]).sum(axis=0)[:-1]
-    hit = total.diagonal()[:-1]
+    truth = marginals(total, void)[0]
+    hit, union = overlaps(total, void)
+    iou, acc, aacc = percent(hit, union), percent(hit, truth), percent(hit.sum(), truth.sum())
+    return Scores(miou=float(mean_defined(iou)), macc=float(mean_defined(acc)), aacc=float(aacc), iou=iou, acc=acc)
+
+
+def marginals(counts: NDArray[np.integer], void: VoidRule = "ignore") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the pixels of each class in the ground truth, and those that are predicted as it and count.
+
+    Args:
+        counts: shape (..., K + 1, K + 1).
+        void: how pixels of void ground truth count.
+
+    Returns:
+        Both of shape (..., K). The first includes pixels that are predicted as void.
+
+    Raises:
+        ValueError: an unknown void rule.
+    """
+    if void not in get_args(VoidRule):
+        raise ValueError(f"unknown void rule {void!r}: {' or '.join(get_args(VoidRule))}")
+    labelled = counts[..., :-1, :]
+    predicted = counts if void == "false_positive" else labelled
+    return labelled.sum(axis=-1), predicted.sum(axis=-2)[..., :-1]
+
+
+def overlaps(counts: NDArray[np.integer], void: VoidRule = "ignore") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the pixels in the intersection and in the union of ground truth and prediction of each class.
+
+    Both add up: their sums over images are those of the dataset.
+
+    Args:
+        counts: shape (..., K + 1, K + 1).
+        void: how pixels of void ground truth count.
+
+    Returns:
+        Intersections and unions, of shape (..., K).
+
+    Raises:
+        ValueError: an unknown void rule.
+    """
+    truth, predicted = marginals(counts, void)
+    hit = np.diagonal(counts, axis1=-2, axis2=-1)[..., :-1]
+    return hit, truth + predicted - hit
+
+
+def percent(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide numbers of pixels, elementwise, in percent; NaN, without a warning, where there are none to divide by."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        iou = 100 * hit / (truth + guess - hit)
-        acc = 100 * hit / truth
-        aacc = 100 * hit.sum() / truth.sum()
-    return Scores(miou=_mean(iou), macc=_mean(acc), aacc=float(aacc), iou=iou, acc=acc)
+        return np.asarray(100 * part / whole)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    """Mean of the defined values; NaN, without a warning, where none is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")
+def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average over the last axis what is not NaN.
+
+    Args:
+        values: shape (..., K).
+
+    Returns:
+        Shape (...); NaN, without a warning, where no value is defined.
+    """
+    defined = ~np.isnan(values)
+    if defined.all() and defined.size:
+        return np.asarray(values.mean(axis=-1))
+    rows, number = values.reshape(-1, values.shape[-1]), defined.sum(axis=-1).ravel()
+    means = np.full(len(rows), np.nan)
+    for count in np.unique(number[number > 0]):  # rows of one length are averaged together, in the order of one alone
+        alike = number == count
+        means[alike] = rows[alike][defined.reshape(rows.shape)[alike]].reshape(-1, count).mean(axis=-1)
+    return means.reshape(values.shape[:-1])

@@ -333,7 +333,9 @@ def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any
 
 def stamps(results: Path) -> dict[Path, tuple[int, int]]:
     """Size and time of the last change of every result."""
-    found = {path: path.stat() for path in sorted(results.glob("*/*/*.json"))}
+    from benchmark.results.store import Store
+
+    found = {path: path.stat() for path in Store(results).files()}
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
 
 

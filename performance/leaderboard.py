@@ -29,7 +29,7 @@ LOAD = """
 import json, sys
 from pathlib import Path
 import pandas as pd
-files = sorted(Path(sys.argv[1]).glob("*/*/*.json"))
+files = sorted(Path(sys.argv[1]).rglob("*.json"))
 """
 
 NORMALISE = """

@@ -37,7 +37,7 @@ def fill(
         version: of segbench that seems to have made them.
         loss: steps of quality by which they are worse; a step is about half a point of mIoU.
     """
-    found = read(next((ROOT / "results").glob("*/*/*.json")))
+    found = read(Store(ROOT / "results").files()[0])
     assert isinstance(found, Stored)
     made = _qualities(found, folder / ".." / f"{folder.name}-counts")
     names = [*catalog.architectures(), *(f"network{index}" for index in range(architectures))][:architectures]

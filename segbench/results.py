@@ -30,12 +30,12 @@ class Results:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from benchmark.results.snapshot import Snapshot
+        from benchmark.results.store import Store
 
         self.path = Path(path)
         if not self.path.is_dir():
             raise UserError(f"{self.path} is no folder: `segbench run` leaves results in results/")
-        self._runs, problems = Snapshot(self.path).summaries()
+        self._runs, problems = Store(self.path).summaries()
         self.problems = [str(problem) for problem in problems]
 
     def runs(self) -> pd.DataFrame:

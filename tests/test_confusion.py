@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from benchmark.confusion import count, scores
+from benchmark.confusion import count, marginals, mean_defined, overlaps, percent, scores
 
 
 def count_slowly(prediction, label, classes):
@@ -150,3 +150,30 @@ def test_counts_of_another_shape(shape):
 def test_an_unknown_rule_for_void():
     with pytest.raises(ValueError, match="'drop': ignore or false_positive"):
         scores(np.zeros((2, 2), np.int64), "drop")
+
+
+@pytest.mark.parametrize("void", ["ignore", "false_positive"])
+@pytest.mark.parametrize("classes", [1, 7, 8, 11, 150])
+def test_many_at_a_time_have_the_scores_of_each_alone_to_the_last_bit(classes, void):
+    rng = np.random.default_rng(classes)
+    counts = rng.integers(0, 1000, (6, 4, classes + 1, classes + 1)) * (rng.random((6, 4, classes + 1, 1)) < 0.6)
+    counts *= (rng.random((6, 4, 1, classes + 1)) < 0.6).astype(np.int64)
+    iou = percent(*overlaps(counts, void))
+    alone = [[scores(each, void) for each in row] for row in counts]
+    np.testing.assert_array_equal(iou, [[each.iou for each in row] for row in alone])
+    np.testing.assert_array_equal(mean_defined(iou), [[each.miou for each in row] for row in alone])
+    assert [[each.miou for each in row] for row in alone] == pytest.approx(
+        np.array([[np.mean([x for x in each.iou if x == x] or [np.nan]) for each in row] for row in alone]), nan_ok=True
+    )
+
+
+def test_intersections_and_unions_add_up():
+    counts = np.random.default_rng(0).integers(0, 1000, (5, 4, 4))
+    for found, expected in zip(overlaps(counts), overlaps(counts.sum(axis=0)), strict=True):
+        np.testing.assert_array_equal(found.sum(axis=0), expected)
+
+
+@pytest.mark.parametrize("block", [scores, marginals, overlaps])
+def test_an_unknown_void_rule_is_refused_everywhere(block):
+    with pytest.raises(ValueError, match="'none': ignore or false_positive"):
+        block(np.eye(3, dtype=np.int64), "none")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from benchmark.confusion import VoidRule, scores
+from benchmark.confusion import VoidRule, marginals, percent, scores
 from benchmark.results.arrays import read_totals
 from benchmark.results.reading import Problem, Stored
 
@@ -117,11 +117,9 @@ def suspicions(stored: Stored) -> list[Finding]:
 def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:
     """Return the predictions under the names that suit them best."""
     classes = len(total) - 1
-    truth = total[:-1].sum(axis=1)
-    guess = (total if void == "false_positive" else total[:-1]).sum(axis=0)[:-1]
-    hit = total[:-1, :-1]
-    union = truth[:, None] + guess - hit
-    iou = 100 * hit / np.maximum(union, 1)
+    truth, predicted = marginals(total, void)
+    overlap = total[:-1, :-1]  # of each class with each
+    iou = np.nan_to_num(percent(overlap, truth[:, None] + predicted - overlap))
     # mIoU is the mean of what is picked. A class stays where moving it gains nothing.
     best = linear_sum_assignment(iou + 1e-9 * np.eye(classes), maximize=True)[1]
     order = np.arange(classes)
@@ -166,7 +164,8 @@ def _left_out(total: NDArray[np.int64], void: VoidRule, now: float) -> Iterator[
     if void == "false_positive":
         miou = scores(total, "ignore").miou
         yield Finding("ignore label counted", "void pixels count as false positives", [], miou, miou - now)
-    never = np.flatnonzero((total[:-1].sum(axis=1) > 0) & (total[:, :-1].sum(axis=0) == 0))
+    truth, predicted = marginals(total, "false_positive")
+    never = np.flatnonzero((truth > 0) & (predicted == 0))
     if not never.size or never.size == len(total) - 1:
         return
     kept = total.copy()

@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.analysis.code import of_any_code
     from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups
-    from benchmark.results.snapshot import Snapshot
+    from benchmark.results.store import Store
 
-    runs, problems = Snapshot(args.results).summaries(args.protocol)
+    runs, problems = Store(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     if args.mix_code:

@@ -53,9 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; print what differs, and the verdict."""
+    from benchmark.results.store import Store
+
     old = _result(args.result, args.results)
     record = old.record
-    if args.keep and args.keep.resolve() == old.path.resolve().parents[2]:
+    if args.keep and Store(args.keep).path(record).resolve() == old.path.resolve():
         raise UserError(f"--keep {args.keep} is the store of the result, which is not to be overwritten: name another")
 
     from benchmark.engine import device
@@ -165,10 +167,10 @@ def _made(spec: Spec) -> Stored:
 
 
 def _compared(old: Stored, new: Stored, results: Path) -> Reproduction:
-    from benchmark.results.snapshot import Snapshot
+    from benchmark.results.store import Store
     from benchmark.verdicts.rerun import band, reproduction
 
-    runs, _ = Snapshot(results).summaries(old.record.protocol.name)
+    runs, _ = Store(results).summaries(old.record.protocol.name)
     return reproduction(old.record, new.record, _arrays(old), _arrays(new), band(old.record, runs))
 
 

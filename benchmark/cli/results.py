@@ -42,14 +42,13 @@ def run(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     if not args.results.is_dir():
         raise UserError(f"{args.results} does not exist: name a folder of results")
-    files = None
     if args.protocol:
         catalog.protocol(args.protocol)
-        files = sorted(args.results.glob(f"{args.protocol}/*/*.json"))
 
     from benchmark.results.archive import pack
+    from benchmark.results.store import Store
 
-    count, problems = pack(args.results, args.archive, files)
+    count, problems = pack(args.results, args.archive, Store(args.results).files(args.protocol))
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")

@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     on = device.select(args.device)
 
     from benchmark.execution import batch  # after it: mmengine asks the driver for a device
+    from benchmark.results.store import Store
 
+    store = Store(args.results)
     options.check_speed(args, on)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     before = _states(jobs)
     with shown(len(jobs)) as listener:
         made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
-    if any(args.results.glob("*/*/*.json")):  # the time may have been too short for a single one
+    if store.files():  # the time may have been too short for a single one
         _print_leaderboard(wanted[0])
 
         from benchmark.reporting.report import make
@@ -203,9 +205,9 @@ def _print_leaderboard(spec: Spec) -> None:
     """Print the leaderboard of the runs."""
     from benchmark.analysis.ranking import groups
     from benchmark.cli.leaderboard import render
-    from benchmark.results.snapshot import Snapshot
+    from benchmark.results.store import Store
 
-    runs, _ = Snapshot(spec.results).summaries(spec.protocol)
+    runs, _ = Store(spec.results).summaries(spec.protocol)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
     print(render(found, "table"), end="\n\n")

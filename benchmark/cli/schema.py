@@ -1,4 +1,4 @@
-"""`segbench schema`: the JSON Schema of a result."""
+"""`segbench schema`: the JSON Schema of a result as it is written today; older ones are migrated as they are read."""
 
 from __future__ import annotations
 

@@ -137,9 +137,9 @@ def _references() -> Mapping[str, Reference]:
 def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     """Return the results of all architectures, which estimate the variance, and whether all could be read."""
     from benchmark.analysis.code import of_any_code
-    from benchmark.results.snapshot import Snapshot
+    from benchmark.results.store import Store
 
-    runs, problems = Snapshot(args.results).summaries(args.protocol)
+    runs, problems = Store(args.results).summaries(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     return of_any_code(runs) if args.mix_code else runs, not problems
@@ -374,12 +374,12 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
 
 
 def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.results.snapshot import Snapshot
+    from benchmark.results.store import Store
     from benchmark.verdicts import speed
 
     if args.protocol:
         catalog.protocol(args.protocol)
-    stored, problems = Snapshot(args.results).results(args.protocol)
+    stored, problems = Store(args.results).scan(args.protocol)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     references = [each for each in _references().values() if not names or {each.architecture, each.ours} & set(names)]

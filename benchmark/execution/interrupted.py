@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmark.files.atomic import replacing
 from benchmark.results.arrays import file_sha256
+from benchmark.results.migrations import RECORD, migrate
 from benchmark.results.record import Record, Training
 
 FILE = "unfinished.json"
@@ -117,7 +118,8 @@ def find(folder: Path) -> Unfinished | None:
     """Return what the folder of a run has of it; None if that is nothing, or cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Unfinished(content["iteration"], Record.model_validate_json(json.dumps(content["record"]), strict=True))
+        plain = json.dumps(migrate(content["record"], RECORD))
+        return Unfinished(content["iteration"], Record.model_validate_json(plain, strict=True))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 

@@ -24,7 +24,6 @@ from benchmark.profiling import complexity
 from benchmark.results.environment import cpu, gpu_name
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record
-from benchmark.results.snapshot import Snapshot
 from benchmark.results.store import Store
 from benchmark.results.summary import Summary
 
@@ -93,7 +92,8 @@ def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[Found]:
     """
     if not specs:
         return []
-    store, others = Store(specs[0].results), _of_other_code(specs)
+    store = Store(specs[0].results)
+    others = _of_other_code(store, specs)
     found = []
     for spec in specs:
         result, other = store.find(spec.identity.run_id), others.get(spec.identity.run_id)
@@ -109,12 +109,12 @@ def _is_ok(result: Stored | Problem | None) -> bool:
     return isinstance(result, Stored) and result.record.status == "ok"
 
 
-def _of_other_code(specs: Sequence[Spec]) -> dict[str, Summary]:
+def _of_other_code(store: Store, specs: Sequence[Spec]) -> dict[str, Summary]:
     """Return the newest result that ended well of the same runs under other code, by their run ids under today's."""
     names = {_whatever_the_code(spec): spec.identity.run_id for spec in specs}
     found = {}
     for protocol in {spec.protocol for spec in specs}:
-        runs, _ = Snapshot(specs[0].results).summaries(protocol)
+        runs, _ = store.summaries(protocol)
         for run in sorted(runs, key=lambda run: run.started):
             name = names.get((run.conditions.fingerprint, run.architecture, run.config_sha256, run.seed))
             if name and name != run.run_id and run.status == "ok":

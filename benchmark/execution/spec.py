@@ -13,7 +13,7 @@ from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit, Split
 from benchmark.results import code, record
-from benchmark.results.reading import folder
+from benchmark.results.layout import folder
 
 if TYPE_CHECKING:
     from mmengine import Config

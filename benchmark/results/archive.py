@@ -7,21 +7,21 @@ stay where they are, for the pixels of a dataset are not ours to pass on.
 from __future__ import annotations
 
 import gzip
-import re
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Literal
 
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.files.unpack import is_archive, unpack
+from benchmark.results import layout
 from benchmark.results.arrays import COUNTS
-from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.reading import Newer, Problem, Stored, read
 from benchmark.results.store import Store
 from benchmark.results.validate import check
 
@@ -32,9 +32,6 @@ LIMIT = 16 << 30
 
 COUNTS_LIMIT = 4 << 30
 """Bytes that the counts of one result come to at most, once decompressed: those of ADE20K are less than 1 GB."""
-
-NAME = re.compile(r"[\w+.-]+/[\w+.-]+/[0-9a-f]{16}\.(json|npz)")
-"""Of the files of a result: protocol, architecture, run."""
 
 Outcome = Literal["added", "replaced", "present", "kept", "refused"]
 
@@ -70,7 +67,7 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
         UserError: the archive's name has another ending, there is no result to pack, or it cannot be written.
     """
     check_name(out)
-    sound, problems = _sound(sorted(root.glob("*/*/*.json") if files is None else files))
+    sound, problems = _sound(Store(root).files() if files is None else sorted(files))
     if not sound:
         raise UserError(str(problems[0]) if problems else f"no results in {root}/ to pack")
     with replacing(out) as temporary, _writer(temporary, compressed=not out.name.endswith(".tar")) as archive:
@@ -109,12 +106,13 @@ def add(source: Path, store: Store, *, replace: bool = False) -> list[Entry]:
     if not is_archive(source):
         raise UserError(f"{source} is {'no archive' if source.exists() else 'not there'}: name a tar file or a folder")
     with tempfile.TemporaryDirectory() as folder:
-        unpack(source, Path(folder), _place, LIMIT)
+        # Whoever packs a store by hand packs its folder, too; what is no file of a result is left out.
+        unpack(source, Path(folder), layout.place, LIMIT)
         return _add(source, Path(folder), store, replace)
 
 
 def _add(source: Path, folder: Path, store: Store, replace: bool) -> list[Entry]:
-    files = sorted(folder.glob("*/*/*.json"))
+    files = Store(folder).files()
     if not files:
         raise UserError(f"there are no results in {source}, which would be PROTOCOL/ARCHITECTURE/RUN.json")
     sound, problems = _sound(files)
@@ -130,6 +128,8 @@ def _settle(new: Stored, store: Store, replace: bool) -> Entry:
         store.take(new)
         return Entry(name, "added")
     old = read(path)
+    if isinstance(old, Newer) and not replace:
+        return Entry(name, "refused", f"what is there was {old.why}; --replace takes this one")
     if isinstance(old, Stored) and old.record == new.record and not check(path):
         return Entry(name, "present")
     why = _yields(old, new)
@@ -154,7 +154,7 @@ def _yields(old: Stored | Problem, new: Stored) -> str | None:
 
 
 def _sound(files: Iterable[Path]) -> tuple[list[Stored], list[Problem]]:
-    """The results that hold, and what is wrong with the others: one problem each."""
+    """Return the results that hold, and what is wrong with the others: one problem each."""
     sound, problems = [], []
     for file in files:
         stored = read(file)
@@ -167,7 +167,7 @@ def _sound(files: Iterable[Path]) -> tuple[list[Stored], list[Problem]]:
 
 
 def _problem(stored: Stored) -> Problem | None:
-    """What is wrong with a result, if anything is."""
+    """Return what is wrong with a result, if anything is."""
     counts = stored.path.with_suffix(".npz")
     strange = [each.name for each in stored.record.artifacts if each.file not in (None, counts.name)]
     if strange:
@@ -187,15 +187,9 @@ def _inflated(counts: Path) -> int:
 
 
 def _files(stored: Stored) -> list[Path]:
-    """The files of a result."""
+    """Return the files of a result."""
     has_counts = any(each.name == COUNTS for each in stored.record.artifacts)
     return [stored.path, stored.path.with_suffix(".npz")] if has_counts else [stored.path]
-
-
-def _place(path: PurePosixPath) -> PurePosixPath | None:
-    """Where a member of an archive goes: files of results keep their place, all else is left out."""
-    inner = PurePosixPath(*path.parts[-3:])  # whoever packs a store by hand packs its folder, too
-    return inner if NAME.fullmatch(str(inner)) else None
 
 
 @contextmanager

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
-    """The arrays beside a result, or those of some names.
+    """Return the arrays beside a result, or those of some names.
 
     Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
     """
@@ -54,7 +54,7 @@ def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
 
 
 def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
-    """The counts of each evaluation by their name, of all images together: shape (K + 1, K + 1).
+    """Return the counts of each evaluation by their name, of all images together: shape (K + 1, K + 1).
 
     Files of before there were totals are added up while they are read, since the counts of thousands of images of 150
     classes fill the memory.
@@ -66,7 +66,7 @@ def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
 
 
 def unpack_arrays(path: Path, *names: str) -> Arrays | Problem:
-    """The arrays in an `.npz` file, or those of some names."""
+    """Return the arrays in an `.npz` file, or those of some names."""
 
     def take(file: zipfile.ZipFile) -> Arrays:
         wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
@@ -124,7 +124,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
-    """What is taken out of an `.npz` file."""
+    """Return what is taken out of an `.npz` file."""
     try:
         if path.exists() and not path.is_file():
             return Problem(path, "is no regular file")

@@ -63,7 +63,7 @@ else:
 
 
 def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Environment:
-    """The environment of this process.
+    """Return the environment of this process.
 
     Args:
         device: what torch was given: "cpu", "cuda", "cuda:1".
@@ -99,7 +99,7 @@ def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Envi
 
 @cache
 def gpu_name(device: str) -> str | None:
-    """The name of a GPU, as `torch.cuda.get_device_name` tells it, without CUDA in this process.
+    """Return the name of a GPU, as `torch.cuda.get_device_name` tells it, without CUDA in this process.
 
     A child process asks, which sees the GPUs that CUDA_VISIBLE_DEVICES lets this one see, parts of one (MIG) included.
 
@@ -121,7 +121,7 @@ def gpu_name(device: str) -> str | None:
 
 
 def _own_gpu(device: str) -> str | None:
-    """The name of a GPU that this process computes on, or None where it cannot."""
+    """Return the name of a GPU that this process computes on, or None where it cannot."""
     import torch
 
     try:
@@ -131,14 +131,14 @@ def _own_gpu(device: str) -> str | None:
 
 
 def _toolkit() -> str | None:
-    """The version of CUDA, or of ROCm in its place, that torch was built with."""
+    """Return the version of CUDA, or of ROCm in its place, that torch was built with."""
     import torch
 
     return torch.version.cuda or (f"ROCm {torch.version.hip}" if torch.version.hip else None)
 
 
 def _cudnn() -> str | None:
-    """The version of cuDNN, or of MIOpen in its place; None where it is missing or torch refuses it."""
+    """Return the version of cuDNN, or of MIOpen in its place; None where it is missing or torch refuses it."""
     import torch
 
     try:
@@ -167,7 +167,7 @@ def _code() -> Code:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says about the checkout, or None where it is absent or refuses."""
+    """Return what git says about the checkout, or None where it is absent or refuses."""
     # Inside a git hook GIT_DIR and its kin point at the repository of the hook.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(CHECKOUT), *arguments]

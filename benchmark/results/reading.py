@@ -5,10 +5,13 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from benchmark.results.record import Record
+    from benchmark.results.migrations import Migrations
+    from benchmark.results.record import Model, Record
+
+M = TypeVar("M", bound="Model")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,12 @@ class Problem:
         return f"{self.path}: {self.why}"
 
 
+class Newer(Problem):
+    """A file that a newer segbench can use."""
+
+
 def read(path: Path) -> Stored | Problem:
-    """The result in a JSON file, checked against the schema."""
+    """Return the result in a JSON file, checked against the schema."""
     data = load(path)
     return data if isinstance(data, Problem) else parse(path, data)
 
@@ -41,7 +48,7 @@ LIMIT = 1 << 28
 
 
 def load(path: Path) -> bytes | Problem:
-    """The bytes of a file, if it is one, and no larger than a result is."""
+    """Return the bytes of a file, if it is one, and no larger than a result is."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -54,21 +61,35 @@ def load(path: Path) -> bytes | Problem:
 
 
 def parse(path: Path, data: bytes) -> Stored | Problem:
-    """The result in the bytes of a JSON file, checked against the schema."""
+    """Return the result in the bytes of a JSON file, checked against the schema."""
     # Imported where a file is parsed: a table that is made of a snapshot needs none of it.
+    from benchmark.results.migrations import RECORD
+    from benchmark.results.record import Record
+
+    found = validated(path, data, Record, RECORD)
+    return found if isinstance(found, Problem) else Stored(path, found)
+
+
+def validated(path: Path, data: bytes, model: type[M], migrations: Migrations) -> M | Problem:
+    """Check the bytes of a JSON file against a schema, of which they may be an older version.
+
+    Args:
+        path: the file.
+        data: what is in it.
+        model: the newest version of the schema.
+        migrations: what leads to it.
+    """
     from pydantic import ValidationError
 
-    from benchmark.results.record import Record, printable
+    from benchmark.results.migrations import NewerSchemaError, migrated
+    from benchmark.results.record import printable
 
     try:
-        return Stored(path, Record.model_validate_json(data, strict=True))
+        return model.model_validate_json(migrated(data, migrations), strict=True)
+    except NewerSchemaError as error:
+        return Newer(path, printable(str(error)))
     except ValidationError as error:
         first, *more = error.errors(include_url=False)
         where = ".".join(str(part) for part in first["loc"])
         rest = f" (and {len(more)} more)" if more else ""
         return Problem(path, printable(f"{where}: {first['msg']}{rest}" if where else first["msg"]))
-
-
-def folder(architecture: str) -> str:
-    """The folder of an architecture: its name, without the colon of `mmseg:NAME`, which some file systems refuse."""
-    return architecture.replace(":", "+")

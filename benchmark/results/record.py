@@ -1,8 +1,9 @@
 """The result record: one JSON file a run.
 
 The classes below are the schema: `segbench schema` prints it as JSON Schema, and it is enforced where a file is read or
-written and nowhere else. Units are part of the names or of the descriptions; accuracy is in percent at full precision;
-a figure that does not exist is null, never 0 and never NaN.
+written and nowhere else. Files of older versions are migrated as they are read (`benchmark.results.migrations`). Units
+are part of the names or of the descriptions; accuracy is in percent at full precision; a figure that does not exist is
+null, never 0 and never NaN.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-SCHEMA_VERSION: Literal[1] = 1
 
 CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 """Characters that no text of a result holds: those that steer a terminal, end a line, or turn the direction of text."""
@@ -167,9 +166,6 @@ class Execution(Model):
     layout: Literal["contiguous", "channels_last"]
     graph: bool = Field(description="whether a step was one CUDA graph")
     compile_seconds: Seconds | None = Field(description="what compiling the network took, null if it was not compiled")
-    beside: Count | None = Field(
-        None, description="other runs that trained on the device at the same time, in results from when runs shared one"
-    )
 
 
 class Training(Model):
@@ -244,7 +240,7 @@ class Code(Model):
     commit: Text | None = Field(description="git commit of the checkout, null for an installed package")
     dirty: bool | None
     digest: Sha256 | None = Field(
-        default=None, description="SHA-256 of the code that can move a number; null in results from before it was kept"
+        description="SHA-256 of the code that can move a number; null in results from before it was kept"
     )
 
     @property
@@ -286,7 +282,7 @@ class Artifact(Model):
 class Record(Model):
     """The result of one run: architecture x protocol x seed."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = 2
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
         description="hash of fingerprint, architecture, resolved config, seed and digest of the code"
     )
@@ -308,7 +304,6 @@ class Record(Model):
     seconds: Seconds = Field(description="wall time of the whole run")
     gpu_hours: float = Field(ge=0, le=1e9)
     looks: int = Field(
-        default=0,
         ge=0,
         le=1000,
         description="times that seeds were added because a verdict was inconclusive, this one last",
@@ -316,7 +311,7 @@ class Record(Model):
     artifacts: list[Artifact]
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
-        """The evaluation of that checkpoint on that split, or None."""
+        """Return the evaluation of that checkpoint on that split, or None."""
         return next((e for e in self.evaluations if (e.checkpoint, e.split) == (checkpoint, split)), None)
 
 

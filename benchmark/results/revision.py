@@ -13,7 +13,7 @@ from benchmark.files.user_cache import user_cache
 
 
 def unpacked(name: str) -> Path:
-    """A folder, or a file in one, as it was at a revision.
+    """Return a folder, or a file in one, as it was at a revision.
 
     It lies in the user's cache by the hash of its content, which never changes: it is unpacked once, and so is read
     from a snapshot from then on.

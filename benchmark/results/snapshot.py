@@ -1,5 +1,7 @@
 """What the results of a store say, remembered in SQLite: only files that have changed since are opened.
 
+It is private to `benchmark.results.store`.
+
 What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
 no table, and a table of results that are known costs nothing for it.
 
@@ -23,10 +25,11 @@ from typing import Literal, NamedTuple, TypeVar
 
 from benchmark import __version__
 from benchmark.files.user_cache import user_cache
+from benchmark.results.layout import json_files
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
-REVISION = 6
+REVISION = 7
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 SETTLED = 2_000_000_000
@@ -76,7 +79,7 @@ class Snapshot:
         return user_cache().absolute() / "results" / f"{name}.sqlite"
 
     def summaries(self, protocol: str | None = None) -> tuple[list[Summary], list[Problem]]:
-        """A row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        """Return a row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
         return self._look(protocol, _summaries, lambda stored, summary: summary)
 
     def results(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
@@ -89,9 +92,10 @@ class Snapshot:
         remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, Stamp, T]]],
         choose: Callable[[Stored, Summary], T],
     ) -> tuple[list[T], list[Problem]]:
-        """What is remembered of files that have not changed, and what is in the others."""
+        """Return what is remembered of files that have not changed, and what is in the others."""
         now = time.time_ns()
-        files = _files(self.root, protocol)  # with stamps of before the reading: a change during it shows the next time
+        # With stamps of before the reading: a change during it shows the next time.
+        files = {path: _stamp(entry) for path, entry in json_files(self.root, protocol).items()}
         # "0" comes after "/": the bounds hold the paths that begin with the folder, and the index finds them.
         within = ("", ()) if protocol is None else (" WHERE path BETWEEN ? AND ?", (f"{protocol}/", f"{protocol}0"))
         found: dict[str, T] = {}
@@ -158,14 +162,14 @@ class Snapshot:
                         file.unlink(missing_ok=True)
 
     def _connect(self, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
-        """The database; with rwc it is made where there is none."""
+        """Return the database; with rwc it is made where there is none."""
         if mode == "rwc":
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
 def _believed(path: Path, content: bytes) -> Stored | Problem:
-    """The result in a file that is new, where its counts bear it out."""
+    """Return the result in a file that is new, where its counts bear it out."""
     # Imported where a file is opened: a table that is made of a snapshot needs none of it.
     from benchmark.results.validate import doubt
 
@@ -173,31 +177,8 @@ def _believed(path: Path, content: bytes) -> Stored | Problem:
     return stored if isinstance(stored, Problem) else doubt(stored) or stored
 
 
-def _files(root: Path, protocol: str | None) -> dict[str, Stamp | None]:
-    """The JSON files of the store, sorted; None for the stamp of one that has gone, or of a link to nowhere."""
-    found: dict[str, Stamp | None] = {}
-    for first in [protocol] if protocol else _names(root):
-        for second in _names(root / first):
-            for entry in _entries(root / first / second):
-                if entry.name.endswith(".json"):
-                    found[f"{first}/{second}/{entry.name}"] = _stamp(entry)
-    return found
-
-
-def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.is_dir()]
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted; nothing, if it is none or may not be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return []
-
-
 def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
+    """Return None for a file that has gone, or a link to nowhere."""
     try:
         found = entry.stat()
     except OSError:
@@ -206,7 +187,7 @@ def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
 
 
 def _compare(files: dict[str, Stamp | None], rows: Iterable[tuple[str, Stamp, T]]) -> tuple[dict[str, T], list[str]]:
-    """What is remembered of the files that are as they were, and the paths of the others that are remembered."""
+    """Return what is remembered of the files that are as they were, and the paths of the others that are remembered."""
     found, outdated = {}, []
     for path, stamp, value in rows:
         if files.get(path) == stamp:

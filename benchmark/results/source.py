@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 from benchmark.results.reading import Problem, read
 from benchmark.results.revision import unpacked
-from benchmark.results.snapshot import Snapshot
+from benchmark.results.store import Store
 from benchmark.results.summary import Summary, summary_of
 
 
@@ -33,17 +33,15 @@ class Source:
     problems: Sequence[Problem]
 
     def counts(self, run: Summary) -> NDArray[Any]:
-        """Counts of a result on test: int64 of shape (images, K + 1, K + 1), sorted by the names of the images.
+        """Return counts of a result on test: int64 of shape (images, K + 1, K + 1), sorted by the names of the images.
 
         Raises:
             UserError: they cannot be read.
         """
         # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
         from benchmark.results.arrays import read_arrays
-        from benchmark.results.reading import folder
 
-        home = self.path / run.conditions.protocol / folder(run.architecture)
-        stored = read(home / f"{run.run_id}.json" if self.path.is_dir() else self.path)
+        stored = read(Store(self.path).path(run) if self.path.is_dir() else self.path)
         if isinstance(stored, Problem):
             raise UserError(str(stored))
         evaluation = stored.record.evaluation()
@@ -56,7 +54,7 @@ class Source:
 
 
 def source(name: str, store: Path) -> Source:
-    """The results that a name stands for.
+    """Return the results that a name stands for.
 
     Args:
         name: a folder of results or one result file; `REVISION:PATH`, the same as git has it; or in the store a version
@@ -72,7 +70,7 @@ def source(name: str, store: Path) -> Source:
     if path.is_file():
         found = _one(path)
     elif path.is_dir():
-        found = Source(path, *Snapshot(path).summaries())
+        found = Source(path, *Store(path).summaries())
     else:
         found = _version(name, store)
     if not found.runs:
@@ -91,7 +89,7 @@ def _one(path: Path) -> Source:
 
 
 def _version(name: str, store: Path) -> Source:
-    runs, problems = Snapshot(store).summaries()
+    runs, problems = Store(store).summaries()
     found = [run for run in runs if _is_of(run, name)]
     if not found:
         versions = sorted({run.version for run in runs})

@@ -1,6 +1,7 @@
-"""Where results are kept: `<root>/<protocol>/<architecture>/<run_id>.json`, the counts beside it as `.npz`.
+"""The results under one folder. Whoever reads or writes results does it here.
 
-Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are.
+Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are. Heavy
+packages are imported where they are needed: a table that is made of the snapshot needs none of them.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, sweep
-from benchmark.results.arrays import COUNTS, TOTAL, misfit, unpack_arrays, write_arrays
-from benchmark.results.reading import Problem, Stored, folder, read
-from benchmark.results.record import Artifact, Record
+from benchmark.results import layout
+from benchmark.results.reading import Newer, Problem, Stored, read
 from benchmark.results.snapshot import Snapshot
-from benchmark.results.validate import check, files
+from benchmark.results.summary import Summary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchmark.results.record import Record
 
 try:
     import fcntl
@@ -55,9 +58,33 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path(self, record: Record) -> Path:
-        """Where the result is, or would be."""
-        return self.root / record.protocol.name / folder(record.architecture) / f"{record.run_id}.json"
+    def path(self, run: Record | Summary) -> Path:
+        """Return the JSON file where a result is, or would be."""
+        protocol = run.conditions.protocol if isinstance(run, Summary) else run.protocol.name
+        return self.root / layout.result(protocol, run.architecture, run.run_id)
+
+    def files(self, protocol: str | None = None) -> list[Path]:
+        """List the JSON files of a protocol, or of all, sorted, whatever is in them."""
+        return [self.root / name for name in layout.json_files(self.root, protocol)]
+
+    def summaries(self, protocol: str | None = None) -> tuple[list[Summary], list[Problem]]:
+        """Return a row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        return Snapshot(self.root).summaries(protocol)
+
+    def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
+        """Return every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        return Snapshot(self.root).results(protocol)
+
+    def find(self, run_id: str) -> Stored | Problem | None:
+        """Return the result of a run, or None; a problem too where its counts are not those that it names."""
+        from benchmark.results.validate import files
+
+        path = layout.find(self.root, run_id)
+        if path is None:
+            return None
+        stored = read(path)
+        why = None if isinstance(stored, Problem) else next(files(stored), None)
+        return stored if why is None else Problem(path, why)
 
     def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
         """Keep a result, in place of an earlier one of the same run; a failure never replaces what ended well.
@@ -72,6 +99,9 @@ class Store:
         Raises:
             UserError: the folder is not writable.
         """
+        from benchmark.results.arrays import COUNTS, TOTAL, write_arrays
+        from benchmark.results.record import Artifact
+
         path = self.path(record)
         counts = path.with_suffix(".npz")
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
@@ -107,19 +137,6 @@ class Store:
                 path.with_suffix(".npz").unlink(missing_ok=True)
         return path
 
-    def find(self, run_id: str) -> Stored | Problem | None:
-        """The result of that run, or None; a problem too where its counts are not those that it names."""
-        path = next(self.root.glob(f"*/*/{run_id}.json"), None)
-        if path is None:
-            return None
-        stored = read(path)
-        why = None if isinstance(stored, Problem) else next(files(stored), None)
-        return stored if why is None else Problem(path, why)
-
-    def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
-        """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
-        return Snapshot(self.root).results(protocol)
-
     def add_samples(self, protocol: str, digest: str, samples: Samples) -> None:
         """Keep the images whose predictions are kept, unless they are there already.
 
@@ -131,14 +148,18 @@ class Store:
         Raises:
             UserError: the folder is not writable.
         """
-        path = self._samples(protocol, digest)
+        from benchmark.results.arrays import write_arrays
+
+        path = self.root / layout.samples(protocol, digest)
         with _alone_in(path.parent):
             if not path.exists():
                 write_arrays(path, asdict(samples))
 
     def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
-        """The sample images of a protocol and a dataset, or None."""
-        path = self._samples(protocol, digest)
+        """Return the sample images of a protocol and a dataset, or None."""
+        from benchmark.results.arrays import misfit, unpack_arrays
+
+        path = self.root / layout.samples(protocol, digest)
         if not path.exists():
             return None
         arrays = unpack_arrays(path)
@@ -157,14 +178,15 @@ class Store:
             return Problem(path, "has not one colour for each class")
         return samples
 
-    def _samples(self, protocol: str, digest: str) -> Path:
-        return self.root / protocol / f"samples-{digest[:12]}.npz"
-
 
 def _ended_well(path: Path) -> bool:
-    """Whether a result is there, ended well, and is whole."""
+    """Whether a result is there, ended well, and is whole; or is of a newer segbench, which can tell."""
+    from benchmark.results.validate import check
+
     stored = read(path)
-    return isinstance(stored, Stored) and stored.record.status == "ok" and not check(path)
+    if isinstance(stored, Problem):
+        return isinstance(stored, Newer)
+    return stored.record.status == "ok" and not check(path)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(stored: Stored) -> Summary:
-    """The row of a stored result; its counts tell what it scores under the other rule for void."""
+    """Return the row of a stored result; its counts tell what it scores under the other rule for void."""
     from benchmark.results.arrays import read_totals
     from benchmark.results.reading import Problem
 
@@ -99,7 +99,7 @@ def summary_of(stored: Stored) -> Summary:
 
 
 def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = None) -> Summary:
-    """The row of a result.
+    """Return the row of a result.
 
     Args:
         record: the result.
@@ -163,13 +163,13 @@ def _code(code: Code) -> str:
 
 
 def _revision(code: Code) -> str | None:
-    """The commit, short, and whether anything was changed since."""
+    """Return the commit, short, and whether anything was changed since."""
     changes = {True: " with changes", False: "", None: " with unknown changes"}
     return f"{code.commit[:8]}{changes[code.dirty]}" if code.commit else None
 
 
 def _other_rule(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
-    """The mIoU of the last checkpoint on test under the rule for void that is not the protocol's."""
+    """Return the mIoU of the last checkpoint on test under the rule for void that is not the protocol's."""
     last = record.evaluation("last", "test")
     if last is None or last.counts not in totals:
         return None
@@ -188,7 +188,7 @@ def _training_seconds(record: Record) -> float | None:
 
 
 def _headline(latencies: Sequence[Latency]) -> Latency | None:
-    """The latency that a table shows: one image, from input to labels, as far as it was measured."""
+    """Return the latency that a table shows: one image, from input to labels, as far as it was measured."""
     return min(latencies, key=lambda each: (each.batch, each.regime != "end_to_end"), default=None)
 
 

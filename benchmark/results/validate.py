@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import weights
+from benchmark.results import layout, weights
 from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
 from benchmark.results.checks.siblings import Fact, Figure
@@ -117,7 +117,7 @@ def files(stored: Stored) -> Iterator[str]:
 
 
 def _read(path: Path) -> Stored | weights.Evaluated | Problem:
-    return weights.read(path) if weights.is_evaluation(path) else read(path)
+    return weights.read(path) if layout.is_evaluation(path) else read(path)
 
 
 def _examine(path: Path) -> _Examined:
@@ -153,8 +153,8 @@ def _recounted(path: Path) -> Iterator[str]:
 
 def _samples(stored: Stored) -> Arrays | Problem:
     """Labels and names of the images whose predictions are kept; a problem where the store has none."""
-    name = f"samples-{stored.record.dataset.digest[:12]}.npz"
-    return unpack_arrays(stored.path.parents[1] / name, "labels", "names")
+    name = layout.samples(stored.record.protocol.name, stored.record.dataset.digest)
+    return unpack_arrays(layout.root_of(stored.path) / name, "labels", "names")
 
 
 def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
@@ -165,7 +165,8 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
         known: files that are left out.
     """
     left: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
-    for path in sorted((*root.glob("*/*/*.json"), *root.glob(f"{weights.FOLDER}/*/*/*.json"))) if root else []:
+    names = (*layout.json_files(root), *weights.names(root)) if root else ()
+    for path in sorted(root / name for name in names) if root else []:
         found = _read(path) if path.resolve() not in known else None
         if isinstance(found, weights.Evaluated):
             yield _Examined([], list(siblings.weights_facts(path, found)), [])
@@ -179,21 +180,21 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
 
 
 def _root(path: Path) -> Path | None:
-    """The folder of the store that a file is in, if it lies where a store would have it."""
+    """Return the folder of the store that a file is in, if it lies where a store would have it."""
     found = _read(path)
-    if isinstance(found, Stored) and not any(identity.check_place(found)):
-        return path.resolve().parents[2]
-    return path.resolve().parents[3] if isinstance(found, weights.Evaluated) else None
+    if isinstance(found, Problem) or (isinstance(found, Stored) and any(identity.check_place(found))):
+        return None
+    return layout.root_of(path)
 
 
 def _orphans(root: Path) -> list[Problem]:
-    """Counts whose result is missing: of a run that was deleted, or killed while it was stored."""
+    """Return counts whose result is missing: of a run that was deleted, or killed while it was stored."""
     names = (path for path in sorted(root.rglob("*.npz")) if re.fullmatch("[0-9a-f]{16}", path.stem))
     return [Problem(path, "are counts without a result") for path in names if not path.with_suffix(".json").exists()]
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:
-    """What is wrong with a file that the run wrote; None if nothing, or if it is kept elsewhere."""
+    """Return what is wrong with a file that the run wrote; None if nothing, or if it is kept elsewhere."""
     if artifact.file is None:
         return "is kept nowhere" if artifact.name == COUNTS else None
     if Path(artifact.file).name != artifact.file:

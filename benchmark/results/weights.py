@@ -1,4 +1,4 @@
-"""Evaluations of published weights: `<root>/weights/<protocol>/<architecture>/<SHA-256, 16 digits>-<split>.json`.
+"""Evaluations of published weights, one JSON file each.
 
 No training of ours is behind them, so they are no results of runs: they enter no leaderboard and no comparison, and say
 one thing, whether the figures that the very weights were published with come out of them. A file holds the confusion
@@ -13,19 +13,18 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.confusion import VoidRule, scores
 from benchmark.files.atomic import replacing
+from benchmark.results import layout
 from benchmark.results.checks.catalog import check_dataset, check_method, check_name, check_size
 from benchmark.results.checks.environment import check_environment, check_time
 from benchmark.results.checks.identity import check_classes
 from benchmark.results.checks.protocol import check_fingerprint, check_protocol
-from benchmark.results.reading import Problem, folder, load
+from benchmark.results.migrations import EVALUATION
+from benchmark.results.reading import Problem, load, validated
 from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split
-
-FOLDER = "weights"
-"""Below the root of a store, beside the folders of its protocols."""
 
 TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one."""
@@ -42,7 +41,7 @@ class Scores(Model):
 class Evaluated(Model):
     """Published weights, evaluated."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     weights_sha256: Sha256 = Field(description="of the file as it was published")
     architecture: str
     method: str
@@ -89,7 +88,7 @@ def add(root: Path, evaluated: Evaluated) -> Path:
 def scan(root: Path, protocol: str | None = None) -> tuple[list[Evaluated], list[Problem]]:
     """Every evaluation of published weights in a store, or those under one protocol, and every file that is none."""
     found, problems = [], []
-    for path in sorted((root / FOLDER).glob(f"{protocol or '*'}/*/*.json")):
+    for path in (root / name for name in names(root, protocol)):
         evaluated = read(path)
         wrong = [evaluated] if isinstance(evaluated, Problem) else _problems(path, evaluated)
         if isinstance(evaluated, Problem) or wrong:
@@ -99,33 +98,25 @@ def scan(root: Path, protocol: str | None = None) -> tuple[list[Evaluated], list
     return found, problems
 
 
-def is_evaluation(path: Path) -> bool:
-    """Whether a file is stored as an evaluation of published weights."""
-    return path.resolve().parent.parent.parent.name == FOLDER
+def names(root: Path, protocol: str | None = None) -> list[str]:
+    """List the evaluations in a store by their path relative to its root, sorted; under one protocol, or under all."""
+    return [f"{layout.WEIGHTS}/{name}" for name in layout.json_files(root / layout.WEIGHTS, protocol)]
 
 
 def check(path: Path) -> list[Problem]:
-    """What is wrong with one file; nothing, if all follows from the confusion matrix."""
+    """Return what is wrong with one file; nothing, if all follows from the confusion matrix."""
     evaluated = read(path)
     return [evaluated] if isinstance(evaluated, Problem) else _problems(path, evaluated)
 
 
 def read(path: Path) -> Evaluated | Problem:
-    """The evaluation in a JSON file, checked against the schema."""
+    """Return the evaluation in a JSON file, checked against the schema."""
     data = load(path)
-    if isinstance(data, Problem):
-        return data
-    try:
-        return Evaluated.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return Problem(path, f"{where}: {first['msg']}" if where else first["msg"])
+    return data if isinstance(data, Problem) else validated(path, data, Evaluated, EVALUATION)
 
 
 def _place(evaluated: Evaluated) -> Path:
-    name = f"{evaluated.weights_sha256[:16]}-{evaluated.split}.json"
-    return Path(FOLDER, evaluated.protocol.name, folder(evaluated.architecture), name)
+    return layout.evaluation(evaluated.protocol.name, evaluated.architecture, evaluated.weights_sha256, evaluated.split)
 
 
 def _problems(path: Path, evaluated: Evaluated) -> list[Problem]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from benchmark.confusion import VoidRule
+from benchmark.confusion import VoidRule, mean_defined, overlaps, percent
 
 DRAWS = 10_000
 
@@ -113,17 +113,12 @@ def difference(
 
 def _parts(counts: Counts, void: VoidRule) -> NDArray[np.float64]:
     """Intersection and union of each class in each image, shape (images, 2, K); sums over images are those of all."""
-    hit = np.diagonal(counts, axis1=1, axis2=2)[:, :-1]
-    truth = counts[:, :-1].sum(axis=2)
-    guess = (counts if void == "false_positive" else counts[:, :-1]).sum(axis=1)[:, :-1]
-    return np.stack([hit, truth + guess - hit], axis=1).astype(np.float64)  # exact up to 2**53 pixels
+    return np.stack(overlaps(counts, void), axis=1).astype(np.float64)  # exact up to 2**53 pixels
 
 
 def _miou(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean IoU in percent over the classes where there is one, of sums of shape (..., 2, K)."""
-    hit, union = sums[..., 0, :], sums[..., 1, :]
-    iou = np.divide(hit, union, out=np.zeros_like(hit), where=union > 0)
-    return np.asarray(100 * iou.sum(axis=-1) / np.maximum((union > 0).sum(axis=-1), 1))
+    """Mean IoU in percent of sums of shape (..., 2, K); 0 where no class is there."""
+    return np.nan_to_num(mean_defined(percent(sums[..., 0, :], sums[..., 1, :])))
 
 
 def _resample(parts: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -280,7 +280,7 @@ def test_no_results():
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, benchmark.analysis.ranking, benchmark.reporting.table, benchmark.results.snapshot\n"
+        "import sys, benchmark.analysis.ranking, benchmark.reporting.table, benchmark.results.store\n"
         "heavy = {'torch', 'numpy', 'pandas', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -29,7 +29,7 @@ def test_stored_results_are_valid(schema, filled):
     "damage",
     [
         lambda data: data.pop("seed"),
-        lambda data: data.update(schema_version=2),
+        lambda data: data.update(schema_version=3),
         lambda data: data.update(extra=1),
         lambda data: data.update(status="fine"),
         lambda data: data.update(run_id="xyz"),

@@ -4,12 +4,13 @@ import os
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.results import store as store_module
+from benchmark.results import arrays as arrays_module
 from benchmark.results.arrays import file_sha256, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import fingerprint, run_id
@@ -112,7 +113,8 @@ def test_scan_of_one_protocol(store, make_record):
         (lambda text: text.replace('"seed": 0', '"seed": "none"'), "seed: .*integer"),
         (lambda text: text.replace('"status": "ok"', '"status": "fine"'), "status: "),
         (lambda text: text.replace('"seed": 0', '"seed": 0, "extra": 1'), "extra: "),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version: "),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": "2"'), "schema_version: "),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 9'), "made with schema 9 by segbench "),
     ],
 )
 def test_a_damaged_file_is_named_and_the_others_go_on(filled, damage, why):
@@ -200,14 +202,14 @@ def test_samples_that_lack_an_array(filled):
 
 def _write_the_same_run(root, run, worker, barrier):
     record, arrays = run
-    write = store_module.write_arrays
+    write = arrays_module.write_arrays
 
     def write_then_wait(path, arrays):
         written = write(path, arrays)
         time.sleep(0.1 * (3 - worker))  # the first writer of counts would be the last writer of the record
         return written
 
-    store_module.write_arrays = write_then_wait  # in this process alone
+    arrays_module.write_arrays = write_then_wait  # in this process alone
     barrier.wait()
     time.sleep(0.02 * worker)
     arrays = arrays | {"predictions": np.roll(arrays["predictions"], worker, axis=2)}
@@ -280,3 +282,34 @@ def test_counts_that_are_cut_short_are_not_added_up(store, make_record):
     for size in range(0, len(whole), 97):
         path.write_bytes(whole[:size])
         assert isinstance(read_totals(added), Problem)
+
+
+def test_a_path_of_a_record_is_that_of_its_summary(filled):
+    stored, summaries = filled.scan()[0], filled.summaries()[0]
+    paths = [each.path for each in stored]
+    assert [filled.path(each.record) for each in stored] == [filled.path(each) for each in summaries] == paths
+    assert filled.files() == sorted(paths)
+
+
+def test_files_of_one_protocol(store, make_record):
+    first, second = store.add(*make_record()), store.add(*make_record(protocol="camvid_360x480_scratch"))
+    first.write_text("damaged")
+    (second.parent / "notes.txt").touch()
+    assert store.files() == sorted([first, second])
+    assert store.files("camvid_360x480_scratch") == [second]
+    assert store.files("none") == []
+
+
+def test_a_run_that_is_found_by_its_id_is_the_one_of_the_list(filled):
+    for each in filled.scan()[0]:
+        assert filled.find(each.record.run_id) == each
+
+
+def test_no_other_module_opens_the_snapshot_or_spells_the_layout():
+    root = Path(__file__).parents[2]
+    files = [path for folder in ("benchmark", "experiments", "performance") for path in (root / folder).rglob("*.py")]
+    results = root / "benchmark" / "results"
+    opens = {path for path in files if "snapshot import" in path.read_text(encoding="utf-8")}
+    assert opens == {results / "store.py"}
+    spells = {path for path in files if re.search(r"\*/\*(/\*)?\.(json|npz)|/\{run_id\}|samples-\{", path.read_text())}
+    assert not spells - {results / "layout.py"}

@@ -132,14 +132,14 @@ def _published() -> set[str]:
 
 
 def _facts(protocol: str) -> Mapping[str, Any] | None:
-    """What a protocol of the package says of itself; None where there is none of that name."""
+    """Return what a protocol of the package says of itself; None where there is none of that name."""
     config = _config(protocol)
     return None if config is None else {"void": "ignore"} | config.get("protocol", {})
 
 
 @cache
 def _config(protocol: str) -> Mapping[str, Any] | None:
-    """The literal values in the config of a protocol; None where there is none of that name."""
+    """Return the literal values in the config of a protocol; None where there is none of that name."""
     try:
         return _read(catalog.protocol(protocol).path)
     except (UserError, OSError, SyntaxError, ValueError):
@@ -147,7 +147,7 @@ def _config(protocol: str) -> Mapping[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The literal values of a config and its bases, read without mmengine, which needs torch."""
+    """Return the literal values of a config and its bases, read without mmengine, which needs torch."""
     found: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -171,7 +171,7 @@ def _are_dicts(*values: Any) -> bool:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The value of an expression of literals and `dict(...)`, as JSON has it.
+    """Return the value of an expression of literals and `dict(...)`, as JSON has it.
 
     Raises:
         ValueError: it is another expression.

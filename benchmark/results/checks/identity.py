@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import zip_longest
 
 from benchmark.datasets.digest import published_digest
+from benchmark.results import layout
 from benchmark.results.checks.protocol import check_fingerprint
-from benchmark.results.reading import Stored, folder
+from benchmark.results.reading import Stored
 from benchmark.results.record import Dataset, Record, run_id
 
 
@@ -42,6 +43,6 @@ def check_place(stored: Stored) -> Iterator[str]:
     path, record = stored.path.resolve(), stored.record
     if path.stem != record.run_id:
         yield f"the file should be named {record.run_id}.json"
-    home = f"{record.protocol.name}/{folder(record.architecture)}"
-    if f"{path.parent.parent.name}/{path.parent.name}" != home:
-        yield f"the file belongs into {home}/"
+    home = layout.result(record.protocol.name, record.architecture, record.run_id).parent
+    if path.parent.parts[-2:] != home.parts:
+        yield f"the file belongs into {home.as_posix()}/"

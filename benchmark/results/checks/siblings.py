@@ -131,7 +131,7 @@ def _dataset(digest: str, name: str, classes: list[str], images: dict[str, int])
 
 
 def _shared(record: Record) -> Iterator[Claim]:
-    """What follows from what a result shares with others."""
+    """Yield what follows from what a result shares with others."""
     protocol, environment, found = record.protocol, record.environment, record.complexity
     dataset, code, packages = record.dataset, environment.code, environment.packages
     yield from _dataset(dataset.digest, dataset.name, dataset.classes, dataset.images)
@@ -168,7 +168,7 @@ def _shared(record: Record) -> Iterator[Claim]:
 
 
 def _own(record: Record) -> Iterator[Claim]:
-    """What no two trainings can have alike, bit by bit: value is the training that has it."""
+    """Yield what no two trainings can have alike, bit by bit: value is the training that has it."""
     training = record.training
     if record.status != "ok" or training is None:
         return
@@ -187,7 +187,7 @@ def _own(record: Record) -> Iterator[Claim]:
 
 
 def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
-    """What arrays say of the ground truth, and of images."""
+    """Yield what arrays say of the ground truth, and of images."""
     digest, void = record.dataset.digest, len(record.dataset.classes)
     for each in record.evaluations:
         names, counts = arrays.get(f"names_{each.split}"), arrays.get(each.counts)
@@ -215,7 +215,7 @@ def _origin(protocol: str, overrides: Any, environment: Any) -> Hashable:
 
 
 def _conditions(axes: dict[str, Any]) -> str:
-    """The axes that a training depends on, which those of an evaluation leave alone."""
+    """Return the axes that a training depends on, which those of an evaluation leave alone."""
     kept = {name: value for name, value in axes.items() if name not in ("evaluation", "void", "splits")}
     schedule = axis(axes, "schedule")
     if isinstance(schedule, dict):

@@ -138,7 +138,7 @@ def check_evaluations(record: Record) -> Iterator[str]:
 
 
 def _iteration(evaluation: Evaluation, training: Training) -> int | None:
-    """The iteration whose weights an evaluation is of; of equal maxima on val the earliest is the best."""
+    """Return the iteration whose weights an evaluation is of; of equal maxima on val the earliest is the best."""
     if evaluation.checkpoint == "last":
         return training.iterations
     if not training.val_miou:
