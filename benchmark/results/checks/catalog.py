@@ -23,8 +23,10 @@ from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 DATASETS: dict[str, type[Source]] = {**EMBEDDED, **ON_DISK}
 
 VERSIONS = ("0.1.0", "0.2.0")
-"""Versions of segbench that have the same protocols, and by the same names the same architectures, as this one. A release
-joins them, or starts the list anew where it changes one of those."""
+"""Versions of segbench with the protocols and architectures of this one, by name; its own is the last.
+
+A release that changes one of them leaves the earlier versions out.
+"""
 
 OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
 """What the command line can change."""
