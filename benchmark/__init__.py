@@ -1,3 +1,3 @@
 """segbench: a benchmark and reproducibility suite for semantic segmentation."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

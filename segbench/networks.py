@@ -145,7 +145,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
 
 
 def _normalisation(config: Config) -> Callable[[Tensor], Tensor]:
-    """The normalisation of RGB images from 0 to 255 that a protocol gives its networks."""
+    """Return the normalisation of RGB images from 0 to 255 that a protocol gives its networks."""
     import torch
 
     facts = config.data_preprocessor
@@ -160,7 +160,7 @@ def _normalisation(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """How a network is asked for scores of shape (N, classes, h, w)."""
+    """Return how a network is asked for scores of shape (N, classes, h, w)."""
     if hasattr(model, "encode_decode"):  # a segmentor of mmsegmentation
 
         def decode(images: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _Forward(model: nn.Module, forward: Callable[[Tensor], Tensor]) -> nn.Module:  # noqa: N802 (makes a module)
-    """A module that computes the scores of another."""
+    """Return a module that computes the scores of another."""
     from torch import nn
 
     class Forward(nn.Module):

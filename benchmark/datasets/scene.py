@@ -73,7 +73,8 @@ class Stream:
         row, y = np.divmod(np.arange(height, dtype=np.int32), cell)
         column, x = np.divmod(np.arange(width, dtype=np.int32), cell)
         lines = knots[row] * (cell - y)[:, None] + knots[row + 1] * y[:, None]
-        return (lines[:, column] * (cell - x) + lines[:, column + 1] * x) // (cell * cell)
+        smooth: Integers = (lines[:, column] * (cell - x) + lines[:, column + 1] * x) // (cell * cell)
+        return smooth
 
     def colour(self, hue: int, spread: int, purity: tuple[int, int], value: tuple[int, int]) -> Integers:
         """Draw an RGB colour (3,) with a hue within `spread` of `hue`, and purity and value in ranges of 0..255."""
@@ -129,23 +130,26 @@ class _Canvas:
     def _horizon(self) -> Integers:
         """Draw the first row of the ground in every column."""
         bumps = self.stream.clouds(1, self.width, self.width // 4)[0]
-        return self.height * self.stream.between(28, 62) // 100 + bumps * self.height // (5 * 255)
+        horizon: Integers = self.height * self.stream.between(28, 62) // 100 + bumps * self.height // (5 * 255)
+        return horizon
 
     def _sky(self, row: Integers) -> Integers:
         """Draw a gradient with haze."""
         spread = 200 if self.stream.chance(75) else HUES // 2
         top, bottom = (self.stream.colour(900, spread, (20, 160), (120, 250)) for _ in range(2))
-        sky = (top * (self.height - row) + bottom * row) // self.height
+        sky: Integers = (top * (self.height - row) + bottom * row) // self.height
         clouds = self.stream.clouds(self.height, self.width, self.height // 4) - self.stream.between(60, 180)
-        return sky + (235 - sky) * np.maximum(clouds, 0)[..., None] // 255
+        sky = sky + (235 - sky) * np.maximum(clouds, 0)[..., None] // 255
+        return sky
 
     def _ground(self, row: Integers) -> Integers:
         """Draw a gradient with fine and coarse grain."""
         spread = 260 if self.stream.chance(75) else HUES // 2
         far, near = (self.stream.colour(320, spread, (30, 160), (70, 210)) for _ in range(2))
-        ground = (far * (self.height - row) + near * row) // self.height
+        ground: Integers = (far * (self.height - row) + near * row) // self.height
         fine, coarse = (self.stream.clouds(self.height, self.width, self.height // cells) for cells in (32, 6))
-        return ground * (320 + fine + coarse)[..., None] // 576
+        ground = ground * (320 + fine + coarse)[..., None] // 576
+        return ground
 
     def draw_object(self, kind: str, row: int, column: int) -> None:
         """Draw an object of the kind, centred at a pixel, over its shadow."""
@@ -176,7 +180,8 @@ class _Canvas:
         light = stream.between(216, 296) + (stream.between(-60, 60) * y + stream.between(-60, 60) * x) // 128
         noise = stream.noise(height, 3 * width).reshape(height, width, 3) - 128
         image = self.colour * (self.shade * light // 256)[..., None] // 256 + noise * stream.between(2, 12) // 128
-        return np.clip(image, 0, 255).astype(np.uint8)
+        exposed: NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
+        return exposed
 
 
 def _rotate(x: Integers, y: Integers, angle: int) -> tuple[Integers, Integers]:

@@ -220,7 +220,7 @@ class Session:
         """
         state = find_state(self.work_dir) if self._resume else None
         self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
-        runner = _Runner.from_cfg(self._config)
+        runner: _Runner = _Runner.from_cfg(self._config)
         if self._on_progress is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
             runner.register_hook(ProgressHook(self._on_progress, losses, self._phase))

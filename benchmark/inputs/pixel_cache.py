@@ -89,11 +89,13 @@ class Cache:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return the RGB image of shape (3, height, width), read-only."""
-        return self._images[index]
+        image: NDArray[np.uint8] = self._images[index]
+        return image
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return the class indices of shape (height, width), read-only; 255 where there is no ground truth."""
-        return self._labels[index]
+        label: NDArray[np.uint8] = self._labels[index]
+        return label
 
 
 def cached(source: DatasetSplit) -> Pixels:

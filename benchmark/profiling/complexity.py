@@ -261,7 +261,7 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
     # Not its FlopCountAnalysis, whose handles for norms, resizing and pooling cannot be removed.
     analysis = JitModelAnalysis(network, inputs).set_op_handle(**HANDLES)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad(), _Untraced():
+    with torch.no_grad(), _Untraced():  # type: ignore[no-untyped-call]
         return int(analysis.total())
 
 
@@ -277,7 +277,7 @@ class _Watch(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.uncounted: Counter[str] = Counter()
         self.parameters: set[nn.Parameter] = set()
@@ -403,7 +403,7 @@ def _same_convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 def _product(inputs: list[Any], outputs: list[Any]) -> int:
     """Count a matrix product over broadcast batch dimensions."""
-    return math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
+    return int(math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1])
 
 
 def _batched_addmm(inputs: list[Any], outputs: list[Any]) -> int:
@@ -428,7 +428,7 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     """Count scores and weighted sum of scaled dot-product attention."""
     query, key, value = map(get_shape, inputs[:3])
-    return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+    return int(math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 
 
 HANDLES: dict[str, Callable[[list[Any], list[Any]], Any]] = {

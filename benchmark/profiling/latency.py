@@ -255,7 +255,8 @@ def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) ->
 def _anchor() -> torch.nn.Module:
     from torchvision.models import resnet18  # only after the backend is active
 
-    return resnet18(weights=None).eval()
+    anchor: torch.nn.Module = resnet18(weights=None).eval()
+    return anchor
 
 
 @contextmanager
@@ -291,7 +292,7 @@ def _cuda_event(call: Call) -> float:
     call()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end)
+    return float(start.elapsed_time(end))
 
 
 def _graphs(calls: Sequence[Call]) -> tuple[list[Call], list[str]]:

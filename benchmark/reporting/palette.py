@@ -32,7 +32,8 @@ def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
     if known is not None and list(known.classes) == list(classes):
         return np.array(known.palette, np.uint8)
     hues = [hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9) for index in range(len(classes))]  # steps of the golden ratio
-    return np.rint(255 * np.array(hues)).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(255 * np.array(hues)).astype(np.uint8)
+    return colours
 
 
 def coloured(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -94,7 +94,7 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
     stated = reference.protocol
     if "global_convolution" in also:
         k, inputs, outputs = also["global_convolution"]
-        return 2 * (k * inputs * outputs + k * outputs * outputs) / 1e6
+        return float(2 * (k * inputs * outputs + k * outputs * outputs) / 1e6)
     size = also.get("input_size") or stated.input_size or SIZE
     classes = also.get("classes") or stated.classes or CLASSES
     cost = measure(reference.architecture, (size[0], size[1]), classes)
@@ -111,7 +111,7 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
     if also.get("kernel_operations"):
         count += sum(macs * (positions - 1) // positions for positions, macs in cost.kernels.items())
     count += sum(times * cost.elements.get(name, 0) for name, times in also.get("elementwise", {}).items())
-    return count / 1e9
+    return float(count / 1e9)
 
 
 def _usual(reference: Reference) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
     """Return an explanation in words."""
     if not candidate:
         return _convention(reference)
-    words = {
+    words: dict[str, Callable[[Any], str]] = {
         "file_size": lambda _: "the size of its weights in MiB, of four bytes each, for their number",
         "input_size": lambda size: (
             f"an input of {size[0]}x{size[1]}" + ("" if reference.protocol.input_size else " (not stated)")

@@ -54,7 +54,7 @@ def test_intervals_agree_with_scipy():
 
     found = difference(base, new, draws=20_000, seed=3)
     expected = stats.bootstrap(
-        (np.arange(IMAGES),), statistic, vectorized=False, n_resamples=4000, rng=np.random.default_rng(4)
+        (np.arange(IMAGES),), statistic, vectorized=False, n_resamples=4000, random_state=np.random.default_rng(4)
     )
     assert found.error == pytest.approx(expected.standard_error, rel=0.05)
     assert found.interval() == pytest.approx(tuple(expected.confidence_interval), abs=0.2 * expected.standard_error)

@@ -52,6 +52,7 @@ def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
 
     Reading it synchronizes with the device.
     """
+    sizes: list[list[int]]
     version, sizes = _known.get(spatial_shapes, (None, []))
     if version != spatial_shapes._version:
         sizes = spatial_shapes.tolist()

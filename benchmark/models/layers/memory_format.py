@@ -41,7 +41,7 @@ def concatenate(maps: Sequence[Tensor]) -> Tensor:
     if is_channels_last(maps[0]):
         maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         if torch.is_grad_enabled():
-            joined: Tensor = _Concatenate.apply(*maps)
+            joined: Tensor = _Concatenate.apply(*maps)  # type: ignore[no-untyped-call]
             return joined
     return torch.cat(maps, dim=1)
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import __version__
 from benchmark.catalog import catalog
 from benchmark.datasets.catalog import EMBEDDED, ON_DISK
 from benchmark.datasets.digest import published_digest
@@ -22,6 +21,12 @@ from benchmark.results.checks.axes import axis
 from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 
 DATASETS: dict[str, type[DatasetSplit]] = {**EMBEDDED, **ON_DISK}
+
+VERSIONS = ("0.1.0", "0.2.0")
+"""Versions of segbench with the protocols and architectures of this one, by name; its own is the last.
+
+A release that changes one of them leaves the earlier versions out.
+"""
 
 OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
 """What the command line can change."""
@@ -56,7 +61,7 @@ def _altered(dataset: Dataset) -> Iterator[str]:
 
 def check_method(architecture: str, method: str, code: Code) -> Iterator[str]:
     """Compare the method with that of the architecture."""
-    if code.version != __version__:
+    if code.version not in VERSIONS:
         return
     try:
         expected = catalog.architecture(architecture).method
@@ -68,7 +73,7 @@ def check_method(architecture: str, method: str, code: Code) -> Iterator[str]:
 
 def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
     """Compare a protocol with what the package has by its name: what makes it another protocol, not its schedule."""
-    known = _facts(protocol.name) if code.version == __version__ else None
+    known = _facts(protocol.name) if code.version in VERSIONS else None
     if known is None:
         return
     facts = dict(known)
@@ -86,14 +91,14 @@ def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str
 
 def check_size(protocol: Protocol, size: tuple[int, int], code: Code) -> Iterator[str]:
     """Compare the size of the input with that of the protocol."""
-    facts = _facts(protocol.name) if code.version == __version__ else None
+    facts = _facts(protocol.name) if code.version in VERSIONS else None
     if facts is not None and list(size) != list(facts["size"]):
         yield f"size is {list(size)}, and that of {protocol.name} {list(facts['size'])}"
 
 
 def check_overrides(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
     """Compare what the command line may change with the protocol: where it differs, an override says so."""
-    config = _config(protocol.name) if code.version == __version__ and dataset.digest in _published() else None
+    config = _config(protocol.name) if code.version in VERSIONS and dataset.digest in _published() else None
     if config is None:
         return
     axes, overrides = protocol.axes, protocol.overrides
@@ -199,7 +204,7 @@ def check_recount(record: Record) -> Iterator[str]:
     from benchmark.configs import compose
     from benchmark.profiling import complexity
 
-    if record.complexity is None or record.environment.code.version != __version__:
+    if record.complexity is None or record.environment.code.version not in VERSIONS:
         return
     overrides = {name: value for name, value in record.protocol.overrides.items() if name not in ("init", "crf")}
     try:
