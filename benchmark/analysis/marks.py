@@ -22,8 +22,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.profiling.median import median_error
 from benchmark.results.summary import Summary
+from benchmark.statistics.median import median_error
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Standing

@@ -39,10 +39,10 @@ from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
-from benchmark.profiling.median import median_error
 from benchmark.results.summary import Summary
 from benchmark.statistics.bootstrap import difference
 from benchmark.statistics.equivalence import LEVEL, Error, chance_of_less, interval, welch
+from benchmark.statistics.median import median_error
 from benchmark.statistics.multiplicity import hochberg
 from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
 

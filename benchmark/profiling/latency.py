@@ -27,9 +27,9 @@ from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.graph import record
 from benchmark.errors import UserError, one_line
 from benchmark.profiling.inference import Inference
-from benchmark.profiling.median import median_iqr
 from benchmark.results import environment
 from benchmark.results.record import Latency
+from benchmark.statistics.median import median_iqr
 
 Call = Callable[[], Any]
 Timer = Callable[[Call], float]

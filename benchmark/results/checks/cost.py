@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from benchmark.profiling.median import median_iqr
 from benchmark.results.checks.axes import axis
 from benchmark.results.checks.training import UNCOUNTED
 from benchmark.results.record import Artifact, Complexity, Latency, Record
+from benchmark.statistics.median import median_iqr
 
 WEIGHT = 4
 """Bytes of a weight: networks are trained and saved in float32."""
