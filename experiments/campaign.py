@@ -63,7 +63,7 @@ class Stage(NamedTuple):
     seeds: int
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run, by name."""
 
     protocol: str
@@ -139,7 +139,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
         left = made.left
         print(summary(made))
         for stage, runs in zip(STAGES, stages, strict=True):
-            waiting = sum(Run(job.spec.protocol, job.spec.architecture, job.spec.seed) in runs for job in left)
+            waiting = sum(PlannedRun(job.spec.protocol, job.spec.architecture, job.spec.seed) in runs for job in left)
             print(f"{stage.title}: {waiting} of {len(runs)} left")
         print(*ledger.table(), sep="\n")
         folders = [job.spec.folder for job in left if job.spec.folder.is_dir()]
@@ -281,25 +281,25 @@ def beside(archive: Path, name: str) -> Path:
     return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
 
 
-def stage_runs(stage: Stage) -> list[Run]:
+def stage_runs(stage: Stage) -> list[PlannedRun]:
     """The runs of a stage, one seed of everything before the second of anything."""
     catalog.protocol(stage.protocol)
     names = list(catalog.architectures()) if stage.architectures is None else stage.architectures
     for name in names:
         catalog.architecture(name)
-    return [Run(stage.protocol, name, seed) for seed, name in product(range(stage.seeds), names)]
+    return [PlannedRun(stage.protocol, name, seed) for seed, name in product(range(stage.seeds), names)]
 
 
-def schedule(stages: Sequence[Sequence[Run]]) -> Iterator[list[Run]]:
+def schedule(stages: Sequence[Sequence[PlannedRun]]) -> Iterator[list[PlannedRun]]:
     """The runs of each stage that no earlier one has."""
-    seen: set[Run] = set()
+    seen: set[PlannedRun] = set()
     for runs in stages:
         yield [run for run in runs if run not in seen]
         seen.update(runs)
 
 
 def planned(
-    stages: Sequence[Sequence[Run]], device: str, args: argparse.Namespace, without: dict[str, Any]
+    stages: Sequence[Sequence[PlannedRun]], device: str, args: argparse.Namespace, without: dict[str, Any]
 ) -> list[Job]:
     """What is not in the store yet, stage by stage; what has failed before comes after all else."""
     from benchmark.execution.plan import plan
@@ -312,7 +312,7 @@ def planned(
     return sorted((job for job in jobs if not job.stored), key=lambda job: job.failed)
 
 
-def spec(run: Run, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
+def spec(run: PlannedRun, device: str, args: argparse.Namespace, without: dict[str, Any]) -> Spec:
     from benchmark.execution.spec import Spec
 
     return Spec(

@@ -24,7 +24,7 @@ the others that is shown to be worse is the power. Deviations are those between 
 
 
 @dataclass(frozen=True)
-class Case:
+class RankCase:
     """A kind of leaderboard.
 
     Attributes:
@@ -52,16 +52,16 @@ class Case:
         return held / boards, worse / boards
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[RankCase]:
     """Leaderboards of several sizes and kinds of noise."""
     for networks in (3, 5, 46):
         for seeds in (2, 3, 5):
-            yield Case("0.6 each", [0.6] * networks, seeds)
+            yield RankCase("0.6 each", [0.6] * networks, seeds)
     for networks in (5, 46):
-        yield Case("the first 3.4, 0.5 each else", [3.4] + [0.5] * (networks - 1), 3)
-        yield Case("from 0.2 to 1.8", np.geomspace(0.2, 1.8, networks).tolist(), 3)
+        yield RankCase("the first 3.4, 0.5 each else", [3.4] + [0.5] * (networks - 1), 3)
+        yield RankCase("from 0.2 to 1.8", np.geomspace(0.2, 1.8, networks).tolist(), 3)
         for gap in (1.0, 3.0):
-            yield Case("0.6 each", [0.6] * networks, 3, gap)
+            yield RankCase("0.6 each", [0.6] * networks, 3, gap)
 
 
 def main() -> None:

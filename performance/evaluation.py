@@ -41,7 +41,7 @@ IMAGES = 8
 ROUNDS = 5
 
 
-class Evaluation:
+class TimedEvaluation:
     """Images of one size: scores that vary smoothly, labels that mostly agree with them, some of them void."""
 
     def __init__(self, size: tuple[int, int], classes: int, device: str) -> None:
@@ -135,7 +135,7 @@ def main() -> None:
     print("|---|---|---:|---:|---:|", flush=True)
     for (height, width), classes in SIZES.items():
         image = f"{height}x{width}, {classes}"
-        for part in (Evaluation.metrics, Evaluation.whole):
+        for part in (TimedEvaluation.metrics, TimedEvaluation.whole):
             try:
                 with deadline.interrupting():
                     evaluation = checked((height, width), classes, device)
@@ -150,9 +150,9 @@ def main() -> None:
 
 
 @lru_cache(maxsize=1)
-def checked(size: tuple[int, int], classes: int, device: str) -> Evaluation:
+def checked(size: tuple[int, int], classes: int, device: str) -> TimedEvaluation:
     """Images of one size, once everybody has counted the same in them."""
-    evaluation = Evaluation(size, classes, device)
+    evaluation = TimedEvaluation(size, classes, device)
     evaluation.check()
     return evaluation
 

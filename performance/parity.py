@@ -60,7 +60,7 @@ COMPILE = {"auto": None, "on": True, "off": False}
 
 
 @dataclass(frozen=True)
-class Cell:
+class ParityRun:
     """One training, by name."""
 
     architecture: str
@@ -70,7 +70,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Found:
+class TrainedScore:
     """What came of a training."""
 
     miou: float
@@ -86,7 +86,7 @@ class Experiment:
     settings: Mapping[str, Any]
     hardware: Sequence[str]
     """what it was trained on, a line for each machine"""
-    trainings: Mapping[Cell, Found]
+    trainings: Mapping[ParityRun, TrainedScore]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
     deadline = time.monotonic() + args.seconds
     try:
         if args.cell:
-            train(Cell(args.architectures[0], args.cell[0], int(args.cell[1])), args)
+            train(ParityRun(args.architectures[0], args.cell[0], int(args.cell[1])), args)
             return 0
         return experiment(args, deadline)
     except UserError as error:
@@ -126,7 +126,7 @@ def experiment(args: argparse.Namespace, deadline: float) -> int:
     """
     args.device = device.select(args.device)
     check(args)
-    cells = [Cell(name, t, s) for s, name, t in product(range(args.seeds), args.architectures, (THEIRS, OURS))]
+    cells = [ParityRun(name, t, s) for s, name, t in product(range(args.seeds), args.architectures, (THEIRS, OURS))]
     code = 0
     for cell in cells:
         if cell in load(args).trainings:
@@ -161,10 +161,10 @@ def check(args: argparse.Namespace) -> None:
     load(args)
     for name in args.architectures:
         for training in (OURS, THEIRS):
-            composed(Cell(name, training, 0), args, args.device)
+            composed(ParityRun(name, training, 0), args, args.device)
 
 
-def composed(cell: Cell, args: argparse.Namespace, on: str) -> Config:
+def composed(cell: ParityRun, args: argparse.Namespace, on: str) -> Config:
     """The config of a training.
 
     Raises:
@@ -188,7 +188,7 @@ def composed(cell: Cell, args: argparse.Namespace, on: str) -> Config:
     return config
 
 
-def _child(cell: Cell, args: argparse.Namespace) -> list[str]:
+def _child(cell: ParityRun, args: argparse.Namespace) -> list[str]:
     """The command that trains one cell: the arguments of this call, for one architecture."""
     words = [cell.architecture, "--cell", cell.training, str(cell.seed), "-o", str(args.output)]
     for name in SETTINGS:
@@ -202,7 +202,7 @@ def _child(cell: Cell, args: argparse.Namespace) -> list[str]:
     return [sys.executable, __file__, *words]
 
 
-def train(cell: Cell, args: argparse.Namespace) -> None:
+def train(cell: ParityRun, args: argparse.Namespace) -> None:
     """Train and evaluate one cell in this process, and keep what came of it in the file.
 
     Raises:
@@ -227,7 +227,7 @@ def train(cell: Cell, args: argparse.Namespace) -> None:
         miou = scores(session.evaluate(args.split).counts, config.protocol.void).miou
     kept = load(args)
     machines = sorted({*kept.hardware, hardware()})
-    save(Experiment(kept.settings, machines, {**kept.trainings, cell: Found(miou, seconds)}), args.output)
+    save(Experiment(kept.settings, machines, {**kept.trainings, cell: TrainedScore(miou, seconds)}), args.output)
 
 
 def train_theirs(config: Config, folder: Path, on: str, session: Session) -> float:
@@ -247,7 +247,7 @@ def train_theirs(config: Config, folder: Path, on: str, session: Session) -> flo
     return seconds
 
 
-def table(trainings: Mapping[Cell, Found], margin: float) -> str:
+def table(trainings: Mapping[ParityRun, TrainedScore], margin: float) -> str:
     """A row for every architecture that both have trained, as Markdown."""
     lines = [
         f"| architecture | {THEIRS}: mIoU (%) | {OURS}: mIoU (%) | difference, 90 % interval | within ±{margin:g}? |",
@@ -264,7 +264,7 @@ def table(trainings: Mapping[Cell, Found], margin: float) -> str:
     return "\n".join(lines)
 
 
-def compared(trainings: Mapping[Cell, Found], margin: float) -> dict[str, Equivalence | None]:
+def compared(trainings: Mapping[ParityRun, TrainedScore], margin: float) -> dict[str, Equivalence | None]:
     """Ours less theirs by architecture, tested for equivalence; None where no two seeds tell how much they differ.
 
     The variance between seeds is one for both trainings of an architecture, moderated by the other architectures.
@@ -289,7 +289,7 @@ def _pooled(first: Variance, second: Variance) -> Variance:
     return Variance((first.value * first.df + second.value * second.df) / df if df else 0.0, df)
 
 
-def _scores(trainings: Mapping[Cell, Found], architecture: str, training: str) -> list[float]:
+def _scores(trainings: Mapping[ParityRun, TrainedScore], architecture: str, training: str) -> list[float]:
     return [f.miou for cell, f in trainings.items() if (cell.architecture, cell.training) == (architecture, training)]
 
 
@@ -302,7 +302,10 @@ def load(args: argparse.Namespace) -> Experiment:
     settings = {name: getattr(args, name) for name in SETTINGS}
     try:
         kept = json.loads(args.output.read_text())
-        known = {Cell(*map(row.pop, ("architecture", "training", "seed"))): Found(**row) for row in kept["trainings"]}
+        known = {
+            ParityRun(*map(row.pop, ("architecture", "training", "seed"))): TrainedScore(**row)
+            for row in kept["trainings"]
+        }
         found = Experiment(kept["settings"], kept["hardware"], known)
     except FileNotFoundError:
         return Experiment(settings, [], {})

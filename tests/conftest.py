@@ -442,7 +442,7 @@ def two_stages(tmp_path, monkeypatch):
         ")\n"
         "train_cfg = dict(max_iters=4, val_interval=2)\n"
     )
-    protocols = {**catalog.protocols(), name: catalog.Protocol(name, "Two stages.", path)}
+    protocols = {**catalog.protocols(), name: catalog.ProtocolEntry(name, "Two stages.", path)}
     monkeypatch.setattr(catalog, "protocols", lambda: protocols)
     return name
 
@@ -457,7 +457,7 @@ AXES = {
     "void": "ignore",
     "evaluation": {},
 }
-"""Of results that published figures may be held against."""
+"""Of results that published figures may be compared with."""
 
 STATED = StatedProtocol(None, "single", False, None, "none", "none", 1500, "ignore", None, None)
 

@@ -41,7 +41,7 @@ from benchmark.analysis.axes import differing
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
 from benchmark.results.summary import Summary
 from benchmark.statistics.bootstrap import difference
-from benchmark.statistics.equivalence import LEVEL, Error, chance_of_less, interval, welch
+from benchmark.statistics.equivalence import LEVEL, Error, interval, lower_tail_p, welch
 from benchmark.statistics.median import median_error
 from benchmark.statistics.multiplicity import hochberg
 from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
@@ -73,7 +73,7 @@ class Decision(NamedTuple):
     error: Error
     p_margin: float
     """of the hypothesis that the margin or more was lost"""
-    p_spared: float
+    p_no_loss: float
     """of the hypothesis that nothing was lost"""
     bar: Error
     """the error that this was tested with: the larger one, where nothing shows that what was borrowed holds"""
@@ -151,7 +151,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Apart:
+class UnmatchedProtocol:
     """A protocol as one side alone followed it.
 
     Attributes:
@@ -201,7 +201,7 @@ class Comparison:
 
     changes: Sequence[Change]
     missing: Sequence[Missing]
-    apart: Sequence[Apart]
+    apart: Sequence[UnmatchedProtocol]
     overall: Overall | None
     seeds: int | None
 
@@ -279,12 +279,12 @@ def _error(base: Sequence[float], new: Sequence[float], variance: Variance) -> E
 
 def _decided(difference: float, errors: Sequence[Error], margin: float) -> Decision:
     """Compare a difference with the margin; a loss must be shown with every error, the rest with the first."""
-    bar = max(errors, key=lambda each: chance_of_less(difference, each))
+    bar = max(errors, key=lambda each: lower_tail_p(difference, each))
     return Decision(
         difference=difference,
         error=errors[0],
-        p_margin=chance_of_less(-margin - difference, errors[0]),
-        p_spared=chance_of_less(difference, bar),
+        p_margin=lower_tail_p(-margin - difference, errors[0]),
+        p_no_loss=lower_tail_p(difference, bar),
         bar=bar,
     )
 
@@ -372,7 +372,7 @@ def _accuracy(
 
 def _alarms(decisions: Sequence[Decision]) -> list[float]:
     """P-values of a loss, adjusted for the table, of which half of the level goes to the mean over all."""
-    adjusted = hochberg([each.p_spared for each in decisions])
+    adjusted = hochberg([each.p_no_loss for each in decisions])
     return [min(1.0, _shares(decisions) * float(each)) for each in adjusted]
 
 
@@ -468,7 +468,7 @@ def _judged(pair: _Pair, decision: Decision, p: float, alarm: float, margin: flo
     basis = f"{pair.base.seeds} and {pair.new.seeds} seeds, sd {math.sqrt(pair.variance.value):.2f}"
     if images:
         basis += ", other images too"
-    high = decision.high(LEVEL * min(decision.p_spared / p, 1.0) if p else LEVEL)
+    high = decision.high(LEVEL * min(decision.p_no_loss / p, 1.0) if p else LEVEL)
     outcome: Outcome
     if decision.is_not_worse:
         outcome, finding = "not worse", f"a loss of {margin:g} is ruled out (p {decision.p_margin:.2g})"
@@ -613,7 +613,7 @@ def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
             yield _row(group, row.architecture, "budget", figure, (None, value), outcome, reason)
 
 
-def _apart(here: Mapping[_Key, Group], there: Mapping[_Key, Group], side: Side) -> Iterator[Apart]:
+def _apart(here: Mapping[_Key, Group], there: Mapping[_Key, Group], side: Side) -> Iterator[UnmatchedProtocol]:
     for key, group in here.items():
         if key in there:
             continue
@@ -624,7 +624,7 @@ def _apart(here: Mapping[_Key, Group], there: Mapping[_Key, Group], side: Side) 
             if other.protocol == group.protocol
         }
         nearest = min(differs, key=lambda each: len(differs[each]), default=None)
-        yield Apart(group.title, group.fingerprint, side, nearest, differs[nearest] if nearest else {})
+        yield UnmatchedProtocol(group.title, group.fingerprint, side, nearest, differs[nearest] if nearest else {})
 
 
 def _mean(values: Sequence[float]) -> float:

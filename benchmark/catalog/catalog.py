@@ -46,7 +46,7 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ProtocolEntry:
     """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
 
     Attributes:
@@ -104,10 +104,10 @@ def architectures() -> dict[str, Architecture]:
 
 
 @cache
-def protocols() -> dict[str, Protocol]:
+def protocols() -> dict[str, ProtocolEntry]:
     """Every protocol, by name; without those whose file is broken."""
     paths = sorted((config_root() / "_base_" / "protocols").glob("*.py"))
-    return {path.stem: Protocol(path.stem, summary, path) for path, summary in _sound(paths, _summary)}
+    return {path.stem: ProtocolEntry(path.stem, summary, path) for path, summary in _sound(paths, _summary)}
 
 
 @cache
@@ -221,7 +221,7 @@ def representatives() -> list[str]:
     return [method.representative for method in methods().values() if method.representative]
 
 
-def protocol(name: str) -> Protocol:
+def protocol(name: str) -> ProtocolEntry:
     """Return the protocol of that name.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.catalog.references import TEXT, Check, check_fields, one_of
+from benchmark.catalog.references import TEXT, FieldRule, check_fields, one_of
 from benchmark.errors import UserError
 
 ORIGINS = ("mmsegmentation", "protocol", "this suite")
@@ -53,7 +53,7 @@ def parse(entry: Mapping[str, Any], architectures: Sequence[str], place: str) ->
     Raises:
         UserError: the entry has a mistake; the message names the file, the entry and the field.
     """
-    members = Check(
+    members = FieldRule(
         lambda value: isinstance(value, list) and bool(value) and all(name in architectures for name in value),
         f"a list of {', '.join(architectures)}",
         required=False,

@@ -186,7 +186,7 @@ class Reference:
         return None
 
 
-class Check(NamedTuple):
+class FieldRule(NamedTuple):
     """What a field may hold.
 
     Attributes:
@@ -200,18 +200,18 @@ class Check(NamedTuple):
     required: bool = True
 
 
-def one_of(*values: str | bool) -> Check:
+def one_of(*values: str | bool) -> FieldRule:
     """Allow these values and no other."""
     words = [str(value).lower() if isinstance(value, bool) else value for value in values]
     form = words[0] if len(words) == 1 else f"one of {', '.join(words)}"
-    return Check(lambda value: any(type(value) is type(each) and value == each for each in values), form)
+    return FieldRule(lambda value: any(type(value) is type(each) and value == each for each in values), form)
 
 
-def _or_null(check: Check) -> Check:
-    return Check(lambda value: value is None or check.passes(value), f"{check.form} or null")
+def _or_null(check: FieldRule) -> FieldRule:
+    return FieldRule(lambda value: value is None or check.passes(value), f"{check.form} or null")
 
 
-def _optional(check: Check) -> Check:
+def _optional(check: FieldRule) -> FieldRule:
     return check._replace(required=False)
 
 
@@ -231,14 +231,14 @@ def _is_match(pattern: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-TEXT = Check(_is_text, "a text")
-NUMBER = Check(lambda value: type(value) in (int, float) and 0 < value < 1e15, "a number above 0")
-COUNT = Check(_is_whole, "a whole number above 0")
-CORPORA = Check(
+TEXT = FieldRule(_is_text, "a text")
+NUMBER = FieldRule(lambda value: type(value) in (int, float) and 0 < value < 1e15, "a number above 0")
+COUNT = FieldRule(_is_whole, "a whole number above 0")
+CORPORA = FieldRule(
     lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
     corpora.FORM,
 )
-SIZE = Check(_is_size, "[height, width]")
+SIZE = FieldRule(_is_size, "[height, width]")
 TRUE = one_of(True)
 
 YEARS = range(1950, 2101)
@@ -257,19 +257,19 @@ ENTRY = {
     "metric": one_of(*UNITS),
     "value": NUMBER,
     "unit": one_of(*dict.fromkeys(UNITS.values())),
-    "decimals": Check(lambda value: _is_whole(value, least=0) and value <= 12, "a whole number up to 12"),
+    "decimals": FieldRule(lambda value: _is_whole(value, least=0) and value <= 12, "a whole number up to 12"),
     "dataset": _or_null(one_of(*DATASETS)),
     "split": _or_null(one_of("val", "test")),
-    "protocol": Check(lambda value: isinstance(value, dict), "a mapping"),
+    "protocol": FieldRule(lambda value: isinstance(value, dict), "a mapping"),
     "runs": _or_null(COUNT),
     "selection": one_of("single", "best", "mean", "unknown"),
     "confidence": one_of("seen", "recalled"),
-    "source": Check(lambda value: isinstance(value, dict), "a mapping"),
+    "source": FieldRule(lambda value: isinstance(value, dict), "a mapping"),
     "note": _or_null(TEXT),
     "network": _optional(TEXT),
-    "explanation": _optional(Check(lambda value: isinstance(value, dict) and bool(value), "a mapping")),
-    "weights_sha256": _optional(Check(_is_match("[0-9a-f]{64}"), "64 hexadecimal digits")),
-    "weights_url": _optional(Check(_is_match("https://.+"), "https://...")),
+    "explanation": _optional(FieldRule(lambda value: isinstance(value, dict) and bool(value), "a mapping")),
+    "weights_sha256": _optional(FieldRule(_is_match("[0-9a-f]{64}"), "64 hexadecimal digits")),
+    "weights_url": _optional(FieldRule(_is_match("https://.+"), "https://...")),
 }
 """What an entry of `references` holds."""
 
@@ -293,11 +293,11 @@ PROTOCOL = {
 SOURCE = {
     "title": TEXT,
     "kind": one_of("paper", "authors", "toolbox", "restated", "third party"),
-    "arxiv": _or_null(Check(_is_match(r"\d{4}\.\d{4,5}"), 'an identifier such as "1612.01105"')),
+    "arxiv": _or_null(FieldRule(_is_match(r"\d{4}\.\d{4,5}"), 'an identifier such as "1612.01105"')),
     "locator": TEXT,
-    "url": Check(_is_match("https://.+"), "https://..."),
+    "url": FieldRule(_is_match("https://.+"), "https://..."),
     "restated_by": _optional(
-        Check(
+        FieldRule(
             lambda value: isinstance(value, list) and len(value) > 1 and all(map(_is_text, value)), "two texts or more"
         )
     ),
@@ -307,18 +307,18 @@ EXPLANATION = {
     "classes": _optional(COUNT),
     "flop_convention": _optional(one_of("2mac")),
     "auxiliary_head": _optional(TRUE),
-    "unused_classifier": _optional(Check(_is_size, "[in, out]")),
+    "unused_classifier": _optional(FieldRule(_is_size, "[in, out]")),
     "file_size": _optional(TRUE),
     "kernel_operations": _optional(TRUE),
     "transposed_outputs": _optional(TRUE),
     "global_convolution": _optional(
-        Check(
+        FieldRule(
             lambda value: isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value)),
             "[k, in channels, out channels]",
         )
     ),
     "elementwise": _optional(
-        Check(lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())), "{operator: times}")
+        FieldRule(lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())), "{operator: times}")
     ),
 }
 
@@ -361,7 +361,7 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
     )
 
 
-def check_fields(found: Any, schema: Mapping[str, Check], place: str, prefix: str = "") -> None:
+def check_fields(found: Any, schema: Mapping[str, FieldRule], place: str, prefix: str = "") -> None:
     """Check a mapping of a metafile against what its fields may hold.
 
     Args:

@@ -1,6 +1,6 @@
 """`segbench config ARCH -p PROTOCOL`: the composed config, as text that mmsegmentation's own tools take.
 
-With `--diff-zoo` it is held against the config of mmsegmentation's zoo instead, and what differs is printed.
+With `--diff-zoo` it is compared with the config of mmsegmentation's zoo instead, and what differs is printed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.configs.zoo_diff import Comparison, Difference
+    from benchmark.configs.zoo_diff import ConfigDiff, FieldDifference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,18 +67,18 @@ def _diff(args: argparse.Namespace) -> int:
     return 1 if found.unexplained else 0
 
 
-def _conclusion(found: Comparison) -> str:
+def _conclusion(found: ConfigDiff) -> str:
     if found.comparable:
         return f"results are comparable with what the zoo publishes for {found.config}"
     return f"results are not comparable with what the zoo publishes for {found.config}"
 
 
-def _print(title: str, differences: list[Difference]) -> None:
+def _print(title: str, differences: list[FieldDifference]) -> None:
     """Differences by their reasons, the zoo's value first."""
     if not differences:
         return
     print(f"\n{title}:")
-    reasons: dict[str, list[Difference]] = {}
+    reasons: dict[str, list[FieldDifference]] = {}
     for each in differences:
         reasons.setdefault(each.explanation.reason if each.explanation else "", []).append(each)
     for reason, fields in reasons.items():

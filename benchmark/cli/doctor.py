@@ -58,7 +58,7 @@ GPU = Extra("PyTorch with CUDA", "the GPU here", "python -m pip install --force-
 
 
 @dataclass
-class Report:
+class Diagnosis:
     """What was found."""
 
     versions: dict[str, str | None]
@@ -115,10 +115,10 @@ def _line(outcome: CheckOutcome) -> str:
     return f"{outcome.name:21} {outcome.status:7} {outcome.seconds:6.1f} s  {outcome.detail}"
 
 
-def examine() -> Report:
+def examine() -> Diagnosis:
     """Look at the installation; whatever is wrong with it becomes a line of `problems`, never an exception."""
     versions = {name: _version(name) for name in SHOWN}
-    report = Report(
+    report = Diagnosis(
         {"segbench": __version__, "code": code.digest()[:12], "python": platform.python_version(), **versions}
     )
     report.problems = [*_unmet(), *_broken()]
@@ -180,7 +180,7 @@ def _broken() -> Iterator[str]:
             yield f"{module} does not load ({_first(error)}): run `python -m pip install --force-reinstall {module}`"
 
 
-def _activate(report: Report) -> None:
+def _activate(report: Diagnosis) -> None:
     """Activate the backend, import what it is for, and look at the devices."""
     from benchmark import backend
 
@@ -224,7 +224,7 @@ def _first(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Diagnosis) -> Iterator[str]:
     yield "versions"
     yield from _table([[name, version or "not installed"] for name, version in report.versions.items()])
     if report.adaptations:

@@ -13,7 +13,7 @@ from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
 
 TIME_BUDGET = (
-    "stop after that time (25m, 90s, 1h30m; table and report come after it): what is cut goes on with the same bits in "
+    "stop after that time (25m, 90s, 1h30m; table and report come after it): what is cut resumes bit-exactly in "
     "the next call, which is the last line; exit code 3 as long as anything is left"
 )
 

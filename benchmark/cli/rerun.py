@@ -1,4 +1,4 @@
-"""`segbench rerun`: the same run once more, held against the result that it left before."""
+"""`segbench rerun`: the same run once more, compared with the result that it left before."""
 
 from __future__ import annotations
 

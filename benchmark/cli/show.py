@@ -16,7 +16,7 @@ from benchmark.cli.columns import aligned
 from benchmark.errors import unknown
 
 if TYPE_CHECKING:
-    from benchmark.verdicts.disagreement import Comparison
+    from benchmark.verdicts.disagreement import SourceComparison
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +117,7 @@ def _line(reference: Reference) -> str:
     return f"{reference.metric} {reference.text} {reference.unit}{on}: {source}{network}"
 
 
-def _comparisons(name: str) -> list[Comparison]:
+def _comparisons(name: str) -> list[SourceComparison]:
     """Where sources have figures of the same architecture under the same protocol, of a method or an architecture."""
     members = {a.name for a in catalog.architectures().values() if name in (a.name, a.method)}
     if not members:
@@ -127,7 +127,7 @@ def _comparisons(name: str) -> list[Comparison]:
     return compare(each for each in mmseg_zoo.everything().values() if each.ours in members)
 
 
-def _plain(comparison: Comparison) -> dict[str, Any]:
+def _plain(comparison: SourceComparison) -> dict[str, Any]:
     facts = {name: value for name, value in vars(comparison).items() if name != "references"}
     return facts | {
         "spread": comparison.spread,
@@ -137,7 +137,7 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _table(comparison: Comparison) -> Iterator[str]:
+def _table(comparison: SourceComparison) -> Iterator[str]:
     """Yield the figures below each other, with the facts of their protocols that are not the same."""
     flip = {True: "with flip", False: "no flip", None: "flip not stated"}[comparison.flip]
     on = f"{comparison.metric} on {comparison.dataset} {comparison.split}, {comparison.scales} scale, {flip}"

@@ -163,7 +163,7 @@ def _evaluated(
 def _outstanding(
     args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
 ) -> list[Verdict]:
-    """Return what the protocol could be held against, had it been run: no result is no reason to say nothing."""
+    """Return what the protocol could be compared with, had it been run: no result is no reason to say nothing."""
     from benchmark.configs import compose
     from benchmark.results.summary import Conditions
     from benchmark.verdicts.not_run import outstanding, planned

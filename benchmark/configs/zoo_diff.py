@@ -232,7 +232,7 @@ EXPLANATIONS = (
 
 
 @dataclass(frozen=True)
-class Difference:
+class FieldDifference:
     """A field that differs.
 
     Attributes:
@@ -249,7 +249,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ConfigDiff:
     """A composed config beside the zoo's.
 
     Attributes:
@@ -262,20 +262,20 @@ class Comparison:
     config: str
     lacking: tuple[str, ...]
     fields: int
-    differences: tuple[Difference, ...]
+    differences: tuple[FieldDifference, ...]
 
     @property
-    def unexplained(self) -> list[Difference]:
+    def unexplained(self) -> list[FieldDifference]:
         """The differences that nobody knows a reason for."""
         return [difference for difference in self.differences if difference.explanation is None]
 
     @property
     def comparable(self) -> bool:
-        """Whether a result may be held against the zoo's published figure: every difference is one of means."""
+        """Whether a result may be compared with the zoo's published figure: every difference is one of means."""
         return all(difference.explanation and difference.explanation.same for difference in self.differences)
 
 
-def compare(architecture: str, protocol: str, **arguments: Any) -> Comparison:
+def compare(architecture: str, protocol: str, **arguments: Any) -> ConfigDiff:
     """Compare what `compose` makes with the nearest config of the zoo.
 
     Args:
@@ -310,8 +310,8 @@ def compare(architecture: str, protocol: str, **arguments: Any) -> Comparison:
     for field in _differing(zoo, ours):
         values = zoo.get(field, ABSENT), ours.get(field, ABSENT)
         reasons = (each for each in EXPLANATIONS if each.explains(field, values, architecture, lacking))
-        differences.append(Difference(field, *values, next(reasons, None)))
-    return Comparison(name.removeprefix(catalog.ZOO_PREFIX), lacking, len(zoo.keys() | ours.keys()), tuple(differences))
+        differences.append(FieldDifference(field, *values, next(reasons, None)))
+    return ConfigDiff(name.removeprefix(catalog.ZOO_PREFIX), lacking, len(zoo.keys() | ours.keys()), tuple(differences))
 
 
 def _candidates(architecture: str) -> list[str]:

@@ -69,7 +69,7 @@ class Job:
     other_code: str | None = None
 
 
-class Found(NamedTuple):
+class StoredRun(NamedTuple):
     """What the store has of a run.
 
     Attributes:
@@ -83,7 +83,7 @@ class Found(NamedTuple):
     other_code: str | None
 
 
-def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[Found]:
+def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[StoredRun]:
     """Return what the store has of each run.
 
     Args:
@@ -101,7 +101,7 @@ def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[Found]:
         if any_code and other and not _is_ok(result):
             stands = store.find(other.run_id)
         path = stands.path if isinstance(stands, Stored) and _is_ok(stands) else None
-        found.append(Found(result, path, other.code if other and not _is_ok(result) else None))
+        found.append(StoredRun(result, path, other.code if other and not _is_ok(result) else None))
     return found
 
 

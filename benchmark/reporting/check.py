@@ -1,10 +1,10 @@
-"""Is a report what the results give? It is made again in memory and held against the files, without writing any.
+"""Is a report what the results give? It is made again in memory and compared with the files, without writing any.
 
 The page and the curves are text that follows from the results alone, and are compared letter by letter, so that a
 figure that was edited by hand is found as well as one that is old. Pictures inside the page are compared by their
-pixels, since zlib may pack the same pixels in other bytes elsewhere. The wall has text drawn into it, by a FreeType of
+pixels, since zlib may pack the same pixels in other bytes elsewhere. The prediction grid has text drawn into it, by a FreeType of
 which other machines have other versions: it is compared by the hash of what it was drawn from, which it carries, see
-`benchmark.reporting.wall`. Photographs are no part of what is compared, so that it does not matter who has them.
+`benchmark.reporting.prediction_grid`. Photographs are no part of what is compared, so that it does not matter who has them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.reporting import wall
+from benchmark.reporting import prediction_grid
 from benchmark.reporting.report import Report
 
 EMBEDDED_PICTURE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
@@ -42,7 +42,7 @@ def differences(report: Report) -> Iterator[tuple[Path, str]]:
 
 def _same(name: str, one: bytes, other: bytes) -> bool:
     if name.endswith(".png"):
-        return wall.same(one, other)
+        return prediction_grid.same(one, other)
     return one == other or EMBEDDED_PICTURE.sub(_pixels, one) == EMBEDDED_PICTURE.sub(_pixels, other)
 
 

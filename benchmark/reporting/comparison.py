@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
-from benchmark.analysis.regression import Apart, Change, Comparison, Missing, Overall
+from benchmark.analysis.regression import Change, Comparison, Missing, Overall, UnmatchedProtocol
 from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain, prose
 
 COLUMNS = (
@@ -105,7 +105,7 @@ def _reasons(changes: Sequence[Change]) -> Iterator[str]:
             yield f"{what}: {change.outcome}: {change.reason}"
 
 
-def _apart(apart: Apart) -> str:
+def _apart(apart: UnmatchedProtocol) -> str:
     here, there = SIDES[apart.side], SIDES["new" if apart.side == "base" else "base"]
     what = f"{apart.protocol} (fingerprint {apart.fingerprint}) is in {here} alone, and not compared"
     if apart.other is None:

@@ -24,7 +24,7 @@ from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
-from benchmark.reporting.publication import Publication, publication
+from benchmark.reporting.published_comparison import Publication, publication
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
@@ -36,7 +36,7 @@ COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRow:
     """One result and where its file is.
 
     Attributes:
@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Figure:
+class PageFigure:
     """A picture, its caption, and what is noted under that."""
 
     picture: Picture
@@ -62,7 +62,7 @@ class Scene:
     """A test image as everybody saw it: image and ground truth, if shown, then the prediction of each architecture."""
 
     name: str
-    figures: Sequence[Figure]
+    figures: Sequence[PageFigure]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Section:
         predictions: the same as labels.
         class_iou: classes, and by architecture a figure for each (None where there is none).
         curves: how the runs trained.
-        failures: the runs that did not end well.
+        failures: the failed runs.
         environments: where the runs were made, and how many of them.
         axes: everything that the fingerprint covers.
     """
@@ -106,14 +106,14 @@ class Section:
     not_run: Sequence[str]
     publication: Publication | None
     suspicions: Sequence[str]
-    runs: Mapping[str, Sequence[Run]]
+    runs: Mapping[str, Sequence[RunRow]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
     scenes: Sequence[Scene]
     predictions: Predictions
     class_iou: tuple[Sequence[str], Mapping[str, Sequence[float | None]]]
     curves: Sequence[Curves]
-    failures: Sequence[Run]
+    failures: Sequence[RunRow]
     environments: Sequence[tuple[int, Sequence[tuple[str, str]]]]
     axes: Sequence[tuple[str, str]]
 
@@ -178,7 +178,7 @@ def _section(
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
     for each in sorted(members, key=lambda each: each.record.seed):
         by_architecture[each.record.architecture].append(each)
-    runs = {name: [Run(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
+    runs = {name: [RunRow(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
     kept, problems = predictions(store, by_architecture, photographs)
     section = Section(
@@ -236,11 +236,11 @@ def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
 def _scene(kept: Predictions, name: str) -> Scene:
     figures = []
     if truth := kept.truth.get(name):
-        figures.append(Figure(photo(truth.image), "Input"))
-        figures.append(Figure(label_map(truth.labels, kept.palette), "Ground truth"))
+        figures.append(PageFigure(photo(truth.image), "Input"))
+        figures.append(PageFigure(label_map(truth.labels, kept.palette), "Ground truth"))
     for architecture, images in kept.seen.items():
         if seen := images.get(name):
-            figures.append(Figure(label_map(seen.labels, kept.palette), architecture, _image_miou(seen)))
+            figures.append(PageFigure(label_map(seen.labels, kept.palette), architecture, _image_miou(seen)))
     return Scene(name, figures)
 
 

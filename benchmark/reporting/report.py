@@ -1,7 +1,7 @@
 """The report, made from the results: a page that needs nothing but a browser, and figures of each leaderboard.
 
 All of it is made in memory first. It depends on the results and on the catalog and on nothing else: no time, no order
-of files, no dataset. So it can be made again anywhere and held against what is in a folder, see
+of files, no dataset. So it can be made again anywhere and compared with what is in a folder, see
 `benchmark.reporting.check`.
 """
 
@@ -20,9 +20,9 @@ from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
-from benchmark.reporting import wall
+from benchmark.reporting import prediction_grid
 from benchmark.reporting.page import Section, sections
-from benchmark.reporting.publication import Check, evaluated_weights
+from benchmark.reporting.published_comparison import PublishedRow, evaluated_weights
 from benchmark.reporting.table import BOLD
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
@@ -32,8 +32,8 @@ PAGE = "index.html"
 WALL, CURVES = "predictions.png", "curves.svg"
 """Figures of a leaderboard, in a folder of its protocol's name."""
 
-ON_WALL = slice(None, None, 2)
-"""Which of the images that are kept are on the wall: at the size of a README, four of each architecture are stamps."""
+THUMBNAILS = slice(None, None, 2)
+"""Which of the kept images are in the prediction grid: at the size of a README, four thumbnails an architecture."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _page(
     templates: Environment,
     made: Sequence[Section],
     stored: Sequence[Stored],
-    checks: Sequence[Check],
+    checks: Sequence[PublishedRow],
     problems: Sequence[Problem],
 ) -> bytes:
     page = templates.get_template(PAGE).render(
@@ -165,11 +165,11 @@ def _leaderboards(made: Sequence[Section]) -> Iterator[Section]:
 
 def _figures(templates: Environment, section: Section) -> Iterator[tuple[str, bytes]]:
     protocol, kept = section.group.protocol, section.predictions
-    images = kept.images[ON_WALL]
+    images = kept.images[THUMBNAILS]
     shown = [row for row in section.group.table if set(images) <= kept.seen.get(row.architecture, {}).keys()]
     if images and shown:
         tiles = [
-            wall.Tile(
+            prediction_grid.Tile(
                 f"{row.ranks}  {row.architecture}",
                 _score(row),
                 [kept.seen[row.architecture][name].labels for name in images],
@@ -177,7 +177,7 @@ def _figures(templates: Environment, section: Section) -> Iterator[tuple[str, by
             for row in shown
         ]
         title = f"{protocol}: the same test images, predicted"
-        yield f"{protocol}/{WALL}", wall.draw(title, tiles, kept.classes, kept.palette)
+        yield f"{protocol}/{WALL}", prediction_grid.draw(title, tiles, kept.classes, kept.palette)
     if section.curves:
         svg = templates.get_template(CURVES).render(title=protocol, curves=section.curves)
         yield f"{protocol}/{CURVES}", svg.encode()

@@ -19,7 +19,7 @@ from benchmark.results.summary import Summary, summary_of
 
 
 @dataclass(frozen=True)
-class Source:
+class ResultSet:
     """Results of one side.
 
     Attributes:
@@ -53,7 +53,7 @@ class Source:
         return arrays[evaluation.counts][np.argsort(arrays["names_test"])]
 
 
-def source(name: str, store: Path) -> Source:
+def source(name: str, store: Path) -> ResultSet:
     """Return the results that a name stands for.
 
     Args:
@@ -70,7 +70,7 @@ def source(name: str, store: Path) -> Source:
     if path.is_file():
         found = _one(path)
     elif path.is_dir():
-        found = Source(path, *Store(path).summaries())
+        found = ResultSet(path, *Store(path).summaries())
     else:
         found = _version(name, store)
     if not found.runs:
@@ -78,17 +78,17 @@ def source(name: str, store: Path) -> Source:
     return found
 
 
-def _one(path: Path) -> Source:
+def _one(path: Path) -> ResultSet:
     from benchmark.results.validate import doubt
 
     stored = read(path)
     problem = stored if isinstance(stored, Problem) else doubt(stored)
     if isinstance(stored, Problem) or problem:
-        return Source(path, [], [problem] if problem else [])
-    return Source(path, [summary_of(stored)], [])
+        return ResultSet(path, [], [problem] if problem else [])
+    return ResultSet(path, [summary_of(stored)], [])
 
 
-def _version(name: str, store: Path) -> Source:
+def _version(name: str, store: Path) -> ResultSet:
     runs, problems = Store(store).summaries()
     found = [run for run in runs if _is_of(run, name)]
     if not found:
@@ -97,7 +97,7 @@ def _version(name: str, store: Path) -> Source:
         raise UserError(
             f"{name!r} is no folder, no file, no revision such as v0.1:results, no version in {store}, {known}"
         )
-    return Source(store, found, problems)
+    return ResultSet(store, found, problems)
 
 
 def _is_of(run: Summary, name: str) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from benchmark.results import layout, weights
 from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
-from benchmark.results.checks.siblings import Fact, Figure
+from benchmark.results.checks.siblings import Fact, SharedFact
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Record
 
@@ -51,7 +51,7 @@ class _Examined(NamedTuple):
 
     problems: list[Problem]
     facts: list[Fact]
-    figures: list[Figure]
+    figures: list[SharedFact]
 
 
 def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:

@@ -30,7 +30,7 @@ TOLERANCE = 1e-9
 """Percent by which a stored score may differ from the recomputed one."""
 
 
-class Scores(Model):
+class WeightScores(Model):
     """Accuracy over the dataset."""
 
     miou: Percent
@@ -53,7 +53,7 @@ class Evaluated(Model):
     counts: list[list[Annotated[int, Field(ge=0, lt=2**63)]]] = Field(
         description="confusion matrix of all images, (K + 1) x (K + 1), the last row and column of void"
     )
-    scores: dict[VoidRule, Scores] = Field(description="by the rule for void pixels")
+    scores: dict[VoidRule, WeightScores] = Field(description="by the rule for void pixels")
     environment: Environment
     started: str = Field(description="ISO 8601, UTC")
 
@@ -63,14 +63,14 @@ class Evaluated(Model):
         return np.array(self.counts, dtype=np.int64)
 
 
-def scores_of(counts: NDArray[np.integer]) -> dict[VoidRule, Scores]:
+def scores_of(counts: NDArray[np.integer]) -> dict[VoidRule, WeightScores]:
     """Scores under every rule for void pixels.
 
     Args:
         counts: confusion matrix, shape (K + 1, K + 1).
     """
     found = {rule: scores(counts, rule) for rule in get_args(VoidRule)}
-    return {rule: Scores(miou=each.miou, macc=each.macc, aacc=each.aacc) for rule, each in found.items()}
+    return {rule: WeightScores(miou=each.miou, macc=each.macc, aacc=each.aacc) for rule, each in found.items()}
 
 
 def add(root: Path, evaluated: Evaluated) -> Path:

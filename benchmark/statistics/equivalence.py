@@ -51,7 +51,7 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
         margin: a positive number, in the unit of the difference.
     """
     low, high = interval(difference, error)
-    p = chance_of_less(abs(difference) - margin, error)
+    p = lower_tail_p(abs(difference) - margin, error)
     return Equivalence(difference, p, (low, high), classify(low, high, margin))
 
 
@@ -76,7 +76,7 @@ def interval(difference: float, error: Error, level: float = LEVEL) -> tuple[flo
     return difference - reach, difference + reach
 
 
-def chance_of_less(value: float, error: Error) -> float:
+def lower_tail_p(value: float, error: Error) -> float:
     """Chance of a value as low as this one, or lower, where the truth is 0."""
     if error.value:
         return float(stdtr(error.df, value / error.value))

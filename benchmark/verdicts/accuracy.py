@@ -24,7 +24,7 @@ from benchmark.results.summary import Summary
 from benchmark.statistics.equivalence import LEVEL, Error, Finding, classify, interval, welch
 from benchmark.statistics.selection import best_of, quantile
 from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
-from benchmark.verdicts.comparability import objections, unsaid
+from benchmark.verdicts.comparability import objections, unstated
 from benchmark.verdicts.verdict import Outcome, Verdict
 
 MARGIN = 1.0
@@ -176,7 +176,7 @@ def verdict(
         return of("inconclusive", f"{NOISY}: the best of nobody knows how many runs", margin=margin)
     low, high, finding = _tested(reference, readings, variance, margin, level)
     reasons = [_spread(sample, variance), _selections(readings, variance), *_looks(sample, level)]
-    if gaps := unsaid(reference):
+    if gaps := unstated(reference):
         reasons.append(f"not stated: {', '.join(gaps)}")
     further = None
     if finding == "inconclusive":

@@ -44,7 +44,7 @@ def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
     ]
 
 
-def unsaid(reference: Reference) -> list[str]:
+def unstated(reference: Reference) -> list[str]:
     """Return the facts that the source does not state."""
     return [axis.replace("_", " ") for axis in STATED if getattr(reference.protocol, axis) is None]
 

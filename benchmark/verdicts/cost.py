@@ -1,4 +1,4 @@
-"""Parameters and MACs held against published figures, under the convention of each figure.
+"""Parameters and MACs compared with published figures, under the convention of each figure.
 
 A cost is computed, not sampled: where network and convention are the same, it is the same. So a figure within 1 % is
 reproduced, and one outside is explained by a fact that was computed to make up the difference, or differs.

@@ -13,7 +13,7 @@ FACTS = ("flip", "crop", "pretraining", "extra_data", "iterations", "batch", "vo
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SourceComparison:
     """Figures of several sources that should be the same.
 
     Attributes:
@@ -52,16 +52,16 @@ class Comparison:
         return {getattr(each.protocol, fact) for each in self.references}
 
 
-def compare(references: Iterable[Reference]) -> list[Comparison]:
+def compare(references: Iterable[Reference]) -> list[SourceComparison]:
     """Return accuracies that two or more sources have of one network, metric, dataset, split, scales and flip.
 
     A figure whose source does not say whether mirror images were averaged stands beside those with and those without.
     """
-    found: dict[Comparison, list[Reference]] = defaultdict(list)
+    found: dict[SourceComparison, list[Reference]] = defaultdict(list)
     for each in references:
         ours, dataset, split, scales = each.ours, each.dataset, each.split, each.protocol.scales
         if ours and dataset and split and scales and each.metric in ACCURACY:
-            found[Comparison(ours, each.metric, dataset, split, scales, each.protocol.flip, ())].append(each)
+            found[SourceComparison(ours, each.metric, dataset, split, scales, each.protocol.flip, ())].append(each)
     for kind in [kind for kind in found if kind.flip is None]:
         stated_kinds = [other for flip in (True, False) if (other := replace(kind, flip=flip)) in found]
         for other in stated_kinds:

@@ -1,4 +1,4 @@
-"""Published accuracies that a protocol could be held against, and has no result for: what is still to be run."""
+"""Published accuracies that a protocol could be compared with, and has no result for: what is still to be run."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Band(NamedTuple):
     source: str
 
 
-class Figure(NamedTuple):
+class ComparedValue(NamedTuple):
     """One thing that was compared: what it was, what it is now, and how they differ; None where they are equal."""
 
     name: str
@@ -56,7 +56,7 @@ class Reproduction:
         reason: why, in one line.
     """
 
-    figures: Sequence[Figure]
+    figures: Sequence[ComparedValue]
     difference: float
     bitwise: bool
     reproduced: bool
@@ -157,16 +157,18 @@ def _surroundings(record: Record) -> dict[str, Any]:
     return kept | ({"execution": execution.model_dump(exclude={"compile_seconds"})} if execution else {})
 
 
-def _scores(then: Record, now: Record) -> Iterator[Figure]:
+def _scores(then: Record, now: Record) -> Iterator[ComparedValue]:
     for before in then.evaluations:
         after = now.evaluation(before.checkpoint, before.split)
         for metric, title in TITLES.items():
             was, found = getattr(before, metric), getattr(after, metric) if after else math.nan
             differs = None if was == found else f"{found - was:+.3g}"
-            yield Figure(f"{title} of {before.checkpoint} on {before.split}", f"{was:.4f}", f"{found:.4f}", differs)
+            yield ComparedValue(
+                f"{title} of {before.checkpoint} on {before.split}", f"{was:.4f}", f"{found:.4f}", differs
+            )
 
 
-def _counts(then: Record, now: Record, old: Arrays, new: Arrays) -> Iterator[Figure]:
+def _counts(then: Record, now: Record, old: Arrays, new: Arrays) -> Iterator[ComparedValue]:
     for before in then.evaluations:
         after = now.evaluation(before.checkpoint, before.split)
         if after is None:
@@ -175,14 +177,14 @@ def _counts(then: Record, now: Record, old: Arrays, new: Arrays) -> Iterator[Fig
         changed = sum(name not in found or not np.array_equal(was[name], found[name]) for name in was)
         pixels = sum(int(np.abs(was[name] - found[name]).sum()) // 2 for name in was if name in found)
         differs = f"{changed} images, {pixels} pixels" if changed else None
-        yield Figure(f"counts of {before.checkpoint} on {before.split}", f"{len(was)}", f"{len(found)}", differs)
+        yield ComparedValue(f"counts of {before.checkpoint} on {before.split}", f"{len(was)}", f"{len(found)}", differs)
 
 
 def _by_name(arrays: Arrays, counts: str, split: str) -> dict[str, NDArray[np.int64]]:
     return dict(zip(arrays[f"names_{split}"].tolist(), arrays[counts], strict=True))
 
 
-def _curves(then: Record, now: Record) -> Iterator[Figure]:
+def _curves(then: Record, now: Record) -> Iterator[ComparedValue]:
     for name, title in (("loss", "loss"), ("val_miou", "mIoU on val")):
         was, found = (list(getattr(each.training, name)) if each.training else [] for each in (then, now))
         # A missing end is a difference where it begins.
@@ -192,12 +194,14 @@ def _curves(then: Record, now: Record) -> Iterator[Figure]:
             at = apart[0][0][0] if apart else max(was, found, key=len)[min(len(was), len(found))][0]
             differs = f"from iteration {at} on"
         ends = [f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)]
-        yield Figure(title, ends[0], ends[1], differs)
+        yield ComparedValue(title, ends[0], ends[1], differs)
 
 
-def _checkpoints(then: Record, now: Record) -> Iterator[Figure]:
+def _checkpoints(then: Record, now: Record) -> Iterator[ComparedValue]:
     was, found = ({each.name: each.sha256 for each in record.artifacts} for record in (then, now))
     for name in sorted(was):
         if name.startswith("checkpoint_"):
             hashes = was[name][:12], found.get(name, "-")[:12]
-            yield Figure(name.replace("_", " "), *hashes, None if was[name] == found.get(name) else "another file")
+            yield ComparedValue(
+                name.replace("_", " "), *hashes, None if was[name] == found.get(name) else "another file"
+            )

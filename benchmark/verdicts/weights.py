@@ -1,4 +1,4 @@
-"""Published weights, evaluated: the figures that they were published with are held against their own counts.
+"""Published weights, evaluated: the figures that they were published with are compared with their own counts.
 
 The network is given, so there is no noise of training: what is left is rounding, and the arithmetic of another machine.
 """

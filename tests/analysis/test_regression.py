@@ -59,7 +59,7 @@ def test_a_decision_is_students_test():
         if min(sizes) > 1:
             shifted = stats.ttest_ind(new + margin, base, alternative="greater")
             assert found.p_margin == pytest.approx(shifted.pvalue, abs=1e-12)
-            assert found.p_spared == pytest.approx(stats.ttest_ind(new, base, alternative="less").pvalue, abs=1e-12)
+            assert found.p_no_loss == pytest.approx(stats.ttest_ind(new, base, alternative="less").pvalue, abs=1e-12)
         error = math.sqrt(pooled * (1 / sizes[0] + 1 / sizes[1]))
         assert found.interval == pytest.approx(stats.t.interval(0.9, df, new.mean() - base.mean(), error), abs=1e-9)
         assert found.is_not_worse == (found.interval[0] > -margin)
@@ -68,8 +68,8 @@ def test_a_decision_is_students_test():
 def test_without_variance_a_decision_is_a_comparison():
     assert decide([70.0], [69.6], Variance(0.0, math.inf), 0.5).is_not_worse
     assert not decide([70.0], [69.4], Variance(0.0, math.inf), 0.5).is_not_worse
-    assert decide([70.0], [69.9], Variance(0.0, math.inf)).p_spared == 0
-    assert decide([70.0], [70.0], Variance(0.0, math.inf)).p_spared == 1
+    assert decide([70.0], [69.9], Variance(0.0, math.inf)).p_no_loss == 0
+    assert decide([70.0], [70.0], Variance(0.0, math.inf)).p_no_loss == 1
 
 
 def test_the_three_outcomes(make_side):

@@ -1,4 +1,4 @@
-"""A result is run again, and held against what it was."""
+"""A result is run again, and compared with what it was."""
 
 import json
 from dataclasses import replace

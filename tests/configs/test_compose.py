@@ -285,7 +285,7 @@ def multiplied(tmp_path, monkeypatch):
         path = tmp_path / "shapes_64x64_multiplied.py"
         base = catalog.config_root() / "_base_" / "protocols" / f"{SMOKE}.py"
         path.write_text(f"_base_ = {str(base)!r}\nprotocol = dict(learning_rate_multipliers={multipliers!r})\n")
-        found = {**catalog.protocols(), path.stem: catalog.Protocol(path.stem, "Multiplied.", path)}
+        found = {**catalog.protocols(), path.stem: catalog.ProtocolEntry(path.stem, "Multiplied.", path)}
         monkeypatch.setattr(catalog, "protocols", lambda: found)
         return path.stem
 

@@ -47,10 +47,10 @@ def children(parity, monkeypatch):
         begun.append((architecture, training, int(seed)))
         args = parser_arguments(parity, place)
         kept = parity.load(args)
-        cell = parity.Cell(architecture, training, int(seed))
+        cell = parity.ParityRun(architecture, training, int(seed))
         miou = 50 + 0.1 * int(seed) + 0.1 * (training == parity.OURS)
         parity.save(
-            parity.Experiment(kept.settings, ["a machine"], {**kept.trainings, cell: parity.Found(miou, 1.0)}),
+            parity.Experiment(kept.settings, ["a machine"], {**kept.trainings, cell: parity.TrainedScore(miou, 1.0)}),
             args.output,
         )
         return 0
@@ -207,7 +207,7 @@ def test_a_child_trains_what_it_is_told_to(parity, call, monkeypatch):
     theirs, ours = commands[:2]
     assert parity.main(theirs[2:]) == parity.main(ours[2:]) == 0
     (first, args), (second, _) = commands[2:]
-    assert (first, second) == (parity.Cell("enet", parity.THEIRS, 0), parity.Cell("enet", parity.OURS, 0))
+    assert (first, second) == (parity.ParityRun("enet", parity.THEIRS, 0), parity.ParityRun("enet", parity.OURS, 0))
     assert (args.protocol, args.max_iters, args.compile, args.deterministic) == (SMOKE, 4, "on", True)
     assert (args.precision, args.peer_precision) == ("bfloat16", "float32")
 
@@ -249,7 +249,7 @@ def test_mistakes_are_told_before_anything_is_trained(parity, call, children, ca
 def test_the_difference_is_tested_with_the_variance_of_both_and_of_all(parity):
     def trainings(**scores):
         return {
-            parity.Cell(name, training, seed): parity.Found(miou, 1.0)
+            parity.ParityRun(name, training, seed): parity.TrainedScore(miou, 1.0)
             for name, sides in scores.items()
             for training, side in zip((parity.THEIRS, parity.OURS), sides, strict=True)
             for seed, miou in enumerate(side)

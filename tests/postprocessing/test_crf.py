@@ -1,4 +1,4 @@
-"""The dense CRF, held against the paper's equations written out over all pairs of pixels."""
+"""The dense CRF, compared with the paper's equations written out over all pairs of pixels."""
 
 import sys
 from importlib.util import find_spec

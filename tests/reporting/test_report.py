@@ -304,7 +304,7 @@ def test_the_templates_are_part_of_the_package():
     import benchmark.reporting
 
     folder = Path(benchmark.reporting.__file__).parent / "templates"
-    pages = {"index.html", "section.html", "publication.html", "weights.html", "curves.svg"}
+    pages = {"index.html", "section.html", "published_comparison.html", "weights.html", "curves.svg"}
     assert {path.name for path in folder.iterdir()} == pages | {"sort.js", "style.css", "plot.css", "colours.css"}
 
 

@@ -9,7 +9,7 @@ from benchmark.catalog.references import Source
 from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.verdicts.accuracy import verdicts
-from benchmark.verdicts.comparability import facts, objections, unsaid
+from benchmark.verdicts.comparability import facts, objections, unstated
 
 ENET = {"architecture": "enet"}
 CITYSCAPES = {"dataset": "cityscapes", "split": "val", "input_size": None}
@@ -105,8 +105,8 @@ def test_the_protocol_of_a_paper_is_judged_by_its_figures(invent_run, architectu
 def test_what_is_not_stated_keeps_nothing_apart_and_is_listed(invent_run, invent_reference):
     published = invent_reference(input_size=None, flip=None, crop=None, iterations=None, void=None, batch=None)
     assert objections(published, invent_run(), "miou") == []
-    assert unsaid(published) == ["input size", "flip", "crop", "iterations", "batch", "void"]
-    assert unsaid(invent_reference()) == []
+    assert unstated(published) == ["input size", "flip", "crop", "iterations", "batch", "void"]
+    assert unstated(invent_reference()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a protocol could be held against is said where it was not run, and what it could not be, is not."""
+"""What a protocol could be compared with is said where it was not run, and what it could not be, is not."""
 
 from benchmark.catalog.references import Source
 from benchmark.verdicts.not_run import outstanding, planned

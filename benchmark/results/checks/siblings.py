@@ -33,7 +33,7 @@ class Fact(NamedTuple):
     value: Hashable
 
 
-class Figure(NamedTuple):
+class SharedFact(NamedTuple):
     """A measurement that others of its subject are like."""
 
     path: Path
@@ -46,9 +46,9 @@ class Figure(NamedTuple):
     """the most that it may be, as a multiple of the largest of the others"""
 
 
-def outliers(figures: Iterable[Figure]) -> Iterator[Problem]:
+def outliers(figures: Iterable[SharedFact]) -> Iterator[Problem]:
     """Find the figures that are far from the others of their subject, where there are two others at least."""
-    groups: dict[Hashable, list[Figure]] = defaultdict(list)
+    groups: dict[Hashable, list[SharedFact]] = defaultdict(list)
     for figure in figures:
         groups[figure.what, figure.subject].append(figure)
     for group in groups.values():
@@ -59,7 +59,7 @@ def outliers(figures: Iterable[Figure]) -> Iterator[Problem]:
                 yield Problem(figure.path, f"{figure.what} is {figure.value:.3g}, and those of like results {span}")
 
 
-def figures(stored: Stored) -> Iterator[Figure]:
+def figures(stored: Stored) -> Iterator[SharedFact]:
     """Yield what a result measured that others have measured, too, on the same device."""
     record, environment = stored.record, stored.record.environment
     device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
@@ -67,13 +67,13 @@ def figures(stored: Stored) -> Iterator[Figure]:
         if each.unsteady is None:
             setting = (each.regime, each.size, each.batch, each.precision, each.compiled, each.threads, each.anchor)
             subject = (record.config_sha256, device, torch, *setting)
-            yield Figure(stored.path, "the ratio of latency to its anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
+            yield SharedFact(stored.path, "the latency ratio to the anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
     training = record.training
     if record.status == "ok" and training is not None and training.iterations:
         like = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
         seconds = training.seconds / training.iterations
         # Whatever else a machine does makes a step slower, and none faster.
-        yield Figure(stored.path, "the time of a training step in seconds", like, seconds, 1 / 4, math.inf)
+        yield SharedFact(stored.path, "the time of a training step in seconds", like, seconds, 1 / 4, math.inf)
 
 
 def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:

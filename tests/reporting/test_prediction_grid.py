@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmark.reporting import wall
-from benchmark.reporting.wall import WIDTH, Tile, draw, same
+from benchmark.reporting import prediction_grid
+from benchmark.reporting.prediction_grid import WIDTH, Tile, draw, same
 
 CLASSES = ["sky", "road", "car"]
 PALETTE = np.array([[70, 130, 180], [128, 64, 128], [0, 0, 142]], np.uint8)
@@ -65,7 +65,7 @@ def test_drawn_twice_it_is_the_same():
 
 def test_another_font_makes_no_other_wall(monkeypatch):
     one = draw("a", [tile()], CLASSES, PALETTE)
-    monkeypatch.setattr(wall, "_font", lambda size: wall.ImageFont.load_default(size + 3))
+    monkeypatch.setattr(prediction_grid, "_font", lambda size: prediction_grid.ImageFont.load_default(size + 3))
     other = draw("a", [tile()], CLASSES, PALETTE)
     assert one != other
     assert same(one, other)
@@ -91,7 +91,7 @@ def test_everything_that_is_shown_counts(change):
 
 def test_another_way_to_draw_counts(monkeypatch):
     one = draw("a", [tile()], CLASSES, PALETTE)
-    monkeypatch.setattr(wall, "DRAWING", wall.DRAWING + 1)
+    monkeypatch.setattr(prediction_grid, "DRAWING", prediction_grid.DRAWING + 1)
     assert not same(one, draw("a", [tile()], CLASSES, PALETTE))
 
 

@@ -14,9 +14,9 @@ def shown(store, tmp_path):
 
     def shown():
         page = make(store.root, tmp_path / "reports").files["index.html"].decode()
-        if "Against what was published" not in page:
+        if "Comparison with published results" not in page:
             return [], ""
-        part = page.split("<h3>Against what was published</h3>")[1].split("<h3>")[0]
+        part = page.split("<h3>Comparison with published results</h3>")[1].split("<h3>")[0]
         rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in part.split("<tr>")[1:]]
         cells = [[unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in row] for row in rows]
         return [row for row in cells if row[0] != "Architecture"], " ".join(part.split())
@@ -54,7 +54,7 @@ def test_what_is_not_comparable_is_folded_away_with_its_reason(add_real, publish
     ((*row,),), text = shown()
     assert row[:3] == ["enet", "mIoU", "50.00"]
     assert "split: val, ours test" in row[3]
-    assert "No published figure can be held against these results." in text
+    assert "No published figure can be compared with these results." in text
     assert "<summary>1 published figure not comparable, and why</summary>" in text
 
 
@@ -71,7 +71,7 @@ def test_a_dataset_on_which_nothing_is_published(add_real, publish, shown):
     publish("enet", 50)
     rows, text = shown()
     assert rows == []
-    assert "No accuracy on camvid_180x240 was published, so nothing here is held against any." in text
+    assert "No accuracy on camvid_180x240 was published, so nothing here is compared." in text
 
 
 def test_the_zoo_is_not_read_for_an_embedded_dataset(add_real, shown, monkeypatch):

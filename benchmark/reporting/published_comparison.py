@@ -1,4 +1,4 @@
-"""What was published of the networks of a leaderboard, held against its results."""
+"""What was published of the networks of a leaderboard, compared with its results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIGURES = TITLES | {"latency_ms": "Latency", "fps": "Images a second"}
 
 
 @dataclass(frozen=True)
-class Check:
+class PublishedRow:
     """A published accuracy or speed and what is said of it."""
 
     verdict: Verdict
@@ -40,16 +40,16 @@ class Publication:
     Attributes:
         is_any: whether anything is published on the dataset, of whatever network.
         margin: points that do not matter.
-        comparable: what can be held against the results, with its verdicts.
+        comparable: what can be compared with the results, with its verdicts.
         others: what cannot, with the reasons.
         speeds: what is published of how fast its networks are, beside the timings of its results.
     """
 
     is_any: bool
     margin: float
-    comparable: Sequence[Check]
-    others: Sequence[Check]
-    speeds: Sequence[Check]
+    comparable: Sequence[PublishedRow]
+    others: Sequence[PublishedRow]
+    speeds: Sequence[PublishedRow]
 
 
 def publication(
@@ -65,7 +65,7 @@ def publication(
     """
     known = {each.name: each for each in references if each.dataset == dataset and each.metric in TITLES}
     found = [
-        Check(verdict, known[verdict.reference])
+        PublishedRow(verdict, known[verdict.reference])
         for metric in {each.metric for each in known.values()}
         for verdict in verdicts(runs, [each for each in known.values() if each.metric == metric], MARGIN, metric)
     ]
@@ -79,14 +79,14 @@ def publication(
     )
 
 
-def _speeds(records: Iterable[Record], references: Iterable[Reference]) -> list[Check]:
+def _speeds(records: Iterable[Record], references: Iterable[Reference]) -> list[PublishedRow]:
     """Return what is published of the speed of networks that were timed."""
     known = {each.name: each for each in references}
     made = speed.verdicts(records, known.values())
-    return [Check(verdict, known[verdict.reference]) for verdict in made if verdict.measured is not None]
+    return [PublishedRow(verdict, known[verdict.reference]) for verdict in made if verdict.measured is not None]
 
 
-def evaluated_weights(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Check]:
+def evaluated_weights(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[PublishedRow]:
     """Compare stored evaluations of published weights with the figures that they were published with.
 
     Args:
@@ -94,4 +94,4 @@ def evaluated_weights(evaluated: Iterable[Evaluated], references: Iterable[Refer
         references: published figures.
     """
     known = {each.name: each for each in references}
-    return [Check(verdict, known[verdict.reference]) for verdict in weights.verdicts(evaluated, known.values())]
+    return [PublishedRow(verdict, known[verdict.reference]) for verdict in weights.verdicts(evaluated, known.values())]

@@ -1,4 +1,4 @@
-"""The wall: one picture of what every architecture makes of the same images, for those who open no report.
+"""The prediction grid: one picture of what every architecture makes of the same images, for those who open no report.
 
 Text in it is drawn by whatever FreeType is there, and pixels of two machines differ. So the file says in itself what it
 was drawn from, as a hash, and `same` holds hashes against each other.
@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from benchmark.reporting.palette import coloured, legend
 
 DRAWING = 1
-"""Raise it with every change of how a wall looks: it is part of the hash."""
+"""Raise it with every change of how the grid looks: it is part of the hash."""
 
 WIDTH = 1600
 """Pixels of the whole, twice as many as a README has, so that text is sharp on any screen."""
@@ -29,7 +29,7 @@ ACROSS = 3
 """Architectures beside each other."""
 
 MARGIN, GAP, INNER = 24, 28, 8
-"""Pixels around the wall, between architectures, and between the images of one."""
+"""Pixels around the grid, between architectures, and between the images of one."""
 
 TITLE, NAME, NOTE = 34, 25, 22
 """Height of text in pixels."""
@@ -53,7 +53,7 @@ class Tile:
 
 
 def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDArray[np.uint8]) -> bytes:
-    """Return the wall as PNG.
+    """Return the grid as PNG.
 
     Args:
         title: above it.
@@ -101,7 +101,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _legend(
     classes: Sequence[str], palette: NDArray[np.uint8], width: int
 ) -> tuple[list[tuple[int, int, str, tuple[int, int, int]]], int]:
-    """Position, name and colour of each class, in lines, and where the wall may begin below them."""
+    """Position, name and colour of each class, in lines, and where the grid may begin below them."""
     placed: list[tuple[int, int, str, tuple[int, int, int]]] = []
     x, y = MARGIN, MARGIN + TITLE + GAP // 2
     for name, colour in legend(classes, palette):
