@@ -2,9 +2,10 @@
 
 The page and the curves are text that follows from the results alone, and are compared letter by letter, so that a
 figure that was edited by hand is found as well as one that is old. Pictures inside the page are compared by their
-pixels, since zlib may pack the same pixels in other bytes elsewhere. The prediction grid has text drawn into it, by a FreeType of
-which other machines have other versions: it is compared by the hash of what it was drawn from, which it carries, see
-`benchmark.reporting.prediction_grid`. Photographs are no part of what is compared, so that it does not matter who has them.
+pixels, since zlib may pack the same pixels in other bytes elsewhere. The prediction grid has text drawn into it, by a
+FreeType of which other machines have other versions: it is compared by the hash of what it was drawn from, which it
+carries, see `benchmark.reporting.prediction_grid`. Photographs are no part of what is compared, so that it does not
+matter who has them.
 """
 
 from __future__ import annotations
