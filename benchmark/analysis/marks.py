@@ -54,7 +54,7 @@ class Marks(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What a cost lies in, and whether the figure may be marked."""
+    """Confidence interval of a cost, and whether the figure may be marked."""
 
     low: float
     high: float

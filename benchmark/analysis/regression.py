@@ -7,7 +7,7 @@ Equal seeds are no pairs: training amplifies a change of the last bit until two 
 They are where they agree to the last digit; then nothing has changed, and nothing is left to test. With one seed a side
 nothing tells how much seeds differ, and nothing is decided: the interval is then that of other images.
 
-Who asks whether a loss would be seen on other images like these adds the error over images, by the paired bootstrap
+With `images`, the sampling error of images is included, by the paired bootstrap
 (`benchmark.statistics.bootstrap`).
 
 Two questions are asked, and each error is held to 5 %. `not worse`: a loss as large as the margin is ruled out, for
@@ -16,7 +16,7 @@ hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `
 even the margin is exceeded, `regression`. Half of those 5 % is spent on the mean over all architectures, which shows a
 small loss that all of them share, and half on each of them (`benchmark.statistics.multiplicity`), or every second
 release of forty would raise a false alarm. What is neither is inconclusive. An interval has an end for each question:
-below the lower one the truth lies in 5 % of cases, and the upper one holds for the whole table.
+the true change is below the lower one in 5 % of cases, and the upper one holds for the whole table.
 
 What is not there cannot be compared, and says nothing good: an architecture or a protocol that NEW lacks, fewer seeds
 or more failed runs than BASE has.
@@ -110,8 +110,8 @@ class Change:
         base: the figure before; None where there is none.
         new: the figure now.
         change: mIoU in points, all others as a share of the base.
-        interval: that the true change lies in: of mIoU with an end for each question, see above, of latency at 95 %;
-            None for what is counted.
+        interval: confidence interval of the change: of mIoU with an end for each question, of latency at 95 %; None
+            for what is counted.
         outcome: whether it is worse.
         reason: why, in one line.
         alarm: of mIoU, the loss in points that would have been shown; None where nothing was tested.
@@ -305,7 +305,7 @@ def compare(
         new: the results now.
         counts: called for what goes into a bootstrap, and for nothing else.
         margin: points of mIoU that may be lost.
-        images: whether a loss would be seen on other images too.
+        images: include the sampling error of images.
         tolerance: share by which latency may grow.
         budgets: largest value that NEW may have, by figure: latency_ratio, params, macs or inference_memory_bytes.
     """
@@ -560,7 +560,7 @@ def _log_ratio(runs: Sequence[Summary]) -> tuple[float, float]:
     """Mean logarithm of the ratios to the anchor, and its standard error.
 
     Of each run the error is that of its median, and the anchor's, which was timed as often and is taken to spread as
-    much. Runs that differ by more than that tell the error themselves.
+    much. Where runs differ by more than that, the error is theirs.
     """
     logs = [math.log(run.latency_ratio) for run in runs if run.latency_ratio]
     within = [

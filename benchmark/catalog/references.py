@@ -84,7 +84,7 @@ class StatedProtocol:
     Attributes:
         input_size: height and width at which the network is evaluated, counted or timed.
         scales: `single` or `multi`.
-        flip: whether mirror images are averaged.
+        flip: whether horizontal-flip test-time augmentation is used.
         crop: height and width in training.
         pretraining: `none`, or what the backbone was trained on, in the spelling of `corpora.canonical`.
         extra_data: `none`, or what else the network was trained on, in the same spelling.

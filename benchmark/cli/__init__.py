@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": "what run would do, and how long it would take",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
-    "import": "weights from elsewhere, by the names of our modules",
+    "import": "convert third-party weights",
     "profile": "parameters, MACs and latency",
     "verify": "results against published figures: a verdict for each, with its reason",
     "rerun": "run a result again: is it reproduced?",

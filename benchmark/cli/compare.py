@@ -51,15 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, default=Path("results"), metavar="DIR", help="the store of versions (default: results)"
     )
     parser.add_argument("--margin", type=float, metavar="M", help="points of mIoU that may be lost (default: 0.5)")
-    parser.add_argument(
-        "--images", action="store_true", help="whether a loss would be seen on other images like these, too"
-    )
+    parser.add_argument("--images", action="store_true", help="include the sampling error of images (bootstrap)")
     parser.add_argument(
         "--gate",
         type=_gates,
         default=GATES,
         metavar="KIND,...",
-        help=f"what may not get worse (default: {','.join(GATES)})",
+        help=f"kinds of regression that set exit code 1 (default: {','.join(GATES)})",
     )
     parser.add_argument(
         "--strict",

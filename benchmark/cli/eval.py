@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     device.limit_threads(config.protocol.threads)
 
     with tempfile.TemporaryDirectory() as logs:
-        session = Session(config, Path(logs), partial(Lines(sys.stderr).tell, args.architecture))
+        session = Session(config, Path(logs), partial(Lines(sys.stderr).report, args.architecture))
         session.load_state(fitted.state)
         counted = session.evaluate(args.split)
     names = session.runner.test_dataloader.dataset.metainfo["classes"]

@@ -1,4 +1,4 @@
-"""`segbench import ARCH CHECKPOINT -o OUT`: weights from elsewhere, by the names of our modules."""
+"""`segbench import ARCH CHECKPOINT -o OUT`: convert third-party weights to the names of our modules."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ class Lines:
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
         """Say how far a run is, not too often."""
-        self.tell(f"{spec.architecture} seed {spec.seed}", phase, done, total, loss)
+        self.report(f"{spec.architecture} seed {spec.seed}", phase, done, total, loss)
 
-    def tell(self, name: str, phase: str, done: int, total: int, loss: float | None) -> None:
+    def report(self, name: str, phase: str, done: int, total: int, loss: float | None) -> None:
         """Say how far something is, not too often."""
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--photographs",
         action="store_true",
-        help="show the images and their ground truth: for your eyes, as most datasets may not be passed on",
+        help="embed dataset images and their ground truth; do not redistribute",
     )
     how.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 if a file is not what the results give"

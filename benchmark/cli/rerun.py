@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("results"),
         metavar="DIR",
-        help="where a run id is looked up, and whose seeds tell the band (default: results)",
+        help="store of the run id; its seeds are used to estimate the variance between seeds (default: results)",
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the new result in a store of its own")
     parser.add_argument("--init", type=Path, metavar="FILE", help="the weights that the run started from, if it did")
@@ -83,13 +83,13 @@ def _result(name: str, results: Path) -> Stored:
     """Return the result of a file or a run id, if there is something to reproduce."""
     from benchmark.results.reading import Problem, read
     from benchmark.results.store import Store
-    from benchmark.results.validate import doubt
+    from benchmark.results.validate import quick_check
 
     is_id = re.fullmatch("[0-9a-f]{16}", name) is not None and not Path(name).exists()
     found = Store(results).find(name) if is_id else read(Path(name))
     if found is None:
         raise UserError(f"there is no result {name} in {results}/: name its run id, or its JSON file")
-    problem = found if isinstance(found, Problem) else doubt(found)
+    problem = found if isinstance(found, Problem) else quick_check(found)
     if isinstance(found, Problem) or problem:
         raise UserError(str(problem))
     if found.record.status != "ok":

@@ -117,7 +117,7 @@ def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
 
 
 def _deadline(args: argparse.Namespace) -> float | None:
-    """When the time is up, on the clock of `time.monotonic`."""
+    """Return the deadline on the clock of `time.monotonic`."""
     if args.time_budget is None:
         return None
     if args.force:

@@ -52,8 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with exclusive(folder):
-            tell = partial(Lines(sys.stderr).tell, args.architecture)
-            session = Session(config, folder, tell, resume=args.resume, resident=args.resident, compile=args.compile)
+            on_progress = partial(Lines(sys.stderr).report, args.architecture)
+            session = Session(
+                config, folder, on_progress, resume=args.resume, resident=args.resident, compile=args.compile
+            )
             trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)

@@ -45,7 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
     accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
     accuracy.add_argument(
-        "--margin", type=_margin, default=1.0, metavar="POINTS", help="what does not matter (default: %(default)s)"
+        "--margin",
+        type=_margin,
+        default=1.0,
+        metavar="POINTS",
+        help="equivalence margin in points (default: %(default)s)",
     )
     accuracy.add_argument(
         "--strict", action="store_true", help="exit with 1 where a verdict is inconclusive or not run, too"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 BINARY = {"STDCHead"}
-"""Heads that tell edges from the rest: their two classes are not those of the dataset."""
+"""Heads that classify pixels as edge or not: their two classes are not those of the dataset."""
 
 REPLACED = {
     "UNet": ("PaddedUNet", "inputs are padded to a multiple of the stride"),

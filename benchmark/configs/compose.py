@@ -2,7 +2,7 @@
 
 An architecture file says what the network is, a protocol file everything else; neither knows the other. What both must
 agree on is set here and nowhere else: the number of classes, the normalisation layers, the crop, where initial weights
-come from, and where the data lies.
+come from, and where the data is stored.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def compose(
         distributed: keep SyncBN.
         init: start from the backbone's weights in that file, as `segbench import` writes it.
         crf: refine the predictions on test by a fully connected CRF of these parameters: `deeplabv1` or `deeplabv2`.
-        options: merged into the architecture's model, as weights from elsewhere may need it.
+        options: merged into the architecture's model, as third-party weights may need it.
 
     Returns:
         A config that mmengine's Runner builds from its text alone. `config.protocol` holds the facts of the protocol,
@@ -267,7 +267,7 @@ def _readers(dataset: Config) -> Sequence[Config]:
 
 
 def _locate(name: str, dataset: Config, root: Path) -> None:
-    """Set where the dataset of a data loader lies."""
+    """Set the folder of the dataset of a data loader."""
     if "source" in dataset:
         dataset.source.root = str(root.absolute())
     else:

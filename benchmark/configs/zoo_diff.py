@@ -101,7 +101,7 @@ EXPLANATIONS = (
         same=True,
         values=((True, False),),
     ),
-    Explanation(("*.data_root",), "where the dataset lies", same=True),
+    Explanation(("*.data_root",), "folder of the dataset", same=True),
     Explanation(
         ("train.sampler.*",),
         "permutations of the dataset without end, drawn from (data, protocol, seed, epoch)",

@@ -150,7 +150,7 @@ class WeightsHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Append the score to the curve."""
         if not runner.iter:
-            return  # weights from elsewhere are evaluated, there is no training
+            return  # third-party weights are evaluated, there is no training
         assert metrics is not None
         self.curve.append((runner.iter, metrics["miou"]))
 
@@ -222,7 +222,7 @@ class ResumeHook(Hook):
         """Restore the timings and the mode of the training loop."""
         self._validated = checkpoint.get("validated", checkpoint["meta"]["iter"])
         runner.train_loop.spent = checkpoint.get("train_seconds", 0.0)
-        if mode := checkpoint.get("mode"):  # another one would not give the same bits
+        if mode := checkpoint.get("mode"):  # another one would not be bit-exact
             runner.train_loop.tuner.mode = TrainingMode(*mode)
             arrange(runner.model, runner.train_loop.tuner.mode.layout)  # a validation may come before the first step
 

@@ -350,7 +350,7 @@ class Session:
         checkpoint.load(self.runner.model, path)
 
     def arrange(self, memory_layout: str) -> None:
-        """Convert the weights to the memory format of their training, so that an evaluation gives the same bits."""
+        """Convert the weights to the memory format of their training, so that an evaluation is bit-exact."""
         layout.arrange(self.runner.model, memory_layout)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

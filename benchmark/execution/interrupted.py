@@ -1,6 +1,6 @@
 """What a run that ends early leaves in its folder: what it has measured, so that the next call goes on from there.
 
-The state of its training lies beside it and is the engine's; here is the rest of what goes into the result.
+The engine stores the state of its training in the same folder; this is the rest of the result.
 """
 
 from __future__ import annotations

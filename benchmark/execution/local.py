@@ -166,7 +166,7 @@ class _Worker:
             self._send("compile")
 
     def is_late(self) -> bool:
-        """Whether its time is up before it has had the device; its process is ended then."""
+        """Return whether its deadline passed before it had the device; its process is ended then."""
         late = not self._has_device and self.spec.deadline is not None and time.monotonic() >= self.spec.deadline
         if late:
             self.end()

@@ -170,7 +170,7 @@ def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
 
     Args:
         jobs: what there is to run, in order.
-        deadline: when the time is up, on the clock of `time.monotonic`; None for never.
+        deadline: when runs are interrupted, on the clock of `time.monotonic`; None for never.
     """
     waiting = list(jobs)
     until = math.inf if deadline is None else deadline

@@ -27,7 +27,7 @@ EMBEDDED_PICTURE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
 def differences(report: Report) -> Iterator[tuple[Path, str]]:
-    """Every file of a report that is not as it should be: its path, and whether it is missing, stale or surplus."""
+    """Every file of a report that is not as it should be: its path, and whether it is missing, stale or unexpected."""
     for name, content in report.files.items():
         path = report.folder / name
         try:
@@ -37,8 +37,8 @@ def differences(report: Report) -> Iterator[tuple[Path, str]]:
             continue
         if not _same(name, there, content):
             yield path, "stale"
-    for path in report.surplus:
-        yield path, "surplus"
+    for path in report.unexpected:
+        yield path, "unexpected"
 
 
 def _same(name: str, one: bytes, other: bytes) -> bool:

@@ -85,7 +85,7 @@ class Section:
         table: the leaderboard.
         not_run: architectures of the catalog without a result of the protocol as it is defined; told once a protocol.
         publication: what was published, and whether it is reproduced; None on an embedded dataset.
-        suspicions: what the counts of an architecture betray of its labels.
+        suspicions: what the counts of an architecture show of its labels.
         runs: the results of each architecture, by seed.
         plots: accuracy against cost.
         legend: each class and its colour.

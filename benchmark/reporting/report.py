@@ -58,13 +58,13 @@ class Report:
         return self.folder / PAGE
 
     @property
-    def surplus(self) -> list[Path]:
+    def unexpected(self) -> list[Path]:
         """Figures in the folder that an earlier report left, and this one does not have."""
         found = (path for name in (WALL, CURVES) for path in self.folder.glob(f"*/{name}"))
         return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in self.files)
 
     def write(self) -> None:
-        """Write every file, and remove what is surplus.
+        """Write every file, and remove unexpected ones.
 
         Raises:
             UserError: the folder is not writable.
@@ -72,7 +72,7 @@ class Report:
         for name, content in self.files.items():
             with replacing(self.folder / name) as temporary:
                 temporary.write_bytes(content)
-        for path in self.surplus:
+        for path in self.unexpected:
             with writing(path):
                 path.unlink()
 

@@ -1,4 +1,4 @@
-"""Results on a journey: packed into one archive where they were made, and added to a store that believes none unseen.
+"""Export and import of results as one archive; results are validated on import.
 
 An archive holds what a store holds, by the same names: of each result the JSON file and the counts. The sample images
 stay where they are, for the pixels of a dataset are not ours to pass on.
@@ -117,10 +117,10 @@ def _add(source: Path, folder: Path, store: Store, replace: bool) -> list[Entry]
         raise UserError(f"there are no results in {source}, which would be PROTOCOL/ARCHITECTURE/RUN.json")
     sound, problems = _sound(files)
     refused = [Entry(each.path.relative_to(folder).as_posix(), "refused", each.why) for each in problems]
-    return [*(_settle(stored, store, replace) for stored in sound), *refused]
+    return [*(_merge(stored, store, replace) for stored in sound), *refused]
 
 
-def _settle(new: Stored, store: Store, replace: bool) -> Entry:
+def _merge(new: Stored, store: Store, replace: bool) -> Entry:
     """Add one sound result, as what is there already allows."""
     path = store.path(new.record)
     name = path.relative_to(store.root).as_posix()
@@ -132,7 +132,7 @@ def _settle(new: Stored, store: Store, replace: bool) -> Entry:
         return Entry(name, "refused", f"what is there was {old.why}; --replace takes this one")
     if isinstance(old, Stored) and old.record == new.record and not check(path):
         return Entry(name, "present")
-    why = _yields(old, new)
+    why = _replaceable(old, new)
     if why or replace:
         store.take(new)
         return Entry(name, "replaced", why or "as asked for")
@@ -142,7 +142,7 @@ def _settle(new: Stored, store: Store, replace: bool) -> Entry:
     return Entry(name, "refused", "the same run with another content is there: --replace takes this one")
 
 
-def _yields(old: Stored | Problem, new: Stored) -> str | None:
+def _replaceable(old: Stored | Problem, new: Stored) -> str | None:
     """Why the result that is there gives way to another one of the same run, if it does."""
     if isinstance(old, Problem):
         return f"it could not be used: {old.why}"

@@ -22,7 +22,7 @@ COUNTS = "counts"
 """Name of the artifact that holds the arrays of a run."""
 
 TOTAL = "_total"
-"""After the name of counts: the same of all images together, so that not all have to be read to tell the scores."""
+"""Suffix of the sum of counts over all images, from which scores are computed without reading those of each."""
 
 BLOCK = 1 << 24
 """Bytes of counts that are in memory while they are added up."""

@@ -42,7 +42,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 GPU_SECONDS = 60.0
-"""How long a process may take to tell the name of a GPU; a driver that nobody uses starts in seconds."""
+"""Time limit of the process that queries the name of a GPU; a driver that nobody uses starts in seconds."""
 
 _GPU_NAME = """
 import ctypes, sys

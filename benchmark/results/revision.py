@@ -15,8 +15,8 @@ from benchmark.files.user_cache import user_cache
 def unpacked(name: str) -> Path:
     """Return a folder, or a file in one, as it was at a revision.
 
-    It lies in the user's cache by the hash of its content, which never changes: it is unpacked once, and so is read
-    from a snapshot from then on.
+    It is stored in the user's cache by the hash of its content, which never changes: it is unpacked once, and
+    read from a snapshot from then on.
 
     Args:
         name: a revision and a path of the repository that the current folder belongs to, `v0.1:results`.

@@ -6,8 +6,8 @@ What is new is believed where its counts bear it out, and is a problem elsewhere
 no table, and a table of results that are known costs nothing for it.
 
 JSON is the truth. A snapshot is a copy that may go at any time: where it is damaged, of another version, locked or in a
-place that cannot be written, the files are read, which costs time and nothing else. It lies in the user's cache folder
-and not beside the results, so that no folder of results brings along what its files do not say.
+place that cannot be written, the files are read, which costs time and nothing else. It is stored in the user's cache
+folder and not beside the results, so that no folder of results brings along what its files do not have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmark.results.summary import Conditions, Summary, summary_of
 REVISION = 7
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
-SETTLED = 2_000_000_000
+MTIME_RESOLUTION_NS = 2_000_000_000
 """Nanoseconds by which the clock of every file system has ticked. A file that is younger is not remembered: it could
 change again within the same tick, and look as if it had not."""
 
@@ -47,7 +47,7 @@ TABLES = {
 
 VERSION = zlib.crc32(repr((REVISION, __version__, TABLES)).encode()) >> 1  # SQLite keeps 31 bits
 
-Stamp = tuple[int, int]
+FileStamp = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds: a file of the same stamp has not changed."""
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Remembered(NamedTuple):
     """A file of the store as it was when it was read: its path relative to the root, and what was in it."""
 
     path: str
-    stamp: Stamp
+    stamp: FileStamp
     summary: Summary
     content: bytes
 
@@ -89,7 +89,7 @@ class Snapshot:
     def _look(
         self,
         protocol: str | None,
-        remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, Stamp, T]]],
+        remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, FileStamp, T]]],
         choose: Callable[[Stored, Summary], T],
     ) -> tuple[list[T], list[Problem]]:
         """Return what is remembered of files that have not changed, and what is in the others."""
@@ -100,7 +100,7 @@ class Snapshot:
         within = ("", ()) if protocol is None else (" WHERE path BETWEEN ? AND ?", (f"{protocol}/", f"{protocol}0"))
         found: dict[str, T] = {}
         outdated: list[str] = []
-        with self._expendable(), closing(self._connect("rw")) as database:
+        with self._ignore_cache_errors(), closing(self._connect("rw")) as database:
             if _version(database) == VERSION:
                 found, outdated = _compare(files, remembered(database, *within))
         news, problems = [], []
@@ -112,13 +112,13 @@ class Snapshot:
             if isinstance(content, Problem):
                 problems.append(content)
                 continue
-            stored = _believed(self.root / path, content)
+            stored = _validated(self.root / path, content)
             if isinstance(stored, Problem):
                 problems.append(stored)
                 continue
             summary = summary_of(stored)
             found[path] = choose(stored, summary)
-            if stamp and now - stamp[1] > SETTLED:
+            if stamp and now - stamp[1] > MTIME_RESOLUTION_NS:
                 news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))
         if news or outdated:
             self._remember(news, outdated)
@@ -126,7 +126,7 @@ class Snapshot:
 
     def _results(
         self, database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
-    ) -> Iterator[tuple[str, Stamp, Stored]]:
+    ) -> Iterator[tuple[str, FileStamp, Stored]]:
         query = f"SELECT path, size, mtime_ns, zlib FROM summaries JOIN contents USING (path){where}"
         for path, size, mtime_ns, content in database.execute(query, bounds):
             # Parsed again, schema and all: that takes no longer than json.loads would.
@@ -135,7 +135,7 @@ class Snapshot:
                 yield path, (size, mtime_ns), stored
 
     def _remember(self, news: Iterable[Remembered], outdated: Iterable[str]) -> None:
-        with self._expendable(), closing(self._connect("rwc")) as database:
+        with self._ignore_cache_errors(), closing(self._connect("rwc")) as database:
             database.execute("BEGIN IMMEDIATE")
             if _version(database) != VERSION:
                 for table, columns in TABLES.items():
@@ -151,7 +151,7 @@ class Snapshot:
             database.execute("COMMIT")
 
     @contextmanager
-    def _expendable(self) -> Iterator[None]:
+    def _ignore_cache_errors(self) -> Iterator[None]:
         """End the block early, and without an error, where the database cannot be used; throw a damaged one away."""
         try:
             yield
@@ -168,16 +168,16 @@ class Snapshot:
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
-def _believed(path: Path, content: bytes) -> Stored | Problem:
+def _validated(path: Path, content: bytes) -> Stored | Problem:
     """Return the result in a file that is new, where its counts bear it out."""
     # Imported where a file is opened: a table that is made of a snapshot needs none of it.
-    from benchmark.results.validate import doubt
+    from benchmark.results.validate import quick_check
 
     stored = parse(path, content)
-    return stored if isinstance(stored, Problem) else doubt(stored) or stored
+    return stored if isinstance(stored, Problem) else quick_check(stored) or stored
 
 
-def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
+def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
     """Return None for a file that has gone, or a link to nowhere."""
     try:
         found = entry.stat()
@@ -186,7 +186,9 @@ def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _compare(files: dict[str, Stamp | None], rows: Iterable[tuple[str, Stamp, T]]) -> tuple[dict[str, T], list[str]]:
+def _compare(
+    files: dict[str, FileStamp | None], rows: Iterable[tuple[str, FileStamp, T]]
+) -> tuple[dict[str, T], list[str]]:
     """Return what is remembered of the files that are as they were, and the paths of the others that are remembered."""
     found, outdated = {}, []
     for path, stamp, value in rows:
@@ -204,7 +206,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 def _summaries(
     database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
-) -> Iterator[tuple[str, Stamp, Summary]]:
+) -> Iterator[tuple[str, FileStamp, Summary]]:
     shared = {key: Conditions(*json.loads(text)) for key, text in database.execute("SELECT * FROM conditions")}
     query = f"SELECT path, size, mtime_ns, conditions, {', '.join(FIELDS)} FROM summaries{where}"
     for path, size, mtime_ns, conditions, *values in database.execute(query, bounds):

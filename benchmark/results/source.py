@@ -79,10 +79,10 @@ def source(name: str, store: Path) -> ResultSet:
 
 
 def _one(path: Path) -> ResultSet:
-    from benchmark.results.validate import doubt
+    from benchmark.results.validate import quick_check
 
     stored = read(path)
-    problem = stored if isinstance(stored, Problem) else doubt(stored)
+    problem = stored if isinstance(stored, Problem) else quick_check(stored)
     if isinstance(stored, Problem) or problem:
         return ResultSet(path, [], [problem] if problem else [])
     return ResultSet(path, [summary_of(stored)], [])

@@ -105,7 +105,7 @@ class Store:
         path = self.path(record)
         counts = path.with_suffix(".npz")
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
-        with _alone_in(path.parent):
+        with _lock(path.parent):
             if record.status != "ok" and _ended_well(path):
                 return path
             if arrays:
@@ -121,13 +121,13 @@ class Store:
         return path
 
     def take(self, stored: Stored) -> Path:
-        """Keep a result that lies elsewhere, byte by byte, in place of an earlier one of the same run.
+        """Store a result of another folder, byte by byte, in place of an earlier one of the same run.
 
         Raises:
             UserError: the folder is not writable.
         """
         path = self.path(stored.record)
-        with _alone_in(path.parent):
+        with _lock(path.parent):
             for suffix in (".npz", ".json"):
                 old, new = path.with_suffix(suffix), stored.path.with_suffix(suffix)
                 if new.exists():
@@ -151,7 +151,7 @@ class Store:
         from benchmark.results.arrays import write_arrays
 
         path = self.root / layout.samples(protocol, digest)
-        with _alone_in(path.parent):
+        with _lock(path.parent):
             if not path.exists():
                 write_arrays(path, asdict(samples))
 
@@ -190,7 +190,7 @@ def _ended_well(path: Path) -> bool:
 
 
 @contextmanager
-def _alone_in(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[None]:
     """Keep other writers out of a folder, so that the two files of a run come from one of them.
 
     Where the file system has no locks (some network file systems) or the platform none of this kind, two writers of the

@@ -90,7 +90,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(stored: Stored) -> Summary:
-    """Return the row of a stored result; its counts tell what it scores under the other rule for void."""
+    """Return the row of a stored result; its counts give the score under the other rule for void."""
     from benchmark.results.arrays import read_totals
     from benchmark.results.reading import Problem
 

@@ -87,7 +87,7 @@ def check(path: Path) -> list[Problem]:
     return _examine(path).problems
 
 
-def doubt(stored: Stored) -> Problem | None:
+def quick_check(stored: Stored) -> Problem | None:
     """Find why a result must not enter a table: it calls itself something else, or its counts give other scores.
 
     The first reason alone, and only what a table or a ranking rests on: cheap enough for every result that is new.
@@ -180,7 +180,7 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
 
 
 def _root(path: Path) -> Path | None:
-    """Return the folder of the store that a file is in, if it lies where a store would have it."""
+    """Return the folder of the store that a file is in, if it is where a store would have it."""
     found = _read(path)
     if isinstance(found, Problem) or (isinstance(found, Stored) and any(identity.check_place(found))):
         return None

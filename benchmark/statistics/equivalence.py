@@ -32,7 +32,7 @@ class Equivalence:
     Attributes:
         difference: as it was found.
         p: of the hypothesis that the true difference is as large as the margin, or larger, to either side.
-        interval: that the true difference lies in, at a level of 90 %; within the margin exactly where p < 5 %.
+        interval: 90 % confidence interval of the difference; within the margin exactly where p < 5 %.
         finding: `reproduced` where the interval is within the margin, `differs` where it is wholly outside.
     """
 
@@ -65,7 +65,7 @@ def classify(low: float, high: float, margin: float) -> Finding:
 
 
 def interval(difference: float, error: Error, level: float = LEVEL) -> tuple[float, float]:
-    """Return what the true difference lies in, at 90 % unless told otherwise.
+    """Return the confidence interval of a difference, of 90 % by default.
 
     Args:
         difference: an estimate.

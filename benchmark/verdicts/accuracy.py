@@ -24,7 +24,7 @@ from benchmark.results.summary import Summary
 from benchmark.statistics.equivalence import LEVEL, Error, Finding, classify, interval, welch
 from benchmark.statistics.selection import best_of, quantile
 from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
-from benchmark.verdicts.comparability import objections, unstated
+from benchmark.verdicts.comparability import mismatches, unstated
 from benchmark.verdicts.verdict import Outcome, Verdict
 
 MARGIN = 1.0
@@ -164,7 +164,7 @@ def verdict(
 
     scores, variance = sample.scores, sample.variance
     mean = math.fsum(scores) / len(scores) if scores else None
-    if apart := objections(reference, sample.run, metric):
+    if apart := mismatches(reference, sample.run, metric):
         return of("not comparable", *apart)
     if mean is None:
         return of("inconclusive", "no run has ended well", margin=margin)
@@ -238,7 +238,7 @@ def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def _interval(
     reference: Reference, reading: Reading, variance: Variance, level: float, further: int
 ) -> tuple[float, float]:
-    """Return what ours less the mean of trainings like the published one lies in; either end is passed at the level."""
+    """Return the interval of ours less the mean of trainings like the published one, each tail at the level."""
     seeds, (runs, best) = len(reading.scores) + further, reading.selection
     gap = math.fsum(reading.scores) / len(reading.scores) - reference.value
     rounding = Error(10.0**-reference.decimals / math.sqrt(12), math.inf)  # all that rounds to the figure is as likely

@@ -23,7 +23,7 @@ CHANGED = {"max_iters": "iterations", "batch_size": "batch", "init": "pretrainin
 """Overrides that move accuracy, by the fact that they change: a source that does not state it means the usual."""
 
 
-def objections(reference: Reference, run: Summary, metric: str) -> list[str]:
+def mismatches(reference: Reference, run: Summary, metric: str) -> list[str]:
     """Why the two cannot be compared: a line for each axis; nothing where they can.
 
     Args:

@@ -21,7 +21,7 @@ class SourceComparison:
         metric: miou, macc or aacc.
         dataset, split: what it was measured on.
         scales: `single` or `multi`.
-        flip: whether mirror images are averaged; None where none of the sources says.
+        flip: whether horizontal-flip test-time augmentation is used; None where none of the sources says.
         references: the figures, highest first.
     """
 
@@ -55,7 +55,7 @@ class SourceComparison:
 def compare(references: Iterable[Reference]) -> list[SourceComparison]:
     """Return accuracies that two or more sources have of one network, metric, dataset, split, scales and flip.
 
-    A figure whose source does not say whether mirror images were averaged stands beside those with and those without.
+    A figure whose source does not say whether flips were averaged is listed with both kinds.
     """
     found: dict[SourceComparison, list[Reference]] = defaultdict(list)
     for each in references:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.catalog.references import Reference
 from benchmark.results.summary import Conditions, Summary
-from benchmark.verdicts.comparability import objections
+from benchmark.verdicts.comparability import mismatches
 from benchmark.verdicts.verdict import Verdict
 
 SEEDS = 3
@@ -40,10 +40,10 @@ def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: 
         if network is None or (reference.name, network) in known:
             continue
         run = plan(network)
-        if run is None or objections(reference, run, metric):
+        if run is None or mismatches(reference, run, metric):
             continue
         protocol = run.conditions.protocol
         seeds = ",".join(map(str, range(SEEDS)))
-        reason = f"`segbench run {network} -p {protocol} --seeds {seeds}` would tell"
+        reason = f"`segbench run {network} -p {protocol} --seeds {seeds}` would decide"
         found.append(Verdict.of(reference, None, "not run", reason, architecture=network, protocol=protocol))
     return sorted(found, key=lambda each: (each.architecture, each.reference))

@@ -19,7 +19,7 @@ from benchmark.results.summary import Summary, summarise
 from benchmark.verdicts.accuracy import samples
 
 BAND = 1.0
-"""Points of mIoU by which two runs may differ where no two seeds tell how much they move it: what `verify` takes not to
+"""Points of mIoU by which two runs may differ without two seeds to estimate the variance: what `verify` takes not to
 matter (`accuracy.MARGIN`), and what 19 of 20 pairs of seeds stay within if their deviation is 0.36."""
 
 CONFIDENCE = 0.95
@@ -106,7 +106,7 @@ def band(record: Record, runs: Iterable[Summary]) -> Band:
 
     Args:
         record: the result.
-        runs: results, of which those of its protocol tell how much seeds move a score.
+        runs: results, of which those of its protocol estimate the variance between seeds.
     """
     own = summarise(record)
     everything = [*(run for run in runs if run.run_id != own.run_id), own]
@@ -118,7 +118,7 @@ def band(record: Record, runs: Iterable[Summary]) -> Band:
                 deviation = math.sqrt(sample.variance.value)
                 reach = float(stdtrit(sample.variance.df, (1 + CONFIDENCE) / 2)) * math.sqrt(2) * deviation
                 return Band(reach, f"{CONFIDENCE:.0%} of two seeds, whose deviation is {deviation:.2f}")
-    return Band(BAND, "no two seeds of the protocol tell how much they differ")
+    return Band(BAND, "the protocol has no two seeds to estimate their variance")
 
 
 def reproduction(then: Record, now: Record, old: Arrays, new: Arrays, allowed: Band) -> Reproduction:

@@ -122,7 +122,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
         named = {"architecture": timing.architecture}
         return Verdict.of(reference, _figure(reference, timing.ms, timing), outcome, "; ".join(reasons), **named | more)
 
-    if apart := list(objections(reference, timing)):
+    if apart := list(mismatches(reference, timing)):
         return of("not comparable", *apart, difference=None)
     how = _how(timing)
     if not timing.steady:
@@ -147,7 +147,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
     return of("differs", "slower" if slower else "faster", how, interval=interval)
 
 
-def objections(reference: Reference, timing: Timing) -> Iterator[str]:
+def mismatches(reference: Reference, timing: Timing) -> Iterator[str]:
     """Yield why the two cannot be compared: a line for each axis; nothing where they can."""
     stated, ours = reference.protocol, timing.setting
     if reference.objection:
@@ -172,8 +172,8 @@ def objections(reference: Reference, timing: Timing) -> Iterator[str]:
 
 
 def _distance(reference: Reference, timing: Timing) -> tuple[int, bool, bool]:
-    """How far a timing is from what a figure is of: by its objections, then by being end to end and steady."""
-    return len(list(objections(reference, timing))), timing.setting.regime != "end_to_end", not timing.steady
+    """How far a timing is from what a figure is of: by its mismatches, then by being end to end and steady."""
+    return len(list(mismatches(reference, timing))), timing.setting.regime != "end_to_end", not timing.steady
 
 
 def _figure(reference: Reference, ms: float, timing: Timing) -> float:

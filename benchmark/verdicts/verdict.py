@@ -25,7 +25,7 @@ class Verdict:
         outcome: the verdict.
         reason: why, in one line.
         protocol: that ours was trained under; None where nothing was.
-        interval: that measured - published lies in with 90 % confidence, in the unit of both, after what selection of
+        interval: 90 % confidence interval of measured - published, in the unit of both, after what selection of
             the best run has added to the published figure was taken off; None where nothing was sampled.
         margin: the largest measured - published that does not matter, in the same unit; None where the margin is
             another one, which the reason then says.

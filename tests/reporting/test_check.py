@@ -39,13 +39,13 @@ def test_a_file_that_is_missing_or_another(written, name):
     assert found(report) == [(name, "missing")]
 
 
-def test_a_figure_of_no_leaderboard_is_surplus_and_other_files_are_not(written):
+def test_a_figure_of_no_leaderboard_is_unexpected_and_other_files_are_not(written):
     report, folder = written
     (folder / "README.md").write_text("what this is")
     for name in ("old/predictions.png", "old/notes.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("old")
-    assert found(report) == [("old/predictions.png", "surplus")]
+    assert found(report) == [("old/predictions.png", "unexpected")]
 
 
 def test_a_figure_edited_by_hand_is_found(written):

@@ -230,7 +230,7 @@ def test_figures_of_what_has_gone_go_too(real, tmp_path):
     (folder / "gone" / "curves.svg").write_text("old")
     (folder / "gone" / "mine.svg").write_text("mine")
     report = make(real.root, folder)
-    assert report.surplus == [folder / "gone" / "curves.svg"]
+    assert report.unexpected == [folder / "gone" / "curves.svg"]
     report.write()
     assert sorted(path.name for path in folder.rglob("*.*")) == [
         *("curves.svg", "index.html", "mine.svg", "predictions.png")

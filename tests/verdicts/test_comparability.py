@@ -9,14 +9,14 @@ from benchmark.catalog.references import Source
 from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.verdicts.accuracy import verdicts
-from benchmark.verdicts.comparability import facts, objections, unstated
+from benchmark.verdicts.comparability import facts, mismatches, unstated
 
 ENET = {"architecture": "enet"}
 CITYSCAPES = {"dataset": "cityscapes", "split": "val", "input_size": None}
 
 
 def test_the_same_on_every_axis(invent_run, invent_reference):
-    assert objections(invent_reference(), invent_run(), "miou") == []
+    assert mismatches(invent_reference(), invent_run(), "miou") == []
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_same_on_every_axis(invent_run, invent_reference):
     ],
 )
 def test_apart_on_one_axis(invent_run, invent_reference, stated, objection):
-    assert objections(invent_reference(**stated), invent_run("enet"), "miou") == [objection]
+    assert mismatches(invent_reference(**stated), invent_run("enet"), "miou") == [objection]
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,29 @@ def test_apart_on_one_axis(invent_run, invent_reference, stated, objection):
 )
 def test_cityscapes(invent_run, invent_reference, stated, objection):
     published = invent_reference(**CITYSCAPES | stated)
-    assert objections(published, invent_run(dataset="cityscapes"), "miou") == [objection]
+    assert mismatches(published, invent_run(dataset="cityscapes"), "miou") == [objection]
 
 
 def test_weights_to_start_from(invent_run, invent_reference):
     ours = invent_run(pretraining="imagenet")
-    assert objections(invent_reference(), ours, "miou") == ["pretraining: none, ours imagenet"]
-    assert objections(invent_reference(pretraining="imagenet"), ours, "miou") == []
+    assert mismatches(invent_reference(), ours, "miou") == ["pretraining: none, ours imagenet"]
+    assert mismatches(invent_reference(pretraining="imagenet"), ours, "miou") == []
 
 
 def test_every_axis_is_named(invent_run, invent_reference):
-    found = objections(invent_reference(split="val", scales="multi", flip=True), invent_run(), "miou")
+    found = mismatches(invent_reference(split="val", scales="multi", flip=True), invent_run(), "miou")
     assert [each.split(":")[0] for each in found] == ["split", "scales", "flip"]
 
 
 def test_a_source_that_restates_a_number(invent_run, invent_reference):
     source = Source("A survey", "third party", None, "Table 9", "https://example.org")
-    (found,) = objections(invent_reference(source=source), invent_run(), "miou")
+    (found,) = mismatches(invent_reference(source=source), invent_run(), "miou")
     assert found.startswith("source: a third party's")
 
 
 def test_a_papers_number_that_others_restate_is_compared(invent_run, invent_reference):
     source = Source("A paper", "restated", None, "Table 5", "https://example.org", ("a README", "a survey"))
-    assert objections(invent_reference(source=source), invent_run(), "miou") == []
+    assert mismatches(invent_reference(source=source), invent_run(), "miou") == []
 
 
 @pytest.mark.parametrize("metric", ["miou", "macc"])
@@ -104,7 +104,7 @@ def test_the_protocol_of_a_paper_is_judged_by_its_figures(invent_run, architectu
 
 def test_what_is_not_stated_keeps_nothing_apart_and_is_listed(invent_run, invent_reference):
     published = invent_reference(input_size=None, flip=None, crop=None, iterations=None, void=None, batch=None)
-    assert objections(published, invent_run(), "miou") == []
+    assert mismatches(published, invent_run(), "miou") == []
     assert unstated(published) == ["input size", "flip", "crop", "iterations", "batch", "void"]
     assert unstated(invent_reference()) == []
 
@@ -125,22 +125,22 @@ def test_what_is_not_known_of_ours_keeps_apart_what_the_source_states(
 ):
     run = invent_run(**{name: value for name, value in unknown.items() if name != "input"})
     run = run._replace(**{name: value for name, value in unknown.items() if name == "input"})
-    assert objections(invent_reference(), run, "miou") == [objection]
+    assert mismatches(invent_reference(), run, "miou") == [objection]
     if axis:
-        assert objections(invent_reference(**{axis: None}), run, "miou") == []
+        assert mismatches(invent_reference(**{axis: None}), run, "miou") == []
 
 
 def test_a_result_without_its_axes_is_compared_with_nothing(invent_run, invent_reference):
     run = invent_run()
     run = run._replace(conditions=run.conditions._replace(axes={}))
-    found = [each.split(":")[0] for each in objections(invent_reference(), run, "miou")]
+    found = [each.split(":")[0] for each in mismatches(invent_reference(), run, "miou")]
     assert found == ["dataset", "split", "crop", "pretraining", "iterations", "batch", "void"]
 
 
 def test_a_dataset_that_is_not_known_here_has_no_number_of_classes(invent_run, invent_reference):
     run = invent_run(dataset="loveda")
     assert facts(run, "miou")["classes"] is None
-    assert objections(invent_reference(dataset="loveda", split="val", input_size=(360, 480)), run, "miou") == []
+    assert mismatches(invent_reference(dataset="loveda", split="val", input_size=(360, 480)), run, "miou") == []
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_a_dataset_that_is_not_known_here_has_no_number_of_classes(invent_run, i
     ],
 )
 def test_what_the_command_line_changed(invent_run, invent_reference, overrides, stated, expected):
-    assert objections(invent_reference(**stated), invent_run(overrides=overrides), "miou") == expected
+    assert mismatches(invent_reference(**stated), invent_run(overrides=overrides), "miou") == expected
 
 
 def test_refined_predictions_are_not_compared_with_plain_ones(invent_run, invent_reference):
     refined = {"evaluation": {"crf": {"w1": 4}}, "overrides": {"crf": "deeplabv2"}}
-    assert objections(invent_reference(crf=True), invent_run(), "miou") == ["crf: yes, ours no"]
-    assert objections(invent_reference(crf=True), invent_run(**refined), "miou") == []
+    assert mismatches(invent_reference(crf=True), invent_run(), "miou") == ["crf: yes, ours no"]
+    assert mismatches(invent_reference(crf=True), invent_run(**refined), "miou") == []
 
 
 def test_facts_are_those_of_the_metafiles(invent_run):

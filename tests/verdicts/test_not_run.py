@@ -20,7 +20,7 @@ def test_what_was_not_run(invent_run, invent_reference):
     (found,) = outstanding(references, [], _plan(invent_run), "miou")
     assert (found.reference, found.architecture, found.protocol) == ("a", "net", "camvid_360x480")
     assert (found.outcome, found.measured, found.further_seeds) == ("not run", None, None)
-    assert found.reason == "`segbench run net -p camvid_360x480 --seeds 0,1,2` would tell"
+    assert found.reason == "`segbench run net -p camvid_360x480 --seeds 0,1,2` would decide"
 
 
 def test_what_was_run_is_not_told(invent_run, invent_reference):

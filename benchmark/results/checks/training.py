@@ -1,4 +1,4 @@
-"""Check how a training went: iterations, curves, checkpoints and evaluations tell of one and the same training."""
+"""Check that iterations, curves, checkpoints and evaluations are of one training."""
 
 from __future__ import annotations
 
