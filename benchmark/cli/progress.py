@@ -46,8 +46,8 @@ def _ended(record: Record) -> str:
 
 
 def standing(run: InterruptedRun) -> str:
-    """Where a run was cut, in one line."""
-    unit = "iteration" if run.phase == "train" else "image"
+    """Return in one line where a run was interrupted."""
+    unit = "image" if run.phase in ("val", "test") else "iteration"
     return f"{run.spec.architecture} seed {run.spec.seed}: {PHASES[run.phase]}, {unit} {run.done} of {run.total}"
 
 

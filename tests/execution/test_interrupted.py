@@ -1,0 +1,41 @@
+"""What an interrupted run leaves is read again, and nothing else is taken for it."""
+
+import json
+
+import pytest
+
+from benchmark.execution import interrupted
+from benchmark.execution.interrupted import FILE, Journal, Unfinished, find, forget, save
+
+
+def test_it_is_found_again(tmp_path, make_record):
+    record, _ = make_record()
+    assert find(tmp_path) is None
+    save(tmp_path, Unfinished(7, record))
+    assert find(tmp_path) == Unfinished(7, record)
+    forget(tmp_path)
+    assert find(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"iteration": 1, "record": {}}', "[" * 100_000, "\x00"])
+def test_what_cannot_be_read_is_nothing(tmp_path, content):
+    (tmp_path / FILE).write_text(content)
+    assert find(tmp_path) is None
+
+
+def test_seconds_are_those_of_all_calls(tmp_path, make_record, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(interrupted.time, "perf_counter", lambda: now[0])
+    before, _ = make_record()
+    told = []
+    journal = Journal(tmp_path, before, lambda *progress: told.append(progress), on_gpu=True)
+    now[0] = 136.0
+    journal.on_progress("train", 5, 10, 0.5)
+    assert told == [("train", 5, 10, 0.5)]
+    kept = find(tmp_path)
+    assert kept.record.seconds == before.seconds + 36
+    assert kept.record.gpu_hours == pytest.approx(before.gpu_hours + 0.01)
+    journal.add({"error": "why", "status": "failed"})  # that ends it: nothing is kept for another call
+    assert find(tmp_path).record.status == before.status
+    assert json.loads((tmp_path / FILE).read_text())["iteration"] == kept.iteration
