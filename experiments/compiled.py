@@ -1,0 +1,81 @@
+"""How far a compiled training is from an eager one: `python experiments/compiled.py [ARCH ...]`.
+
+Each architecture trains 20 iterations on the embedded dataset, eagerly, by `torch.compile`, and twice eagerly with the
+last bit of each initial weight changed, which is the distance that rounding alone makes. SGD, as Adam's first steps are
+of full size even where gradients are rounding errors. On a CPU a compilation takes minutes of a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine import Config
+
+from benchmark import backend
+from benchmark.catalog import catalog
+from benchmark.cli import options
+from benchmark.configs import compose
+from benchmark.engine import device
+from benchmark.engine.agreement import last_bits_changed
+from benchmark.engine.session import Session
+from benchmark.engine.timings import TrainingMode
+
+ITERATIONS = 20
+PROTOCOL = "shapes_64x64_smoke"
+
+
+def config(architecture: str) -> Config:
+    """Compose the training, with the loss of every iteration."""
+    found = compose.compose(architecture, PROTOCOL, max_iters=ITERATIONS)
+    found.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01, "momentum": 0.9}
+    found.custom_hooks[0].interval = 1  # LossHook
+    return found
+
+
+def losses(architecture: str, *, compiled: bool = False, seed: int | None = None) -> tuple[list[float], float | None]:
+    """Train; return the losses and the seconds of the compilation, None where there was none.
+
+    Args:
+        architecture: its name.
+        compiled: train by `torch.compile`.
+        seed: of the last bits that are changed in the initial weights; None to change none.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mode = TrainingMode("contiguous", graph=False, compiled=compiled)
+        session = Session(config(architecture), Path(folder), mode=mode)
+        if seed is None:
+            trained = session.train()
+        else:
+            with last_bits_changed(session.runner.model, seed):
+                trained = session.train()
+        execution = session.execution
+        return [loss for _, loss in trained.loss], execution and execution.compile_seconds
+
+
+def distance(expected: Sequence[float], found: Sequence[float]) -> float:
+    """Return the Euclidean distance, relative to the norm of what is expected."""
+    return math.dist(expected, found) / math.hypot(*expected)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    options.device(parser)
+    args = parser.parse_args()
+    backend.silence()
+    device.select(args.device)
+    print("| architecture | compiled | last bits changed | compilation (s) |\n|---|---:|---:|---:|", flush=True)
+    for name in args.architectures or catalog.architectures():
+        eager, _ = losses(name)
+        rounding = max(distance(eager, losses(name, seed=seed)[0]) for seed in range(2))
+        compiled, seconds = losses(name, compiled=True)
+        cells = ("not compiled", "-") if seconds is None else (f"{distance(eager, compiled):.1e}", f"{seconds:.0f}")
+        print(f"| `{name}` | {cells[0]} | {rounding:.1e} | {cells[1]} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
