@@ -6,28 +6,45 @@ never 0. Nothing heavy is imported before a function needs it.
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 _OURS = Path(__file__).resolve().parents[1] / "benchmark" / "__init__.py"
+_MARK = b'"""segbench: '
+"""What our `benchmark/__init__.py` begins with: another distribution may have been installed over it."""
 
 
 def _shadow() -> str | None:
     """Return the file of another `benchmark` that Python would import; None where it is ours."""
-    spec = find_spec("benchmark")
+    try:
+        spec = find_spec("benchmark")
+    except ValueError:  # a module of that name was made by hand
+        return "a module without a file"
     where = spec and spec.origin
-    if where and Path(where).resolve() == _OURS:
+    if where and Path(where).resolve() == _OURS and _OURS.read_bytes().startswith(_MARK):
         return None
     search = list(spec.submodule_search_locations or ()) if spec else []
     return where or (search[0] if search else "nothing")
 
 
+def _is_command() -> bool:
+    """Return whether `segbench` or `python -m segbench` imports this, and no Python code of the user."""
+    if sys.argv[:1] == ["-m"]:  # until the module is found
+        return not {"segbench", "-msegbench"}.isdisjoint(sys.orig_argv)
+    return bool(sys.argv) and Path(sys.argv[0]).stem == "segbench"
+
+
 if _found := _shadow():
-    raise ImportError(
-        f"segbench needs its own package `benchmark`, and Python finds {_found} in its place: rename that, or start "
-        "Python in another folder"
+    _message = (
+        f"segbench needs its own package `benchmark`, and Python finds {_found} in its place: rename or uninstall "
+        "that, or start Python in another folder"
     )
+    if _is_command():  # this comes before any code of the command, which could not catch it
+        print(f"segbench: error: {_message}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(_message)
 
 from benchmark import __version__  # noqa: E402
 from benchmark.errors import UserError  # noqa: E402

@@ -4,12 +4,9 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; return its exit code, 2 where another package hides ours."""
-    try:
-        from benchmark.cli import main as command_line
-    except ImportError as error:
-        print(f"segbench: error: {error}", file=sys.stderr)
-        return 2
+    """Run the command line; return its exit code."""
+    from benchmark.cli import main as command_line
+
     return command_line()
 
 
