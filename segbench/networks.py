@@ -90,7 +90,8 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
 
     Args:
         model: a network that maps images of shape (N, 3, height, width) to scores of shape (N, classes, h, w), a list
-            or a dict `out` of them, or a segmentor that `build` returned.
+            or a dict `out` of them, or a segmentor that `build` returned. Where the protocol has an output for void,
+            that is the one after the classes.
         protocol: name of a protocol whose inference is of whole images.
         root: folder of the dataset; by default where `segbench data get` puts it.
         split: "val" or "test".
@@ -114,6 +115,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
     from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import open_splits
+    from benchmark.engine.evaluation import labels
 
     config = compose.read(catalog.protocol(protocol).path)
     facts = config.protocol
@@ -133,7 +135,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
                 scores = torch.nn.functional.interpolate(
                     scores.float(), label.shape, mode="bilinear", align_corners=False
                 )
-                counts = confusion.count(scores[0, : len(classes)].argmax(0).cpu().numpy(), label, len(classes))
+                counts = confusion.count(labels(scores[0]).cpu().numpy(), label, len(classes))
                 total = counts if total is None else total + counts
     finally:
         model.train(was_training)
