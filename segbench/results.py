@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,7 +57,7 @@ class Results:
 
         return frame(self._runs)
 
-    def leaderboard(self, protocol: str) -> pd.DataFrame:
+    def leaderboard(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
         """Return one row an architecture, best first.
 
         Columns, among others: `rank` (of the mean), `rank_low` and `rank_high` (ranks that tests of all pairs leave
@@ -62,7 +65,9 @@ class Results:
         `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
 
         Args:
-            protocol: name of a protocol, as it is defined, without overrides.
+            protocol: name of a protocol.
+            fingerprint: of the protocol as it was run. By default the protocol as it is defined, or where nothing was
+                run without overrides, what has the most runs; a warning names the fingerprints that are not shown.
 
         Raises:
             UserError: there are no results of it.
@@ -74,7 +79,7 @@ class Results:
         """
         from benchmark.analysis.leaderboard import table
 
-        return table(self._group(protocol).table)
+        return table(self._group(protocol, fingerprint).table)
 
     def verdicts(self, margin: float = 1.0) -> pd.DataFrame:
         """Return one row for each published accuracy and protocol on its dataset.
@@ -90,21 +95,15 @@ class Results:
         >>> set(sb.load_results("results").verdicts().outcome)
         {'not comparable'}
         """
-        import pandas as pd
-
         from benchmark.catalog import mmseg_zoo
         from benchmark.catalog.references import ACCURACY
         from benchmark.verdicts.accuracy import verdicts
+        from benchmark.verdicts.verdict import Verdict
 
         references = [each for each in mmseg_zoo.everything().values() if each.metric in ACCURACY]
-        rows = []
-        for each in verdicts(self._runs, references, margin):
-            row = asdict(each)
-            low, high = row.pop("interval") or (None, None)
-            rows.append(row | {"interval_low": low, "interval_high": high})
-        return pd.DataFrame(rows)
+        return _frame(verdicts(self._runs, references, margin), Verdict)
 
-    def per_class(self, protocol: str) -> pd.DataFrame:
+    def per_class(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
         """Return intersection over union in percent: one row an architecture, one column a class.
 
         It is that of the last checkpoint on test, in the mean over seeds; missing where a class is neither in the
@@ -112,6 +111,7 @@ class Results:
 
         Args:
             protocol: as in `leaderboard`.
+            fingerprint: as in `leaderboard`.
 
         Raises:
             UserError: there are no results of it.
@@ -123,19 +123,36 @@ class Results:
         from benchmark.analysis.leaderboard import class_iou
         from benchmark.results.store import Store
 
-        wanted = {run.run_id for run in self._group(protocol).runs}
+        wanted = {run.run_id for run in self._group(protocol, fingerprint).runs}
         stored, _ = Store(self.path).scan(protocol)
         return class_iou(each.record for each in stored if each.record.run_id in wanted)
 
-    def _group(self, protocol: str) -> Any:
+    def _group(self, protocol: str, fingerprint: str | None) -> Any:
         from benchmark.analysis.ranking import groups
 
-        of_protocol = [group for group in groups(self._runs) if group.protocol == protocol]
-        plain = [group for group in of_protocol if not group.overrides]
-        if not plain:
-            changed = f"; there are {', '.join(group.title for group in of_protocol)}" if of_protocol else ""
-            raise UserError(f"{self.path} has no results of {protocol}{changed}")
-        return plain[0]
+        found = [group for group in groups(self._runs) if group.protocol == protocol]
+        chosen = next((group for group in found if fingerprint in (None, group.fingerprint)), None)
+        known = ", ".join(f"{group.title} ({group.fingerprint})" for group in found if group is not chosen)
+        if chosen is None:
+            what = f"{protocol} of fingerprint {fingerprint}" if fingerprint else protocol
+            raise UserError(f"{self.path} has no results of {what}{f'; there are {known}' if known else ''}")
+        if known and fingerprint is None:
+            shown = f"{chosen.title} ({chosen.fingerprint})"
+            text = f"results of {shown} are shown; not comparable with them, and asked for by fingerprint: {known}"
+            warnings.warn(text, stacklevel=3)
+        return chosen
+
+
+def _frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
+    """One row for each dataclass, of the same columns where there is none; an interval makes two columns."""
+    import pandas as pd
+
+    names = [field.name for field in fields(kind) if field.name != "interval"]
+    found = []
+    for row in rows:
+        low, high = row.interval or (None, None)
+        found.append([*(getattr(row, name) for name in names), low, high])
+    return pd.DataFrame(found, columns=[*names, "interval_low", "interval_high"])
 
 
 def load_results(path: str | Path = "results") -> Results:
@@ -178,9 +195,8 @@ def run(
         root: folder of the dataset; by default where `segbench data get` puts it.
         device: "cpu", "cuda", "cuda:N" or "auto".
         latency: whether latency is measured.
-        executor: "local" makes runs in worker processes, so that one that crashes costs itself alone; a script that
-            calls it guards its main code by `if __name__ == "__main__":`, as multiprocessing asks. "debug" makes them
-            in this process.
+        executor: "local" makes runs in worker processes, so that one that crashes costs itself alone. "debug" makes
+            them in this process.
         overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
@@ -218,9 +234,27 @@ def run(
         work_dir=Path(work_dir),
     )
     jobs = [job for job in plan(wanted) if not job.stored]
-    with shown(len(jobs)) as listener:
+    with shown(len(jobs)) as listener, _main_not_imported():
         batch.run(jobs, listener, executor=executor)
     return Results(results)
+
+
+@contextmanager
+def _main_not_imported() -> Iterator[None]:
+    """Keep worker processes from importing the script that starts them: they need nothing of it.
+
+    multiprocessing would run it again in every worker, so that a script without `if __name__ == "__main__":` would
+    start runs in each of them.
+    """
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
 
 
 def compare(base: str | Path | Results, new: str | Path | Results, margin: float = 0.5) -> pd.DataFrame:
@@ -244,20 +278,13 @@ def compare(base: str | Path | Results, new: str | Path | Results, margin: float
     >>> set(changes.outcome[changes.figure == "miou_percent"])
     {'same'}
     """
-    import pandas as pd
-
     from benchmark.analysis import regression
     from benchmark.results.source import source
 
     sides = [source(str(side.path if isinstance(side, Results) else side), Path("results")) for side in (base, new)]
     counts: regression.CountsOf = {"base": sides[0].counts, "new": sides[1].counts}
     found = regression.compare(sides[0].runs, sides[1].runs, counts, margin)
-    rows = []
-    for change in found.changes:
-        row = asdict(change)
-        low, high = row.pop("interval") or (None, None)
-        rows.append(row | {"interval_low": low, "interval_high": high})
-    return pd.DataFrame(rows)
+    return _frame(found.changes, regression.Change)
 
 
 def report(results: str | Path | Results = "results", output: str | Path = "reports") -> Path:

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,8 @@ def test_every_public_function_has_an_example():
         _ = sb.nothing
 
 
-def _python(*words, cwd):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def _python(*words, cwd, path=ROOT):
+    environment = os.environ | {"PYTHONPATH": str(path)}
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment)
 
 
@@ -55,8 +56,33 @@ def test_another_benchmark_in_the_folder_is_named(intruder, tmp_path):
     if intruder.endswith(".txt"):  # a folder without code hides nothing
         assert done.returncode == 0
         return
-    assert done.returncode != 0
-    assert f"Python finds {path} in its place" in done.stderr.splitlines()[-1]
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("segbench: error: ")
+    assert f"Python finds {path} in its place" in done.stderr
+    imported = _python("-c", "import segbench", cwd=tmp_path)
+    assert imported.returncode == 1
+    assert imported.stderr.splitlines()[-1].startswith("ImportError: segbench needs its own package")
+    script = tmp_path / "bin" / "segbench"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom segbench.__main__ import main\nsys.exit(main())\n")
+    shadowed = _python(script, "list", cwd=tmp_path, path=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert (shadowed.returncode, shadowed.stderr) == (2, done.stderr)
+
+
+def test_another_distribution_over_ours_is_named(tmp_path):
+    shutil.copytree(ROOT / "segbench", tmp_path / "site" / "segbench")
+    over = tmp_path / "site" / "benchmark" / "__init__.py"
+    over.parent.mkdir()
+    over.write_text("print('foreign')\n__version__ = '9'\n")
+    done = _python("-m", "segbench", "list", cwd=tmp_path, path=tmp_path / "site")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Python finds {over} in its place" in done.stderr
+
+
+def test_a_module_that_only_imports_it_is_no_command(tmp_path):
+    (tmp_path / "benchmark.py").touch()
+    (tmp_path / "mine.py").write_text("try:\n    import segbench\nexcept ImportError:\n    print('none')\n")
+    assert _python("-m", "mine", "segbench", cwd=tmp_path).stdout == "none\n"
 
 
 def test_importing_it_imports_nothing_heavy(tmp_path):
@@ -65,12 +91,35 @@ def test_importing_it_imports_nothing_heavy(tmp_path):
 
 
 def test_the_example_of_the_readme(tmp_path):
-    """In a folder that has nothing but results."""
+    """In an empty folder, as a script: workers do not import it, or each would start runs of its own."""
     (found,) = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    done = _python("-c", found, cwd=tmp_path)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    script = tmp_path / "example.py"
+    script.write_text(found)
+    done = _python(script, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "espnet-c" in done.stdout
+    assert sb.load_results(folder / "results").runs().status.tolist() == ["ok", "ok"]
+
+
+def test_results_that_do_not_compare_are_named(store, make_record):
+    store.add(*make_record("enet"))
+    store.add(*make_record("unet", overrides={"iterations": 3}))
+    results = sb.load_results(store.root)
+    with pytest.warns(UserWarning, match="iterations = 3"):
+        assert results.leaderboard("shapes_64x64_smoke").architecture.tolist() == ["enet"]
+    runs = results.runs()
+    other = runs.fingerprint[runs.architecture == "unet"].item()
+    assert results.leaderboard("shapes_64x64_smoke", other).architecture.tolist() == ["unet"]
+    assert results.per_class("shapes_64x64_smoke", other).index.tolist() == ["unet"]
+    with pytest.raises(sb.UserError, match="no results of shapes_64x64_smoke of fingerprint 0"):
+        results.leaderboard("shapes_64x64_smoke", "0")
+
+
+def test_tables_of_nothing_have_their_columns(store, make_record):
+    store.add(*make_record("enet"))
+    assert "interval_high" in sb.load_results(store.root).verdicts().columns
 
 
 def test_it_evaluates_as_the_engine_does(tmp_path):
@@ -84,16 +133,24 @@ def test_it_evaluates_as_the_engine_does(tmp_path):
     model.train()
     found = sb.evaluate(model, "shapes_64x64_smoke", split="val")
     assert model.training
-    assert found.loc["mean", "iou"] == pytest.approx(expected.miou, abs=0.1)
-    assert found.iou[:-1].to_numpy() == pytest.approx(expected.iou, abs=0.5, nan_ok=True)
+    assert found.loc["mean", "iou"] == expected.miou
+    assert found.iou[:-1].to_numpy() == pytest.approx(expected.iou, abs=0, nan_ok=True)
+
+
+def test_a_learned_void_is_void(camvid_miniature):
+    net = Net(classes=12)
+    nn.init.zeros_(net.layer.weight)
+    net.layer.bias.data = torch.arange(12.0)
+    found = sb.evaluate(net, "camvid_360x480_espnet", camvid_miniature)
+    assert found.loc["mean", "acc"] == 0
 
 
 class Net(nn.Module):
     """One convolution, asked for scores in the ways of several libraries."""
 
-    def __init__(self, wrap=lambda scores: scores):
+    def __init__(self, wrap=lambda scores: scores, classes=8):
         super().__init__()
-        self.layer, self.wrap = nn.Conv2d(3, 8, 3, stride=2, padding=1), wrap
+        self.layer, self.wrap = nn.Conv2d(3, classes, 3, stride=2, padding=1), wrap
 
     def forward(self, images):
         return self.wrap(self.layer(images))
