@@ -6,9 +6,8 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from benchmark.errors import UserError
 
@@ -44,10 +43,10 @@ class Results:
     def runs(self) -> pd.DataFrame:
         """Return one row a run.
 
-        Columns, among others: `protocol`, `fingerprint` (equal exactly where runs may be ranked together),
-        `architecture`, `seed`, `status`, `miou_percent`, `macc_percent`, `aacc_percent`, `params`, `macs`
-        (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to the anchor network),
-        `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
+        docs/api.md lists all columns, with dtypes and units; among them are `protocol`, `fingerprint` (equal exactly
+        where runs may be ranked together), `architecture`, `seed`, `status`, `miou_percent`, `macc_percent`,
+        `aacc_percent`, `params`, `macs` (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to
+        the anchor network), `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
 
         >>> import segbench as sb
         >>> len(sb.load_results("results").runs().query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
@@ -60,9 +59,9 @@ class Results:
     def leaderboard(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
         """Return one row an architecture, best first.
 
-        Columns, among others: `rank` (of the mean), `rank_low` and `rank_high` (ranks that tests of all pairs leave
-        open), `architecture`, `seeds`, `miou_percent` (mean over seeds), `miou_sd_percent`, `params`, `macs`,
-        `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
+        docs/api.md lists all columns, with dtypes and units; among them are `rank` (of the mean), `rank_low` and
+        `rank_high` (ranks that tests of all pairs leave open), `architecture`, `seeds`, `miou_percent` (mean over
+        seeds), `miou_sd_percent`, `params`, `macs`, `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
 
         Args:
             protocol: name of a protocol.
@@ -144,15 +143,20 @@ class Results:
 
 
 def _frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
-    """One row for each dataclass, of the same columns where there is none; an interval makes two columns."""
+    """Return one row for each dataclass, of the same columns and dtypes where there is none.
+
+    An interval makes two columns.
+    """
     import pandas as pd
 
-    names = [field.name for field in fields(kind) if field.name != "interval"]
-    found = []
-    for row in rows:
-        low, high = row.interval or (None, None)
-        found.append([*(getattr(row, name) for name in names), low, high])
-    return pd.DataFrame(found, columns=[*names, "interval_low", "interval_high"])
+    from benchmark.analysis.leaderboard import DTYPES
+
+    hints = get_type_hints(kind)
+    hints.pop("interval")
+    columns = {name: DTYPES.get(next(iter(get_args(hint)), hint), "string") for name, hint in hints.items()}
+    found = [[*(getattr(row, name) for name in columns), *(row.interval or (None, None))] for row in rows]
+    columns |= {"interval_low": "float64", "interval_high": "float64"}
+    return pd.DataFrame(found, columns=list(columns), dtype=object).astype(columns)
 
 
 def load_results(path: str | Path = "results") -> Results:
