@@ -5,9 +5,9 @@ The ratio to the anchor removes the load of one machine and not its hardware: of
 devices.
 
 A timing has two phases of network and anchor in turn, both bounded in repeats and in seconds. The warm-up ends when the
-times have settled, see `has_settled`. The timing ends when both medians are precise, see `is_precise`. Median, 90th
-percentile and interquartile range are kept: on shared machines the minimum and the 99th percentile vary several times
-as much as the median does.
+times have settled, see `has_settled`. The timing ends when both medians are precise, see `is_precise`; where it drifted
+all the same, it counts as warm-up and is made again. Median, 90th percentile and interquartile range are kept: on
+shared machines the minimum and the 99th percentile vary several times as much as the median does.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.stats import kendalltau
 
 import benchmark.registration  # noqa: F401
 from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
@@ -39,6 +40,9 @@ ANCHOR = "resnet18"
 
 DRIFT = 0.1
 """Relative change between the first and the last third of the times from which on a timing is called unsteady."""
+
+DRIFT_LEVEL = 0.05
+"""Level of the test that a drift has to pass as well: thirds of times that vary differ by chance."""
 
 DRIFT_REPEATS = 9
 """Repeats that a drift is looked for in at least: medians of thirds of one or two times differ by chance."""
@@ -70,8 +74,8 @@ class Budget:
     most: int | None = None
 
 
-WARM_UP = {"cpu": Budget(10, 0.5, 10.0, 1_000), "cuda": Budget(50, 1.0, 10.0, 20_000)}
-TIMING = {"cpu": Budget(DRIFT_REPEATS, 0.5, 20.0, 1_000), "cuda": Budget(200, 3.0, 20.0, 20_000)}
+WARM_UP = {"cpu": Budget(10, 1.0, 10.0, 1_000), "cuda": Budget(50, 1.0, 5.0, 20_000)}
+TIMING = {"cpu": Budget(DRIFT_REPEATS, 2.0, 40.0, 1_000), "cuda": Budget(30, 3.0, 12.0, 20_000)}
 
 
 def measure(
@@ -145,19 +149,27 @@ def settled_times(
 ) -> list[list[float]]:
     """Time calls in turn after a warm-up: first until their times have settled, then until their medians are precise.
 
+    A timing that drifts is discarded and made again, where as much time is left as it took: two windows of the warm-up
+    agree also where all of it is slow.
+
     Args:
         calls: what to time.
         timer: carries out a call and returns its milliseconds.
         warm_up: bounds of the warm-up; half of its `repeats` is the window of `has_settled`.
-        timing: bounds of the timing.
+        timing: bounds of the timing; its `limit` holds for all that are made, together.
         now: the wall clock, in seconds.
 
     Returns:
-        The times of each call after the warm-up, as of `alternate`.
+        The times of each call in the last timing, as of `alternate`.
     """
     window = max(warm_up.repeats // 2, 1)
     alternate(calls, timer, warm_up, now, lambda times: has_settled(times, window))
-    return alternate(calls, timer, timing, now, is_precise)
+    end = now() + timing.limit
+    while True:
+        start = now()
+        times = alternate(calls, timer, replace(timing, limit=end - start), now, is_precise)
+        if end - now() < now() - start or not any(drift(each) for each in times):
+            return times
 
 
 def alternate(
@@ -199,6 +211,22 @@ def has_settled(times: Times, window: int) -> bool:
     return all(abs(last - before) <= SETTLED * before for before, last in halves)
 
 
+def drift(times: Sequence[float]) -> float | None:
+    """Return by what share the median of the last third differs from that of the first, where the times drift.
+
+    They drift where that is more than `DRIFT` and they are correlated with their order, by Kendall's test at
+    `DRIFT_LEVEL` (Kendall, "A new measure of rank correlation", Biometrika 30, 1938, 81-93). None where they do not, or
+    where they are fewer than `DRIFT_REPEATS`.
+    """
+    if len(times) < DRIFT_REPEATS:
+        return None
+    third = len(times) // 3
+    change = median(times[-third:]) / median(times[:third]) - 1
+    if abs(change) <= DRIFT or kendalltau(range(len(times)), times).pvalue >= DRIFT_LEVEL:
+        return None
+    return change
+
+
 def is_precise(times: Times) -> bool:
     """Whether the interquartile range of each call's median is below `PRECISION` of the median."""
     return all(_imprecision(each) < PRECISION for each in times)
@@ -237,12 +265,9 @@ def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) ->
     spread = (three_quarters - quarter) / median(anchor)
     if spread > SPREAD:
         found.append(f"the interquartile range of the anchor is {spread:.0%} of its median")
-    if len(network) >= DRIFT_REPEATS:
-        third = len(network) // 3
-        for name, times in named:
-            change = median(times[-third:]) / median(times[:third]) - 1
-            if abs(change) > DRIFT:
-                found.append(f"the {name} drifted by {change:+.0%} from the first to the last third of the timing")
+    for name, times in named:
+        if change := drift(times):
+            found.append(f"the {name} drifted by {change:+.0%} from the first to the last third of the timing")
     if found:  # and the median is not precise for that reason
         return found
     return [
