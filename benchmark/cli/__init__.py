@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "what run would do, and how long it would take",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
+    "score": "score the predictions of another program, and keep them as a result",
     "import": "convert third-party weights",
     "profile": "parameters, MACs and latency",
     "verify": "results against published figures: a verdict for each, with its reason",

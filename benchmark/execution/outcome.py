@@ -18,7 +18,6 @@ from benchmark.results.record import Artifact, Checkpoint, Evaluation, Execution
 if TYPE_CHECKING:
     from mmengine import Config
 
-    from benchmark.engine.session import Counted
     from benchmark.engine.trained import Trained
 
 
@@ -66,17 +65,19 @@ def trained(training: Training, folder: Path) -> Trained:
     )
 
 
-def evaluation(checkpoint: Checkpoint, iteration: int, counts: str, counted: Counted, draft: Record) -> Evaluation:
+def evaluation(
+    checkpoint: Checkpoint, iteration: int, name: str, counts: NDArray[np.int64], draft: Record
+) -> Evaluation:
     """Describe an evaluation on test.
 
     Args:
         checkpoint: which weights were evaluated.
         iteration: how many iterations they had seen.
-        counts: name of the array that holds the confusion matrices.
-        counted: what was found.
+        name: of the array that holds the confusion matrices.
+        counts: that array, of shape (images, K + 1, K + 1).
         draft: the record that it becomes part of; says the classes and the rule for void.
     """
-    found = scores(counted.counts, draft.protocol.void)
+    found = scores(counts, draft.protocol.void)
 
     def by_class(values: NDArray[np.float64]) -> dict[str, float | None]:
         return {
@@ -88,8 +89,8 @@ def evaluation(checkpoint: Checkpoint, iteration: int, counts: str, counted: Cou
         checkpoint=checkpoint,
         split="test",
         iteration=iteration,
-        images=len(counted.names),
-        counts=counts,
+        images=len(counts),
+        counts=name,
         iou=by_class(found.iou),
         acc=by_class(found.acc),
         **{key: value for key, value in asdict(found).items() if key in ("miou", "macc", "aacc")},

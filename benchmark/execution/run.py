@@ -297,7 +297,7 @@ def _measure(
     for checkpoint, iteration in (("last", trained.iterations), ("best", trained.best_iteration)):
         name = f"{checkpoint}_test"
         arrays[name] = counted[checkpoint].counts
-        evaluations.append(outcome.evaluation(checkpoint, iteration, name, counted[checkpoint], draft))
+        evaluations.append(outcome.evaluation(checkpoint, iteration, name, counted[checkpoint].counts, draft))
     kept = counted["last"].predictions
     arrays["prediction_names"] = np.array(list(kept))
     arrays["predictions"] = samples.stack(kept.values(), VOID)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchmark.analysis.ranking import Standing
+from benchmark.results.summary import EXTERNAL
 
 MISSING = "-"
 
@@ -162,6 +163,8 @@ def latex(table: Table, caption: str) -> str:
 def _value(column: Column, row: Standing) -> Any:
     if column.name == "status":
         return f"ok, {row.failed} failed" if row.seeds and row.failed else row.status.replace("_", " ")
+    if column.name == "architecture" and row.method == EXTERNAL:
+        return f"{row.architecture} ({EXTERNAL})"
     return getattr(row, column.name)
 
 

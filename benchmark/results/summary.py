@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from benchmark.results.record import Code, Latency, Record
 
 
+EXTERNAL = "external"
+"""Method of a result whose predictions another program made: nothing of its training, cost and latency is known."""
+
+
 class Conditions(NamedTuple):
     """The protocol of a result, as it was run."""
 

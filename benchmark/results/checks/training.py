@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.results.checks.axes import axis, number
 from benchmark.results.record import Evaluation, Record, Training
+from benchmark.results.summary import EXTERNAL
 
 LARGEST = 1e12
 """A loss above it overflows within a few steps more."""
@@ -38,6 +39,9 @@ def _ended_well(record: Record) -> Iterator[str]:
     if not record.evaluations:
         yield "status is ok, and yet nothing was evaluated"
         return
+    if record.method == EXTERNAL:
+        yield from _external(record)
+        return
     for checkpoint in ("last", "best"):
         if record.evaluation(checkpoint) is None:
             yield f"status is ok, and yet {checkpoint} on test is not evaluated"
@@ -48,6 +52,14 @@ def _ended_well(record: Record) -> Iterator[str]:
     for name in ("checkpoint_last", "checkpoint_best"):
         if name not in artifacts:
             yield f"status is ok, and yet no artifact {name} is listed"
+
+
+def _external(record: Record) -> Iterator[str]:
+    for name in ("training", "complexity", "memory"):
+        if getattr(record, name) is not None:
+            yield f"the predictions are another program's, and yet there is a {name}"
+    if any(artifact.name.startswith("checkpoint") for artifact in record.artifacts):
+        yield "the predictions are another program's, and yet there are checkpoints"
 
 
 def check_training(record: Record) -> Iterator[str]:

@@ -1,0 +1,52 @@
+"""`segbench score DIR -p PROTOCOL --name NAME`: score the predictions of another program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from benchmark.catalog import catalog
+from benchmark.cli import options
+from benchmark.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Score predicted label maps of the test split: one PNG (class indices or the colours of the dataset) or .npy "
+        "file an image, of the name and size of the image. They become a result, which tables mark as external."
+    )
+    parser.add_argument("predictions", type=Path, metavar="DIR", help="folder of the label maps")
+    options.protocol(parser)
+    parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="of its training (default: 0)")
+    options.dataset(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores, and the file of the result."""
+    catalog.protocol(args.protocol)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", args.name, re.ASCII):
+        raise UserError(f"--name {args.name!r}: letters, digits, dots, dashes and underscores, up to 100 of them")
+    if args.name in catalog.architectures():
+        raise UserError(f"--name {args.name} is an architecture of the catalog: choose another name")
+
+    from benchmark.execution.external import score
+    from benchmark.results.store import Store
+
+    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root)
+    path = Store(args.results).add(record, arrays)
+    (evaluation,) = record.evaluations
+    if args.json:
+        print(json.dumps({"result": str(path), **evaluation.model_dump(mode="json")}, indent=2))
+        return 0
+    width = max(map(len, evaluation.iou))
+    for name, value in evaluation.iou.items():
+        print(f"{name:{width}}  {'-' if value is None else f'{value:6.2f}'}")
+    print(f"mIoU {evaluation.miou:.2f} %  mAcc {evaluation.macc:.2f} %  aAcc {evaluation.aacc:.2f} %")
+    print(path)
+    return 0

@@ -1,0 +1,179 @@
+"""Predictions of any other program, scored as a protocol scores its own: label maps in, a result out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.catalog import catalog
+from benchmark.configs import compose
+from benchmark.confusion import VOID, count
+from benchmark.datasets.decoding import decode_image, decode_values
+from benchmark.datasets.digest import digest
+from benchmark.datasets.source import DatasetSplit
+from benchmark.errors import UserError, one_line
+from benchmark.execution.outcome import evaluation
+from benchmark.execution.spec import sources
+from benchmark.results import environment, record
+from benchmark.results.code import digest as code_digest
+from benchmark.results.record import Record
+from benchmark.results.summary import EXTERNAL
+
+SUFFIXES = (".png", ".npy")
+
+
+def score(
+    folder: Path, protocol: str, name: str, seed: int = 0, root: Path | None = None
+) -> tuple[Record, dict[str, NDArray[Any]]]:
+    """Score predicted label maps of the test split of a protocol.
+
+    Args:
+        folder: one file an image, named as the image with the suffix .png or .npy, in folders or not: class indices of
+            shape (height, width), 255 for none, or a PNG in the colours of the dataset.
+        protocol: name of the protocol.
+        name: what the network is called in tables.
+        seed: of its training.
+        root: folder of the dataset, None for its default place.
+
+    Returns:
+        The record of an external result, and its arrays. Training, cost and latency are not known.
+
+    Raises:
+        UserError: a prediction is missing, of another size, or holds something that is no class.
+    """
+    started, begun = datetime.now(timezone.utc), time.perf_counter()
+    config = _composed(protocol, root)
+    facts, splits = config.protocol, sources(config.protocol.dataset, root)
+    test = splits["test"]
+    counts = _counts(folder, test)
+    axes = compose.axes(config, digest(splits))
+    fingerprint, code = record.fingerprint(axes), code_digest()
+    config_sha256 = hashlib.sha256(f"{EXTERNAL} {name}".encode()).hexdigest()
+    found = Record(
+        run_id=record.run_id(fingerprint, name, config_sha256, seed, code),
+        status="ok",
+        error=None,
+        architecture=name,
+        method=EXTERNAL,
+        config_sha256=config_sha256,
+        protocol=record.Protocol(
+            name=protocol, fingerprint=fingerprint, axes=axes, overrides=dict(facts.overrides), void=facts.void
+        ),
+        seed=seed,
+        dataset=record.Dataset(
+            name=facts.dataset,
+            digest=axes["data"]["digest"],
+            classes=list(test.classes),
+            images={split: len(source) for split, source in splits.items()},
+        ),
+        evaluations=[],
+        training=None,
+        complexity=None,
+        latency=[],
+        memory=None,
+        environment=environment.capture("cpu", deterministic=True),
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.perf_counter() - begun,
+        gpu_hours=0.0,
+        looks=0,
+        artifacts=[],
+    )
+    scored = evaluation("last", 0, "last_test", counts, found)
+    return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
+
+
+def _composed(protocol: str, root: Path | None) -> Any:
+    """Return the config of a protocol, with any network that it can train: none of the axes is of the network."""
+    error = None
+    for architecture in catalog.representatives():
+        try:
+            return compose.compose(architecture, protocol, root=root)
+        except UserError as reason:
+            error = reason
+    assert error is not None
+    raise error
+
+
+def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:
+    """Return the confusion matrix of each image, shape (images, K + 1, K + 1)."""
+    files = _files(folder)
+    missing = [name for name in test.names if _key(name) not in files]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{folder} has no prediction of {missing[0]}{more}: name each file as its image, .png or .npy")
+    classes, palette = len(test.classes), test.palette
+    found = []
+    for index, name in enumerate(test.names):
+        label, path = test.label(index), files[_key(name)]
+        prediction = _read(path, palette)
+        if prediction.shape != label.shape:
+            here, there = ("x".join(map(str, shape)) for shape in (prediction.shape, label.shape))
+            raise UserError(f"{path}: {here} pixels, but the label of {name} has {there}")
+        wrong = (prediction != VOID) & ((prediction < 0) | (prediction >= classes))
+        if wrong.any():
+            value = prediction[wrong][0]
+            raise UserError(f"{path}: value {value} is no class; classes are 0 to {classes - 1}, and {VOID} is none")
+        found.append(count(prediction, label, classes))
+    return np.stack(found)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder of predictions")
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+        if (other := found.setdefault(path.stem, path)) != path:
+            raise UserError(f"{other} and {path} are predictions of one image: keep one of them")
+    return found
+
+
+def _key(name: str) -> str:
+    """Return the name of an image without folders and suffix."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in (*SUFFIXES, ".jpg", ".jpeg", ".webp") else path.name
+
+
+def _read(path: Path, palette: Sequence[tuple[int, int, int]]) -> NDArray[np.integer]:
+    """Return the class indices of a prediction."""
+    if path.suffix.lower() == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+        if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+            raise UserError(f"{path}: is {values.dtype} of shape {list(values.shape)}, not integers of height x width")
+        found: NDArray[np.integer] = values
+        return found
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            is_coloured = image.mode in ("RGB", "RGBA")
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+    return _of_colours(path, decode_image(path), palette) if is_coloured else decode_values(path)
+
+
+def _of_colours(path: Path, pixels: NDArray[np.uint8], palette: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """Return the class of each colour; black is none where no class has it."""
+    indices: Mapping[int, int] = {_code(colour): index for index, colour in enumerate(palette)}
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    known = {0: VOID} | dict(indices)
+    values, inverse = np.unique(codes, return_inverse=True)
+    unknown = [value for value in values.tolist() if value not in known]
+    if unknown:
+        red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
+        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is of no class of the dataset")
+    return np.array([known[value] for value in values.tolist()], np.uint8)[inverse].reshape(codes.shape)
+
+
+def _code(colour: Sequence[int]) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
