@@ -57,7 +57,7 @@ def _lock(folder: Path) -> int | None:
             holder = os.read(handle, 20).decode("ascii", "replace").strip()
             _close(handle)
             process = f" (process {holder})" if holder else ""
-            raise UserError(f"{folder}: another process runs this run{process}: wait for it, or end it") from None
+            raise UserError(f"{folder}: this run is already in progress{process}: wait for it, or end it") from None
         except OSError:
             _close(handle)
             return None

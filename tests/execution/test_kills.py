@@ -295,7 +295,7 @@ def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
 def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
     spec = _spec(tmp_path)
-    with exclusive(spec.folder), pytest.raises(UserError, match=rf"under way \(process {os.getpid()}\)"):
+    with exclusive(spec.folder), pytest.raises(UserError, match=rf"in progress \(process {os.getpid()}\)"):
         _perform(spec)
     assert not spec.results.exists()
     _perform(spec)
