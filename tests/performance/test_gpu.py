@@ -109,7 +109,9 @@ def test_scores_are_evaluated_where_they_are_told_to_be(script, monkeypatch, cap
     assert np.array_equal(found.wide.numpy(), found.narrow.numpy())
     devices = []
     monkeypatch.setattr(evaluation, "checked", lambda size, classes, device: devices.append(device))
-    monkeypatch.setattr(evaluation, "Evaluation", type("None", (), {"metrics": lambda _: {}, "whole": lambda _: {}}))
+    monkeypatch.setattr(
+        evaluation, "TimedEvaluation", type("None", (), {"metrics": lambda _: {}, "whole": lambda _: {}})
+    )
     monkeypatch.setattr(evaluation, "waited", _nothing(evaluation))
     monkeypatch.setattr(evaluation.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(evaluation, "hardware", lambda: "a GPU")

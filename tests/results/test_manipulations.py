@@ -276,7 +276,7 @@ def test_what_is_forged_without_a_change_is_valid(copied):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (put("latency.0", lambda found: found | {"median_ms": 4.0, "anchor_ratio": 1.0}), "the ratio of latency"),
+        (put("latency.0", lambda found: found | {"median_ms": 4.0, "anchor_ratio": 1.0}), "the latency ratio"),
         (put("training.seconds", 2.0), "the time of a training step"),
         (put("protocol.axes.augmentation", {"flip": 1.0}), "the axes are not those of the same protocol"),
         (put("config_sha256", "1" * 64), "the config is not that of the same architecture"),
