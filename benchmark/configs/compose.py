@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backend
 from benchmark.catalog import catalog
+from benchmark.catalog.own import Factory
 from benchmark.configs import adaptation
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
@@ -178,7 +179,7 @@ def model_config(
         UserError: an unknown architecture, one that does not define a model, or one that has no first stage.
     """
     entry = catalog.architecture(architecture)
-    config = read(entry.path)
+    config = _own(entry.factory) if entry.factory else read(entry.path)
     if "model" not in config:
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
     config.merge_from_dict({"model": dict(options or {})})
@@ -202,6 +203,23 @@ def model_config(
                 node.pop("init_cfg")
     adaptation.adapt(model, classes, names)
     return model
+
+
+def _own(factory: Factory) -> Config:
+    """Return the config of a network of the user's."""
+    backend.activate()
+    from mmengine import Config
+
+    network = {"place": factory.place, "factory": factory.name, "sha256": factory.sha256, "num_classes": 19}
+    loss = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
+    model = {
+        "type": "EncoderDecoder",
+        "backbone": {"type": "OwnNetwork", **network},
+        "decode_head": {"type": "ScoresHead", "num_classes": 19, "align_corners": False, "loss_decode": loss},
+        "train_cfg": {},
+        "test_cfg": {"mode": "whole"},
+    }
+    return Config({"model": model})
 
 
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
@@ -296,6 +314,8 @@ def config_hash(config: Config) -> str:
     """SHA-256 of the resolved model of a composed config, wherever its initial weights lie; of both stages' models."""
     models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
     for model in models:
+        if model.backbone.get("type") == "OwnNetwork":
+            model.backbone.pop("place")  # the source is hashed, wherever it is
         if "init" in config.protocol.overrides:
             model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
     hashed = models if "first_stage" in config else models[0]

@@ -203,7 +203,7 @@ def blank(
         run_id=identity.run_id,
         status=status,
         error=record.printable(error) if error else "the run did not end",
-        architecture=spec.architecture,
+        architecture=spec.name,
         method=catalog.architecture(spec.architecture).method,
         config_sha256=identity.config_sha256,
         protocol=record.Protocol(

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.catalog import catalog
 from benchmark.configs import compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
@@ -99,9 +100,14 @@ class Spec:
     looks: int = 0
 
     @property
+    def name(self) -> str:
+        """Name of the architecture in results."""
+        return catalog.architecture(self.architecture).name
+
+    @property
     def folder(self) -> Path:
         """Where the weights and logs of this run go."""
-        return self.work_dir / self.protocol / folder(self.architecture) / self.identity.run_id
+        return self.work_dir / self.protocol / folder(self.name) / self.identity.run_id
 
     @cached_property
     def config(self) -> Config:
@@ -123,7 +129,7 @@ class Spec:
             UserError: the data are not there, or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
-        return Identity.of(self.config, dataset, self.architecture, self.seed)
+        return Identity.of(self.config, dataset, self.name, self.seed)
 
     def until(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, and with what is known of it already."""
