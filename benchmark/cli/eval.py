@@ -161,7 +161,7 @@ def _verdicts(
 
 def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Counted) -> Path:
     """Store the evaluation; returns its file."""
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
 
     from benchmark.configs import compose
     from benchmark.datasets.catalog import open_splits
@@ -197,7 +197,7 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
             counts=total.tolist(),
             scores=weights.scores_of(total),
             environment=environment.capture(device.select(args.device), config.randomness["deterministic"]),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ),
     )
 
