@@ -20,12 +20,14 @@ def test_every_command_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (source,) = re.findall(r"```python\n# net\.py\n(.*?)```", text, re.DOTALL)
     Path("net.py").write_text(source)
+    (config,) = re.findall(r"```python\n# config\.py\n(.*?)```", text, re.DOTALL)
+    Path("config.py").write_text(config)
     Path("predictions").mkdir()
     test = open_splits("shapes", None)["test"]
     for index, name in enumerate(test.names):
         np.save(f"predictions/{name}.npy", test.label(index))
     commands = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) == 3
+    assert len(commands) == 5
     for command in commands:
         program, *words = shlex.split(command)
         assert program == "segbench"

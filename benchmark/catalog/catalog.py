@@ -214,7 +214,8 @@ def architecture(name: str) -> Architecture:
     """Return the architecture of that name, of the suite, of the mmsegmentation zoo or of the user's.
 
     Args:
-        name: of a config, `mmseg:CONFIG`, or of a class or function: `FILE.py:NAME`, `package.module:NAME`.
+        name: of a config, `mmseg:CONFIG`, or of a class or function: `FILE.py:NAME`, `package.module:NAME`; or
+            the file of a config, `FILE.py`.
 
     Raises:
         UserError: there is none; the message names the nearest.
@@ -222,6 +223,9 @@ def architecture(name: str) -> Architecture:
     if not name.startswith(ZOO_PREFIX) and own.is_own(name):
         found = own.factory(name)
         return Architecture(found.title, own.METHOD, f"network of {found.path}", found.path, found)
+    if own.is_config(name):
+        path = own.config_file(name)
+        return Architecture(path.name, own.METHOD, f"config {path}", path)
     return _find("architecture", name, zoo() if name.startswith(ZOO_PREFIX) else architectures())
 
 

@@ -1,4 +1,5 @@
-"""Networks that the suite does not have: `FILE.py:NAME` or `package.module:NAME`, a class or a function that makes one.
+"""Networks that the suite does not have: `FILE.py:NAME` or `package.module:NAME`, a class or a function that makes one,
+or `FILE.py`, an mmsegmentation-style config.
 
 Nothing of theirs is imported here; `benchmark.models.own` does that where a network is built.
 """
@@ -52,6 +53,23 @@ class Factory:
 def is_own(name: str) -> bool:
     """Return whether a name has the form of a factory."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_config(name: str) -> bool:
+    """Return whether a name is that of a config file."""
+    return name.endswith(".py")
+
+
+def config_file(name: str) -> Path:
+    """Find a config, `path/to/net.py`.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"{name}: there is no such file")
+    return path.resolve()
 
 
 def factory(name: str) -> Factory:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backend
-from benchmark.catalog import catalog
+from benchmark.catalog import catalog, own
 from benchmark.catalog.own import Factory
-from benchmark.configs import adaptation
+from benchmark.configs import adaptation, imports
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
 from benchmark.errors import UserError, one_line
@@ -108,6 +108,10 @@ def compose(
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
 
+    wanted = _imports(architecture)
+    if wanted is not None:
+        config.own_imports = wanted
+        config.custom_imports.imports = [*config.custom_imports.imports, *wanted["imports"]]
     first = _split_off_first_stage(config)
     place = datasets.locate(facts.dataset, root)
     iterations = config.train_cfg.max_iters
@@ -181,7 +185,13 @@ def model_config(
     entry = catalog.architecture(architecture)
     config = _own(entry.factory) if entry.factory else read(entry.path)
     if "model" not in config:
+        if entry.method == own.METHOD:
+            raise UserError(f"{entry.path} does not define `model = dict(...)`: for a class write {entry.name}:NAME")
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
+    if entry.method == own.METHOD:
+        imports.requested(config, entry.path.parent)
+        for name, default in (("train_cfg", {}), ("test_cfg", {"mode": "whole"})):
+            config.model.setdefault(name, default)
     config.merge_from_dict({"model": dict(options or {})})
     model: dict[str, Any] = config.model
     if first_stage:
@@ -203,6 +213,14 @@ def model_config(
                 node.pop("init_cfg")
     adaptation.adapt(model, classes, names)
     return model
+
+
+def _imports(architecture: str) -> dict[str, Any] | None:
+    """Return the modules that a config file of the user's needs; None for every other network."""
+    entry = catalog.architecture(architecture)
+    if entry.method != own.METHOD or entry.factory:
+        return None
+    return imports.requested(read(entry.path), entry.path.parent)
 
 
 def _own(factory: Factory) -> Config:
@@ -314,11 +332,13 @@ def config_hash(config: Config) -> str:
     """SHA-256 of the resolved model of a composed config, wherever its initial weights lie; of both stages' models."""
     models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
     for model in models:
-        if model.backbone.get("type") == "OwnNetwork":
+        if model.get("backbone", {}).get("type") == "OwnNetwork":
             model.backbone.pop("place")  # the source is hashed, wherever it is
         if "init" in config.protocol.overrides:
             model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
-    hashed = models if "first_stage" in config else models[0]
+    hashed: Any = models if "first_stage" in config else models[0]
+    if "own_imports" in config:
+        hashed = [hashed, config.own_imports.sha256]
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
