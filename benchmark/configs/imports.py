@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmark import backend
 from benchmark.errors import UserError, one_line
 
 
@@ -44,7 +45,7 @@ def load(wanted: Mapping[str, Any]) -> list[ModuleType]:
     Raises:
         UserError: one cannot be imported.
     """
-    import benchmark.registration  # noqa: F401  # their decorators need mmsegmentation's registries
+    backend.activate()  # what they import from mmsegmentation needs it
 
     sys.path.extend(place for place in wanted["places"] if place not in sys.path)
     return [_imported(name) for name in wanted["imports"]]
