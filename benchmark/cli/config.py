@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the config, or how it differs from the zoo's; 1 where a difference has no reason."""
     from benchmark.configs.compose import compose
 
+    options.require_use_of_root(args)
     if args.diff_zoo:
         return _diff(args)
     config = compose(
