@@ -36,7 +36,9 @@ def _mistake(capsys, *words):
     return captured.err
 
 
-@pytest.mark.parametrize("words", [["run", "enet"], ["config", "enet"], ["score", ".", "--name", "net"]])
+@pytest.mark.parametrize(
+    "words", [["run", "enet"], ["train", "enet"], ["config", "enet"], ["score", ".", "--name", "net"]]
+)
 def test_a_root_that_nothing_is_read_from(words, capsys, tmp_path):
     """The drawn shapes were trained instead, without a word."""
     line = _mistake(capsys, *words, "--root", str(tmp_path))

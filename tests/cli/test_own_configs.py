@@ -77,6 +77,12 @@ def test_it_is_profiled(config, capsys):
     assert found["params"] == 8 * 27 + 8 + 16 + 5 * 8 + 5
 
 
+def test_it_is_trained_into_the_work_folder(config, tmp_path):
+    """By its absolute path, which joined to the work folder would lead out of it."""
+    assert main(["train", str(config), "--max-iters", "1", "--device", "cpu"]) == 0
+    assert list((tmp_path / "work_dirs" / PROTOCOL / "net.py" / "seed-0").glob("*.pth"))
+
+
 def test_its_modules_are_in_the_hash(config):
     before = compose.config_hash(compose.compose(str(config), PROTOCOL))
     assert compose.config_hash(compose.compose(str(config), PROTOCOL)) == before
