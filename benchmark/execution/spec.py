@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of, config_hash
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit, Split
@@ -51,8 +52,8 @@ class Identity:
             architecture: name of the architecture.
             seed: of the run.
         """
-        axes = compose.axes(config, dataset)
-        fingerprint, config_sha256, digest = record.fingerprint(axes), compose.config_hash(config), code.digest()
+        axes = axes_of(config, dataset)
+        fingerprint, config_sha256, digest = record.fingerprint(axes), config_hash(config), code.digest()
         run_id = record.run_id(fingerprint, architecture, config_sha256, seed, digest)
         return cls(axes, fingerprint, config_sha256, digest, run_id)
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.configs import compose
+from benchmark.configs.axes import config_hash
 from benchmark.errors import UserError
 from benchmark.execution import run
 from benchmark.execution.spec import Spec
@@ -55,7 +56,7 @@ def calls(monkeypatch):
 def test_what_names_a_run(spec):
     identity = spec.identity
     assert identity.fingerprint == record.fingerprint(identity.axes)
-    assert identity.config_sha256 == compose.config_hash(spec.config)
+    assert identity.config_sha256 == config_hash(spec.config)
     assert identity.code == code.digest()
     parts = (identity.fingerprint, "enet", identity.config_sha256, 0, identity.code)
     assert identity.run_id == record.run_id(*parts)
