@@ -299,6 +299,8 @@ def test_new_layers_learn_faster(multiplied):
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
+    import benchmark.registration  # noqa: F401 (our optimizer wrappers)
+
     name = multiplied({"decode_head": 10, "auxiliary_head": 10, "decode_head.conv_seg.bias": 20.0})
     config = compose.compose("pspnet_r50-d8", name)
     with DefaultScope.overwrite_default_scope("mmseg"):
