@@ -169,6 +169,7 @@ def _outstanding(
 ) -> list[Verdict]:
     """Return what the protocol could be compared with, had it been run: no result is no reason to say nothing."""
     from benchmark.configs import compose
+    from benchmark.configs.axes import axes_of
     from benchmark.results.summary import Conditions
     from benchmark.verdicts.not_run import outstanding, planned
 
@@ -177,7 +178,7 @@ def _outstanding(
     @cache
     def plan(architecture: str) -> Summary | None:
         try:
-            axes = compose.axes(compose.compose(architecture, entry.name), digest="")
+            axes = axes_of(compose.compose(architecture, entry.name), digest="")
         except UserError:
             return None
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.configs import compose
+from benchmark.configs import axes, compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit, Split
@@ -51,10 +51,10 @@ class Identity:
             architecture: name of the architecture.
             seed: of the run.
         """
-        axes = compose.axes(config, dataset)
-        fingerprint, config_sha256, digest = record.fingerprint(axes), compose.config_hash(config), code.digest()
+        found = axes.axes_of(config, dataset)
+        fingerprint, config_sha256, digest = record.fingerprint(found), axes.config_hash(config), code.digest()
         run_id = record.run_id(fingerprint, architecture, config_sha256, seed, digest)
-        return cls(axes, fingerprint, config_sha256, digest, run_id)
+        return cls(found, fingerprint, config_sha256, digest, run_id)
 
 
 @dataclass(frozen=True, eq=False)

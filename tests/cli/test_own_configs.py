@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmark.cli import main
-from benchmark.configs import compose
+from benchmark.configs import axes, compose
 from benchmark.errors import UserError
 from benchmark.results.store import Store
 
@@ -84,10 +84,10 @@ def test_it_is_trained_into_the_work_folder(config, tmp_path):
 
 
 def test_its_modules_are_in_the_hash(config):
-    before = compose.config_hash(compose.compose(str(config), PROTOCOL))
-    assert compose.config_hash(compose.compose(str(config), PROTOCOL)) == before
+    before = axes.config_hash(compose.compose(str(config), PROTOCOL))
+    assert axes.config_hash(compose.compose(str(config), PROTOCOL)) == before
     (config.parent / "parts_of_mine.py").write_text(PARTS.replace("ReLU", "Sigmoid"))
-    assert compose.config_hash(compose.compose(str(config), PROTOCOL)) != before
+    assert axes.config_hash(compose.compose(str(config), PROTOCOL)) != before
 
 
 def test_the_printed_config_names_its_modules(config, capsys):

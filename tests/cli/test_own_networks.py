@@ -7,6 +7,7 @@ import pytest
 from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.configs import compose
+from benchmark.configs.axes import config_hash
 from benchmark.engine import segmentor
 from benchmark.errors import UserError
 from benchmark.results.store import Store
@@ -107,7 +108,7 @@ def test_it_gets_a_row(source, tmp_path, capsys, monkeypatch):
     assert "skipped" in capsys.readouterr().err
     source.write_text(SOURCE.replace("width=8", "width=6"))
     edited = compose.compose(str(source) + ":Net", PROTOCOL)
-    assert compose.config_hash(edited) != stored.record.config_sha256
+    assert config_hash(edited) != stored.record.config_sha256
 
 
 def test_workers_make_it_too(source, tmp_path, monkeypatch):
@@ -122,7 +123,7 @@ def test_where_the_file_is_does_not_matter(source, tmp_path):
     moved = tmp_path / "elsewhere" / "net.py"
     moved.parent.mkdir()
     moved.write_text(SOURCE)
-    hashes = {compose.config_hash(compose.compose(f"{path}:Net", PROTOCOL)) for path in (source, moved)}
+    hashes = {config_hash(compose.compose(f"{path}:Net", PROTOCOL)) for path in (source, moved)}
     assert len(hashes) == 1
 
 
