@@ -92,7 +92,7 @@ def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert any(line.startswith("cpu: Another CPU then, ") for line in printed)
     assert any(line.startswith(f"code.commit: {'c' * 40} then, ") for line in printed)
-    assert "no two seeds of the protocol tell how much they differ" in printed[-1]
+    assert "the protocol has no two seeds to estimate their variance" in printed[-1]
     assert printed[-1].startswith("reproduced within the band" if code == 0 else "not reproduced")
 
 

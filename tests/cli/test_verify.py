@@ -127,7 +127,7 @@ def test_what_was_not_run_is_a_row_with_its_command(publish, told, add):
     row, *rest = printed.out.splitlines()[1:]
     assert (code, printed.err) == (0, "")
     assert "  not run  " in row
-    assert f"`segbench run enet -p {PROTOCOL} --seeds 0,1,2` would tell [enet-figure0]" in row
+    assert f"`segbench run enet -p {PROTOCOL} --seeds 0,1,2` would decide [enet-figure0]" in row
     assert rest == ["", "1 not run", "no result of the network on the dataset: 1 of camvid"]
     assert told("-p", PROTOCOL, "--strict")[0] == 1
     code, printed = told("enet", "-p", PROTOCOL, "--json")
