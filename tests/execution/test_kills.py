@@ -307,7 +307,8 @@ def test_a_lock_ends_with_its_process(tmp_path):
     code = (
         "import os, sys, time; from pathlib import Path; from benchmark.files.lock import exclusive\n"
         "with exclusive(Path(sys.argv[1])):\n"
-        "    if os.fork():\n        print('held', flush=True); time.sleep(60)\n"
+        "    if os.fork():\n        time.sleep(60)\n"
+        "    print('held', flush=True)\n"  # by the child, so that it has given the lock up by then
         "    os.close(1); time.sleep(3)"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:

@@ -33,7 +33,7 @@ def changed(package, name, change):
 def test_a_wheel_has_the_digest_of_a_checkout(package):
     """A wheel holds the configs as well, compiled files may be there or not, and lines end as the platform has it."""
     configs = package / "model_configs" / "enet"
-    configs.mkdir(parents=True)
+    configs.mkdir(parents=True, exist_ok=True)  # a wheel that is installed has them
     (configs / "enet.py").write_text("model = dict()\n")
     (package / "engine" / "__pycache__").mkdir()
     (package / "engine" / "__pycache__" / "loop.cpython-311.pyc").write_bytes(b"\0")
@@ -204,7 +204,7 @@ local._work(spec, Parent())
 
 def test_every_module_that_a_training_loads_counts_or_is_declared(tmp_path):
     """A module that begins to take part in a run, wherever it is, cannot be left out of the digest unnoticed."""
-    subprocess.run([sys.executable, "-c", TRAINING, str(tmp_path)], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", TRAINING, str(tmp_path)], check=True, timeout=300, cwd=tmp_path)
     loaded = json.loads((tmp_path / "loaded.json").read_text())
     names = {str(code.PACKAGE.joinpath(each).relative_to(code.PACKAGE)) for each in loaded}
     assert {"engine/session.py", "models/heads/enet.py", "confusion.py", "execution/run.py"} <= names
