@@ -1,4 +1,4 @@
-"""`segbench plan`: what `segbench run` with the same arguments would do, and how long it would take."""
+"""`segbench plan`: list what `segbench run` with the same arguments would do, with an estimate of the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the runs in the order in which they are made."""
+    """Print the runs in their order of execution."""
     names = chosen(args)
 
     from benchmark.engine import device
@@ -39,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}{of}")
     waiting = [job for job in jobs if not job.stored]
     basis = (
-        f"learned from {speed.results} results on this processor" if speed.results else "a guess: nothing was run here"
+        f"estimated from {speed.results} results on this processor"
+        if speed.results
+        else "a guess: no results of this device"
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
-    print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
+    print(f"sequential time: {words(sum(job.seconds for job in waiting))} ({basis})")
     for line in (*of_other_code([job.other_code for job in waiting]), *begun_anew([job.spec for job in waiting])):
         print(line)
     return 2 if left_out or catalog.faults() else 0

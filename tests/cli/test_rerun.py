@@ -55,7 +55,7 @@ def test_a_result_is_reproduced_bitwise(made, here, tmp_path, monkeypatch, capsy
     assert main(["rerun", str(made.path)]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "reproduced bitwise: counts, losses and weights are equal"
-    assert printed[-2] == "made in the same surroundings"
+    assert printed[-2] == "made in the same environment"
     assert sum(line.endswith("equal") for line in printed) >= 10
     assert files(made) == before
     assert list(tmp_path.iterdir()) == []

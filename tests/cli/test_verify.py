@@ -101,7 +101,7 @@ def test_json(add, publish, told):
         (["espnet-a", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
         (["enet"], "no results in RESULTS/: make some with `segbench run`"),
         (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
-        (["--speed", "--until-conclusive"], "--until-conclusive is of accuracy: no seed settles a speed"),
+        (["--speed", "--until-conclusive"], "--until-conclusive applies to accuracy: no seed settles a speed"),
         (["--speed", "-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
     ],
 )

@@ -158,7 +158,7 @@ def test_command(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines[:2]] == [["enet", "seed", "0"], ["enet", "seed", "1"]]
     assert lines[3] == "2 to run, 0 stored"
-    assert "a guess: nothing was run here" in lines[4]
+    assert "a guess: no results of this device" in lines[4]
     assert list(tmp_path.iterdir()) == []
 
 
