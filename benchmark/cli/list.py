@@ -97,8 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    """Print which configs of the zoo work; return 1 if one fails for another reason than a missing package or its
-    size."""
+    """Print which configs of the zoo work; return 1 if one fails, except for its size or a missing package."""
     names = _of_method(args.method)
 
     from benchmark.selftest import zoo

@@ -158,7 +158,9 @@ def crf(parser: argparse.ArgumentParser) -> None:
 
 def dataset(parser: argparse.ArgumentParser) -> None:
     """Add --root."""
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="parent of the dataset's folder (default: $SEGBENCH_DATA, else data)"
+    )
 
 
 def device(parser: argparse.ArgumentParser) -> None:

@@ -44,8 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the report and print its path; return 1 if a result could not be read or, with --check, a file is
-    stale."""
+    """Render the report, print its path; return 1 if a result is unreadable or, with --check, a file is stale."""
     from benchmark.reporting.report import make
 
     report = make(args.results, args.output, args.photographs, mix_code=args.mix_code)

@@ -1,4 +1,4 @@
-"""Predictions of any other program, scored as a protocol scores its own: label maps in, a result out."""
+"""Scores the predictions of another program, given as label maps, under a protocol; returns a result."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def score(
     """Score predicted label maps of the test split of a protocol.
 
     Args:
-        folder: one file an image, named as the image with the suffix .png or .npy, in folders or not: class indices of
+        folder: one file an image, named as the image with the suffix .png or .npy, in any subfolder: class indices of
             shape (height, width), 255 for none, or a PNG in the colours of the dataset.
         protocol: name of the protocol.
-        name: what the network is called in tables.
-        seed: of its training.
+        name: name of the network in tables.
+        seed: seed of its training.
         root: folder of the dataset, None for its default place.
 
     Returns:
@@ -90,7 +90,7 @@ def score(
 
 
 def _composed(protocol: str, root: Path | None) -> Any:
-    """Return the config of a protocol, with any network that it can train: none of the axes is of the network."""
+    """Return the config of a protocol with any network that it can train: no axis depends on the network."""
     error = None
     for architecture in catalog.representatives():
         try:
