@@ -40,9 +40,9 @@ class Standing(NamedTuple):
     rank: int | None
     """rank of the mean, by which rows are sorted; equal scores share a rank"""
     rank_low: int | None
-    """lowest rank compatible with the pairwise tests; 1 if no other is shown to be better"""
+    """best rank compatible with the pairwise tests; 1 if no other is shown to be better"""
     rank_high: int | None
-    """highest rank compatible with them"""
+    """worst rank compatible with them"""
     architecture: str
     method: str
     status: str
@@ -296,8 +296,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
     if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
         yield (
-            "Rows are sorted by mean mIoU; # is the range of ranks compatible with all pairwise tests, at a family-wise error "
-            "of 5 %. With a single seed, every rank is compatible."
+            "Rows are sorted by mean mIoU; # is the range of ranks compatible with pairwise tests, at a family-wise "
+            "error of 5 %. With a single seed, every rank is compatible."
         )
     if inputs:
         yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."

@@ -54,7 +54,7 @@ TOLERANCE = 0.05
 machines."""
 
 ENOUGH = 10_000
-"""Seeds that nobody will train."""
+"""The maximum number of seeds that is searched."""
 
 Gate = Literal["accuracy", "cost", "speed", "budget"]
 Outcome = Literal["same", "not worse", "better", "worse", "regression", "inconclusive", "not comparable", "missing"]
@@ -439,9 +439,9 @@ def _undecided(pair: _Pair, counts: CountsOf) -> Change:
     outcome: Outcome
     if base is None or new is None:
         if base is not None and pair.new.status != "ok":
-            outcome, reason = "regression", f"no run ended well: {pair.new.status}"
+            outcome, reason = "regression", f"no successful run: {pair.new.status}"
         else:
-            sides = [name for name, value in (("the base", base), ("NEW", new)) if value is None]
+            sides = [name for name, value in (("BASE", base), ("NEW", new)) if value is None]
             outcome, reason = "not comparable", f"no score of {' and '.join(sides)}"
     elif _is_same(before, after):
         # Every new run is equal to one of the base, so the scores of those seeds are compared, not all means.
@@ -506,7 +506,7 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
     if not any(sides):
         return
     if not all(sides):
-        side = "NEW" if sides[0] else "the base"
+        side = "NEW" if sides[0] else "BASE"
         yield pair.change("cost", figure, (base, new), "not comparable", f"missing in {side}")
         return
     if device and len({run.device for run in (*pair.base_runs, *pair.new_runs)}) > 1:

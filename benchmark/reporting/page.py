@@ -1,4 +1,4 @@
-"""What the report shows of each group of results: plain data, ready for the template."""
+"""The content of the report for each group of results: plain data for the templates."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from benchmark.results.store import Store
 from benchmark.results.summary import summary_of
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
-"""Columns of a leaderboard that accuracy is drawn against: title and unit."""
+"""Cost columns that accuracy is plotted against: title and unit."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One result and where its file is.
+    """A result and the link to its file.
 
     Attributes:
         record: the result.
@@ -50,7 +50,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A picture, its caption, and what is noted under that."""
+    """A picture with caption and note."""
 
     picture: Picture
     caption: str
@@ -59,7 +59,7 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Scene:
-    """A test image as everybody saw it: image and ground truth, if shown, then the prediction of each architecture."""
+    """A test image: image and ground truth, if shown, then the prediction of each architecture."""
 
     name: str
     figures: Sequence[PageFigure]
@@ -67,7 +67,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Curves:
-    """How the runs of an architecture trained."""
+    """The training curves of an architecture."""
 
     architecture: str
     plots: Sequence[Markup]
@@ -75,27 +75,28 @@ class Curves:
 
 @dataclass(frozen=True)
 class Section:
-    """One group of results.
+    """A section of the report: one group of results.
 
     Attributes:
-        anchor: of the section on the page.
+        anchor: anchor of the section in the page.
         dataset: name of the dataset.
-        group: what may be ranked together.
-        facts: what the protocol is, in a few words.
+        group: results that may be ranked together.
+        facts: short description of the protocol.
         table: the leaderboard.
-        not_run: architectures of the catalog without a result of the protocol as it is defined; told once a protocol.
-        publication: what was published, and whether it is reproduced; None on an embedded dataset.
-        suspicions: what the counts of an architecture show of its labels.
+        not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
+        protocol.
+        publication: comparison with published figures; None on an embedded dataset.
+        suspicions: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.
-        plots: accuracy against cost.
+        plots: plots of accuracy against cost.
         legend: each class and its colour.
-        scenes: predictions, as pictures.
-        predictions: the same as labels.
-        class_iou: classes, and by architecture a figure for each (None where there is none).
-        curves: how the runs trained.
+        scenes: predictions as pictures.
+        predictions: predictions as labels.
+        class_iou: classes, and their IoU by architecture (None for missing values).
+        curves: training curves of the runs.
         failures: the failed runs.
-        environments: where the runs were made, and how many of them.
-        axes: everything that the fingerprint covers.
+        environments: environments of the runs, with the number of runs.
+        axes: all axes of the fingerprint.
     """
 
     anchor: str
@@ -119,7 +120,7 @@ class Section:
 
     @property
     def command(self) -> str:
-        """What runs the architectures that have not been run."""
+        """The command that runs the architectures without results."""
         return coverage.command(self.group.protocol)
 
 
@@ -134,15 +135,15 @@ def sections(
     """Return a section for each group of results.
 
     Args:
-        store: where they are kept.
-        results: what the store holds.
-        folder: where the page will be.
+        store: the store of the results.
+        results: results of the store.
+        folder: folder of the page.
         references: published figures.
-        photographs: show images and ground truth beside the predictions, whoever they belong to.
-        mix_code: average over results of an architecture that different code made.
+        photographs: show images and ground truth of any dataset next to the predictions.
+        mix_code: average over results of an architecture made by different code.
 
     Returns:
-        The sections, and the files beside the results that could not be used.
+        The sections, and files other than results that could not be used.
     """
     by_id = {each.record.run_id: each for each in results}
     made: list[Section] = []
@@ -205,13 +206,13 @@ def _section(
 
 
 def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
-    """Yield what looks wrong with the labels, of the first run of each architecture that ended well."""
+    """Yield possible label errors from the first successful run of each architecture."""
     for architecture, stored in by_architecture.items():
         first = next((each for each in stored if each.record.status == "ok"), None)
         if first is None:
             continue
         for finding in suspicions(first):
-            if finding.mistake != "class absent from predictions":  # as the IoU by class shows: it learned little
+            if finding.mistake != "class absent from predictions":  # shown by the IoU by class; it learned little
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
@@ -273,7 +274,7 @@ def _class_iou(records: Iterable[Record], order: Sequence[str]) -> tuple[list[st
 
 
 def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
-    """Loss and mIoU on val of every run, all on the same axes."""
+    """Plot loss and mIoU on val of every run, all on the same axes."""
     trained = {
         name: [each.record.training for each in stored if each.record.training is not None]
         for name, stored in by_architecture.items()
@@ -283,7 +284,7 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
     if not losses:
         return []
     end = max(iteration for training in everything for iteration, _ in training.loss)
-    # Some networks add auxiliary losses, and one that diverges would flatten the others: hence logarithmic and cut.
+    # Logarithmic and clipped, as some networks add auxiliary losses, and a diverging one would flatten the others.
     high = float(np.quantile(losses, 0.995)) * 1.1
     low = min(min(losses) / 1.1, high / 4)
     top = max((value for training in everything for _, value in training.val_miou), default=0)
@@ -301,7 +302,7 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
 
 
 def _environments(records: Sequence[Record]) -> list[tuple[int, list[tuple[str, str]]]]:
-    """Return the environments that differ, each with the number of its runs, the most frequent first."""
+    """Return the distinct environments with their number of runs, the most frequent first."""
     found: dict[str, list[Environment]] = {}
     for record in records:
         found.setdefault(record.environment.model_dump_json(), []).append(record.environment)
