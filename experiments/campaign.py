@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark import backend
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import Lines, begun_anew, of_other_code, summary
+from benchmark.cli.progress import Lines, of_other_code, restarted, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.files.unpack import unpack
@@ -128,7 +128,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
     without = self_test(on) if on == "cuda" else {}
     jobs = planned(stages, on, args, without)
-    for line in (*of_other_code([job.other_code for job in jobs]), *begun_anew([job.spec for job in jobs])):
+    for line in (*of_other_code([job.other_code for job in jobs]), *restarted([job.spec for job in jobs])):
         print(line)
     ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
     ended: list[Stored | InterruptedRun] = []

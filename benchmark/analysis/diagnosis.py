@@ -101,7 +101,7 @@ def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Fin
     return sorted(found, key=lambda each: -each.gain)
 
 
-def suspicions(stored: Stored) -> list[Finding]:
+def label_errors(stored: Stored) -> list[Finding]:
     """Return possible label errors of a result, from its last checkpoint on test; none if its counts are missing.
 
     Args:

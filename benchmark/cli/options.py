@@ -230,7 +230,7 @@ def seconds(text: str) -> float:
         raise UserError(f"--time-budget {error}") from None
 
 
-def words(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Format a duration: 45 s, 12 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"

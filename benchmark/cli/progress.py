@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from benchmark.cli.options import words
+from benchmark.cli.options import duration_text
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -64,13 +64,13 @@ def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
         yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
 
 
-def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
+def restarted(specs: Sequence[Spec]) -> Iterator[str]:
     """Report which runs were started by other code and cannot be resumed."""
     from benchmark.execution.interrupted import find
-    from benchmark.execution.plan import abandoned
+    from benchmark.execution.plan import unresumable
 
     for spec in specs:
-        if find(spec.folder) is None and (found := abandoned(spec)):
+        if find(spec.folder) is None and (found := unresumable(spec)):
             folder, iteration = found
             done = f"where other code did {iteration} iterations" if iteration else "which other code started"
             yield f"{spec.architecture} seed {spec.seed}: starts over and does not touch {folder}, {done}"
@@ -78,7 +78,7 @@ def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
 
 def summary(made: Outcome) -> str:
     """Summarize in lines which runs are done, where others were interrupted, and what is left."""
-    needed = words(sum(job.seconds for job in made.left))
+    needed = duration_text(sum(job.seconds for job in made.left))
     return "\n".join(
         [
             f"{len(made.stored)} done, of which {made.failed} failed",

@@ -154,9 +154,9 @@ def _check_the_same(record: Record, spec: Spec) -> None:
         UserError: data, protocol or network differ from those of the result.
     """
     from benchmark.execution.run import blank
-    from benchmark.verdicts.rerun import apart
+    from benchmark.verdicts.rerun import mismatches
 
-    if differences := apart(record, blank(spec, datetime.now(timezone.utc))):
+    if differences := mismatches(record, blank(spec, datetime.now(timezone.utc))):
         raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
 
 
@@ -189,14 +189,14 @@ def _arrays(stored: Stored) -> Arrays:
 
 
 def _print(then: Record, now: Record, found: Reproduction) -> None:
-    from benchmark.verdicts.rerun import surroundings
+    from benchmark.verdicts.rerun import environment_differences
 
     print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
     rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]
     rows = [*rows, *((each.name, each.then, each.now, each.differs or "equal") for each in found.figures)]
     for line in aligned(rows):
         print(line)
-    others = surroundings(then, now)
+    others = environment_differences(then, now)
     print()
     for name, (was, here) in others.items():
         print(f"{name}: {was} then, {here} now")

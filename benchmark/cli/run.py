@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import begun_anew, of_other_code, shown, summary
+from benchmark.cli.progress import of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
@@ -202,7 +202,7 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
             print(f"{name}: run again, {found.result}", file=sys.stderr)
         waiting.append(spec)
         others.append(found.other_code)
-    for line in (*of_other_code(others), *begun_anew(waiting)):
+    for line in (*of_other_code(others), *restarted(waiting)):
         print(line, file=sys.stderr)
     return waiting
 

@@ -112,7 +112,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
     evaluated, unreadable = _evaluated(args, references, names)
     sound = sound and not unreadable
     if args.protocol:
-        found += _outstanding(args, references, found, names)
+        found += _not_run(args, references, found, names)
     found += evaluated
     if not (runs or found):
         what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
@@ -166,13 +166,13 @@ def _evaluated(
     return found, bool(problems)
 
 
-def _outstanding(
+def _not_run(
     args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
 ) -> list[Verdict]:
     """Return verdicts "not run" for the figures that the protocol could be compared with."""
     from benchmark.configs import compose
     from benchmark.results.summary import Conditions
-    from benchmark.verdicts.not_run import outstanding, planned
+    from benchmark.verdicts.not_run import planned, verdicts
 
     entry, facts = catalog.protocol(args.protocol), _facts(args.protocol)
 
@@ -185,7 +185,7 @@ def _outstanding(
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))
 
     wanted = [each for each in references if each.dataset == facts.dataset and (not names or each.ours in names)]
-    return outstanding(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
+    return verdicts(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
 
 
 @cache
@@ -198,7 +198,7 @@ def _facts(protocol: str) -> Any:
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
     """Return the verdicts; append possible label errors of the result to one that differs."""
-    from benchmark.analysis.diagnosis import suspicions
+    from benchmark.analysis.diagnosis import label_errors
     from benchmark.analysis.ranking import groups
     from benchmark.results.reading import Stored
     from benchmark.results.store import Store
@@ -212,7 +212,7 @@ def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path)
         stored = Store(results).find(behind[verdict.protocol or "", verdict.architecture])
         if not isinstance(stored, Stored):
             return verdict
-        looks = [finding.describe(stored.record.dataset.classes) for finding in suspicions(stored)]
+        looks = [finding.describe(stored.record.dataset.classes) for finding in label_errors(stored)]
         return replace(verdict, reason="; ".join([verdict.reason, *looks]))
 
     return [diagnosed(each) for each in found]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
-from benchmark.execution.plan import Job, begun, plan
+from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.spec import Spec
 from benchmark.results.environment import cores
 from benchmark.results.reading import Stored
@@ -107,7 +107,7 @@ def run(
         return Outcome([], [], [])
     made = _executor(executor, jobs[0].spec, listener, most)
     ended = list[Stored | InterruptedRun]()
-    for each in completed((job.spec for job in begun(jobs, deadline)), made):
+    for each in completed((job.spec for job in next_jobs(jobs, deadline)), made):
         ended.append(each)
         if on_end:
             on_end(each)
@@ -133,7 +133,7 @@ def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | I
     waiting = iter(wanted)
     try:
         while True:
-            for spec in islice(waiting, executor.room):
+            for spec in islice(waiting, executor.free_slots):
                 executor.submit(spec)
             if not executor.active:
                 return

@@ -51,7 +51,7 @@ class Executor(Protocol):
     """Executes runs and reports their progress to its listener."""
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """The number of further runs that may be submitted now."""
 
     @property

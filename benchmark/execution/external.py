@@ -48,7 +48,7 @@ def score(
     Raises:
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
-    started, begun = datetime.now(timezone.utc), time.perf_counter()
+    started, start = datetime.now(timezone.utc), time.perf_counter()
     config = _composed(protocol, root)
     facts, splits = config.protocol, sources(config.protocol.dataset, root)
     test = splits["test"]
@@ -80,7 +80,7 @@ def score(
         memory=None,
         environment=environment.capture("cpu", deterministic=True),
         started=started.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - start,
         gpu_hours=0.0,
         looks=0,
         artifacts=[],

@@ -10,7 +10,7 @@ from benchmark.engine import device
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import perform
+from benchmark.execution.run import run_one
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored, read
 
@@ -27,7 +27,7 @@ class InProcess:
         self._waiting: deque[Spec] = deque()
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """The number of further runs that may be submitted now: 1, or 0 while one waits."""
         return 1 - len(self._waiting)
 
@@ -50,7 +50,7 @@ class InProcess:
         self._listener.begin(spec)
         device.limit_threads(spec.config.protocol.threads)
         try:
-            path = perform(spec, lambda *progress: self._listener.progress(spec, *progress))
+            path = run_one(spec, lambda *progress: self._listener.progress(spec, *progress))
         except Interrupted as stop:
             run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
             self._listener.interrupt(run)

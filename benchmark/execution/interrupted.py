@@ -41,7 +41,7 @@ class Journal:
 
     Args:
         folder: folder of the run.
-        begun: its record from earlier calls.
+        initial: its record from earlier calls.
         on_progress: receives its progress.
         on_gpu: whether it runs on a GPU.
         first_stage: iterations of the first of two stages; 0 if there is one stage.
@@ -53,24 +53,24 @@ class Journal:
     def __init__(
         self,
         folder: Path,
-        begun: Record,
+        initial: Record,
         on_progress: Callable[[str, int, int, float | None], None],
         *,
         on_gpu: bool,
         first_stage: int = 0,
     ) -> None:
-        self._folder, self._begun, self._on_progress, self._on_gpu = folder, begun, on_progress, on_gpu
+        self._folder, self._initial, self._on_progress, self._on_gpu = folder, initial, on_progress, on_gpu
         self._stages = {"first_stage": 0, "train": first_stage}
         self._clock = self._kept = time.perf_counter()
         self._iteration = self._resumable = 0
-        self._record = begun
+        self._record = initial
 
     @property
     def record(self) -> Record:
         """The measurements so far, with the elapsed seconds of all calls."""
         seconds = time.perf_counter() - self._clock
-        hours = self._begun.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
-        return self._record.model_copy(update={"seconds": self._begun.seconds + seconds, "gpu_hours": hours})
+        hours = self._initial.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
+        return self._record.model_copy(update={"seconds": self._initial.seconds + seconds, "gpu_hours": hours})
 
     def add(self, found: Mapping[str, Any]) -> None:
         """Update fields of the record and store it."""
@@ -124,7 +124,7 @@ def find(folder: Path) -> Unfinished | None:
         return None
 
 
-def forget(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove it, as the run has ended."""
     (folder / FILE).unlink(missing_ok=True)
 

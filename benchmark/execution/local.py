@@ -26,7 +26,7 @@ from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import blank, perform
+from benchmark.execution.run import blank, run_one
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored, read
 from benchmark.results.store import Store
@@ -80,7 +80,7 @@ class Local:
         self._workers: list[_Worker] = []
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """The number of further runs that may be submitted now."""
         return self._most + self._ahead - len(self._workers)
 
@@ -106,7 +106,7 @@ class Local:
             worker.start(self._listener)
         if all(worker.trains for worker in self._workers[: self._most]):
             for worker in self._workers[self._most :]:
-                worker.let_compile()
+                worker.allow_compile()
         limit = min((worker.limit for worker in self._workers), default=0.0)
         timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
         heard = wait([worker.connection for worker in self._workers], timeout)
@@ -160,7 +160,7 @@ class _Worker:
             self._send("start")
             listener.begin(self.spec)
 
-    def let_compile(self) -> None:
+    def allow_compile(self) -> None:
         """Allow it to compile on the device on which another run trains."""
         if not self._may_compile:
             self._may_compile = True
@@ -249,7 +249,7 @@ class _Turn:
         self._hear()
         return self._word == "compile"
 
-    def has_come(self) -> bool:
+    def has_device(self) -> bool:
         """Return whether the run has the device."""
         while self._word != "start" and self._parent.poll():
             self._hear()
@@ -296,7 +296,7 @@ def _work(spec: Spec, parent: Connection) -> None:
     try:
         device.limit_threads(spec.config.protocol.threads)
         turn = None if spec.device == "cpu" else _Turn(parent)
-        send("stored", str(perform(spec, on_progress, turn)))
+        send("stored", str(run_one(spec, on_progress, turn)))
     except Interrupted as stop:
         send("stopped", (stop.phase, stop.done, stop.total))
     except UserError as error:

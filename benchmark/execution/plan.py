@@ -126,7 +126,7 @@ def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
     return spec.identity.fingerprint, spec.architecture, spec.identity.config_sha256, spec.seed
 
 
-def abandoned(spec: Spec) -> tuple[Path, int] | None:
+def unresumable(spec: Spec) -> tuple[Path, int] | None:
     """Return the folder and the iterations of a run that other code started and that cannot be resumed."""
     for path in sorted(spec.folder.parent.glob(f"*/{interrupted.FILE}")):
         if path.parent != spec.folder and (found := interrupted.find(path.parent)):
@@ -150,7 +150,7 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
     """
     if not specs:
         return []
-    speed = speed or learned((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
+    speed = speed or estimate_speed((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
     turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
     jobs = []
     for spec, found in zip(specs, lookup(specs, any_code), strict=True):
@@ -162,7 +162,7 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
     return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
 
 
-def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
+def next_jobs(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
     """Yield the next run to start, each time that it is requested.
 
     That is the first in order that is expected to end before the deadline; if there is none, the shortest, as an
@@ -173,15 +173,15 @@ def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
         deadline: time of `time.monotonic` at which runs are interrupted; None for no deadline.
     """
     waiting = list(jobs)
-    until = math.inf if deadline is None else deadline
-    while waiting and (left := until - time.monotonic()) > 0:
+    end = math.inf if deadline is None else deadline
+    while waiting and (left := end - time.monotonic()) > 0:
         fitting = (job for job in waiting if job.seconds <= left)
         job = next(fitting, None) or min(waiting, key=lambda job: job.seconds)
         waiting = [other for other in waiting if other is not job]
-        yield replace(job, spec=job.spec.until(deadline))
+        yield replace(job, spec=job.spec.with_deadline(deadline))
 
 
-def learned(records: Iterable[Record], device: str) -> Speed:
+def estimate_speed(records: Iterable[Record], device: str) -> Speed:
     """Estimate the training speed of a device from results.
 
     Args:

@@ -47,14 +47,14 @@ class Turn(Protocol):
     def may_compile(self) -> bool:
         """Wait until the run may compile on the device or has it; return whether it may only compile."""
 
-    def has_come(self) -> bool:
+    def has_device(self) -> bool:
         """Return whether the run has the device."""
 
     def wait(self) -> None:
         """Wait until the run has the device."""
 
 
-def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
+def run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
     """Execute one run and store its record, even if it fails.
 
     Args:
@@ -73,14 +73,14 @@ def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
     if code.digest() != spec.identity.code:
         raise UserError("the code was changed after the runs were planned: give the command again")
     with exclusive(spec.folder):
-        stored = _perform(spec, on_progress, turn)
+        stored = _run_one(spec, on_progress, turn)
         keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
         if stored.record.status == "ok" and not keep:  # after it is stored, so that a kill before loses no training
             shutil.rmtree(spec.folder)
     return stored.path
 
 
-def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
+def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     from benchmark.engine.hooks import Interrupted
 
     start = time.perf_counter()
@@ -94,10 +94,10 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     if turn:
         turn.wait()
 
-    begun = _begun(spec)
-    begun = begun.model_copy(update={"seconds": begun.seconds + prepared})
+    initial = _initial(spec)
+    initial = initial.model_copy(update={"seconds": initial.seconds + prepared})
     first = spec.config.first_stage.train_cfg.max_iters if "first_stage" in spec.config else 0
-    journal = Journal(spec.folder, begun, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
+    journal = Journal(spec.folder, initial, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
     arrays: dict[str, NDArray[Any]] = {}
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
@@ -114,7 +114,7 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     draft = journal.record
     path = Store(spec.results).add(draft, arrays)
     if draft.status in ("ok", "diverged"):
-        interrupted.forget(spec.folder)
+        interrupted.remove(spec.folder)
     return _read(path, draft)
 
 
@@ -166,16 +166,16 @@ class _Preparation:
             self.session.build()
             if turn.may_compile():
                 with suppress(RuntimeError):  # the GPU has too little free memory now: it is done in the run's turn
-                    self.session.compile_ahead(turn.has_come)
+                    self.session.compile_ahead(turn.has_device)
 
 
-def _begun(spec: Spec) -> Record:
+def _initial(spec: Spec) -> Record:
     """Return the initial record of a run: blank, or that of its interruption on this machine."""
     fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), interrupted.find(spec.folder)
     if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
         return fresh
     if found.record.training and not interrupted.has_weights(spec.folder, found.record):
-        print(f"segbench: warning: {spec.folder} lacks weights of its training, which begins anew", file=sys.stderr)
+        print(f"segbench: warning: {spec.folder} lacks weights of its training, which starts over", file=sys.stderr)
         return found.record.model_copy(update={"training": None, "artifacts": []})
     return found.record
 

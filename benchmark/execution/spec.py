@@ -125,7 +125,7 @@ class Spec:
         dataset = digest(sources(self.config.protocol.dataset, self.root))
         return Identity.of(self.config, dataset, self.architecture, self.seed)
 
-    def until(self, deadline: float | None) -> Spec:
+    def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""
         other = replace(self, deadline=deadline)
         other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)

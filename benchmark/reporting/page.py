@@ -15,7 +15,7 @@ from markupsafe import Markup
 from benchmark.analysis import coverage
 from benchmark.analysis.axes import flat
 from benchmark.analysis.code import of_any_code
-from benchmark.analysis.diagnosis import suspicions
+from benchmark.analysis.diagnosis import label_errors
 from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.catalog.references import Reference
@@ -24,7 +24,7 @@ from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
-from benchmark.reporting.published_comparison import Publication, publication
+from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
@@ -85,8 +85,8 @@ class Section:
         table: the leaderboard.
         not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
         protocol.
-        publication: comparison with published figures; None on an embedded dataset.
-        suspicions: possible label errors, detected from confusion matrices.
+        published: comparison with published figures; None on an embedded dataset.
+        label_errors: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.
         plots: plots of accuracy against cost.
         legend: each class and its colour.
@@ -105,8 +105,8 @@ class Section:
     facts: Sequence[tuple[str, str]]
     table: Table
     not_run: Sequence[str]
-    publication: Publication | None
-    suspicions: Sequence[str]
+    published: PublishedComparison | None
+    label_errors: Sequence[str]
     runs: Mapping[str, Sequence[RunRow]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
@@ -158,7 +158,7 @@ def sections(
         held = (
             None
             if dataset in EMBEDDED
-            else publication(dataset, group.runs, [each.record for each in members], references)
+            else published_comparison(dataset, group.runs, [each.record for each in members], references)
         )
         section, damaged = _section(store, group, members, missing, held, folder, photographs)
         made.append(section)
@@ -171,7 +171,7 @@ def _section(
     group: Group,
     members: Sequence[Stored],
     missing: Sequence[str],
-    held: Publication | None,
+    held: PublishedComparison | None,
     folder: Path,
     photographs: bool,
 ) -> tuple[Section, list[Problem]]:
@@ -189,8 +189,8 @@ def _section(
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         not_run=missing,
-        publication=held,
-        suspicions=list(_suspicions(by_architecture)),
+        published=held,
+        label_errors=list(_label_errors(by_architecture)),
         runs=runs,
         plots=_plots(group.table),
         legend=[(name, "#{:02x}{:02x}{:02x}".format(*rgb)) for name, rgb in legend(kept.classes, kept.palette)],
@@ -205,13 +205,13 @@ def _section(
     return section, problems
 
 
-def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
+def _label_errors(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
     """Yield possible label errors from the first successful run of each architecture."""
     for architecture, stored in by_architecture.items():
         first = next((each for each in stored if each.record.status == "ok"), None)
         if first is None:
             continue
-        for finding in suspicions(first):
+        for finding in label_errors(first):
             if finding.mistake != "class absent from predictions":  # shown by the IoU by class; it learned little
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 

@@ -139,6 +139,6 @@ def _seal(png: bytes) -> str | None:
         with Image.open(BytesIO(png)) as picture:
             pixels = _sha256(np.asarray(picture.convert("RGB")))
             texts = picture.info
-    except (OSError, SyntaxError, ValueError):  # no picture
+    except (OSError, SyntaxError, ValueError):  # not a picture
         return None
     return texts.get("drawn from") if texts.get("pixels") == pixels else None

@@ -34,7 +34,7 @@ class PublishedRow:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishedComparison:
     """The published figures of the networks of a leaderboard, on its dataset.
 
     Attributes:
@@ -52,9 +52,9 @@ class Publication:
     speeds: Sequence[PublishedRow]
 
 
-def publication(
+def published_comparison(
     dataset: str, runs: Collection[Summary], records: Iterable[Record], references: Collection[Reference]
-) -> Publication:
+) -> PublishedComparison:
     """Compare each published accuracy with the same metric of the results, and each speed with their timings.
 
     Args:
@@ -70,7 +70,7 @@ def publication(
         for verdict in verdicts(runs, [each for each in known.values() if each.metric == metric], MARGIN, metric)
     ]
     found.sort(key=lambda check: (check.verdict.architecture, check.verdict.reference))
-    return Publication(
+    return PublishedComparison(
         is_any=bool(known),
         margin=MARGIN,
         comparable=[check for check in found if check.verdict.outcome != "not comparable"],

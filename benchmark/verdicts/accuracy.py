@@ -163,8 +163,8 @@ def verdict(
 
     scores, variance = sample.scores, sample.variance
     mean = math.fsum(scores) / len(scores) if scores else None
-    if apart := mismatches(reference, sample.run, metric):
-        return of("not comparable", *apart)
+    if differences := mismatches(reference, sample.run, metric):
+        return of("not comparable", *differences)
     if mean is None:
         return of("inconclusive", "no successful run", margin=margin)
     readings, level = _readings(reference, sample), _level(sample.looks, sequential)

@@ -24,7 +24,7 @@ def planned(architecture: str, conditions: Conditions, size: tuple[int, int]) ->
     return Summary(**plain | known)
 
 
-def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
+def verdicts(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
     """Return a verdict "not run" for every published figure that is comparable with the protocol.
 
     Args:

@@ -63,7 +63,7 @@ class Reproduction:
     reason: str
 
 
-def apart(then: Record, now: Record) -> list[str]:
+def mismatches(then: Record, now: Record) -> list[str]:
     """Return why two results are not of the same run, a line for each axis; empty if they are.
 
     The code may differ: the repeated run shows whether that changes anything.
@@ -82,9 +82,9 @@ def apart(then: Record, now: Record) -> list[str]:
     return lines
 
 
-def surroundings(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
+def environment_differences(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
     """Return the differences of the two environments and settings, by name."""
-    return differing(_surroundings(then), _surroundings(now))
+    return differing(_environment(then), _environment(now))
 
 
 def must_be_equal(then: Environment, now: Environment) -> bool:
@@ -151,7 +151,7 @@ def reproduction(then: Record, now: Record, old: Arrays, new: Arrays, allowed: B
     return Reproduction(figures, difference, False, within, reason)
 
 
-def _surroundings(record: Record) -> dict[str, Any]:
+def _environment(record: Record) -> dict[str, Any]:
     environment, execution = record.environment, record.training and record.training.execution
     kept = environment.model_dump(exclude={"packages_sha256", "platform", "memory", "cores", "adaptations"})
     return kept | ({"execution": execution.model_dump(exclude={"compile_seconds"})} if execution else {})
@@ -188,10 +188,10 @@ def _curves(then: Record, now: Record) -> Iterator[ComparedValue]:
     for name, title in (("loss", "loss"), ("val_miou", "mIoU on val")):
         was, found = (list(getattr(each.training, name)) if each.training else [] for each in (then, now))
         # A missing tail is a difference from its first element.
-        apart = [pair for pair in zip(was, found, strict=False) if pair[0] != pair[1]]
+        different = [pair for pair in zip(was, found, strict=False) if pair[0] != pair[1]]
         differs = None
-        if apart or len(was) != len(found):
-            at = apart[0][0][0] if apart else max(was, found, key=len)[min(len(was), len(found))][0]
+        if different or len(was) != len(found):
+            at = different[0][0][0] if different else max(was, found, key=len)[min(len(was), len(found))][0]
             differs = f"from iteration {at} on"
         ends = [f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)]
         yield ComparedValue(title, ends[0], ends[1], differs)

@@ -124,8 +124,8 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
         named = {"architecture": timing.architecture}
         return Verdict.of(reference, _figure(reference, timing.ms, timing), outcome, "; ".join(reasons), **named | more)
 
-    if apart := list(mismatches(reference, timing)):
-        return of("not comparable", *apart, difference=None)
+    if differences := list(mismatches(reference, timing)):
+        return of("not comparable", *differences, difference=None)
     how = _how(timing)
     if not timing.steady:
         return of("inconclusive", f"unsteady: {timing.setting.unsteady}", how)

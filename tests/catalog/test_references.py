@@ -300,7 +300,7 @@ def test_whatever_a_network_was_trained_on_can_be_written(field, stated, kept):
     ("stated", "told"),
     [
         ("imagnet", "write imagenet, if imagnet means that"),
-        ("unknown", "write null where the source does not say"),
+        ("unknown", "write null if the source does not state it"),
         ("none + coco", "none stands alone"),
         (False, "not none or what it was trained on"),
         ([], "not none or what it was trained on"),

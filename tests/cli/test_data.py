@@ -149,9 +149,11 @@ def test_make_then_verify(miniatures, tmp_path, capsys, monkeypatch):
         path.unlink()
     assert main(["data", "verify", "cityscapes", str(root)]) == 1
     assert main(["data", "make", "cityscapes", "--root", str(root)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("6 labels made")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("6 labels written")
     assert main(["data", "verify", "cityscapes", str(root)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "the number of images is as published, and every file can be read"
+    assert (
+        capsys.readouterr().out.splitlines()[-1] == "the number of images is as published, and every file can be read"
+    )
 
 
 def test_get_of_what_takes_an_account_says_where_to_register(tmp_path, capsys):

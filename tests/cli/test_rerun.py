@@ -32,7 +32,7 @@ def made(tmp_path_factory):
         work_dir=folder / "work",
         keep_weights=None,
     )
-    return read(run.perform(spec, lambda *_: None))
+    return read(run.run_one(spec, lambda *_: None))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def here(monkeypatch):
     """Runs are made in this process, which imports in an instant what a worker takes seconds for."""
 
     def carry_out(spec):
-        return read(run.perform(spec, lambda *_: None))
+        return read(run.run_one(spec, lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
 
@@ -75,7 +75,7 @@ def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     """Another seed stands in for a run that comes out otherwise: nobody sees it but by what it leaves."""
 
     def carry_out(spec):
-        return read(run.perform(replace(spec, seed=4), lambda *_: None))
+        return read(run.run_one(replace(spec, seed=4), lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
     assert main(["rerun", str(made.path)]) == 1

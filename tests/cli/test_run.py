@@ -31,7 +31,7 @@ def test_what_is_no_duration(text):
 
 
 def test_durations_for_people():
-    assert [options.words(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
+    assert [options.duration_text(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [
         "1 result is of other code (code ffffffffffff), and run again; --any-code takes it as it is",
-        f"espnet seed 0: begins anew and leaves {begun.folder} alone, where other code has done 3 iterations",
+        f"espnet seed 0: starts over and does not touch {begun.folder}, where other code did 3 iterations",
     ]
     made.clear()
     _, _, err = segbench("--any-code", completed=completed)

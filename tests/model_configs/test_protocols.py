@@ -130,7 +130,7 @@ def test_a_run(name, miniatures, tmp_path):
     _in_one_process(spec.config)
     if name == MAIN[0]:  # for the sake of time; the slow ones are as they are
         _shrink(spec.config)
-    stored = read(run.perform(spec, lambda *event: None))
+    stored = read(run.run_one(spec, lambda *event: None))
     record, arrays = stored.record, read_arrays(stored)
     assert (record.status, record.error) == ("ok", None)
     sources = open_splits(spec.config.protocol.dataset, miniatures)
