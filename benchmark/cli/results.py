@@ -48,7 +48,7 @@ def _pack(args: argparse.Namespace) -> int:
 
     count, problems = pack(args.results, args.archive, Store(args.results).files(args.protocol))
     for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+        print(f"excluded: {problem}", file=sys.stderr)
     print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")
     return 1 if problems else 0
 

@@ -61,7 +61,7 @@ def _adapt_class_weights(loss: dict[str, Any], classes: int) -> Iterator[str]:
             yield f"class weights are made for {classes} classes and no object"
     elif len(weights) != classes:
         del loss["class_weight"]
-        yield f"class weights of {len(weights)} other classes are left out"
+        yield f"class weights of {len(weights)} other classes are removed"
     elif is_cross_entropy(loss):  # mmsegmentation's indexes the weights by label, and has none for 255
         loss.pop("use_sigmoid", None)
         loss["type"] = "WeightedCrossEntropyLoss"
