@@ -118,7 +118,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
     archive.check_name(args.archive)
     on = device.select(args.device)
-    before = stamps(args.results)
+    before = file_stamps(args.results)
     if args.archive.exists():
         for entry in archive.add(args.archive, Store(args.results)):
             before.pop(args.results / entry.name, None)
@@ -241,7 +241,7 @@ def pack_results(results: Path, out: Path, before: dict[Path, tuple[int, int]]) 
     """Pack the results of this call and those of the archive; return lines that report it."""
     from benchmark.results import archive
 
-    new = [path for path, stamp in stamps(results).items() if before.get(path) != stamp]
+    new = [path for path, stamp in file_stamps(results).items() if before.get(path) != stamp]
     if not new:
         return []
     count, problems = archive.pack(results, out, new)
@@ -333,7 +333,7 @@ def spec(run: PlannedRun, device: str, args: argparse.Namespace, without: dict[s
     )
 
 
-def stamps(results: Path) -> dict[Path, tuple[int, int]]:
+def file_stamps(results: Path) -> dict[Path, tuple[int, int]]:
     """Return size and modification time of every result."""
     from benchmark.results.store import Store
 

@@ -449,7 +449,7 @@ def _undecided(pair: _Pair, counts: CountsOf) -> Change:
         base = _mean(_scores(run for run in before if run.seed in seeds))
         outcome, reason = "same", f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, equal to the last digit"
         if others := len({run.seed for run in before} - seeds):
-            reason += f"; {others} more of the base not compared"
+            reason += f"; {others} more of BASE not compared"
         reason += _failures(pair)
     else:
         change = new - base

@@ -267,9 +267,9 @@ def _method(path: Path) -> Method:
         facts = yaml.load(_text(path), Loader=_loader())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: {error.problem or 'is no YAML'}") from error
+        raise UserError(f"{path}{line}: {error.problem or 'is not YAML'}") from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: is no YAML that can be read: {one_line(error)}") from error
+        raise UserError(f"{path}: is not valid YAML: {one_line(error)}") from error
     if not isinstance(facts, Mapping):
         raise UserError(f"{path}: is not a mapping of {', '.join(METAFILE)}")
     for field, check in METAFILE.items():
@@ -281,7 +281,7 @@ def _method(path: Path) -> Method:
         raise UserError(f"{path}: references is not a list")
     name = facts["representative"]
     if name is not None and not (path.parent / f"{name}.py").is_file():
-        raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+        raise UserError(f"{path}: representative is {name!r}, but there is no file {name}.py")
     if facts["year"] not in YEARS:
         raise UserError(f"{path}: year is {facts['year']}, which is not plausible")
     return Method(path.parent.name, facts["title"], facts["year"], name, facts)
@@ -318,7 +318,7 @@ def _summary(path: Path) -> str:
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno or 1}: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"{path}: is no Python that can be read: {one_line(error)}") from error
+        raise UserError(f"{path}: is not valid Python: {one_line(error)}") from error
     return (docstring or "").partition("\n")[0]
 
 

@@ -127,7 +127,7 @@ def read(root: Path, configs: Container[str], release: str) -> Published:
             elif dataset is None:
                 reason = "on a dataset that is not known here"
             elif type(value) not in (int, float):
-                reason = "that are no numbers"
+                reason = "that are not numbers"
             else:
                 reference = _reference(folder, row, figure, value, dataset, release)
                 if reference.name in references:  # a config evaluated on several datasets

@@ -378,7 +378,7 @@ def check_fields(found: Any, schema: Mapping[str, FieldRule], place: str, prefix
         raise UserError(f"{place}: is not a mapping of {', '.join(schema)}")
     for field in found:
         if field not in schema:
-            raise UserError(f"{place}: {prefix}{field} is no field; there are {', '.join(schema)}")
+            raise UserError(f"{place}: {prefix}{field} is not a field; fields are {', '.join(schema)}")
     for field, check in schema.items():
         if field in found and not check.passes(found[field]):
             raise UserError(f"{place}: {prefix}{field} is {_shown(found[field])}, not {check.form}")
@@ -397,19 +397,23 @@ def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tup
         (
             "dataset",
             (entry["dataset"] is not None) == on_data,
-            "named" if on_data else f"null, as {metric} is of no data",
+            "named" if on_data else f"null, as {metric} needs no data",
         ),
-        ("split", (entry["split"] is not None) == on_data, "named" if on_data else f"null, as {metric} is of no data"),
+        (
+            "split",
+            (entry["split"] is not None) == on_data,
+            "named" if on_data else f"null, as {metric} needs no data",
+        ),
         ("selection", (entry["runs"] == 1) == (entry["selection"] == "single"), "single for one run, and only then"),
         ("explanation", not entry.get("explanation") or metric in COST, f"for {metric}, only for params and macs"),
-        ("explanation", not (entry.get("explanation") and entry.get("network")), "needed beside network"),
+        ("explanation", not (entry.get("explanation") and entry.get("network")), "required with network"),
         (
             "protocol.flop_convention",
             (stated["flop_convention"] is not None) == (metric == "macs"),
             "mac or 2mac" if metric == "macs" else f"null, as {metric} has none",
         ),
         ("protocol.input_size", stated["input_size"] or metric not in SPEED, f"stated, as {metric} needs it"),
-        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is no speed"),
+        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is not a speed"),
     ]
     rules += [
         (f"protocol.{field}", stated[field] is not None or not on_data, f"stated, as {metric} needs it")

@@ -143,7 +143,7 @@ def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
     if args.record and not found:
         raise UserError(f"--record is for published weights, and no reference names a file of SHA-256 {sha256}")
     if args.record and args.crf:
-        raise UserError("--record stores scores of the weights alone: leave --crf out")
+        raise UserError("--record stores scores without a CRF: omit --crf")
     return found
 
 

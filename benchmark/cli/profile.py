@@ -71,17 +71,19 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(f"[{number}/{len(names)}] {name}", file=sys.stderr)
         try:
-            complexity, latency, doubts = _profile(name, size, classes, args.cross_check, on if args.latency else None)
+            complexity, latency, warnings = _profile(
+                name, size, classes, args.cross_check, on if args.latency else None
+            )
         except (UserError, RuntimeError, MemoryError) as error:
-            doubts = [one_line(error)]
+            warnings = [one_line(error)]
         else:
             if not args.json and not found:
                 print(_line("architecture", HEADINGS, width))
             found.append((name, complexity, latency))
             if not args.json:
                 print(_line(name, _cells(complexity, latency), width), flush=True)
-        for doubt in doubts:
-            print(f"segbench: {name}: {doubt}", file=sys.stderr)
+        for warning in warnings:
+            print(f"segbench: {name}: {warning}", file=sys.stderr)
             failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))

@@ -61,7 +61,7 @@ def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
     if codes:
         what, them = ("result is", "it as it is") if len(codes) == 1 else ("results are", "them as they are")
         names = ", ".join(sorted(set(codes)))
-        yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
+        yield f"{len(codes)} {what} of other code ({names}), and repeated; --any-code accepts {them}"
 
 
 def restarted(specs: Sequence[Spec]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def summary(made: Outcome) -> str:
         [
             f"{len(made.stored)} done, of which {made.failed} failed",
             *(f"interrupted: {standing(each)}" for each in made.interrupted),
-            f"left: {len(made.left)}, about {needed} one after the other",
+            f"left: {len(made.left)}, about {needed} sequentially",
         ]
     )
 

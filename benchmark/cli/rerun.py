@@ -143,7 +143,7 @@ def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
     if sha256 and init is None:
         raise UserError(f"the run started from weights of SHA-256 {sha256}: name their file with --init FILE")
     if init is not None and not sha256:
-        raise UserError(f"the run did not start from a file of weights: leave --init {init} out")
+        raise UserError(f"the run did not start from a file of weights: omit --init {init}")
     return found | ({"init": init} if init else {})
 
 

@@ -392,7 +392,7 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
         losses = _as_list(head.get("loss_decode", []))
         plain = [adaptation.is_cross_entropy(loss) for loss in losses]
         if not plain or not all(plain) or any(loss.get("use_sigmoid") for loss in losses):
-            raise UserError(f"{what}: the loss of {head['type']} is no plain cross-entropy, whose classes have weights")
+            raise UserError(f"{what}: the loss of {head['type']} is not a plain cross-entropy with class weights")
         if len(weights) != head["num_classes"]:
             raise UserError(f"{what}: {len(weights)} class weights for {head['num_classes']} outputs")
         for loss in losses:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ABSENT = "-"
 """The value of a field that one side lacks."""
 
-SETTLED = ("data_preprocessor", "num_classes", "align_corners", "mask_size", "test_cfg")
+DATASET_SETTINGS = ("data_preprocessor", "num_classes", "align_corners", "mask_size", "test_cfg")
 """Settings of a model that depend on dataset and crop, and do not identify the network."""
 
 
@@ -110,7 +110,7 @@ EXPLANATIONS = (
     ),
     Explanation(
         ("optim_wrapper.type",),
-        "float32 as there, by a class that says so",
+        "float32 in both, by an explicit class",
         same=True,
         values=(("OptimWrapper", "Float32OptimWrapper"),),
     ),
@@ -370,7 +370,7 @@ def _network(compared: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         field: "BN" if value == "SyncBN" else value
         for field, value in _flat(compared["model"]).items()
-        if not set(field.split(".")) & set(SETTLED)
+        if not set(field.split(".")) & set(DATASET_SETTINGS)
     }
 
 

@@ -119,14 +119,14 @@ def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:
         wrong = (prediction != VOID) & ((prediction < 0) | (prediction >= classes))
         if wrong.any():
             value = prediction[wrong][0]
-            raise UserError(f"{path}: value {value} is no class; classes are 0 to {classes - 1}, and {VOID} is none")
+            raise UserError(f"{path}: value {value} is not a class; classes are 0 to {classes - 1}, and {VOID} is void")
         found.append(count(prediction, label, classes))
     return np.stack(found)
 
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder of predictions")
+        raise UserError(f"{folder} is not a folder of predictions")
     found: dict[str, Path] = {}
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
         if (other := found.setdefault(path.stem, path)) != path:
@@ -170,7 +170,7 @@ def _of_colours(path: Path, pixels: NDArray[np.uint8], palette: Sequence[tuple[i
     unknown = [value for value in values.tolist() if value not in known]
     if unknown:
         red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
-        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is of no class of the dataset")
+        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is not that of a class of the dataset")
     return np.array([known[value] for value in values.tolist()], np.uint8)[inverse].reshape(codes.shape)
 
 

@@ -71,7 +71,7 @@ def run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
         Interrupted: its deadline passed; no result is stored, and the next call resumes it.
     """
     if code.digest() != spec.identity.code:
-        raise UserError("the code was changed after the runs were planned: give the command again")
+        raise UserError("the code was changed after the runs were planned: repeat the command")
     with exclusive(spec.folder):
         stored = _run_one(spec, on_progress, turn)
         keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights

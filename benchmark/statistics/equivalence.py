@@ -95,5 +95,5 @@ def welch(*terms: Error) -> Error:
         terms: the standard error of each estimate; its degrees of freedom are infinite if it is known.
     """
     variance = sum(term.value**2 for term in terms)
-    doubt = sum(term.value**4 / term.df for term in terms if term.value)
-    return Error(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
+    per_df = sum(term.value**4 / term.df for term in terms if term.value)
+    return Error(math.sqrt(variance), variance**2 / per_df if per_df else math.inf)

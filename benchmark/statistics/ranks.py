@@ -85,11 +85,11 @@ def _better(
             prior, so that the test of a pair has no more than these.
     """
     squared = np.array([each.value for each in variances]) / seeds
-    doubt = squared**2 / np.array([each.df for each in variances])
-    error, doubts = np.add.outer(squared, squared), np.add.outer(doubt, doubt)
+    per_df = squared**2 / np.array([each.df for each in variances])
+    error, per_df_pair = np.add.outer(squared, squared), np.add.outer(per_df, per_df)
     gap = np.subtract.outer(means, means)
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = np.fmin(error**2 / doubts, pooled)
+        df = np.fmin(error**2 / per_df_pair, pooled)
         p = np.where(error > 0, stdtr(df, -gap / np.sqrt(error)), gap <= 0)
     pairs = ~np.eye(len(means), dtype=bool)
     better = np.zeros_like(pairs)

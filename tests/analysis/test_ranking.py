@@ -260,7 +260,7 @@ def test_what_is_mixed_is_said_and_where_it_is_averaged(make_run):
 def test_changes_that_no_commit_holds_are_said_even_where_all_have_them(make_run):
     runs = [make_run(name)._replace(revision="01234567 with changes") for name in ("enet", "unet")]
     (note,) = groups(runs)[0].mixture
-    assert note == "2 runs of code that no commit holds, with changes to the checkout: enet, unet."
+    assert note == "2 runs of code with uncommitted changes: enet, unet."
 
 
 def test_a_group_is_ranked_once_and_not_before_its_table_is_asked_for(make_run, monkeypatch):

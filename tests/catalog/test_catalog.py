@@ -112,7 +112,7 @@ def copied(tmp_path, monkeypatch):
         ("enet/metafile.yaml", b"title: T\nyear: 1\nrepresentative: tenet\n", "there is no file tenet.py"),
         ("enet/metafile.yaml", b"title: T\nyear: 20216\nrepresentative: enet\n", "year is 20216, of which there is no"),
         ("enet/metafile.yaml", b"title: T\nyear: 1\nyear: 2016\n", "metafile.yaml:3: year is given twice"),
-        ("enet/metafile.yaml", b"title: 2001-99-99\n", "is no YAML that can be read: month must be in 1..12"),
+        ("enet/metafile.yaml", b"title: 2001-99-99\n", "is not valid YAML: month must be in 1..12"),
         ("enet/enet.py", b"model = dict(\n\n", "enet.py:1: "),
         ("enet/enet.py", b"x = 1\ny = '\xff'\n", "enet.py:2: is not UTF-8"),
         ("enet/enet.py", b"x = '\x00'", "enet.py"),

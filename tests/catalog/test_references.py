@@ -174,7 +174,7 @@ def test_mistakes(field, value, told):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("dataset", "camvid", "dataset is 'camvid', not null, as macs is of no data"),
+        ("dataset", "camvid", "dataset is 'camvid', not null, as macs needs no data"),
         ("protocol.flop_convention", None, "protocol.flop_convention is null, not mac or 2mac"),
         ("explanation", {"clases": 20}, "explanation.clases is no field"),
         (
@@ -316,12 +316,12 @@ def test_a_speed_has_a_device_and_a_precision_and_nothing_else_has():
     entry = of_metric("fps")
     entry["protocol"] |= {"precision": "float16", "hardware": "NVIDIA Titan X, Torch7", "batch": 1}
     assert read(entry).protocol.precision == "float16"
-    with pytest.raises(UserError, match=r"protocol.precision is 'float16', not null, as miou is no speed"):
+    with pytest.raises(UserError, match=r"protocol.precision is 'float16', not null, as miou is not a speed"):
         read(changed("miou", "protocol.precision", "float16"))
 
 
 def test_a_figure_of_another_network_needs_no_explanation():
-    with pytest.raises(UserError, match=r"explanation is .*, not needed beside network"):
+    with pytest.raises(UserError, match=r"explanation is .*, not required with network"):
         read(ENTRIES["macs"] | {"explanation": {"classes": 20}, "network": "a deeper one"})
 
 

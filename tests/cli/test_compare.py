@@ -229,7 +229,7 @@ def test_seeds_of_other_code_are_left_out_and_said(tmp_path, make_record, capsys
     _, out, err = compare(capsys, base.root, new.root, "--json")
     left = json.loads(out)["changes"][0]["base"]
     (line,) = err.splitlines()
-    assert line.startswith(f"segbench: BASE: {PROTOCOL}: Left out, because results of different code")
+    assert line.startswith(f"segbench: BASE: {PROTOCOL}: Excluded, because results of different code")
     _, out, err = compare(capsys, base.root, new.root, "--json", "--mix-code")
     assert json.loads(out)["changes"][0]["base"] < left - 5
-    assert "averaged, as was asked for: enet (code aaaaaaaaaaaa + code cccccccccccc)" in err
+    assert "averaged (--mix-code): enet (code aaaaaaaaaaaa + code cccccccccccc)" in err

@@ -135,7 +135,7 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
     exit_code, _, err = segbench(completed=completed)
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [
-        "1 result is of other code (code ffffffffffff), and run again; --any-code takes it as it is",
+        "1 result is of other code (code ffffffffffff), and repeated; --any-code accepts it as it is",
         f"espnet seed 0: starts over and does not touch {begun.folder}, where other code did 3 iterations",
     ]
     made.clear()

@@ -229,7 +229,7 @@ def test_command_says_what_is_of_other_code(tmp_path, capsys, other_code):
     words += ["--work-dir", str(tmp_path / "work")]
     assert main(words) == 0
     *_, last = capsys.readouterr().out.splitlines()
-    assert last == f"2 results are of other code (code {'f' * 12}), and run again; --any-code takes them as they are"
+    assert last == f"2 results are of other code (code {'f' * 12}), and repeated; --any-code accepts them as they are"
     assert main([*words, "--any-code"]) == 0
     out = capsys.readouterr().out
     assert "1 to run, 2 stored" in out

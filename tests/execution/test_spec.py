@@ -109,6 +109,6 @@ def test_a_run_whose_code_was_changed_since_it_was_named_is_not_made(spec, monke
     """Its result would say that it is of the code of before."""
     _ = spec.identity
     monkeypatch.setattr(code, "digest", lambda: "f" * 64)
-    with pytest.raises(UserError, match="the code was changed after the runs were planned: give the command again"):
+    with pytest.raises(UserError, match="the code was changed after the runs were planned: repeat the command"):
         run.run_one(spec, lambda *_: None)
     assert not spec.results.exists()
