@@ -160,10 +160,10 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
         mixture = "".join(f" {prose(each)}" for each in board.mixture)
         yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}.{mixture}"
     yield (
-        "Mean over seeds ± standard deviation, sorted by the mean. Bold: no test shows the score to be "
+        "Mean over seeds ± standard deviation, sorted by the mean. No test shows a highlighted score to be "
         "lower than another; only scores of several seeds are tested. All results are in "
-        f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; a row that is not run is "
-        "`segbench run ARCHITECTURE -p PROTOCOL` away."
+        f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; "
+        "`segbench run ARCHITECTURE -p PROTOCOL` runs an architecture without results."
     )
     for board in boards:
         if (name := f"{board.protocol}/{WALL}") in report.files:

@@ -180,7 +180,7 @@ def test_a_newer_run_of_a_seed_stands_for_the_older(make_run):
     (group,) = groups([new, old])
     assert group.runs == [new]
     assert group.superseded == 1
-    assert any("1 older result left out" in note for note in group.notes)
+    assert any("1 older result excluded" in note for note in group.notes)
 
 
 def test_runs_of_a_config_that_was_changed_since_are_not_averaged_with_those_of_today(make_run):
@@ -231,7 +231,7 @@ def test_two_devices_are_noted(make_run):
 def test_an_unsteady_latency_is_said(make_run):
     steady, other = make_run("enet"), make_run("unet")
     (group,) = groups([steady, other._replace(latency_unsteady="it drifted")])
-    assert any("not to be trusted, for unet." in note for note in group.notes)
+    assert any("and is unreliable, for unet." in note for note in group.notes)
     assert not any("unsteady" in note for note in groups([steady])[0].notes)
 
 

@@ -110,7 +110,11 @@ def copied(tmp_path, monkeypatch):
         ("enet/metafile.yaml", b"- a\n", "metafile.yaml: is not a mapping of title, year, representative"),
         ("enet/metafile.yaml", b"title: T\nyear: soon\nrepresentative: enet\n", "year is not a whole number above 0"),
         ("enet/metafile.yaml", b"title: T\nyear: 1\nrepresentative: tenet\n", "there is no file tenet.py"),
-        ("enet/metafile.yaml", b"title: T\nyear: 20216\nrepresentative: enet\n", "year is 20216, of which there is no"),
+        (
+            "enet/metafile.yaml",
+            b"title: T\nyear: 20216\nrepresentative: enet\n",
+            "year is 20216, which is not plausible",
+        ),
         ("enet/metafile.yaml", b"title: T\nyear: 1\nyear: 2016\n", "metafile.yaml:3: year is given twice"),
         ("enet/metafile.yaml", b"title: 2001-99-99\n", "is not valid YAML: month must be in 1..12"),
         ("enet/enet.py", b"model = dict(\n\n", "enet.py:1: "),

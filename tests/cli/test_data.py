@@ -94,7 +94,7 @@ def test_get_that_fails_is_one_line(tmp_path, capsys):
 
 def test_get_of_the_embedded_dataset_has_nothing_to_do(capsys):
     assert main(["data", "get", "shapes"]) == 0
-    assert "drawn on the fly" in capsys.readouterr().out
+    assert "generated on the fly" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("action", ["get", "verify"])

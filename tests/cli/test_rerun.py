@@ -68,7 +68,7 @@ def test_by_its_id_kept_in_a_store_of_its_own(made, here, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith(keep)
     assert Store(Path(keep)).find(made.record.run_id).record.evaluations == made.record.evaluations
     assert main([*words[:4], "--keep", results]) == 2
-    assert "not to be overwritten" in capsys.readouterr().err
+    assert "must not be overwritten" in capsys.readouterr().err
 
 
 def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
@@ -92,7 +92,7 @@ def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert any(line.startswith("cpu: Another CPU then, ") for line in printed)
     assert any(line.startswith(f"code.commit: {'c' * 40} then, ") for line in printed)
-    assert "no two seeds of the protocol tell how much they differ" in printed[-1]
+    assert "the protocol has no two seeds to estimate their variance" in printed[-1]
     assert printed[-1].startswith("reproduced within the band" if code == 0 else "not reproduced")
 
 
@@ -134,7 +134,7 @@ def _unknown(data):
     [
         (_axis, "batch is 99 in the result, and 3 here"),
         (_data, "data.digest is 0000"),
-        (_config, "the network of enet is another one here"),
+        (_config, "the network of enet differs here"),
         (_init, "name their file with --init FILE"),
         (_unknown, "colour changed, which this version does not know"),
     ],

@@ -52,7 +52,7 @@ def test_mistakes_are_one_line(segbench, tmp_path):
     assert (code, out, err.count("\n")) == (2, "", 1)
     code, out, err = segbench("--time-budget", "5m", "--force")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "--force begins everything anew" in err
+    assert "--force restarts every run" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,7 +110,7 @@ def test_an_architecture_that_cannot_be_composed_is_left_out(tmp_path, capsys):
     args = build_parser("run").parse_args(["run", "-p", "camvid_360x480_espnet"])
     left, left_out = composed(specs(["unet", "espnet"], "cpu", args))
     assert ([spec.architecture for spec in left], left_out) == (["espnet"], 1)
-    assert capsys.readouterr().err.startswith("segbench: unet seed 0 is left out: unet cannot be trained")
+    assert capsys.readouterr().err.startswith("segbench: unet seed 0 is skipped: unet cannot be trained")
 
 
 def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp_path, monkeypatch):

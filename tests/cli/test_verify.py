@@ -100,7 +100,7 @@ def test_json(add, publish, told):
         (["-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
         (["espnet-a", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
         (["enet"], "no results in RESULTS/: make some with `segbench run`"),
-        (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
+        (["--cost", "--until-conclusive"], "--until-conclusive applies to accuracy"),
         (["--speed", "--until-conclusive"], "--until-conclusive applies to accuracy: no seed settles a speed"),
         (["--speed", "-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
     ],
@@ -127,7 +127,7 @@ def test_what_was_not_run_is_a_row_with_its_command(publish, told, add):
     row, *rest = printed.out.splitlines()[1:]
     assert (code, printed.err) == (0, "")
     assert "  not run  " in row
-    assert f"`segbench run enet -p {PROTOCOL} --seeds 0,1,2` would tell [enet-figure0]" in row
+    assert f"`segbench run enet -p {PROTOCOL} --seeds 0,1,2` would decide [enet-figure0]" in row
     assert rest == ["", "1 not run", "no result of the network on the dataset: 1 of camvid"]
     assert told("-p", PROTOCOL, "--strict")[0] == 1
     code, printed = told("enet", "-p", PROTOCOL, "--json")
