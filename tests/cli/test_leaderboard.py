@@ -53,7 +53,7 @@ def test_json_is_in_full_precision(filled, capsys):
 
 
 def test_csv_says_the_same(filled, capsys):
-    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "json")
+    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--json")
     groups = json.loads(out)
     _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))

@@ -107,6 +107,9 @@ def test_settings_that_follow_from_the_crop_are_an_axis(miniatures):
     )
     assert "fitted" not in plain
     assert fitted["fitted"] == {"mask_size": [66, 66]}
+    config = compose.compose("enet", "ade20k_512x512_80k", root=miniatures)
+    config.protocol["fitted"] = config.protocol.pop("crop_dependent")  # as protocols named it until 0.1
+    assert compose.axes(config, "0" * 64) == fitted
     assert compose.compose("psanet_r50-d8", "ade20k_512x512_80k").model.decode_head.mask_size == (66, 66)
     assert compose.compose("psanet_r50-d8", "voc12aug_512x512_40k").model.decode_head.mask_size == (97, 97)
 
