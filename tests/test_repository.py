@@ -7,6 +7,7 @@ import pytest
 from benchmark.analysis.axes import differing
 from benchmark.cli import main
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of
 from benchmark.results.record import fingerprint
 from benchmark.results.store import Store
 
@@ -35,6 +36,6 @@ def test_the_readme_has_a_leaderboard():
 def test_a_result_of_the_schedule_before_is_not_ranked_with_those_of_this_one():
     old = Store(Path("results")).find("8460e2c28d695e97").record
     config = compose.compose(old.architecture, old.protocol.name, **old.protocol.overrides)
-    now = compose.axes(config, old.dataset.digest)
+    now = axes_of(config, old.dataset.digest)
     assert differing(old.protocol.axes, now) == {"precision": ("float32", "bfloat16")}
     assert fingerprint(now) != old.protocol.fingerprint

@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.catalog import deviations
+from benchmark.catalog import deviations, own
 from benchmark.catalog.deviations import Deviation
+from benchmark.catalog.own import Factory
 from benchmark.catalog.references import METAFILE, YEARS, Reference, parse
 from benchmark.errors import UserError, one_line, unknown
 
@@ -43,6 +44,8 @@ class Architecture:
     method: str
     summary: str
     path: Path
+    factory: Factory | None = None
+    """what makes the network, where `path` is Python code of the user's and no config"""
 
 
 @dataclass(frozen=True)
@@ -208,11 +211,21 @@ def zoo() -> dict[str, Architecture]:
 
 
 def architecture(name: str) -> Architecture:
-    """Return the architecture of that name, of the suite or of the mmsegmentation zoo.
+    """Return the architecture of that name, of the suite, of the mmsegmentation zoo or of the user's.
+
+    Args:
+        name: of a config, `mmseg:CONFIG`, or of a class or function: `FILE.py:NAME`, `package.module:NAME`; or
+            the file of a config, `FILE.py`.
 
     Raises:
         UserError: there is none; the message suggests similar names.
     """
+    if not name.startswith(ZOO_PREFIX) and own.is_own(name):
+        found = own.factory(name)
+        return Architecture(found.title, own.METHOD, f"network of {found.path}", found.path, found)
+    if own.is_config(name):
+        path = own.config_file(name)
+        return Architecture(path.name, own.METHOD, f"config {path}", path)
     return _find("architecture", name, zoo() if name.startswith(ZOO_PREFIX) else architectures())
 
 

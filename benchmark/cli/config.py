@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the config, or its differences from the zoo's; return 1 if a difference is unexplained."""
     from benchmark.configs.compose import compose
 
+    options.require_use_of_root(args)
     if args.diff_zoo:
         return _diff(args)
     config = compose(

@@ -162,16 +162,16 @@ def _verdicts(
 
 def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Counted) -> Path:
     """Store the evaluation; returns its file."""
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
 
-    from benchmark.configs import compose
+    from benchmark.configs.axes import axes_of
     from benchmark.datasets.catalog import open_splits
     from benchmark.datasets.digest import digest
     from benchmark.engine import device
     from benchmark.results import environment, record, weights
 
     facts, splits = config.protocol, open_splits(config.protocol.dataset, args.root)
-    axes = compose.axes(config, digest(splits))
+    axes = axes_of(config, digest(splits))
     total = counted.counts.sum(axis=0)
     return weights.add(
         args.results,
@@ -198,7 +198,7 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
             counts=total.tolist(),
             scores=weights.scores_of(total),
             environment=environment.capture(device.select(args.device), config.randomness["deterministic"]),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ),
     )
 

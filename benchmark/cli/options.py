@@ -163,6 +163,26 @@ def dataset(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_use_of_root(args: argparse.Namespace) -> None:
+    """Refuse a --root that the dataset of the protocol has no use for.
+
+    Raises:
+        UserError: the dataset is embedded, or there is no such protocol.
+    """
+    if args.root is None:
+        return
+    from benchmark.catalog import catalog
+    from benchmark.configs import compose
+    from benchmark.datasets.catalog import locate
+
+    dataset = compose.read(catalog.protocol(args.protocol).path).protocol.dataset
+    if locate(dataset, args.root) is None:
+        raise UserError(
+            f"--root {args.root} has no effect: {args.protocol} draws its dataset {dataset}, which has no files; "
+            "leave --root out, or name a protocol with -p (segbench list protocols)"
+        )
+
+
 def device(parser: argparse.ArgumentParser) -> None:
     """Add --device and --deterministic."""
     parser.add_argument("--device", default="auto", metavar="D", help="device: cpu, cuda, cuda:N or auto (default)")

@@ -151,6 +151,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     """Return the runs that the arguments request."""
     from benchmark.execution import batch
 
+    options.require_use_of_root(args)
     return batch.specs(
         names,
         args.protocol,

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.execution.external import score
     from benchmark.results.store import Store
 
+    options.require_use_of_root(args)
     record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root)
     path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations

@@ -24,10 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print the paths of the weights."""
+    from benchmark.catalog import catalog
     from benchmark.engine import device
+    from benchmark.results import layout
 
     on = device.select(args.device)  # before mmengine is imported
     options.check_speed(args, on)
+    options.require_use_of_root(args)
 
     from benchmark.cli.progress import Lines
     from benchmark.configs.compose import compose
@@ -40,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
         deterministic=args.deterministic or on == "cpu",
         **options.chosen_overrides(args),
     )
-    folder = args.work_dir / args.protocol / args.architecture.replace(":", "+") / f"seed-{args.seed}"
+    folder = (
+        args.work_dir
+        / args.protocol
+        / layout.folder(catalog.architecture(args.architecture).name)
+        / f"seed-{args.seed}"
+    )
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session

@@ -171,6 +171,7 @@ def _not_run(
 ) -> list[Verdict]:
     """Return verdicts "not run" for the figures that the protocol could be compared with."""
     from benchmark.configs import compose
+    from benchmark.configs.axes import axes_of
     from benchmark.results.summary import Conditions
     from benchmark.verdicts.not_run import planned, verdicts
 
@@ -179,7 +180,7 @@ def _not_run(
     @cache
     def plan(architecture: str) -> Summary | None:
         try:
-            axes = compose.axes(compose.compose(architecture, entry.name), digest="")
+            axes = axes_of(compose.compose(architecture, entry.name), digest="")
         except UserError:
             return None
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import math
 import os
 import traceback
@@ -19,22 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backend
-from benchmark.catalog import catalog
-from benchmark.configs import adaptation
-from benchmark.confusion import METRIC_VERSION
+from benchmark.catalog import catalog, own
+from benchmark.catalog.own import Factory
+from benchmark.configs import adaptation, imports
+from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
 from benchmark.datasets import catalog as datasets
 from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from mmengine import Config
-
-PRECISIONS = {
-    "float32": "Float32OptimWrapper",  # IEEE's on every device
-    "tf32": "TF32OptimWrapper",
-    "bfloat16": "BFloat16OptimWrapper",
-    "float16": "Float16OptimWrapper",
-}
-"""The precisions of a training, with their optimizer wrappers."""
 
 FIRST_STAGE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
 """The separate settings of the first of two stages; it shares all others with the second."""
@@ -83,72 +75,113 @@ def compose(
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
     """
     config = read(catalog.protocol(protocol).path)
-    facts, train = config.protocol, config.train_dataloader.dataset
-
-    overrides: dict[str, Any] = {}
-    if max_iters is not None and max_iters != config.train_cfg.max_iters:
-        overrides["max_iters"] = _positive("--max-iters", max_iters)
-    if batch_size is not None and batch_size != train.batch_size:
-        overrides["batch_size"] = _positive("--batch-size", batch_size)
-    if precision is not None and precision != _precision(config):
-        overrides["precision"] = precision
-    if val_interval is not None and val_interval != config.train_cfg.val_interval:
-        overrides["val_interval"] = _positive("--val-interval", val_interval)
+    facts = config.protocol
+    overrides = _overrides(
+        config, max_iters=max_iters, batch_size=batch_size, val_interval=val_interval, precision=precision
+    )
     if init is not None:
         overrides["init"] = _sha256_of_backbone(init)
     if crf is not None:
         overrides["crf"] = crf
-
+        config.test_evaluator.crf = _crf(crf)
     facts.update(name=protocol, seed=seed, overrides=overrides)
     for evaluator in (config.val_evaluator, config.test_evaluator):
         evaluator.void = facts.void
-    if crf is not None:
-        config.test_evaluator.crf = _crf(crf)
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
 
+    wanted = _imports(architecture)
+    if wanted is not None:
+        config.own_imports = wanted
+        config.custom_imports.imports = [*config.custom_imports.imports, *wanted["imports"]]
     first = _split_off_first_stage(config)
-    place = datasets.locate(facts.dataset, root)
     iterations = config.train_cfg.max_iters
     for stage, batches in ((config, protocol), (first, f"{protocol}: first stage")):
         if stage is None:
             continue
         _override(stage, overrides, iterations)
-        stage.train_dataloader.dataset.update(protocol=batches, seed=seed, length=stage.train_cfg.max_iters)
-        if facts.get("void_output"):
-            stage.train_dataloader.dataset.void = len(datasets.dataset(facts.dataset).classes)
-        for loader in (stage.train_dataloader, stage.val_dataloader, stage.test_dataloader):
-            loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
-            if place is not None:
-                _locate(facts.dataset, loader.dataset, place)
-        stage.data_preprocessor.size = tuple(_augmentation(stage.train_dataloader.dataset)["crop_size"])
-        stage.model = model_config(
+        _set_data(stage, facts, batches, seed, root)
+        model = model_config(
             architecture,
             classes=outputs(facts),
             names=_class_names(facts),
             pretrained=facts.pretraining is not None,
             distributed=distributed,
             options=options,
-            crop_dependent=_crop_dependent(facts),
+            crop_dependent=crop_dependent_of(facts),
             first_stage=stage is first,
         )
-        if "class_weights" in facts:
-            _weigh_classes(stage.model, facts.class_weights, f"{architecture} on {protocol}")
-        if "learning_rate_multipliers" in facts:
-            stage.optim_wrapper.paramwise_cfg = _paramwise(facts.learning_rate_multipliers, protocol)
-        if init is not None:
-            stage.model.pop("pretrained", None)
-            stage.model.backbone.init_cfg = {
-                "type": "Pretrained",
-                "checkpoint": str(init.absolute()),
-                "prefix": "backbone.",
-            }
-        stage.model.data_preprocessor = stage.data_preprocessor
-        stage.model.test_cfg.update(facts.inference)  # PointRend has special settings there
+        _set_model(stage, facts, model, architecture, init)
     if first is not None:
         handed_on = read(catalog.architecture(architecture).path).first_stage.handed_on
         config.first_stage = {"handed_on": handed_on} | {name: first[name] for name in FIRST_STAGE}
     return config
+
+
+def _overrides(config: Config, **given: Any) -> dict[str, Any]:
+    """Return the arguments that differ from what a protocol has, by name.
+
+    Raises:
+        UserError: a number is below 1.
+    """
+    own = {
+        "max_iters": config.train_cfg.max_iters,
+        "batch_size": config.train_dataloader.dataset.batch_size,
+        "val_interval": config.train_cfg.val_interval,
+        "precision": precision_of(config),
+    }
+    changed = {name: value for name, value in given.items() if value is not None and value != own[name]}
+    for name, value in changed.items():
+        if name != "precision":
+            _positive(f"--{name.replace('_', '-')}", value)
+    return changed
+
+
+def _set_data(stage: Config, facts: Config, batches: str, seed: int, root: Path | None) -> None:
+    """Set the batches of a stage, and where its data is read from.
+
+    Args:
+        stage: config of the stage.
+        facts: of the protocol.
+        batches: what the batches are drawn for: protocol and stage.
+        seed: of the run.
+        root: folder of the dataset.
+    """
+    place = datasets.locate(facts.dataset, root)
+    stage.train_dataloader.dataset.update(protocol=batches, seed=seed, length=stage.train_cfg.max_iters)
+    if facts.get("void_output"):
+        stage.train_dataloader.dataset.void = len(datasets.dataset(facts.dataset).classes)
+    for loader in (stage.train_dataloader, stage.val_dataloader, stage.test_dataloader):
+        loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
+        if place is not None:
+            _locate(facts.dataset, loader.dataset, place)
+    stage.data_preprocessor.size = tuple(augmentation_of(stage.train_dataloader.dataset)["crop_size"])
+
+
+def _set_model(stage: Config, facts: Config, model: dict[str, Any], architecture: str, init: Path | None) -> None:
+    """Set the model of a stage, with what the protocol asks of it.
+
+    Args:
+        stage: config of the stage.
+        facts: of the protocol.
+        model: of the architecture, as `model_config` returns it.
+        architecture: its name.
+        init: file of the initial weights of its backbone.
+    """
+    stage.model = model
+    if "class_weights" in facts:
+        _weigh_classes(stage.model, facts.class_weights, f"{architecture} on {facts.name}")
+    if "learning_rate_multipliers" in facts:
+        stage.optim_wrapper.paramwise_cfg = _paramwise(facts.learning_rate_multipliers, facts.name)
+    if init is not None:
+        stage.model.pop("pretrained", None)
+        stage.model.backbone.init_cfg = {
+            "type": "Pretrained",
+            "checkpoint": str(init.absolute()),
+            "prefix": "backbone.",
+        }
+    stage.model.data_preprocessor = stage.data_preprocessor
+    stage.model.test_cfg.update(facts.inference)  # PointRend has special settings there
 
 
 def model_config(
@@ -178,9 +211,15 @@ def model_config(
         UserError: an unknown architecture, one that does not define a model, or one that has no first stage.
     """
     entry = catalog.architecture(architecture)
-    config = read(entry.path)
+    config = _own(entry.factory) if entry.factory else read(entry.path)
     if "model" not in config:
+        if entry.method == own.METHOD:
+            raise UserError(f"{entry.path} does not define `model = dict(...)`: for a class write {entry.name}:NAME")
         raise UserError(f"{entry.path} does not define `model = dict(...)`")
+    if entry.method == own.METHOD:
+        imports.requested(config, entry.path.parent)
+        for name, default in (("train_cfg", {}), ("test_cfg", {"mode": "whole"})):
+            config.model.setdefault(name, default)
     config.merge_from_dict({"model": dict(options or {})})
     model: dict[str, Any] = config.model
     if first_stage:
@@ -204,6 +243,31 @@ def model_config(
     return model
 
 
+def _imports(architecture: str) -> dict[str, Any] | None:
+    """Return the modules that a config file of the user's needs; None for every other network."""
+    entry = catalog.architecture(architecture)
+    if entry.method != own.METHOD or entry.factory:
+        return None
+    return imports.requested(read(entry.path), entry.path.parent)
+
+
+def _own(factory: Factory) -> Config:
+    """Return the config of a network of the user's."""
+    backend.activate()
+    from mmengine import Config
+
+    network = {"place": factory.place, "factory": factory.name, "sha256": factory.sha256, "num_classes": 19}
+    loss = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
+    model = {
+        "type": "EncoderDecoder",
+        "backbone": {"type": "OwnNetwork", **network},
+        "decode_head": {"type": "ScoresHead", "num_classes": 19, "align_corners": False, "loss_decode": loss},
+        "train_cfg": {},
+        "test_cfg": {"mode": "whole"},
+    }
+    return Config({"model": model})
+
+
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
     """Return input size (height, width) and number of outputs with which networks of a protocol are profiled."""
     facts = read(catalog.protocol(protocol).path).protocol
@@ -211,95 +275,13 @@ def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
     return (height, width), outputs(facts)
 
 
-def axes(config: Config, digest: str) -> dict[str, Any]:
-    """Return everything in a composed config that can change results, by axis; the fingerprint is its hash.
-
-    Args:
-        config: config from `compose`.
-        digest: SHA-256 of the dataset.
-    """
-    facts = config.protocol
-    found: dict[str, Any] = {
-        "data": {"dataset": facts.dataset, "digest": digest},
-        "splits": {split: _split(config, split) for split in ("train", "val", "test")},
-        "input": config.data_preprocessor,
-        **_training(config),
-        "pretraining": facts.overrides.get("init", facts.pretraining),
-        "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
-        "void": facts.void,
-    }
-    if "first_stage" in config:
-        found["first_stage"] = _training(config.first_stage)
-    if "class_weights" in facts:
-        found["class_weights"] = facts.class_weights
-    if facts.get("void_output"):
-        found["void_output"] = True
-    if "crop_dependent" in facts or "fitted" in facts:
-        found["fitted"] = _crop_dependent(facts)  # the axis keeps its name: fingerprints depend on it
-    if "dataset" in config.test_dataloader.dataset:
-        found["evaluation"]["pipeline"] = _readers(config.test_dataloader.dataset)[0].pipeline
-    if "crf" in config.test_evaluator:
-        found["evaluation"]["crf"] = config.test_evaluator.crf
-    plain: dict[str, Any] = json.loads(json.dumps(found))
-    return plain
-
-
-def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the axes of one stage of the training."""
-    train, schedule = stage["train_dataloader"].dataset, stage["train_cfg"]
-    return {
-        "augmentation": _augmentation(train),
-        "schedule": {
-            "optimizer": {key: value for key, value in stage["optim_wrapper"].items() if key != "type"},
-            "learning_rate": stage["param_scheduler"],
-            "iterations": schedule.max_iters,
-            "validation_interval": schedule.val_interval,
-        },
-        "batch": train.batch_size,
-        "precision": _precision(stage),
-    }
-
-
-def _readers(dataset: Config) -> Sequence[Config]:
-    """Return the mmsegmentation datasets that a dataset of `benchmark.inputs.mmseg_pipeline` reads."""
-    found: Sequence[Config] = dataset.dataset.get("datasets", [dataset.dataset])
-    return found
-
-
 def _locate(name: str, dataset: Config, root: Path) -> None:
     """Set the folder of the dataset of a data loader."""
     if "source" in dataset:
         dataset.source.root = str(root.absolute())
     else:
-        for reader in _readers(dataset):
+        for reader in readers_of(dataset):
             reader.data_root = str(datasets.ON_DISK[name].home(root).absolute())
-
-
-def _augmentation(train: Config) -> dict[str, Any]:
-    """Return the augmentation of a training: our settings, or mmsegmentation's pipeline."""
-    if "augmentation" in train:
-        return dict(train.augmentation)
-    return {"crop_size": train.crop_size, "pipeline": _readers(train)[0].pipeline}
-
-
-def _split(config: Config, split: str) -> dict[str, Any]:
-    """Return the dataset settings of a split without its folder. Its `split` is that of the underlying dataset."""
-    dataset = config[f"{split}_dataloader"].dataset
-    if "source" in dataset:
-        return {key: value for key, value in dataset.source.items() if key != "root"}
-    kept = [{k: v for k, v in r.items() if k not in ("data_root", "pipeline")} for r in _readers(dataset)]
-    known = datasets.dataset(config.protocol.dataset).published
-    return {"split": split if split in known else "val", "readers": kept}
-
-
-def config_hash(config: Config) -> str:
-    """Return the SHA-256 of the resolved model of a composed config, of both stages, without paths of weights."""
-    models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
-    for model in models:
-        if "init" in config.protocol.overrides:
-            model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
-    hashed = models if "first_stage" in config else models[0]
-    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Path) -> Config:
@@ -335,12 +317,6 @@ def outputs(facts: Mapping[str, Any]) -> int:
 
 def _class_names(facts: Mapping[str, Any]) -> list[str]:
     return [*datasets.dataset(facts["dataset"]).classes, *(["void"] if facts.get("void_output") else [])]
-
-
-def _crop_dependent(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the crop-dependent settings of a protocol; until 0.1 they were named `fitted`."""
-    settings: Mapping[str, Any] = facts.get("crop_dependent", facts.get("fitted", {}))
-    return settings
 
 
 def _split_off_first_stage(config: Config) -> Config | None:
@@ -392,7 +368,7 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
         losses = _as_list(head.get("loss_decode", []))
         plain = [adaptation.is_cross_entropy(loss) for loss in losses]
         if not plain or not all(plain) or any(loss.get("use_sigmoid") for loss in losses):
-            raise UserError(f"{what}: the loss of {head['type']} is not a plain cross-entropy with class weights")
+            raise UserError(f"{what}: the loss of {head['type']} is no plain cross-entropy, whose classes have weights")
         if len(weights) != head["num_classes"]:
             raise UserError(f"{what}: {len(weights)} class weights for {head['num_classes']} outputs")
         for loss in losses:
@@ -435,10 +411,6 @@ def _sha256_of_backbone(path: Path) -> str:
     if not any(name.startswith("backbone.") for name in checkpoint.read(path).state):
         raise UserError(f"{path} has no weights by our names: make them with `segbench import ARCH {path} -o OUT`")
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _precision(stage: Mapping[str, Any]) -> str:
-    return next(name for name, wrapper in PRECISIONS.items() if wrapper == stage["optim_wrapper"].type)
 
 
 def _set_precision(config: Config, precision: str) -> None:

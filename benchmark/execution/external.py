@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.catalog import catalog
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of
 from benchmark.confusion import VOID, count
 from benchmark.datasets.decoding import decode_image, decode_values
 from benchmark.datasets.digest import digest
@@ -53,7 +54,7 @@ def score(
     facts, splits = config.protocol, sources(config.protocol.dataset, root)
     test = splits["test"]
     counts = _counts(folder, test)
-    axes = compose.axes(config, digest(splits))
+    axes = axes_of(config, digest(splits))
     fingerprint, code = record.fingerprint(axes), code_digest()
     config_sha256 = hashlib.sha256(f"{EXTERNAL} {name}".encode()).hexdigest()
     found = Record(

@@ -123,7 +123,7 @@ def _of_other_code(store: Store, specs: Sequence[Spec]) -> dict[str, Summary]:
 
 
 def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
-    return spec.identity.fingerprint, spec.architecture, spec.identity.config_sha256, spec.seed
+    return spec.identity.fingerprint, spec.name, spec.identity.config_sha256, spec.seed
 
 
 def unresumable(spec: Spec) -> tuple[Path, int] | None:

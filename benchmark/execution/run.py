@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.catalog import catalog
-from benchmark.configs import compose
+from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
 from benchmark.errors import UserError
@@ -149,6 +149,8 @@ class _Preparation:
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
+        if "own_imports" in config:
+            imports.load(config.own_imports)
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
@@ -203,7 +205,7 @@ def blank(
         run_id=identity.run_id,
         status=status,
         error=record.printable(error) if error else "the run did not end",
-        architecture=spec.architecture,
+        architecture=spec.name,
         method=catalog.architecture(spec.architecture).method,
         config_sha256=identity.config_sha256,
         protocol=record.Protocol(

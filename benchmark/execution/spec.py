@@ -8,7 +8,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.configs import compose
+from benchmark.catalog import catalog
+from benchmark.configs import axes, compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit, Split
@@ -50,10 +51,10 @@ class Identity:
             architecture: name of the architecture.
             seed: seed of the run.
         """
-        axes = compose.axes(config, dataset)
-        fingerprint, config_sha256, digest = record.fingerprint(axes), compose.config_hash(config), code.digest()
+        found = axes.axes_of(config, dataset)
+        fingerprint, config_sha256, digest = record.fingerprint(found), axes.config_hash(config), code.digest()
         run_id = record.run_id(fingerprint, architecture, config_sha256, seed, digest)
-        return cls(axes, fingerprint, config_sha256, digest, run_id)
+        return cls(found, fingerprint, config_sha256, digest, run_id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,14 @@ class Spec:
     looks: int = 0
 
     @property
+    def name(self) -> str:
+        """Name of the architecture in results."""
+        return catalog.architecture(self.architecture).name
+
+    @property
     def folder(self) -> Path:
         """The folder of the weights and logs of this run."""
-        return self.work_dir / self.protocol / folder(self.architecture) / self.identity.run_id
+        return self.work_dir / self.protocol / folder(self.name) / self.identity.run_id
 
     @cached_property
     def config(self) -> Config:
@@ -123,7 +129,7 @@ class Spec:
             UserError: the data are missing or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
-        return Identity.of(self.config, dataset, self.architecture, self.seed)
+        return Identity.of(self.config, dataset, self.name, self.seed)
 
     def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""

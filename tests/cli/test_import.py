@@ -8,6 +8,7 @@ import benchmark.registration  # noqa: F401
 from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of, config_hash
 from benchmark.profiling.inference import Inference
 from benchmark.weights import checkpoint
 
@@ -82,8 +83,8 @@ def test_training_from_imported_weights(tmp_path, enet):
     moved = compose.compose("enet", "shapes_64x64_smoke", init=elsewhere)
     plain = compose.compose("enet", "shapes_64x64_smoke")
     digest = "0" * 64
-    assert compose.config_hash(moved) == compose.config_hash(config) != compose.config_hash(plain)
-    assert compose.axes(moved, digest) == compose.axes(config, digest) != compose.axes(plain, digest)
+    assert config_hash(moved) == config_hash(config) != config_hash(plain)
+    assert axes_of(moved, digest) == axes_of(config, digest) != axes_of(plain, digest)
 
 
 @pytest.mark.parametrize("command", [("import", "-o", "out.pth"), ("eval",)])

@@ -36,6 +36,15 @@ def _mistake(capsys, *words):
     return captured.err
 
 
+@pytest.mark.parametrize(
+    "words", [["run", "enet"], ["train", "enet"], ["config", "enet"], ["score", ".", "--name", "net"]]
+)
+def test_a_root_that_nothing_is_read_from(words, capsys, tmp_path):
+    """The drawn shapes were trained instead, without a word."""
+    line = _mistake(capsys, *words, "--root", str(tmp_path))
+    assert f"--root {tmp_path} has no effect: shapes_64x64_smoke draws its dataset shapes" in line
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])

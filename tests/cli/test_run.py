@@ -142,3 +142,15 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
     _, _, err = segbench("--any-code", completed=completed)
     assert made == ["espnet"]
     assert f"enet seed 0: skipped, {path} has it, made by other code (code ffffffffffff)" in err
+
+
+def test_choices_are_those_of_the_modules_that_define_them():
+    """Options repeat them, as the command line imports nothing heavy for its help."""
+    from benchmark.cli import build_parser
+    from benchmark.configs.axes import PRECISIONS
+    from benchmark.postprocessing.crf import PRESETS
+
+    (commands,) = (action for action in build_parser("run")._actions if action.dest == "command")
+    choices = {action.dest: action.choices for action in commands.choices["run"]._actions}
+    assert choices["precision"] == list(PRECISIONS)
+    assert choices["crf"] == list(PRESETS)

@@ -11,6 +11,7 @@ import pytest
 from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of, config_hash
 from benchmark.datasets.camvid import CamVid
 from benchmark.engine import stages
 from benchmark.errors import UserError
@@ -77,7 +78,7 @@ def test_an_override_with_the_protocols_own_value_is_none():
 def test_precision():
     config = compose.compose("enet", SMOKE, precision="bfloat16")
     assert config.optim_wrapper.type == "BFloat16OptimWrapper"
-    assert compose.axes(config, "0" * 64)["precision"] == "bfloat16"
+    assert axes_of(config, "0" * 64)["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_mistakes(arguments, message):
 
 
 def _axes(**arguments):
-    return compose.axes(compose.compose("enet", SMOKE, **arguments), "0" * 64)
+    return axes_of(compose.compose("enet", SMOKE, **arguments), "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ def test_an_override_moves_its_axis_alone(arguments, axis):
 
 
 def test_seed_and_architecture_move_no_axis():
-    other = compose.axes(compose.compose("pspnet_r50-d8", SMOKE, seed=5), "0" * 64)
+    other = axes_of(compose.compose("pspnet_r50-d8", SMOKE, seed=5), "0" * 64)
     assert other == _axes()
 
 
 def test_config_hash_is_of_the_network():
     one, same, other = (compose.compose(a, SMOKE, seed=s) for a, s in (("enet", 0), ("enet", 1), ("fcn_r50-d8", 0)))
-    assert compose.config_hash(one) == compose.config_hash(same) != compose.config_hash(other)
+    assert config_hash(one) == config_hash(same) != config_hash(other)
 
 
 def test_mmengine_trains_the_printed_config_alone(tmp_path):
@@ -149,7 +150,7 @@ def test_a_crf_is_part_of_the_evaluation_and_of_the_fingerprint(monkeypatch):
     assert refined.test_evaluator.crf["w1"] == 4
     assert refined.protocol.overrides == {"crf": "deeplabv2"}
     digest = "0" * 64
-    one, other = compose.axes(plain, digest), compose.axes(refined, digest)
+    one, other = axes_of(plain, digest), axes_of(refined, digest)
     assert [axis for axis in one if one[axis] != other[axis]] == ["evaluation"]
 
 
@@ -171,8 +172,8 @@ def test_void_learned_like_a_class():
     plain = compose.compose("espnet", "camvid_360x480_scratch")
     assert plain.model.decode_head.num_classes == 11
     assert "void" not in plain.train_dataloader.dataset
-    assert compose.axes(config, "0" * 64)["void_output"] is True
-    assert "void_output" not in compose.axes(plain, "0" * 64)
+    assert axes_of(config, "0" * 64)["void_output"] is True
+    assert "void_output" not in axes_of(plain, "0" * 64)
 
 
 def test_two_stages(two_stages):
@@ -219,19 +220,19 @@ def test_no_step_of_a_schedule_vanishes(architecture, iterations):
 
 
 def test_the_stages_are_an_axis_and_move_the_fingerprint(two_stages):
-    two, one = (compose.axes(compose.compose("enet", name), "0" * 64) for name in (two_stages, SMOKE))
+    two, one = (axes_of(compose.compose("enet", name), "0" * 64) for name in (two_stages, SMOKE))
     assert set(two) - set(one) == {"first_stage", "class_weights"}
     assert two["first_stage"]["batch"] == 6
     assert two["first_stage"]["schedule"]["iterations"] == 2
-    assert compose.axes(compose.compose("espnet", two_stages, seed=1), "0" * 64) == two
-    assert compose.axes(compose.compose("enet", two_stages, max_iters=2), "0" * 64) != two
+    assert axes_of(compose.compose("espnet", two_stages, seed=1), "0" * 64) == two
+    assert axes_of(compose.compose("enet", two_stages, max_iters=2), "0" * 64) != two
 
 
 def test_config_hash_is_of_both_networks(two_stages):
     config = compose.compose("enet", two_stages)
-    before = compose.config_hash(config)
+    before = config_hash(config)
     config.first_stage.model.decode_head.bias = False
-    assert compose.config_hash(config) != before
+    assert config_hash(config) != before
 
 
 def test_a_network_without_a_first_stage_is_refused(two_stages):
@@ -298,6 +299,8 @@ def test_new_layers_learn_faster(multiplied):
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
+    import benchmark.registration  # noqa: F401 (our optimizer wrappers)
+
     name = multiplied({"decode_head": 10, "auxiliary_head": 10, "decode_head.conv_seg.bias": 20.0})
     config = compose.compose("pspnet_r50-d8", name)
     with DefaultScope.overwrite_default_scope("mmseg"):
@@ -311,9 +314,9 @@ def test_new_layers_learn_faster(multiplied):
 
 
 def test_multipliers_enter_the_fingerprint_only_where_there_are_some(multiplied):
-    plain = compose.axes(compose.compose("enet", SMOKE), "0" * 64)
+    plain = axes_of(compose.compose("enet", SMOKE), "0" * 64)
     assert "paramwise_cfg" not in plain["schedule"]["optimizer"]
-    axes = [compose.axes(compose.compose("enet", multiplied({"decode_head": each})), "0" * 64) for each in (2, 3)]
+    axes = [axes_of(compose.compose("enet", multiplied({"decode_head": each})), "0" * 64) for each in (2, 3)]
     assert axes[0] != axes[1]
     for each in axes:
         del each["schedule"]["optimizer"]["paramwise_cfg"]

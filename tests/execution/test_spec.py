@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from benchmark.cli import main
-from benchmark.configs import compose
+from benchmark.configs import axes
 from benchmark.errors import UserError
 from benchmark.execution import run
 from benchmark.execution.spec import Spec
@@ -47,7 +47,7 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, counting)
 
-    for module, name in ((compose, "axes"), (compose, "config_hash"), (record, "fingerprint"), (record, "run_id")):
+    for module, name in ((axes, "axes_of"), (axes, "config_hash"), (record, "fingerprint"), (record, "run_id")):
         count(module, name)
     return counted
 
@@ -55,7 +55,7 @@ def calls(monkeypatch):
 def test_what_names_a_run(spec):
     identity = spec.identity
     assert identity.fingerprint == record.fingerprint(identity.axes)
-    assert identity.config_sha256 == compose.config_hash(spec.config)
+    assert identity.config_sha256 == axes.config_hash(spec.config)
     assert identity.code == code.digest()
     parts = (identity.fingerprint, "enet", identity.config_sha256, 0, identity.code)
     assert identity.run_id == record.run_id(*parts)
@@ -75,14 +75,14 @@ def test_a_run_works_it_out_once(spec, calls, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("benchmark.execution.batch.completed", completed)
     words = ["run", "enet", "--max-iters", "2", "--no-latency", "--device", "cpu", "--time-budget", "1h"]
     assert main(words) == 0
-    assert calls == {"axes": 1, "config_hash": 1, "fingerprint": 1, "run_id": 1}
+    assert calls == {"axes_of": 1, "config_hash": 1, "fingerprint": 1, "run_id": 1}
     assert "skipped" not in capsys.readouterr().err
     assert validate(tmp_path / "results") == (1, [])
 
 
 def test_a_worker_gets_it(spec, calls):
     sent = pickle.dumps(spec)
-    assert calls == {"axes": 1, "config_hash": 1, "fingerprint": 1, "run_id": 1}
+    assert calls == {"axes_of": 1, "config_hash": 1, "fingerprint": 1, "run_id": 1}
     there = pickle.loads(sent)
     assert there.identity == spec.identity
     assert calls.total() == 4

@@ -5,6 +5,7 @@ import pytest
 
 from benchmark.catalog import catalog
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of
 from benchmark.datasets.catalog import open_splits
 from benchmark.datasets.digest import digest
 from benchmark.engine.session import Session
@@ -81,10 +82,10 @@ def test_the_camvid_leaderboards_share_all_but_length_and_initial_weights(name, 
     assert config.train_cfg.max_iters == config.param_scheduler[0].end == iterations
     assert config.train_cfg.val_interval == interval
     assert ("pretrained" in config.model) is pretrained
-    axes = compose.axes(config, "0" * 64)
+    axes = axes_of(config, "0" * 64)
     assert (axes["precision"], axes["batch"], axes["input"]["size"]) == ("bfloat16", 16, [360, 480])
     assert axes["schedule"]["optimizer"]["optimizer"]["lr"] == 1e-3
-    shared = compose.axes(scratch, "0" * 64)
+    shared = axes_of(scratch, "0" * 64)
     assert {axis for axis in axes if axes[axis] != shared[axis]} <= {"schedule", "pretraining"}
 
 
@@ -92,7 +93,7 @@ def test_their_fingerprints_differ_and_name_what_differs(miniatures):
     axes = {}
     for name in STANDARD:
         config = compose.compose("enet", name, root=miniatures)
-        axes[name] = compose.axes(config, digest(open_splits(config.protocol.dataset, miniatures)))
+        axes[name] = axes_of(config, digest(open_splits(config.protocol.dataset, miniatures)))
         assert axes[name]["splits"]["test"]["split"] == "val"
         assert str(miniatures) not in str(axes[name])
     assert len({fingerprint(found) for found in axes.values()}) == len(STANDARD)
@@ -102,14 +103,14 @@ def test_their_fingerprints_differ_and_name_what_differs(miniatures):
 
 def test_settings_that_follow_from_the_crop_are_an_axis(miniatures):
     plain, fitted = (
-        compose.axes(compose.compose("enet", name, root=miniatures), "0" * 64)
+        axes_of(compose.compose("enet", name, root=miniatures), "0" * 64)
         for name in ("voc12aug_512x512_40k", "ade20k_512x512_80k")
     )
     assert "fitted" not in plain
     assert fitted["fitted"] == {"mask_size": [66, 66]}
     config = compose.compose("enet", "ade20k_512x512_80k", root=miniatures)
     config.protocol["fitted"] = config.protocol.pop("crop_dependent")  # as protocols named it until 0.1
-    assert compose.axes(config, "0" * 64) == fitted
+    assert axes_of(config, "0" * 64) == fitted
     assert compose.compose("psanet_r50-d8", "ade20k_512x512_80k").model.decode_head.mask_size == (66, 66)
     assert compose.compose("psanet_r50-d8", "voc12aug_512x512_40k").model.decode_head.mask_size == (97, 97)
 

@@ -7,6 +7,7 @@ import pytest
 from benchmark.catalog import catalog
 from benchmark.catalog.references import Source
 from benchmark.configs import compose
+from benchmark.configs.axes import axes_of
 from benchmark.datasets import catalog as datasets
 from benchmark.verdicts.accuracy import verdicts
 from benchmark.verdicts.comparability import facts, mismatches, unstated
@@ -89,7 +90,7 @@ def test_a_papers_number_that_others_restate_is_compared(invent_run, invent_refe
 )
 def test_the_protocol_of_a_paper_is_judged_by_its_figures(invent_run, architecture, judged, others, metric):
     """Three seeds under it get a verdict on what the authors published, and on nothing that is not theirs."""
-    axes = compose.axes(compose.compose(architecture, f"camvid_360x480_{architecture}"), "0" * 64)
+    axes = axes_of(compose.compose(architecture, f"camvid_360x480_{architecture}"), "0" * 64)
     runs = [invent_run(architecture, seed, miou=55 + seed / 10, **axes) for seed in range(3)]
     references = [
         each
@@ -175,7 +176,7 @@ def test_facts_are_those_of_the_metafiles(invent_run):
 @pytest.mark.parametrize("protocol", catalog.protocols())
 def test_every_protocol_states_its_facts(invent_run, protocol):
     config = compose.compose("enet", protocol)
-    axes = compose.axes(config, "0" * 64)
+    axes = axes_of(config, "0" * 64)
     ours = facts(invent_run(**axes), "miou")
     assert ours["split"] in ("val", "test")
     named = ours["crop"] if protocol.startswith("cityscapes") else config.protocol.size

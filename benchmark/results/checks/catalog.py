@@ -202,6 +202,7 @@ def check_catalog(record: Record) -> Iterator[str]:
 def check_recount(record: Record) -> Iterator[str]:
     """Build the network of a result again and compare its parameters and multiply-accumulates."""
     from benchmark.configs import compose
+    from benchmark.configs.axes import config_hash
     from benchmark.profiling import complexity
 
     if record.complexity is None or record.environment.code.version not in VERSIONS:
@@ -212,7 +213,7 @@ def check_recount(record: Record) -> Iterator[str]:
     except (UserError, TypeError):
         yield "nothing is recounted: this version has no such architecture, protocol or override"
         return
-    if "init" not in record.protocol.overrides and compose.config_hash(config) != record.config_sha256:
+    if "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
         yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"
         return
     found: Complexity = complexity.measure(config.model, record.complexity.size, record.complexity.classes)
