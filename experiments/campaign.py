@@ -1,14 +1,14 @@
-"""The CamVid leaderboard, over as many leases of a GPU as it takes: one call a lease.
+"""Runs of the CamVid leaderboard in several leases of a GPU: one call per lease.
 
-    segbench results add LAST.tar                 # what earlier leases brought
+    segbench results add LAST.tar                 # results of earlier leases
     python experiments/campaign.py --root FOLDER OUT.tar
-    segbench results add OUT.tar                  # afterwards, where the results are kept
+    segbench results add OUT.tar                  # afterwards, in the store of results
 
-It begins with the self-test of `segbench doctor --gpu`, does without what fails there, and runs what the folder of
-results lacks. All results of this call are packed into OUT.tar, with those that are in it already, anew after each run:
-a lease that is cut loses one run. At the end the state of runs that were interrupted goes into OUT.unfinished.tar, and
-timings and what was compiled, the newest first, into OUT.kernels.tar, as far as 15 MiB hold each; a call that finds
-them beside OUT.tar goes on from there. Kernels are code: take that file from nobody else.
+It starts with the self-test of `segbench doctor --gpu`, disables features that fail, and executes the runs without a
+result. After each run, all results of this call are packed into OUT.tar, in addition to those already in it, so that an
+interrupted lease loses one run. At the end the state of interrupted runs is packed into OUT.unfinished.tar, and timings
+and compiled code, the newest first, into OUT.kernels.tar, up to 15 MiB each; a call that finds them next to OUT.tar
+resumes from them. Kernels are code: do not use such a file of others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark import backend
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import Lines, begun_anew, of_other_code, summary
+from benchmark.cli.progress import Lines, of_other_code, restarted, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.files.unpack import unpack
@@ -42,24 +42,24 @@ if TYPE_CHECKING:
     from benchmark.selftest.worker import CheckOutcome
 
 LIMIT = 15 * 2**20
-"""Bytes of an archive that is brought back beside the results, at most."""
+"""Maximum size in bytes of each archive other than the results."""
 
 SELF_TEST_SECONDS = 60.0
 
 WITHOUT: dict[str, dict[str, Any]] = {"resident batches": {"resident": "off"}, "compiled training": {"compile": False}}
-"""Fields of a run that leave out what a check of the self-test finds broken; a graph that fails is left out anyway."""
+"""Fields of a run that disable a feature whose self-test fails; a failing graph is disabled anyway."""
 
 ESSENTIAL = ("worker", "device", "eager training")
-"""Checks without which no run can end well."""
+"""Checks that are required for any run."""
 
 
 class Stage(NamedTuple):
-    """Runs that come before those of the next stage."""
+    """A stage: runs that precede those of the next stage."""
 
     title: str
     protocol: str
     architectures: Sequence[str] | None
-    """None for all of the catalog"""
+    """None for all architectures of the catalog"""
     seeds: int
 
 
@@ -88,8 +88,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("archive", type=Path, metavar="OUT.tar")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.time_budget(parser, default="14m")
-    parser.add_argument("--max-iters", type=options.count, metavar="N", help="train N iterations, to try the script")
-    parser.add_argument("--jobs", type=options.count, metavar="N", help="runs at a time on a CPU")
+    parser.add_argument("--max-iters", type=options.count, metavar="N", help="train N iterations, to test the script")
+    parser.add_argument("--jobs", type=options.count, metavar="N", help="maximum number of concurrent runs on a CPU")
     options.dataset(parser)
     options.device(parser)
     options.work_dir(parser)
@@ -107,7 +107,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def campaign(args: argparse.Namespace, deadline: float) -> int:
-    """Run what the time allows; 0 where nothing is left, 1 where runs failed, 3 where the next lease has to resume."""
+    """Execute runs within the time budget; return 0 if none is left, 1 if runs failed, 3 if the next lease must
+    resume."""
     stages = list(schedule([stage_runs(stage) for stage in STAGES]))
 
     from benchmark.engine import device
@@ -117,7 +118,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
     archive.check_name(args.archive)
     on = device.select(args.device)
-    before = stamps(args.results)
+    before = file_stamps(args.results)
     if args.archive.exists():
         for entry in archive.add(args.archive, Store(args.results)):
             before.pop(args.results / entry.name, None)
@@ -128,7 +129,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
     without = self_test(on) if on == "cuda" else {}
     jobs = planned(stages, on, args, without)
-    for line in (*of_other_code([job.other_code for job in jobs]), *begun_anew([job.spec for job in jobs])):
+    for line in (*of_other_code([job.other_code for job in jobs]), *restarted([job.spec for job in jobs])):
         print(line)
     ledger = Ledger(len(jobs), lambda: pack_results(args.results, args.archive, before))
     ended: list[Stored | InterruptedRun] = []
@@ -150,15 +151,15 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
 
 
 def _absent(folder: Path, name: PurePosixPath) -> PurePosixPath | None:
-    """Where a file of an archive belongs; None where it is there."""
+    """Return the destination of a file in an archive; None if it exists."""
     return None if (folder / name).exists() else name
 
 
 def self_test(device: str) -> dict[str, Any]:
-    """Try the device for a minute at most, and say what does not work; what runs have to do without.
+    """Test the device for at most a minute; return the fields of runs that disable failing features.
 
     Raises:
-        UserError: no run can end well.
+        UserError: a required check fails.
     """
     from benchmark.selftest import worker
     from benchmark.selftest.checks import CHECKS
@@ -169,7 +170,7 @@ def self_test(device: str) -> dict[str, Any]:
     for outcome in outcomes:
         print(f"self-test: {outcome.name}: {outcome.status}, {outcome.detail}", flush=True)
         if outcome.status == "fail" and outcome.name in ESSENTIAL:
-            raise UserError(f"nothing can be run: {outcome.name}: {outcome.detail}")
+            raise UserError(f"no run is possible: {outcome.name}: {outcome.detail}")
         if outcome.status == "fail":
             without |= WITHOUT.get(outcome.name, {})
         if time.monotonic() > until:
@@ -179,22 +180,22 @@ def self_test(device: str) -> dict[str, Any]:
 
 
 class Ledger(Lines):
-    """Prints of each run what it was and how the device was used, and lets the results be packed.
+    """Prints each run with the use of the device, and packs the results.
 
     Args:
-        runs: how many there are.
-        pack: packs the results that are there.
+        runs: number of runs.
+        pack: packs the existing results.
     """
 
     def __init__(self, runs: int, pack: Callable[[], object]) -> None:
         super().__init__(sys.stdout, runs)
         self._pack = pack
         self._rows: list[str] = []
-        self._free: float | None = None  # since when nobody has used the device
+        self._free: float | None = None  # start of the device's idle time
         self._idle: dict[Spec, float] = {}
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Note when a run begins to use the device, and when it ends."""
+        """Record when a run starts to use the device, and when it ends."""
         now = time.monotonic()
         if spec not in self._idle:
             self._idle[spec] = 0.0 if self._free is None else now - self._free
@@ -237,20 +238,20 @@ class Ledger(Lines):
 
 
 def pack_results(results: Path, out: Path, before: dict[Path, tuple[int, int]]) -> list[str]:
-    """Pack the results that this call has added, and those that the archive had; returns lines that say so."""
+    """Pack the results of this call and those of the archive; return lines that report it."""
     from benchmark.results import archive
 
-    new = [path for path, stamp in stamps(results).items() if before.get(path) != stamp]
+    new = [path for path, stamp in file_stamps(results).items() if before.get(path) != stamp]
     if not new:
         return []
     count, problems = archive.pack(results, out, new)
-    return [*(f"left out: {problem}" for problem in problems), f"{out}: {count} new results"]
+    return [*(f"excluded: {problem}" for problem in problems), f"{out}: {count} new results"]
 
 
 def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
-    """Pack files and folders under a root, in order, as far as the limit holds them; remove what was packed before.
+    """Pack files and folders under a root, in order, up to the size limit; replace an earlier archive.
 
-    What does not fit is printed.
+    Files that do not fit are printed.
     """
     out.unlink(missing_ok=True)
     size, chosen = 2 * tarfile.BLOCKSIZE, []  # two empty blocks end an archive
@@ -272,17 +273,18 @@ def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
 
 
 def kept_kernels(folder: Path) -> list[Path]:
-    """Files of what was timed and compiled, the most valuable first: timings, which are small, then the newest."""
+    """Return the files of timings and compiled code, the most valuable first: timings, which are small, then the
+    newest."""
     return sorted(folder.glob("*.*"), key=lambda file: (file.suffix != ".json", -file.stat().st_mtime))
 
 
 def beside(archive: Path, name: str) -> Path:
-    """Name an archive beside that of the results."""
+    """Return the path of an archive next to that of the results."""
     return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
 
 
 def stage_runs(stage: Stage) -> list[PlannedRun]:
-    """The runs of a stage, one seed of everything before the second of anything."""
+    """Return the runs of a stage, sorted by seed."""
     catalog.protocol(stage.protocol)
     names = list(catalog.architectures()) if stage.architectures is None else stage.architectures
     for name in names:
@@ -291,7 +293,7 @@ def stage_runs(stage: Stage) -> list[PlannedRun]:
 
 
 def schedule(stages: Sequence[Sequence[PlannedRun]]) -> Iterator[list[PlannedRun]]:
-    """The runs of each stage that no earlier one has."""
+    """Return the runs of each stage that are in no earlier one."""
     seen: set[PlannedRun] = set()
     for runs in stages:
         yield [run for run in runs if run not in seen]
@@ -301,7 +303,7 @@ def schedule(stages: Sequence[Sequence[PlannedRun]]) -> Iterator[list[PlannedRun
 def planned(
     stages: Sequence[Sequence[PlannedRun]], device: str, args: argparse.Namespace, without: dict[str, Any]
 ) -> list[Job]:
-    """What is not in the store yet, stage by stage; what has failed before comes after all else."""
+    """Return the runs without a stored result by stage; those that failed before are last."""
     from benchmark.execution.plan import plan
 
     jobs = [
@@ -331,8 +333,8 @@ def spec(run: PlannedRun, device: str, args: argparse.Namespace, without: dict[s
     )
 
 
-def stamps(results: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of the last change of every result."""
+def file_stamps(results: Path) -> dict[Path, tuple[int, int]]:
+    """Return size and modification time of every result."""
     from benchmark.results.store import Store
 
     found = {path: path.stat() for path in Store(results).files()}

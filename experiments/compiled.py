@@ -1,7 +1,7 @@
-"""How far a compiled training is from an eager one: `python experiments/compiled.py [ARCH ...]`.
+"""Deviation of compiled trainings from eager ones: `python experiments/compiled.py [ARCH ...]`.
 
 Each architecture trains 20 iterations on the embedded dataset, eagerly, by `torch.compile`, and twice eagerly with the
-last bit of each initial weight changed, which is the distance that rounding alone makes. SGD, as Adam's first steps are
+last bit of each initial weight changed, which gives the deviation due to rounding. SGD, as Adam's first steps are
 of full size even where gradients are rounding errors. On a CPU a compilation takes minutes of a C++ compiler.
 """
 

@@ -1,4 +1,4 @@
-"""How often the intervals of the paired bootstrap hold the truth, by simulation; `experiments/power.py` prints it."""
+"""Coverage of the intervals of the paired bootstrap, by simulation; `experiments/power.py` prints it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from benchmark.statistics.variance import sample_variance
 
 CLASSES = 11
 PIXELS = 2000
-"""Of a class in an image that shows it, in the mean."""
+"""Mean number of pixels of a class in an image that contains it."""
 
 ACCURACY = 0.80, 0.82
-"""Share of the pixels that the base and that what is new label right."""
+"""Pixel accuracy of BASE and NEW."""
 
 DRAWS = 1_000
 TEST_SETS = 2_000
-"""Intervals a row: the standard error of a share of 95 % is 0.5 points."""
+"""Number of intervals per row: the standard error of a share of 95 % is 0.5 points."""
 
 Interval = Callable[[list[NDArray[np.int64]], list[NDArray[np.int64]], int], tuple[float, float]]
-"""Of the counts of both sides, and the number of the trial."""
+"""A function of the confusion matrices of both sides and the number of the trial."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """Images and networks whose mIoU over all images that there could be is known.
+    """Images and networks with known population mIoU.
 
     Attributes:
-        images: in a test set.
+        images: number of images in a test set.
         rarest: share of the images that show the rarest class; the most frequent is in all, the others between.
-        seeds: runs of the base, and of what is new.
+        seeds: number of runs of BASE, and of NEW.
         spread: standard deviation of the accuracy between seeds.
     """
 
@@ -48,14 +48,14 @@ class Population:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of the images that show each class."""
+        """The share of images that contain each class."""
         return np.linspace(1, self.rarest, CLASSES)
 
     def draw(self, rng: np.random.Generator) -> list[list[NDArray[np.int64]]]:
-        """Counts of each run of each side on a new test set.
+        """Draw confusion matrices of each run of each side on a new test set.
 
-        The pixels of a class vary from image to image as much as their mean, and an image is as hard for one run as
-        for another, which is what pairing is for.
+        The pixels of a class vary from image to image as much as their mean, and an image is equally difficult for all
+        runs, which motivates pairing.
         """
         shape = self.images, CLASSES
         pixels = rng.poisson(PIXELS * rng.exponential(size=shape)) * (rng.random(shape) < self.shares)
@@ -70,7 +70,7 @@ class Population:
         return sides
 
     def truth(self) -> float:
-        """The difference of mIoU over all images and, in the mean, all seeds."""
+        """The true difference of mIoU: over all images, and the mean over seeds."""
         quantiles = ndtri((np.arange(1000) + 0.5) / 1000) if self.spread else np.zeros(1)
         means = []
         for accuracy in ACCURACY:
@@ -81,7 +81,7 @@ class Population:
         return float(means[1] - means[0])
 
     def coverage(self, interval: Interval) -> tuple[float, float, float]:
-        """Of the intervals: share that holds the truth, and shares that are wholly above and wholly below it."""
+        """Return the coverage of the intervals, and the shares wholly above and wholly below the true value."""
         rng, truth = np.random.default_rng(0), self.truth()
         found = np.array([interval(*self.draw(rng), trial) for trial in range(TEST_SETS)])
         above, below = (found[:, 0] > truth).mean(), (found[:, 1] < truth).mean()
@@ -89,12 +89,12 @@ class Population:
 
 
 def of_images(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
-    """The interval of the bootstrap."""
+    """Return the interval of the bootstrap."""
     return difference(base, new, draws=DRAWS, seed=trial).interval(0.95)
 
 
 def of_seeds_as_well(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]], trial: int) -> tuple[float, float]:
-    """A t interval: the bootstrap tells the error of images alone, the scores that of seeds."""
+    """Return a t interval: the error of images is from the bootstrap, that of seeds from the scores."""
     images = difference(base, new, draws=DRAWS, seed=trial)
     errors = [Error(images.error, math.inf)]
     for side in (base, new):
@@ -106,13 +106,13 @@ def of_seeds_as_well(base: list[NDArray[np.int64]], new: list[NDArray[np.int64]]
 
 
 def labelled(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How the pixels of each class are labelled: right with that chance, else as any other class."""
+    """Return the label distribution of each class: correct with the given probability, else uniform."""
     right = np.eye(CLASSES)
     return np.asarray(accuracy * right + (1 - accuracy) * (1 - right) / (CLASSES - 1))
 
 
 def cases() -> Iterator[tuple[Population, Interval]]:
-    """What is simulated, in the order of the table."""
+    """The simulated cases, in the order of the table."""
     for case in (Population(), Population(rarest=0.03), Population(images=500), Population(images=50)):
         yield case, of_images
     for seeds in ((3, 3), (10, 3)):

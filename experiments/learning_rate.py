@@ -1,9 +1,9 @@
-"""mIoU on val for every learning rate of a small grid and every architecture, as a table.
+"""Table of mIoU on val for a grid of learning rates and several architectures.
 
-A protocol has one learning rate for all, so that it cannot be tuned in anybody's favour. The table chooses it, as the
-rate whose mIoU after the last iteration is highest in the mean over the architectures; or, where a protocol has fixed
-its rate in advance, reports how sensitive the results are to it. Test is never read. What has been trained already is
-taken from OUT.json, so that an interrupted grid resumes.
+A protocol has one learning rate for all architectures, so that none is tuned individually. It is the rate with the
+highest mean mIoU over the architectures after the last iteration; or, if a protocol fixed its rate in advance, the
+table reports the sensitivity of the results. Test is never read. Finished trainings are read from OUT.json, so that an
+interrupted grid resumes.
 
 `python experiments/learning_rate.py enet espnet liteseg_mobilenetv2 -p camvid_180x240_cpu --max-iters 400 -o OUT.json`
 """
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--max-iters", type=int, help="a shorter schedule")
     parser.add_argument("--root", type=Path, help="folder of the dataset")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="maximum number of concurrent trainings")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.json")
     args = parser.parse_args()
     for name in args.architectures:
@@ -85,7 +85,7 @@ def train(cell: Cell, protocol: str, max_iters: int | None, root: Path | None, o
 
 
 def table(found: Mapping[Cell, float | None]) -> str:
-    """A row for every architecture, a column for every rate, and the mean, as Markdown."""
+    """Return a Markdown table with a row for every architecture, a column for every rate, and the mean."""
     names, rates = (list(dict.fromkeys(cell[place] for cell in found)) for place in (0, 1))
     columns = {rate: [found[name, rate] for name in names] for rate in rates}
     means = {rate: None if None in values else fmean(values) for rate, values in columns.items()}

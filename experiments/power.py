@@ -1,9 +1,9 @@
-"""How often verdicts are right and wrong, by simulation: `python experiments/power.py > experiments/power.md`.
+"""Error rates and power of verdicts, by simulation: `python experiments/power.py > experiments/power.md`.
 
-Every row is of trials whose truth is known, judged by the functions behind `segbench verify` and `segbench compare`.
-The verdict is on one network, the first; the others only tell how much seeds differ, so that no row averages over
-networks that are unlike. All draws are seeded: the tables come out the same again. Where an error has to be rare, the
-truth is at the very border, where it is the least so.
+Every row is of trials with known true values, evaluated by the functions of `segbench verify` and `segbench compare`.
+The verdict is on the first network; the others only contribute to the variance estimate, so that no row averages over
+dissimilar networks. All draws are seeded: the tables are reproducible. Error rates are simulated at the boundary of the
+hypothesis, where they are largest.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from benchmark.verdicts.accuracy import Sample, verdict
 from benchmark.verdicts.verdict import Verdict
 
 TRIALS = 4_000
-"""Verdicts a cell: the standard error of a share of 5 % is 0.3 points, of one of 75 % 0.7."""
+"""Number of verdicts per cell: the standard error of a share of 5 % is 0.3 points, of one of 75 % 0.7."""
 RELEASES = 400
-"""Tables a cell: the standard error of a share of 5 % is 1.1 points."""
+"""Number of tables per cell: the standard error of a share of 5 % is 1.1 points."""
 
 PUBLISHED, MARGIN = 60.0, 1.0
 MOST = 40
-"""Seeds of a network that is run until its verdict is conclusive."""
+"""Maximum number of seeds of a network that is run until its verdict is conclusive."""
 
 Scores = NDArray[np.float64]
 
 REPRODUCTION = """\
 Verdicts of `segbench verify` with a margin of 1.0 points on one network. Its deviation between seeds is the first of
 the row; another one is that of the other networks of its protocol. A gap is the distance of the true means. At a gap
-of the margin, at most 5 % may come out as reproduced, and at most 5 % as differing; the interval should hold the true
+of the margin, at most 5 % may be reproduced, and at most 5 % may differ; the interval should contain the true
 gap in 90 % of cases."""
 
 SEQUENTIAL = """\
@@ -48,11 +48,11 @@ are those of the last verdict."""
 
 RELEASE = """\
 Tables of `segbench compare` with a margin of 0.5 points. An unchanged table may be an alarm in 5 % of cases. The seeds
-that `--strict` says it takes are the mean of what it said."""
+that `--strict` requires are the mean of its estimates."""
 
 BOOTSTRAP = """\
-Intervals of 95 % for a difference of mIoU, of 1,000 draws each, on confusion counts of 11 classes made by a model whose
-mIoU is known. A class that seven images show is too rare for resampling to tell all of its noise. With several seeds,
+Intervals of 95 % for a difference of mIoU, of 1,000 draws each, on matrices of 11 classes made by a model whose
+mIoU is known. A class in seven images is too rare for resampling to show all of its variance. With several seeds,
 whose noise is half a point, it is added by a t interval, as `segbench compare --images` does it: a few seeds are too
 few to be drawn from."""
 
@@ -63,24 +63,24 @@ def normal(rng: np.random.Generator, shape: Any) -> Scores:
 
 
 def heavy(rng: np.random.Generator, shape: Any) -> Scores:
-    """Noise of Student's t with 3 degrees of freedom, of deviation 1."""
+    """Draw from Student's t with 3 degrees of freedom, scaled to standard deviation 1."""
     return rng.standard_t(3, shape) / math.sqrt(3)
 
 
 def skewed(rng: np.random.Generator, shape: Any) -> Scores:
-    """Gumbel's noise to the lower side, of mean 0 and deviation 1: now and then a seed comes out badly."""
+    """Draw from a reversed Gumbel distribution of mean 0 and standard deviation 1: occasionally a seed is poor."""
     return (np.euler_gamma - rng.gumbel(size=shape)) * math.sqrt(6) / math.pi
 
 
 class Noise(NamedTuple):
-    """What seeds do to scores.
+    """The distribution of scores over seeds.
 
     Attributes:
-        own: deviation of the network that is judged, in points.
-        others: that of the other networks.
+        own: standard deviation of the tested network, in points.
+        others: standard deviation of the other networks.
         spread: standard deviation of the logarithms of all deviations.
-        draw: draws of mean 0 and deviation 1.
-        published: deviation of the published training, in deviations of the network.
+        draw: draws with mean 0 and standard deviation 1.
+        published: standard deviation of the published training, relative to that of the network.
     """
 
     own: float
@@ -90,12 +90,12 @@ class Noise(NamedTuple):
     published: float = 1.0
 
     def deviations(self, rng: np.random.Generator, architectures: int) -> Scores:
-        """Of the network that is judged, and of the others."""
+        """The standard deviations of the tested network and of the others."""
         middle = np.array([self.own, *[self.others] * (architectures - 1)])
         return middle * np.exp(self.spread * rng.standard_normal(architectures))
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Describe it."""
         words = [f"{self.own:g} among {self.others:g}" if self.own != self.others else f"{self.own:g}"]
         words += [f"lognormal, {self.spread:g}"] if self.spread else []
         words += [{heavy: "t3", skewed: "skewed"}[self.draw]] if self.draw is not normal else []
@@ -108,10 +108,10 @@ class Case:
     """A kind of leaderboard.
 
     Attributes:
-        noise: of its seeds.
-        architectures: on it.
-        seeds: of each.
-        figure: what the published one is of, see `publish`.
+        noise: distribution of scores over seeds.
+        architectures: number of architectures.
+        seeds: number of seeds of each architecture.
+        figure: selection of the published figure, see `publish`.
     """
 
     noise: Noise
@@ -150,11 +150,11 @@ RESULT = result()
 
 
 def publish(figure: str, draw: Callable[[int], Scores]) -> Reference:
-    """A figure as it may come about.
+    """Draw a published figure.
 
     Args:
-        figure: one run, no noise, the best or the mean of some runs; the best may be unsaid.
-        draw: scores of so many published runs.
+        figure: one run, no noise, the best or the mean of some runs; the best may be not stated.
+        draw: draws the scores of a number of published runs.
     """
     how, _, rest = figure.partition(" of ")
     if how == "no noise":
@@ -164,16 +164,16 @@ def publish(figure: str, draw: Callable[[int], Scores]) -> Reference:
     runs = int(rest.partition(",")[0])
     if how == "the mean":
         return reference(draw(runs).mean(), "mean", runs)
-    return reference(draw(runs).max(), *(("unknown", None) if "unsaid" in rest else ("best", runs)))
+    return reference(draw(runs).max(), *(("unknown", None) if "not stated" in rest else ("best", runs)))
 
 
 class Trial:
-    """A leaderboard that was drawn, and a figure that was published.
+    """A simulated leaderboard and a published figure.
 
     Args:
-        case: what of.
+        case: kind of leaderboard.
         gap: true mean of ours above that of the published training.
-        rng: source of the draws.
+        rng: random number generator.
     """
 
     def __init__(self, case: Case, gap: float, rng: np.random.Generator) -> None:
@@ -187,11 +187,11 @@ class Trial:
         self.scores = self.seeds(case.seeds)
 
     def seeds(self, number: int) -> list[float]:
-        """Scores of so many seeds of the network."""
+        """Draw scores of a number of seeds of the network."""
         return (self.mean + self._draw(np.array([[self.deviation]]), number)[0]).tolist()
 
     def judge(self, looks: int = 0, sequential: bool = False) -> Verdict:
-        """The verdict on the scores that there are."""
+        """Return the verdict on the current scores."""
         variance = moderated(sample_variance(self.scores), self.others)
         sample = Sample("camvid", RESULT, self.scores, variance, self.case.architectures, looks=looks)
         return verdict(self.reference, sample, MARGIN, sequential=sequential)
@@ -201,12 +201,12 @@ class Trial:
 
 
 def once(trial: Trial) -> Verdict:
-    """The verdict of `segbench verify`."""
+    """Return the verdict of `segbench verify`."""
     return trial.judge()
 
 
 def until_conclusive(trial: Trial) -> Verdict:
-    """The last verdict of `segbench verify --until-conclusive`."""
+    """Return the last verdict of `segbench verify --until-conclusive`."""
     for looks in range(MOST):
         found = trial.judge(looks, sequential=True)
         if found.further_seeds is None or len(trial.scores) + found.further_seeds > MOST:
@@ -216,7 +216,7 @@ def until_conclusive(trial: Trial) -> Verdict:
 
 
 class Rates(NamedTuple):
-    """Shares of verdicts, and of intervals that hold the true gap."""
+    """The shares of verdicts, and the coverage of intervals."""
 
     reproduced: float
     differs: float
@@ -224,7 +224,7 @@ class Rates(NamedTuple):
 
 
 def rates(case: Case, gap: float, judge: Callable[[Trial], Verdict] = once, trials: int = TRIALS) -> Rates:
-    """How often each verdict is given at a true gap."""
+    """Return the share of each verdict at a true gap."""
     rng = np.random.default_rng(round(100 * (gap + 10)))
     outcomes: Counter[str] = Counter()
     covered = intervals_seen = 0
@@ -247,9 +247,9 @@ def reproduction() -> Iterator[str]:
     cases += [Case(noise, number, seeds) for seeds in (2, 5) for noise in (common[0], unlike) for number in (5, 46)]
     cases += [Case(Noise(0.5, 3.4), number) for number in (5, 46)]
     cases += [Case(Noise(0.3, 0.3, published=times), 46) for times in (0.5, 2.0)]
-    figures = ("no noise", "the mean of 5", "the best of 5", "the best of 10", "one run of it, unsaid")
+    figures = ("no noise", "the mean of 5", "the best of 5", "the best of 10", "one run of it, not stated")
     cases += [Case(common[0], number, figure=each) for each in figures for number in (5, 46)]
-    cases += [Case(common[0], 46, figure="the best of 5, unsaid")]
+    cases += [Case(common[0], 46, figure="the best of 5, not stated")]
     for case in cases:
         right, far = rates(case, 0.0), rates(case, 3.0)
         border = [rates(case, gap) for gap in (MARGIN, -MARGIN)]
@@ -301,7 +301,8 @@ def releases() -> Iterator[str]:
 
 
 class Released(NamedTuple):
-    """Of many tables: share of alarms, share of architectures that were shown not worse, and seeds asked for."""
+    """Return the share of alarms, the share of architectures shown not worse, and the requested seeds, over many
+    tables."""
 
     alarms: float
     cleared: float
@@ -309,7 +310,7 @@ class Released(NamedTuple):
 
 
 def release(noise: Noise, architectures: int, seeds: int, loss: Scores) -> Released:
-    """Compare tables with the same, less a loss of shape (architectures, 1)."""
+    """Compare tables with themselves less a loss of shape (architectures, 1)."""
     rng = np.random.default_rng(0)
     alarms, cleared, asked = 0, [], []
     names = [f"net{index}" for index in range(architectures)]
@@ -336,37 +337,37 @@ def release(noise: Noise, architectures: int, seeds: int, loss: Scores) -> Relea
 
 
 def bootstrap() -> Iterator[str]:
-    """Intervals of a difference of mIoU."""
+    """Yield the table of intervals of a difference of mIoU."""
     heads = ["images", "rarest class in", "seeds before", "seeds now"]
-    yield from table([*heads, "held the truth", "too high", "too low"])
+    yield from table([*heads, "coverage", "too high", "too low"])
     for case, interval in intervals.cases():
         settings = [str(case.images), percent(case.rarest), *map(str, case.seeds)]
         yield row([*settings, *map(percent, case.coverage(interval))])
 
 
 def table(heads: Sequence[str]) -> Iterator[str]:
-    """The first lines of a table."""
+    """Return the header of a table."""
     yield row(heads)
     yield row(["---:"] * len(heads))
 
 
 def row(cells: Iterable[str]) -> str:
-    """A line of a table."""
+    """Return a row of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def percent(share: float) -> str:
-    """A share as text."""
+    """Format a share as percent."""
     return f"{100 * share:.1f} %"
 
 
 def main() -> None:
     """Print the tables."""
     for heading, text, lines in (
-        ("Is a published figure reproduced?", REPRODUCTION, reproduction()),
-        ("With seeds added until it is conclusive", SEQUENTIAL, sequential()),
-        ("May a release pass?", RELEASE, releases()),
-        ("Do the intervals of the bootstrap hold the truth?", BOOTSTRAP, bootstrap()),
+        ("Verdicts on published figures", REPRODUCTION, reproduction()),
+        ("Sequential verdicts (--until-conclusive)", SEQUENTIAL, sequential()),
+        ("Comparison of releases", RELEASE, releases()),
+        ("Coverage of the bootstrap intervals", BOOTSTRAP, bootstrap()),
     ):
         print(f"## {heading}\n\n{text}\n", flush=True)
         for line in lines:

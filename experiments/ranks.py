@@ -1,8 +1,8 @@
-"""How often ranks hold the truth, by simulation: `python experiments/ranks.py > experiments/ranks.md`.
+"""Coverage of rank ranges, by simulation: `python experiments/ranks.py > experiments/ranks.md`.
 
-Every line is of leaderboards whose true means are known, ranked by the function behind `segbench leaderboard`. All
-draws are seeded, so that the table comes out the same again. The hardest case for the level is that all networks are
-equally good: every separation is then an error.
+Every row is of leaderboards with known true means, ranked by the function of `segbench leaderboard`. All draws are
+seeded, so that the table is reproducible. The worst case for the level is that all networks are equally good: every
+separation is then an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.statistics.ranks import ranges
 
 BOARDS = 2_000
-"""Leaderboards a line: the standard error of a share of 95 % is 0.5 points."""
+"""Number of leaderboards per row: the standard error of a share of 95 % is 0.5 points."""
 
 TEXT = """\
 Leaderboards whose true means are equal but for the first, which is better by the gap. At a gap of 0, at least 95 % of
@@ -28,9 +28,9 @@ class RankCase:
     """A kind of leaderboard.
 
     Attributes:
-        deviations: in words.
+        deviations: description of the standard deviations.
         spread: true standard deviation between seeds of each network.
-        seeds: of each network.
+        seeds: number of seeds of each network.
         gap: points by which the first network is better than the others.
     """
 
@@ -40,16 +40,16 @@ class RankCase:
     gap: float = 0.0
 
     def shares(self, boards: int = BOARDS, seed: int = 0) -> tuple[float, float]:
-        """Share of the leaderboards that leave rank 1 open to all who hold it, and of the others shown to be worse."""
+        """Return the share of leaderboards in which the best may have rank 1, and of the others shown to be worse."""
         rng = np.random.default_rng(seed)
-        held, worse = 0, 0.0
+        covered, worse = 0, 0.0
         for _ in range(boards):
             noise = rng.normal(size=(len(self.spread), self.seeds)) * np.array(self.spread)[:, None]
             noise[0] += self.gap
             lows = np.array([each.low for each in ranges(noise.tolist())])
-            held += (lows[0] if self.gap else lows.max()) == 1
+            covered += (lows[0] if self.gap else lows.max()) == 1
             worse += (lows[1:] > 1).mean()
-        return held / boards, worse / boards
+        return covered / boards, worse / boards
 
 
 def cases() -> Iterator[RankCase]:
@@ -66,12 +66,12 @@ def cases() -> Iterator[RankCase]:
 
 def main() -> None:
     """Print the table."""
-    print(f"## Do ranks hold the truth?\n\n{TEXT}\n")
+    print(f"## Coverage of rank ranges\n\n{TEXT}\n")
     print("| networks | seeds | deviations | gap | rank 1 left open to the best | others shown to be worse |")
     print("| ---: | ---: | --- | ---: | ---: | ---: |")
     for case in cases():
-        held, worse = (f"{100 * share:.1f} %" for share in case.shares())
-        cells = (len(case.spread), case.seeds, case.deviations, f"{case.gap:g}", held, worse)
+        covered, worse = (f"{100 * share:.1f} %" for share in case.shares())
+        cells = (len(case.spread), case.seeds, case.deviations, f"{case.gap:g}", covered, worse)
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

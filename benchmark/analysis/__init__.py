@@ -1,1 +1,1 @@
-"""What follows from many results taken together. Needs no torch: a laptop does it in seconds."""
+"""Analysis of many results. Does not import torch, and takes seconds on a laptop."""

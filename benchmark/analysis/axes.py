@@ -1,4 +1,4 @@
-"""The axes of a protocol: everything that can move a number. Where they differ, results do not compare."""
+"""The axes of a protocol: everything that can change results. Results with different axes are not comparable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested axes as (dotted name, value) pairs; a list of plain values is one value."""
+    """Flatten nested axes to (dotted name, value) pairs; a list of plain values is one value."""
     items: Iterable[tuple[Any, Any]]
     if isinstance(tree, Mapping) and tree:
         items = tree.items()
@@ -21,7 +21,7 @@ def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differing(axes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the axes that differ, by dotted name: the value here and the value there, None where there is none."""
+    """Return the axes that differ, by dotted name: both values, None for a missing one."""
     here, there = dict(flat(axes)), dict(flat(others))
     return {
         axis: (here.get(axis), there.get(axis))

@@ -1,4 +1,4 @@
-"""Keeps results of different code apart: a mean over them would be of no network that anybody can train."""
+"""Separates results of different code, whose mean would describe no network that can be trained."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from benchmark.results.summary import Summary
 
 MIX = " + "
-"""Between the names of several versions of the code that count as one."""
+"""The separator of code versions that are treated as one."""
 
 
 def of_one_code(runs: Sequence[Summary]) -> list[Summary]:
-    """Keep the runs of one code for each architecture: of the code with the most seeds that ended well.
+    """Keep the runs of one code for each architecture: of the code with the most successful seeds.
 
-    Of several with as many, the newest. So one seed of today's code takes no three seeds off a table, and replaces them
-    once there are as many.
+    In case of a tie, the newest. So a single seed of new code does not remove three seeds from a table, but replaces
+    them once there are as many.
 
     Args:
         runs: with equal protocol and fingerprint, oldest first.
@@ -22,7 +22,7 @@ def of_one_code(runs: Sequence[Summary]) -> list[Summary]:
     seeds: dict[str, dict[str, set[int]]] = {}
     for run in runs:
         by_code = seeds.setdefault(run.architecture, {})
-        found = by_code.pop(run.code, set())  # and added again: the newest code comes last
+        found = by_code.pop(run.code, set())  # and add it again, so that the newest code is last
         by_code[run.code] = found | {run.seed} if run.status == "ok" else found
     chosen = {
         architecture: max(reversed(by_code), key=lambda code: len(by_code[code]))
@@ -32,7 +32,7 @@ def of_one_code(runs: Sequence[Summary]) -> list[Summary]:
 
 
 def of_any_code(runs: Sequence[Summary]) -> list[Summary]:
-    """Let runs of the same network under different code count as of one, which is named after all of them."""
+    """Treat runs of the same network under different code as of one code, named after all of them."""
     codes: dict[tuple[str, str, str], set[str]] = {}
     for run in runs:
         codes.setdefault(_network(run), set()).add(run.code)
@@ -40,11 +40,11 @@ def of_any_code(runs: Sequence[Summary]) -> list[Summary]:
 
 
 def left_out(runs: Iterable[Summary], kept: Iterable[Summary]) -> list[Summary]:
-    """Find the runs that are not kept because they are of other code, and that no newer run stands for.
+    """Find the runs that are excluded because of their code and not superseded by a newer run.
 
     Args:
         runs: with equal protocol and fingerprint.
-        kept: those of them that count.
+        kept: the runs that are included.
     """
     by_seed = {(run.architecture, run.seed): run.started for run in kept}
     codes = {_network(run): run.code for run in kept}
@@ -57,23 +57,23 @@ def left_out(runs: Iterable[Summary], kept: Iterable[Summary]) -> list[Summary]:
 
 
 def notes(kept: Sequence[Summary], left: Sequence[Summary]) -> Iterator[str]:
-    """Say which versions of the code are in a group, and which are not.
+    """Describe which versions of the code are in a group, and which are excluded.
 
     Args:
-        kept: the runs that count.
-        left: those that are left out because they are of other code.
+        kept: the runs that are included.
+        left: the runs that are excluded because of their code.
     """
     codes = sorted({run.code for run in kept})
     for code in codes:
         if MIX in (code or ""):
             names = ", ".join(sorted({run.architecture for run in kept if run.code == code}))
-            yield f"Results of different code are averaged, as was asked for: {names} ({code})."
+            yield f"Results of different code are averaged (--mix-code): {names} ({code})."
     if len(codes) > 1 or any(len({getattr(run, name) for run in kept}) > 1 for name in ("revision", "version")):
         yield f"Results are of {'different' if len(codes) > 1 else 'the same'} code: {'; '.join(_made(kept, codes))}."
     if left:
         yield (
-            f"Left out, because results of different code are not averaged: {'; '.join(_seeds(left))}. Run every seed "
-            "with one code, or average them all the same with --mix-code."
+            f"Excluded, because results of different code are not averaged: {'; '.join(_seeds(left))}. Run every seed "
+            "with one code, or average over all code with --mix-code."
         )
 
 
@@ -82,7 +82,7 @@ def _network(run: Summary) -> tuple[str, str, str]:
 
 
 def _made(runs: Iterable[Summary], codes: Iterable[str]) -> Iterator[str]:
-    """Yield what each code is and made: "code 0123456789ab (segbench 0.1.0, commit 01234567): enet"."""
+    """Describe each code with its architectures: "code 0123456789ab (segbench 0.1.0, commit 01234567): enet"."""
     for code in codes:
         alike = [run for run in runs if run.code == code]
         where = {f"segbench {run.version}" for run in alike} | {
@@ -93,7 +93,7 @@ def _made(runs: Iterable[Summary], codes: Iterable[str]) -> Iterator[str]:
 
 
 def _seeds(runs: Iterable[Summary]) -> Iterator[str]:
-    """Which seeds of which architectures are of each code: "seeds 0, 1 of enet (code 0123456789ab)"."""
+    """Yield the seeds and architectures of each code: "seeds 0, 1 of enet (code 0123456789ab)"."""
     seeds: dict[tuple[str, str], set[int]] = {}
     for run in runs:
         seeds.setdefault((run.code, run.architecture), set()).add(run.seed)

@@ -1,6 +1,6 @@
-"""What a leaderboard lacks: an architecture of the catalog that has not been run is a row that says so, not a gap.
+"""Coverage of a leaderboard: architectures of the catalog without a result get a row "not run".
 
-That is asked of a protocol as it is defined. Whoever changes it, say by fewer iterations, runs what they like.
+This applies to protocols without overrides only.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from benchmark.analysis.ranking import Group, Standing
 from benchmark.catalog import catalog
 
 NOT_RUN = "not_run"
-"""The status of a row that is there for an architecture of which there is no result."""
+"""The status of the row of an architecture without results."""
 
 
 def completed(found: Sequence[Group], asked: Collection[str] = ()) -> list[Group]:
-    """Return the groups, with a row for every architecture that has not been run.
+    """Return the groups, with a row for every architecture without results.
 
     Args:
-        found: what `ranking.groups` makes of results.
-        asked: protocols that are shown even if there is no result of them as they are defined; they come first.
+        found: groups of results from `ranking.groups`.
+        asked: protocols that are shown even if they have no result without overrides; they come first.
 
     Returns:
-        One group a protocol has such rows: the first of its results without changes.
+        The groups; in each protocol the first one without overrides has these rows.
     """
     by_protocol = {name: list(groups) for name, groups in groupby(found, lambda group: group.protocol)}
     return [
@@ -36,10 +36,10 @@ def completed(found: Sequence[Group], asked: Collection[str] = ()) -> list[Group
 
 
 def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
-    """Return the architectures of the catalog without a result of the protocol as it is defined.
+    """Return the architectures of the catalog without a result of the protocol without overrides.
 
     Args:
-        protocol: its name; of one that is not in the catalog, nothing could be run.
+        protocol: its name; for a protocol that is not in the catalog, the list is empty.
         found: groups of results, of that protocol or others.
     """
     if protocol not in catalog.protocols():
@@ -50,7 +50,7 @@ def not_run(protocol: str, found: Sequence[Group]) -> list[str]:
 
 
 def command(protocol: str) -> str:
-    """Return what runs the architectures that have not been run, and no other."""
+    """Return the command that runs the architectures without results."""
     return f"segbench run --all -p {protocol}"
 
 
@@ -60,7 +60,7 @@ def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[G
     if plain:
         yield replace(plain[0], not_run=rows)
     elif asked and rows:
-        # Its fingerprint takes the data to know, which nobody needs for a table of nothing.
+        # Its fingerprint depends on the data, which an empty table does not need.
         yield Group(protocol, "", {}, {}, runs=[], superseded=0, notes=[], not_run=rows)
     yield from found[len(plain) :]
 

@@ -1,8 +1,8 @@
-"""Detect label errors from confusion matrices: what looks wrong, and the mIoU that its repair would give.
+"""Detect label errors from confusion matrices: which error, and the mIoU after its correction.
 
-A network that learned the task and is scored under other labels still tells the classes apart: its large counts lie in
-other places than the diagonal. Repairs only move or drop rows of the counts, so their mIoU is computed and not guessed.
-What is found is a suspicion that is strong enough to look at the labels before the network.
+A network that learned the task but is scored under wrong labels still separates the classes: its large counts are off
+the diagonal. Corrections only move or drop rows of the confusion matrix, so their mIoU is computed exactly. A finding
+is not a proof, but a reason to check the labels.
 """
 
 from __future__ import annotations
@@ -22,38 +22,37 @@ from benchmark.results.reading import Problem, Stored
 Mistake = Literal["labels look permuted", "off by one", "class absent from predictions", "ignore label counted"]
 
 GAIN = 5.0
-"""Points of mIoU that a repair must gain: the search for the best of many assignments gains a little on any counts, and
-no honest network loses that much to it."""
+"""Minimum gain of a correction in points of mIoU: the search for the best of many assignments gains a little on any
+counts, but not as much for correct labels."""
 
 SHARE = 0.5
-"""Part of the IoU that the classes concerned have after a repair which it must have brought. A confusion of kin, such
-as rider and pedestrian, leaves each class the best match of itself; wrong labels leave next to nothing of that. It is
-not a part of what is missing to 100, from which networks on 150 classes are far at their best."""
+"""Minimum share of the affected classes' corrected IoU that is due to the correction. A confusion of similar classes,
+such as rider and pedestrian, leaves each class the best match of itself; with wrong labels it is near 0. It is not
+relative to the distance from 100, which is large even for the best networks on 150 classes."""
 
 AGREEMENT = 100 / 3
-"""Mean IoU that the classes concerned must have after a repair: that of a class of which half is found, in predictions
-of which half are right. A network that has learned little sorts pixels too, by colour if by nothing else, and some
-order of the classes suits that better than theirs."""
+"""Minimum mean IoU of the affected classes after the correction: that of recall and precision of one half. A network
+that has learned little separates pixels too, for example by colour, and some permutation of the classes fits that
+better than the identity."""
 
 SIMPLER = 0.9
-"""Part of the gain of the best assignment with which a mere shift of all labels explains the counts better: one mistake
+"""Minimum share of the best assignment's gain at which a shift of all labels is preferred as the explanation: one error
 is more likely than many."""
 
 SHOWN = 4
-"""Classes that a description names."""
+"""Maximum number of classes in a description."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks wrong.
+    """A possible label error.
 
     Attributes:
-        mistake: what it looks like.
-        detail: in what way, where the classes concerned do not say it.
-        classes: indices of the classes concerned; where labels look permuted, pairs of what was predicted and what that
-            is in truth.
-        miou: mIoU in percent that the repair would give.
-        gain: how much more than now, in points.
+        mistake: kind of error.
+        detail: its details, unless they follow from the classes.
+        classes: indices of the affected classes; for permuted labels, pairs of predicted and true class.
+        miou: mIoU in percent after the correction.
+        gain: its increase, in points.
     """
 
     mistake: Mistake
@@ -63,10 +62,10 @@ class Finding:
     gain: float
 
     def describe(self, names: Sequence[str]) -> str:
-        """Return the finding in one line.
+        """Format the finding in one line.
 
         Args:
-            names: of the classes, in the order of the counts.
+            names: names of the classes, in the order of the counts.
         """
         what = [
             f"{names[each[0]]} is truly {names[each[1]]}" if isinstance(each, tuple) else names[each]
@@ -79,21 +78,21 @@ class Finding:
 
 
 def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Finding]:
-    """Return what looks wrong with the labels that counts were made with; nothing, where nothing does.
+    """Return possible errors of the labels that a confusion matrix was computed with.
 
     Args:
-        counts: confusion counts, shape (K + 1, K + 1) or (images, K + 1, K + 1); see `benchmark.confusion`.
+        counts: confusion matrices, shape (K + 1, K + 1) or (images, K + 1, K + 1); see `benchmark.confusion`.
         void: how pixels of void ground truth were counted.
 
     Returns:
-        The findings, the one whose repair gains most first. Each repair is computed for itself.
+        The findings, sorted by gain, the largest first. Each correction is computed separately.
 
     Raises:
         ValueError: see `benchmark.confusion.scores`.
     """
     total = counts.reshape(-1, *counts.shape[-2:]).sum(axis=0, dtype=np.int64)
     now = scores(total, void).miou
-    if np.isnan(now):  # no pixel has ground truth
+    if np.isnan(now):  # there is no pixel with ground truth
         return []
     order, shift = _permuted(total, void, now), _shifted(total, void, now)
     if order and shift:
@@ -102,8 +101,8 @@ def diagnose(counts: NDArray[np.integer], void: VoidRule = "ignore") -> list[Fin
     return sorted(found, key=lambda each: -each.gain)
 
 
-def suspicions(stored: Stored) -> list[Finding]:
-    """Return possible label errors of a result, by its last checkpoint on test; none where its counts are gone.
+def label_errors(stored: Stored) -> list[Finding]:
+    """Return possible label errors of a result, from its last checkpoint on test; none if its counts are missing.
 
     Args:
         stored: a result.
@@ -115,12 +114,12 @@ def suspicions(stored: Stored) -> list[Finding]:
 
 
 def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:
-    """Return the predictions under the names that suit them best."""
+    """Find the permutation of classes that maximizes mIoU."""
     classes = len(total) - 1
     truth, predicted = marginals(total, void)
     overlap = total[:-1, :-1]  # of each class with each
     iou = np.nan_to_num(percent(overlap, truth[:, None] + predicted - overlap))
-    # mIoU is the mean of what is picked. A class stays where moving it gains nothing.
+    # mIoU is the mean of the selected entries. A class is not moved without a gain.
     best = linear_sum_assignment(iou + 1e-9 * np.eye(classes), maximize=True)[1]
     order = np.arange(classes)
     for cycle in _cycles(best):
@@ -132,12 +131,12 @@ def _permuted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding |
 
 
 def _is_repair(before: float, after: float) -> bool:
-    """Whether the mean IoU of the classes concerned says that they are right now and were not before."""
+    """Whether the mean IoU of the affected classes indicates that the correction is right."""
     return after >= AGREEMENT and after - before >= SHARE * after
 
 
 def _cycles(order: NDArray[np.intp]) -> Iterator[list[int]]:
-    """Yield the classes of a permutation that change places among each other."""
+    """Yield the cycles of a permutation."""
     left = {index for index, target in enumerate(order.tolist()) if index != target}
     while left:
         cycle = [left.pop()]
@@ -148,7 +147,7 @@ def _cycles(order: NDArray[np.intp]) -> Iterator[list[int]]:
 
 
 def _shifted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | None:
-    """All labels one lower or one higher; the label at the end falls into void, or comes in again at the other end."""
+    """Shift all labels by one, down or up; the label at the end becomes void, or wraps around."""
     found = []
     for step, side in ((-1, "one too high"), (1, "one too low")):
         for rotated in (np.roll(total, step, axis=0), np.vstack([np.roll(total[:-1], step, axis=0), total[-1:]])):
@@ -160,7 +159,7 @@ def _shifted(total: NDArray[np.int64], void: VoidRule, now: float) -> Finding | 
 
 
 def _left_out(total: NDArray[np.int64], void: VoidRule, now: float) -> Iterator[Finding]:
-    """Yield what would be gained by not counting: pixels of void, or classes that are never predicted."""
+    """Yield the gain of ignoring pixels of void, or classes that are never predicted."""
     if void == "false_positive":
         miou = scores(total, "ignore").miou
         yield Finding("ignore label counted", "void pixels count as false positives", [], miou, miou - now)
@@ -171,7 +170,7 @@ def _left_out(total: NDArray[np.int64], void: VoidRule, now: float) -> Iterator[
     kept = total.copy()
     kept[never] = 0
     miou = scores(kept, void).miou
-    # The label of pixels that have none stands at an end of the list; where it is a class, no other pixel is void.
+    # An ignore label that is counted as a class is at an end of the list, and then no pixel is void.
     alone = never.size == 1 and never[0] in (0, len(total) - 2) and not total[-1].any()
     mistake: Mistake = "ignore label counted" if alone else "class absent from predictions"
     yield Finding(mistake, "", never.tolist(), miou, miou - now)

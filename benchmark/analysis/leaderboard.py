@@ -1,4 +1,4 @@
-"""Results and rankings as pandas frames, in full precision: for notebooks, plots and the report."""
+"""Results and rankings as pandas DataFrames in full precision."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from benchmark.results.record import Record
 from benchmark.results.summary import Summary
 
 DTYPES = {str: "string", int: "Int64", float: "float64"}
-"""The type of a column, by the type of its values. What is missing is missing, never 0."""
+"""The dtype of a column, by the type of its values; missing values are NA."""
 
 
 def frame(runs: Iterable[Summary]) -> pd.DataFrame:
-    """One row a run: protocol, fingerprint, and the columns of `Summary`."""
+    """Return a row for each run: protocol, fingerprint, and the columns of `Summary`."""
     shared = {"protocol": "string", "fingerprint": "string"}
     rows = [(run.conditions.protocol, run.conditions.fingerprint, *run[1:]) for run in runs]
     return _frame(rows, shared | _columns(Summary, Summary._fields[1:]))
 
 
 def leaderboard(runs: Iterable[Summary]) -> pd.DataFrame:
-    """One row an architecture, best first, with the columns of `Standing`; see `benchmark.analysis.ranking`.
+    """Return a row for each architecture, best first, with the columns of `Standing`; see `benchmark.analysis.ranking`.
 
     Args:
         runs: with equal protocol and fingerprint.
@@ -33,14 +33,14 @@ def leaderboard(runs: Iterable[Summary]) -> pd.DataFrame:
 
 
 def table(standings: Iterable[Standing]) -> pd.DataFrame:
-    """Return a ranking as a frame."""
+    """Convert a ranking to a DataFrame."""
     return _frame(standings, _columns(Standing, Standing._fields))
 
 
 def class_iou(records: Iterable[Record]) -> pd.DataFrame:
-    """Intersection over union in percent of the last checkpoint on test: a row an architecture, a column a class.
+    """Return the IoU in percent of the last checkpoint on test: a row for each architecture, a column for each class.
 
-    Means over the seeds that ended well; missing where a class is neither in the ground truth nor predicted.
+    Means over successful seeds; NA if a class is neither in the ground truth nor predicted.
     """
     rows = [
         pd.Series(evaluation.iou, dtype="float64", name=record.architecture)
@@ -52,13 +52,13 @@ def class_iou(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def pareto(table: pd.DataFrame, cost: str) -> pd.Series[bool]:
-    """Whether no other architecture is at least as accurate at no more cost, and better in one of them.
+    """Select the Pareto front: no other architecture is at least as accurate at no higher cost and better in one.
 
-    It takes the figures as they are; the column `front` of a leaderboard leaves out what does not compare.
+    This uses all values as they are; the column `front` of a leaderboard excludes values that are not comparable.
 
     Args:
         table: a leaderboard.
-        cost: one of its columns, less is better. Rows without a score or a cost are on no front.
+        cost: one of its columns, lower is better. Rows without a score or a cost are not on the front.
     """
     points = table[["miou_percent", cost]].astype(object).where(table[["miou_percent", cost]].notna(), None)
     return pd.Series(marks.pareto(list(points.itertuples(index=False, name=None))), index=table.index)

@@ -1,19 +1,20 @@
-"""Marks of a leaderboard: in which columns a row is among the best, and on which Pareto fronts it is.
+"""Marks of a leaderboard: the columns in which a row is among the best, and the Pareto fronts that contain it.
 
-It is decided here and nowhere else, once for each group of results; tables and plots of every format show what was
-decided. A mark is a claim, and is given only where the figures bear it:
+Marks are computed only here, once for each group of results, and shown by tables and plots of every format. A mark is a
+claim, and requires evidence:
 
-- Accuracy is the best where no test shows another to be better (`benchmark.statistics.ranks`): several rows may be.
-- Parameters and MACs are counted: the least is the best.
-- Latency has to be steady, and all timings of the group have to be of one device and one setting, precision included.
-  Then all rows are the best whose interval reaches down to the least. The same holds for the ratio to the anchor, which
-  takes off the load of a machine and not its hardware.
-- Memory has to be of one device; it wanders, and all within 5 % of the least are the best.
+- Accuracy is among the best if no test shows another to be better (`benchmark.statistics.ranks`); this may hold for
+several rows.
+- Parameters and MACs are exact: the lowest is the best.
+- Latency must be steady, and all timings of the group must be of one device and one setting, precision included.
+  Then all rows whose interval contains the lowest value are among the best. The same holds for the ratio to the anchor,
+  which removes the load of a machine but not its hardware.
+- Memory must be of one device; as it varies, all rows within 5 % of the lowest are among the best.
 
-What bears no mark may still keep others from one: a row is not the fastest beside an unsteady timing that is shorter. A
-front is one of means: nothing in the table is as accurate on average at no more cost.
+A value without a mark may still prevent that of another: a row is not the fastest if an unsteady timing is shorter. A
+front is one of means: no other row is as accurate on average at no higher cost.
 
-No numpy at import: a table is there in an instant.
+NumPy is not imported at module level, so that tables are printed fast.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ if TYPE_CHECKING:
     from benchmark.statistics.ranks import Range
 
 ACCURACY = ("miou_percent", "miou_void_ignored_percent", "best_miou_percent", "macc_percent", "aacc_percent")
-"""Columns of which more is better."""
+"""Columns in which higher is better."""
 
 COUNTED = ("params", "macs")
 TIMED = ("latency_ms", "latency_ratio")
 MEMORY = ("inference_memory_bytes",)
 COSTS = (*COUNTED, *TIMED, *MEMORY)
-"""Columns of which less is better."""
+"""Columns in which lower is better."""
 
 MEMORY_NOISE = 0.05
-"""Share by which the peak memory of the same code wanders."""
+"""Relative variation of the peak memory of the same code."""
 
 
 class Marks(NamedTuple):
-    """What is decided of a group, by architecture."""
+    """The marks of a group, by architecture."""
 
     ranks: Mapping[str, Range]
-    """of those with a score"""
+    """of the architectures with a score"""
     best: Mapping[str, Sequence[str]]
     """columns"""
     front: Mapping[str, Sequence[str]]
@@ -62,11 +63,11 @@ class Interval(NamedTuple):
 
 
 def marks(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]]) -> Marks:
-    """Decide on the marks of a group.
+    """Compute the marks of a group.
 
     Args:
-        rows: one an architecture.
-        runs: the results of each.
+        rows: a row for each architecture.
+        runs: the results of each architecture.
     """
     best: dict[str, list[str]] = {row.architecture: [] for row in rows}
     front: dict[str, list[str]] = {row.architecture: [] for row in rows}
@@ -88,10 +89,10 @@ def marks(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]]) -> Ma
 
 
 def pareto(points: Sequence[tuple[float | None, float | None]]) -> list[bool]:
-    """Find the points such that no other is at least as good at no more cost, and better in one of them.
+    """Find the points such that no other is at least as good at no higher cost and better in one of them.
 
     Args:
-        points: score and cost of each; those that lack one are on no front.
+        points: score and cost of each; points that lack one are not on the front.
     """
     best: dict[float, float] = {}
     for score, cost in points:
@@ -121,7 +122,7 @@ def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Rang
 
 
 def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
-    """Return the interval of each architecture that has the cost."""
+    """Return the confidence interval of each architecture that has the cost."""
     measured = [run for each in runs.values() for run in each if getattr(run, column) is not None]
     is_alike = len({run.device for run in measured}) == 1
     if column in TIMED:
@@ -144,18 +145,18 @@ def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], 
 
 
 def _timing(run: Summary, column: str) -> tuple[float, float] | None:
-    """Return the 95 % interval of a timing; None where it was unsteady or does not say how much it spread."""
+    """Return the 95 % confidence interval of a timing; None if it was unsteady or has no spread."""
     if run.latency_unsteady or run.latency_iqr_ms is None or not run.latency_ms or not run.latency_repeats:
         return None
     error = median_error(run.latency_iqr_ms, run.latency_repeats) / run.latency_ms
-    # The anchor was timed as often, and is taken to spread as much.
+    # The anchor was timed as often; its relative spread is assumed to be equal.
     reach = 1.96 * error * (math.sqrt(2) if column == "latency_ratio" else 1)
     value = getattr(run, column)
     return value * (1 - reach), value * (1 + reach)
 
 
 def _least(costs: Mapping[str, Interval]) -> list[str]:
-    """Return the architectures that may be marked and that none is shown to undercut; none where all cost alike."""
+    """Return the markable architectures that none is shown to undercut; none if all costs are equal."""
     if len(costs) < 2 or len({(each.low, each.high) for each in costs.values()}) == 1:
         return []
     limit = min(each.high for each in costs.values())

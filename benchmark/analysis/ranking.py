@@ -1,8 +1,8 @@
-"""Rankings: from one row a result to one row an architecture.
+"""Rankings: aggregation of results to a row for each architecture.
 
-Only runs that followed the same protocol to the letter, which is what equal fingerprints mean, are ranked together.
-Rows are sorted by their mean; `benchmark.analysis.marks` decides what of that order the data bear. Everything stays in
-full precision; rounding belongs to whoever shows it.
+Only runs of exactly the same protocol, that is with equal fingerprints, are ranked together. Rows are sorted by their
+mean; `benchmark.analysis.marks` tests which differences the data support. Values are in full precision; rounding is
+left to the output.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ ORIGINS = {
     "torch": "versions of PyTorch",
     "platform": "platforms",
 }
-"""Columns of a result that say where it comes from, in words. The protocol's fingerprint does not cover them, and code
-has notes of its own."""
+"""Columns of a result that describe its environment, with their names. The protocol's fingerprint does not cover them;
+code has separate notes."""
 
 
 class Standing(NamedTuple):
-    """One architecture. What it does not have is None.
+    """The row of an architecture. Missing values are None.
 
-    Accuracy is the mean over the seeds that ended well, latency and memory the median over all. Latency, its ratio to
-    the anchor and memory of different devices are not averaged: where an architecture ran on several, they are missing.
+    Accuracy is the mean over successful seeds, latency and memory the median over all. Latency, its ratio to the anchor
+    and memory are not averaged over devices: if an architecture ran on several, they are None.
     """
 
     rank: int | None
-    """place of the mean, by which rows are sorted; equal scores share one"""
+    """rank of the mean, by which rows are sorted; equal scores share a rank"""
     rank_low: int | None
-    """best rank that pairwise tests leave open; 1 where no other is shown to be better"""
+    """best rank compatible with the pairwise tests; 1 if no other is shown to be better"""
     rank_high: int | None
-    """worst rank that they leave open"""
+    """worst rank compatible with them"""
     architecture: str
     method: str
     status: str
-    """ok, or why the newest run without a score has none"""
+    """ok, or the status of the newest run without a score"""
     seeds: int
-    """runs that ended well"""
+    """successful runs"""
     failed: int
-    """runs that did not"""
+    """failed runs"""
     miou_percent: float | None
     miou_sd_percent: float | None
-    """standard deviation over seeds; None for one"""
+    """standard deviation over seeds; None for a single seed"""
     miou_void_ignored_percent: float | None
-    """under the other rule, where the protocol counts pixels of void as false positives"""
+    """with void ignored, if the protocol counts pixels of void as false positives"""
     best_miou_percent: float | None
     macc_percent: float | None
     aacc_percent: float | None
@@ -70,15 +70,15 @@ class Standing(NamedTuple):
     training_memory_bytes: int | None
     device: str
     best: str
-    """the columns, separated by spaces, in which it is among the best, see `benchmark.analysis.marks`"""
+    """columns, separated by spaces, in which it is among the best, see `benchmark.analysis.marks`"""
     front: str
-    """the columns of cost, separated by spaces, against which it is on the Pareto front of mIoU"""
+    """columns of cost, separated by spaces, for which it is on the Pareto front of mIoU"""
     latency_unsteady: str | None
-    """why its latency is not to be trusted, if it is not"""
+    """why its latency is unreliable, if it is"""
 
     @property
     def ranks(self) -> str | None:
-        """The ranks that are left open, as "1-3", or the one that is."""
+        """The range of compatible ranks, such as "1-3", or the single one."""
         if self.rank_low == self.rank_high:
             return None if self.rank_low is None else str(self.rank_low)
         return f"{self.rank_low}-{self.rank_high}"
@@ -86,17 +86,17 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """The results that may be ranked together: one protocol, one fingerprint.
+    """A group of comparable results: one protocol, one fingerprint.
 
     Attributes:
         protocol: name of the protocol.
-        fingerprint: of the protocol as it was run.
-        overrides: what the command line changed of it.
-        differs: by axis, the value here and the value in the first group of the protocol; empty for that one.
+        fingerprint: fingerprint of the protocol with its overrides.
+        overrides: settings that the command line changed.
+        differs: by axis, the values in this and in the first group of the protocol; empty for the first.
         runs: the results, without the superseded ones.
-        superseded: number of results left out because a newer one stands for them, see `current`.
-        notes: what a reader must know before comparing rows.
-        code_notes: those of the notes that are on the code of the results.
+        superseded: number of results excluded because a newer one replaces them, see `current`.
+        notes: caveats for the comparison of rows.
+        code_notes: the notes on the code of the results.
         not_run: rows of architectures without results, see `benchmark.analysis.coverage`.
     """
 
@@ -112,32 +112,32 @@ class Group:
 
     @cached_property
     def table(self) -> Sequence[Standing]:
-        """What `ranking` makes of the runs, and after them what was not run. Made when it is first asked for."""
+        """The ranking of the runs, followed by the rows that were not run; computed on first access."""
         return [*ranking(self.runs), *self.not_run]
 
     @property
     def title(self) -> str:
-        """The protocol, and what of it was changed."""
+        """The protocol with its overrides."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.overrides.items())
         return f"{self.protocol} with {changes}" if changes else self.protocol
 
     @property
     def mixture(self) -> list[str]:
-        """What is mixed in the group that results had better have in common, code included, a sentence each."""
+        """Sentences on properties, code included, in which results of the group differ."""
         return [*self.code_notes, *_mixture(self.runs)]
 
 
 def current(runs: Sequence[Summary]) -> list[Summary]:
-    """Return the runs that count: of each seed the newest, of each architecture its newest config and one code.
+    """Return the current runs: the newest of each seed, with the newest config and one code of each architecture.
 
-    A run is repeated under another id when the code that can move a number or the config of the architecture has
-    changed. Both results stay in the store; averaging over them would count a seed twice or mix two networks.
+    A run is repeated under another id when code that can change results or the config of the architecture has changed.
+    Both results stay in the store; averaging over them would count a seed twice or mix two networks.
 
     Args:
         runs: with equal protocol and fingerprint.
     """
     by_age = sorted(runs, key=_AGE)
-    config = {run.architecture: run.config_sha256 for run in by_age}  # of equal keys the last stays: the newest
+    config = {run.architecture: run.config_sha256 for run in by_age}  # the last of equal keys, the newest, is kept
     alike = code.of_one_code([run for run in by_age if run.config_sha256 == config[run.architecture]])
     newest = {(run.architecture, run.seed): run for run in alike}
     counting = set(map(id, newest.values()))
@@ -145,7 +145,7 @@ def current(runs: Sequence[Summary]) -> list[Summary]:
 
 
 def ranking(runs: Iterable[Summary]) -> list[Standing]:
-    """One row an architecture, best first; those without a score come last and are never left out.
+    """Return a row for each architecture, best first; those without a score come last.
 
     Args:
         runs: with equal protocol and fingerprint.
@@ -169,7 +169,7 @@ def ranking(runs: Iterable[Summary]) -> list[Standing]:
 
 
 def by_architecture(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Return the runs of each architecture, in the order in which they come."""
+    """Group runs by architecture, in order of appearance."""
     found: dict[str, list[Summary]] = {}
     for run in runs:
         found.setdefault(run.architecture, []).append(run)
@@ -177,11 +177,11 @@ def by_architecture(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
 
 
 def groups(runs: Iterable[Summary]) -> list[Group]:
-    """Sort results into what may be ranked together.
+    """Group results that may be ranked together.
 
     Returns:
-        By name of the protocol; within one, the protocol as it is defined before those with overrides, then the one
-        with more runs first.
+        The groups, sorted by the protocol's name; within a protocol, those without overrides first, then by the number
+        of runs.
     """
     by_protocol: dict[str, dict[str, list[Summary]]] = {}
     for run in runs:
@@ -197,13 +197,13 @@ def groups(runs: Iterable[Summary]) -> list[Group]:
 
 
 def code_notes(runs: Iterable[Summary]) -> Iterator[str]:
-    """Yield the notes of each group on the code of its results, where nobody shows the others."""
+    """Yield the notes of each group on the code of its results, for outputs that do not show the others."""
     for group in groups(runs):
         yield from (f"{group.title}: {note}" for note in group.code_notes)
 
 
 def _standing(runs: Sequence[Summary]) -> Standing:
-    """Return the row of an architecture, not ranked yet. Its runs come oldest first."""
+    """Return the unranked row of an architecture. Its runs are sorted from oldest to newest."""
     ok = [run for run in runs if run.status == "ok"]
     devices = sorted({run.device for run in runs})
     on_one_device = runs if len(devices) == 1 else []
@@ -239,7 +239,7 @@ def _standing(runs: Sequence[Summary]) -> Standing:
 
 
 def _present(runs: Iterable[Summary], name: str) -> list[Any]:
-    """Return the values of a column where there are any."""
+    """Return the values of a column that are not None."""
     return [value for value in map(attrgetter(name), runs) if value is not None]
 
 
@@ -254,7 +254,7 @@ def _mean(runs: Iterable[Summary], name: str) -> float | None:
 
 
 def _deviation(runs: Iterable[Summary], name: str) -> float | None:
-    """Return the standard deviation that a sample suggests; one value suggests none."""
+    """Return the sample standard deviation; None for a single value."""
     values = _present(runs, name)
     if len(values) < 2:
         return None
@@ -296,8 +296,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
     if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
         yield (
-            "Rows are sorted by mean mIoU; # is the range of ranks that tests of all pairs leave open, at an error of "
-            "5 % for the whole table. With a single seed, every rank is open."
+            "Rows are sorted by mean mIoU; # is the range of ranks compatible with pairwise tests, at a family-wise "
+            "error of 5 %. With a single seed, every rank is compatible."
         )
     if inputs:
         yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
@@ -310,14 +310,14 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     if len(devices) > 1:
         yield (
             f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
-            "as the ratio to the anchor takes off the load of a machine and not its hardware."
+            "as the ratio to the anchor removes the load of a machine but not its hardware."
         )
     unsteady = sorted({run.architecture for run in runs if run.latency_unsteady is not None})
     if unsteady:
-        yield f"Latency was unsteady while it was measured, and is not to be trusted, for {', '.join(unsteady)}."
+        yield f"Latency was unsteady during the measurement, and is unreliable, for {', '.join(unsteady)}."
     yield from _mixture(runs)
     if superseded:
-        yield f"{superseded} older result{'s' if superseded > 1 else ''} left out: a newer run stands in its place."
+        yield f"{superseded} older result{'s' if superseded > 1 else ''} excluded: a newer run replaces it."
 
 
 def _mixture(runs: Sequence[Summary]) -> Iterator[str]:
@@ -336,7 +336,7 @@ def _mixture(runs: Sequence[Summary]) -> Iterator[str]:
     changed = [run for run in runs if "changes" in (run.revision or "")]
     if changed:
         names = ", ".join(sorted({run.architecture for run in changed}))
-        yield f"{_number(len(changed))} of code that no commit holds, with changes to the checkout: {names}."
+        yield f"{_number(len(changed))} of code with uncommitted changes: {names}."
 
 
 def _number(runs: int) -> str:

@@ -1,29 +1,29 @@
-"""Did anything get worse between two sets of results? Architecture by architecture, under equal protocols alone.
+"""Regressions between two sets of results, by architecture, under equal protocols only.
 
-Accuracy. Which chance counts depends on the question. A release asks about the way of training, on this very test set:
-other seeds would have given other scores, while other images are not at stake. So the error of a difference is that of
-seeds: the variance of each architecture over both sides, moderated by the others (`benchmark.statistics.variance`).
-Equal seeds are no pairs: training amplifies a change of the last bit until two runs of one seed differ as two seeds do.
-They are where they agree to the last digit; then nothing has changed, and nothing is left to test. With one seed a side
-nothing tells how much seeds differ, and nothing is decided: the interval is then that of other images.
+Accuracy. The source of random variation depends on the question. A release is about the training method on a fixed test
+set: seeds vary, images do not. So the standard error of a difference is that of seeds: the variance of each
+architecture over both sides, moderated by the others (`benchmark.statistics.variance`).
+Equal seeds are not paired: training amplifies a change of the last bit until two runs of one seed differ like two
+seeds. If they agree to the last digit, nothing has changed and no test is needed. With one seed on each side the
+variance between seeds is unknown and nothing is decided: the interval is then that of the sampling of images.
 
 With `images`, the sampling error of images is included, by the paired bootstrap
 (`benchmark.statistics.bootstrap`).
 
-Two questions are asked, and each error is held to 5 %. `not worse`: a loss as large as the margin is ruled out, for
+Two hypotheses are tested, each at a level of 5 %. `not worse`: a loss as large as the margin is ruled out, for
 this architecture. A release passes where that holds for all, which needs no adjustment (Berger, "Multiparameter
-hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `worse`: there is a loss at all; where
-even the margin is exceeded, `regression`. Half of those 5 % is spent on the mean over all architectures, which shows a
-small loss that all of them share, and half on each of them (`benchmark.statistics.multiplicity`), or every second
-release of forty would raise a false alarm. What is neither is inconclusive. An interval has an end for each question:
-the true change is below the lower one in 5 % of cases, and the upper one holds for the whole table.
+hypothesis testing and acceptance sampling", Technometrics 24, 1982, 295-300). `worse`: there is a loss; `regression`:
+it exceeds the margin. Half of those 5 % is assigned to the mean over all architectures, which detects a small common
+loss, and half to the architectures together (`benchmark.statistics.multiplicity`); without adjustment, a table of forty
+architectures would often raise a false alarm. Otherwise the outcome is inconclusive. An interval has an end for each
+hypothesis: the true change is below the lower one in 5 % of cases, and the upper one is adjusted for the whole table.
 
-What is not there cannot be compared, and says nothing good: an architecture or a protocol that NEW lacks, fewer seeds
-or more failed runs than BASE has.
+Missing results cannot be compared and count as failures: an architecture or a protocol that NEW lacks, fewer seeds or
+more failed runs than BASE has.
 
-Cost and speed. Parameters and MACs are counted and must be equal. Latency is held to the anchor that was timed in turn
-with it, and has an interval; it and memory may grow by 5 %, on one device: the ratio to the anchor removes the load of
-a machine and not its hardware. Budgets are limits of NEW alone.
+Cost and speed. Parameters and MACs are exact and must be equal. Latency is relative to the anchor that was timed
+alternately with it, and has an interval; it and memory may increase by 5 %, on one device: the ratio to the anchor
+removes the load of a machine but not its hardware. Budgets are limits of NEW only.
 """
 
 from __future__ import annotations
@@ -47,27 +47,29 @@ from benchmark.statistics.multiplicity import hochberg
 from benchmark.statistics.variance import Variance, moderate, sample_variance, seems_alike
 
 MARGIN = 0.5
-"""Points of mIoU that may be lost."""
+"""The non-inferiority margin in points of mIoU."""
 
 TOLERANCE = 0.05
-"""Share by which latency and memory may grow: medians of the same code wander by about as much on shared machines."""
+"""Allowed relative increase of latency and memory: medians of the same code vary by about as much on shared
+machines."""
 
 ENOUGH = 10_000
-"""Seeds that nobody will train."""
+"""The maximum number of seeds that is searched."""
 
 Gate = Literal["accuracy", "cost", "speed", "budget"]
 Outcome = Literal["same", "not worse", "better", "worse", "regression", "inconclusive", "not comparable", "missing"]
 Side = Literal["base", "new"]
 
 WORSE: tuple[Outcome, ...] = ("worse", "regression")
-"""Outcomes that gate."""
+"""Outcomes that fail a gate."""
 
 CountsOf = Mapping[Side, Callable[[Summary], NDArray[np.integer]]]
-"""By side, what reads the counts of a result on test: shape (images, K + 1, K + 1), the images of all in one order."""
+"""By side, a reader of the confusion matrices of a result on test: shape (images, K + 1, K + 1), all with the same
+order of images."""
 
 
 class Decision(NamedTuple):
-    """What is known of a difference of mIoU, new less base, in points."""
+    """The tests of a difference of mIoU, new - base, in points."""
 
     difference: float
     error: Error
@@ -76,11 +78,11 @@ class Decision(NamedTuple):
     p_no_loss: float
     """of the hypothesis that nothing was lost"""
     bar: Error
-    """the error that this was tested with: the larger one, where nothing shows that what was borrowed holds"""
+    """the standard error of this test: the larger one unless the moderated variance is supported by the data"""
 
     @property
     def is_not_worse(self) -> bool:
-        """Whether a loss of the margin is ruled out."""
+        """Whether a loss of the margin is rejected."""
         return self.p_margin <= LEVEL
 
     @property
@@ -89,32 +91,32 @@ class Decision(NamedTuple):
         return interval(self.difference, self.error)
 
     def needed(self, level: float) -> float:
-        """Return the loss, in points, that would have been an alarm at a level."""
+        """Return the loss, in points, that would have been significant at a level."""
         return -interval(0.0, self.bar, level)[0]
 
     def high(self, level: float) -> float:
-        """Upper end of the interval at a level: below 0 exactly where p is below the level."""
+        """Return the upper end of the interval at a level: below 0 exactly where p is below the level."""
         return interval(self.difference, self.bar, level)[1]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure of one architecture, on both sides.
+    """The change of one figure of one architecture.
 
     Attributes:
-        protocol: that both sides followed, with its overrides.
-        fingerprint: of it.
-        architecture: of which architecture.
+        protocol: protocol of both sides, with its overrides.
+        fingerprint: fingerprint of the protocol.
+        architecture: name of the architecture.
         gate: the kind of figure.
         figure: miou_percent, params, macs, latency_ratio, inference_memory_bytes or training_memory_bytes.
-        base: the figure before; None where there is none.
-        new: the figure now.
-        change: mIoU in points, all others as a share of the base.
-        interval: confidence interval of the change: of mIoU with an end for each question, of latency at 95 %; None
-            for what is counted.
-        outcome: whether it is worse.
-        reason: why, in one line.
-        alarm: of mIoU, the loss in points that would have been shown; None where nothing was tested.
+        base: the figure in BASE; None if missing.
+        new: the figure in NEW.
+        change: mIoU in points, all others relative to the base.
+        interval: confidence interval of the change: of mIoU with an end for each hypothesis, of latency at 95 %; None
+            for exact figures.
+        outcome: outcome of the comparison.
+        reason: its reason, in one line.
+        alarm: for mIoU, the loss in points that would have been significant; None without a test.
     """
 
     protocol: str
@@ -133,14 +135,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Missing:
-    """Runs of an architecture that one side has, and the other lacks.
+    """Runs of an architecture that are on one side only.
 
     Attributes:
-        protocol: that both sides followed, with its overrides.
-        fingerprint: of it.
-        architecture: of which architecture.
-        side: the one that has them.
-        reason: what the other lacks, in one line.
+        protocol: protocol of both sides, with its overrides.
+        fingerprint: fingerprint of the protocol.
+        architecture: name of the architecture.
+        side: the side that has them.
+        reason: what the other side lacks, in one line.
     """
 
     protocol: str
@@ -152,13 +154,13 @@ class Missing:
 
 @dataclass(frozen=True)
 class UnmatchedProtocol:
-    """A protocol as one side alone followed it.
+    """A protocol fingerprint that is on one side only.
 
     Attributes:
-        protocol: with its overrides.
-        fingerprint: of it.
-        side: the one that has it.
-        other: fingerprint of the most similar one that the other side has of that name; None where it has none.
+        protocol: protocol with its overrides.
+        fingerprint: fingerprint of the protocol.
+        side: the side that has it.
+        other: fingerprint of the most similar one of that name on the other side; None if there is none.
         differs: by axis, the value on this side and on the other.
     """
 
@@ -171,13 +173,13 @@ class UnmatchedProtocol:
 
 @dataclass(frozen=True)
 class Overall:
-    """The mean change of mIoU over all architectures that could be tested.
+    """The mean change of mIoU over all tested architectures.
 
     Attributes:
-        networks: number of them.
+        networks: number of architectures.
         change: in points.
         interval: at 90 %, its upper end at the level of the test.
-        outcome: worse where a loss is shown, else inconclusive: nobody is cleared by others.
+        outcome: worse if a loss is shown, else inconclusive.
     """
 
     networks: int
@@ -188,15 +190,15 @@ class Overall:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that two sets of results say of each other.
+    """The comparison of two sets of results.
 
     Attributes:
         changes: by protocol, and within one by architecture.
         missing: runs that one side lacks.
         apart: protocols that one side lacks.
-        overall: the mean change; None where fewer than two architectures could be tested.
-        seeds: of each side, with which every architecture of an unchanged release would be shown not worse in four of
-            five cases; None where none was tested, or no number that anybody trains would do.
+        overall: the mean change; None if fewer than two architectures could be tested.
+        seeds: number per side for a power of 80 % to show every architecture of an unchanged release not worse; None
+            without a test, or if it exceeds the maximum.
     """
 
     changes: Sequence[Change]
@@ -207,11 +209,11 @@ class Comparison:
 
 
 _Key = tuple[str, str]
-"""Name and fingerprint of a protocol."""
+"""The name and fingerprint of a protocol."""
 
 
 class _Pair(NamedTuple):
-    """An architecture under a protocol, on both sides."""
+    """The results of an architecture under a protocol, on both sides."""
 
     group: Group
     variance: Variance | None
@@ -262,13 +264,13 @@ def _row(
 
 
 def decide(base: Sequence[float], new: Sequence[float], variance: Variance, margin: float = MARGIN) -> Decision:
-    """Compare the mIoU of a way of training with what it was: non-inferiority by a t test.
+    """Test the non-inferiority of mIoU by a t test.
 
     Args:
-        base: mIoU of each seed before, in percent.
-        new: the same now.
-        variance: between seeds, the same on both sides, and what its estimate is worth.
-        margin: points that may be lost.
+        base: mIoU of each seed of BASE, in percent.
+        new: the same of NEW.
+        variance: variance between seeds, equal on both sides, with its degrees of freedom.
+        margin: non-inferiority margin in points.
     """
     return _decided(_mean(new) - _mean(base), (_error(base, new, variance),), margin)
 
@@ -278,7 +280,7 @@ def _error(base: Sequence[float], new: Sequence[float], variance: Variance) -> E
 
 
 def _decided(difference: float, errors: Sequence[Error], margin: float) -> Decision:
-    """Compare a difference with the margin; a loss must be shown with every error, the rest with the first."""
+    """Test a difference against the margin; a loss must be significant with every error, the rest with the first."""
     bar = max(errors, key=lambda each: lower_tail_p(difference, each))
     return Decision(
         difference=difference,
@@ -301,12 +303,12 @@ def compare(
     """Compare every architecture of one set of results with the same of another.
 
     Args:
-        base: the results before.
-        new: the results now.
-        counts: called for what goes into a bootstrap, and for nothing else.
-        margin: points of mIoU that may be lost.
+        base: the base results.
+        new: the new results.
+        counts: reads confusion matrices; called only for the bootstrap.
+        margin: non-inferiority margin in points of mIoU.
         images: include the sampling error of images.
-        tolerance: share by which latency may grow.
+        tolerance: allowed relative increase of latency.
         budgets: largest value that NEW may have, by figure: latency_ratio, params, macs or inference_memory_bytes.
     """
     before, after = ({(group.protocol, group.fingerprint): group for group in groups(runs)} for runs in (base, new))
@@ -371,18 +373,18 @@ def _accuracy(
 
 
 def _alarms(decisions: Sequence[Decision]) -> list[float]:
-    """P-values of a loss, adjusted for the table, of which half of the level goes to the mean over all."""
+    """Return the p-values of a loss, adjusted for the table; half of the level is assigned to the overall mean."""
     adjusted = hochberg([each.p_no_loss for each in decisions])
     return [min(1.0, _shares(decisions) * float(each)) for each in adjusted]
 
 
 def _shares(decisions: Sequence[Decision]) -> int:
-    """Into how many tests of a loss the level is parted: one architecture is its own mean."""
+    """Return the number of parts of the level: 1 for a single architecture, which is its own mean, else 2."""
     return 2 if len(decisions) > 1 else 1
 
 
 def _overall(decisions: Sequence[Decision]) -> Overall | None:
-    """Return the mean over all architectures, whose errors are independent."""
+    """Return the mean change over all architectures, assuming independent errors."""
     count = len(decisions)
     if count < 2:
         return None
@@ -394,7 +396,7 @@ def _overall(decisions: Sequence[Decision]) -> Overall | None:
 
 
 def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
-    """Seeds a side with which all architectures of an unchanged release are shown not worse in four of five cases."""
+    """Return the seeds per side for a power of 80 % to show all architectures of an unchanged release not worse."""
     known = [each.value for each in variances if each]
     if not known:
         return None
@@ -404,7 +406,7 @@ def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
 
 
 def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Decision | None:
-    """Return what the scores say; None where there are none on one side, the same on both, or one seed a side."""
+    """Return the decision; None without scores on one side, with equal scores, or with one seed per side."""
     base, new = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
     own = _pooled(*(sample_variance(_scores(side)) for side in (base, new)))
     if not base or not new or _is_same(base, new) or own.df == 0 or pair.variance is None:
@@ -419,35 +421,35 @@ def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Dec
 
 
 def _over_images(base: Sequence[Summary], new: Sequence[Summary], counts: CountsOf) -> float:
-    """Return the standard error of the difference over other images, in points."""
+    """Return the standard error of the difference due to the sampling of images, in points."""
     return difference(map(counts["base"], base), map(counts["new"], new)).error
 
 
 def _is_same(base: Iterable[Summary], new: Iterable[Summary]) -> bool:
-    """Whether every run of now repeats one of before to the last digit."""
+    """Whether every new run is equal to one of the base to the last digit."""
     before = {run.seed: run.miou_percent for run in base}
     return all(run.seed in before and run.miou_percent == before[run.seed] for run in new)
 
 
 def _undecided(pair: _Pair, counts: CountsOf) -> Change:
-    """Return the change of a pair that was not tested."""
+    """Return the change of an untested pair."""
     base, new = pair.base.miou_percent, pair.new.miou_percent
     before, after = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
     change, bounds = None, None
     outcome: Outcome
     if base is None or new is None:
         if base is not None and pair.new.status != "ok":
-            outcome, reason = "regression", f"no run ended well: {pair.new.status}"
+            outcome, reason = "regression", f"no successful run: {pair.new.status}"
         else:
-            sides = [name for name, value in (("the base", base), ("what is new", new)) if value is None]
+            sides = [name for name, value in (("BASE", base), ("NEW", new)) if value is None]
             outcome, reason = "not comparable", f"no score of {' and '.join(sides)}"
     elif _is_same(before, after):
-        # Every run of now repeats one of before: what was compared are the scores of those seeds, not the mean of all.
+        # Every new run is equal to one of the base, so the scores of those seeds are compared, not all means.
         seeds = {run.seed for run in after}
         base = _mean(_scores(run for run in before if run.seed in seeds))
         outcome, reason = "same", f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, equal to the last digit"
         if others := len({run.seed for run in before} - seeds):
-            reason += f"; {others} more of the base not compared"
+            reason += f"; {others} more of BASE not compared"
         reason += _failures(pair)
     else:
         change = new - base
@@ -498,14 +500,14 @@ def _cost(pair: _Pair) -> Iterator[Change]:
 
 
 def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) -> Iterator[Change]:
-    """Yield the change of a figure without noise; nothing, where neither side has it."""
+    """Yield the change of an exact figure; nothing if neither side has it."""
     base, new = getattr(pair.base, figure), getattr(pair.new, figure)
     sides = [[run for run in runs if getattr(run, figure) is not None] for runs in (pair.base_runs, pair.new_runs)]
     if not any(sides):
         return
     if not all(sides):
-        side = "what is new" if sides[0] else "the base"
-        yield pair.change("cost", figure, (base, new), "not comparable", f"not there in {side}")
+        side = "NEW" if sides[0] else "BASE"
+        yield pair.change("cost", figure, (base, new), "not comparable", f"missing in {side}")
         return
     if device and len({run.device for run in (*pair.base_runs, *pair.new_runs)}) > 1:
         why = f"measured on {pair.new.device}, not {pair.base.device}"
@@ -522,7 +524,7 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
 
 
 def _speed(pair: _Pair, tolerance: float) -> Iterator[Change]:
-    """Yield the change of latency, as a ratio to the anchor."""
+    """Yield the change of latency relative to the anchor."""
     sides = [[run for run in runs if run.latency_ratio] for runs in (pair.base_runs, pair.new_runs)]
     values = (pair.base.latency_ratio, pair.new.latency_ratio)
     if not any(sides):
@@ -548,7 +550,7 @@ def _speed(pair: _Pair, tolerance: float) -> Iterator[Change]:
 
 def _not_timed_alike(base: Sequence[Summary], new: Sequence[Summary]) -> str | None:
     if not base or not new:
-        return f"not timed in {'what is new' if base else 'the base'}"
+        return f"not timed in {'NEW' if base else 'BASE'}"
     for what in ("device", "latency_setting"):
         before, now = ({getattr(run, what) for run in side} for side in (base, new))
         if before != now or len(now) > 1:
@@ -557,10 +559,10 @@ def _not_timed_alike(base: Sequence[Summary], new: Sequence[Summary]) -> str | N
 
 
 def _log_ratio(runs: Sequence[Summary]) -> tuple[float, float]:
-    """Mean logarithm of the ratios to the anchor, and its standard error.
+    """Return the mean logarithm of the ratios to the anchor, and its standard error.
 
-    Of each run the error is that of its median, and the anchor's, which was timed as often and is taken to spread as
-    much. Where runs differ by more than that, the error is theirs.
+    The error of a run combines that of its median and the anchor's, which was timed as often and is assumed to have the
+    same relative spread. If runs differ by more than that, their standard error is used.
     """
     logs = [math.log(run.latency_ratio) for run in runs if run.latency_ratio]
     within = [
@@ -590,7 +592,7 @@ def _missing(before: Group, after: Group) -> Iterator[Missing]:
 
 
 def _absent(before: Group, after: Group) -> Iterator[Change]:
-    """Yield a row for every architecture that only BASE has."""
+    """Yield a row for each architecture that only BASE has."""
     there = {row.architecture for row in after.table}
     for row in before.table:
         if row.architecture not in there:
@@ -599,7 +601,7 @@ def _absent(before: Group, after: Group) -> Iterator[Change]:
 
 
 def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
-    """Yield a row for every figure of what is new that has a budget, whether it keeps it or not."""
+    """Yield a row for each figure of NEW that has a budget."""
     for row in group.table:
         for figure, limit in budgets.items():
             value = getattr(row, figure)
@@ -609,7 +611,7 @@ def _over(group: Group, budgets: Mapping[str, float]) -> Iterator[Change]:
             elif any(run.architecture == row.architecture and getattr(run, figure) is not None for run in group.runs):
                 reason = f"measured on several devices: {row.device}"
             else:
-                reason = "not there in what is new"
+                reason = "missing in NEW"
             yield _row(group, row.architecture, "budget", figure, (None, value), outcome, reason)
 
 

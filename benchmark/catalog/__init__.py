@@ -1,1 +1,1 @@
-"""What there is: architectures, protocols, published figures."""
+"""The catalog of architectures, protocols and published figures."""

@@ -1,7 +1,7 @@
-"""What exists: methods, architectures, protocols and references, read from the files of `model_configs/`.
+"""Methods, architectures, protocols and references, read from the files of `model_configs/`.
 
-Nothing is executed to list it: an architecture or a protocol is a file, its name is the file's name, and its summary
-the first line of the file's docstring.
+Listing executes no config: an architecture or a protocol is a file, its name is the file's name, and its summary the
+first line of the file's docstring.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ DEFAULT_PROTOCOL = "shapes_64x64_smoke"
 
 @dataclass(frozen=True)
 class Architecture:
-    """One buildable network of a method.
+    """An architecture: a network of a method.
 
     Attributes:
-        name: what the user calls it.
+        name: name of the file.
         method: name of the method's folder.
         summary: one line.
         path: the mmengine config file that defines `model`.
@@ -53,7 +53,7 @@ class ProtocolEntry:
     """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
 
     Attributes:
-        name: what the user calls it.
+        name: name of the file.
         summary: one line.
         path: the mmengine config file.
     """
@@ -71,7 +71,7 @@ class Method:
         name: name of its folder.
         title: title of the paper.
         year: year of publication.
-        representative: the architecture that stands for the method where one is wanted; None for a comparison.
+        representative: the architecture that represents the method by default; None for a comparison.
         facts: the whole metafile, references included.
     """
 
@@ -93,37 +93,37 @@ _faults: dict[Path, UserError] = {}
 
 
 def faults() -> list[UserError]:
-    """Return what is wrong with files of `model_configs/` that were left out so far; stderr has told each."""
+    """Return the errors of files of `model_configs/` that were skipped so far; each was printed to stderr."""
     return list(_faults.values())
 
 
 @cache
 def architectures() -> dict[str, Architecture]:
-    """Every architecture of the suite, by name, in the order of method and name; without those whose file is broken."""
+    """Return all architectures of the suite by name, sorted by method and name, without those with an invalid file."""
     return {
         path.stem: Architecture(path.stem, path.parent.name, summary, path)
-        for path, summary in _sound(sorted(config_root().glob("[!_]*/*.py")), _summary)
+        for path, summary in _valid(sorted(config_root().glob("[!_]*/*.py")), _summary)
     }
 
 
 @cache
 def protocols() -> dict[str, ProtocolEntry]:
-    """Every protocol, by name; without those whose file is broken."""
+    """Return all protocols by name, without those with an invalid file."""
     paths = sorted((config_root() / "_base_" / "protocols").glob("*.py"))
-    return {path.stem: ProtocolEntry(path.stem, summary, path) for path, summary in _sound(paths, _summary)}
+    return {path.stem: ProtocolEntry(path.stem, summary, path) for path, summary in _valid(paths, _summary)}
 
 
 @cache
 def methods() -> dict[str, Method]:
-    """Every method, by name; without those whose metafile is broken."""
-    return {path.parent.name: method for path, method in _sound(sorted(config_root().glob("*/metafile.yaml")), _method)}
+    """Return all methods by name, without those with an invalid metafile."""
+    return {path.parent.name: method for path, method in _valid(sorted(config_root().glob("*/metafile.yaml")), _method)}
 
 
 @cache
 def references() -> dict[str, Reference]:
-    """Every published number of the metafiles that is of a network of ours, by identifier.
+    """Return the published figures of the metafiles for our architectures, by identifier.
 
-    Entries with a mistake are left out, and said on stderr.
+    Invalid entries are skipped, and reported on stderr.
 
     Raises:
         UserError: an identifier is given twice.
@@ -133,9 +133,9 @@ def references() -> dict[str, Reference]:
 
 @cache
 def related() -> dict[str, Reference]:
-    """Every published number of the metafiles that is of a network of the method which is not ours, by identifier.
+    """Return the published figures of the metafiles for other networks of the methods, by identifier.
 
-    Such a number is listed beside the architecture that is nearest to it, and compared with nothing.
+    Such a figure is listed with the most similar architecture, and never compared.
 
     Raises:
         UserError: as `references`.
@@ -145,10 +145,10 @@ def related() -> dict[str, Reference]:
 
 @cache
 def deviations_of(method: str) -> list[Deviation]:
-    """Return what the architectures of a method have where its authors have something else.
+    """Return the deviations of the architectures of a method from those of its authors.
 
     Raises:
-        UserError: an entry has a mistake; the message names file, entry and field.
+        UserError: an entry is invalid; the message contains file, entry and field.
     """
     place, members = _metafile(method), _members(method)
     entries = methods()[method].facts.get("deviations") or ()
@@ -184,12 +184,12 @@ def _metafile(method: str) -> Path:
 
 
 def _members(method: str) -> list[str]:
-    """Names of the architectures of a method."""
+    """Return the names of the architectures of a method."""
     return sorted(path.stem for path in (config_root() / method).glob("*.py"))
 
 
 def zoo_root() -> Path:
-    """Return the configs of the installed mmsegmentation, found without importing it.
+    """Return the folder of the installed mmsegmentation's configs, without importing it.
 
     Raises:
         UserError: it is not installed.
@@ -202,7 +202,7 @@ def zoo_root() -> Path:
 
 @cache
 def zoo() -> dict[str, Architecture]:
-    """Every config of the installed mmsegmentation that trains a network, by `mmseg:NAME`."""
+    """Return the configs of the installed mmsegmentation that train a network, by `mmseg:NAME`."""
     return {
         name: Architecture(name, path.parent.name, f"mmsegmentation zoo, configs/{path.parent.name}/{path.name}", path)
         for path in sorted(zoo_root().glob("[!_]*/*.py"))
@@ -218,7 +218,7 @@ def architecture(name: str) -> Architecture:
             the file of a config, `FILE.py`.
 
     Raises:
-        UserError: there is none; the message names the nearest.
+        UserError: there is none; the message suggests similar names.
     """
     if not name.startswith(ZOO_PREFIX) and own.is_own(name):
         found = own.factory(name)
@@ -230,7 +230,7 @@ def architecture(name: str) -> Architecture:
 
 
 def representatives() -> list[str]:
-    """One architecture of every method."""
+    """Return the representative architectures of all methods."""
     return [method.representative for method in methods().values() if method.representative]
 
 
@@ -238,7 +238,7 @@ def protocol(name: str) -> ProtocolEntry:
     """Return the protocol of that name.
 
     Raises:
-        UserError: there is none; the message names the nearest.
+        UserError: there is none; the message suggests similar names.
     """
     return _find("protocol", name, protocols())
 
@@ -252,8 +252,8 @@ def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
     raise unknown(kind, name, known)
 
 
-def _sound(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path, T]]:
-    """Return what is read from files, without those that are broken: stderr tells of each, and the others go on."""
+def _valid(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path, T]]:
+    """Read files, skipping invalid ones, each of which is reported on stderr."""
     found = []
     for path in paths:
         try:
@@ -272,7 +272,7 @@ def _method(path: Path) -> Method:
     """Return the method of a metafile.
 
     Raises:
-        UserError: it is no YAML, or lacks a field; the message names file and line.
+        UserError: it is not YAML, or lacks a field; the message contains file and line.
     """
     import yaml
 
@@ -280,9 +280,9 @@ def _method(path: Path) -> Method:
         facts = yaml.load(_text(path), Loader=_loader())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: {error.problem or 'is no YAML'}") from error
+        raise UserError(f"{path}{line}: {error.problem or 'is not YAML'}") from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: is no YAML that can be read: {one_line(error)}") from error
+        raise UserError(f"{path}: is not valid YAML: {one_line(error)}") from error
     if not isinstance(facts, Mapping):
         raise UserError(f"{path}: is not a mapping of {', '.join(METAFILE)}")
     for field, check in METAFILE.items():
@@ -294,15 +294,15 @@ def _method(path: Path) -> Method:
         raise UserError(f"{path}: references is not a list")
     name = facts["representative"]
     if name is not None and not (path.parent / f"{name}.py").is_file():
-        raise UserError(f"{path}: representative is {name!r}, of which there is no file {name}.py")
+        raise UserError(f"{path}: representative is {name!r}, but there is no file {name}.py")
     if facts["year"] not in YEARS:
-        raise UserError(f"{path}: year is {facts['year']}, of which there is no paper")
+        raise UserError(f"{path}: year is {facts['year']}, which is not plausible")
     return Method(path.parent.name, facts["title"], facts["year"], name, facts)
 
 
 @cache
 def _loader() -> Any:
-    """Return a YAML loader that refuses a key given twice, of which YAML's own takes the last without a word."""
+    """Return a YAML loader that rejects duplicate keys, of which PyYAML silently uses the last."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -310,7 +310,7 @@ def _loader() -> Any:
             seen = set()
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    continue  # which the loader refuses
+                    continue  # which the loader rejects
                 if key.value in seen:
                     problem = f"{key.value} is given twice"
                     raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
@@ -324,14 +324,14 @@ def _summary(path: Path) -> str:
     """Return the first line of a config's docstring.
 
     Raises:
-        UserError: the file is no Python; the message names file and line.
+        UserError: the file is not Python; the message contains file and line.
     """
     try:
         docstring = ast.get_docstring(ast.parse(_text(path)))
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno or 1}: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"{path}: is no Python that can be read: {one_line(error)}") from error
+        raise UserError(f"{path}: is not valid Python: {one_line(error)}") from error
     return (docstring or "").partition("\n")[0]
 
 

@@ -1,7 +1,7 @@
-"""What a network was trained on besides the training split: a text of a metafile in one spelling.
+"""Training corpora other than the training split, in canonical spelling.
 
-The vocabulary is open, since any corpus may be one. What is checked is that the spelling is that of the corpora which
-many papers use, or figures of equal training would count as trained differently.
+The vocabulary is open, as any corpus is allowed. The spelling of common corpora is checked, so that figures of equal
+training are not treated as trained differently.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIASES = {
 """Other names of the same corpus. `coarse` is the coarsely annotated part of Cityscapes."""
 
 CORPORA = (*ALIASES, "cityscapes", "ade20k", "camvid", "voc12", "voc12aug", "jft-300m", "laion-2b")
-"""Names whose misspellings are recognised."""
+"""Names whose misspellings are detected."""
 
 UNSTATED = ("unknown", "not-stated", "unstated", "n/a", "na", "null", "?", "-")
 
@@ -34,14 +34,14 @@ SPELLING = {alias: name for name, aliases in ALIASES.items() for alias in aliase
 
 
 def canonical(stated: str | list[str]) -> str:
-    """Return the stages of a training in one spelling, joined by " + ".
+    """Return the stages of a training in canonical spelling, joined by " + ".
 
     Args:
         stated: `none`, the name of a corpus, or several in the order of training, as a list or joined by "+", a comma
-            or "and". How a corpus was used may follow its name in parentheses: `imagenet (self-supervised)`.
+            or "and". The use of a corpus may follow its name in parentheses: `imagenet (self-supervised)`.
 
     Raises:
-        ValueError: no corpus is named, or one is misspelled; the message says what to write.
+        ValueError: no corpus is named, or one is misspelled; the message contains the correct form.
     """
     text = " + ".join(stated) if isinstance(stated, list) else stated
     stages = [_stage(part) for part in SEPARATOR.split(text)]
@@ -51,12 +51,12 @@ def canonical(stated: str | list[str]) -> str:
 
 
 def _stage(text: str) -> str:
-    """One corpus, with how it was used."""
+    """Return one corpus in canonical spelling, with its use."""
     name, opened, use = text.casefold().partition("(")
     name = "-".join(name.split())
     name = SPELLING.get(name, name)
     if name in UNSTATED:
-        raise ValueError("write null where the source does not say")
+        raise ValueError("write null if the source does not state it")
     if not re.search("[a-z]", name):
         raise ValueError(f"write {FORM}")
     near = get_close_matches(name, CORPORA, n=1, cutoff=0.85) if name.isalpha() else []

@@ -1,4 +1,4 @@
-"""Deviations from a paper that are known: what an architecture of ours has where its authors have something else."""
+"""Known deviations of our architectures from their papers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from benchmark.catalog.references import TEXT, FieldRule, check_fields, one_of
 from benchmark.errors import UserError
 
 ORIGINS = ("mmsegmentation", "protocol", "this suite")
-"""Where a deviation comes from: a module or config of mmsegmentation, the protocols, which train every network alike,
-or a choice of this suite."""
+"""Origins of deviations: a module or config of mmsegmentation, the protocols, which are common to all networks, or a
+decision of this suite."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Deviation:
     """A deviation from a method's paper or its authors' code.
 
     Attributes:
-        ours: what the architectures have.
-        paper: what the authors have.
-        source: where they say so: section, table, or path in their repository.
+        ours: our architectures.
+        paper: the authors' version.
+        source: evidence: section, table, or path in their repository.
         origin: one of `ORIGINS`.
-        architectures: those that it is of.
+        architectures: names of the affected architectures.
     """
 
     ours: str
@@ -39,19 +39,19 @@ class Deviation:
 
 
 FIELDS = {"ours": TEXT, "paper": TEXT, "source": TEXT, "origin": one_of(*ORIGINS)}
-"""What an entry of `deviations` holds, beside `architectures` where it is not of all."""
+"""The fields of an entry of `deviations`, in addition to `architectures` if it does not apply to all."""
 
 
 def parse(entry: Mapping[str, Any], architectures: Sequence[str], place: str) -> Deviation:
-    """Return an entry of `deviations` in a metafile, checked.
+    """Parse and check an entry of `deviations` in a metafile.
 
     Args:
         entry: as read from the file.
-        architectures: those of the method.
+        architectures: names of the architectures of the method.
         place: the file and the number of the entry, for the message.
 
     Raises:
-        UserError: the entry has a mistake; the message names the file, the entry and the field.
+        UserError: the entry is invalid; the message contains file, entry and field.
     """
     members = FieldRule(
         lambda value: isinstance(value, list) and bool(value) and all(name in architectures for name in value),
@@ -60,6 +60,6 @@ def parse(entry: Mapping[str, Any], architectures: Sequence[str], place: str) ->
     )
     check_fields(entry, FIELDS | {"architectures": members}, place)
     if entry["ours"].strip() == entry["paper"].strip():
-        raise UserError(f"{place}: ours and paper are the same, which is no deviation")
+        raise UserError(f"{place}: ours and paper are equal, so there is no deviation")
     texts = {name: entry[name].strip() for name in FIELDS}
     return Deviation(**texts, architectures=tuple(entry.get("architectures", architectures)))

@@ -1,9 +1,9 @@
-"""What mmsegmentation publishes of its zoo, as references: read from the metafiles that its wheel carries.
+"""The published figures of mmsegmentation's model zoo as references, read from the metafiles in its wheel.
 
-A row of a metafile is a trained config with its figures. Dataset, figures, batch and hardware stand in the row; split,
-crop, iterations and pre-training follow from the dataset and from the config's name, which is that of the training.
+A row of a metafile is a trained config with its figures. It contains dataset, figures, batch and hardware; split, crop,
+iterations and pre-training are derived from the dataset and the config's name at the time of training.
 (The configs themselves have been edited since: the name of `ann_r101-d8_4xb4-40k_voc12aug-512x512` and of its weights
-says 40,000 iterations, the file 20,000.) What cannot be told is None, and a row that cannot be used is counted.
+says 40,000 iterations, the file 20,000.) Unknown facts are None, and unusable rows are counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIGURES = {"mIoU": ("miou", "single", False), "mIoU(ms+flip)": ("miou", "multi",
 """Metric, scales and flip of the figures that are read."""
 
 DECIMALS = 2
-"""Of every figure: the zoo's tables print two, the metafiles, written by a program, 44.6 for 44.60."""
+"""The number of decimals of all figures: the zoo's tables print two, the generated metafiles 44.6 for 44.60."""
 
 DATASETS = {
     "ADE20K": ("ade20k", "val"),
@@ -43,7 +43,7 @@ DATASETS = {
 """Our name of a dataset, and the split that mmsegmentation evaluates on, by the name in the metafiles."""
 
 METHODS = {"point_rend": "pointrend"}
-"""Our name of a method whose folder is called otherwise."""
+"""Our names of methods whose folder has another name."""
 
 NETWORKS = {
     "pointrend_r50": "pointrend_fpn_r50",
@@ -51,25 +51,25 @@ NETWORKS = {
     "psanet_r50-d8": None,
     "psanet_r101-d8": None,
 }
-"""Our name of a network that is called otherwise, None where ours of that name is another network (PSANet's has the
-authors' projection); where else the names are equal, so are the networks."""
+"""Our names of networks that have another name; None if ours of that name is another network (PSANet's has the authors'
+projection). All other networks with equal names are equal."""
 
 WINDOWS = {
     (480, 480): "Evaluated in sliding windows of the crop.",
     (769, 769): "Evaluated in sliding windows of the crop; interpolates with aligned corners.",
 }
-"""What is peculiar to configs of a crop."""
+"""Notes on configs with a certain crop."""
 
 PAGE = "https://github.com/open-mmlab/mmsegmentation/tree"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was read.
+    """The references of the zoo.
 
     Attributes:
         references: the figures, by name: `mmseg:CONFIG/miou`, `mmseg:CONFIG/miou-ms` with scales and flip.
-        left_out: what was not read, by the reason.
+        left_out: number of excluded figures by reason.
     """
 
     references: Mapping[str, Reference]
@@ -89,7 +89,7 @@ def published() -> Published:
 
 @cache
 def everything() -> dict[str, Reference]:
-    """Return the references of the metafiles of this suite, then the figures of the zoo that those do not have."""
+    """Return the references of the metafiles of this suite, then the figures of the zoo that are not among them."""
     ours = catalog.references()
     places = {(each.source.title, each.source.locator) for each in ours.values()}
     return ours | {
@@ -103,8 +103,8 @@ def read(root: Path, configs: Container[str], release: str) -> Published:
     """Return the figures of the metafiles below a folder.
 
     Args:
-        root: the folder that holds a folder for each method.
-        configs: names of the configs that there are.
+        root: folder that contains a folder for each method.
+        configs: names of existing configs.
         release: version of mmsegmentation.
     """
     rows = [(path.parent.name, row) for path in sorted(root.glob("*/metafile.yaml")) for row in _rows(path)]
@@ -127,7 +127,7 @@ def read(root: Path, configs: Container[str], release: str) -> Published:
             elif dataset is None:
                 reason = "on a dataset that is not known here"
             elif type(value) not in (int, float):
-                reason = "that are no numbers"
+                reason = "that are not numbers"
             else:
                 reference = _reference(folder, row, figure, value, dataset, release)
                 if reference.name in references:  # a config evaluated on several datasets
@@ -147,24 +147,24 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _mapping(found: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """Return a field that should hold a mapping; empty where it is absent or something else."""
+    """Return a field that should be a mapping; empty if it is missing or of another type."""
     value = found.get(field)
     return value if isinstance(value, Mapping) else {}
 
 
 def _config(row: Mapping[str, Any]) -> str:
-    """Return the name of the config that a row is of; empty where it names none."""
+    """Return the name of a row's config; empty if it has none."""
     return Path(row.get("Config") or row.get("Name") or "").stem
 
 
 def _results(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the datasets that a config was evaluated on: one dataset, or on each of a list."""
+    """Return the evaluations of a config: one dataset, or each of a list."""
     found = row.get("Results")
     return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, Mapping)]
 
 
 def _dataset(config: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Dataset and split; by the config's name where a subheading of a table stands for them (`# HRNet backbone`)."""
+    """Return dataset and split; from the config's name if the field is a subheading (`# HRNet backbone`)."""
     name = str(result.get("Dataset"))
     if not name.startswith("#"):
         return DATASETS.get(name)
@@ -177,7 +177,7 @@ def _reference(
     config, trained = _config(row), _mapping(row, "Metadata")
     metric, scales, flip = FIGURES[figure]
     iterations = re.search(r"-(\d+)k_", config)
-    sizes = re.findall(r"(\d{2,4})x(\d{2,4})", config)  # the last is the crop, others are inputs of the pre-training
+    sizes = re.findall(r"(\d{2,4})x(\d{2,4})", config)  # the last is the crop, others are for pre-training
     crop = (int(sizes[-1][0]), int(sizes[-1][1])) if sizes else None
     settings = re.search(r"_\d+xb\d+-(.+)-\d+k_", config)
     notes = [WINDOWS[crop]] if crop in WINDOWS else []
@@ -225,7 +225,7 @@ def _reference(
 
 
 def _pretraining(config: str) -> str | None:
-    """Return what the backbone was trained on before, by the name of the config; None where that does not say."""
+    """Return the pre-training of the backbone from the name of the config; None if it is not part of the name."""
     if "in1k" in config:
         return "imagenet"
     if "in22k" in config:

@@ -1,7 +1,7 @@
-"""Published numbers: what one is, and how an entry of a metafile becomes one.
+"""Published figures: their fields, and how an entry of a metafile is parsed.
 
-An entry is checked field by field, so that a mistake in it gets one line: file, reference, field, and what would be
-right. Nothing here needs more than the standard library: references are listed in a fraction of a second.
+An entry is checked field by field, so that an error is reported in one line: file, reference, field, and the allowed
+values. Only the standard library is imported, so that listing references is fast.
 """
 
 from __future__ import annotations
@@ -24,49 +24,50 @@ UNITS = {
     "latency_ms": "ms",
     "fps": "fps",
 }
-"""The metrics, and the unit that each is published in."""
+"""The metrics with their units of publication."""
 
 TITLES = {"miou": "mIoU", "macc": "mAcc", "aacc": "aAcc"}
-"""How the metrics of accuracy are written."""
+"""The names of the accuracy metrics."""
 
 ACCURACY = tuple(TITLES)
 COST = ("params", "macs")
 SPEED = ("latency_ms", "fps")
 
 PLAUSIBLE = {"params": (1e-3, 1e5), "macs": (1e-4, 1e5), "latency_ms": (0.1, 1e5), "fps": (1e-3, 1e4)}
-"""Least and largest value of a metric in its unit, from a network of a thousand parameters to ten times the largest
-that was trained: what is outside is in another unit."""
+"""Plausible range of each metric in its unit, from a network of a thousand parameters to ten times the largest that was
+trained: values outside are in another unit."""
 
 SCALES = {"params": 1e6, "macs": 1e9}
-"""What one of the unit is."""
+"""The value of one unit."""
 
 LANDSCAPE = {"camvid": (720, 960), "cityscapes": (1024, 2048)}
-"""Datasets whose images are all wider than high: height and width of one. Those of VOC and ADE20K are of both kinds."""
+"""Datasets of landscape images only, with the height and width of one. VOC and ADE20K have both orientations."""
 
 WIDE = {(height >> k, width >> k) for height, width in LANDSCAPE.values() for k in range(3)} | {
     (360, 640),
     (720, 1280),
     (1080, 1920),
 }
-"""Inputs that networks are counted and timed at, as (height, width): images of those datasets, and video."""
+"""Common input sizes of cost measurements as (height, width): images of those datasets, and video."""
 
 DATASETS = ("camvid", "voc12aug", "cityscapes", "ade20k")
-"""Datasets that figures of metafiles are on."""
+"""Datasets of figures in the metafiles."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number was seen.
+    """The source of a figure.
 
     Attributes:
-        title: of the paper or the repository.
-        kind: who says it: `paper` (of the method's authors), `authors` (their code, weights or submission), `toolbox`
+        title: title of the paper or the repository.
+        kind: kind of source: `paper` (of the method's authors), `authors` (their code, weights or submission),
+            `toolbox`
             (a model zoo with its configs and weights), `restated` (the paper's, known from others who restate it),
             `third party` (a re-implementation by others, or a publication that restates the number of another).
-        arxiv: identifier of the paper, where there is one.
+        arxiv: identifier of the paper, if there is one.
         locator: table, section, or path in the repository.
-        url: where it was seen.
-        restated_by: who restates it, and where, if it is restated.
+        url: address of the source.
+        restated_by: publications that restate it, if it is restated.
     """
 
     title: str
@@ -79,25 +80,25 @@ class Source:
 
 @dataclass(frozen=True)
 class StatedProtocol:
-    """What a source says of how its number came about; None where it does not say, or where it does not apply.
+    """The facts that a source states of the evaluation of a figure; None if not stated or not applicable.
 
     Attributes:
         input_size: height and width at which the network is evaluated, counted or timed.
         scales: `single` or `multi`.
         flip: whether horizontal-flip test-time augmentation is used.
         crop: height and width in training.
-        pretraining: `none`, or what the backbone was trained on, in the spelling of `corpora.canonical`.
-        extra_data: `none`, or what else the network was trained on, in the same spelling.
-        iterations: of training.
-        void: how pixels without ground truth count: `ignore`, or `false_positive` of the class predicted there.
-        flop_convention: `mac` where a multiply-add counts once, `2mac` where it counts twice.
-        params_include: `auxiliary head` where it is counted too.
-        classes: of the network whose parameters or MACs are counted.
-        batch: images an update, of a speed images at once.
-        hardware: what it was trained or timed on, in the words of the source; of a speed the device, and after a comma
-            the software.
+        pretraining: `none`, or the pre-training corpora of the backbone, in the spelling of `corpora.canonical`.
+        extra_data: `none`, or other training corpora of the network, in the same spelling.
+        iterations: number of training iterations.
+        void: how pixels without ground truth are counted: `ignore`, or `false_positive` of the class predicted there.
+        flop_convention: `mac` if a multiply-add counts once, `2mac` if it counts twice.
+        params_include: `auxiliary head` if it is counted too.
+        classes: number of classes of the network whose parameters or MACs are counted.
+        batch: images per update; for a speed, images per batch.
+        hardware: device of the training or timing, as stated by the source; for a speed the device, and the software
+            after a comma.
         crf: whether a fully connected CRF refined the predictions.
-        precision: of a speed, what the network computed in.
+        precision: for a speed, the precision of the computation.
     """
 
     input_size: tuple[int, int] | None
@@ -119,26 +120,26 @@ class StatedProtocol:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published number.
+    """A published figure.
 
     Attributes:
         name: its identifier, unique over all methods.
-        method: the method that it is of.
-        architecture: the architecture that it is of, `mmseg:CONFIG` for a figure of mmsegmentation's zoo.
+        method: name of the method.
+        architecture: name of the architecture, `mmseg:CONFIG` for a figure of mmsegmentation's zoo.
         metric: a key of `UNITS`.
         value, unit, decimals: as printed by the source.
-        dataset, split: what it was measured on; None where it depends on no data.
-        protocol: how it was measured, as far as the source says.
-        runs: number of runs that it comes from, where the source says so.
+        dataset, split: data of the evaluation; None if it does not depend on data.
+        protocol: facts of the evaluation that the source states.
+        runs: number of runs, if the source states it.
         selection: `single`, `best` or `mean` of the runs, or `unknown`.
         confidence: `seen` in the source, or `recalled` from memory.
-        source: where it stands.
-        note: what keeps it from being compared blindly.
-        network: what makes its network another one than the architecture; of a figure of `related` alone.
-        explanation: facts that the source does not state and under which a cost comes out.
-        weights_sha256: of the file with the very weights of the number.
-        weights_url: where those weights are.
-        ours: the architecture of this suite that is the same network; None where there is none.
+        source: its source.
+        note: caveats of a comparison.
+        network: difference of its network from the architecture; only for figures of `related`.
+        explanation: facts, not stated by the source, that explain a cost.
+        weights_sha256: SHA-256 of the file of the weights that have this figure.
+        weights_url: address of those weights.
+        ours: our architecture of the same network; None if there is none.
     """
 
     name: str
@@ -169,7 +170,7 @@ class Reference:
 
     @property
     def objection(self) -> str | None:
-        """Why the number may not be evidence for a verdict; None where it may."""
+        """The reason why the figure must not be used for a verdict; None if it may be."""
         if self.confidence == "recalled":
             return "recalled from memory, not seen in its source"
         if self.source.kind == "third party":
@@ -178,7 +179,7 @@ class Reference:
 
     @property
     def caveat(self) -> str | None:
-        """What a verdict on the number has to say of where it comes from; None where that is plain."""
+        """A caveat on the source that a verdict must state; None if there is none."""
         if self.source.kind == "restated":
             return (
                 f"the paper's figure as {' and '.join(self.source.restated_by)} restate it, the paper itself not seen"
@@ -187,12 +188,12 @@ class Reference:
 
 
 class FieldRule(NamedTuple):
-    """What a field may hold.
+    """The rule of a field.
 
     Attributes:
         passes: whether a value is allowed.
-        form: what is, in words.
-        required: whether the field has to be there.
+        form: description of allowed values.
+        required: whether the field is required.
     """
 
     passes: Callable[[Any], bool]
@@ -201,7 +202,7 @@ class FieldRule(NamedTuple):
 
 
 def one_of(*values: str | bool) -> FieldRule:
-    """Allow these values and no other."""
+    """Allow only these values."""
     words = [str(value).lower() if isinstance(value, bool) else value for value in values]
     form = words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     return FieldRule(lambda value: any(type(value) is type(each) and value == each for each in values), form)
@@ -216,7 +217,7 @@ def _optional(check: FieldRule) -> FieldRule:
 
 
 def _is_whole(value: object, least: int = 1) -> bool:
-    return type(value) is int and least <= value <= 10**15  # not isinstance: of which a bool is one
+    return type(value) is int and least <= value <= 10**15  # not isinstance, as bool is a subclass of int
 
 
 def _is_size(value: object) -> bool:
@@ -242,18 +243,18 @@ SIZE = FieldRule(_is_size, "[height, width]")
 TRUE = one_of(True)
 
 YEARS = range(1950, 2101)
-"""That a paper may be of."""
+"""The plausible years of a paper."""
 
 METAFILE = {
     "title": TEXT,
     "year": COUNT,
     "representative": _or_null(TEXT),
 }
-"""What every metafile holds."""
+"""The fields of every metafile."""
 
 ENTRY = {
     "id": TEXT,
-    "architecture": TEXT,  # one of the method's: `parse` knows them
+    "architecture": TEXT,  # one of the method's, checked by `parse`
     "metric": one_of(*UNITS),
     "value": NUMBER,
     "unit": one_of(*dict.fromkeys(UNITS.values())),
@@ -271,7 +272,7 @@ ENTRY = {
     "weights_sha256": _optional(FieldRule(_is_match("[0-9a-f]{64}"), "64 hexadecimal digits")),
     "weights_url": _optional(FieldRule(_is_match("https://.+"), "https://...")),
 }
-"""What an entry of `references` holds."""
+"""The fields of an entry of `references`."""
 
 PROTOCOL = {
     "input_size": _or_null(SIZE),
@@ -324,16 +325,16 @@ EXPLANATION = {
 
 
 def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], place: str) -> Reference:
-    """Return an entry of a metafile, checked.
+    """Parse and check an entry of a metafile.
 
     Args:
         entry: as read from the file.
-        method: the method that the file is of.
+        method: name of the method of the file.
         architectures: those of the method.
-        place: the file, for the message.
+        place: the file, for messages.
 
     Raises:
-        UserError: the entry has a mistake; the message names file, reference, field and what is allowed.
+        UserError: the entry is invalid; the message contains file, reference, field and the allowed values.
     """
     name = entry.get("id") if isinstance(entry, Mapping) else None
     place = f"{place}: reference {name or 'without an id'}"
@@ -362,22 +363,22 @@ def parse(entry: Mapping[str, Any], method: str, architectures: Sequence[str], p
 
 
 def check_fields(found: Any, schema: Mapping[str, FieldRule], place: str, prefix: str = "") -> None:
-    """Check a mapping of a metafile against what its fields may hold.
+    """Check a mapping of a metafile against the rules of its fields.
 
     Args:
-        found: what was read.
-        schema: the fields that there are.
-        place: where it was read, for the message.
-        prefix: of the fields, for the message.
+        found: the mapping.
+        schema: the rules, by field.
+        place: its file, for messages.
+        prefix: prefix of the fields, for messages.
 
     Raises:
-        UserError: a field is missing, is unknown, or holds what it may not.
+        UserError: a field is missing, unknown, or has an invalid value.
     """
     if not isinstance(found, Mapping):
         raise UserError(f"{place}: is not a mapping of {', '.join(schema)}")
     for field in found:
         if field not in schema:
-            raise UserError(f"{place}: {prefix}{field} is no field; there are {', '.join(schema)}")
+            raise UserError(f"{place}: {prefix}{field} is not a field; fields are {', '.join(schema)}")
     for field, check in schema.items():
         if field in found and not check.passes(found[field]):
             raise UserError(f"{place}: {prefix}{field} is {_shown(found[field])}, not {check.form}")
@@ -386,7 +387,7 @@ def check_fields(found: Any, schema: Mapping[str, FieldRule], place: str, prefix
 
 
 def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
-    """Return what fields ask of each other: the field, whether it is right, and what it should be."""
+    """Return the rules between fields: the field, whether it is valid, and the allowed values."""
     metric, on_data = entry["metric"], entry["metric"] in ACCURACY
     unit = UNITS[metric]
     rules = [
@@ -396,19 +397,23 @@ def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tup
         (
             "dataset",
             (entry["dataset"] is not None) == on_data,
-            "named" if on_data else f"null, as {metric} is of no data",
+            "named" if on_data else f"null, as {metric} needs no data",
         ),
-        ("split", (entry["split"] is not None) == on_data, "named" if on_data else f"null, as {metric} is of no data"),
+        (
+            "split",
+            (entry["split"] is not None) == on_data,
+            "named" if on_data else f"null, as {metric} needs no data",
+        ),
         ("selection", (entry["runs"] == 1) == (entry["selection"] == "single"), "single for one run, and only then"),
         ("explanation", not entry.get("explanation") or metric in COST, f"for {metric}, only for params and macs"),
-        ("explanation", not (entry.get("explanation") and entry.get("network")), "needed beside network"),
+        ("explanation", not (entry.get("explanation") and entry.get("network")), "required with network"),
         (
             "protocol.flop_convention",
             (stated["flop_convention"] is not None) == (metric == "macs"),
             "mac or 2mac" if metric == "macs" else f"null, as {metric} has none",
         ),
         ("protocol.input_size", stated["input_size"] or metric not in SPEED, f"stated, as {metric} needs it"),
-        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is no speed"),
+        ("protocol.precision", not stated.get("precision") or metric in SPEED, f"null, as {metric} is not a speed"),
     ]
     rules += [
         (f"protocol.{field}", stated[field] is not None or not on_data, f"stated, as {metric} needs it")
@@ -418,16 +423,16 @@ def _agreements(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tup
 
 
 def _other_metric(entry: Mapping[str, Any]) -> str:
-    """Which metric a speed is of, if its unit is that of the other one."""
+    """Return a hint on the metric if the unit is that of another speed."""
     metric = next((name for name in SPEED if UNITS[name] == entry["unit"]), None)
     return f": a figure in {entry['unit']} is of metric {metric}" if entry["metric"] in SPEED and metric else ""
 
 
 def _implausible(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is allowed field by field and almost surely a mistake, each with what to write instead."""
+    """Yield values that are allowed but almost certainly wrong, each with a suggested correction."""
     metric, value, unit = entry["metric"], entry["value"], entry["unit"]
     if unit != UNITS[metric]:
-        return  # of which `_agreements` tells
+        return  # which `_agreements` reports
     if metric in ACCURACY and value <= 1:
         yield f"value {value} is a fraction, and unit is percent: write {100 * value:g}"
     least, largest = PLAUSIBLE.get(metric, (0, math.inf))
@@ -448,12 +453,12 @@ def _implausible(entry: Mapping[str, Any], stated: Mapping[str, Any]) -> Iterato
 
 
 def _is_turned(size: Sequence[int], dataset: str | None, is_crop: bool) -> bool:
-    """Whether a size was as good as surely given as (width, height).
+    """Return whether a size was almost certainly given as (width, height).
 
     Args:
-        size: as given.
-        dataset: that it is of. All images of some are wider than high, and images of VOC and ADE20K may be of any size.
-        is_crop: a crop may be of any shape, and is turned if its shape is that of a turned image.
+        size: the given size.
+        dataset: its dataset. Some have only landscape images; images of VOC and ADE20K may be of any size.
+        is_crop: whether it is a crop, which is swapped only if its aspect is that of a swapped image.
     """
     height, width = size
     if height <= width:

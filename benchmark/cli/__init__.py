@@ -1,4 +1,4 @@
-"""The command line: `segbench COMMAND`. One module a command; heavy imports live inside the commands."""
+"""The command line: `segbench COMMAND`. Each command is a module, which makes heavy imports when it runs."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from benchmark.files.atomic import shortened
 
 COMMANDS = {
     "run": "profile, train and evaluate architectures, record the results, render the report",
-    "plan": "what run would do, and how long it would take",
+    "plan": "list what `run` would do, with an estimate of the time",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
-    "score": "score the predictions of another program, and keep them as a result",
+    "score": "score predictions of another program and store the result",
     "import": "convert third-party weights",
-    "profile": "parameters, MACs and latency",
-    "verify": "results against published figures: a verdict for each, with its reason",
-    "rerun": "run a result again: is it reproduced?",
-    "compare": "two sets of results: what got worse, and by how much",
-    "leaderboard": "the table of one protocol, from results/",
+    "profile": "measure parameters, MACs and latency",
+    "verify": "compare results with published figures: a verdict and its reason for each",
+    "rerun": "repeat the run of a stored result and check that it is reproduced",
+    "compare": "compare two sets of results and report regressions",
+    "leaderboard": "print the leaderboard of a protocol from results/",
     "report": "render reports/index.html from results/",
-    "list": "architectures, protocols, methods or references",
-    "show": "what is known of one of them",
+    "list": "list architectures, protocols, methods or references",
+    "show": "print the details of one of them",
     "config": "print architecture x protocol as one mmsegmentation config",
-    "data": "get and verify datasets",
-    "results": "pack results into one archive, add those of an archive",
-    "validate": "recompute scores, and name what contradicts itself in results",
+    "data": "download, prepare and verify datasets",
+    "results": "export results to an archive, import results from one",
+    "validate": "recompute derived values of stored results, report inconsistencies",
     "schema": "print the JSON Schema of a result",
-    "doctor": "versions, devices, and what the backend adapted",
+    "doctor": "print versions and devices, check the installation",
 }
 
 MODULES = {"import": "import_"}
-"""Modules of commands whose names Python keeps for itself."""
+"""Modules of commands whose names are Python keywords."""
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -63,18 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 done, 1 done and something is wrong with what was looked at, 2 a mistake in what was given,
-        3 stopped by a time budget with something left, 130 interrupted.
+        The exit code: 0 success, 1 success but the command found a problem, 2 invalid input,
+        3 interrupted by the time budget with runs left, 130 interrupted by the user.
     """
     backend.silence()
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
-    if sys.stdout is None:  # or the next file that is opened would be it
+    if sys.stdout is None:  # else the next opened file would get its descriptor
         return _fail("the standard output is closed: send it to a file, or to /dev/null", 2)
     try:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+                stream.reconfigure(errors="backslashreplace")  # file names need not be valid text
         args = build_parser(command if command in COMMANDS else None).parse_args(argv)
         args.command_line = shlex.join(["segbench", *argv])
         code: int = args.run(args)
@@ -84,12 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output has gone, as in `segbench list | head`
+    except BrokenPipeError:  # the reader closed the pipe, as in `segbench list | head`
         _drop_output()
         return 141
     except MemoryError:
-        return _fail("the memory of this machine does not suffice", 2)
-    except OSError as error:  # of a path that no file system takes, a disk that is full, a folder that may not be read
+        return _fail("out of memory", 2)
+    except OSError as error:  # for example an invalid path, a full disk or missing permissions
         _drop_output()
         where = f"{shortened(Path(os.fsdecode(error.filename)))}: " if isinstance(error.filename, str | bytes) else ""
         return _fail(f"{where}{error.strerror or error}", 2)
@@ -97,12 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, code: int) -> int:
     prefix = "segbench: " if code == 130 else "segbench: error: "
-    with suppress(OSError):  # its reader has gone, or its disk is full
+    with suppress(OSError):  # its reader closed the pipe, or the disk is full
         print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
     return code
 
 
 def _drop_output() -> None:
-    """Let what is still to be written go nowhere: Python writes it at its end, and would complain."""
-    with suppress(OSError, ValueError, AttributeError):  # there is no stdout, or one that is no file
+    """Redirect unwritten output to the null device; Python flushes it at exit and would raise."""
+    with suppress(OSError, ValueError, AttributeError):  # stdout is missing or is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
 """`segbench compare`: did anything get worse between two sets of results?
 
-Exit codes: 0 nothing got worse; 1 something did, or is missing; 2 a mistake in the command; 3 it cannot be said.
+Exit codes: 0 no regression; 1 a regression or missing results; 2 invalid arguments; 3 inconclusive (--strict).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FIGURES = {
     "macs": ("macs", 10**9),
     "memory": ("inference_memory_bytes", 2**20),
 }
-"""The figure that an option limits, and what its unit is of the figure's."""
+"""The figure that an option limits, and the option's unit in units of the figure."""
 
 OPEN = ("inconclusive", "not comparable")
 
@@ -45,12 +45,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     what = "a folder of results, a result file, a git revision (v0.1:results), or in the store a version (0.1.0), a "
     what += "commit or a digest of code (7 digits or more)"
-    parser.add_argument("base", metavar="BASE", help=f"the results before: {what}")
-    parser.add_argument("new", metavar="NEW", help="the results now, named in the same way")
+    parser.add_argument("base", metavar="BASE", help=f"base results: {what}")
+    parser.add_argument("new", metavar="NEW", help="new results, specified in the same way")
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="the store of versions (default: results)"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of results in which versions are looked up (default: results)",
     )
-    parser.add_argument("--margin", type=float, metavar="M", help="points of mIoU that may be lost (default: 0.5)")
+    parser.add_argument(
+        "--margin", type=float, metavar="M", help="non-inferiority margin in points of mIoU (default: 0.5)"
+    )
     parser.add_argument("--images", action="store_true", help="include the sampling error of images (bootstrap)")
     parser.add_argument(
         "--gate",
@@ -62,32 +68,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="ask that everything is shown not to be worse: exit with 3 where that is open",
+        help="require evidence that nothing got worse: exit code 3 if any comparison is inconclusive",
     )
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="let pass what NEW lacks: protocols, architectures, seeds, runs that did not fail",
+        help="do not fail if NEW lacks protocols, architectures, seeds or successful runs of BASE",
     )
-    budgets = parser.add_argument_group("speed and budgets", "limits of NEW alone; what is above them is a regression")
+    budgets = parser.add_argument_group(
+        "speed and budgets", "upper limits for NEW; a value above its limit is a regression"
+    )
     budgets.add_argument(
         "--latency-margin",
         type=_positive,
         default=0.05,
         metavar="SHARE",
-        help="share by which latency may grow (default: %(default)s)",
+        help="allowed relative increase of latency (default: %(default)s)",
     )
     for name, (figure, unit) in BUDGETS.items():
-        budgets.add_argument(f"--max-{name}", type=_positive, metavar=unit, help=f"largest {figure} that passes")
+        budgets.add_argument(
+            f"--max-{name}", type=_positive, metavar=unit, help=f"upper limit of {figure} (default: none)"
+        )
     parser.epilog = (
-        "exit codes: 0 nothing got worse; 1 something got worse, or NEW lacks something; 2 a mistake in the command; "
-        "3 with --strict, it cannot be said"
+        "exit codes: 0 no regression; 1 a regression, or NEW lacks results; 2 invalid arguments; "
+        "3 inconclusive (with --strict)"
     )
     parser.add_argument(
-        "--format", choices=["table", "markdown"], default="table", help="markdown is for pull requests"
+        "--format",
+        choices=["table", "markdown", "json"],
+        default="table",
+        help="output format; markdown is for pull requests (default: %(default)s)",
     )
     options.mix_code(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -127,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
             "architecture on each side",
             file=sys.stderr,
         )
-    if args.json:
+    if args.format == "json":
         print(json.dumps({"margin": margin, **asdict(found)}, indent=2))
     else:
         from benchmark.reporting.comparison import text

@@ -1,6 +1,6 @@
-"""`segbench config ARCH -p PROTOCOL`: the composed config, as text that mmsegmentation's own tools take.
+"""`segbench config ARCH -p PROTOCOL`: the composed config, as text that mmsegmentation's own tools read.
 
-With `--diff-zoo` it is compared with the config of mmsegmentation's zoo instead, and what differs is printed.
+With `--diff-zoo`, print the differences from the corresponding config of mmsegmentation's zoo instead.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.dataset(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
-    parser.add_argument("--distributed", action="store_true", help="for several processes: SyncBN")
+    parser.add_argument(
+        "--distributed", action="store_true", help="keep SyncBN, for training in several processes (default: BN)"
+    )
     parser.add_argument(
         "--diff-zoo",
         action="store_true",
-        help="print, with reasons, where it differs from the zoo's config for that network, dataset, crop and schedule",
+        help="print the differences from the zoo's config for that network, dataset, crop and schedule, with reasons",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the config, or how it differs from the zoo's; 1 where a difference has no reason."""
+    """Print the config, or its differences from the zoo's; return 1 if a difference is unexplained."""
     from benchmark.configs.compose import compose
 
     options.require_use_of_root(args)
@@ -60,8 +62,8 @@ def _diff(args: argparse.Namespace) -> int:
         print(f"(the nearest: the zoo has none with this {' and '.join(found.lacking)})")
     other = [each for each in found.differences if each.explanation and not each.explanation.same]
     means = [each for each in found.differences if each.explanation and each.explanation.same]
-    _print("the same by other means", means)
-    _print("another network, or another training", other)
+    _print("equivalent, implemented differently", means)
+    _print("different network or training", other)
     _print("unexplained", found.unexplained)
     print(f"\n{found.fields} fields, {len(found.differences)} differ, {len(found.unexplained)} unexplained differences")
     print(_conclusion(found))
@@ -75,7 +77,7 @@ def _conclusion(found: ConfigDiff) -> str:
 
 
 def _print(title: str, differences: list[FieldDifference]) -> None:
-    """Differences by their reasons, the zoo's value first."""
+    """Group the differences by reason; print the zoo's value first."""
     if not differences:
         return
     print(f"\n{title}:")

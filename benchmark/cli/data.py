@@ -1,4 +1,4 @@
-"""`segbench data`: get, complete and verify datasets."""
+"""`segbench data`: download, prepare and verify datasets."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from benchmark.cli import options
+
 if TYPE_CHECKING:
     from benchmark.datasets.download import Progress
     from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.datasets.verify import Verification
 
 
-COMPLETE = "as many images as published, and every file can be read"
-"""What can be said of a dataset whose pixels are not known."""
+COMPLETE = "the number of images is as published, and every file can be read"
+"""The statement for a dataset whose pixel digest is unknown."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add `get`, `make` and `verify`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    place = "folder that holds the dataset's folder (default: $SEGBENCH_DATA, else data)"
+    place = "parent of the dataset's folder (default: $SEGBENCH_DATA, else data)"
 
-    get = actions.add_parser("get", help="put a dataset in its place, verified", description="Get a dataset.")
+    get = actions.add_parser(
+        "get",
+        help="download or unpack a dataset, and verify it",
+        description="Download or unpack a dataset, and verify it.",
+    )
     get.add_argument("dataset", metavar="NAME", help="ade20k, camvid, cityscapes or voc12")
     get.add_argument(
         "--from",
         dest="origin",
         metavar="DIR_OR_ARCHIVE",
-        help="a folder, a zip or tar archive, a folder of archives, or an address (default: where it is published)",
+        help="a folder, a zip or tar archive, a folder of archives, or a URL (default: the publisher's)",
     )
     get.add_argument("--root", metavar="DIR", help=place)
 
@@ -45,18 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--root", metavar="DIR", help=place)
 
     verify = actions.add_parser(
-        "verify", help="count, check and digest a dataset", description="Read every image and label of a dataset."
+        "verify",
+        help="check the files of a dataset against the published ones",
+        description="Read every image and label of a dataset; print counts, class shares and digests.",
     )
     verify.add_argument(
         "dataset", metavar="NAME", help="ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug"
     )
     verify.add_argument("root", nargs="?", metavar="DIR", help=place)
     verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
-    verify.add_argument("--json", action="store_true", help="print JSON")
+    options.json_output(verify)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Get, complete or verify a dataset; 1 where verification finds a problem."""
+    """Download, prepare or verify a dataset; return 1 if verification finds a problem."""
     return {"get": _get, "make": _make, "verify": _verify}[args.action](args)
 
 
@@ -65,7 +73,7 @@ def _get(args: argparse.Namespace) -> int:
     from benchmark.datasets.install import install
 
     if locate(args.dataset, args.root) is None:
-        print(f"{args.dataset} is drawn on the fly: there is nothing to get")
+        print(f"{args.dataset} is generated on the fly: there is nothing to download")
         return 0
     with _progress() as progress:
         home = install(args.dataset, args.origin, args.root, log=_say, progress=progress)
@@ -73,7 +81,7 @@ def _get(args: argparse.Namespace) -> int:
     print(f"{args.dataset} is in {home}, {'every pixel as published' if known else COMPLETE}")
     if args.root:
         root = shlex.quote(str(args.root))
-        print(f"use it with --root {root}, or once and for all: export SEGBENCH_DATA={root}")
+        print(f"use it with --root {root}, or set it permanently: export SEGBENCH_DATA={root}")
     return 0
 
 
@@ -81,7 +89,7 @@ def _make(args: argparse.Namespace) -> int:
     from benchmark.datasets.prepare import prepare_labels
 
     count = prepare_labels(args.dataset, args.origin, args.root)
-    print(f"{count} labels made; check with `segbench data verify {args.dataset}`")
+    print(f"{count} labels written; check with `segbench data verify {args.dataset}`")
     return 0
 
 
@@ -91,7 +99,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Show a download: a bar on a terminal, a line every tenth (or every 16 MB) elsewhere."""
+    """Show the progress of a download: a bar on a terminal, else a line for every 10 % (or every 16 MB)."""
     if not sys.stderr.isatty():
         shown = -1
 
@@ -156,7 +164,7 @@ def _as_json(source: type[DatasetSplit], result: Verification) -> dict[str, obje
 
 
 def _as_table(source: type[DatasetSplit], found: Mapping[Split, Verification]) -> str:
-    """Return splits in columns; in rows counts, sizes, and percent of pixels a class."""
+    """Return a table: splits in columns; image counts, sizes and percent of pixels by class in rows."""
     rows = [
         ("", *found),
         ("images", *(str(result.images) for result in found.values())),

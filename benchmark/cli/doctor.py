@@ -1,6 +1,6 @@
-"""`segbench doctor`: versions, devices, what the backend adapted, what is missing and the command that gets it.
+"""`segbench doctor`: print versions, devices and backend adaptations, and how to install what is missing.
 
-With `--gpu` it tries, in a worker process, what a run does on a GPU.
+With `--gpu`, test in a worker process what a run does on a GPU.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import __version__
 from benchmark.backend.installed import Extra, missing_extras
+from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 from benchmark.results import code
@@ -36,7 +37,7 @@ SHOWN = (
     "fvcore",
 )
 
-# Distributions that bring the same module.
+# Distributions that provide the same module.
 SUBSTITUTES = {
     "mmcv-lite": ("mmcv", "mmcv-full"),
     "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -45,7 +46,7 @@ SUBSTITUTES = {
 
 @dataclass
 class Device:
-    """Something that torch computes on; memory in bytes."""
+    """A device that torch can use; memory in bytes."""
 
     name: str
     model: str
@@ -70,20 +71,20 @@ class Diagnosis:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.json_output(parser)
     parser.add_argument(
         "--gpu",
         action="store_true",
-        help="try what a run does on a GPU, in a minute: batches, training (eager, graphed, compiled), evaluation, "
+        help="test in a minute what a run does on a GPU: batches, training (eager, graphed, compiled), evaluation, "
         "latency; exit code 1 if a check fails",
     )
-    parser.add_argument("--device", metavar="D", help="where --gpu tries it: cuda (default), cuda:N or cpu")
+    parser.add_argument("--device", metavar="D", help="device of --gpu: cuda (default), cuda:N or cpu")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; 1 if something that is needed is missing or broken, or a check fails."""
+    """Print the findings; return 1 if a requirement is missing or broken, or a check fails."""
     if args.device and not args.gpu:
-        raise UserError("--device says where --gpu makes its checks: add --gpu, or leave it out")
+        raise UserError("--device is the device of --gpu: add --gpu, or omit --device")
     if args.gpu:
         return _self_test(args.device or "cuda", as_json=args.json)
     report = examine()
@@ -92,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _self_test(device: str, *, as_json: bool) -> int:
-    """Make the checks and print how each ended."""
+    """Run the checks and print the outcome of each."""
     from benchmark.engine.device import select
     from benchmark.selftest import gpu, worker
 
     problem = next(chain(_unmet(), _broken()), None) or (gpu.absent() if device == "cuda" else None)
     if problem:
-        print(json.dumps({"problem": problem, "checks": []}, indent=2) if as_json else f"nothing was tried: {problem}")
+        print(json.dumps({"problem": problem, "checks": []}, indent=2) if as_json else f"no check was run: {problem}")
         return 1
 
     ended = []
@@ -116,13 +117,13 @@ def _line(outcome: CheckOutcome) -> str:
 
 
 def examine() -> Diagnosis:
-    """Look at the installation; whatever is wrong with it becomes a line of `problems`, never an exception."""
+    """Inspect the installation; every defect becomes a line of `problems`, never an exception."""
     versions = {name: _version(name) for name in SHOWN}
     report = Diagnosis(
         {"segbench": __version__, "code": code.digest()[:12], "python": platform.python_version(), **versions}
     )
     report.problems = [*_unmet(), *_broken()]
-    if not report.problems:  # else what follows would fail for the same reasons and say it less clearly
+    if not report.problems:  # else later steps would fail for the same reason with a less clear message
         try:
             _activate(report)
         except UserError as error:
@@ -132,7 +133,7 @@ def examine() -> Diagnosis:
 
 
 def _version(distribution: str) -> str | None:
-    """Installed version of a distribution, or of one that stands in for it."""
+    """Return the installed version of a distribution, or of a substitute for it."""
     for name in (distribution, *SUBSTITUTES.get(distribution, ())):
         try:
             return metadata.version(name) if name == distribution else f"{metadata.version(name)} ({name})"
@@ -142,7 +143,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _unmet() -> Iterator[str]:
-    """Return the declared dependencies that are absent or of a version that will not do."""
+    """Return the declared dependencies that are missing or have an unsupported version."""
     try:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
@@ -163,7 +164,7 @@ def _unmet() -> Iterator[str]:
 
 
 def _broken() -> Iterator[str]:
-    """Return the packages that are installed and do not load."""
+    """Return the installed packages that cannot be imported."""
     from benchmark.backend.installed import load_opencv
 
     if find_spec("cv2") is not None:
@@ -181,7 +182,7 @@ def _broken() -> Iterator[str]:
 
 
 def _activate(report: Diagnosis) -> None:
-    """Activate the backend, import what it is for, and look at the devices."""
+    """Activate the backend, import the packages that it adapts, and query the devices."""
     from benchmark import backend
 
     report.adaptations = [asdict(adaptation) for adaptation in backend.adaptations()]
@@ -211,7 +212,7 @@ def _devices() -> Iterator[Device]:
 
 
 def _driver_without_cuda() -> bool:
-    """Whether NVIDIA's driver is there and torch was built without CUDA."""
+    """Whether NVIDIA's driver is installed but torch was built without CUDA."""
     import torch
 
     from benchmark.results.environment import DRIVER
@@ -236,7 +237,7 @@ def _lines(report: Diagnosis) -> Iterator[str]:
         yield "devices"
         yield from _table([[device.name, _describe(device)] for device in report.devices])
     if report.missing:
-        yield "not installed, and not needed"
+        yield "not installed (optional)"
         yield from _table([[extra.name, f"for {extra.purpose}: {extra.command}"] for extra in report.missing])
     yield "problems" if report.problems else "no problems"
     yield from (f"  {problem}" for problem in report.problems)

@@ -44,14 +44,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="store the evaluation of weights that a published figure names, for verify and report",
+        help="store the evaluation if a published figure names these weights, for verify and report",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--json", action="store_true", help="print JSON, in percent and full precision")
+    options.json_output(parser, "print JSON, in percent and full precision (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; print the scores, and for weights that were published the verdict on what was published with them."""
+    """Evaluate; print the scores and, for published weights, verdicts on the figures published with them."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.weights import checkpoint
 
     on = device.select(args.device)
-    # before mmsegmentation is imported: a mistake is told at once
+    # before mmsegmentation is imported, so that invalid input is reported at once
     given = checkpoint.read(args.weights, args.weights_key)
     if given.choice:
         print(f"segbench: {args.weights} holds {given.choice}", file=sys.stderr)
@@ -114,10 +114,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
-    """Return the weights by our names.
+    """Return the weights under the names of our modules.
 
     Raises:
-        UserError: they are of another network, or not of a whole one.
+        UserError: they belong to another network, or to a part of one.
     """
     from benchmark.conversion.fit import require
 
@@ -133,16 +133,17 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
 
 
 def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
-    """Return the figures that were published with the very weights of that SHA-256.
+    """Return the figures that were published with the weights of that SHA-256.
 
     Raises:
-        UserError: the evaluation is to be recorded, and there is none, or what is evaluated is not as published.
+        UserError: the evaluation is to be recorded, but no figure exists or the settings differ from the published
+        ones.
     """
     found = [each for each in catalog.references().values() if each.weights_sha256 == sha256]
     if args.record and not found:
         raise UserError(f"--record is for published weights, and no reference names a file of SHA-256 {sha256}")
     if args.record and args.crf:
-        raise UserError("--record stores scores of the weights alone: leave --crf out")
+        raise UserError("--record stores scores without a CRF: omit --crf")
     return found
 
 

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from benchmark.conversion.fit import Fit
 
 SHOWN = 5
-"""Names that are listed of those that do not match; the rest is counted."""
+"""Maximum number of unmatched names that are listed; the rest is counted."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture", metavar="ARCH", help="see `segbench list`, or mmseg:NAME")
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; it can run no code"
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; loading it executes no code"
     )
     options.weights_key(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="where the weights go")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the weights under our names, and say what did not match."""
+    """Write the weights under our names, and print missing and unexpected keys."""
     catalog.architecture(args.architecture)
 
     from benchmark.weights import checkpoint
@@ -67,4 +67,4 @@ def _report(found: Fit) -> None:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             print(f"{what}: {', '.join(names[:SHOWN])}{more}")
     if not found.complete:
-        print("these are initial weights and no trained network: `segbench train --init` starts from them")
+        print("these are initial weights, not a trained network: use them with `segbench train --init`")

@@ -1,4 +1,4 @@
-"""`segbench leaderboard`: the table of a protocol, from the results."""
+"""`segbench leaderboard`: print the leaderboard of a protocol from the stored results."""
 
 from __future__ import annotations
 
@@ -24,15 +24,21 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json are in full precision")
+    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: all protocols with results")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="output format; csv and json in full precision (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
     options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; 1 if a result could not be read."""
+    """Print the table; return 1 if a result could not be read."""
     from benchmark.analysis.code import of_any_code
     from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups

@@ -1,4 +1,4 @@
-"""`segbench list`: what exists."""
+"""`segbench list`: list architectures, protocols, methods, references, or the zoo."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark.catalog import catalog
 from benchmark.catalog.references import Reference
+from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 
@@ -46,24 +47,28 @@ SOURCES = ("papers", "mmseg", "all")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     kinds = [*KINDS, REFERENCES]
-    parser.add_argument("kind", nargs="?", choices=kinds, default="architectures", help="what to list")
+    parser.add_argument(
+        "kind", nargs="?", choices=kinds, default="architectures", help="what to list (default: %(default)s)"
+    )
     only = parser.add_argument_group(REFERENCES)
     only.add_argument(
         "--source",
         choices=SOURCES,
-        help="papers: what the metafiles of this suite hold (default); mmseg: what mmsegmentation publishes of its zoo",
+        help="source of the references: papers, our metafiles (default); mmseg, mmsegmentation's model zoo",
     )
-    only.add_argument("--method", metavar="NAME", help="of this method; with zoo, of this folder of the zoo")
-    only.add_argument("--dataset", metavar="NAME", help="on this dataset")
+    only.add_argument("--method", metavar="NAME", help="only of this method; with zoo, only of this folder of the zoo")
+    only.add_argument("--dataset", metavar="NAME", help="only on this dataset")
     zoo = parser.add_argument_group(ZOO)
-    zoo.add_argument("--check", action="store_true", help="build, count and train each config, and say what fails why")
-    zoo.add_argument("--no-train", dest="train", action="store_false", help="check without training")
-    zoo.add_argument("--markdown", action="store_true", help="print the check as a document")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    zoo.add_argument(
+        "--check", action="store_true", help="build, count and train each config, and print the reason of each failure"
+    )
+    zoo.add_argument("--no-train", dest="train", action="store_false", help="with --check: do not train")
+    zoo.add_argument("--markdown", action="store_true", help="with --check: print Markdown")
+    options.json_output(parser, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list; 2 if a file of it is broken."""
+    """Print the list; return 2 if a file of it is invalid."""
     if args.kind != ZOO:
         for option in ("check", "markdown"):
             if getattr(args, option):
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    """Print what works of the zoo; 1 if something fails that neither a package nor a size forbids."""
+    """Print which configs of the zoo work; return 1 if one fails, except for its size or a missing package."""
     names = _of_method(args.method)
 
     from benchmark.selftest import zoo
@@ -104,7 +109,7 @@ def _check(args: argparse.Namespace) -> int:
     checks = []
     for each in zoo.check(names, train=args.train, on_progress=on_progress):
         checks.append(each)
-        if not args.json and not args.markdown:  # as soon as it is known: the whole zoo takes half an hour
+        if not args.json and not args.markdown:  # immediately, as the whole zoo takes half an hour
             said = each.reason or "; ".join(each.adapted)
             print(f"{each.name:{width}}  {each.state:15}  {said}".rstrip(), flush=True)
     if args.json:
@@ -123,7 +128,7 @@ def _of_method(method: str | None) -> list[str]:
 
 
 def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:
-    """Return the references of a source that are of a method and on a dataset; what it leaves out is said on stderr."""
+    """Return the references of a source for a method and a dataset; report omitted ones on stderr."""
     if source == "papers":
         found: Collection[Reference] = catalog.references().values()
     else:
@@ -134,7 +139,7 @@ def _references(source: str, method: str | None, dataset: str | None) -> list[Re
         if zoo.left_out:
             counts = ", ".join(f"{len(names)} {reason}" for reason, names in zoo.left_out.items())
             total = sum(map(len, zoo.left_out.values()))
-            print(f"left out of mmsegmentation's zoo: {total} figures ({counts})", file=sys.stderr)
+            print(f"omitted from mmsegmentation's zoo: {total} figures ({counts})", file=sys.stderr)
     for kind, wanted in (("method", method), ("dataset", dataset)):
         known = sorted({str(getattr(each, kind)) for each in found if getattr(each, kind)})
         if wanted and wanted not in known:
@@ -143,7 +148,7 @@ def _references(source: str, method: str | None, dataset: str | None) -> list[Re
 
 
 def _row(reference: Reference, value: float | str) -> dict[str, Any]:
-    """Return what tells a reference from the next; `ours` is our architecture of the same network."""
+    """Return the fields that identify a reference; `ours` is our architecture of the same network."""
     return {
         "name": reference.name,
         "architecture": reference.architecture,

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments shared by several commands."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
 
 TIME_BUDGET = (
-    "stop after that time (25m, 90s, 1h30m; table and report come after it): what is cut resumes bit-exactly in "
-    "the next call, which is the last line; exit code 3 as long as anything is left"
+    "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
+    "interrupted runs resume bit-exactly when the printed command is repeated; exit code 3 while runs are left"
 )
 
 
 MOST = 10**9
-"""The largest count that an argument may name: more than any training, batch or network has."""
+"""The upper limit of arguments that are counts: larger than that of any training, batch or network."""
 
 SEEDS = 2**32 - 1
-"""The largest seed that NumPy takes."""
+"""The largest seed that NumPy accepts."""
 
 
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
-    """Return an argument type: whole numbers of a range, both ends included."""
+    """Return an argument type: integers in a closed range."""
 
     def parse(text: str) -> int:
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text) else None
@@ -38,7 +38,7 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
 
 
 def real(least: float, most: float) -> Callable[[str], float]:
-    """Return an argument type: finite numbers of a range, both ends included."""
+    """Return an argument type: finite numbers in a closed range."""
 
     def parse(text: str) -> float:
         try:
@@ -60,7 +60,7 @@ seed = whole(0, SEEDS)
 
 
 def seeds(text: str) -> list[int]:
-    """Return an argument type: seeds with commas between them, each once."""
+    """Return an argument type: distinct seeds, separated by commas."""
     try:
         return list(dict.fromkeys(seed(each) for each in text.split(",")))
     except argparse.ArgumentTypeError:
@@ -97,20 +97,29 @@ def protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides(parser: argparse.ArgumentParser) -> None:
-    """Add what changes a protocol; a result says so, and is not ranked with those of the unchanged one."""
-    parser.add_argument("--max-iters", type=count, metavar="N", help="train N iterations; the schedule is scaled to it")
-    parser.add_argument("--batch-size", type=count, metavar="N", help="train with N images a batch")
-    parser.add_argument("--val-interval", type=count, metavar="N", help="validate every N iterations")
+    """Add the options that override settings of a protocol; results record them and are ranked separately."""
     parser.add_argument(
-        "--precision", choices=["float32", "tf32", "bfloat16", "float16"], help="precision of the training"
+        "--max-iters",
+        type=count,
+        metavar="N",
+        help="train N iterations; the schedule is scaled accordingly (default: the protocol's)",
+    )
+    parser.add_argument("--batch-size", type=count, metavar="N", help="batch size in images (default: the protocol's)")
+    parser.add_argument(
+        "--val-interval", type=count, metavar="N", help="validate every N iterations (default: the protocol's)"
     )
     parser.add_argument(
-        "--init", type=Path, metavar="FILE", help="start from the backbone in FILE, which `segbench import` wrote"
+        "--precision",
+        choices=["float32", "tf32", "bfloat16", "float16"],
+        help="precision of the training (default: the protocol's)",
+    )
+    parser.add_argument(
+        "--init", type=Path, metavar="FILE", help="initialize the backbone from FILE, written by `segbench import`"
     )
 
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the overrides that were given, as arguments of `compose.compose`."""
+    """Return the given overrides as arguments of `compose.compose`."""
     names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
@@ -120,8 +129,8 @@ def any_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--any-code",
         action="store_true",
-        help="skip what is in the store already even if other code made it (default: run it again, as a code that can "
-        "move a number has changed)",
+        help="skip runs whose stored result was made by other code (default: run them again, as code that can "
+        "change results differs)",
     )
 
 
@@ -130,8 +139,8 @@ def mix_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mix-code",
         action="store_true",
-        help="average over results of an architecture that different code made (default: only the code with the most "
-        "seeds, of several the newest)",
+        help="average over results of an architecture made by different code (default: only the code with the most "
+        "seeds, the newest in case of a tie)",
     )
 
 
@@ -142,14 +151,16 @@ def crf(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="deeplabv2",
         choices=["deeplabv1", "deeplabv2"],
-        help="refine predictions on test by a fully connected CRF, with the parameters of that paper (default: "
+        help="refine predictions on test with a fully connected CRF, with the parameters of that paper (default: "
         'deeplabv2); pip install "segbench[crf]"',
     )
 
 
 def dataset(parser: argparse.ArgumentParser) -> None:
     """Add --root."""
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="parent of the dataset's folder (default: $SEGBENCH_DATA, else data)"
+    )
 
 
 def require_use_of_root(args: argparse.Namespace) -> None:
@@ -174,37 +185,39 @@ def require_use_of_root(args: argparse.Namespace) -> None:
 
 def device(parser: argparse.ArgumentParser) -> None:
     """Add --device and --deterministic."""
-    parser.add_argument("--device", default="auto", metavar="D", help="cpu, cuda, cuda:N or auto (default)")
+    parser.add_argument("--device", default="auto", metavar="D", help="device: cpu, cuda, cuda:N or auto (default)")
     parser.add_argument(
-        "--deterministic", action="store_true", help="deterministic algorithms on a GPU too; on a CPU it is always so"
+        "--deterministic",
+        action="store_true",
+        help="use only deterministic algorithms on a GPU (default: off; a CPU is always deterministic)",
     )
 
 
 def speed(parser: argparse.ArgumentParser) -> None:
-    """Add what makes a training faster, and moves no result by as much as another seed does."""
+    """Add options for faster training whose effect on results is smaller than that of the seed."""
     parser.add_argument(
         "--resident",
         choices=["auto", "on", "off"],
         default="auto",
-        help="keep the training split in GPU memory and make batches there (default: where it takes half of the free "
-        "memory or less, unless --deterministic)",
+        help="keep the training split in GPU memory and prepare batches there (default: if it takes at most half of "
+        "the free memory, unless --deterministic)",
     )
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="compile the network for its training by torch.compile (default: on a GPU where it is expected to save "
-        "more time than it takes, learned from earlier runs; not on a CPU)",
+        help="compile the network for training with torch.compile (default: on a GPU if it is expected to save "
+        "more time than it takes, estimated from earlier runs; not on a CPU)",
     )
 
 
 def check_speed(args: argparse.Namespace, device: str) -> None:
-    """Refuse what the device cannot do.
+    """Reject options that the device does not support.
 
     Raises:
-        UserError: batches or arithmetic of a GPU are asked for, and there is none.
+        UserError: an option requires a GPU, and there is none.
     """
     if device == "cpu" and args.resident == "on":
-        raise UserError("--resident on needs a GPU; on a CPU leave it out: batches are made where the network is")
+        raise UserError("--resident on needs a GPU; on a CPU omit it: batches are prepared in its memory anyway")
     if device == "cpu" and getattr(args, "precision", None) == "tf32":
         raise UserError("--precision tf32 needs a GPU: a CPU computes in float32")
 
@@ -212,7 +225,11 @@ def check_speed(args: argparse.Namespace, device: str) -> None:
 def work_dir(parser: argparse.ArgumentParser) -> None:
     """Add --work-dir."""
     parser.add_argument(
-        "--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR", help="weights and logs (default: work_dirs)"
+        "--work-dir",
+        type=Path,
+        default=Path("work_dirs"),
+        metavar="DIR",
+        help="folder of weights and logs (default: work_dirs)",
     )
 
 
@@ -225,7 +242,7 @@ def seconds(text: str) -> float:
     """Return the seconds of a duration such as 25m.
 
     Raises:
-        UserError: it is none, or of no length.
+        UserError: it is not a positive duration.
     """
     try:
         return duration(text)
@@ -233,11 +250,30 @@ def seconds(text: str) -> float:
         raise UserError(f"--time-budget {error}") from None
 
 
-def words(seconds: float) -> str:
-    """Return a duration for people: 45 s, 12 min, 2.5 h."""
+def duration_text(seconds: float) -> str:
+    """Format a duration: 45 s, 12 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class _Format(argparse.Action):
+    """`--format json` of a command that prints either text or JSON."""
+
+    def __call__(self, _parser: Any, namespace: argparse.Namespace, value: Any, _option: str | None = None) -> None:
+        namespace.json = value == "json"
+
+
+def json_output(parser: argparse._ActionsContainer, what: str = "print JSON (default: text)") -> None:
+    """Add --json, and --format json as another name of it."""
+    parser.add_argument("--json", action="store_true", help=what)
+    parser.add_argument(
+        "--format",
+        action=_Format,
+        choices=["text", "json"],
+        default=argparse.SUPPRESS,
+        help="output format; json is the same as --json (default: text)",
+    )
 
 
 def weights_key(parser: argparse.ArgumentParser) -> None:
@@ -245,5 +281,5 @@ def weights_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights-key",
         metavar="KEY",
-        help="where in the file the weights are, such as state_dict_ema (default: found)",
+        help="key of the weights in the file, such as state_dict_ema (default: detected)",
     )

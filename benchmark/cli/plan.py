@@ -1,4 +1,4 @@
-"""`segbench plan`: what `segbench run` with the same arguments would do, and how long it would take."""
+"""`segbench plan`: list what `segbench run` with the same arguments would do, with an estimate of the time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import argparse
 from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
-from benchmark.cli.options import words
-from benchmark.cli.progress import begun_anew, of_other_code
+from benchmark.cli.options import duration_text
+from benchmark.cli.progress import of_other_code, restarted
 from benchmark.cli.run import chosen, composed, specs
 
 
@@ -18,31 +18,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the runs in the order in which they are made."""
+    """Print the runs in their order of execution."""
     names = chosen(args)
 
     from benchmark.engine import device
 
     on = device.select(args.device)  # before mmengine is imported
 
-    from benchmark.execution.plan import learned, plan
+    from benchmark.execution.plan import estimate_speed, plan
     from benchmark.results.store import Store
 
     options.check_speed(args, on)
-    speed = learned((each.record for each in Store(args.results).scan()[0]), on)
+    speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
     wanted, left_out = composed(specs(names, on, args))
     jobs = plan(wanted, speed, any_code=args.any_code)
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
-        what = f"stored in {job.stored}" if job.stored else words(job.seconds)
+        what = f"stored in {job.stored}" if job.stored else duration_text(job.seconds)
         of = f" (made by other code: {job.other_code})" if job.other_code and job.stored else ""
         print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}{of}")
     waiting = [job for job in jobs if not job.stored]
     basis = (
-        f"learned from {speed.results} results on this processor" if speed.results else "a guess: nothing was run here"
+        f"estimated from {speed.results} results on this processor"
+        if speed.results
+        else "a guess: no results of this device"
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
-    print(f"one after the other: {words(sum(job.seconds for job in waiting))} ({basis})")
-    for line in (*of_other_code([job.other_code for job in waiting]), *begun_anew([job.spec for job in waiting])):
+    print(f"sequential time: {duration_text(sum(job.seconds for job in waiting))} ({basis})")
+    for line in (*of_other_code([job.other_code for job in waiting]), *restarted([job.spec for job in waiting])):
         print(line)
     return 2 if left_out or catalog.faults() else 0

@@ -1,4 +1,4 @@
-"""`segbench profile`: what a network costs."""
+"""`segbench profile`: measure parameters, MACs and latency of networks."""
 
 from __future__ import annotations
 
@@ -19,26 +19,33 @@ if TYPE_CHECKING:
 HEADINGS = ("params (M)", "all params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
 
 MOST_CLASSES = 100_000
-"""Outputs that a network is profiled with at most: more than any dataset has, and weights that fit in memory."""
+"""Maximum number of output classes: larger than that of any dataset, with weights that fit in memory."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
     options.protocol(parser)
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
-    parser.add_argument("--device", default="auto", metavar="D", help="where latency is measured, as in `segbench run`")
-    parser.add_argument("--all", action="store_true", help="every architecture of the catalog, as without names")
     parser.add_argument(
-        "--cross-check", action="store_true", help="count MACs with fvcore too, and say where the counters differ"
+        "--device",
+        default="auto",
+        metavar="D",
+        help="device of the latency measurement: cpu, cuda, cuda:N or auto (default)",
     )
-    parser.add_argument("--no-latency", dest="latency", action="store_false", help="count, and do not run anything")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    parser.add_argument("--all", action="store_true", help="all architectures of the catalog, as without names")
+    parser.add_argument(
+        "--cross-check",
+        action="store_true",
+        help="count MACs with fvcore as well, and report where the counters differ",
+    )
+    parser.add_argument("--no-latency", dest="latency", action="store_false", help="count only, do not measure latency")
+    options.json_output(parser, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print parameters, MACs and latency; 1 if a network cannot be profiled or its MACs are in doubt."""
+    """Print parameters, MACs and latency; return 1 if a network cannot be profiled or the MAC counters disagree."""
     if args.all and args.architectures:
         raise UserError("give architectures or --all, not both")
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
@@ -64,17 +71,19 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(f"[{number}/{len(names)}] {name}", file=sys.stderr)
         try:
-            complexity, latency, doubts = _profile(name, size, classes, args.cross_check, on if args.latency else None)
+            complexity, latency, warnings = _profile(
+                name, size, classes, args.cross_check, on if args.latency else None
+            )
         except (UserError, RuntimeError, MemoryError) as error:
-            doubts = [one_line(error)]
+            warnings = [one_line(error)]
         else:
             if not args.json and not found:
                 print(_line("architecture", HEADINGS, width))
             found.append((name, complexity, latency))
             if not args.json:
                 print(_line(name, _cells(complexity, latency), width), flush=True)
-        for doubt in doubts:
-            print(f"segbench: {name}: {doubt}", file=sys.stderr)
+        for warning in warnings:
+            print(f"segbench: {name}: {warning}", file=sys.stderr)
             failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))
@@ -89,12 +98,12 @@ def run(args: argparse.Namespace) -> int:
 def _profile(
     name: str, size: tuple[int, int], classes: int, cross_check: bool, device: str | None
 ) -> tuple[Complexity, Latency | None, list[str]]:
-    """One network's cost, and why its MACs are in doubt; latency only on a device."""
+    """Profile one network; return its costs and why its MACs are in doubt. Latency is measured only on a device."""
     from benchmark.configs import compose
     from benchmark.profiling import complexity, latency
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")  # what mmsegmentation says while it builds a network
+        warnings.simplefilter("ignore")  # messages of mmsegmentation while it builds a network
         warnings.simplefilter("always", complexity.CounterWarning)
         model_cfg = compose.model_config(name, classes=classes)
         counted = complexity.measure(model_cfg, size, classes, cross_check)
@@ -112,7 +121,7 @@ def _entry(name: str, complexity: Complexity, latency: Latency | None) -> dict[s
 
 
 def _macs(complexity: Complexity) -> int | None:
-    """fvcore's count where it was asked for and could count, torch's otherwise."""
+    """Return fvcore's count if it was requested and available, else torch's."""
     return complexity.macs_torch if complexity.macs is None else complexity.macs
 
 

@@ -1,4 +1,4 @@
-"""How a run is watched: a live display on a terminal, plain lines elsewhere. All of it goes to stderr."""
+"""Progress of runs on stderr: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from benchmark.cli.options import words
+from benchmark.cli.options import duration_text
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -26,11 +26,11 @@ PHASES = {
     "test": "evaluating on test",
 }
 LINE_SECONDS = 15.0
-"""How often a plain line says that a long run is alive."""
+"""Seconds between the plain lines of a long run."""
 
 
 def _ended(record: Record) -> str:
-    """One run in one line."""
+    """Summarize a run in one line."""
     name = f"{record.architecture} seed {record.seed}"
     if record.status != "ok":
         return f"{name}: {record.status.replace('_', ' ')}: {record.error}"
@@ -46,44 +46,44 @@ def _ended(record: Record) -> str:
 
 
 def standing(run: InterruptedRun) -> str:
-    """Return in one line where a run was interrupted."""
+    """Describe in one line where a run was interrupted."""
     unit = "image" if run.phase in ("val", "test") else "iteration"
     return f"{run.spec.architecture} seed {run.spec.seed}: {PHASES[run.phase]}, {unit} {run.done} of {run.total}"
 
 
 def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
-    """Say how many results of the runs to be made are of other code, and of which.
+    """Report how many of the runs to be made have results of other code, and of which code.
 
     Args:
-        found: what the result under other code is of, for each run; None where there is none.
+        found: for each run, the code of its result under other code; None if there is none.
     """
     codes = [code for code in found if code]
     if codes:
         what, them = ("result is", "it as it is") if len(codes) == 1 else ("results are", "them as they are")
         names = ", ".join(sorted(set(codes)))
-        yield f"{len(codes)} {what} of other code ({names}), and run again; --any-code takes {them}"
+        yield f"{len(codes)} {what} of other code ({names}), and repeated; --any-code accepts {them}"
 
 
-def begun_anew(specs: Sequence[Spec]) -> Iterator[str]:
-    """Say which runs were begun by other code, and cannot be resumed."""
+def restarted(specs: Sequence[Spec]) -> Iterator[str]:
+    """Report which runs were started by other code and cannot be resumed."""
     from benchmark.execution.interrupted import find
-    from benchmark.execution.plan import abandoned
+    from benchmark.execution.plan import unresumable
 
     for spec in specs:
-        if find(spec.folder) is None and (found := abandoned(spec)):
+        if find(spec.folder) is None and (found := unresumable(spec)):
             folder, iteration = found
-            done = f"where other code has done {iteration} iterations" if iteration else "which other code has begun"
-            yield f"{spec.architecture} seed {spec.seed}: begins anew and leaves {folder} alone, {done}"
+            done = f"where other code did {iteration} iterations" if iteration else "which other code started"
+            yield f"{spec.architecture} seed {spec.seed}: starts over and does not touch {folder}, {done}"
 
 
 def summary(made: Outcome) -> str:
-    """Say in lines what was done, what was interrupted and where, and what is left."""
-    needed = words(sum(job.seconds for job in made.left))
+    """Summarize in lines which runs are done, where others were interrupted, and what is left."""
+    needed = duration_text(sum(job.seconds for job in made.left))
     return "\n".join(
         [
             f"{len(made.stored)} done, of which {made.failed} failed",
             *(f"interrupted: {standing(each)}" for each in made.interrupted),
-            f"left: {len(made.left)}, about {needed} one after the other",
+            f"left: {len(made.left)}, about {needed} sequentially",
         ]
     )
 
@@ -99,7 +99,7 @@ def shown(runs: int) -> Iterator[Lines | Bars]:
 
 
 class Lines:
-    """Plain lines: what has ended, and now and then how far it is."""
+    """Print plain lines: finished runs, and periodically the progress of others."""
 
     def __init__(self, stream: TextIO, runs: int = 1) -> None:
         self.stream, self.runs = stream, runs
@@ -107,37 +107,37 @@ class Lines:
         self._said = time.monotonic()
 
     def begin(self, spec: Spec) -> None:
-        """Ignore the start of a run: the first line is its end, or its progress."""
+        """Ignore the start of a run: its first line is its progress or its end."""
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Say how far a run is, not too often."""
+        """Print the progress of a run at intervals."""
         self.report(f"{spec.architecture} seed {spec.seed}", phase, done, total, loss)
 
     def report(self, name: str, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Say how far something is, not too often."""
+        """Print a progress line at intervals."""
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
             note = f", loss {loss:.3f}" if loss is not None else ""
             self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show that a run has ended."""
+        """Show the end of a run."""
         self._ended += 1
         self._say(f"[{self._ended}/{self.runs}] {_ended(record)}")
 
     def interrupt(self, run: InterruptedRun) -> None:
-        """Say where a run was interrupted."""
+        """Print where a run was interrupted."""
         self._say(f"interrupted: {standing(run)}")
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing: there is no display to close."""
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
 
 
 class Bars:
-    """A live bar for each run at hand and one for all of them, with what has ended above."""
+    """Live bars for each active run and for all runs, with finished runs above."""
 
     def __init__(self, runs: int) -> None:
         from rich.console import Console
@@ -157,7 +157,7 @@ class Bars:
         self._bars.start()
 
     def begin(self, spec: Spec) -> None:
-        """Show that a run has started."""
+        """Show the start of a run."""
         name = f"{spec.architecture} seed {spec.seed}"
         self._tasks[spec] = self._bars.add_task(name, total=None, note="starting")
 
@@ -167,16 +167,16 @@ class Bars:
         self._bars.update(self._tasks[spec], completed=done, total=total, note=note)
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show that a run has ended."""
+        """Show the end of a run."""
         self._bars.remove_task(self._tasks.pop(spec))
         self._bars.console.print(_ended(record), highlight=False, markup=False)
         self._bars.advance(self._all)
 
     def interrupt(self, run: InterruptedRun) -> None:
-        """Say where a run was interrupted."""
+        """Print where a run was interrupted."""
         self._bars.remove_task(self._tasks.pop(run.spec))
         self._bars.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Close the live display."""
         self._bars.stop()

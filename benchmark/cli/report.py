@@ -1,4 +1,4 @@
-"""`segbench report`: the HTML report, the figures and the README's table, from the results."""
+"""`segbench report`: render the HTML report, its figures and the README's table from the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--readme",
         type=Path,
         metavar="FILE",
-        help="write the table between the markers of FILE (default: README.md beside the reports, if it has markers)",
+        help="write the table between the markers of FILE (default: README.md next to the reports, if it has markers)",
     )
     options.mix_code(parser)
     how = parser.add_mutually_exclusive_group()
@@ -37,12 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="embed dataset images and their ground truth; do not redistribute",
     )
     how.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if a file is not what the results give"
+        "--check",
+        action="store_true",
+        help="write nothing; exit code 1 if a written file differs from what the results give, or a result is invalid",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the report and print its path; 1 if a result could not be read. With --check, 1 if anything is amiss."""
+    """Render the report, print its path; return 1 if a result is unreadable or, with --check, a file is stale."""
     from benchmark.reporting.report import make
 
     report = make(args.results, args.output, args.photographs, mix_code=args.mix_code)
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _readme(args: argparse.Namespace, report: Report) -> tuple[Path, str] | None:
-    """Return the README and what it should say; None if there is none to write."""
+    """Return the README and its up-to-date text; None if there is none to write."""
     from benchmark.reporting.readme import END, MARKER, with_boards
 
     path = args.readme or args.output.absolute().parent / "README.md"
@@ -76,7 +78,7 @@ def _readme(args: argparse.Namespace, report: Report) -> tuple[Path, str] | None
 
 
 def _check(args: argparse.Namespace, report: Report, readme: tuple[Path, str] | None) -> int:
-    """Name every file that is not what the results give, and every result that is not valid."""
+    """Report every file that differs from what the results give, and every invalid result."""
     from benchmark.results.validate import validate
 
     number, invalid = validate(args.results)

@@ -1,4 +1,4 @@
-"""`segbench rerun`: the same run once more, compared with the result that it left before."""
+"""`segbench rerun`: repeat the run of a stored result and compare the two results."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from benchmark.verdicts.rerun import Reproduction
 
 ARGUMENTS = ("max_iters", "batch_size", "val_interval", "precision", "crf")
-"""Overrides that a record holds as they were given; of `init` it holds the hash of the file."""
+"""Overrides that a record stores as given; of `init` it stores the hash of the file."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
-        "Run a result again, with the same architecture, protocol, overrides, seed, kind of device and determinism, "
-        "and say whether it is reproduced. On a CPU with the same processor, threads, packages and code it must be "
-        "equal to the last bit; elsewhere mIoU must be within the band that two seeds of the protocol stay in. Exit "
-        "code 0 where it is reproduced, 1 where it is not, 2 where it cannot be run again here."
+        "Repeat a run with the same architecture, protocol, overrides, seed, kind of device and determinism, "
+        "and report whether it is reproduced. On a CPU with the same processor, threads, packages and code it must be "
+        "bitwise equal; elsewhere mIoU must be within the band of two seeds of the protocol. Exit "
+        "code 0: reproduced, 1: not reproduced, 2: cannot be repeated here."
     )
     parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id")
     parser.add_argument(
@@ -44,21 +44,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="store of the run id; its seeds are used to estimate the variance between seeds (default: results)",
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the new result in a store of its own")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="the weights that the run started from, if it did")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
+    )
+    parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
     options.dataset(parser)
-    parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: as the result was made)")
-    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="weights and logs (default: thrown away)")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run it; print what differs, and the verdict."""
+    """Repeat the run; print the differences and the verdict."""
     from benchmark.results.store import Store
 
     old = _result(args.result, args.results)
     record = old.record
     if args.keep and Store(args.keep).path(record).resolve() == old.path.resolve():
-        raise UserError(f"--keep {args.keep} is the store of the result, which is not to be overwritten: name another")
+        raise UserError(
+            f"--keep {args.keep} is the store of the result, which must not be overwritten: choose another folder"
+        )
 
     from benchmark.engine import device
 
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _result(name: str, results: Path) -> Stored:
-    """Return the result of a file or a run id, if there is something to reproduce."""
+    """Return the result of a file or a run id, if it has scores to reproduce."""
     from benchmark.results.reading import Problem, read
     from benchmark.results.store import Store
     from benchmark.results.validate import quick_check
@@ -98,7 +102,7 @@ def _result(name: str, results: Path) -> Stored:
 
 
 def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
-    """Return the run that leaves the result."""
+    """Return the run that produces the result."""
     from benchmark.engine.timings import TrainingMode
     from benchmark.execution.spec import Spec
 
@@ -126,11 +130,11 @@ def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
     """Return the overrides of a record as arguments of `compose.compose`.
 
     Args:
-        overrides: as a record holds them.
+        overrides: as stored in a record.
         init: the file whose hash is the override `init`.
 
     Raises:
-        UserError: one of them cannot be given from what is known.
+        UserError: the value of an override is not known.
     """
     found = dict(overrides)
     sha256 = found.pop("init", None)
@@ -139,25 +143,25 @@ def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
     if sha256 and init is None:
         raise UserError(f"the run started from weights of SHA-256 {sha256}: name their file with --init FILE")
     if init is not None and not sha256:
-        raise UserError(f"the run did not start from a file of weights: leave --init {init} out")
+        raise UserError(f"the run did not start from a file of weights: omit --init {init}")
     return found | ({"init": init} if init else {})
 
 
 def _check_the_same(record: Record, spec: Spec) -> None:
-    """Refuse to run something else.
+    """Reject a run that is not that of the result.
 
     Raises:
-        UserError: data, protocol or network are not those of the result.
+        UserError: data, protocol or network differ from those of the result.
     """
     from benchmark.execution.run import blank
-    from benchmark.verdicts.rerun import apart
+    from benchmark.verdicts.rerun import mismatches
 
-    if differences := apart(record, blank(spec, datetime.now(timezone.utc))):
+    if differences := mismatches(record, blank(spec, datetime.now(timezone.utc))):
         raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
 
 
 def _made(spec: Spec) -> Stored:
-    """Make the run; the result that it left."""
+    """Execute the run; return its result."""
     from benchmark.execution import batch
 
     with shown(1) as listener:
@@ -185,19 +189,19 @@ def _arrays(stored: Stored) -> Arrays:
 
 
 def _print(then: Record, now: Record, found: Reproduction) -> None:
-    from benchmark.verdicts.rerun import surroundings
+    from benchmark.verdicts.rerun import environment_differences
 
     print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
     rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]
     rows = [*rows, *((each.name, each.then, each.now, each.differs or "equal") for each in found.figures)]
     for line in aligned(rows):
         print(line)
-    others = surroundings(then, now)
+    others = environment_differences(then, now)
     print()
     for name, (was, here) in others.items():
         print(f"{name}: {was} then, {here} now")
     if not others:
-        print("made in the same surroundings")
+        print("made in the same environment")
     if found.bitwise:
         print(f"reproduced bitwise: {found.reason}")
     else:
@@ -206,6 +210,6 @@ def _print(then: Record, now: Record, found: Reproduction) -> None:
 
 @contextmanager
 def _folders(keep: Path | None, work_dir: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Where the new result and its weights go: folders of their own, which the first run does not know."""
+    """Yield separate folders for the new result and its weights."""
     with tempfile.TemporaryDirectory() as folder:
         yield keep or Path(folder, "results"), work_dir / "rerun" if work_dir else Path(folder, "work")

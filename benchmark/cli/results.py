@@ -1,4 +1,4 @@
-"""`segbench results`: pack results where they were made, add them where they are kept."""
+"""`segbench results`: export results to an archive, import results from one."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from benchmark.errors import UserError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add `pack` and `add`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    what = "JSON and counts, without the sample images: the pixels of a dataset stay where they are"
+    what = "JSON and confusion matrices, without sample images, as datasets must not be redistributed"
 
-    pack = actions.add_parser("pack", help="results into one archive", description=f"Pack results: {what}.")
+    pack = actions.add_parser("pack", help="export results to an archive", description=f"Pack results: {what}.")
     pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
-    pack.add_argument("-p", "--protocol", metavar="PROTOCOL", help="of that protocol alone")
+    pack.add_argument("-p", "--protocol", metavar="PROTOCOL", help="only results of this protocol")
     pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
 
     add = actions.add_parser(
         "add",
-        help="the results of an archive or a folder into the store",
-        description="Add results. Every one is validated before the first is added; one that ended well replaces one "
-        "that failed. Exit code 1 if something was not taken.",
+        help="import results into the store, validated",
+        description="Import results. All are validated before the first is added; a successful result replaces a "
+        "failed one. Exit code 1 if a result was not imported.",
     )
-    add.add_argument("source", type=Path, metavar="FILE", help="an archive of results, or a folder of them")
+    add.add_argument("source", type=Path, metavar="FILE", help="an archive or a folder of results")
     add.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    add.add_argument(
-        "--replace", action="store_true", help="take what is in FILE where the store has other content of the same run"
-    )
+    add.add_argument("--replace", action="store_true", help="overwrite a different result of the same run")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pack or add; 1 where a result was left out."""
+    """Export or import results; return 1 if a result was omitted."""
     return {"pack": _pack, "add": _add}[args.action](args)
 
 
@@ -50,7 +48,7 @@ def _pack(args: argparse.Namespace) -> int:
 
     count, problems = pack(args.results, args.archive, Store(args.results).files(args.protocol))
     for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+        print(f"excluded: {problem}", file=sys.stderr)
     print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")
     return 1 if problems else 0
 

@@ -1,4 +1,4 @@
-"""`segbench run`: the main job, from architectures and a protocol to results and a report."""
+"""`segbench run`: run architectures under a protocol; store the results and render the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import begun_anew, of_other_code, shown, summary
+from benchmark.cli.progress import of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one of every method")
-    parser.add_argument("--all", action="store_true", help="every architecture of the catalog")
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one architecture of every method")
+    parser.add_argument("--all", action="store_true", help="all architectures of the catalog")
     options.protocol(parser)
     parser.add_argument(
-        "--seeds", type=options.seeds, default=[0], metavar="S,S,...", help="one run for each (default: 0)"
+        "--seeds",
+        type=options.seeds,
+        default=[0],
+        metavar="S,S,...",
+        help="seeds, separated by commas; one run for each (default: 0)",
     )
     options.overrides(parser)
     options.crf(parser)
@@ -41,31 +45,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs on a CPU (default: cores / threads of a run); a GPU has one at a time",
+        help="maximum number of concurrent runs on a CPU (default: cores / threads per run); one on a GPU",
     )
     parser.add_argument(
         "--executor",
         choices=["local", "debug"],
         default="local",
-        help="what makes the runs: worker processes, or this process, for a debugger (default: local)",
+        help="executor of the runs: local, worker processes; debug, this process (default: local)",
     )
     options.time_budget(parser)
     parser.add_argument(
         "--run-timeout",
         type=options.duration,
         metavar="T",
-        help="give up a run that takes longer (25m, 90s, 1h30m); it is recorded as failed",
+        help="time limit of a run (25m, 90s, 1h30m; default: none); a run that exceeds it is recorded as failed",
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
-    parser.add_argument("--force", action="store_true", help="run again what is in the store already")
+    parser.add_argument("--force", action="store_true", help="repeat runs that have a stored result")
     options.any_code(parser)
     parser.add_argument(
-        "--keep-weights", action=argparse.BooleanOptionalAction, help="keep the weights (default: as the protocol says)"
+        "--keep-weights",
+        action=argparse.BooleanOptionalAction,
+        help="keep the weights (default: as set by the protocol)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not in the store yet; print the leaderboard, where the report is, and what is left of it."""
+    """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
     deadline = _deadline(args)
     names = chosen(args)
 
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
     on = device.select(args.device)
 
-    from benchmark.execution import batch  # after it: mmengine asks the driver for a device
+    from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
     from benchmark.results.store import Store
 
     store = Store(args.results)
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     before = _states(jobs)
     with shown(len(jobs)) as listener:
         made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
-    if store.files():  # the time may have been too short for a single one
+    if store.files():  # there may have been no time for a single run
         _print_leaderboard(wanted[0])
 
         from benchmark.reporting.report import make
@@ -98,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\ninterrupted: {summary(made)}")
         if len(made.left) == len(jobs) and _states(jobs) == before:
             print(
-                f"nothing was done: --time-budget {args.time_budget} is shorter than the start-up; give several minutes"
+                f"nothing was done: --time-budget {args.time_budget} is shorter than the start-up; allow a few minutes"
             )
         else:
             print(f"to resume: {args.command_line}")
@@ -109,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
-    """How far each run is that was interrupted: iterations, and whether it is profiled and trained."""
+    """Return the progress of each interrupted run: iterations, and whether it is profiled and trained."""
     from benchmark.execution.interrupted import find
 
     found = [find(job.spec.folder) for job in jobs]
@@ -121,7 +127,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
     if args.time_budget is None:
         return None
     if args.force:
-        raise UserError("--force begins everything anew in every call, so that none goes on: leave --time-budget out")
+        raise UserError("--force restarts every run in every call, so that none resumes: omit --time-budget")
     return time.monotonic() + options.seconds(args.time_budget)
 
 
@@ -129,7 +135,7 @@ def chosen(args: argparse.Namespace) -> list[str]:
     """Return the architectures to run, by name.
 
     Raises:
-        UserError: an unknown architecture or protocol, or names beside `--all`.
+        UserError: an unknown architecture or protocol, or names together with `--all`.
     """
     if args.all and args.architectures:
         raise UserError("give architectures or --all, not both")
@@ -142,7 +148,7 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 
 def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:
-    """Return the runs that the arguments ask for."""
+    """Return the runs that the arguments request."""
     from benchmark.execution import batch
 
     options.require_use_of_root(args)
@@ -165,24 +171,24 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
 
 
 def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
-    """Leave out runs whose architecture the protocol cannot train, and say why.
+    """Skip runs whose architecture the protocol cannot train, and print why.
 
     Returns:
-        The runs that are left, and how many are left out.
+        The remaining runs, and the number of skipped ones.
 
     Raises:
-        UserError: none is left.
+        UserError: no run remains.
     """
     from benchmark.execution import batch
 
     left, reasons = batch.trainable(wanted)
     for spec, reason in reasons.items():
-        print(f"segbench: {spec.architecture} seed {spec.seed} is left out: {reason}", file=sys.stderr)
+        print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
     return left, len(reasons)
 
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
-    """Return the runs that the store does not have; says which it has, and what of them is of other code."""
+    """Return the runs without a stored result; print which are stored, and which of those are of other code."""
     from benchmark.execution.plan import lookup
     from benchmark.results.reading import Problem
 
@@ -197,7 +203,7 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
             print(f"{name}: run again, {found.result}", file=sys.stderr)
         waiting.append(spec)
         others.append(found.other_code)
-    for line in (*of_other_code(others), *begun_anew(waiting)):
+    for line in (*of_other_code(others), *restarted(waiting)):
         print(line, file=sys.stderr)
     return waiting
 
@@ -215,7 +221,7 @@ def _print_leaderboard(spec: Spec) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written before hours are spent on what should go there."""
+    """Reject an output folder that is not writable, before hours of computation."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

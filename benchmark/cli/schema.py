@@ -1,4 +1,4 @@
-"""`segbench schema`: the JSON Schema of a result as it is written today; older ones are migrated as they are read."""
+"""`segbench schema`: the JSON Schema of a result as it is written today; older versions are migrated on reading."""
 
 from __future__ import annotations
 

@@ -16,19 +16,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Score predicted label maps of the test split: one PNG (class indices or the colours of the dataset) or .npy "
-        "file an image, of the name and size of the image. They become a result, which tables mark as external."
+        "file an image, of the name and size of the image. The result is marked as external in tables."
     )
     parser.add_argument("predictions", type=Path, metavar="DIR", help="folder of the label maps")
     options.protocol(parser)
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="of its training (default: 0)")
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="seed of its training (default: 0)")
     options.dataset(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the scores, and the file of the result."""
+    """Print the scores and the path of the result."""
     catalog.protocol(args.protocol)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", args.name, re.ASCII):
         raise UserError(f"--name {args.name!r}: letters, digits, dots, dashes and underscores, up to 100 of them")

@@ -1,4 +1,4 @@
-"""`segbench show NAME`: what is known of an architecture, protocol, method or reference."""
+"""`segbench show NAME`: print the details of an architecture, protocol, method or reference."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmark.catalog import catalog, mmseg_zoo
 from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.references import SPEED, Reference
+from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.errors import unknown
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("name", help="an architecture, protocol, method or reference")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _yaml(found: dict[str, Any]) -> str:
-    """Return the facts as YAML, in which a text of several lines, such as BibTeX, stands as it is: to be copied."""
+    """Format the facts as YAML, with multi-line text such as BibTeX in literal blocks, ready to be copied."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -89,24 +90,24 @@ def _find(name: str) -> dict[str, Any]:
 
 
 def _deviations(entry: Architecture) -> list[Deviation]:
-    """Return the deviations of the architecture's method; of the zoo's methods none are recorded."""
+    """Return the deviations of the architecture's method; none are recorded for the zoo's methods."""
     return [] if entry.name.startswith(catalog.ZOO_PREFIX) else catalog.deviations_of(entry.method)
 
 
 def _deviation(deviation: Deviation, members: Sequence[str]) -> str:
-    """Return a deviation in one line, with its architectures where it is not of all."""
+    """Format a deviation in one line, with its architectures unless it applies to all."""
     some = set(deviation.architectures) != set(members)
     return f"{', '.join(deviation.architectures)}: {deviation.text}" if some else deviation.text
 
 
 def _facts(reference: Reference) -> dict[str, Any]:
-    """All of a reference, and whether a verdict may rest on it."""
+    """Return all fields of a reference, and whether it may be evidence for a verdict."""
     judged = {"evidence": reference.objection is None, "objection": reference.objection, "caveat": reference.caveat}
     return asdict(reference) | judged
 
 
 def _line(reference: Reference) -> str:
-    """Return a reference with its source, in one line."""
+    """Format a reference with its source in one line."""
     on = f" on {reference.dataset} {reference.split}" if reference.dataset else ""
     if reference.metric in SPEED:
         on = f" at {_cell(reference.protocol.input_size)} on {reference.protocol.hardware or 'a device not named'}"
@@ -118,7 +119,7 @@ def _line(reference: Reference) -> str:
 
 
 def _comparisons(name: str) -> list[SourceComparison]:
-    """Where sources have figures of the same architecture under the same protocol, of a method or an architecture."""
+    """Return comparisons of sources with figures of one architecture under one protocol."""
     members = {a.name for a in catalog.architectures().values() if name in (a.name, a.method)}
     if not members:
         return []
@@ -138,7 +139,7 @@ def _plain(comparison: SourceComparison) -> dict[str, Any]:
 
 
 def _table(comparison: SourceComparison) -> Iterator[str]:
-    """Yield the figures below each other, with the facts of their protocols that are not the same."""
+    """Yield a line for each figure, with the facts in which the protocols differ."""
     flip = {True: "with flip", False: "no flip", None: "flip not stated"}[comparison.flip]
     on = f"{comparison.metric} on {comparison.dataset} {comparison.split}, {comparison.scales} scale, {flip}"
     yield f"{comparison.architecture}, {on}: {len(comparison.references)} figures, spread {comparison.spread:g}"
@@ -148,7 +149,7 @@ def _table(comparison: SourceComparison) -> Iterator[str]:
         stated = [_cell(getattr(each.protocol, fact)) for fact in facts]
         rows.append((each.text, *stated, each.source.kind, each.source.title, each.name))
     yield from aligned(rows)
-    yield "they differ in " + (", ".join(comparison.differing) or "nothing that all of them state")
+    yield "they differ in " + (", ".join(comparison.differing) or "no fact that all of them state")
     for each in comparison.references:
         if each.note:
             yield f"{each.text}: {each.note.strip()}"

@@ -1,4 +1,4 @@
-"""`segbench train ARCH -p PROTOCOL`: train one architecture and keep its weights; nothing is recorded."""
+"""`segbench train ARCH -p PROTOCOL`: train one architecture and keep its weights; no result is stored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.speed(parser)
     options.work_dir(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
-    parser.add_argument("--resume", action="store_true", help="go on where a killed training left off")
+    parser.add_argument("--resume", action="store_true", help="resume a killed training from its last state")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; print where the weights are."""
+    """Train; print the paths of the weights."""
     from benchmark.catalog import catalog
     from benchmark.engine import device
     from benchmark.results import layout
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.files.lock import exclusive
     from benchmark.profiling import complexity
 
-    complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or says why it cannot process a crop
+    complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or reports why it cannot process a crop
     device.limit_threads(config.protocol.threads)
 
     try:

@@ -1,4 +1,4 @@
-"""`segbench validate`: recompute what the results say."""
+"""`segbench validate`: recompute the derived values of stored results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmark.cli import options
 from benchmark.errors import UserError
 
 
@@ -15,13 +16,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "path", nargs="?", type=Path, default=Path("results"), help="a result or a folder of them (default: results/)"
     )
     parser.add_argument(
-        "--recount", action="store_true", help="build each network and count its parameters and MACs again (slower)"
+        "--recount",
+        action="store_true",
+        help="rebuild each network and count its parameters and MACs (slower; default: off)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Name every problem, and what cannot be checked; return 1 if there is a problem."""
+    """Print every problem, and what cannot be checked; return 1 if there is a problem."""
     if not args.path.exists():
         raise UserError(f"{args.path} does not exist: name a result or a folder of results")
 

@@ -1,4 +1,4 @@
-"""`segbench verify`: results, or parameters and MACs, or speed, against what was published."""
+"""`segbench verify`: compare accuracy, parameters and MACs, or speed with published figures."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
+    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--cost", action="store_true", help="hold parameters and MACs against their references")
+    kind.add_argument(
+        "--cost", action="store_true", help="compare parameters and MACs with published figures (default: accuracy)"
+    )
     kind.add_argument(
         "--speed",
         action="store_true",
-        help="show published latencies and images a second beside ours, and compare those of the same device, "
+        help="compare latency and throughput with published figures; a verdict only for the same device, "
         "input size, precision and batch",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    options.json_output(parser, "print a JSON list (default: text)")
     accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: every protocol that has results")
+    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: all protocols with results")
     accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
     accuracy.add_argument(
         "--margin",
@@ -52,24 +54,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="equivalence margin in points (default: %(default)s)",
     )
     accuracy.add_argument(
-        "--strict", action="store_true", help="exit with 1 where a verdict is inconclusive or not run, too"
+        "--strict", action="store_true", help="exit code 1 also if a verdict is inconclusive or not run"
     )
     accuracy.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     accuracy.add_argument(
         "--until-conclusive",
         action="store_true",
-        help="run further seeds where they can settle a verdict; every look at them is tested at a smaller level, so "
-        "that all of them together keep to 5 %%",
+        help="run further seeds while they can settle a verdict; the level of each repeated test is reduced so "
+        "that the overall error stays at 5 %%",
     )
     accuracy.add_argument(
-        "--work-dir", type=Path, metavar="DIR", help="weights and logs of further seeds (default: thrown away)"
+        "--work-dir", type=Path, metavar="DIR", help="folder of weights and logs of further seeds (default: discarded)"
     )
     accuracy.add_argument(
         "--max-seeds",
         type=options.whole(1, 10**6),
         default=10,
         metavar="K",
-        help="of a network and protocol (default: %(default)s)",
+        help="maximum number of seeds of an architecture and protocol (default: %(default)s)",
     )
     options.mix_code(parser)
     options.dataset(parser)
@@ -77,12 +79,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a verdict for every published figure; 1 if one differs."""
+    """Print a verdict for every published figure; return 1 if one differs."""
     names = list(dict.fromkeys(args.architectures))
     for name in names:
         catalog.architecture(name)
     if args.until_conclusive and (args.cost or args.speed):
-        raise UserError(f"--until-conclusive is of accuracy: no seed settles a {'cost' if args.cost else 'speed'}")
+        raise UserError(f"--until-conclusive applies to accuracy: no seed settles a {'cost' if args.cost else 'speed'}")
     if args.cost:
         return _cost(args, names)
     return _speed(args, names) if args.speed else _accuracy(args, names)
@@ -110,7 +112,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
     evaluated, unreadable = _evaluated(args, references, names)
     sound = sound and not unreadable
     if args.protocol:
-        found += _outstanding(args, references, found, names)
+        found += _not_run(args, references, found, names)
     found += evaluated
     if not (runs or found):
         what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
@@ -126,13 +128,13 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
 
 @contextmanager
 def _work_dir(folder: Path | None) -> Iterator[Path]:
-    """Yield the folder for weights and logs, or one that is removed afterwards."""
+    """Yield the folder for weights and logs, or a temporary one."""
     with tempfile.TemporaryDirectory() as temporary:
         yield folder or Path(temporary)
 
 
 def _references() -> Mapping[str, Reference]:
-    """All that is published: of our metafiles, and of mmsegmentation's zoo."""
+    """Return all published figures: of our metafiles, and of mmsegmentation's zoo."""
     from benchmark.catalog import mmseg_zoo
 
     return mmseg_zoo.everything()
@@ -152,7 +154,7 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
 def _evaluated(
     args: argparse.Namespace, references: Sequence[Reference], names: Sequence[str]
 ) -> tuple[list[Verdict], bool]:
-    """Verdicts on published weights whose evaluations are stored, and whether a file of those could not be read."""
+    """Return verdicts on stored evaluations of published weights, and whether a file could not be read."""
     from benchmark.results import weights
     from benchmark.verdicts.weights import verdicts
 
@@ -164,14 +166,14 @@ def _evaluated(
     return found, bool(problems)
 
 
-def _outstanding(
+def _not_run(
     args: argparse.Namespace, references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str]
 ) -> list[Verdict]:
-    """Return what the protocol could be compared with, had it been run: no result is no reason to say nothing."""
+    """Return verdicts "not run" for the figures that the protocol could be compared with."""
     from benchmark.configs import compose
     from benchmark.configs.axes import axes_of
     from benchmark.results.summary import Conditions
-    from benchmark.verdicts.not_run import outstanding, planned
+    from benchmark.verdicts.not_run import planned, verdicts
 
     entry, facts = catalog.protocol(args.protocol), _facts(args.protocol)
 
@@ -184,20 +186,20 @@ def _outstanding(
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))
 
     wanted = [each for each in references if each.dataset == facts.dataset and (not names or each.ours in names)]
-    return outstanding(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
+    return verdicts(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
 
 
 @cache
 def _facts(protocol: str) -> Any:
-    """Return what a protocol says of itself."""
+    """Return the facts of a protocol."""
     from benchmark.configs import compose
 
     return compose.read(catalog.protocol(protocol).path).protocol
 
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
-    """Return the verdicts; one that differs with possible label errors of a result behind it."""
-    from benchmark.analysis.diagnosis import suspicions
+    """Return the verdicts; append possible label errors of the result to one that differs."""
+    from benchmark.analysis.diagnosis import label_errors
     from benchmark.analysis.ranking import groups
     from benchmark.results.reading import Stored
     from benchmark.results.store import Store
@@ -211,17 +213,17 @@ def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path)
         stored = Store(results).find(behind[verdict.protocol or "", verdict.architecture])
         if not isinstance(stored, Stored):
             return verdict
-        looks = [finding.describe(stored.record.dataset.classes) for finding in suspicions(stored)]
+        looks = [finding.describe(stored.record.dataset.classes) for finding in label_errors(stored)]
         return replace(verdict, reason="; ".join([verdict.reason, *looks]))
 
     return [diagnosed(each) for each in found]
 
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary], work_dir: Path) -> bool:
-    """Run the seeds that can settle a verdict; whether there were any."""
+    """Run the seeds that can settle a verdict; return whether there were any."""
     wanted: dict[tuple[str, str], int] = {}
     for each in found:
-        if each.further_seeds and each.protocol in catalog.protocols():  # and not with something changed
+        if each.further_seeds and each.protocol in catalog.protocols():  # and not with overrides
             key = each.architecture, each.protocol
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
     specs = [
@@ -242,7 +244,7 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
 def _further(
     args: argparse.Namespace, architecture: str, protocol: str, further: int, runs: Iterable[Summary], work_dir: Path
 ) -> list[Spec]:
-    """Return the runs of so many further seeds; none where there would be more than --max-seeds."""
+    """Return the runs of that many further seeds; none if they would exceed --max-seeds."""
     from benchmark.engine import device
     from benchmark.results.code import digest
     from benchmark.results.summary import code_name
@@ -267,7 +269,7 @@ def _further(
     print(f"{architecture}: {len(seeds)} further seeds of {protocol}", file=sys.stderr)
     on = device.select(args.device)
 
-    from benchmark.execution import batch  # after it: mmengine asks the driver for a device
+    from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
 
     return batch.specs(
         [architecture],
@@ -309,7 +311,7 @@ def _print_accuracy(found: Sequence[Verdict]) -> None:
 def _print_rest(
     references: Sequence[Reference], found: Iterable[Verdict], names: Sequence[str], protocol: str | None
 ) -> None:
-    """Print what has no verdict, and why."""
+    """Print the figures without a verdict, and why."""
     if protocol:
         dataset = _facts(protocol).dataset
         references = [each for each in references if each.dataset == dataset]

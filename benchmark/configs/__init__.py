@@ -1,1 +1,1 @@
-"""Complete configs, from an architecture and a protocol."""
+"""Composition of complete configs from an architecture and a protocol."""

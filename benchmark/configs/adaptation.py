@@ -1,4 +1,4 @@
-"""Adapts networks that were configured for one dataset to the classes and the images of another."""
+"""Adaptation of networks configured for one dataset to the classes and images of another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 BINARY = {"STDCHead"}
-"""Heads that classify pixels as edge or not: their two classes are not those of the dataset."""
+"""Heads of edge detection, whose two classes are not those of the dataset."""
 
 REPLACED = {
     "UNet": ("PaddedUNet", "inputs are padded to a multiple of the stride"),
@@ -14,22 +14,23 @@ REPLACED = {
     "CLIPTextEncoder": ("InitialisedCLIPTextEncoder", "the text encoder reads the names of the classes"),
     "SideAdapterCLIPHead": ("InitialisedSideAdapterCLIPHead", "parts of CLIP start from random weights"),
 }
-"""Classes of mmsegmentation that work with some inputs, pipelines or weights alone; ours, and what they do."""
+"""Classes of mmsegmentation that require certain inputs, pipelines or weights, with our substitutes and their
+effect."""
 
 PLAIN = {"type", "use_sigmoid", "loss_weight", "loss_name", "class_weight"}
-"""Settings of mmsegmentation's `CrossEntropyLoss` that leave it the mean of the cross-entropy."""
+"""Settings of mmsegmentation's `CrossEntropyLoss` with which it is the mean cross-entropy."""
 
 
 def adapt(model: dict[str, Any], classes: int, names: Sequence[str] | None = None) -> list[str]:
-    """Adapt the config of a network in place, but for its numbers of classes.
+    """Adapt the config of a network in place, except for its numbers of classes.
 
     Args:
         model: config of the segmentor.
         classes: number of classes of the dataset.
-        names: of the classes, for networks that read them; numbered by default.
+        names: names of the classes, for networks that use them; numbered by default.
 
     Returns:
-        What was adapted, one line each.
+        The adaptations, one line each.
     """
     notes = []
     for node in nodes(model):
@@ -45,23 +46,23 @@ def adapt(model: dict[str, Any], classes: int, names: Sequence[str] | None = Non
 
 
 def is_cross_entropy(loss: Mapping[str, Any]) -> bool:
-    """Whether a loss is the mean over pixels of the cross-entropy, whose classes may have weights."""
+    """Return whether a loss is the mean cross-entropy over pixels, optionally with class weights."""
     kinds = ("CrossEntropyLoss", "WeightedCrossEntropyLoss")
     return loss["type"] in kinds and set(loss) <= PLAIN and not loss.get("use_sigmoid")
 
 
 def _adapt_class_weights(loss: dict[str, Any], classes: int) -> Iterator[str]:
-    """Adapt the weights of classes in a loss."""
+    """Adapt the class weights of a loss."""
     weights = list(loss["class_weight"])
     *first, last = weights
-    if len(first) > 1 and set(first) == {first[0]} != {last}:  # of mask classification: all classes, and "no object"
+    if len(first) > 1 and set(first) == {first[0]} != {last}:  # for mask classification: all classes, and "no object"
         if len(first) != classes:
             loss["class_weight"] = [first[0]] * classes + [last]
             yield f"class weights are made for {classes} classes and no object"
     elif len(weights) != classes:
         del loss["class_weight"]
-        yield f"class weights of {len(weights)} other classes are left out"
-    elif is_cross_entropy(loss):  # mmsegmentation's looks up a weight for every label, and has none for 255
+        yield f"class weights of {len(weights)} other classes are removed"
+    elif is_cross_entropy(loss):  # mmsegmentation's indexes the weights by label, and has none for 255
         loss.pop("use_sigmoid", None)
         loss["type"] = "WeightedCrossEntropyLoss"
 

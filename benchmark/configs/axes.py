@@ -20,14 +20,14 @@ PRECISIONS = {
     "bfloat16": "BFloat16OptimWrapper",
     "float16": "Float16OptimWrapper",
 }
-"""What a training may compute in, and the optimizer wrapper that sees to it."""
+"""The precisions of a training, with their optimizer wrappers."""
 
 
 def axes_of(config: Config, digest: str) -> dict[str, Any]:
     """Return everything of a composed config that can move a number, by axis: a fingerprint is the hash of this.
 
     Args:
-        config: what `compose` returned.
+        config: config from `compose`.
         digest: SHA-256 of the dataset.
     """
     facts = config.protocol
@@ -46,8 +46,8 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
         found["class_weights"] = facts.class_weights
     if facts.get("void_output"):
         found["void_output"] = True
-    if "fitted" in facts:
-        found["fitted"] = facts.fitted
+    if "crop_dependent" in facts or "fitted" in facts:
+        found["fitted"] = crop_dependent_of(facts)  # the axis keeps its name: fingerprints depend on it
     if "dataset" in config.test_dataloader.dataset:
         found["evaluation"]["pipeline"] = readers_of(config.test_dataloader.dataset)[0].pipeline
     if "crf" in config.test_evaluator:
@@ -56,8 +56,14 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
     return plain
 
 
+def crop_dependent_of(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the crop-dependent settings of a protocol; until 0.1 they were named `fitted`."""
+    settings: Mapping[str, Any] = facts.get("crop_dependent", facts.get("fitted", {}))
+    return settings
+
+
 def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the axes that a stage of the training has of its own."""
+    """Return the axes of one stage of the training."""
     train, schedule = stage["train_dataloader"].dataset, stage["train_cfg"]
     return {
         "augmentation": augmentation_of(train),
@@ -73,7 +79,7 @@ def _training(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def readers_of(dataset: Config) -> Sequence[Config]:
-    """Return the datasets of mmsegmentation that a dataset of `benchmark.inputs.mmseg_pipeline` reads."""
+    """Return the mmsegmentation datasets that a dataset of `benchmark.inputs.mmseg_pipeline` reads."""
     found: Sequence[Config] = dataset.dataset.get("datasets", [dataset.dataset])
     return found
 

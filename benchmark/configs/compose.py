@@ -1,7 +1,7 @@
-"""Architecture x protocol: one plain mmengine config that mmsegmentation trains.
+"""Composition of architecture and protocol to one plain mmengine config that mmsegmentation trains.
 
-An architecture file says what the network is, a protocol file everything else; neither knows the other. What both must
-agree on is set here and nowhere else: the number of classes, the normalisation layers, the crop, where initial weights
+An architecture file defines the network, a protocol file everything else, independently of each other. Common settings
+are set only here: the number of classes, the normalisation layers, the crop, where initial weights
 come from, and where the data is stored.
 """
 
@@ -21,7 +21,7 @@ from benchmark import backend
 from benchmark.catalog import catalog, own
 from benchmark.catalog.own import Factory
 from benchmark.configs import adaptation, imports
-from benchmark.configs.axes import PRECISIONS, augmentation_of, precision_of, readers_of
+from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
 from benchmark.datasets import catalog as datasets
 from benchmark.errors import UserError, one_line
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmengine import Config
 
 FIRST_STAGE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
-"""What the first of two stages has of its own, beside what it hands on; all else it shares with the second."""
+"""The separate settings of the first of two stages; it shares all others with the second."""
 
 
 def compose(
@@ -53,23 +53,23 @@ def compose(
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
         protocol: name of a protocol.
-        seed: seeds initial weights, batches and every random draw of the training.
-        root: folder of the dataset; by default where `segbench data get` puts it.
-        max_iters: train that many iterations instead; the schedule shrinks or stretches with it, and with the second
-            of two stages the first.
-        batch_size: train with that many images a batch instead.
-        val_interval: validate after that many iterations instead.
-        precision: float32, tf32, bfloat16 or float16 instead of the protocol's.
-        deterministic: only deterministic algorithms.
+        seed: seed of initial weights, batches and all random draws of the training.
+        root: folder of the dataset; by default that of `segbench data get`.
+        max_iters: override of the number of iterations; the schedule is scaled, and with the second of two stages the
+            first.
+        batch_size: override of the batch size in images.
+        val_interval: override of the validation interval in iterations.
+        precision: override of the precision: float32, tf32, bfloat16 or float16.
+        deterministic: use only deterministic algorithms.
         distributed: keep SyncBN.
-        init: start from the backbone's weights in that file, as `segbench import` writes it.
-        crf: refine the predictions on test by a fully connected CRF of these parameters: `deeplabv1` or `deeplabv2`.
-        options: merged into the architecture's model, as third-party weights may need it.
+        init: file of initial weights of the backbone, written by `segbench import`.
+        crf: refine predictions on test with a fully connected CRF with these parameters: `deeplabv1` or `deeplabv2`.
+        options: settings that are merged into the architecture's model, as required by some third-party weights.
 
     Returns:
-        A config that mmengine's Runner builds from its text alone. `config.protocol` holds the facts of the protocol,
-        `config.protocol.overrides` what the arguments changed. Where the protocol trains in two stages, it is the
-        config of the second, and `config.first_stage` holds what is otherwise in the first: see `engine.stages`.
+        A config that mmengine's Runner can build from its text. `config.protocol` contains the facts of the protocol,
+        `config.protocol.overrides` the overrides. If the protocol trains in two stages, it is the config of the second,
+        and `config.first_stage` contains the differing settings of the first: see `engine.stages`.
 
     Raises:
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
@@ -108,7 +108,7 @@ def compose(
             pretrained=facts.pretraining is not None,
             distributed=distributed,
             options=options,
-            fitted=facts.get("fitted", {}),
+            crop_dependent=crop_dependent_of(facts),
             first_stage=stage is first,
         )
         _set_model(stage, facts, model, architecture, init)
@@ -181,7 +181,7 @@ def _set_model(stage: Config, facts: Config, model: dict[str, Any], architecture
             "prefix": "backbone.",
         }
     stage.model.data_preprocessor = stage.data_preprocessor
-    stage.model.test_cfg.update(facts.inference)  # PointRend keeps settings of its own there
+    stage.model.test_cfg.update(facts.inference)  # PointRend has special settings there
 
 
 def model_config(
@@ -192,7 +192,7 @@ def model_config(
     pretrained: bool = False,
     distributed: bool = False,
     options: Mapping[str, Any] | None = None,
-    fitted: Mapping[str, Any] | None = None,
+    crop_dependent: Mapping[str, Any] | None = None,
     first_stage: bool = False,
 ) -> dict[str, Any]:
     """Return the network of an architecture, ready for mmsegmentation's `MODELS.build`.
@@ -200,12 +200,12 @@ def model_config(
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
         classes: number of classes, set in every head.
-        names: of the classes, for networks that read them.
-        pretrained: keep the links to initial weights that the architecture names.
-        distributed: keep SyncBN; alone it is BN, of which it differs only between processes.
-        options: merged into the model before anything else.
-        fitted: settings that follow from the size of the input: set wherever the network has one of that name.
-        first_stage: the network that learns first where a protocol trains in two stages.
+        names: names of the classes, for networks that use them.
+        pretrained: keep the architecture's links to initial weights.
+        distributed: keep SyncBN; otherwise it is replaced by BN, to which it is equivalent in a single process.
+        options: settings that are merged into the model first.
+        crop_dependent: crop-dependent settings, set wherever the network has one of that name.
+        first_stage: return the network of the first of two training stages.
 
     Raises:
         UserError: an unknown architecture, one that does not define a model, or one that has no first stage.
@@ -227,7 +227,7 @@ def model_config(
             raise UserError(f"{architecture} cannot be trained in two stages: {entry.path} has no `first_stage`")
         model["decode_head"] = config.first_stage.decode_head
         model.pop("auxiliary_head", None)
-    settings = {**(fitted or {}), "num_classes": classes}
+    settings = {**(crop_dependent or {}), "num_classes": classes}
 
     for node in adaptation.nodes(model):
         node.pop("_scope_", None)
@@ -269,7 +269,7 @@ def _own(factory: Factory) -> Config:
 
 
 def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
-    """Input size (height, width) and number of outputs of a protocol: what its networks are profiled at."""
+    """Return input size (height, width) and number of outputs with which networks of a protocol are profiled."""
     facts = read(catalog.protocol(protocol).path).protocol
     height, width = facts.size
     return (height, width), outputs(facts)
@@ -285,33 +285,33 @@ def _locate(name: str, dataset: Config, root: Path) -> None:
 
 
 def read(path: Path) -> Config:
-    """Read a config file with its bases, of ours or of mmsegmentation; nothing it asks to be imported is.
+    """Read a config file of ours or of mmsegmentation with its bases, ignoring `custom_imports`.
 
     Raises:
-        UserError: it cannot be read; the message names file and line.
+        UserError: it cannot be read; the message contains file and line.
     """
-    backend.activate()  # mmengine resolves `mmseg::` bases through modules that today's setuptools lacks
+    backend.activate()  # mmengine resolves `mmseg::` bases through modules that current setuptools lacks
     from mmengine import Config
 
     try:
         return Config.fromfile(path, import_custom_modules=False)
-    except Exception as error:  # whatever the code of a config raises
+    except Exception as error:  # the code of a config may raise anything
         raise UserError(f"{_place(path, error)}: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _place(path: Path, error: Exception) -> str:
-    """File and line at which the reading of a config failed: of a base where it was that."""
+    """Return file and line at which reading a config, or one of its bases, failed."""
     line = getattr(error, "lineno", None)
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == "_file2dict":
             path = Path(frame.f_locals.get("filename", path))
-        elif frame.f_code.co_filename == str(path):  # mmengine compiles the text of a config under its name
+        elif frame.f_code.co_filename == str(path):  # mmengine compiles the text of a config under its file name
             line = number
     return f"{path}:{line}" if line else str(path)
 
 
 def outputs(facts: Mapping[str, Any]) -> int:
-    """Classes of the networks of a protocol: those of the dataset, and void where it is learned like one."""
+    """Return the classes of the networks of a protocol: those of the dataset, and void if it is trained as a class."""
     return len(_class_names(facts))
 
 
@@ -320,7 +320,7 @@ def _class_names(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _split_off_first_stage(config: Config) -> Config | None:
-    """Return the first of two stages of a protocol: the second, with what the protocol sets for the first."""
+    """Return the first of two stages of a protocol: the second with the protocol's settings of the first."""
     changes = config.pop("first_stage", None)
     if changes is None:
         return None
@@ -330,12 +330,12 @@ def _split_off_first_stage(config: Config) -> Config | None:
 
 
 def _override(stage: Config, overrides: Mapping[str, Any], iterations: int) -> None:
-    """Let a stage train as the command line has it.
+    """Apply the overrides of the command line to a stage.
 
     Args:
         stage: config of the stage.
-        overrides: what is changed.
-        iterations: of the last stage as the protocol has it, which max_iters replaces; others change in proportion.
+        overrides: the overrides.
+        iterations: number of iterations of the protocol's last stage, which max_iters replaces; others are scaled.
     """
     train = stage.train_dataloader.dataset
     train.batch_size = overrides.get("batch_size", train.batch_size)
@@ -347,22 +347,21 @@ def _override(stage: Config, overrides: Mapping[str, Any], iterations: int) -> N
 
 
 def _set_iterations(config: Config, iterations: int) -> None:
-    """Train for that many iterations, every step of the learning rate in proportion."""
-    # The shared schedules, which know no number of iterations, end at 1.
+    """Set the number of iterations, and scale every step of the learning rate."""
+    # The shared schedules, which do not depend on the number of iterations, end at 1.
     ratio = iterations / max(stage["end"] for stage in config.param_scheduler)
     for stage in config.param_scheduler:
         stage["begin"] = round(stage["begin"] * ratio)
-        stage["end"] = max(round(stage["end"] * ratio), stage["begin"] + 1)  # no step vanishes in a very short training
+        stage["end"] = max(round(stage["end"] * ratio), stage["begin"] + 1)  # keep every step in a very short training
     config.train_cfg.max_iters = iterations
     config.train_cfg.val_interval = min(config.train_cfg.val_interval, iterations)
 
 
 def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str) -> None:
-    """Weight the classes in the losses of all heads.
+    """Set class weights in the losses of all heads.
 
     Raises:
-        UserError: a loss is no plain cross-entropy, whose classes could be weighted, or the weights are not as many as
-            the outputs.
+        UserError: a loss is not a plain cross-entropy, or the number of weights is not that of the outputs.
     """
     heads = [head for name in ("decode_head", "auxiliary_head") for head in _as_list(model.get(name, []))]
     for head in heads:
@@ -378,10 +377,10 @@ def _weigh_classes(model: Mapping[str, Any], weights: Sequence[float], what: str
 
 
 def _paramwise(multipliers: Any, protocol: str) -> dict[str, Any]:
-    """Return the `paramwise_cfg` of mmengine's optimizer wrappers for learning rates that differ by layer.
+    """Return the `paramwise_cfg` of mmengine's optimizer wrappers for layer-wise learning rates.
 
     Raises:
-        UserError: the protocol does not name layers with numbers above 0.
+        UserError: the protocol does not map layers to numbers above 0.
     """
     if not isinstance(multipliers, Mapping) or not multipliers:
         raise UserError(f"{protocol}: learning_rate_multipliers is {multipliers!r}, not a dict of layers and factors")
@@ -396,7 +395,7 @@ def _as_list(value: Any) -> Sequence[Any]:
 
 
 def _crf(name: str) -> dict[str, Any]:
-    """Parameters of a CRF, where there is one to use them."""
+    """Return the parameters of a CRF, if it is installed."""
     from benchmark.postprocessing import crf
 
     if name not in crf.PRESETS:
@@ -406,7 +405,7 @@ def _crf(name: str) -> dict[str, Any]:
 
 
 def _sha256_of_backbone(path: Path) -> str:
-    """SHA-256 of a file that holds weights of a backbone by our names."""
+    """Return the SHA-256 of a file of backbone weights under our names."""
     from benchmark.weights import checkpoint
 
     if not any(name.startswith("backbone.") for name in checkpoint.read(path).state):

@@ -1,8 +1,8 @@
-"""A composed config, field by field, against mmsegmentation's own for that network, dataset, crop and schedule.
+"""Differences between a composed config and mmsegmentation's for that network, dataset, crop and schedule.
 
-What a number depends on is compared: the network with its preprocessing, what is read and how it is augmented, the
-batch, optimizer, learning rate, and evaluation; not hooks, logs and visualisation. A result is comparable with the
-zoo's published figure where every field is equal, or the same by other means.
+The comparison covers settings that affect results: network, preprocessing, data, augmentation, batch, optimizer,
+learning rate and evaluation; not hooks, logs and visualisation. A result is comparable with the zoo's published figure
+if every field is equal or equivalent.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from mmengine import Config
 
 ABSENT = "-"
-"""Stands for the value of a field that one side lacks."""
+"""The value of a field that one side lacks."""
 
-SETTLED = ("data_preprocessor", "num_classes", "align_corners", "mask_size", "test_cfg")
-"""What of a model a zoo config sets to its dataset and crop: it says nothing of which network this is."""
+DATASET_SETTINGS = ("data_preprocessor", "num_classes", "align_corners", "mask_size", "test_cfg")
+"""Settings of a model that depend on dataset and crop, and do not identify the network."""
 
 
 SECTIONS = ("optim_wrapper", "train_cfg", "val_cfg", "test_cfg", "val_evaluator", "test_evaluator")
-"""What is compared of a config as it stands, besides its model and what it reads."""
+"""Fields of a config that are compared as they are, in addition to model and data."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why fields differ.
+    """The explanation of differences.
 
     Attributes:
         fields: patterns of fields.
         reason: one line.
-        same: whether what is computed is the same for all that.
-        architectures: pattern of the architectures that it is about.
-        values: pairs of the zoo's value and ours, of which it must be one; none where any may be.
-        lacking: it holds only where the zoo's config is another on that axis: dataset, crop or iterations.
+        same: whether the two are equivalent.
+        architectures: pattern of the affected architectures.
+        values: allowed pairs of the zoo's value and ours; empty to allow all.
+        lacking: applies only if the zoo's config differs on that axis: dataset, crop or iterations.
     """
 
     fields: tuple[str, ...]
@@ -54,13 +54,13 @@ class Explanation:
     lacking: str | None = None
 
     def explains(self, field: str, values: tuple[Any, Any], architecture: str, lacking: Sequence[str]) -> bool:
-        """Whether it is the reason for a difference.
+        """Return whether it is the reason for a difference.
 
         Args:
             field: its path.
             values: the zoo's and ours.
             architecture: name of the architecture.
-            lacking: the axes on which the zoo's config is another.
+            lacking: the axes on which the zoo's config differs.
         """
         return (
             (self.lacking is None or self.lacking in lacking)
@@ -110,7 +110,7 @@ EXPLANATIONS = (
     ),
     Explanation(
         ("optim_wrapper.type",),
-        "float32 as there, by a class that says so",
+        "float32 in both, by an explicit class",
         same=True,
         values=(("OptimWrapper", "Float32OptimWrapper"),),
     ),
@@ -228,18 +228,18 @@ EXPLANATIONS = (
         architectures="unet",
     ),
 )
-"""Every reason for which a composed config may differ, the first that fits. A test fails where one fits nowhere."""
+"""All explanations of differences; the first match applies. A test fails if one never matches."""
 
 
 @dataclass(frozen=True)
 class FieldDifference:
-    """A field that differs.
+    """A difference in a field.
 
     Attributes:
         field: its path, for example `model.decode_head.channels`.
-        zoo: its value there, ABSENT where there is none.
-        ours: its value here.
-        explanation: why; None where nobody knows.
+        zoo: the zoo's value, ABSENT if there is none.
+        ours: our value.
+        explanation: its explanation; None if there is none.
     """
 
     field: str
@@ -250,13 +250,13 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ConfigDiff:
-    """A composed config beside the zoo's.
+    """The differences between a composed config and the zoo's.
 
     Attributes:
         config: name of the zoo's config.
-        lacking: what the zoo has no config of, if this is but the nearest: dataset, crop, iterations.
-        fields: number of fields that either has.
-        differences: in the order of fields.
+        lacking: axes on which this is only the nearest config of the zoo: dataset, crop, iterations.
+        fields: number of fields in either.
+        differences: the differences, in the order of fields.
     """
 
     config: str
@@ -266,17 +266,17 @@ class ConfigDiff:
 
     @property
     def unexplained(self) -> list[FieldDifference]:
-        """The differences that nobody knows a reason for."""
+        """The differences without an explanation."""
         return [difference for difference in self.differences if difference.explanation is None]
 
     @property
     def comparable(self) -> bool:
-        """Whether a result may be compared with the zoo's published figure: every difference is one of means."""
+        """Whether a result is comparable with the zoo's published figure: all differences are equivalent."""
         return all(difference.explanation and difference.explanation.same for difference in self.differences)
 
 
 def compare(architecture: str, protocol: str, **arguments: Any) -> ConfigDiff:
-    """Compare what `compose` makes with the nearest config of the zoo.
+    """Compare a composed config with the nearest config of the zoo.
 
     Args:
         architecture: name of an architecture.
@@ -315,7 +315,7 @@ def compare(architecture: str, protocol: str, **arguments: Any) -> ConfigDiff:
 
 
 def _candidates(architecture: str) -> list[str]:
-    """Names of the zoo's configs of the architecture's method."""
+    """Return the names of the zoo's configs of the architecture's method."""
     method = catalog.architecture(architecture).method
     found = [name for name, entry in catalog.zoo().items() if entry.method.replace("_", "") == method.replace("_", "")]
     if not found:
@@ -325,15 +325,15 @@ def _candidates(architecture: str) -> list[str]:
 
 @cache
 def _zoo(name: str) -> Mapping[str, Any]:
-    """Return what is compared of a zoo config."""
+    """Return the compared settings of a zoo config."""
     config = compose.read(catalog.zoo()[name].path)
-    gpus = re.search(r"_(\d+)xb\d+", name)  # a config does not say on how many GPUs it is trained, but its name does
+    gpus = re.search(r"_(\d+)xb\d+", name)  # the number of GPUs is not in a config, but in its name
     batch = int(gpus[1] if gpus else 1) * config.train_dataloader.batch_size
     return _compared(config, batch, lambda dataset: dataset)
 
 
 def _ours(config: Config) -> Mapping[str, Any]:
-    """Return the same of a composed config."""
+    """Return the compared settings of a composed config."""
     return _compared(config, config.train_dataloader.dataset.batch_size, lambda dataset: dataset.dataset)
 
 
@@ -350,7 +350,7 @@ def _compared(config: Config, batch: int, read: Callable[[Any], Mapping[str, Any
 
 
 def _axes(compared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a zoo config is found by besides its network, the most important first."""
+    """Return the axes by which a zoo config is selected in addition to its network, the most important first."""
     dataset = compared["train"]["dataset"]
     parts = dataset.get("datasets", [dataset])
     return {
@@ -366,16 +366,16 @@ def _network_of(name: str) -> Mapping[str, Any]:
 
 
 def _network(compared: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the fields of the model that say which network it is."""
+    """Return the fields of the model that identify the network."""
     return {
         field: "BN" if value == "SyncBN" else value
         for field, value in _flat(compared["model"]).items()
-        if not set(field.split(".")) & set(SETTLED)
+        if not set(field.split(".")) & set(DATASET_SETTINGS)
     }
 
 
 def _complete(node: Any) -> Any:
-    """Return a model with every setting that it leaves to the defaults of mmsegmentation's classes, or of ours."""
+    """Return a model with the default settings of mmsegmentation's classes, or of ours, filled in."""
     if isinstance(node, Mapping):
         filled = {**_defaults(node["type"]), **node} if isinstance(node.get("type"), str) else node
         return {key: _complete(value) for key, value in filled.items()}
@@ -393,7 +393,7 @@ def _defaults(kind: str) -> Mapping[str, Any]:
         found = MODELS.get(kind)
     return {
         name: parameter.default
-        for each in reversed(getattr(found, "__mro__", ()))  # arguments pass through `**kwargs` to the classes above
+        for each in reversed(getattr(found, "__mro__", ()))  # arguments are passed through `**kwargs` to base classes
         if each.__module__.startswith(("mmseg.", "benchmark.")) and "__init__" in vars(each)
         for name, parameter in inspect.signature(each.__init__).parameters.items()
         if parameter.default is not parameter.empty
@@ -401,7 +401,7 @@ def _defaults(kind: str) -> Mapping[str, Any]:
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves of a nested config by their paths; a list without dicts is one leaf."""
+    """Return the leaves of a nested config by path; a list without dicts is one leaf."""
     if isinstance(node, list | tuple):
         if not any(isinstance(value, Mapping) for value in node):
             return {path: list(node)}
@@ -416,5 +416,5 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the fields that two have different values for."""
+    """Return the fields with different values."""
     return [field for field in {**one, **other} if one.get(field, ABSENT) != other.get(field, ABSENT)]

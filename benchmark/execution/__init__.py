@@ -1,1 +1,1 @@
-"""Where runs are carried out."""
+"""Planning, scheduling and execution of runs."""

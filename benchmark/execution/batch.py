@@ -1,6 +1,6 @@
-"""Makes many runs: chooses what is not in the store yet, and has an executor make it.
+"""Batches of runs: selects those without a stored result and submits them to an executor.
 
-Commands, scripts and the Python API call this; how progress is shown is their business.
+Commands, scripts and the Python API call this; the caller's listener displays progress.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
-from benchmark.execution.plan import Job, begun, plan
+from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.spec import Spec
 from benchmark.results.environment import cores
 from benchmark.results.reading import Stored
@@ -22,12 +22,12 @@ ExecutorName = Literal["local", "debug"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a batch.
+    """The outcome of a batch.
 
     Attributes:
         stored: the results, in the order in which the runs ended.
         interrupted: runs that were interrupted at the deadline.
-        left: runs without a result, interrupted ones included, with estimates for what is left of them.
+        left: runs without a result, including interrupted ones, with estimates of the remaining time.
     """
 
     stored: Sequence[Stored]
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """Number of results that say what went wrong."""
+        """The number of failed runs."""
         return sum(each.record.status != "ok" for each in self.stored)
 
 
@@ -46,7 +46,7 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
     Args:
         architectures: names.
         protocol: name.
-        seeds: of the runs.
+        seeds: seeds of the runs.
         device: "cpu" or "cuda".
         options: further fields of `Spec`.
     """
@@ -54,13 +54,13 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
 
 
 def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]]:
-    """Leave out runs whose architecture the protocol cannot train.
+    """Skip runs whose architecture the protocol cannot train.
 
     Returns:
-        The runs that are left, and why each other one is not.
+        The remaining runs, and the reason for each skipped one.
 
     Raises:
-        UserError: none is left.
+        UserError: no run remains.
     """
     left, reasons = list[Spec](), dict[Spec, UserError]()
     for spec in wanted:
@@ -75,7 +75,7 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
 
 
 def ordered(wanted: Sequence[Spec], deadline: float | None = None) -> list[Job]:
-    """Put runs in the order of `plan`, with estimates where anything depends on them: they cost seconds."""
+    """Sort runs as `plan` does; estimate times, which takes seconds, only if anything depends on them."""
     if deadline is None and all(spec.device == "cpu" for spec in wanted):
         return [Job(spec, None, 0.0) for spec in wanted]
     return plan(wanted)
@@ -90,15 +90,15 @@ def run(
     deadline: float | None = None,
     on_end: Callable[[Stored | InterruptedRun], None] | None = None,
 ) -> Outcome:
-    """Make runs; each failure is stored as a result, and the others are made all the same.
+    """Execute runs; store each failure as a result and continue with the others.
 
     Args:
-        jobs: the runs, in order, all of one kind of device.
-        listener: is called with their progress.
-        executor: what makes them: "local" (worker processes), "debug" (this process), or what makes an executor.
-        most: maximum number of concurrent runs on a CPU; None for cores / threads of a run. A GPU has one.
-        deadline: when runs are interrupted, on the clock of `time.monotonic`; None for never.
-        on_end: is called with each run that has ended.
+        jobs: the runs in order, all on the same kind of device.
+        listener: receives their progress.
+        executor: "local" (worker processes), "debug" (this process), or a factory of executors.
+        most: maximum number of concurrent runs on a CPU; None for cores / threads per run. One on a GPU.
+        deadline: time of `time.monotonic` at which runs are interrupted; None for no deadline.
+        on_end: is called with each finished run.
 
     Raises:
         UserError: a result cannot be stored.
@@ -107,7 +107,7 @@ def run(
         return Outcome([], [], [])
     made = _executor(executor, jobs[0].spec, listener, most)
     ended = list[Stored | InterruptedRun]()
-    for each in completed((job.spec for job in begun(jobs, deadline)), made):
+    for each in completed((job.spec for job in next_jobs(jobs, deadline)), made):
         ended.append(each)
         if on_end:
             on_end(each)
@@ -115,7 +115,7 @@ def run(
 
 
 def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Outcome:
-    """Return what came of runs of which those have ended."""
+    """Return the outcome of runs, given those that have ended."""
     stored = [each for each in ended if isinstance(each, Stored)]
     done = {each.record.run_id for each in stored}
     left = plan([job.spec for job in jobs if job.spec.identity.run_id not in done])
@@ -124,16 +124,16 @@ def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Ou
 
 
 def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | InterruptedRun]:
-    """Have an executor make runs; yield each as soon as it has ended.
+    """Submit runs to an executor; yield each as soon as it ends.
 
     Args:
-        wanted: the runs; each is asked for when the executor has room for it.
-        executor: makes them; none of its runs is left when this ends, whichever way.
+        wanted: the runs; the next one is requested when the executor has a free slot.
+        executor: the executor; all of its runs are ended when this returns or raises.
     """
     waiting = iter(wanted)
     try:
         while True:
-            for spec in islice(waiting, executor.room):
+            for spec in islice(waiting, executor.free_slots):
                 executor.submit(spec)
             if not executor.active:
                 return
@@ -160,6 +160,6 @@ def _executor(
 
 
 def _concurrent(spec: Spec) -> int:
-    """Return the number of concurrent runs on a CPU: cores / threads of a run where the protocol sets them, else 1."""
+    """Return the number of concurrent runs on a CPU: cores / threads per run if the protocol sets them, else 1."""
     threads = spec.config.protocol.threads
     return max(1, cores() // threads) if threads else 1

@@ -1,6 +1,6 @@
-"""What makes runs: processes of this machine, this very process, or whatever else keeps this contract.
+"""The interface of executors, which make runs in worker processes, in this process, or elsewhere.
 
-`execution.batch` submits runs as long as an executor has room, and polls it until the last one has ended.
+`execution.batch` submits runs while an executor has free slots, and polls it until the last run has ended.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from benchmark.results.record import Record
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """A run that was interrupted at its deadline, and leaves no result yet.
+    """A run that was interrupted at its deadline and has no result yet.
 
     Attributes:
         spec: the run.
-        phase: what it was doing: "train", "val" or "test".
-        done: iterations or images done of that.
-        total: iterations or images there are of that.
+        phase: its phase: "train", "val" or "test".
+        done: number of iterations or images completed in that phase.
+        total: number of iterations or images of that phase.
     """
 
     spec: Spec
@@ -32,43 +32,43 @@ class InterruptedRun:
 
 
 class ProgressListener(Protocol):
-    """Is called with the progress of runs."""
+    """Receives the progress of runs."""
 
     def begin(self, spec: Spec) -> None:
-        """Take note that a run has its device."""
+        """Handle the start of a run, when it has its device."""
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Take note of how far a run is."""
+        """Handle progress of a run."""
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Take note that a run has ended and its result is stored."""
+        """Handle the end of a run; its result is stored."""
 
     def interrupt(self, run: InterruptedRun) -> None:
-        """Take note that a run was interrupted."""
+        """Handle the interruption of a run."""
 
 
 class Executor(Protocol):
-    """Makes runs, and reports their progress to a listener of its own."""
+    """Executes runs and reports their progress to its listener."""
 
     @property
-    def room(self) -> int:
-        """Number of further runs that may be submitted now."""
+    def free_slots(self) -> int:
+        """The number of further runs that may be submitted now."""
 
     @property
     def active(self) -> int:
-        """Number of runs that were submitted and have not ended."""
+        """The number of submitted runs that have not ended."""
 
     def submit(self, spec: Spec) -> None:
-        """Take a run; it begins as soon as it can."""
+        """Submit a run; it starts as soon as possible."""
 
     def poll(self) -> Sequence[Stored | InterruptedRun]:
-        """Wait until there is something to report; return how the runs ended that have.
+        """Wait for an event; return the runs that have ended.
 
-        A run that fails, whichever way, ends with a stored result that says so.
+        A run that fails for any reason ends with a stored result of that status.
 
         Raises:
-            UserError: a result cannot be stored. Those that are stored stay so.
+            UserError: a result cannot be stored; results stored before are kept.
         """
 
     def cancel(self) -> None:
-        """End every run that is active; none is left running."""
+        """Cancel all active runs."""

@@ -1,4 +1,4 @@
-"""Predictions of any other program, scored as a protocol scores its own: label maps in, a result out."""
+"""Scores the predictions of another program, given as label maps, under a protocol; returns a result."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def score(
     """Score predicted label maps of the test split of a protocol.
 
     Args:
-        folder: one file an image, named as the image with the suffix .png or .npy, in folders or not: class indices of
+        folder: one file an image, named as the image with the suffix .png or .npy, in any subfolder: class indices of
             shape (height, width), 255 for none, or a PNG in the colours of the dataset.
         protocol: name of the protocol.
-        name: what the network is called in tables.
-        seed: of its training.
+        name: name of the network in tables.
+        seed: seed of its training.
         root: folder of the dataset, None for its default place.
 
     Returns:
@@ -49,7 +49,7 @@ def score(
     Raises:
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
-    started, begun = datetime.now(timezone.utc), time.perf_counter()
+    started, start = datetime.now(timezone.utc), time.perf_counter()
     config = _composed(protocol, root)
     facts, splits = config.protocol, sources(config.protocol.dataset, root)
     test = splits["test"]
@@ -81,7 +81,7 @@ def score(
         memory=None,
         environment=environment.capture("cpu", deterministic=True),
         started=started.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - start,
         gpu_hours=0.0,
         looks=0,
         artifacts=[],
@@ -91,7 +91,7 @@ def score(
 
 
 def _composed(protocol: str, root: Path | None) -> Any:
-    """Return the config of a protocol, with any network that it can train: none of the axes is of the network."""
+    """Return the config of a protocol with any network that it can train: no axis depends on the network."""
     error = None
     for architecture in catalog.representatives():
         try:
@@ -120,14 +120,14 @@ def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:
         wrong = (prediction != VOID) & ((prediction < 0) | (prediction >= classes))
         if wrong.any():
             value = prediction[wrong][0]
-            raise UserError(f"{path}: value {value} is no class; classes are 0 to {classes - 1}, and {VOID} is none")
+            raise UserError(f"{path}: value {value} is not a class; classes are 0 to {classes - 1}, and {VOID} is void")
         found.append(count(prediction, label, classes))
     return np.stack(found)
 
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder of predictions")
+        raise UserError(f"{folder} is not a folder of predictions")
     found: dict[str, Path] = {}
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
         if (other := found.setdefault(path.stem, path)) != path:
@@ -171,7 +171,7 @@ def _of_colours(path: Path, pixels: NDArray[np.uint8], palette: Sequence[tuple[i
     unknown = [value for value in values.tolist() if value not in known]
     if unknown:
         red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
-        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is of no class of the dataset")
+        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is not that of a class of the dataset")
     return np.array([known[value] for value in values.tolist()], np.uint8)[inverse].reshape(codes.shape)
 
 

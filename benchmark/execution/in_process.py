@@ -1,4 +1,4 @@
-"""Runs in this very process, one after the other: for a debugger, which does not follow into workers."""
+"""Sequential runs in the current process, for debuggers that do not follow worker processes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from benchmark.engine import device
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import perform
+from benchmark.execution.run import run_one
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored, read
 
 
 class InProcess:
-    """Makes runs in the calling process; a run that ends the process ends everything.
+    """Executes runs in the calling process; a crash of a run ends the process.
 
     Args:
-        listener: is called with the progress of runs.
+        listener: receives the progress of runs.
     """
 
     def __init__(self, listener: ProgressListener) -> None:
@@ -27,21 +27,21 @@ class InProcess:
         self._waiting: deque[Spec] = deque()
 
     @property
-    def room(self) -> int:
-        """One run at a time."""
+    def free_slots(self) -> int:
+        """The number of further runs that may be submitted now: 1, or 0 while one waits."""
         return 1 - len(self._waiting)
 
     @property
     def active(self) -> int:
-        """Number of runs that were submitted and have not ended."""
+        """The number of submitted runs that have not ended."""
         return len(self._waiting)
 
     def submit(self, spec: Spec) -> None:
-        """Take a run, to be made by `poll`."""
+        """Submit a run, which `poll` executes."""
         self._waiting.append(spec)
 
     def poll(self) -> Sequence[Stored | InterruptedRun]:
-        """Make the run that waits.
+        """Execute the waiting run.
 
         Raises:
             UserError: its result cannot be stored.
@@ -50,7 +50,7 @@ class InProcess:
         self._listener.begin(spec)
         device.limit_threads(spec.config.protocol.threads)
         try:
-            path = perform(spec, lambda *progress: self._listener.progress(spec, *progress))
+            path = run_one(spec, lambda *progress: self._listener.progress(spec, *progress))
         except Interrupted as stop:
             run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
             self._listener.interrupt(run)
@@ -60,7 +60,7 @@ class InProcess:
         return [stored]
 
     def cancel(self) -> None:
-        """Forget the run that waits."""
+        """Discard the waiting run."""
         self._waiting.clear()
 
 

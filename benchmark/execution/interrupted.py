@@ -1,4 +1,4 @@
-"""What a run that ends early leaves in its folder: what it has measured, so that the next call goes on from there.
+"""The partial record of an interrupted run, stored in its folder so that the next call resumes it.
 
 The engine stores the state of its training in the same folder; this is the rest of the result.
 """
@@ -20,16 +20,16 @@ from benchmark.results.record import Record, Training
 FILE = "unfinished.json"
 
 KEEP_SECONDS = 30.0
-"""Seconds of a run that a kill may leave uncounted."""
+"""The maximum number of seconds of a run that are not counted after a kill."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that goes on.
+    """An unfinished run.
 
     Attributes:
-        iteration: iterations of its training that are done.
-        record: what is measured of it so far, and the seconds that it took.
+        iteration: completed iterations of its training.
+        record: its measurements so far, including the seconds that it took.
     """
 
     iteration: int
@@ -37,51 +37,51 @@ class Unfinished:
 
 
 class Journal:
-    """Keeps what a run has measured, and how long it took, while it goes on: a kill loses neither.
+    """Stores the measurements and the elapsed time of a run while it is active, so that a kill loses neither.
 
     Args:
-        folder: of the run.
-        begun: what is known of it from calls before this one.
-        on_progress: called with its progress.
-        on_gpu: whether its seconds are those of a GPU.
-        first_stage: iterations of the first of two stages, 0 where there is one stage.
+        folder: folder of the run.
+        initial: its record from earlier calls.
+        on_progress: receives its progress.
+        on_gpu: whether it runs on a GPU.
+        first_stage: iterations of the first of two stages; 0 if there is one stage.
 
     Attributes:
-        record: what is measured so far.
+        record: the measurements so far.
     """
 
     def __init__(
         self,
         folder: Path,
-        begun: Record,
+        initial: Record,
         on_progress: Callable[[str, int, int, float | None], None],
         *,
         on_gpu: bool,
         first_stage: int = 0,
     ) -> None:
-        self._folder, self._begun, self._on_progress, self._on_gpu = folder, begun, on_progress, on_gpu
+        self._folder, self._initial, self._on_progress, self._on_gpu = folder, initial, on_progress, on_gpu
         self._stages = {"first_stage": 0, "train": first_stage}
         self._clock = self._kept = time.perf_counter()
         self._iteration = self._resumable = 0
-        self._record = begun
+        self._record = initial
 
     @property
     def record(self) -> Record:
-        """What is measured so far, and the seconds of all calls."""
+        """The measurements so far, with the elapsed seconds of all calls."""
         seconds = time.perf_counter() - self._clock
-        hours = self._begun.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
-        return self._record.model_copy(update={"seconds": self._begun.seconds + seconds, "gpu_hours": hours})
+        hours = self._initial.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
+        return self._record.model_copy(update={"seconds": self._initial.seconds + seconds, "gpu_hours": hours})
 
     def add(self, found: Mapping[str, Any]) -> None:
-        """Take fields of the record; keep them as long as the run goes on."""
+        """Update fields of the record and store it."""
         self._record = self._record.model_copy(update=found)
         if not found.keys() & {"status"}:
             self.keep()
 
     def on_progress(self, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Pass on the progress of the run; keep its seconds from time to time."""
+        """Report progress of the run; store its elapsed seconds at intervals."""
         if phase in self._stages:
-            if self._iteration < 0:  # the validation is over, and the state saved
+            if self._iteration < 0:  # the validation has ended and the state is saved
                 self._resumable = -self._iteration
             self._iteration = self._stages[phase] + done
         elif phase == "val":
@@ -91,10 +91,10 @@ class Journal:
         self._on_progress(phase, done, total, loss)
 
     def keep(self, iteration: int | None = None) -> None:
-        """Write what is measured so far.
+        """Write the measurements so far.
 
         Args:
-            iteration: from which a training that has not ended goes on; by default that of its last validation.
+            iteration: iteration from which an unfinished training resumes; by default that of its last validation.
         """
         self._kept = time.perf_counter()
         training = self._record.training
@@ -103,19 +103,19 @@ class Journal:
 
 
 def _iterations(training: Training) -> int:
-    """Of all stages."""
+    """Convert to iterations of all stages."""
     return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
 
 
 def save(folder: Path, unfinished: Unfinished) -> None:
-    """Keep it in the folder of the run."""
+    """Store it in the folder of the run."""
     content = {"iteration": unfinished.iteration, "record": unfinished.record.model_dump(mode="json")}
     with replacing(folder / FILE) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
 def find(folder: Path) -> Unfinished | None:
-    """Return what the folder of a run has of it; None if that is nothing, or cannot be read."""
+    """Return the unfinished run in a folder; None if there is none or it cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         plain = json.dumps(migrate(content["record"], RECORD))
@@ -124,13 +124,13 @@ def find(folder: Path) -> Unfinished | None:
         return None
 
 
-def forget(folder: Path) -> None:
-    """Remove it: the run has ended."""
+def remove(folder: Path) -> None:
+    """Remove it, as the run has ended."""
     (folder / FILE).unlink(missing_ok=True)
 
 
 def has_weights(folder: Path, found: Record) -> bool:
-    """Return whether the weights that a training left are in its folder as it left them."""
+    """Return whether the weights of a finished training are in its folder, unchanged."""
     kept = {f"checkpoint_{name}": folder / f"{name}.pth" for name in ("last", "best")}
     stored = {artifact.name: artifact.sha256 for artifact in found.artifacts}
     return all(path.is_file() and file_sha256(path) == stored.get(name) for name, path in kept.items())

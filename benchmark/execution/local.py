@@ -1,8 +1,9 @@
-"""Runs in worker processes on this machine: one process a run, so that a crash costs that run alone.
+"""Worker processes on this machine: one process for each run, so that a crash affects only that run.
 
-On a CPU several run side by side. A GPU has one run at a time: four light trainings in four processes took 76.7 ms a
-step each where one alone takes 17.4 (H100, ENet), for they are bound by its memory. While one trains, the next process
-imports, reads the data, counts, and builds and compiles its network, so that the GPU is handed over at once.
+On a CPU several runs are concurrent. A GPU has one run at a time: four light trainings in four processes took 76.7 ms a
+step each where one alone takes 17.4 (H100, ENet), as they are bound by its memory bandwidth. While one trains, the next
+process
+imports, reads the data, counts, and builds and compiles its network, so that the GPU is never idle in between.
 """
 
 from __future__ import annotations
@@ -25,34 +26,34 @@ from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import blank, perform
+from benchmark.execution.run import blank, run_one
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored, read
 from benchmark.results.store import Store
 
 PROGRESS_SECONDS = 0.1
-"""How often a worker reports its progress."""
+"""Seconds between the progress reports of a worker."""
 
 PRELOAD = ["benchmark.engine.session", "benchmark.execution.run", "torchvision"]
-"""What the server that forks workers imports once; it takes seconds."""
+"""Modules that the fork server imports once, which takes seconds."""
 
 GRACE_SECONDS = 60.0
-"""How long after its deadline a run that does not stop is given up: an evaluation is ended between images."""
+"""Seconds after its deadline at which a run that does not stop is killed; evaluation stops between images."""
 
 TERMINATION_SECONDS = 5.0
-"""How long a process may take to end when it is told to."""
+"""Seconds that a process may take to end after SIGTERM."""
 
 AHEAD = 1
-"""Runs that make themselves ready while a GPU has another one."""
+"""The number of runs that are prepared while another one uses the GPU."""
 
 
 def context(device: str) -> Any:
-    """How worker processes are started.
+    """Return the context that starts worker processes.
 
-    On a CPU a server imports torch and mmsegmentation once (seconds) and forks a worker from there (milliseconds). It
+    On a CPU a server imports torch and mmsegmentation once (seconds) and forks workers (milliseconds). It
     computes nothing itself, so that no thread pool is forked. On a GPU workers are spawned: a process that is forked
     from one in which any library has asked the CUDA driver for its devices, as mmengine does at import, cannot use
-    CUDA. Their imports take as long, and pass while another run trains.
+    CUDA. Their imports take seconds, but overlap with the training of another run.
 
     Args:
         device: "cpu" or "cuda".
@@ -65,12 +66,12 @@ def context(device: str) -> Any:
 
 
 class Local:
-    """Makes runs in worker processes.
+    """Executes runs in worker processes.
 
     Args:
-        listener: is called with the progress of runs.
+        listener: receives the progress of runs.
         device: "cpu" or "cuda", the same for all.
-        most: maximum number of concurrent runs on a CPU; a GPU has one.
+        most: maximum number of concurrent runs on a CPU; one on a GPU.
     """
 
     def __init__(self, listener: ProgressListener, device: str = "cpu", most: int = 1) -> None:
@@ -79,13 +80,13 @@ class Local:
         self._workers: list[_Worker] = []
 
     @property
-    def room(self) -> int:
-        """Number of further runs that may be submitted now."""
+    def free_slots(self) -> int:
+        """The number of further runs that may be submitted now."""
         return self._most + self._ahead - len(self._workers)
 
     @property
     def active(self) -> int:
-        """Number of runs that were submitted and have not ended."""
+        """The number of submitted runs that have not ended."""
         return len(self._workers)
 
     def submit(self, spec: Spec) -> None:
@@ -93,9 +94,9 @@ class Local:
         self._workers.append(_Worker(self._processes, spec))
 
     def poll(self) -> Sequence[Stored | InterruptedRun]:
-        """Wait for a message of any worker; return how the runs ended that have.
+        """Wait for a message of any worker; return the runs that have ended.
 
-        A run whose deadline passes before it has the device is dropped: it has done nothing.
+        A run whose deadline passes before it has the device is dropped, as it has not started.
 
         Raises:
             UserError: a result cannot be stored.
@@ -105,7 +106,7 @@ class Local:
             worker.start(self._listener)
         if all(worker.trains for worker in self._workers[: self._most]):
             for worker in self._workers[self._most :]:
-                worker.let_compile()
+                worker.allow_compile()
         limit = min((worker.limit for worker in self._workers), default=0.0)
         timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
         heard = wait([worker.connection for worker in self._workers], timeout)
@@ -130,15 +131,15 @@ class Local:
 
 
 class _Worker:
-    """A process that makes one run.
+    """A process that executes one run.
 
     Args:
         processes: how processes are started.
         spec: the run.
 
     Attributes:
-        trains: its training has begun: nothing is timed any more.
-        limit: when it is given up, on the clock of `time.monotonic`.
+        trains: whether its training has started, after which nothing is timed.
+        limit: time of `time.monotonic` at which it is killed.
     """
 
     def __init__(self, processes: Any, spec: Spec) -> None:
@@ -152,35 +153,35 @@ class _Worker:
         theirs.close()
 
     def start(self, listener: ProgressListener) -> None:
-        """Let it have the device."""
+        """Grant it the device."""
         if not self._has_device:
             self._has_device, self._started = True, datetime.now(timezone.utc)
             self.limit = min(self.limit, time.monotonic() + (self.spec.timeout or math.inf))
             self._send("start")
             listener.begin(self.spec)
 
-    def let_compile(self) -> None:
-        """Let it compile on the device that another run trains on."""
+    def allow_compile(self) -> None:
+        """Allow it to compile on the device on which another run trains."""
         if not self._may_compile:
             self._may_compile = True
             self._send("compile")
 
     def is_late(self) -> bool:
-        """Return whether its deadline passed before it had the device; its process is ended then."""
+        """Return whether its deadline passed before it had the device; end its process in that case."""
         late = not self._has_device and self.spec.deadline is not None and time.monotonic() >= self.spec.deadline
         if late:
             self.end()
         return late
 
     def hear(self, listener: ProgressListener) -> Stored | InterruptedRun | None:
-        """Hear one message of the worker, or its silence; returns how it has ended when it has.
+        """Receive a message of the worker or the end of its pipe; return its outcome if it has ended.
 
         Raises:
             UserError: the result could not be stored.
         """
         try:
             kind, content = self.connection.recv()
-        except (EOFError, ConnectionError):  # the process is gone without a word, and perhaps without hearing one
+        except (EOFError, ConnectionError):  # the process ended without a message, and may not have received one
             self._process.join()
             return self._lost(outcome.death(self._process.exitcode))
         if kind == "mistake":
@@ -192,14 +193,14 @@ class _Worker:
         if kind == "stopped":
             return InterruptedRun(self.spec, *content)
         phase, done, total, _ = content
-        self.trains |= phase == "train"  # a first stage is followed by the trial of the second
+        self.trains |= phase == "train"  # the first stage is followed by the autotuning of the second
         if phase != "profile":
             self._reached = phase, done, total
         listener.progress(self.spec, *content)
         return None
 
     def expired(self) -> Stored | InterruptedRun | None:
-        """Give the run up if its time was up long ago; returns how it has ended then."""
+        """Return the outcome of a run that exceeded its time limit; None before."""
         if time.monotonic() < self.limit:
             return None
         if self.spec.deadline is not None and self.limit >= self.spec.deadline + GRACE_SECONDS:
@@ -207,7 +208,7 @@ class _Worker:
         return self._lost({"status": "timed_out", "error": f"no result within {self.spec.timeout:g} s"})
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process."""
         self._process.terminate()
         self._process.join(TERMINATION_SECONDS)
         self._process.kill()
@@ -215,41 +216,41 @@ class _Worker:
         self.connection.close()
 
     def _lost(self, end: dict[str, Any]) -> Stored:
-        """Return the result of a run whose process left none: how it ended, beside what it had measured."""
+        """Return the result of a run whose process left none: its exit status and the measurements so far."""
         draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
         if found and found.record.run_id == draft.run_id:
             draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
         return _stored(Store(self.spec.results).add(draft, {}))
 
     def _send(self, word: str) -> None:
-        with suppress(ConnectionError):  # it is gone: that will be heard
+        with suppress(ConnectionError):  # it has ended; the next poll reports it
             self.connection.send(word)
 
 
 def _stored(path: Path) -> Stored:
-    """Return the result that was stored a moment ago."""
+    """Return the result that was just stored."""
     stored = read(path)
     assert isinstance(stored, Stored), stored
     return stored
 
 
 class _Turn:
-    """What a worker is told of its turn.
+    """The worker's side of its turn on the device.
 
     Args:
-        parent: who tells it.
+        parent: the connection to the parent.
     """
 
     def __init__(self, parent: Connection) -> None:
         self._parent, self._word = parent, ""
 
     def may_compile(self) -> bool:
-        """Wait until the run may compile on the device, or has it; whether it is the former."""
+        """Wait until the run may compile on the device or has it; return whether it may only compile."""
         self._hear()
         return self._word == "compile"
 
-    def has_come(self) -> bool:
-        """Whether the run has the device by now."""
+    def has_device(self) -> bool:
+        """Return whether the run has the device."""
         while self._word != "start" and self._parent.poll():
             self._hear()
         return self._word == "start"
@@ -271,8 +272,8 @@ def _give_up() -> None:
 
 
 def _work(spec: Spec, parent: Connection) -> None:
-    """Make one run, and report to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us
+    """Execute one run and report to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
     from benchmark.engine.hooks import Interrupted
@@ -295,10 +296,10 @@ def _work(spec: Spec, parent: Connection) -> None:
     try:
         device.limit_threads(spec.config.protocol.threads)
         turn = None if spec.device == "cpu" else _Turn(parent)
-        send("stored", str(perform(spec, on_progress, turn)))
+        send("stored", str(run_one(spec, on_progress, turn)))
     except Interrupted as stop:
         send("stopped", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))
-    except Exception as error:  # what a run fails with is recorded by itself; this is about the process
+    except Exception as error:  # failures of the run are recorded by it; this is a failure of the process
         send("failed", outcome.failure(error))

@@ -1,4 +1,4 @@
-"""What trainings and evaluations have found, as parts of a record."""
+"""Conversion of trainings and evaluations to parts of a record."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def training(trained: Trained, first: Trained | None, config: Config) -> Trainin
     """Describe a training.
 
     Args:
-        trained: how it went, or how its second stage did.
-        first: how the first of two stages went; None where there was none.
-        config: what `compose.compose` returned for it.
+        trained: the training, or its second stage.
+        first: the first of two stages; None if there is one stage.
+        config: its config, from `compose.compose`.
     """
     before = None if first is None else _stage(first, config.first_stage)
     return _stage(trained, config).model_copy(update={"first_stage": before})
@@ -46,10 +46,10 @@ def _stage(trained: Trained, config: Config) -> Training:
 
 
 def trained(training: Training, folder: Path) -> Trained:
-    """Describe a training that is done by its record, which has its execution already.
+    """Describe a finished training by its record, which includes its execution.
 
     Args:
-        training: as the record of a run that was interrupted on test has it.
+        training: as in the record of a run that was interrupted on test.
         folder: where its weights are.
     """
     from benchmark.engine.trained import Trained
@@ -72,10 +72,10 @@ def evaluation(
 
     Args:
         checkpoint: which weights were evaluated.
-        iteration: how many iterations they had seen.
-        name: of the array that holds the confusion matrices.
+        iteration: number of training iterations of the weights.
+        name: name of the array of confusion matrices.
         counts: that array, of shape (images, K + 1, K + 1).
-        draft: the record that it becomes part of; says the classes and the rule for void.
+        draft: the record that it becomes part of; defines the classes and the rule for void.
     """
     found = scores(counts, draft.protocol.void)
 
@@ -98,7 +98,7 @@ def evaluation(
 
 
 def artifacts(trained: Trained) -> list[Artifact]:
-    """Name the checkpoints of a training, by size and SHA-256."""
+    """Describe the checkpoints of a training by size and SHA-256."""
     return [
         Artifact(name=f"checkpoint_{name}", file=None, bytes=path.stat().st_size, sha256=file_sha256(path))
         for name, path in (("last", trained.last), ("best", trained.best))
@@ -106,14 +106,14 @@ def artifacts(trained: Trained) -> list[Artifact]:
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """Name the status and the error, in one line, of a run that an exception ended, as fields of its record."""
+    """Return the status and the one-line error of a run that raised an exception, as fields of its record."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
     return {"status": "out_of_memory" if memory else "failed", "error": printable(text)}
 
 
 def death(exitcode: int | None) -> dict[str, Any]:
-    """Name the status and the error of a run whose process died without a word, as fields of its record.
+    """Return the status and the error of a run whose process died without a message, as fields of its record.
 
     Args:
         exitcode: of the process; negative for the signal that killed it.

@@ -1,8 +1,8 @@
-"""What would be run, what the store has already, and how long the rest takes: an estimate, learned from results.
+"""The plan of runs: which have a stored result, the order of the others, and time estimates from results.
 
-A training step takes the time of its arithmetic, at the rate of the device, and a time of its own for launching
-operators and fetching a batch. Both are fitted to what runs on the same device have taken; where there are none, they
-are guesses, and the estimate says so.
+The time of a training step is that of its arithmetic, at the rate of the device, plus a constant for launching
+operators and fetching a batch. Both are fitted to the times of runs on the same device; without any, they are guesses,
+and the estimate is marked as one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ BACKWARD = 2
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a device trains.
+    """The training speed of a device.
 
     Attributes:
         macs: multiply-accumulates a second.
-        step: seconds that a step takes beside its arithmetic.
-        results: number of results that it was learned from; 0 for a guess.
+        step: seconds of a step in addition to its arithmetic.
+        results: number of results that it is fitted to; 0 for a guess.
     """
 
     macs: float
@@ -47,7 +47,7 @@ class Speed:
 
 
 GUESS = {"cuda": Speed(1.5e14, 4e-3), "cpu": Speed(2e10, 2e-2)}
-"""Where nothing was run yet: a recent data-centre GPU in bfloat16, two cores of a server."""
+"""Speeds without any results: a recent data-centre GPU in bfloat16, two cores of a server."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Job:
 
     Attributes:
         spec: the run.
-        stored: its result, if the store has it.
-        seconds: estimate for the run, or for what is left of it where it was stopped; 0 where it is stored.
-        failed: whether it was tried before, and has failed.
-        other_code: what the result of the run under other code is of, if the store has one.
+        stored: its result, if it is in the store.
+        seconds: estimated time of the run, or of its rest if it was interrupted; 0 if it is stored.
+        failed: whether an earlier attempt failed.
+        other_code: the code of its result under other code, if the store has one.
     """
 
     spec: Spec
@@ -70,12 +70,12 @@ class Job:
 
 
 class StoredRun(NamedTuple):
-    """What the store has of a run.
+    """The stored results of a run.
 
     Attributes:
-        result: what the run left; None where it was not made, a problem where that cannot be used.
-        stored: the result that stands for the run, so that it need not be made.
-        other_code: what the newest result of the run under other code is of; None where there is none.
+        result: its result; None if there is none, a problem if it is invalid.
+        stored: the result that is used instead of executing the run.
+        other_code: the code of its newest result under other code; None if there is none.
     """
 
     result: Stored | Problem | None
@@ -84,11 +84,11 @@ class StoredRun(NamedTuple):
 
 
 def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[StoredRun]:
-    """Return what the store has of each run.
+    """Return the stored results of each run.
 
     Args:
         specs: runs of one store.
-        any_code: let a result of other code stand for the run, where there is none of today's.
+        any_code: use a result of other code if there is none of the current code.
     """
     if not specs:
         return []
@@ -110,7 +110,7 @@ def _is_ok(result: Stored | Problem | None) -> bool:
 
 
 def _of_other_code(store: Store, specs: Sequence[Spec]) -> dict[str, Summary]:
-    """Return the newest result that ended well of the same runs under other code, by their run ids under today's."""
+    """Return the newest successful results of the same runs under other code, by run id under the current code."""
     names = {_whatever_the_code(spec): spec.identity.run_id for spec in specs}
     found = {}
     for protocol in {spec.protocol for spec in specs}:
@@ -126,8 +126,8 @@ def _whatever_the_code(spec: Spec) -> tuple[str, str, str, int]:
     return spec.identity.fingerprint, spec.name, spec.identity.config_sha256, spec.seed
 
 
-def abandoned(spec: Spec) -> tuple[Path, int] | None:
-    """Return the folder and the iterations of the run that other code began, and that cannot be resumed."""
+def unresumable(spec: Spec) -> tuple[Path, int] | None:
+    """Return the folder and the iterations of a run that other code started and that cannot be resumed."""
     for path in sorted(spec.folder.parent.glob(f"*/{interrupted.FILE}")):
         if path.parent != spec.folder and (found := interrupted.find(path.parent)):
             record = found.record
@@ -138,19 +138,19 @@ def abandoned(spec: Spec) -> tuple[Path, int] | None:
 
 
 def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = False) -> list[Job]:
-    """Return the runs in the order in which they are best made.
+    """Return the runs in their order of execution.
 
-    One seed of everything comes before the second of anything; of a seed the longest first, so that at the end of
-    several at a time none is waited for long. What was tried and has failed comes last: it may well fail again.
+    All runs of one seed precede those of the next; the longest of a seed is first, to balance concurrent runs. Runs
+    that failed before are last, as they may fail again.
 
     Args:
         specs: runs of one device.
-        speed: of that device; by default learned from the results of the store.
-        any_code: let a result of other code stand for a run, where there is none of today's.
+        speed: training speed of that device; by default estimated from the results of the store.
+        any_code: use a result of other code if there is none of the current code.
     """
     if not specs:
         return []
-    speed = speed or learned((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
+    speed = speed or estimate_speed((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
     turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
     jobs = []
     for spec, found in zip(specs, lookup(specs, any_code), strict=True):
@@ -162,34 +162,34 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
     return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
 
 
-def begun(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
-    """Which run begins next, each time that this is asked.
+def next_jobs(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
+    """Yield the next run to start, each time that it is requested.
 
-    Of those that can be expected to end before the deadline the first in order; where none can, the shortest, for an
-    estimate may be wrong, and a run that is interrupted is resumed another time. None begins after the deadline.
+    That is the first in order that is expected to end before the deadline; if there is none, the shortest, as an
+    estimate may be wrong and an interrupted run is resumed later. No run starts after the deadline.
 
     Args:
-        jobs: what there is to run, in order.
-        deadline: when runs are interrupted, on the clock of `time.monotonic`; None for never.
+        jobs: the runs, in order.
+        deadline: time of `time.monotonic` at which runs are interrupted; None for no deadline.
     """
     waiting = list(jobs)
-    until = math.inf if deadline is None else deadline
-    while waiting and (left := until - time.monotonic()) > 0:
+    end = math.inf if deadline is None else deadline
+    while waiting and (left := end - time.monotonic()) > 0:
         fitting = (job for job in waiting if job.seconds <= left)
         job = next(fitting, None) or min(waiting, key=lambda job: job.seconds)
         waiting = [other for other in waiting if other is not job]
-        yield replace(job, spec=job.spec.until(deadline))
+        yield replace(job, spec=job.spec.with_deadline(deadline))
 
 
-def learned(records: Iterable[Record], device: str) -> Speed:
-    """Return the speed at which such a device trained before.
+def estimate_speed(records: Iterable[Record], device: str) -> Speed:
+    """Estimate the training speed of a device from results.
 
     Args:
         records: results of any device.
         device: "cpu" or "cuda".
 
     Returns:
-        The least squares fit of relative errors over the results of this processor; a guess where there are none.
+        The least squares fit of relative errors over the results of this processor; a guess without any.
     """
     timed = [
         (record.environment, (1 + BACKWARD) * training.images * complexity.macs_torch, training.iterations, seconds)
@@ -199,7 +199,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
     ]
     if device == "cpu":
         here = cpu()
-    elif any(environment.gpu for environment, *_ in timed):  # else nobody need ask, which takes a process
+    elif any(environment.gpu for environment, *_ in timed):  # only then, as the query takes a process
         here = gpu_name(device) or ""
     else:
         here = ""
@@ -208,7 +208,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
         return GUESS["cuda" if device.startswith("cuda") else "cpu"]
     macs, steps, seconds = np.array(points, dtype=float).T
     (per_mac, per_step), *_ = np.linalg.lstsq(np.stack([macs / seconds, steps / seconds], axis=1), np.ones(len(points)))
-    if per_mac <= 0:  # all of one size, or light ones alone: the step is what is known
+    if per_mac <= 0:  # equal or small sizes: only the constant time of a step can be fitted
         return Speed(np.inf, float(np.median(seconds / steps)), len(points))
     if per_step < 0:
         return Speed(float(np.median(macs / seconds)), 0.0, len(points))
@@ -216,7 +216,7 @@ def learned(records: Iterable[Record], device: str) -> Speed:
 
 
 def _estimate(spec: Spec, speed: Speed) -> Job:
-    """Training in all its stages, validation on the way, test of the last and the best weights; less what is done."""
+    """Estimate the remaining time: training in all stages, validation, and test of the last and best weights."""
     config, found = spec.config, interrupted.find(spec.folder)
     (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}

@@ -1,4 +1,4 @@
-"""One run from beginning to end: profile, train, evaluate, and leave a record."""
+"""One run: profile, train, evaluate, and store a record."""
 
 from __future__ import annotations
 
@@ -36,51 +36,51 @@ if TYPE_CHECKING:
     from benchmark.engine.trained import Trained
 
 OnProgress = Callable[[str, int, int, float | None], None]
-"""Called with a phase, what is done of it, what there is of it, and the training loss if there is one."""
+"""Receives the phase, completed and total iterations or images, and the training loss or None."""
 
 Regime = Literal["device", "end_to_end"]
 
 
 class Turn(Protocol):
-    """When a run may use its device, which another run has first."""
+    """The turn of a run on a device that another run uses first."""
 
     def may_compile(self) -> bool:
-        """Wait until the run may compile on the device, or has it; whether it is the former."""
+        """Wait until the run may compile on the device or has it; return whether it may only compile."""
 
-    def has_come(self) -> bool:
-        """Whether the run has the device by now."""
+    def has_device(self) -> bool:
+        """Return whether the run has the device."""
 
     def wait(self) -> None:
         """Wait until the run has the device."""
 
 
-def perform(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
-    """Carry out one run and store what it leaves, whatever becomes of it.
+def run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
+    """Execute one run and store its record, even if it fails.
 
     Args:
         spec: the run.
-        on_progress: called with its progress.
-        turn: when it may use the device; None for at once.
+        on_progress: receives its progress.
+        turn: its turn on the device; None to start immediately.
 
     Returns:
-        The stored record's file; its status is "ok", or says what went wrong.
+        The path of the stored record, whose status is "ok" or the kind of failure.
 
     Raises:
-        UserError: the store cannot be written, the very run is under way in another process, or the code has changed
+        UserError: the store cannot be written, another process executes the same run, or the code has changed
             since the run was named.
-        Interrupted: its time was up; nothing is stored, and the next call resumes it.
+        Interrupted: its deadline passed; no result is stored, and the next call resumes it.
     """
     if code.digest() != spec.identity.code:
-        raise UserError("the code was changed after the runs were planned: give the command again")
+        raise UserError("the code was changed after the runs were planned: repeat the command")
     with exclusive(spec.folder):
-        stored = _perform(spec, on_progress, turn)
+        stored = _run_one(spec, on_progress, turn)
         keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
-        if stored.record.status == "ok" and not keep:  # after it is stored: a kill before costs no training
+        if stored.record.status == "ok" and not keep:  # after it is stored, so that a kill before loses no training
             shutil.rmtree(spec.folder)
     return stored.path
 
 
-def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
+def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     from benchmark.engine.hooks import Interrupted
 
     start = time.perf_counter()
@@ -88,16 +88,16 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     ready = _Preparation()
     try:
         ready.make(spec, lambda *progress: journal.on_progress(*progress), turn)
-    except Exception as error:  # it is recorded once the device, which the record describes, is the run's own
+    except Exception as error:  # it is recorded once the run has the device that the record describes
         ready.error = error
     prepared = time.perf_counter() - start
     if turn:
         turn.wait()
 
-    begun = _begun(spec)
-    begun = begun.model_copy(update={"seconds": begun.seconds + prepared})
+    initial = _initial(spec)
+    initial = initial.model_copy(update={"seconds": initial.seconds + prepared})
     first = spec.config.first_stage.train_cfg.max_iters if "first_stage" in spec.config else 0
-    journal = Journal(spec.folder, begun, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
+    journal = Journal(spec.folder, initial, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
     arrays: dict[str, NDArray[Any]] = {}
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
@@ -106,20 +106,20 @@ def _perform(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
         journal.keep(stop.iteration)
         raise
     except Exception as error:
-        arrays.clear()  # of evaluations that the record does not have
+        arrays.clear()  # of evaluations that are not in the record
         with replacing(spec.folder / "error.log") as log:
             log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-        journal.keep()  # if it is run again, the seconds of this call count
+        journal.keep()  # if it is repeated, the seconds of this call count
         journal.add(outcome.failure(error))
     draft = journal.record
     path = Store(spec.results).add(draft, arrays)
     if draft.status in ("ok", "diverged"):
-        interrupted.forget(spec.folder)
+        interrupted.remove(spec.folder)
     return _read(path, draft)
 
 
 def _read(path: Path, draft: Record) -> Stored:
-    """Return what is stored of a run now: what it left, or an earlier result that ended well where it did not."""
+    """Store the record of a run and return its path; a failure does not replace an earlier successful result."""
     stored = read(path)
     if isinstance(stored, Problem):
         raise UserError(str(stored))
@@ -131,12 +131,12 @@ def _read(path: Path, draft: Record) -> Stored:
 
 @dataclass
 class _Preparation:
-    """What a run makes ready while another one still has the device.
+    """What a run prepares while another one uses the device.
 
     Attributes:
-        complexity: MACs and parameters; None where they were counted in an earlier call, or cannot be.
-        session: what trains; None where it cannot be made.
-        error: why something is missing.
+        complexity: MACs and parameters; None if counted in an earlier call or not countable.
+        session: the training session; None if it cannot be created.
+        error: reason for a missing value.
     """
 
     complexity: record.Complexity | None = None
@@ -144,7 +144,7 @@ class _Preparation:
     error: Exception | None = None
 
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
-        """Import, read the data, count, and where there is a turn to wait for, build and compile the network."""
+        """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
         from benchmark.engine.session import Session
         from benchmark.profiling import complexity
 
@@ -167,17 +167,17 @@ class _Preparation:
         if turn:
             self.session.build()
             if turn.may_compile():
-                with suppress(RuntimeError):  # the GPU has no room for it now: it can be done in the run's turn
-                    self.session.compile_ahead(turn.has_come)
+                with suppress(RuntimeError):  # the GPU has too little free memory now: it is done in the run's turn
+                    self.session.compile_ahead(turn.has_device)
 
 
-def _begun(spec: Spec) -> Record:
-    """Return the record of a run before it starts: blank, or as it was when it was interrupted on this machine."""
+def _initial(spec: Spec) -> Record:
+    """Return the initial record of a run: blank, or that of its interruption on this machine."""
     fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), interrupted.find(spec.folder)
     if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
         return fresh
     if found.record.training and not interrupted.has_weights(spec.folder, found.record):
-        print(f"segbench: warning: {spec.folder} lacks weights of its training, which begins anew", file=sys.stderr)
+        print(f"segbench: warning: {spec.folder} lacks weights of its training, which starts over", file=sys.stderr)
         return found.record.model_copy(update={"training": None, "artifacts": []})
     return found.record
 
@@ -190,14 +190,14 @@ def blank(
     *,
     in_child: bool = True,
 ) -> Record:
-    """Return the record of a run of which nothing is known but what was asked for.
+    """Return the record of a run that contains only its specification.
 
     Args:
         spec: the run.
-        started: when it began.
-        status: how it ended.
-        error: why, in one line.
-        in_child: ask for the GPU in a child process, so that this one does not use it.
+        started: start time.
+        status: outcome of the run.
+        error: its reason, in one line.
+        in_child: query the GPU in a child process, so that this process does not initialize CUDA.
     """
     facts, identity = spec.config.protocol, spec.identity
     splits = sources(facts.dataset, spec.root)
@@ -239,14 +239,14 @@ def blank(
 def _measure(
     spec: Spec, ready: _Preparation, draft: Record, on_progress: OnProgress, arrays: dict[str, NDArray[Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Everything that is measured, as fields of the record, as soon as they are known: a failure costs none of them.
+    """Yield measurements as fields of the record as soon as they are known, so that a failure loses none.
 
     Args:
-        spec: what is run.
-        ready: what was made ready before.
+        spec: the run.
+        ready: what was prepared before.
         draft: the record so far.
-        on_progress: called with the progress.
-        arrays: takes the arrays of the counts file.
+        on_progress: receives the progress.
+        arrays: receives the arrays of the counts file.
     """
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.timings import EAGER
@@ -308,7 +308,7 @@ def _measure(
 
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
-    """Last and best checkpoint on test; where they are the same, it is evaluated once."""
+    """Evaluate the last and the best checkpoint on test; once if they are the same."""
     selected = samples.select(sources(draft.dataset.name, spec.root)["test"])
     Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, selected)
     last = session.evaluate("test", keep=selected.names.tolist())

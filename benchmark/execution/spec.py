@@ -1,4 +1,4 @@
-"""What is to be run, and what names it."""
+"""The specification of a run, and its identity."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a run is, wherever it is made: all that its name follows from.
+    """The identity of a run, independent of the machine: everything that its id is derived from.
 
     Attributes:
-        axes: everything of protocol and data that can move a number, by axis.
+        axes: everything in protocol and data that can change results, by axis.
         fingerprint: hash of the axes.
         config_sha256: hash of the resolved config of the network.
-        code: digest of the code that can move a number.
-        run_id: name of the result.
+        code: digest of the code that can change results.
+        run_id: identifier of the result.
     """
 
     axes: Mapping[str, Any]
@@ -43,13 +43,13 @@ class Identity:
 
     @classmethod
     def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> Identity:
-        """Work it out.
+        """Compute the identity of a run.
 
         Args:
             config: composed for the run.
             dataset: digest of the data.
             architecture: name of the architecture.
-            seed: of the run.
+            seed: seed of the run.
         """
         found = axes.axes_of(config, dataset)
         fingerprint, config_sha256, digest = record.fingerprint(found), axes.config_hash(config), code.digest()
@@ -59,7 +59,7 @@ class Identity:
 
 @dataclass(frozen=True, eq=False)
 class Spec:
-    """What is to be run; plain data that travels to a worker.
+    """The specification of a run: plain data that is sent to a worker.
 
     Attributes:
         architecture: name of the architecture.
@@ -72,13 +72,13 @@ class Spec:
         root: folder of the dataset, None for its default place.
         results: folder of the store.
         work_dir: folder for weights and logs of all runs.
-        keep_weights: keep the weights after the run; None as the protocol says.
-        resident: where batches are made, see `engine.loader`.
-        compile: whether the network is compiled for the training; None for where it is expected to pay, on a GPU.
-        mode: how steps are computed; None for the fastest way by trial on a GPU, and eagerly on a CPU.
-        timeout: seconds on the device after which it is given up as a failure; None for never.
-        deadline: when it is interrupted, to be resumed another time, on the clock of `time.monotonic`; None for never.
-        looks: times that seeds had been added because a verdict was inconclusive, this one last.
+        keep_weights: keep the weights after the run; None for the protocol's setting.
+        resident: where batches are prepared, see `engine.loader`.
+        compile: whether the network is compiled for training; None for if it is expected to save time, on a GPU.
+        mode: how steps are computed; None for autotuning on a GPU, and eager mode on a CPU.
+        timeout: seconds on the device after which it is killed and recorded as a failure; None for no limit.
+        deadline: time of `time.monotonic` at which it is interrupted, to be resumed later; None for no deadline.
+        looks: number of times that seeds were added because a verdict was inconclusive, this time included.
     """
 
     architecture: str
@@ -106,12 +106,12 @@ class Spec:
 
     @property
     def folder(self) -> Path:
-        """Where the weights and logs of this run go."""
+        """The folder of the weights and logs of this run."""
         return self.work_dir / self.protocol / folder(self.name) / self.identity.run_id
 
     @cached_property
     def config(self) -> Config:
-        """The composed config of the run; it is not to be changed."""
+        """The composed config of the run; must not be modified."""
         return compose.compose(
             self.architecture,
             self.protocol,
@@ -123,27 +123,27 @@ class Spec:
 
     @cached_property
     def identity(self) -> Identity:
-        """What names the run, worked out once: a worker gets it with the spec.
+        """The identity of the run, computed once and sent to workers with the spec.
 
         Raises:
-            UserError: the data are not there, or cannot be read.
+            UserError: the data are missing or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
         return Identity.of(self.config, dataset, self.name, self.seed)
 
-    def until(self, deadline: float | None) -> Spec:
-        """Return the same run with another deadline, and with what is known of it already."""
+    def with_deadline(self, deadline: float | None) -> Spec:
+        """Return the same run with another deadline, keeping cached values."""
         other = replace(self, deadline=deadline)
         other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Take the identity along, so that a worker need not work it out, and cannot come to another one."""
+        """Return the state with the identity, so that a worker neither recomputes nor changes it."""
         _ = self.identity
         return self.__dict__
 
 
 @cache
 def sources(dataset: str, root: Path | None) -> dict[Split, DatasetSplit]:
-    """Return the splits of a dataset, opened once a process."""
+    """Return the splits of a dataset, opened once per process."""
     return datasets.open_splits(dataset, root)

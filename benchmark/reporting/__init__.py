@@ -1,1 +1,1 @@
-"""Tables and pages for people to read, made from results alone: no torch, no network."""
+"""Tables and pages rendered from results only, without torch or network access."""

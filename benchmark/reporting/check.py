@@ -1,11 +1,9 @@
-"""Is a report what the results give? It is made again in memory and compared with the files, without writing any.
+"""Check of a written report: it is rendered again in memory and compared with the files, without writing.
 
-The page and the curves are text that follows from the results alone, and are compared letter by letter, so that a
-figure that was edited by hand is found as well as one that is old. Pictures inside the page are compared by their
-pixels, since zlib may pack the same pixels in other bytes elsewhere. The prediction grid has text drawn into it, by a
-FreeType of which other machines have other versions: it is compared by the hash of what it was drawn from, which it
-carries, see `benchmark.reporting.prediction_grid`. Photographs are no part of what is compared, so that it does not
-matter who has them.
+The page and the curves depend on the results only and are compared as text, so that both edited and outdated figures
+are found. Embedded pictures are compared by pixels, as versions of zlib compress them differently. The prediction grid
+contains text that versions of FreeType render differently: it is compared by the embedded hash of its inputs, see
+`benchmark.reporting.prediction_grid`. Dataset images are not compared, so that the check does not need them.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ EMBEDDED_PICTURE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
 def differences(report: Report) -> Iterator[tuple[Path, str]]:
-    """Every file of a report that is not as it should be: its path, and whether it is missing, stale or unexpected."""
+    """Return the path of every file that differs, and whether it is missing, stale or unexpected."""
     for name, content in report.files.items():
         path = report.folder / name
         try:
@@ -48,7 +46,7 @@ def _same(name: str, one: bytes, other: bytes) -> bool:
 
 
 def _pixels(found: re.Match[bytes]) -> bytes:
-    """Return the hash of the pixels of a picture in a page; what is no picture stands for itself."""
+    """Return the hash of the pixels of a picture in a page; other content is returned unchanged."""
     try:
         with Image.open(BytesIO(b64decode(found[1]))) as picture:
             pixels = np.asarray(picture.convert("RGB"))

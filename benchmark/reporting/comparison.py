@@ -1,4 +1,4 @@
-"""A comparison of two sets of results as text, for a terminal or a pull request."""
+"""Text output of a comparison of two sets of results, for a terminal or a pull request."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ TITLES = {
     "inference_memory_bytes": "memory at inference",
     "training_memory_bytes": "memory at training",
 }
-"""Figures in words."""
+"""Titles of the figures."""
 
 SIDES = {"base": "BASE", "new": "NEW"}
 
 
 def text(comparison: Comparison, margin: float, gates: Collection[str], format: Literal["table", "markdown"]) -> str:
-    """Return the comparison: a table a protocol, what it needs a reader to know, and what the whole amounts to.
+    """Format the comparison: a table for each protocol, remarks, and a conclusion.
 
     Args:
-        comparison: what was found.
-        margin: points of mIoU that may be lost.
-        gates: kinds of figures whose regressions count.
+        comparison: the comparison.
+        margin: non-inferiority margin in points of mIoU.
+        gates: kinds of figures whose regressions set the exit code.
         format: aligned text, or GitHub-flavoured Markdown.
     """
     is_markdown = format == "markdown"
@@ -81,12 +81,12 @@ def _accuracy(change: Change) -> list[str]:
     difference = MISSING if change.change is None else f"{change.change:+.2f}"
     interval = MISSING if change.interval is None else "{:+.2f} to {:+.2f}".format(*change.interval)
     if change.interval is not None and change.alarm is None:
-        interval += " (images only)"  # without seeds to tell their error
+        interval += " (images only)"  # with one seed, the variance between seeds is unknown
     return [*points, difference, interval, change.outcome]
 
 
 def _cell(change: Change | None) -> str:
-    """Return a figure whose outcome is clear from its change shows that alone."""
+    """Format the change of a figure, with its outcome unless that follows from the change."""
     if change is None:
         return MISSING
     if change.change is None or change.outcome == "same":
@@ -99,7 +99,7 @@ def _cell(change: Change | None) -> str:
 
 def _reasons(changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
-        # Of what is the same, too, it is said where not all of the base was compared.
+        # Unchanged figures have a remark too if not all of BASE was compared.
         what = f"{change.architecture}, {'budget of ' if change.gate == 'budget' else ''}{TITLES[change.figure]}"
         if change.outcome not in ("same", "not worse", "better", "missing") or "not compared" in change.reason:
             yield f"{what}: {change.outcome}: {change.reason}"
@@ -107,7 +107,7 @@ def _reasons(changes: Sequence[Change]) -> Iterator[str]:
 
 def _apart(apart: UnmatchedProtocol) -> str:
     here, there = SIDES[apart.side], SIDES["new" if apart.side == "base" else "base"]
-    what = f"{apart.protocol} (fingerprint {apart.fingerprint}) is in {here} alone, and not compared"
+    what = f"{apart.protocol} (fingerprint {apart.fingerprint}) is only in {here}, and not compared"
     if apart.other is None:
         return f"{what}: {there} has no results of it"
     axes = "; ".join(f"{axis} is {ours}, not {theirs}" for axis, (ours, theirs) in apart.differs.items())
@@ -116,7 +116,7 @@ def _apart(apart: UnmatchedProtocol) -> str:
 
 def _missing(missing: Missing) -> str:
     if missing.reason == "no result":
-        return f"{missing.architecture}, {missing.protocol}: in {SIDES[missing.side]} alone"
+        return f"{missing.architecture}, {missing.protocol}: only in {SIDES[missing.side]}"
     return f"{missing.architecture}, {missing.protocol}: NEW has {missing.reason}"
 
 
@@ -133,7 +133,7 @@ def _conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]
 
 
 def _alarm(changes: Sequence[Change]) -> str:
-    """Return the losses that would have been shown: of most architectures, and of the noisiest."""
+    """Format the detectable losses: the median over architectures, and that of the noisiest."""
     needed = sorted((change.alarm, change.architecture) for change in changes if change.alarm is not None)
     if not needed:
         return ""

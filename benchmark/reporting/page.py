@@ -1,4 +1,4 @@
-"""What the report shows of each group of results: plain data, ready for the template."""
+"""The content of the report for each group of results: plain data for the templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from benchmark.analysis import coverage
 from benchmark.analysis.axes import flat
 from benchmark.analysis.code import of_any_code
-from benchmark.analysis.diagnosis import suspicions
+from benchmark.analysis.diagnosis import label_errors
 from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.catalog.references import Reference
@@ -24,7 +24,7 @@ from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
-from benchmark.reporting.published_comparison import Publication, publication
+from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
 from benchmark.reporting.table import Table, table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
@@ -32,12 +32,12 @@ from benchmark.results.store import Store
 from benchmark.results.summary import summary_of
 
 COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
-"""Columns of a leaderboard that accuracy is drawn against: title and unit."""
+"""Cost columns that accuracy is plotted against: title and unit."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One result and where its file is.
+    """A result and the link to its file.
 
     Attributes:
         record: the result.
@@ -50,7 +50,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A picture, its caption, and what is noted under that."""
+    """A picture with caption and note."""
 
     picture: Picture
     caption: str
@@ -59,7 +59,7 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Scene:
-    """A test image as everybody saw it: image and ground truth, if shown, then the prediction of each architecture."""
+    """A test image: image and ground truth, if shown, then the prediction of each architecture."""
 
     name: str
     figures: Sequence[PageFigure]
@@ -67,7 +67,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Curves:
-    """How the runs of an architecture trained."""
+    """The training curves of an architecture."""
 
     architecture: str
     plots: Sequence[Markup]
@@ -75,27 +75,28 @@ class Curves:
 
 @dataclass(frozen=True)
 class Section:
-    """One group of results.
+    """A section of the report: one group of results.
 
     Attributes:
-        anchor: of the section on the page.
+        anchor: anchor of the section in the page.
         dataset: name of the dataset.
-        group: what may be ranked together.
-        facts: what the protocol is, in a few words.
+        group: results that may be ranked together.
+        facts: short description of the protocol.
         table: the leaderboard.
-        not_run: architectures of the catalog without a result of the protocol as it is defined; told once a protocol.
-        publication: what was published, and whether it is reproduced; None on an embedded dataset.
-        suspicions: what the counts of an architecture show of its labels.
+        not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
+        protocol.
+        published: comparison with published figures; None on an embedded dataset.
+        label_errors: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.
-        plots: accuracy against cost.
+        plots: plots of accuracy against cost.
         legend: each class and its colour.
-        scenes: predictions, as pictures.
-        predictions: the same as labels.
-        class_iou: classes, and by architecture a figure for each (None where there is none).
-        curves: how the runs trained.
+        scenes: predictions as pictures.
+        predictions: predictions as labels.
+        class_iou: classes, and their IoU by architecture (None for missing values).
+        curves: training curves of the runs.
         failures: the failed runs.
-        environments: where the runs were made, and how many of them.
-        axes: everything that the fingerprint covers.
+        environments: environments of the runs, with the number of runs.
+        axes: all axes of the fingerprint.
     """
 
     anchor: str
@@ -104,8 +105,8 @@ class Section:
     facts: Sequence[tuple[str, str]]
     table: Table
     not_run: Sequence[str]
-    publication: Publication | None
-    suspicions: Sequence[str]
+    published: PublishedComparison | None
+    label_errors: Sequence[str]
     runs: Mapping[str, Sequence[RunRow]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
@@ -119,7 +120,7 @@ class Section:
 
     @property
     def command(self) -> str:
-        """What runs the architectures that have not been run."""
+        """The command that runs the architectures without results."""
         return coverage.command(self.group.protocol)
 
 
@@ -134,15 +135,15 @@ def sections(
     """Return a section for each group of results.
 
     Args:
-        store: where they are kept.
-        results: what the store holds.
-        folder: where the page will be.
+        store: the store of the results.
+        results: results of the store.
+        folder: folder of the page.
         references: published figures.
-        photographs: show images and ground truth beside the predictions, whoever they belong to.
-        mix_code: average over results of an architecture that different code made.
+        photographs: show images and ground truth of any dataset next to the predictions.
+        mix_code: average over results of an architecture made by different code.
 
     Returns:
-        The sections, and the files beside the results that could not be used.
+        The sections, and files other than results that could not be used.
     """
     by_id = {each.record.run_id: each for each in results}
     made: list[Section] = []
@@ -157,7 +158,7 @@ def sections(
         held = (
             None
             if dataset in EMBEDDED
-            else publication(dataset, group.runs, [each.record for each in members], references)
+            else published_comparison(dataset, group.runs, [each.record for each in members], references)
         )
         section, damaged = _section(store, group, members, missing, held, folder, photographs)
         made.append(section)
@@ -170,7 +171,7 @@ def _section(
     group: Group,
     members: Sequence[Stored],
     missing: Sequence[str],
-    held: Publication | None,
+    held: PublishedComparison | None,
     folder: Path,
     photographs: bool,
 ) -> tuple[Section, list[Problem]]:
@@ -188,8 +189,8 @@ def _section(
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         not_run=missing,
-        publication=held,
-        suspicions=list(_suspicions(by_architecture)),
+        published=held,
+        label_errors=list(_label_errors(by_architecture)),
         runs=runs,
         plots=_plots(group.table),
         legend=[(name, "#{:02x}{:02x}{:02x}".format(*rgb)) for name, rgb in legend(kept.classes, kept.palette)],
@@ -204,14 +205,14 @@ def _section(
     return section, problems
 
 
-def _suspicions(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
-    """Yield what looks wrong with the labels, of the first run of each architecture that ended well."""
+def _label_errors(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[str]:
+    """Yield possible label errors from the first successful run of each architecture."""
     for architecture, stored in by_architecture.items():
         first = next((each for each in stored if each.record.status == "ok"), None)
         if first is None:
             continue
-        for finding in suspicions(first):
-            if finding.mistake != "class absent from predictions":  # as the IoU by class shows: it learned little
+        for finding in label_errors(first):
+            if finding.mistake != "class absent from predictions":  # shown by the IoU by class; it learned little
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
@@ -273,7 +274,7 @@ def _class_iou(records: Iterable[Record], order: Sequence[str]) -> tuple[list[st
 
 
 def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
-    """Loss and mIoU on val of every run, all on the same axes."""
+    """Plot loss and mIoU on val of every run, all on the same axes."""
     trained = {
         name: [each.record.training for each in stored if each.record.training is not None]
         for name, stored in by_architecture.items()
@@ -283,7 +284,7 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
     if not losses:
         return []
     end = max(iteration for training in everything for iteration, _ in training.loss)
-    # Some networks add auxiliary losses, and one that diverges would flatten the others: hence logarithmic and cut.
+    # Logarithmic and clipped, as some networks add auxiliary losses, and a diverging one would flatten the others.
     high = float(np.quantile(losses, 0.995)) * 1.1
     low = min(min(losses) / 1.1, high / 4)
     top = max((value for training in everything for _, value in training.val_miou), default=0)
@@ -301,7 +302,7 @@ def _curves(by_architecture: Mapping[str, Sequence[Stored]]) -> list[Curves]:
 
 
 def _environments(records: Sequence[Record]) -> list[tuple[int, list[tuple[str, str]]]]:
-    """Return the environments that differ, each with the number of its runs, the most frequent first."""
+    """Return the distinct environments with their number of runs, the most frequent first."""
     found: dict[str, list[Environment]] = {}
     for record in records:
         found.setdefault(record.environment.model_dump_json(), []).append(record.environment)

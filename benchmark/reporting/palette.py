@@ -12,15 +12,15 @@ from benchmark.datasets import catalog
 from benchmark.errors import UserError
 
 VOID = (0, 0, 0)
-"""Of pixels without ground truth, and of predictions that are no class."""
+"""The colour of pixels without ground truth, and of predictions that are no class."""
 
 
 def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the colours that a dataset is known by; for one that is not known here, hues that are far apart.
+    """Return the usual colours of a dataset, or distinct hues for an unknown one.
 
     Args:
         dataset: its name.
-        classes: names of its K classes, as the results have them.
+        classes: names of its K classes, as in the results.
 
     Returns:
         RGB, uint8 of shape (K, 3).
@@ -44,5 +44,5 @@ def coloured(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[n
 
 
 def legend(classes: Sequence[str], colours: NDArray[np.uint8]) -> list[tuple[str, tuple[int, int, int]]]:
-    """Each class and its RGB colour, void last."""
+    """Return each class with its RGB colour, void last."""
     return [*((name, (r, g, b)) for name, (r, g, b) in zip(classes, colours.tolist(), strict=True)), ("void", VOID)]

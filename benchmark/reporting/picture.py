@@ -1,7 +1,6 @@
-"""Images and label maps as data URIs, so that a page carries its own pictures.
+"""Images and label maps as data URIs that are embedded in a page.
 
-All are PNG, which keeps every pixel: what is shown is what a network saw and said, and two pages can be compared
-whatever wrote their pictures.
+The format is PNG, which is lossless, so that pictures of two pages can be compared by pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from PIL import Image
 from benchmark.reporting.palette import coloured
 
 WIDTH = 640
-"""Pixels; wider pictures are scaled down to it."""
+"""Maximum width in pixels; wider pictures are scaled down to it."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class Picture:
 
 
 def photo(image: NDArray[np.uint8]) -> Picture:
-    """Return an RGB image of shape (height, width, 3)."""
+    """Encode an RGB image of shape (height, width, 3)."""
     return _encode(_fit(Image.fromarray(image), Image.Resampling.LANCZOS))
 
 
 def label_map(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
-    """Return a label map of shape (height, width) in the colours of its classes.
+    """Encode a label map of shape (height, width) in the colours of its classes.
 
     Args:
-        labels: class indices; 255 where there is none.
+        labels: class indices; 255 for no class.
         palette: RGB of each class, shape (K, 3).
     """
     picture = Image.fromarray(labels)

@@ -1,6 +1,6 @@
-"""Plots as SVG, written by hand: they follow the page's colours, light or dark, and cost next to nothing.
+"""Plots as SVG without a plotting library: they use the page's light or dark colours, and are fast to render.
 
-Nothing is told by colour alone, and every mark carries its figures as a tooltip.
+No information is encoded by colour only, and every mark has a tooltip with its values.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ LINE = 14
 """Height of a label."""
 
 NAME = 26
-"""Characters of a label; longer names are cut and whole in the tooltip."""
+"""Characters of a label; longer names are shortened, and complete in the tooltip."""
 
 RADIUS = 4.5
 
 
 @dataclass(frozen=True)
 class Point:
-    """One architecture.
+    """The point of an architecture.
 
     Attributes:
         name: its label.
@@ -65,7 +65,7 @@ class _Box:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a label could stand: the position and anchor of its text, its box, and the leader from the point to it."""
+    """A candidate position of a label: position and anchor of the text, its box, and the leader from the point."""
 
     x: float
     y: float
@@ -74,12 +74,12 @@ class _Place:
     leader: Sequence[tuple[float, float]]
 
     def covers(self) -> list[_Box]:
-        """Return what it takes: its box, and the leader as a row of dots."""
+        """Return the occupied boxes: that of the text, and the leader as a row of dots."""
         return [self.box, *(_Box(x - 1, y - 1, x + 1, y + 1) for x, y in self.leader)]
 
 
 class _Axis:
-    """Values to positions, linear or logarithmic."""
+    """A map from values to positions, linear or logarithmic."""
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False) -> None:
         self.low, self.high, self.start, self.end, self.log = low, high, start, end, log
@@ -93,7 +93,7 @@ class _Axis:
 
 
 def scatter(points: Sequence[Point], cost: str, score: str) -> Markup:
-    """Score against cost, the cost on a logarithmic scale; the Pareto front is drawn through.
+    """Plot score against cost on a logarithmic scale, with the Pareto front.
 
     Args:
         points: at least one.
@@ -125,7 +125,7 @@ def scatter(points: Sequence[Point], cost: str, score: str) -> Markup:
 def curves(
     lines: Sequence[Sequence[tuple[int, float]]], what: str, *, end: int, low: float, high: float, log: bool = False
 ) -> Markup:
-    """Return a small plot of one quantity over the iterations, a line a run, for a row of plots of one range.
+    """Plot one quantity over the iterations, a line for each run, on axes with a given range.
 
     Args:
         lines: (iteration, value) pairs of each run.
@@ -177,7 +177,7 @@ def _grid(
 
 
 def _staircase(front: Sequence[Point], x: _Axis, y: _Axis, frame: _Box) -> Markup:
-    """Return the border of what has been reached: to the right of a point nothing is gained until the next one."""
+    """Return the Pareto front as a staircase."""
     if not front:
         return Markup("")
     path = f"M{x(front[0].x):.1f} {y(front[0].y):.1f}"
@@ -202,7 +202,7 @@ def _mark(point: Point, x: float, y: float, axis: _Axis, cost: str, score: str) 
 
 
 def _labels(points: Sequence[Point], front: Sequence[Point], x: _Axis, y: _Axis, room: _Box) -> Iterator[Markup]:
-    """Yield a label beside each point where there is room; a point without one still has its tooltip."""
+    """Yield a label next to each point where it fits; each point has a tooltip anyway."""
     marks = {
         point: _Box(x(point.x) - RADIUS, y(high) - RADIUS, x(point.x) + RADIUS, y(low) + RADIUS)
         for point in points
@@ -227,7 +227,7 @@ def _labels(points: Sequence[Point], front: Sequence[Point], x: _Axis, y: _Axis,
 
 
 def _strokes(front: Sequence[Point], x: _Axis, y: _Axis, end: float) -> Iterator[_Box]:
-    """Yield the strokes of the staircase, as labels should not cross them."""
+    """Yield boxes along the staircase, which labels should not cross."""
     for index, point in enumerate(front):
         after = front[index + 1 : index + 2]
         to_x, to_y = (x(after[0].x), y(after[0].y)) if after else (end, y(point.y))
@@ -240,7 +240,7 @@ def _free(places: Sequence[_Place], taken: Sequence[_Box]) -> list[_Place]:
 
 
 def _places(x: float, y: float, wide: float) -> Iterator[_Place]:
-    """Places for the label of a point, the most readable first: beside it, then further off with a leader."""
+    """Yield positions for the label of a point, the most readable first: adjacent, then further away with a leader."""
     near, half = RADIUS + 4, LINE / 2
     offsets = [(near, 0), (near, -13), (near, 13)]
     offsets += [(gap, rise) for rise in (20, 32, 44, 58, 72) for gap in (near, 26) for rise in (-rise, rise)]
@@ -253,7 +253,7 @@ def _places(x: float, y: float, wide: float) -> Iterator[_Place]:
 
 
 def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, float]]:
-    """Points on the way from the rim of a mark to just before a label."""
+    """Return points between the border of a mark and a label."""
     length = math.hypot(to_x - x, to_y - y)
     first, last = (RADIUS + 2) / length, 1 - 5 / length
     shares = [first + (last - first) * step / 8 for step in range(9)]
@@ -261,7 +261,7 @@ def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, f
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:
-    """Return a line that ends in a dot, which is all there is to see of a single point."""
+    """Return a line that ends in a dot; a single point is only the dot."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(
         path, *points[-1]
@@ -269,13 +269,13 @@ def _line(points: Sequence[tuple[float, float]]) -> Markup:
 
 
 def _thinned(line: Sequence[tuple[int, float]], most: int = 240) -> Sequence[tuple[int, float]]:
-    """As many points as the drawing can show, the last one among them."""
+    """Reduce points to as many as the plot can show, including the last one."""
     step = math.ceil(len(line) / most)
     return [*line[:-1:step], line[-1]]
 
 
 def _linear_ticks(values: Sequence[float]) -> list[float]:
-    """Three to seven round numbers of which the first and the last enclose the values."""
+    """Return three to seven round numbers whose first and last enclose the values."""
     low, high = min(values), max(values)
     if high - low < 1:
         low, high = low - 0.5, high + 0.5
@@ -286,14 +286,14 @@ def _linear_ticks(values: Sequence[float]) -> list[float]:
 
 
 def _log_range(values: Sequence[float]) -> tuple[float, float]:
-    """Return the values with room on both sides; never so narrow that it holds no tick."""
+    """Return the range of the values with padding, at least wide enough for a tick."""
     low, high = min(values), max(values)
     room = max((high / low) ** 0.12, 1.6)
     return low / room, high * room
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten in the range, with 2 and 5 times them where that leaves few enough."""
+    """Return powers of ten in the range, with 2 and 5 times them if that does not yield too many."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
         ticks = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
@@ -303,5 +303,5 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _number(value: float) -> str:
-    """Return a tick or a figure in at most four digits."""
+    """Format a tick or a value with at most four digits."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,7 +1,7 @@
-"""The prediction grid: one picture of what every architecture makes of the same images, for those who open no report.
+"""The prediction grid: one picture with the predictions of every architecture for the same images, for a README.
 
-Text in it is drawn by whatever FreeType is there, and pixels of two machines differ. So the file says in itself what it
-was drawn from, as a hash, and `same` holds hashes against each other.
+Its text is rendered by the installed FreeType, so that pixels of two machines differ. So the file contains a hash of
+its inputs, and `same` compares hashes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from PIL.PngImagePlugin import PngInfo
 from benchmark.reporting.palette import coloured, legend
 
 DRAWING = 1
-"""Raise it with every change of how the grid looks: it is part of the hash."""
+"""The version of the layout: increase it with every change; it is part of the hash."""
 
 WIDTH = 1600
-"""Pixels of the whole, twice as many as a README has, so that text is sharp on any screen."""
+"""Width of the picture in pixels, twice that of a README, so that text is sharp on any screen."""
 
 ACROSS = 3
-"""Architectures beside each other."""
+"""Number of columns of architectures."""
 
 MARGIN, GAP, INNER = 24, 28, 8
-"""Pixels around the grid, between architectures, and between the images of one."""
+"""Margins in pixels: around the grid, between architectures, and between the images of one."""
 
 TITLE, NAME, NOTE = 34, 25, 22
 """Height of text in pixels."""
@@ -39,11 +39,11 @@ PAPER, INK, SOFT, RULE = "#ffffff", "#171b21", "#5a6472", "#c8ced6"
 
 @dataclass(frozen=True)
 class Tile:
-    """What one architecture predicts.
+    """The predictions of an architecture.
 
     Attributes:
-        name: of the architecture, with its rank.
-        score: how good it is, in words.
+        name: name of the architecture, with its rank.
+        score: its score, as text.
         labels: class indices of each image, uint8 of shape (height, width).
     """
 
@@ -53,11 +53,11 @@ class Tile:
 
 
 def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDArray[np.uint8]) -> bytes:
-    """Return the grid as PNG.
+    """Draw the grid; return it as PNG.
 
     Args:
-        title: above it.
-        tiles: the best architecture first; all of the same images, at least one.
+        title: title above the grid.
+        tiles: predictions, the best architecture first; all of the same images, at least one.
         classes: names of the K classes.
         palette: RGB of each class, shape (K, 3).
     """
@@ -87,7 +87,7 @@ def draw(title: str, tiles: Sequence[Tile], classes: Sequence[str], palette: NDA
 
 
 def same(one: bytes, other: bytes) -> bool:
-    """Whether two walls were drawn from the same, and neither has been painted over since."""
+    """Return whether two grids have the same inputs, and neither was edited."""
     if one == other:
         return True
     seals = [_seal(each) for each in (one, other)]
@@ -101,7 +101,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _legend(
     classes: Sequence[str], palette: NDArray[np.uint8], width: int
 ) -> tuple[list[tuple[int, int, str, tuple[int, int, int]]], int]:
-    """Position, name and colour of each class, in lines, and where the grid may begin below them."""
+    """Return position, name and colour of each class, in lines, and the top of the grid below them."""
     placed: list[tuple[int, int, str, tuple[int, int, int]]] = []
     x, y = MARGIN, MARGIN + TITLE + GAP // 2
     for name, colour in legend(classes, palette):
@@ -124,7 +124,7 @@ def _sha256(pixels: NDArray[np.uint8]) -> str:
 
 
 def _sealed(picture: Image.Image, digest: str) -> bytes:
-    """Return the picture as PNG, with the hash of what it was drawn from, and its own."""
+    """Encode the picture as PNG, with the hash of its inputs and that of its pixels."""
     info = PngInfo()
     info.add_text("drawn from", digest)
     info.add_text("pixels", _sha256(np.asarray(picture)))
@@ -134,11 +134,11 @@ def _sealed(picture: Image.Image, digest: str) -> bytes:
 
 
 def _seal(png: bytes) -> str | None:
-    """Return the hash of what a picture was drawn from; None where it does not tell, or its pixels are others."""
+    """Return the hash of the inputs of a picture; None if it has none or its pixels were changed."""
     try:
         with Image.open(BytesIO(png)) as picture:
             pixels = _sha256(np.asarray(picture.convert("RGB")))
             texts = picture.info
-    except (OSError, SyntaxError, ValueError):  # no picture
+    except (OSError, SyntaxError, ValueError):  # not a picture
         return None
     return texts.get("drawn from") if texts.get("pixels") == pixels else None

@@ -1,7 +1,7 @@
-"""The same test images as every architecture sees them, from the predictions that are stored beside the results.
+"""Predictions of all architectures for the same test images, from the files stored with the results.
 
-Photographs and ground truth are left out unless they are asked for: most datasets may not be passed on, and reports are
-made to be. What a program draws for everybody, the embedded dataset, is there without asking.
+Dataset images and ground truth are omitted by default, as most datasets must not be redistributed. Those of the
+embedded, generated dataset are always included.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from benchmark.results.store import Samples, Store
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an architecture makes of one image.
+    """The prediction of an architecture for one image.
 
     Attributes:
-        labels: class indices, uint8 of shape (height, width); 255 where it predicts no class.
-        miou: of this image alone, in percent; NaN where its counts are not stored.
+        labels: class indices, uint8 of shape (height, width); 255 for no class.
+        miou: mIoU of this image only, in percent; NaN if its confusion matrix is not stored.
     """
 
     labels: NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Truth:
 
     Attributes:
         image: RGB, uint8 of shape (height, width, 3).
-        labels: uint8 of shape (height, width), 255 where there is none.
+        labels: uint8 of shape (height, width), 255 for no class.
     """
 
     image: NDArray[np.uint8]
@@ -50,14 +50,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What is kept of a group of results.
+    """The predictions of a group of results.
 
     Attributes:
         images: names of the images.
         classes: names of the K classes.
         palette: RGB of each class, uint8 of shape (K, 3).
-        seen: by architecture, the best first, the prediction of each image.
-        truth: by image, what it shows, as far as that may be shown.
+        seen: the prediction of each image by architecture, the best first.
+        truth: image and ground truth by name, as far as they may be shown.
     """
 
     images: Sequence[str]
@@ -70,12 +70,12 @@ class Predictions:
 def predictions(
     store: Store, by_architecture: Mapping[str, Sequence[Stored]], photographs: bool
 ) -> tuple[Predictions, list[Problem]]:
-    """Return the last checkpoint of the first seed of each architecture.
+    """Return the predictions of the last checkpoint of the first seed of each architecture.
 
     Args:
-        store: where the results are kept.
+        store: the store of the results.
         by_architecture: results of one group, the best architecture first, its seeds in order.
-        photographs: show the images and their ground truth, whoever they belong to.
+        photographs: include images and ground truth of any dataset.
 
     Returns:
         The predictions, and the files that could not be used.
@@ -108,7 +108,7 @@ def _predictions(record: Record, arrays: Arrays) -> dict[str, Prediction]:
 
 
 def _image_miou(record: Record, arrays: Arrays, name: str) -> float:
-    """Return the score of one image alone; the leaderboard's is over the dataset and not the mean of these."""
+    """Return the mIoU of one image; that of the leaderboard is over the dataset, not the mean of these."""
     last, names = record.evaluation(), arrays.get("names_test", np.array([])).tolist()
     if last is None or name not in names or last.counts not in arrays:
         return float("nan")
@@ -129,5 +129,5 @@ def _truth(store: Store, record: Record, images: Sequence[str], photographs: boo
         return {name: Truth(image, labels) for name, image, labels in known if name in images}
     if samples is None:
         place = store.root / record.protocol.name
-        return Problem(place, "no photographs: a run leaves them there, and they are not passed on with results")
+        return Problem(place, "no dataset images: they are stored by the run, but not exported with results")
     return samples

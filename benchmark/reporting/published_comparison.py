@@ -1,4 +1,4 @@
-"""What was published of the networks of a leaderboard, compared with its results."""
+"""Comparison of the results of a leaderboard with published figures."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from benchmark.results.weights import Evaluated
 
 FIGURES = TITLES | {"latency_ms": "Latency", "fps": "Images a second"}
-"""How metrics are written in the report."""
+"""The names of metrics in the report."""
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A published accuracy or speed and what is said of it."""
+    """A published accuracy or speed with its verdict."""
 
     verdict: Verdict
     reference: Reference
 
     @property
     def figure(self) -> str:
-        """The metric, as it is written."""
+        """The name of the metric."""
         return FIGURES[self.reference.metric]
 
 
 @dataclass(frozen=True)
-class Publication:
-    """All that is published on the dataset of a leaderboard of its networks.
+class PublishedComparison:
+    """The published figures of the networks of a leaderboard, on its dataset.
 
     Attributes:
-        is_any: whether anything is published on the dataset, of whatever network.
-        margin: points that do not matter.
-        comparable: what can be compared with the results, with its verdicts.
-        others: what cannot, with the reasons.
-        speeds: what is published of how fast its networks are, beside the timings of its results.
+        is_any: whether any figure is published on the dataset, for any network.
+        margin: equivalence margin in points.
+        comparable: figures that are comparable with the results, with verdicts.
+        others: other figures, with reasons.
+        speeds: published speeds of its networks, compared with the timings of its results.
     """
 
     is_any: bool
@@ -52,15 +52,15 @@ class Publication:
     speeds: Sequence[PublishedRow]
 
 
-def publication(
+def published_comparison(
     dataset: str, runs: Collection[Summary], records: Iterable[Record], references: Collection[Reference]
-) -> Publication:
-    """Hold each published accuracy against the same metric of the results, and each speed against their timings.
+) -> PublishedComparison:
+    """Compare each published accuracy with the same metric of the results, and each speed with their timings.
 
     Args:
         dataset: name of the dataset.
         runs: results of one leaderboard.
-        records: the same results, of which the timings are taken.
+        records: the same results, for their timings.
         references: published figures of any dataset and metric.
     """
     known = {each.name: each for each in references if each.dataset == dataset and each.metric in TITLES}
@@ -70,7 +70,7 @@ def publication(
         for verdict in verdicts(runs, [each for each in known.values() if each.metric == metric], MARGIN, metric)
     ]
     found.sort(key=lambda check: (check.verdict.architecture, check.verdict.reference))
-    return Publication(
+    return PublishedComparison(
         is_any=bool(known),
         margin=MARGIN,
         comparable=[check for check in found if check.verdict.outcome != "not comparable"],
@@ -80,7 +80,7 @@ def publication(
 
 
 def _speeds(records: Iterable[Record], references: Iterable[Reference]) -> list[PublishedRow]:
-    """Return what is published of the speed of networks that were timed."""
+    """Return the published speeds of networks that were timed."""
     known = {each.name: each for each in references}
     made = speed.verdicts(records, known.values())
     return [PublishedRow(verdict, known[verdict.reference]) for verdict in made if verdict.measured is not None]

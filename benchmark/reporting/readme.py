@@ -1,10 +1,10 @@
-"""The table of a README, made from the results: what stands between two markers is written anew.
+"""The table of a README, rendered from the results: the text between two markers is replaced.
 
     <!-- segbench:leaderboard PROTOCOL ... -->
     <!-- /segbench:leaderboard -->
 
-Of each protocol that the marker names, the results without changes: a row an architecture that has been run, and one
-for all that have not.
+It shows the results without overrides of each protocol in the marker: a row for each architecture with results, and one
+for all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BLOCK = re.compile(rf"(?P<begin>{MARKER}(?P<names>[^>]*)-->\n)(?P<body>.*?)(?P<e
 
 
 class Board(NamedTuple):
-    """What is known of a protocol: its rows by architecture, best first, and what is mixed in them."""
+    """The results of a protocol: its rows by architecture, best first, and notes on mixed results."""
 
     protocol: str
     rows: Mapping[str, Standing]
@@ -38,19 +38,19 @@ class Board(NamedTuple):
 
     @property
     def priced_at(self) -> str | None:
-        """Size of the image for which MACs are known; None where they are of no row."""
+        """The image size of the MACs; None if no row has them."""
         return next((row.input for row in self.rows.values() if row.macs is not None), None)
 
 
 def with_boards(readme: Path, report: Report) -> str | None:
-    """Return the text of a README with the tables that a report gives; None if it has no markers.
+    """Return the text of a README with the tables of a report; None if it has no markers.
 
     Args:
         readme: the file.
-        report: the results, and the figures that there are.
+        report: the results and figures.
 
     Raises:
-        UserError: it cannot be read, or a marker names no protocol, an unknown one, or has no end.
+        UserError: it cannot be read, or a marker has no protocol, an unknown one, or no end.
     """
     try:
         text = readme.read_text(encoding="utf-8")
@@ -83,7 +83,7 @@ def _board(protocol: str, groups: Sequence[Group]) -> Board:
 
 
 def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
-    """Yield a column of mIoU for each protocol, and one of MACs at its image size where there are any."""
+    """Yield a column of mIoU for each protocol, and one of MACs at its image size if there are any."""
     head = ["architecture", "parameters (M)"]
     for board in boards:
         head.append(f"`{board.protocol}`<br>mIoU (%)")
@@ -110,7 +110,7 @@ def _table(boards: Sequence[Board], groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _order(boards: Sequence[Board]) -> list[str]:
-    """Architectures by their rank in the first protocol that ranks them; those without a score come last."""
+    """Sort architectures by their rank in the first protocol that ranks them; those without a score are last."""
     places: dict[str, tuple[bool, int, int]] = {}
     for number, board in enumerate(boards):
         for place, (name, row) in enumerate(board.rows.items()):
@@ -142,7 +142,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[str]:
-    """Where the rows come from, and where more is to be seen."""
+    """Describe the sources of the rows, with links to figures."""
 
     def link(name: str) -> str:
         return quote(Path(os.path.relpath(report.folder / name, folder)).as_posix())
@@ -160,10 +160,10 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
         mixture = "".join(f" {prose(each)}" for each in board.mixture)
         yield f"`{board.protocol}` was run on {'; '.join(map(prose, devices))}{shown}.{mixture}"
     yield (
-        "Mean over seeds ± standard deviation, sorted by the mean; highlighted is every score that no test shows to be "
-        "lower than another, and only scores of several seeds are tested. Every figure leads to its result in "
-        f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; a row that is not run is "
-        "`segbench run ARCHITECTURE -p PROTOCOL` away."
+        "Mean over seeds ± standard deviation, sorted by the mean. No test shows a highlighted score to be "
+        "lower than another; only scores of several seeds are tested. All results are in "
+        f"[the report]({link(PAGE)}), and `segbench report` makes this table from `results/`; "
+        "`segbench run ARCHITECTURE -p PROTOCOL` runs an architecture without results."
     )
     for board in boards:
         if (name := f"{board.protocol}/{WALL}") in report.files:

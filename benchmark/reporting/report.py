@@ -1,7 +1,7 @@
-"""The report, made from the results: a page that needs nothing but a browser, and figures of each leaderboard.
+"""The report, rendered from the results: a self-contained HTML page, and figures of each leaderboard.
 
-All of it is made in memory first. It depends on the results and on the catalog and on nothing else: no time, no order
-of files, no dataset. So it can be made again anywhere and compared with what is in a folder, see
+It is rendered in memory first. It depends only on the results and the catalog, not on the time, the order of files or
+the dataset. So it can be reproduced anywhere and compared with the files in a folder, see
 `benchmark.reporting.check`.
 """
 
@@ -30,21 +30,21 @@ from benchmark.results.store import Store
 
 PAGE = "index.html"
 WALL, CURVES = "predictions.png", "curves.svg"
-"""Figures of a leaderboard, in a folder of its protocol's name."""
+"""File names of the figures of a leaderboard, in a folder named after its protocol."""
 
 THUMBNAILS = slice(None, None, 2)
-"""Which of the kept images are in the prediction grid: at the size of a README, four thumbnails an architecture."""
+"""Indices of the stored images in the prediction grid: four thumbnails for each architecture."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report that is not written yet.
+    """A rendered report, not written yet.
 
     Attributes:
-        folder: where it belongs.
-        files: its files by their path in the folder, in the form "protocol/name".
-        groups: the results that it shows, by what may be ranked together.
-        problems: files that were left out.
+        folder: its folder.
+        files: content of its files, by path relative to the folder, such as "protocol/name".
+        groups: the results that it shows, in groups that may be ranked together.
+        problems: files that were excluded.
     """
 
     folder: Path
@@ -54,12 +54,12 @@ class Report:
 
     @property
     def page(self) -> Path:
-        """The file to open."""
+        """The path of the HTML page."""
         return self.folder / PAGE
 
     @property
     def unexpected(self) -> list[Path]:
-        """Figures in the folder that an earlier report left, and this one does not have."""
+        """Figures of an earlier report in the folder that are not in this one."""
         found = (path for name in (WALL, CURVES) for path in self.folder.glob(f"*/{name}"))
         return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in self.files)
 
@@ -78,14 +78,14 @@ class Report:
 
 
 def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bool = False) -> Report:
-    """Return the report of the results in a store.
+    """Render the report of the results in a store.
 
     Args:
         results: folder of the store.
-        folder: where the report will be.
-        photographs: show the images and their ground truth, which most datasets forbid to pass on; the embedded dataset
-            is shown in any case.
-        mix_code: average over results of an architecture that different code made.
+        folder: folder of the report.
+        photographs: embed images and ground truth, which most datasets do not allow to redistribute; those of the
+            embedded dataset are always shown.
+        mix_code: average over results of an architecture made by different code.
 
     Raises:
         UserError: there are no results.
@@ -107,7 +107,7 @@ def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bo
 
 
 def _references(stored: Iterable[Stored]) -> list[Reference]:
-    """All that is published; nothing is on an embedded dataset, and reading the zoo's metafiles takes a second."""
+    """Return all published figures; none for embedded datasets, as reading the zoo's metafiles takes a second."""
     if all(each.record.dataset.name in EMBEDDED for each in stored):
         return []
     return list(mmseg_zoo.everything().values())
@@ -126,7 +126,7 @@ def _templates() -> Environment:
 
 
 def _sortable(value: Any) -> Any:
-    """Return a value to sort by; the last bits of a mean, in which machines differ, are not told."""
+    """Return a sort key; the last bits of a mean, which depend on the machine, are rounded off."""
     if value is None:
         return ""
     return f"{value:.9g}" if isinstance(value, float) else value
@@ -153,7 +153,7 @@ def _page(
 
 
 def _leaderboards(made: Sequence[Section]) -> Iterator[Section]:
-    """Of each protocol on a real dataset, the results without changes."""
+    """Return the results without overrides of each protocol on a real dataset."""
     plain: dict[str, Section] = {}
     for section in made:
         if not section.group.overrides:

@@ -1,4 +1,4 @@
-"""The leaderboard as cells, and those as text, Markdown or LaTeX. Here, and nowhere before, figures are rounded."""
+"""The leaderboard as cells, and their output as text, Markdown or LaTeX. Values are rounded only here."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from benchmark.results.summary import EXTERNAL
 MISSING = "-"
 
 BOLD = (
-    "Bold: among the best of the column. That is every accuracy of several seeds that no test shows to be lower, the "
-    "least parameters and MACs, memory within 5 % of the least, and latency whose interval reaches down to the least. "
-    "Latency has to be steady, and all of it of one device and one setting."
+    "Bold: among the best of the column. These are accuracies of several seeds that no test shows to be lower, the "
+    "fewest parameters and MACs, memory within 5 % of the lowest, and latencies whose interval contains the lowest. "
+    "Latencies must be steady, and all of one device and one setting."
 )
-"""What bold says, for those who read a table that has any."""
+"""The meaning of bold, printed below a table that has any."""
 
 MOST_DECIMALS = 12
-"""Of a figure: with more, one absurdly small one would fill the page."""
+"""The maximum number of decimals: with more, a tiny value would widen the page."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a column of a leaderboard is shown.
+    """The format of a column of a leaderboard.
 
     Attributes:
-        name: of the column in a ranking.
+        name: name of the column in a ranking.
         title: heading.
-        unit: in brackets after it.
-        scale: values are divided by this.
-        decimals: shown; None for a column that is not a number.
-        good: which end of the column is good; None for neither.
+        unit: unit, in brackets after the title.
+        scale: divisor of the values.
+        decimals: number of decimals; None for a column that is not numeric.
+        good: which end of the column is better; None for neither.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Title and unit."""
+        """The title with the unit."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def show(self, value: Any) -> str:
-        """Return a value as it is read."""
+        """Format a value."""
         if value is None:
             return MISSING
         return str(value) if self.decimals is None else f"{value / self.scale:.{self.decimals}f}"
@@ -73,16 +73,16 @@ COLUMNS = (
     Column("latency_ratio", "Latency", "anchor = 1", decimals=2, good="min"),
     Column("inference_memory_bytes", "Memory", "MiB", scale=2**20, decimals=0, good="min"),
 )
-"""The columns of a table, in order; `table` leaves out those that say nothing."""
+"""The columns of a table, in order; `table` omits those without information."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """A cell.
 
     Attributes:
-        value: in full precision; None where there is none.
-        text: as it is shown.
+        value: value in full precision; None if missing.
+        text: formatted value.
         best: whether it is among the best of its column, see `benchmark.analysis.marks`.
     """
 
@@ -93,14 +93,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, and rows with a cell for each."""
+    """The columns, and rows with a cell for each."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
 
 
 def table(board: Sequence[Standing]) -> Table:
-    """Return the cells of a leaderboard."""
+    """Convert a leaderboard to cells."""
     values = {column: [_value(column, row) for row in board] for column in COLUMNS}
     shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
     cells = [
@@ -124,7 +124,7 @@ def plain(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Return a GitHub-flavoured Markdown table, the best of a column in bold."""
+    """Format a GitHub-flavoured Markdown table, the best of a column in bold."""
     bold = "**{}**".format
     lines = [
         [_escape_markdown(column.heading) for column in table.columns],
@@ -135,7 +135,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, caption: str) -> str:
-    r"""Return a LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
+    r"""Format a LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
     lines = [
         [_heading(column) for column in table.columns],
         *_marked(table, _escape_latex, r"\bfseries {}".format, missing="{--}"),
@@ -178,7 +178,7 @@ def _says_something(column: Column, values: Sequence[Any]) -> bool:
 
 
 def _resolved(column: Column, values: Sequence[Any]) -> Column:
-    """Return the column of a cost with decimals enough for two digits of its smallest value."""
+    """Return the column of a cost with enough decimals for two digits of its smallest value."""
     if column.good != "min" or not column.decimals:
         return column
     smallest = min((value for value in values if value is not None and value > 0), default=None)
@@ -211,18 +211,18 @@ def _column_type(column: Column, cells: Sequence[Cell]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Whether siunitx reads it as one: a range of ranks it does not."""
+    """Return whether siunitx parses it as a number, unlike a range of ranks."""
     return re.fullmatch(r"[\d.]+", text) is not None
 
 
 def _heading(column: Column) -> str:
-    """In braces, so that siunitx does not read it as a number."""
+    """Enclose in braces, so that siunitx does not parse it as a number."""
     title = _escape_latex(column.heading)
     return title if column.decimals is None else f"{{{title}}}"
 
 
 def prose(text: str) -> str:
-    """Return a text as Markdown shows it outside of a table: no HTML, link or image comes of it."""
+    """Escape a text for Markdown outside of tables: no HTML, link or image results from it."""
     return re.sub(r"([\\<\[])", r"\\\1", text)
 
 

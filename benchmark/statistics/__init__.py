@@ -1,1 +1,1 @@
-"""Tests, intervals and corrections; knows no result."""
+"""Statistical tests, confidence intervals and corrections, independent of results."""

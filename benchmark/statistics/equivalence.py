@@ -1,4 +1,4 @@
-"""Is a difference too small to matter? Two one-sided tests, which ask for evidence of equality instead of its absence.
+"""Equivalence of two quantities by two one-sided tests (TOST), which require evidence of equality.
 
 Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of
 average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
@@ -13,13 +13,14 @@ from typing import Literal, NamedTuple
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.05
-"""Of each of the two tests, and so of both: a difference as large as the margin passes that often, or less."""
+"""The level of each of the two tests, and so of both: the maximum probability that a difference as large as the margin
+passes."""
 
 Finding = Literal["reproduced", "differs above", "differs below", "inconclusive"]
 
 
 class Error(NamedTuple):
-    """A standard error, and the degrees of freedom that its estimate is worth."""
+    """A standard error with its degrees of freedom."""
 
     value: float
     df: float
@@ -27,11 +28,11 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True)
 class Equivalence:
-    """What is known of a difference.
+    """The equivalence test of a difference.
 
     Attributes:
-        difference: as it was found.
-        p: of the hypothesis that the true difference is as large as the margin, or larger, to either side.
+        difference: the estimate.
+        p: p-value of the hypothesis that the absolute true difference is at least the margin.
         interval: 90 % confidence interval of the difference; within the margin exactly where p < 5 %.
         finding: `reproduced` where the interval is within the margin, `differs` where it is wholly outside.
     """
@@ -43,7 +44,7 @@ class Equivalence:
 
 
 def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
-    """Hold a difference, with what it may be off by, against the largest that does not matter.
+    """Test whether a difference is smaller than the margin.
 
     Args:
         difference: an estimate, for example ours less the published.
@@ -56,7 +57,7 @@ def equivalence(difference: float, error: Error, margin: float) -> Equivalence:
 
 
 def classify(low: float, high: float, margin: float) -> Finding:
-    """Return what an interval of a difference says: it is within the margin, wholly outside of it, or neither."""
+    """Classify the interval of a difference: within the margin, wholly outside of it, or neither."""
     if -margin < low and high < margin:
         return "reproduced"
     if low > margin:
@@ -70,14 +71,14 @@ def interval(difference: float, error: Error, level: float = LEVEL) -> tuple[flo
     Args:
         difference: an estimate.
         error: its standard error.
-        level: chance that the truth is beyond either end.
+        level: probability that the true value is beyond each end.
     """
     reach = error.value * float(stdtrit(error.df, 1 - level))
     return difference - reach, difference + reach
 
 
 def lower_tail_p(value: float, error: Error) -> float:
-    """Chance of a value as low as this one, or lower, where the truth is 0."""
+    """Return the lower-tail p-value: the probability of a value this low or lower if the true value is 0."""
     if error.value:
         return float(stdtr(error.df, value / error.value))
     return float(value >= 0)
@@ -91,8 +92,8 @@ def welch(*terms: Error) -> Error:
     estimates of variance components", Biometrics Bulletin 2 (1946), 110-114.
 
     Args:
-        terms: the standard error of each estimate; its degrees of freedom are infinite where it is known.
+        terms: the standard error of each estimate; its degrees of freedom are infinite if it is known.
     """
     variance = sum(term.value**2 for term in terms)
-    doubt = sum(term.value**4 / term.df for term in terms if term.value)
-    return Error(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
+    per_df = sum(term.value**4 / term.df for term in terms if term.value)
+    return Error(math.sqrt(variance), variance**2 / per_df if per_df else math.inf)

@@ -1,6 +1,6 @@
 """Uncertainty of the median of a sample of times.
 
-No numpy at import: tables need it, too.
+NumPy is not imported at module level, as tables need this module too.
 """
 
 from __future__ import annotations

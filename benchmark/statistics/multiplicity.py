@@ -12,13 +12,13 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Adjust p-values: rejecting those of at most alpha keeps the family-wise error at alpha (Holm).
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70.
-    Holds however the tests depend on each other.
+    Valid for any dependence of the tests.
 
     Args:
-        p: p-values of the tests of one table, any number of them.
+        p: p-values of the tests of one table.
 
     Returns:
-        One a test, in the order given.
+        The adjusted p-values, in the same order.
     """
     plain = np.asarray(p, dtype=np.float64)
     order = np.argsort(plain)
@@ -31,14 +31,14 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
 def hochberg(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Adjust p-values as `holm` does, with more power: where all are at most alpha, all are rejected.
 
-    Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika 75 (1988), 800-802. Holds
-    where the tests are independent, or depend on each other positively.
+    Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika 75 (1988), 800-802. Valid
+    if the tests are independent or positively dependent.
 
     Args:
-        p: p-values of the tests of one table, any number of them.
+        p: p-values of the tests of one table.
 
     Returns:
-        One a test, in the order given.
+        The adjusted p-values, in the same order.
     """
     plain = np.asarray(p, dtype=np.float64)
     order = np.argsort(plain)[::-1]

@@ -1,17 +1,17 @@
-"""Ranks that scores of a few seeds support: a range for each architecture, from pairwise tests of all means.
+"""Confidence sets of ranks from scores of a few seeds: a range for each architecture, from pairwise tests of means.
 
-A mean of three seeds is off by about half a deviation, so the order of means says more than the data. The range of an
-architecture goes from 1 + the number that is shown to be better to n - the number that is shown to be worse. Where the
-family of all pairwise tests holds its level, all n ranges together hold the true ranks at that level (Mogstad, Romano,
+The standard error of a mean of three seeds is about half a standard deviation, so the order of means is not certain.
+The range of an
+architecture goes from 1 + the number that is shown to be better to n - the number that is shown to be worse. If the
+family of all pairwise tests has a level, all n ranges together contain the true ranks at that level (Mogstad, Romano,
 Shaikh and Wilhelm, "Inference for ranks with applications to mobility across neighbourhoods and academic achievement
 across countries", Review of Economic Studies 91, 2024, 476-518, section 3; Al Mohamad, Goeman and van Zwet,
 "Simultaneous confidence intervals for ranks with application to ranking institutions", Biometrics 78, 2022, 238-247).
 
 The tests are Welch's, of means whose variances are moderated by those of the other architectures
-(`benchmark.statistics.variance`), upwards alone: an architecture that looks noisier than the others is not taken to be
-as quiet as they are. Both directions of each pair are hypotheses of their own in Holm's procedure, which then controls
-the error of claiming the wrong direction as well, however the tests depend on each other. `experiments/ranks.md` has
-the errors that are left.
+(`benchmark.statistics.variance`), upwards only: the variance of an architecture is never estimated below its sample
+variance. Both directions of each pair are separate hypotheses in Holm's procedure, which then also controls directional
+errors for any dependence of the tests. `experiments/ranks.md` lists the remaining error rates.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from benchmark.statistics.variance import Variance, moderate, sample_variance
 
 
 class Range(NamedTuple):
-    """The ranks of an architecture that the tests leave open, both included; 1 is the best."""
+    """The closed range of ranks of an architecture that are compatible with the tests; 1 is the best."""
 
     low: int
     high: int
     is_tested: bool
-    """whether it was compared with any other: a single seed does not tell how much seeds differ"""
+    """whether it was compared with any other, which needs several seeds to estimate the variance"""
 
 
 def ranges(scores: Sequence[Sequence[float]]) -> list[Range]:
-    """Find the ranks of each architecture that pairwise tests leave open, at 5 % for all of them together.
+    """Find the ranks of each architecture that are compatible with pairwise tests, at a family-wise error of 5 %.
 
     Args:
-        scores: of each architecture the scores of its seeds, at least one; more is better.
+        scores: for each architecture the scores of its seeds, at least one; higher is better.
 
     Returns:
-        One an architecture. To one of a single seed every rank is open.
+        A range for each architecture. With a single seed, it contains all ranks.
     """
     count = len(scores)
     own = [sample_variance(each) for each in scores]
@@ -64,7 +64,7 @@ def ranges(scores: Sequence[Sequence[float]]) -> list[Range]:
 
 
 def _variances(own: Sequence[Variance]) -> list[Variance]:
-    """Moderate the variances between seeds, none below its own value."""
+    """Moderate the variances between seeds, none below its sample variance."""
     moderated = moderate([each.value for each in own], [each.df for each in own])
     return [
         alone if common is None else common._replace(value=max(common.value, alone.value))
@@ -75,21 +75,21 @@ def _variances(own: Sequence[Variance]) -> list[Variance]:
 def _better(
     means: NDArray[np.float64], seeds: NDArray[np.integer], variances: Sequence[Variance], pooled: float
 ) -> NDArray[np.bool_]:
-    """Test every ordered pair: whether the architecture of a row is shown to be better than that of a column.
+    """Test every ordered pair: whether the architecture of a row is significantly better than that of a column.
 
     Args:
         means: shape (n,).
-        seeds: that each is the mean of.
-        variances: between seeds.
-        pooled: degrees of freedom of all own variances. What two moderated variances have in common makes them depend
-            on each other, so that the test of a pair has no more than these.
+        seeds: number of seeds of each mean.
+        variances: variances between seeds.
+        pooled: degrees of freedom of all sample variances. Moderated variances are dependent through their common
+            prior, so that the test of a pair has no more than these.
     """
     squared = np.array([each.value for each in variances]) / seeds
-    doubt = squared**2 / np.array([each.df for each in variances])
-    error, doubts = np.add.outer(squared, squared), np.add.outer(doubt, doubt)
+    per_df = squared**2 / np.array([each.df for each in variances])
+    error, per_df_pair = np.add.outer(squared, squared), np.add.outer(per_df, per_df)
     gap = np.subtract.outer(means, means)
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = np.fmin(error**2 / doubts, pooled)
+        df = np.fmin(error**2 / per_df_pair, pooled)
         p = np.where(error > 0, stdtr(df, -gap / np.sqrt(error)), gap <= 0)
     pairs = ~np.eye(len(means), dtype=bool)
     better = np.zeros_like(pairs)

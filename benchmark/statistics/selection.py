@@ -1,4 +1,4 @@
-"""The best of several runs: how much higher it is than a run is on average, and what it says of their mean."""
+"""Selection of the best of several runs: its bias, and inference on the mean of the runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy.optimize import brentq
 from scipy.special import gammaincinv, ndtr
 
 NODES = 48
-"""Of the integral over the estimate of a deviation: more change no quantile by a thousandth, even of 1 degree of
-freedom."""
+"""The number of nodes of the integral over the estimated standard deviation: more change no quantile by a thousandth,
+even for 1 degree of freedom."""
 
 
 class Maximum(NamedTuple):
-    """Of k draws from the standard normal distribution, the largest."""
+    """The largest of k draws from the standard normal distribution."""
 
     mean: float
     variance: float
@@ -24,7 +24,7 @@ class Maximum(NamedTuple):
 
 @cache
 def best_of(runs: int) -> Maximum:
-    """Mean and variance of the largest of `runs` standard normal draws.
+    """Return mean and variance of the largest of `runs` standard normal draws.
 
     The density is k phi(x) Phi(x)^(k - 1): David and Nagaraja, "Order Statistics" (3rd edition, 2003), section 2.1;
     first tabulated by Tippett, "On the extreme individuals and the range of samples taken from a normal population",
@@ -39,13 +39,13 @@ def best_of(runs: int) -> Maximum:
 def quantile(probability: float, seeds: int, runs: int, df: float) -> float:
     """Return a quantile of (mean of `seeds` draws - largest of `runs` others) / s, all from one normal distribution.
 
-    s is an estimate of its deviation that is independent of both. With one run, this is Student's t times the root of
+    s is an independent estimate of its standard deviation. With one run, this is Student's t times the root of
     1 + 1 / seeds. A difference less quantiles times s is an exact interval of the true difference of the means.
 
     Args:
-        probability: of a value below the quantile, between 0 and 1.
-        seeds: draws whose mean is taken.
-        runs: draws whose largest is taken.
+        probability: probability of a value below the quantile, between 0 and 1.
+        seeds: number of draws in the mean.
+        runs: number of draws in the maximum.
         df: degrees of freedom of s.
     """
     largest, weights = _largest(runs, 97)
@@ -63,7 +63,7 @@ def quantile(probability: float, seeds: int, runs: int, df: float) -> float:
 
 
 def _largest(runs: int, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a grid of values of the largest of `runs` standard normal draws, and the probability of each."""
+    """Return a grid of values of the largest of `runs` standard normal draws, with the probability of each."""
     x = np.linspace(-12, 12, points)
     density = runs * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * ndtr(x) ** (runs - 1)
     return x, density * (x[1] - x[0])

@@ -1,1 +1,1 @@
-"""Compares results with published figures, and with each other, and says what can be said."""
+"""Verdicts: comparison of results with published figures and with each other."""

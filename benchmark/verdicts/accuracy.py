@@ -1,13 +1,12 @@
-"""Trained here: is a published accuracy reproduced?
+"""Verdicts on published accuracies from results trained here.
 
-Two trainings of one network differ by their seeds, and a published figure is of a training too. So the difference is
-tested with the noise of both, against the largest that does not matter; and only where what is known to move the figure
-is the same.
+Two trainings of a network differ by their seeds, and a published figure is that of a training too. So the difference is
+tested for equivalence with the variance of both, and only if all stated facts that affect the figure agree.
 
-`reproduced` needs the whole 90 % interval within the margin. `differs` accuses somebody, and either side of the margin
-would do: it needs an interval of 95 % outside of it, by the noise of its own seeds alone too unless these show that the
-network is as noisy as the others. What a source leaves open, of selection and of void, must not decide: every reading
-of it has its interval, and the verdict holds for all of them. `experiments/power.md` has the errors that are left.
+`reproduced` requires that the 90 % interval is within the margin. `differs` may be on either side of the margin, so it
+requires that a 95 % interval is outside; also with the variance of its own seeds only, unless these show that the
+network is as noisy as the others. If a source does not state selection or the void rule, the verdict must hold for the
+interval of every interpretation. `experiments/power.md` lists the remaining error rates.
 """
 
 from __future__ import annotations
@@ -28,61 +27,61 @@ from benchmark.verdicts.comparability import mismatches, unstated
 from benchmark.verdicts.verdict import Outcome, Verdict
 
 MARGIN = 1.0
-"""Points that do not matter, where nobody says otherwise."""
+"""The default equivalence margin, in points."""
 
-NOISY = "limited by the reference's noise"
+NOISY = "limited by the reference's variance"
 
 ENOUGH = 10_000
-"""Seeds that nobody will train: what they would not settle stays open."""
+"""The maximum number of seeds that is searched."""
 
 LIKELY = 5
-"""Runs that a figure of unknown selection may be the best of."""
+"""The maximum number of runs assumed for a figure of unknown selection."""
 
 OUTCOMES: dict[str, Outcome] = {"reproduced": "reproduced", "inconclusive": "inconclusive"}
-"""Of a finding; it differs else."""
+"""The outcomes of findings; all others differ."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one architecture scored under one protocol.
+    """The scores of an architecture under a protocol.
 
     Attributes:
-        protocol: its name, and what the command line changed of it.
-        run: any of the results: how they came about.
-        scores: of every seed that ended well, in percent.
-        variance: between seeds, moderated by the other architectures; None where nothing tells it.
-        told_by: number of architectures that tell it.
-        other_void: the scores under the other rule for void; empty where they are not known.
-        looks: times that seeds were added because a verdict was inconclusive.
+        protocol: its name with overrides.
+        run: any of the results, for the settings that all share.
+        scores: scores of all successful seeds, in percent.
+        variance: variance between seeds, moderated by the other architectures; None if it cannot be estimated.
+        pooled: number of architectures that the variance is estimated from.
+        other_void: scores under the other void rule; empty if unknown.
+        looks: number of times that seeds were added because a verdict was inconclusive.
     """
 
     protocol: str
     run: Summary
     scores: Sequence[float]
     variance: Variance | None
-    told_by: int
+    pooled: int
     other_void: Sequence[float] = ()
     looks: int = 0
 
 
 class Selection(NamedTuple):
-    """How a published figure may have come about: as the best of some runs, or as their mean."""
+    """The selection of a published figure: the best of several runs, or their mean."""
 
     runs: int
     best: bool = False
 
     def describe(self, deviation: float) -> str:
-        """Say it in words; the deviation is that between seeds."""
+        """Describe it, given the standard deviation between seeds."""
         if self.best:
             return f"the best of {self.runs} runs, {deviation * best_of(self.runs).mean:.2f} above their mean"
         return "one run" if self.runs == 1 else f"the mean of {self.runs} runs"
 
 
 class Reading(NamedTuple):
-    """One reading of what a source leaves open."""
+    """One interpretation of what a source does not state."""
 
     scores: Sequence[float]
-    """ours, under one rule for void"""
+    """our scores under one void rule"""
     selection: Selection
 
 
@@ -98,12 +97,12 @@ def verdicts(
     Args:
         runs: results.
         references: published accuracies; those without a result of their network on their dataset get no verdict.
-        margin: points that do not matter.
+        margin: equivalence margin in points.
         metric: what is compared: miou, macc or aacc.
-        sequential: whether seeds are added where a verdict is inconclusive, and the test is then made again.
+        sequential: whether seeds are added and the test is repeated while a verdict is inconclusive.
 
     Returns:
-        One a reference and protocol, by architecture, protocol and reference.
+        A verdict for each reference and protocol, sorted by architecture, protocol and reference.
     """
     found: dict[tuple[str, str], list[Sample]] = {}
     for group in groups(runs):
@@ -120,11 +119,11 @@ def verdicts(
 
 
 def samples(group: Group, metric: str = "miou") -> list[Sample]:
-    """Return the scores of every architecture of a group, and how much seeds move them."""
+    """Return the scores of every architecture of a group, with their variance between seeds."""
     runs_of = by_architecture(group.runs)
     scores = [_scores(runs, metric) for runs in runs_of.values()]
     own = [sample_variance(each) for each in scores]
-    told_by = sum(each.df > 0 for each in own)
+    pooled = sum(each.df > 0 for each in own)
     moderated = moderate([each.value for each in own], [each.df for each in own])
     return [
         Sample(
@@ -132,7 +131,7 @@ def samples(group: Group, metric: str = "miou") -> list[Sample]:
             runs[0],
             each,
             variance,
-            told_by,
+            pooled,
             other_void=_other_void(runs) if metric == "miou" else (),
             looks=max(run.looks or 0 for run in runs),
         )
@@ -151,10 +150,10 @@ def verdict(
 
     Args:
         reference: a published accuracy.
-        sample: results of its network.
-        margin: points that do not matter.
+        sample: results of the same network.
+        margin: equivalence margin in points.
         metric: what the scores of the sample are.
-        sequential: whether seeds are added if the verdict is inconclusive.
+        sequential: whether seeds are added while the verdict is inconclusive.
     """
 
     def of(outcome: Outcome, *reasons: str, **more: Any) -> Verdict:
@@ -164,16 +163,16 @@ def verdict(
 
     scores, variance = sample.scores, sample.variance
     mean = math.fsum(scores) / len(scores) if scores else None
-    if apart := mismatches(reference, sample.run, metric):
-        return of("not comparable", *apart)
+    if differences := mismatches(reference, sample.run, metric):
+        return of("not comparable", *differences)
     if mean is None:
-        return of("inconclusive", "no run has ended well", margin=margin)
+        return of("inconclusive", "no successful run", margin=margin)
     readings, level = _readings(reference, sample), _level(sample.looks, sequential)
     if len(scores) == 1 or variance is None:
         further = variance and _further_seeds(reference, readings, variance, margin, level)
         return of("inconclusive", "one seed: needs a second", margin=margin, further_seeds=further or 1)
     if not readings:
-        return of("inconclusive", f"{NOISY}: the best of nobody knows how many runs", margin=margin)
+        return of("inconclusive", f"{NOISY}: the best of an unknown number of runs", margin=margin)
     low, high, finding = _tested(reference, readings, variance, margin, level)
     reasons = [_spread(sample, variance), _selections(readings, variance), *_looks(sample, level)]
     if gaps := unstated(reference):
@@ -185,7 +184,7 @@ def verdict(
             reasons.insert(0, NOISY)
         each = {_tested(reference, [reading], variance, margin, level)[2] for reading in readings}
         if each != {"inconclusive"}:
-            reasons.insert(0, "hangs on what the source leaves open")
+            reasons.insert(0, "depends on what the source does not state")
     outcome = OUTCOMES.get(finding, "differs")
     if outcome == "differs":
         reasons.insert(0, finding.removeprefix("differs "))
@@ -193,15 +192,15 @@ def verdict(
 
 
 def _level(looks: int, sequential: bool) -> float:
-    """Return the level of either side of a test that may be repeated: of all that are made, no more than that of one.
+    """Return the level of each side of a repeated test, such that all repetitions together have that of one.
 
-    A first look spends half of it, and every later one half of what is left.
+    The first test has half of the level, and each later one half of the rest.
     """
     return LEVEL / 2 ** (looks + 1) if looks or sequential else LEVEL
 
 
 def _readings(reference: Reference, sample: Sample) -> list[Reading]:
-    """Every reading of what the source leaves open; none where nobody knows the best of how many runs a figure is."""
+    """Return all interpretations of what the source does not state; none if the number of runs of a best is unknown."""
     selections = [Selection(1)]
     if reference.selection == "best":
         selections = [Selection(reference.runs, best=True)] if reference.runs else []
@@ -218,7 +217,7 @@ def _readings(reference: Reference, sample: Sample) -> list[Reading]:
 def _tested(
     reference: Reference, readings: Sequence[Reading], variance: Variance, margin: float, level: float, further: int = 0
 ) -> tuple[float, float, Finding]:
-    """Return the interval over all readings and the finding, with so many further seeds of the same mean."""
+    """Return the interval over all interpretations and the finding, given further seeds with the same mean."""
     variance = variance._replace(df=variance.df + further)
     intervals = [_interval(reference, each, variance, level, further) for each in readings]
     if classify(*_hull(intervals), margin).startswith("differs"):
@@ -238,10 +237,10 @@ def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def _interval(
     reference: Reference, reading: Reading, variance: Variance, level: float, further: int
 ) -> tuple[float, float]:
-    """Return the interval of ours less the mean of trainings like the published one, each tail at the level."""
+    """Return the interval of our mean - the mean of trainings like the published one, each tail at the level."""
     seeds, (runs, best) = len(reading.scores) + further, reading.selection
     gap = math.fsum(reading.scores) / len(reading.scores) - reference.value
-    rounding = Error(10.0**-reference.decimals / math.sqrt(12), math.inf)  # all that rounds to the figure is as likely
+    rounding = Error(10.0**-reference.decimals / math.sqrt(12), math.inf)  # uniform over values that round to it
     if not best:
         return interval(
             gap, welch(Error(math.sqrt(variance.value * (1 / seeds + 1 / runs)), variance.df), rounding), level
@@ -253,24 +252,24 @@ def _interval(
 
 
 def _selections(readings: Sequence[Reading], variance: Variance) -> str:
-    """Return what the published figure is taken for."""
+    """Describe the assumed selection of the published figure."""
     ways = dict.fromkeys(each.selection for each in readings)
     words = " and against ".join(each.describe(math.sqrt(variance.value)) for each in ways)
-    return f"against {words}{', as it is not said' if len(ways) > 1 else ''}"
+    return f"against {words}{', as it is not stated' if len(ways) > 1 else ''}"
 
 
 def _looks(sample: Sample, level: float) -> list[str]:
-    """Return how often the test was repeated, and at which level, where it was."""
+    """Describe how often the test was repeated, and its level; empty if it was not."""
     if not sample.looks:
         return []
     times = "once" if sample.looks == 1 else f"{sample.looks} times"
-    return [f"seeds were added {times}, so that each side is tested at {100 * level:.3g} %"]
+    return [f"seeds were added {times}, so each side is tested at {100 * level:.3g} %"]
 
 
 def _further_seeds(
     reference: Reference, readings: Sequence[Reading], variance: Variance, margin: float, level: float
 ) -> int | None:
-    """How many more seeds would settle the verdict if all else stayed as it is; None if no number would."""
+    """Return how many further seeds would settle the verdict, all else being equal; None if no number would."""
 
     def settled(further: int) -> bool:
         return _tested(reference, readings, variance, margin, level, further)[2] != "inconclusive"
@@ -279,15 +278,15 @@ def _further_seeds(
 
 
 def _spread(sample: Sample, variance: Variance) -> str:
-    """How many seeds there are, and what their deviation was learned from."""
+    """Describe the number of seeds and the source of their standard deviation."""
     own = sample_variance(sample.scores)
-    told = sample.told_by > 1 and variance.df > own.df
-    teachers = f" from {sample.told_by} architectures" if told else " of its own" if sample.told_by > 2 else ""
-    return f"{len(sample.scores)} seeds, deviation {math.sqrt(variance.value):.2f}{teachers}"
+    is_pooled = sample.pooled > 1 and variance.df > own.df
+    origin = f" from {sample.pooled} architectures" if is_pooled else " of its own" if sample.pooled > 2 else ""
+    return f"{len(sample.scores)} seeds, deviation {math.sqrt(variance.value):.2f}{origin}"
 
 
 def _other_void(runs: Iterable[Summary]) -> list[float]:
-    """Scores under the rule for void that the protocol does not follow, where they are known."""
+    """Return the scores under the void rule that the protocol does not use, if they are known."""
     either = ((run.miou_void_ignored_percent, run.miou_void_counted_percent) for run in runs if run.status == "ok")
     return [score for both in either for score in both if score is not None]
 

@@ -1,7 +1,7 @@
-"""Whether a published accuracy and ours are figures of the same thing; if not, the axis on which they are apart.
+"""Comparability of a published accuracy with ours: the axes on which they differ.
 
-What a source does not say is no axis to be apart on. It is listed, so that whoever reads a verdict knows what it
-takes for granted. What is not known of ours is one wherever the source states it: nothing says that the two agree.
+Facts that a source does not state are no mismatch, but are listed as assumptions of the verdict. A fact that is unknown
+of ours but stated by the source is a mismatch, as nothing shows that the two agree.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from benchmark.datasets import catalog as datasets
 from benchmark.results.summary import Summary
 
 STATED = ("input_size", "scales", "flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
-"""What a verdict needs to know of a protocol: fields of `StatedProtocol`."""
+"""The facts of a protocol that a verdict depends on: fields of `StatedProtocol`."""
 
 UNUSUAL = ("classes", "crf")
-"""What sources say of their protocols only where it is not as one would think."""
+"""Facts that sources state only if they are unusual."""
 
 CHANGED = {"max_iters": "iterations", "batch_size": "batch", "init": "pretraining", "crf": "crf"}
-"""Overrides that move accuracy, by the fact that they change: a source that does not state it means the usual."""
+"""Overrides that affect accuracy, by the fact that they change: a source that does not state it means the default."""
 
 
 def mismatches(reference: Reference, run: Summary, metric: str) -> list[str]:
-    """Why the two cannot be compared: a line for each axis; nothing where they can.
+    """Return why the two are not comparable, a line for each axis; empty if they are.
 
     Args:
         reference: a published accuracy.
         run: a result.
-        metric: which of its scores is to be compared: miou, macc or aacc.
+        metric: the compared score: miou, macc or aacc.
     """
     ours = facts(run, metric)
     return [
@@ -50,17 +50,17 @@ def unstated(reference: Reference) -> list[str]:
 
 
 def facts(run: Summary, metric: str) -> dict[str, Any]:
-    """Return what a score of ours is of, in the words of the metafiles; None for what is not known."""
+    """Return the facts of our score in the vocabulary of the metafiles; None for unknown ones."""
     axes = run.conditions.axes
     name, crop = _at(axes, "data", "dataset"), _at(axes, "augmentation", "crop_size")
     known = (datasets.EMBEDDED | datasets.ON_DISK).get(name)
     return {
         "dataset": name,
-        "split": _at(axes, "splits", "test", "split"),  # the one that stands for test, where that is not public
+        "split": _at(axes, "splits", "test", "split"),  # the substitute for test, if that is not public
         "metric": metric,
         "classes": len(known.classes) if known else None,
         "input_size": None if run.input is None else tuple(int(side) for side in run.input.split("x")),
-        "scales": "single",  # there is no protocol with more
+        "scales": "single",  # no protocol has several scales
         "flip": False,
         "crop": crop and tuple(crop),
         "pretraining": None if "pretraining" not in axes else axes["pretraining"] or "none",
@@ -73,7 +73,7 @@ def facts(run: Summary, metric: str) -> dict[str, Any]:
 
 
 def _at(axes: Mapping[str, Any], *path: str) -> Any:
-    """Return an axis within others; None where a result does not have it."""
+    """Return a nested axis; None if a result does not have it."""
     found: Any = axes
     for name in path:
         found = found.get(name, {}) if isinstance(found, Mapping) else {}

@@ -1,7 +1,7 @@
 """Parameters and MACs compared with published figures, under the convention of each figure.
 
-A cost is computed, not sampled: where network and convention are the same, it is the same. So a figure within 1 % is
-reproduced, and one outside is explained by a fact that was computed to make up the difference, or differs.
+A cost is computed, not sampled: it is equal for the same network and convention. So a figure within 1 % is reproduced;
+otherwise it is explained if a counting convention is computed to account for the difference, or differs.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ TOLERANCE = 0.01
 """Relative difference up to which a figure is reproduced."""
 
 UNIT_TOLERANCE = 0.1
-"""Relative difference up to which a figure that is a thousand times ours is called one of another unit."""
+"""Relative tolerance at which a factor of 1000 is reported as a different unit."""
 
 CLASSES = 19
-"""Classes of a network whose source does not state them: those of Cityscapes, for which most of the figures are."""
+"""The assumed number of classes if the source does not state it: that of Cityscapes, as for most figures."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one image costs a network.
+    """The cost of one image.
 
     Attributes:
         params: parameters that run at inference.
         params_total: all parameters, those of auxiliary heads included.
-        macs: multiply-accumulates.
-        elements: elements that each operator beside those puts out, by aten name.
-        kernels: of `macs` those of convolutions, by the number of positions in the kernel.
-        transposed_surplus: by how much `macs` would be higher, were transposed convolutions counted at every position
-            of their output.
+        macs: number of multiply-accumulates.
+        elements: output elements of each other operator, by aten name.
+        kernels: MACs of convolutions, by the number of positions in the kernel.
+        transposed_surplus: increase of `macs` if transposed convolutions are counted at every position of their output.
     """
 
     params: int
@@ -47,18 +46,18 @@ class Cost:
 
 
 Measure = Callable[[str, tuple[int, int], int], Cost]
-"""The cost of an architecture for an input of (height, width) and a number of classes."""
+"""A function that returns the cost of an architecture for an input of (height, width) and a number of classes."""
 
 SIZE = (512, 1024)
-"""Input at which parameters are counted; they do not depend on it."""
+"""Input size for counting parameters, which do not depend on it."""
 
 
 def verdict(reference: Reference, measure: Measure) -> Verdict:
-    """Hold one published cost against ours.
+    """Compare one published cost with ours.
 
     Args:
         reference: a reference whose metric is params or macs.
-        measure: counts the network.
+        measure: returns the cost of a network.
     """
     stated, explanation = reference.protocol, reference.explanation or {}
     if reference.network:
@@ -90,7 +89,7 @@ def verdict(reference: Reference, measure: Measure) -> Verdict:
 
 
 def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> float:
-    """Our figure in the unit of the published one, under its protocol and what the explanation adds."""
+    """Return our figure in the unit of the published one, under its protocol and the explanation."""
     stated = reference.protocol
     if "global_convolution" in also:
         k, inputs, outputs = also["global_convolution"]
@@ -115,7 +114,7 @@ def _figure(reference: Reference, measure: Measure, also: Mapping[str, Any]) -> 
 
 
 def _usual(reference: Reference) -> list[dict[str, Any]]:
-    """Return what is counted by habit and not said, where the source does not say it already."""
+    """Return common unstated counting conventions that the source does not state."""
     stated = reference.protocol
     if reference.metric == "params":
         return [] if stated.params_include else [{"auxiliary_head": True}]
@@ -123,7 +122,7 @@ def _usual(reference: Reference) -> list[dict[str, Any]]:
 
 
 def _convention(reference: Reference) -> str:
-    """Return the facts that the measured figure stands under."""
+    """Return the conventions of the measured figure."""
     stated = reference.protocol
     parts = []
     if reference.metric == "macs":
@@ -139,7 +138,7 @@ def _convention(reference: Reference) -> str:
 
 
 def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
-    """Return an explanation in words."""
+    """Format an explanation."""
     if not candidate:
         return _convention(reference)
     words: dict[str, Callable[[Any], str]] = {
@@ -170,6 +169,6 @@ def _is_near(measured: float, published: float) -> bool:
 
 
 def _is_rounded(measured: float, reference: Reference) -> bool:
-    """Whether the published figure is the measured one, rounded to its decimals."""
+    """Return whether the published figure is the measured one, rounded to its decimals."""
     half = 0.5 * 10.0**-reference.decimals
     return abs(measured - reference.value) <= half * (1 + 1e-9)

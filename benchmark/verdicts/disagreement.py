@@ -1,4 +1,4 @@
-"""Published figures of one network under one protocol, beside each other: how far apart sources are."""
+"""Disagreement between sources: published figures of one network under one protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from benchmark.catalog.references import ACCURACY, Reference
 
 FACTS = ("flip", "crop", "pretraining", "extra_data", "iterations", "batch", "void")
-"""What the protocols of figures may differ in that stand beside each other."""
+"""Facts in which the protocols of compared figures may differ."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SourceComparison:
     Attributes:
         architecture: the network, by its name in this suite.
         metric: miou, macc or aacc.
-        dataset, split: what it was measured on.
+        dataset, split: data that it was measured on.
         scales: `single` or `multi`.
-        flip: whether horizontal-flip test-time augmentation is used; None where none of the sources says.
-        references: the figures, highest first.
+        flip: whether horizontal-flip test-time augmentation is used; None if no source states it.
+        references: the figures, sorted from highest to lowest.
     """
 
     architecture: str
@@ -35,7 +35,7 @@ class SourceComparison:
 
     @property
     def spread(self) -> float:
-        """Highest minus lowest, in points."""
+        """The range, highest - lowest, in points."""
         return round(self.references[0].value - self.references[-1].value, max(r.decimals for r in self.references))
 
     @property
@@ -45,7 +45,7 @@ class SourceComparison:
 
     @property
     def unstated(self) -> list[str]:
-        """The facts that some of the sources state and others do not."""
+        """The facts that only some of the sources state."""
         return [fact for fact in FACTS if None in self._stated(fact) and len(self._stated(fact)) > 1]
 
     def _stated(self, fact: str) -> set[object]:
@@ -53,9 +53,9 @@ class SourceComparison:
 
 
 def compare(references: Iterable[Reference]) -> list[SourceComparison]:
-    """Return accuracies that two or more sources have of one network, metric, dataset, split, scales and flip.
+    """Return accuracies of one network, metric, dataset, split, scales and flip from two or more sources.
 
-    A figure whose source does not say whether flips were averaged is listed with both kinds.
+    A figure whose source does not state whether flips were averaged is in both groups.
     """
     found: dict[SourceComparison, list[Reference]] = defaultdict(list)
     for each in references:

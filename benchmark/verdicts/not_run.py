@@ -1,4 +1,4 @@
-"""Published accuracies that a protocol could be compared with, and has no result for: what is still to be run."""
+"""Verdicts "not run": published accuracies that are comparable with a protocol but have no result."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from benchmark.verdicts.comparability import mismatches
 from benchmark.verdicts.verdict import Verdict
 
 SEEDS = 3
-"""Of a network that was not run yet: the fewest whose deviation means something."""
+"""Number of seeds suggested for a network without results: the fewest for a meaningful variance estimate."""
 
 Plan = Callable[[str], Summary | None]
-"""What a run of that architecture under the protocol would be of; None where the protocol cannot train it."""
+"""A function that returns the planned run of an architecture; None if the protocol cannot train it."""
 
 
 def planned(architecture: str, conditions: Conditions, size: tuple[int, int]) -> Summary:
-    """Return a result that is not there yet: nothing of it is known but how it would come about."""
+    """Return a placeholder for a future result, with its settings only."""
     plain: dict[str, Any] = dict.fromkeys(Summary._fields)
     known = {"conditions": conditions, "architecture": architecture, "input": f"{size[0]}x{size[1]}"}
     return Summary(**plain | known)
 
 
-def outstanding(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
-    """Return a verdict "not run" for every published figure that is comparable with what the protocol would give.
+def verdicts(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
+    """Return a verdict "not run" for every published figure that is comparable with the protocol.
 
     Args:
         references: published accuracies on the dataset of the protocol.
-        held: verdicts on results of the protocol as it stands.
-        plan: what a run under it would be of.
-        metric: what is compared: miou, macc or aacc.
+        held: verdicts on results of the protocol without overrides.
+        plan: returns the planned run of an architecture.
+        metric: the compared score: miou, macc or aacc.
     """
     known = {(each.reference, each.architecture) for each in held}
     found = []

@@ -1,4 +1,4 @@
-"""A result and the same run made again: is it reproduced, to the last bit or within what a seed moves?"""
+"""Reproduction of a result by a repeated run: bitwise, or within the variation between seeds."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from benchmark.results.summary import Summary, summarise
 from benchmark.verdicts.accuracy import samples
 
 BAND = 1.0
-"""Points of mIoU by which two runs may differ without two seeds to estimate the variance: what `verify` takes not to
-matter (`accuracy.MARGIN`), and what 19 of 20 pairs of seeds stay within if their deviation is 0.36."""
+"""Allowed difference of mIoU in points if fewer than two seeds estimate the variance: the default margin of `verify`
+(`accuracy.MARGIN`), and the 95 % range of pairs of seeds with a standard deviation of 0.36."""
 
 CONFIDENCE = 0.95
-"""Share of pairs of seeds that a band holds."""
+"""The probability that the difference of a pair of seeds is within the band."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class Band(NamedTuple):
-    """How far apart two mIoU may be to count as reproduced, in points, and where that is from."""
+    """The allowed difference of two mIoU in points, and its source."""
 
     points: float
     source: str
 
 
 class ComparedValue(NamedTuple):
-    """One thing that was compared: what it was, what it is now, and how they differ; None where they are equal."""
+    """A compared figure: the old value, the new value, and their difference, None if they are equal."""
 
     name: str
     then: str
@@ -46,14 +46,14 @@ class ComparedValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running a result again.
+    """The outcome of a repeated run.
 
     Attributes:
-        figures: everything that was compared.
-        difference: mIoU of the last checkpoint on test, now less then, in points.
-        bitwise: whether nothing differs.
-        reproduced: whether that is good enough.
-        reason: why, in one line.
+        figures: all compared figures.
+        difference: mIoU of the last checkpoint on test, new - old, in points.
+        bitwise: whether all figures are equal.
+        reproduced: whether the result is reproduced.
+        reason: the reason, in one line.
     """
 
     figures: Sequence[ComparedValue]
@@ -63,50 +63,50 @@ class Reproduction:
     reason: str
 
 
-def apart(then: Record, now: Record) -> list[str]:
-    """Why two results are not of the same run, a line for each axis; nothing where they are.
+def mismatches(then: Record, now: Record) -> list[str]:
+    """Return why two results are not of the same run, a line for each axis; empty if they are.
 
-    The code may differ: whether that changes anything is what running it again shows.
+    The code may differ: the repeated run shows whether that changes anything.
     """
     lines = [
         f"{axis} is {was} in the result, and {here} here"
         for axis, (was, here) in differing(then.protocol.axes, now.protocol.axes).items()
     ]
     if then.architecture != now.architecture or then.seed != now.seed:
-        lines.append("architecture or seed are others")
+        lines.append("architecture or seed differ")
     if then.config_sha256 != now.config_sha256:
         lines.append(
-            f"the network of {then.architecture} is another one here: the hash of its config was "
+            f"the network of {then.architecture} differs here: the hash of its config was "
             f"{then.config_sha256[:12]}, and is {now.config_sha256[:12]}"
         )
     return lines
 
 
-def surroundings(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
-    """Return what differs in how and where the two were made, by name."""
-    return differing(_surroundings(then), _surroundings(now))
+def environment_differences(then: Record, now: Record) -> dict[str, tuple[Any, Any]]:
+    """Return the differences of the two environments and settings, by name."""
+    return differing(_environment(then), _environment(now))
 
 
 def must_be_equal(then: Environment, now: Environment) -> bool:
-    """Whether the two runs must agree to the last bit.
+    """Return whether the two runs must agree to the last bit.
 
-    On a CPU they compute in one order where processor, number of threads and packages are the same. On a GPU that is
-    not promised: libraries choose their algorithms by timing, and steps are driven as a trial finds fastest.
+    On a CPU the order of operations is the same for the same processor, number of threads and packages. On a GPU it is
+    not guaranteed: libraries choose algorithms by timing, and the training mode is autotuned.
     """
     same = all(getattr(then, name) == getattr(now, name) for name in ("cpu", "threads", "packages", "device"))
     return same and then.device == "cpu" and then.deterministic and now.deterministic
 
 
 def band(record: Record, runs: Iterable[Summary]) -> Band:
-    """How far from a result another run of it may be: as far as two seeds of its architecture are from each other.
+    """Return the band within which another run must be: that of two seeds of its architecture.
 
-    Another run of the same seed is no further away than one of another seed, which differs in weights, batches and all
-    random draws besides. The deviation between seeds is what `verify` takes it to be, drawn towards that of the other
-    architectures of the protocol.
+    Another run of the same seed differs no more than one of another seed, which also differs in initial weights,
+    batches and all random draws. The standard deviation between seeds is estimated as in `verify`, moderated by the
+    other architectures of the protocol.
 
     Args:
         record: the result.
-        runs: results, of which those of its protocol estimate the variance between seeds.
+        runs: results; those of the same protocol estimate the variance between seeds.
     """
     own = summarise(record)
     everything = [*(run for run in runs if run.run_id != own.run_id), own]
@@ -122,14 +122,14 @@ def band(record: Record, runs: Iterable[Summary]) -> Band:
 
 
 def reproduction(then: Record, now: Record, old: Arrays, new: Arrays, allowed: Band) -> Reproduction:
-    """Hold a result and the same run made again against each other.
+    """Compare a result with that of the repeated run.
 
     Args:
         then: the result, evaluated on test.
-        now: the same run, evaluated on test.
+        now: the result of the repeated run, evaluated on test.
         old: arrays of the result.
-        new: arrays of the run made again.
-        allowed: how far their mIoU may be apart where they need not be equal.
+        new: arrays of the repeated run.
+        allowed: allowed difference of mIoU if they need not be equal.
     """
     figures = [*_scores(then, now), *_counts(then, now, old, new), *_curves(then, now), *_checkpoints(then, now)]
     first, second = then.evaluation(), now.evaluation()
@@ -140,18 +140,18 @@ def reproduction(then: Record, now: Record, old: Arrays, new: Arrays, allowed: B
     if bitwise:
         return Reproduction(figures, difference, True, True, "counts, losses and weights are equal")
     code, today = then.environment.code, now.environment.code
-    other_code = code.digest not in (None, today.digest)  # else it is the same, or should be as far as is known
+    other_code = code.digest not in (None, today.digest)  # otherwise it is the same as far as is known
     if must_be_equal(then.environment, now.environment) and not other_code:
         reason = "a deterministic run on the same processor, with the same threads and packages, must be equal"
         return Reproduction(figures, difference, False, False, reason)
     within = abs(difference) <= allowed.points
     reason = f"mIoU {difference:+.3f}, band {allowed.points:.2f} ({allowed.source})"
     if other_code:
-        reason += "; the code that can move a number has changed since"
+        reason += "; code that can change results has changed since"
     return Reproduction(figures, difference, False, within, reason)
 
 
-def _surroundings(record: Record) -> dict[str, Any]:
+def _environment(record: Record) -> dict[str, Any]:
     environment, execution = record.environment, record.training and record.training.execution
     kept = environment.model_dump(exclude={"packages_sha256", "platform", "memory", "cores", "adaptations"})
     return kept | ({"execution": execution.model_dump(exclude={"compile_seconds"})} if execution else {})
@@ -187,11 +187,11 @@ def _by_name(arrays: Arrays, counts: str, split: str) -> dict[str, NDArray[np.in
 def _curves(then: Record, now: Record) -> Iterator[ComparedValue]:
     for name, title in (("loss", "loss"), ("val_miou", "mIoU on val")):
         was, found = (list(getattr(each.training, name)) if each.training else [] for each in (then, now))
-        # A missing end is a difference where it begins.
-        apart = [pair for pair in zip(was, found, strict=False) if pair[0] != pair[1]]
+        # A missing tail is a difference from its first element.
+        different = [pair for pair in zip(was, found, strict=False) if pair[0] != pair[1]]
         differs = None
-        if apart or len(was) != len(found):
-            at = apart[0][0][0] if apart else max(was, found, key=len)[min(len(was), len(found))][0]
+        if different or len(was) != len(found):
+            at = different[0][0][0] if different else max(was, found, key=len)[min(len(was), len(found))][0]
             differs = f"from iteration {at} on"
         ends = [f"{points[-1][1]:.4f}" if points else "-" for points in (was, found)]
         yield ComparedValue(title, ends[0], ends[1], differs)

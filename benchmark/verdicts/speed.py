@@ -1,7 +1,8 @@
-"""Published latencies and images a second beside our timings; a verdict where both are of the same setting.
+"""Comparison of published latency and throughput with our timings; a verdict only for the same setting.
 
-A time is of a device before it is of a network. So a published one is compared only where device, input size, precision
-and batch are stated and are ours. All else is shown beside ours, with the reason why it is not compared.
+Times depend on the device more than on the network. So a published time is compared only if device, input size,
+precision and batch are stated and equal to ours. Others are listed next to ours, with the reason why they are not
+comparable.
 """
 
 from __future__ import annotations
@@ -20,28 +21,29 @@ if TYPE_CHECKING:
     from benchmark.results.record import Latency, Record
 
 MARGIN = 0.1
-"""Relative difference in time that does not matter: clocks, drivers and versions of cuDNN move as much on one device,
-and a timing is called unsteady from there on (`profiling.latency.DRIFT`)."""
+"""Equivalence margin of times, relative: clocks, drivers and versions of cuDNN cause as much on one device, and a
+timing with a larger drift is called unsteady (`profiling.latency.DRIFT`)."""
 
 UNREPEATED = 2.0
-"""Factor beyond which one timing alone differs: steady timings of one network on one processor differed by 1.66 between
-processes (liteseg_mobilenetv2 under camvid_180x240_cpu: 62.6 and 103.6 ms), which repeats within one do not tell."""
+"""Factor beyond which a single timing differs: steady timings of one network on one processor differed by 1.66 between
+processes (liteseg_mobilenetv2 under camvid_180x240_cpu: 62.6 and 103.6 ms), which repeats within one process do not
+show."""
 
 Z = 1.645
-"""Standard deviations that 90 % of a normal distribution lie within."""
+"""Half the width of the central 90 % of a normal distribution, in standard deviations."""
 
 VENDOR = {"nvidia", "geforce", "tesla", "quadro", "intel", "amd", "r", "tm", "gpu", "cpu", "processor"}
-"""Words that one name of a device has and another of the same device lacks."""
+"""Optional words in the names of devices."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one architecture was timed at in one setting.
+    """The timings of an architecture in one setting.
 
     Attributes:
         architecture: its name.
-        classes: number of classes of the network; None where it is not known.
-        latencies: one of each result, in the same setting.
+        classes: number of classes of the network; None if unknown.
+        latencies: the latency of each result, in the same setting.
     """
 
     architecture: str
@@ -50,23 +52,23 @@ class Timing:
 
     @property
     def setting(self) -> Latency:
-        """Any of them: they agree on all but the times."""
+        """Any of the latencies; they agree in everything but the times."""
         return self.latencies[0]
 
     @property
     def steady(self) -> list[Latency]:
-        """Those that are to be trusted."""
+        """The steady latencies."""
         return [each for each in self.latencies if each.unsteady is None]
 
     @property
     def ms(self) -> float:
-        """The mean of the medians, of those that are to be trusted if there are any."""
+        """The mean of the medians, of the steady ones if there are any."""
         shown = self.steady or self.latencies
         return math.fsum(each.median_ms for each in shown) / len(shown)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """What holds the 90 % interval of each steady median, in milliseconds.
+        """The union of the 90 % intervals of the steady medians, in milliseconds.
 
         The standard error of the median of n normal times is 1.2533 / sqrt(n) of their deviation, which is their
         interquartile range / 1.349.
@@ -92,10 +94,10 @@ def verdicts(records: Iterable[Record], references: Iterable[Reference]) -> list
 
     Args:
         records: results.
-        references: published figures; those that are no speeds get no verdict.
+        references: published figures; only speeds get a verdict.
 
     Returns:
-        One a speed, by architecture and reference.
+        A verdict for each speed, sorted by architecture and reference.
     """
     of: dict[str, list[Timing]] = defaultdict(list)
     for timing in timings(records):
@@ -113,7 +115,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
 
     Args:
         reference: a published latency or number of images a second.
-        timing: ours; None where there is none.
+        timing: our timing; None if there is none.
     """
     if timing is None:
         return Verdict.of(reference, None, "not comparable", "no timing of ours")
@@ -122,8 +124,8 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
         named = {"architecture": timing.architecture}
         return Verdict.of(reference, _figure(reference, timing.ms, timing), outcome, "; ".join(reasons), **named | more)
 
-    if apart := list(mismatches(reference, timing)):
-        return of("not comparable", *apart, difference=None)
+    if differences := list(mismatches(reference, timing)):
+        return of("not comparable", *differences, difference=None)
     how = _how(timing)
     if not timing.steady:
         return of("inconclusive", f"unsteady: {timing.setting.unsteady}", how)
@@ -132,7 +134,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
     edges = sorted(_ms(reference, value, timing) for value in (reference.value - half, reference.value + half))
     ours = sorted(_figure(reference, ms, timing) for ms in (low, high))
     interval = (ours[0] - reference.value - half, ours[1] - reference.value + half)
-    least, largest = low / edges[1], high / edges[0]  # of our time to the published one
+    least, largest = low / edges[1], high / edges[0]  # ratio of our time to the published one
     within = f"within {MARGIN:.0%} in time"
     if least >= 1 / (1 + MARGIN) and largest <= 1 + MARGIN:
         return of("reproduced", within, how, interval=interval)
@@ -148,7 +150,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
 
 
 def mismatches(reference: Reference, timing: Timing) -> Iterator[str]:
-    """Yield why the two cannot be compared: a line for each axis; nothing where they can."""
+    """Yield why the two are not comparable, a line for each axis; nothing if they are."""
     stated, ours = reference.protocol, timing.setting
     if reference.objection:
         yield f"source: {reference.objection}"
@@ -172,27 +174,27 @@ def mismatches(reference: Reference, timing: Timing) -> Iterator[str]:
 
 
 def _distance(reference: Reference, timing: Timing) -> tuple[int, bool, bool]:
-    """How far a timing is from what a figure is of: by its mismatches, then by being end to end and steady."""
+    """Return the distance of a timing from a figure: its mismatches, then whether it is end to end and steady."""
     return len(list(mismatches(reference, timing))), timing.setting.regime != "end_to_end", not timing.steady
 
 
 def _figure(reference: Reference, ms: float, timing: Timing) -> float:
-    """Return a time of ours in the unit of the figure."""
+    """Convert our time to the unit of the figure."""
     return 1000 * timing.setting.batch / ms if reference.metric == "fps" else ms
 
 
 def _ms(reference: Reference, value: float, timing: Timing) -> float:
-    """Return a value of the figure as the time of a batch."""
+    """Convert a value of the figure to the time of a batch."""
     return 1000 * timing.setting.batch / max(value, 1e-9) if reference.metric == "fps" else max(value, 1e-9)
 
 
 def _name(hardware: str | None) -> str:
-    """Return the device in what a source says of its hardware: software follows after a comma."""
+    """Return the device from a source's description of its hardware; software follows after a comma."""
     return "not stated" if hardware is None else hardware.partition(",")[0].strip()
 
 
 def _device(hardware: str) -> frozenset[str]:
-    """Return the words that tell a device from others. A word more is another device: RTX 2080 and RTX 2080 Ti."""
+    """Return the words that identify a device. An additional word is another device: RTX 2080 and RTX 2080 Ti."""
     words = frozenset(re.findall(r"[a-z0-9.]+", _name(hardware).casefold()))
     return words - VENDOR or words
 
@@ -207,7 +209,7 @@ def _on_cpu(timing: Timing) -> bool:
 
 
 def _how(timing: Timing) -> str:
-    """Which timings of ours were compared."""
+    """Describe which of our timings were compared."""
     each, count = timing.setting, len(timing.steady) or len(timing.latencies)
     threads = f", {each.threads} thread{'s' if each.threads != 1 else ''}" if _on_cpu(timing) else ""
     many = f"{count} timings" if count > 1 else "one timing"

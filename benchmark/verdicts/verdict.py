@@ -1,4 +1,4 @@
-"""Whether a published figure is reproduced, and why."""
+"""The verdict on a published figure, with its reason."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ Outcome = Literal["reproduced", "explained", "differs", "inconclusive", "not com
 
 @dataclass(frozen=True)
 class Verdict:
-    """A published figure and ours.
+    """The comparison of a published figure with ours.
 
     Attributes:
         reference: identifier of the figure.
-        architecture: the architecture that it is of.
-        metric: what is measured: miou, macc, aacc, params or macs.
-        unit: of both: percent, M or G.
+        architecture: name of the architecture.
+        metric: miou, macc, aacc, params or macs, or a speed.
+        unit: unit of both: percent, M or G.
         published: the figure, in its unit and convention.
-        measured: ours, in the same unit and convention; None where that cannot be said.
+        measured: our figure, in the same unit and convention; None if unknown.
         difference: measured / published - 1, in percent.
         outcome: the verdict.
-        reason: why, in one line.
-        protocol: that ours was trained under; None where nothing was.
-        interval: 90 % confidence interval of measured - published, in the unit of both, after what selection of
-            the best run has added to the published figure was taken off; None where nothing was sampled.
-        margin: the largest measured - published that does not matter, in the same unit; None where the margin is
-            another one, which the reason then says.
-        further_seeds: how many more would settle an inconclusive verdict; None where it is settled, or none would.
+        reason: its reason, in one line.
+        protocol: protocol of our training; None without a training.
+        interval: 90 % confidence interval of measured - published, in the unit of both, corrected for the selection of
+            the best run in the published figure; None for figures that are not sampled.
+        margin: equivalence margin of measured - published, in the same unit; None if the margin is of another kind,
+            which the reason states.
+        further_seeds: number of further seeds that would settle an inconclusive verdict; None if it is settled or no
+        number would.
     """
 
     reference: str
@@ -48,9 +49,9 @@ class Verdict:
 
     @classmethod
     def of(cls, reference: Reference, measured: float | None, outcome: Outcome, reason: str, **more: Any) -> Verdict:
-        """Return the verdict on a reference; `more` are fields beside or instead of those that follow from it.
+        """Return the verdict on a reference; `more` adds or replaces fields that follow from it.
 
-        Where the figure is compared, or would be, the reason ends with the reference's caveat.
+        If the figure is compared, or would be, the reason ends with the reference's caveat.
         """
         caveat = reference.caveat if outcome != "not comparable" else None
         fields: dict[str, Any] = {

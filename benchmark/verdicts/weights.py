@@ -1,6 +1,6 @@
-"""Published weights, evaluated: the figures that they were published with are compared with their own counts.
+"""Verdicts on evaluated published weights: the figures published with them against their confusion matrices.
 
-The network is given, so there is no noise of training: what is left is rounding, and the arithmetic of another machine.
+The network is given, so there is no variance of training, only rounding and the arithmetic of another machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmark.results.weights import Evaluated
 
 TOLERANCE = 0.05
-"""Points of a percentage beyond rounding: what other kernels and another decoder of images may move."""
+"""Tolerance in percentage points in addition to rounding: the effect of other kernels and image decoders."""
 
 
 def verdicts(evaluated: Iterable[Evaluated], references: Iterable[Reference]) -> list[Verdict]:
@@ -41,12 +41,12 @@ def verdicts(evaluated: Iterable[Evaluated], references: Iterable[Reference]) ->
 
 
 def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, int]) -> Verdict:
-    """Hold a published accuracy against the counts of the very weights that it was published for.
+    """Compare a published accuracy with the confusion matrices of the weights that it was published for.
 
     Args:
-        reference: a reference whose metric is miou, macc or aacc, on the split that was counted.
+        reference: a reference whose metric is miou, macc or aacc, on the evaluated split.
         counts: confusion matrices, shape (images, K + 1, K + 1), or their sum, shape (K + 1, K + 1).
-        size: height and width of the images that the network saw.
+        size: height and width of the network's input.
     """
     stated = reference.protocol
     if stated.input_size and stated.input_size != size:
@@ -56,7 +56,7 @@ def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, 
         if getattr(stated, fact) not in (plain, None):
             return Verdict.of(reference, None, "not comparable", f"{fact}: {getattr(stated, fact)}")
     if stated.void is None:
-        return Verdict.of(reference, None, "not comparable", "the source does not say how void pixels count")
+        return Verdict.of(reference, None, "not comparable", "the source does not state how void pixels are counted")
     measured = float(getattr(scores(counts, stated.void), reference.metric))
     margin = 0.5 * 10.0**-reference.decimals + TOLERANCE
     near = abs(measured - reference.value) <= margin

@@ -32,8 +32,8 @@ def test_one_seed_of_newer_code_takes_no_seeds_off_the_table(make):
     group, row = table([newer, *old])
     assert (group.runs, row.seeds, group.superseded) == (old, 3, 0)
     assert group.code_notes == [
-        "Left out, because results of different code are not averaged: seed 0 of enet (code bbbbbbbbbbbb). Run every "
-        "seed with one code, or average them all the same with --mix-code."
+        "Excluded, because results of different code are not averaged: seed 0 of enet (code bbbbbbbbbbbb). Run every "
+        "seed with one code, or average over all code with --mix-code."
     ]
     assert group.notes[-1:] == group.code_notes
 
@@ -109,7 +109,7 @@ def test_where_it_is_asked_for_all_seeds_are_averaged_and_the_note_says_so(make)
     (group,) = groups(of_any_code(runs))
     assert {row.architecture: row.seeds for row in group.table} == {"enet": 2, "unet": 1}
     assert group.code_notes[0] == (
-        "Results of different code are averaged, as was asked for: enet (code aaaaaaaaaaaa + code bbbbbbbbbbbb)."
+        "Results of different code are averaged (--mix-code): enet (code aaaaaaaaaaaa + code bbbbbbbbbbbb)."
     )
     assert not any("Left out" in note for note in group.notes)
 

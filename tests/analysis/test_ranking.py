@@ -180,7 +180,7 @@ def test_a_newer_run_of_a_seed_stands_for_the_older(make_run):
     (group,) = groups([new, old])
     assert group.runs == [new]
     assert group.superseded == 1
-    assert any("1 older result left out" in note for note in group.notes)
+    assert any("1 older result excluded" in note for note in group.notes)
 
 
 def test_runs_of_a_config_that_was_changed_since_are_not_averaged_with_those_of_today(make_run):
@@ -231,7 +231,7 @@ def test_two_devices_are_noted(make_run):
 def test_an_unsteady_latency_is_said(make_run):
     steady, other = make_run("enet"), make_run("unet")
     (group,) = groups([steady, other._replace(latency_unsteady="it drifted")])
-    assert any("not to be trusted, for unet." in note for note in group.notes)
+    assert any("and is unreliable, for unet." in note for note in group.notes)
     assert not any("unsteady" in note for note in groups([steady])[0].notes)
 
 
@@ -260,7 +260,7 @@ def test_what_is_mixed_is_said_and_where_it_is_averaged(make_run):
 def test_changes_that_no_commit_holds_are_said_even_where_all_have_them(make_run):
     runs = [make_run(name)._replace(revision="01234567 with changes") for name in ("enet", "unet")]
     (note,) = groups(runs)[0].mixture
-    assert note == "2 runs of code that no commit holds, with changes to the checkout: enet, unet."
+    assert note == "2 runs of code with uncommitted changes: enet, unet."
 
 
 def test_a_group_is_ranked_once_and_not_before_its_table_is_asked_for(make_run, monkeypatch):

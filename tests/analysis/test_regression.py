@@ -209,7 +209,7 @@ def test_what_is_equal_to_the_last_digit_has_not_changed(make_side):
     same = compare(base, make_side({"enet": [70.0, 71.0]}), UNREAD)
     assert change(same, "miou_percent").outcome == "same"
     assert "2 seeds, equal to the last digit" in change(same, "miou_percent").reason
-    assert "; 1 more of the base not compared" in change(same, "miou_percent").reason
+    assert "; 1 more of BASE not compared" in change(same, "miou_percent").reason
     assert (change(same, "miou_percent").base, change(same, "miou_percent").new) == (70.5, 70.5)  # what was compared
     all_of_them = change(compare(base, base, UNREAD), "miou_percent")
     assert (all_of_them.base, all_of_them.new, all_of_them.reason) == (70.0, 70.0, "3 seeds, equal to the last digit")
@@ -250,7 +250,7 @@ def test_runs_that_failed(make_side):
     half = make_side({"unet": [60.1, 60.0]}, 2) + make_side({"unet": [None]}, 4, status="out_of_memory")
     found = compare(base, [*down, *half, *make_side({"fcn": [50.0, 50.3]})], UNREAD)
     assert change(found, "miou_percent").outcome == "regression"
-    assert change(found, "miou_percent").reason == "no run ended well: diverged"
+    assert change(found, "miou_percent").reason == "no successful run: diverged"
     assert "1 of 3 runs failed" in change(found, "miou_percent", "unet").reason
     back = compare(down, base, UNREAD)
     assert change(back, "miou_percent").outcome == "not comparable"
@@ -365,8 +365,8 @@ def test_times_that_do_not_compare(make_side, changes, outcome, why):
 def test_a_time_that_is_not_there(make_side):
     timed_side = make_side({"enet": [70.0]})
     untimed = [run._replace(latency_ratio=None) for run in timed_side]
-    assert change(compare(timed_side, untimed, UNREAD), "latency_ratio").reason == "not timed in what is new"
-    assert change(compare(untimed, timed_side, UNREAD), "latency_ratio").reason == "not timed in the base"
+    assert change(compare(timed_side, untimed, UNREAD), "latency_ratio").reason == "not timed in NEW"
+    assert change(compare(untimed, timed_side, UNREAD), "latency_ratio").reason == "not timed in BASE"
     assert outcomes(compare(untimed, untimed, UNREAD), "latency_ratio") == {}
 
 

@@ -28,8 +28,8 @@ def test_an_entry_is_of_all_architectures_unless_it_names_some():
         ({"architectures": ["other"]}, "not a list of net, net-b"),
         ({"architectures": "net"}, "not a list of net, net-b"),
         ({"architectures": [["net"]]}, "not a list of net, net-b"),
-        ({"more": 1}, "more is no field"),
-        ({"paper": "a"}, "ours and paper are the same"),
+        ({"more": 1}, "more is not a field"),
+        ({"paper": "a"}, "ours and paper are equal"),
     ],
 )
 def test_a_mistake_gets_one_line(change, message):

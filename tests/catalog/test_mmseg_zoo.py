@@ -203,7 +203,7 @@ def test_irregular_metafiles(tmp_path):
     assert (bare.protocol.crop, bare.protocol.iterations, bare.protocol.batch, bare.weights_url) == (None,) * 4
     assert bare.source.title == "mmsegmentation 9.9, model zoo"
     assert found.left_out == {
-        "that are no numbers": ["text_r50: mIoU"],
+        "that are not numbers": ["text_r50: mIoU"],
         "in mDice, which is not measured here": ["text_r50: mDice"],
         "on a dataset that is not known here": ["moon_r50: mIoU"],
         "of a config that two rows name": ["twice_r50: mIoU", "twice_r50: mIoU"],

@@ -145,7 +145,7 @@ def test_one_who_restates_a_figure_is_a_third_party():
         ("confidence", "sure", "confidence is 'sure', not one of seen, recalled"),
         ("confidence", GONE, "confidence is missing: one of seen, recalled"),
         ("note", "", "note is '', not a text or null"),
-        ("notes", "x", "notes is no field; there are id, architecture"),
+        ("notes", "x", "notes is not a field; fields are id, architecture"),
         ("protocol", None, "protocol is null, not a mapping"),
         ("protocol.scales", None, "protocol.scales is null, not stated, as miou needs it"),
         ("protocol.scales", "both", "protocol.scales is 'both', not one of single, multi or null"),
@@ -155,7 +155,7 @@ def test_one_who_restates_a_figure_is_a_third_party():
         ("protocol.crop", "360x480", "protocol.crop is '360x480', not [height, width] or null"),
         ("protocol.iterations", 30_000.0, "protocol.iterations is 30000.0, not a whole number above 0 or null"),
         ("protocol.void", GONE, "protocol.void is missing: one of ignore, false_positive or null"),
-        ("protocol.voids", None, "protocol.voids is no field; there are input_size"),
+        ("protocol.voids", None, "protocol.voids is not a field; fields are input_size"),
         ("protocol.flop_convention", "mac", "protocol.flop_convention is 'mac', not null, as miou has none"),
         ("source.arxiv", 1606.02147, 'source.arxiv is 1606.02147, not an identifier such as "1612.01105" or null'),
         ("source.kind", "blog", "source.kind is 'blog', not one of paper, authors, toolbox, restated, third party"),
@@ -174,9 +174,9 @@ def test_mistakes(field, value, told):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("dataset", "camvid", "dataset is 'camvid', not null, as macs is of no data"),
+        ("dataset", "camvid", "dataset is 'camvid', not null, as macs needs no data"),
         ("protocol.flop_convention", None, "protocol.flop_convention is null, not mac or 2mac"),
-        ("explanation", {"clases": 20}, "explanation.clases is no field"),
+        ("explanation", {"clases": 20}, "explanation.clases is not a field"),
         (
             "explanation",
             {"elementwise": {"relu": 0.5}},
@@ -300,7 +300,7 @@ def test_whatever_a_network_was_trained_on_can_be_written(field, stated, kept):
     ("stated", "told"),
     [
         ("imagnet", "write imagenet, if imagnet means that"),
-        ("unknown", "write null where the source does not say"),
+        ("unknown", "write null if the source does not state it"),
         ("none + coco", "none stands alone"),
         (False, "not none or what it was trained on"),
         ([], "not none or what it was trained on"),
@@ -316,12 +316,12 @@ def test_a_speed_has_a_device_and_a_precision_and_nothing_else_has():
     entry = of_metric("fps")
     entry["protocol"] |= {"precision": "float16", "hardware": "NVIDIA Titan X, Torch7", "batch": 1}
     assert read(entry).protocol.precision == "float16"
-    with pytest.raises(UserError, match=r"protocol.precision is 'float16', not null, as miou is no speed"):
+    with pytest.raises(UserError, match=r"protocol.precision is 'float16', not null, as miou is not a speed"):
         read(changed("miou", "protocol.precision", "float16"))
 
 
 def test_a_figure_of_another_network_needs_no_explanation():
-    with pytest.raises(UserError, match=r"explanation is .*, not needed beside network"):
+    with pytest.raises(UserError, match=r"explanation is .*, not required with network"):
         read(ENTRIES["macs"] | {"explanation": {"classes": 20}, "network": "a deeper one"})
 
 

@@ -37,7 +37,7 @@ def test_what_got_worse_is_told(sides, capsys):
     assert re.search(r"^pspnet_r50-d8 .* regression ", out, re.MULTILINE)
     assert re.search(r"^enet .* \+10\.0% regression +\+10\.0% regression ", out, re.MULTILINE)
     assert any(line.startswith("pspnet_r50-d8, mIoU: regression: 3 and 3 seeds, sd ") for line in lines)
-    assert f"unet, {PROTOCOL}: in BASE alone" in lines
+    assert f"unet, {PROTOCOL}: only in BASE" in lines
     assert any("schedule.iterations is 3, not 30" in line for line in lines)
     assert "margin 0.5 points" in lines[-1]
 
@@ -82,7 +82,7 @@ def test_what_is_missing_fails(lost, tmp_path, make_record, capsys):
     assert compare(capsys, base.root, new.root, "--margin", "10", "--allow-missing")[0] == 0
     said = {
         "architecture": r"^unet .* missing ",
-        "protocol": r"fingerprint \w+\) is in BASE alone",
+        "protocol": r"fingerprint \w+\) is only in BASE",
         "seed": r"^unet, shapes_64x64_smoke: NEW has 2 of 3 seeds$",
         "failed": r"^unet, shapes_64x64_smoke: NEW has 1 of 3 seeds; 2 of 3 runs failed, 0 before$",
     }
@@ -119,7 +119,7 @@ def test_exit_codes_are_explained(capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "exit codes: 0 nothing got worse; 1 something got worse, or NEW lacks something; 2 a mistake" in text
+    assert "exit codes: 0 no regression; 1 a regression, or NEW lacks results; 2 invalid arguments" in text
 
 
 def test_json(sides, capsys):
@@ -229,7 +229,7 @@ def test_seeds_of_other_code_are_left_out_and_said(tmp_path, make_record, capsys
     _, out, err = compare(capsys, base.root, new.root, "--json")
     left = json.loads(out)["changes"][0]["base"]
     (line,) = err.splitlines()
-    assert line.startswith(f"segbench: BASE: {PROTOCOL}: Left out, because results of different code")
+    assert line.startswith(f"segbench: BASE: {PROTOCOL}: Excluded, because results of different code")
     _, out, err = compare(capsys, base.root, new.root, "--json", "--mix-code")
     assert json.loads(out)["changes"][0]["base"] < left - 5
-    assert "averaged, as was asked for: enet (code aaaaaaaaaaaa + code cccccccccccc)" in err
+    assert "averaged (--mix-code): enet (code aaaaaaaaaaaa + code cccccccccccc)" in err

@@ -94,7 +94,7 @@ def test_get_that_fails_is_one_line(tmp_path, capsys):
 
 def test_get_of_the_embedded_dataset_has_nothing_to_do(capsys):
     assert main(["data", "get", "shapes"]) == 0
-    assert "drawn on the fly" in capsys.readouterr().out
+    assert "generated on the fly" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("action", ["get", "verify"])
@@ -149,9 +149,11 @@ def test_make_then_verify(miniatures, tmp_path, capsys, monkeypatch):
         path.unlink()
     assert main(["data", "verify", "cityscapes", str(root)]) == 1
     assert main(["data", "make", "cityscapes", "--root", str(root)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("6 labels made")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("6 labels written")
     assert main(["data", "verify", "cityscapes", str(root)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "as many images as published, and every file can be read"
+    assert (
+        capsys.readouterr().out.splitlines()[-1] == "the number of images is as published, and every file can be read"
+    )
 
 
 def test_get_of_what_takes_an_account_says_where_to_register(tmp_path, capsys):

@@ -53,7 +53,7 @@ def test_json_is_in_full_precision(filled, capsys):
 
 
 def test_csv_says_the_same(filled, capsys):
-    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "json")
+    _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--json")
     groups = json.loads(out)
     _, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_written(filled, capsys, tmp_path):
 def test_results_of_different_code_are_averaged_where_that_is_asked_for(store, make_record, capsys):
     for seed, digest in enumerate(("a" * 64, "a" * 64, "b" * 64)):
         store.add(*make_record("enet", seed, 0.6, digest_of_code=digest))
-    for words, seeds, note in (([], 2, "Left out"), (["--mix-code"], 3, "as was asked for: enet")):
+    for words, seeds, note in (([], 2, "Excluded, because"), (["--mix-code"], 3, "averaged (--mix-code): enet")):
         code, out, _ = board(capsys, "-p", PROTOCOL, "--results", store.root, "--format", "json", *words)
         (group,) = json.loads(out)
         assert (code, group["rows"][0]["seeds"]) == (0, seeds)

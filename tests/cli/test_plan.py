@@ -14,7 +14,7 @@ def test_a_plan_runs_nothing(tmp_path, capsys):
         ["enet", "seed", "1"],
     ]
     assert lines[5] == "4 to run, 0 stored"
-    assert lines[6].endswith("(a guess: nothing was run here)")
+    assert lines[6].endswith("(a guess: no results of this device)")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ def test_sources(capsys):
     assert said == ""
     zoo, said = rows(capsys, "--source", "mmseg")
     assert len(zoo) > 1000
-    assert said.startswith("left out of mmsegmentation's zoo: 91 figures (36 of a config that two rows name")
+    assert said.startswith("omitted from mmsegmentation's zoo: 91 figures (36 of a config that two rows name")
     both, _ = rows(capsys, "--source", "all")
     assert len(both) == len(papers) + len(zoo) - 26  # which stand in both
 

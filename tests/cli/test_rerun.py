@@ -32,7 +32,7 @@ def made(tmp_path_factory):
         work_dir=folder / "work",
         keep_weights=None,
     )
-    return read(run.perform(spec, lambda *_: None))
+    return read(run.run_one(spec, lambda *_: None))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def here(monkeypatch):
     """Runs are made in this process, which imports in an instant what a worker takes seconds for."""
 
     def carry_out(spec):
-        return read(run.perform(spec, lambda *_: None))
+        return read(run.run_one(spec, lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
 
@@ -55,7 +55,7 @@ def test_a_result_is_reproduced_bitwise(made, here, tmp_path, monkeypatch, capsy
     assert main(["rerun", str(made.path)]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "reproduced bitwise: counts, losses and weights are equal"
-    assert printed[-2] == "made in the same surroundings"
+    assert printed[-2] == "made in the same environment"
     assert sum(line.endswith("equal") for line in printed) >= 10
     assert files(made) == before
     assert list(tmp_path.iterdir()) == []
@@ -68,14 +68,14 @@ def test_by_its_id_kept_in_a_store_of_its_own(made, here, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith(keep)
     assert Store(Path(keep)).find(made.record.run_id).record.evaluations == made.record.evaluations
     assert main([*words[:4], "--keep", results]) == 2
-    assert "not to be overwritten" in capsys.readouterr().err
+    assert "must not be overwritten" in capsys.readouterr().err
 
 
 def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     """Another seed stands in for a run that comes out otherwise: nobody sees it but by what it leaves."""
 
     def carry_out(spec):
-        return read(run.perform(replace(spec, seed=4), lambda *_: None))
+        return read(run.run_one(replace(spec, seed=4), lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
     assert main(["rerun", str(made.path)]) == 1
@@ -134,7 +134,7 @@ def _unknown(data):
     [
         (_axis, "batch is 99 in the result, and 3 here"),
         (_data, "data.digest is 0000"),
-        (_config, "the network of enet is another one here"),
+        (_config, "the network of enet differs here"),
         (_init, "name their file with --init FILE"),
         (_unknown, "colour changed, which this version does not know"),
     ],

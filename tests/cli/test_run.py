@@ -31,7 +31,7 @@ def test_what_is_no_duration(text):
 
 
 def test_durations_for_people():
-    assert [options.words(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
+    assert [options.duration_text(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_mistakes_are_one_line(segbench, tmp_path):
     assert (code, out, err.count("\n")) == (2, "", 1)
     code, out, err = segbench("--time-budget", "5m", "--force")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "--force begins everything anew" in err
+    assert "--force restarts every run" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,7 +110,7 @@ def test_an_architecture_that_cannot_be_composed_is_left_out(tmp_path, capsys):
     args = build_parser("run").parse_args(["run", "-p", "camvid_360x480_espnet"])
     left, left_out = composed(specs(["unet", "espnet"], "cpu", args))
     assert ([spec.architecture for spec in left], left_out) == (["espnet"], 1)
-    assert capsys.readouterr().err.startswith("segbench: unet seed 0 is left out: unet cannot be trained")
+    assert capsys.readouterr().err.startswith("segbench: unet seed 0 is skipped: unet cannot be trained")
 
 
 def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp_path, monkeypatch):
@@ -135,8 +135,8 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
     exit_code, _, err = segbench(completed=completed)
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [
-        "1 result is of other code (code ffffffffffff), and run again; --any-code takes it as it is",
-        f"espnet seed 0: begins anew and leaves {begun.folder} alone, where other code has done 3 iterations",
+        "1 result is of other code (code ffffffffffff), and repeated; --any-code accepts it as it is",
+        f"espnet seed 0: starts over and does not touch {begun.folder}, where other code did 3 iterations",
     ]
     made.clear()
     _, _, err = segbench("--any-code", completed=completed)

@@ -100,8 +100,8 @@ def test_json(add, publish, told):
         (["-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
         (["espnet-a", "-p", PROTOCOL], f"no results in RESULTS/: make some with `segbench run -p {PROTOCOL}`"),
         (["enet"], "no results in RESULTS/: make some with `segbench run`"),
-        (["--cost", "--until-conclusive"], "--until-conclusive is of accuracy"),
-        (["--speed", "--until-conclusive"], "--until-conclusive is of accuracy: no seed settles a speed"),
+        (["--cost", "--until-conclusive"], "--until-conclusive applies to accuracy"),
+        (["--speed", "--until-conclusive"], "--until-conclusive applies to accuracy: no seed settles a speed"),
         (["--speed", "-p", "camvid_360x480_scrach"], "unknown protocol 'camvid_360x480_scrach'"),
     ],
 )

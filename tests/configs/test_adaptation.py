@@ -40,7 +40,7 @@ def test_mask_classification_keeps_its_weight_of_no_object():
 
 def test_two_class_weights_of_another_dataset_are_left_out():
     loss = {"type": "CrossEntropyLoss", "class_weight": [1.0, 3.0]}
-    assert adaptation.adapt({"loss": loss}, 8) == ["class weights of 2 other classes are left out"]
+    assert adaptation.adapt({"loss": loss}, 8) == ["class weights of 2 other classes are removed"]
     assert loss == {"type": "CrossEntropyLoss"}
 
 

@@ -38,7 +38,7 @@ class Two:
         self.listener, self.runs, self.most, self.cancelled = listener, [], 0, False
 
     @property
-    def room(self):
+    def free_slots(self):
         return 2 - len(self.runs)
 
     @property
@@ -101,11 +101,11 @@ def test_what_cannot_be_stored_ends_all(jobs):
 
 
 def test_a_run_in_this_process(jobs, monkeypatch):
-    def perform(spec, on_progress):
+    def run_one(spec, on_progress):
         on_progress("train", 1, 2, None)
         return Store(spec.results).add(blank(spec, datetime.now(timezone.utc), "failed", "why"), {})
 
-    monkeypatch.setattr("benchmark.execution.in_process.perform", perform)
+    monkeypatch.setattr("benchmark.execution.in_process.run_one", run_one)
     listener = Silent()
     found = batch.run(jobs(0, 1), listener, executor="debug")
     assert [each.record.seed for each in found.stored] == [0, 1]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmark.execution import interrupted
-from benchmark.execution.interrupted import FILE, Journal, Unfinished, find, forget, save
+from benchmark.execution.interrupted import FILE, Journal, Unfinished, find, remove, save
 
 
 def test_it_is_found_again(tmp_path, make_record):
@@ -13,7 +13,7 @@ def test_it_is_found_again(tmp_path, make_record):
     assert find(tmp_path) is None
     save(tmp_path, Unfinished(7, record))
     assert find(tmp_path) == Unfinished(7, record)
-    forget(tmp_path)
+    remove(tmp_path)
     assert find(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 

@@ -205,8 +205,8 @@ def _skip_profile(setattr):
     setattr("benchmark.profiling.memory.inference_peak", lambda *_: 1 << 28)
 
 
-def _perform(spec):
-    return run.perform(spec, lambda *_: None)
+def _run_one(spec):
+    return run.run_one(spec, lambda *_: None)
 
 
 def _outcome(spec):
@@ -233,15 +233,15 @@ def _left(folder):
 def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_path, monkeypatch, torn, best, keep):
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 15.0 if best == 4 else 5.0}, raising=False)
     with Killer(tmp_path / "whole").watching() as counter:
-        _perform(_spec(tmp_path / "whole", keep_weights=keep))
+        _run_one(_spec(tmp_path / "whole", keep_weights=keep))
     expected = _outcome(_spec(tmp_path / "whole"))
     assert counter.changes > 40
     for at in range(counter.changes):
         folder = tmp_path / str(at)
         spec = _spec(folder, keep_weights=keep)
         with Killer(folder, at, torn).watching(), pytest.raises(Killed):
-            _perform(spec)
-        _perform(spec)
+            _run_one(spec)
+        _run_one(spec)
         assert _outcome(spec) == expected, at
         assert not _left(folder), at
         assert keep == (spec.folder / "last.pth").exists()
@@ -251,7 +251,7 @@ def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_pa
 def test_a_state_that_is_missing_or_damaged_is_ignored_with_a_word(stub, tmp_path, monkeypatch, capsys):
     """A pointer to nothing, as kills between two removals left it; a torn state; one that holds something else."""
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
-    _perform(_spec(tmp_path / "whole"))
+    _run_one(_spec(tmp_path / "whole"))
     expected, buffer = _outcome(_spec(tmp_path / "whole")), io.BytesIO()
     torch.save({"state_dict": {}}, buffer)
     for number, content in enumerate([None, b"", b"text", b"PK\x03\x04", buffer.getvalue(), buffer.getvalue()[:-9]]):
@@ -261,7 +261,7 @@ def test_a_state_that_is_missing_or_damaged_is_ignored_with_a_word(stub, tmp_pat
         if content is not None:
             (spec.folder / STATE).write_bytes(content)
         capsys.readouterr()
-        _perform(spec)
+        _run_one(spec)
         err = capsys.readouterr().err
         assert err.count("is ignored, and the training restarts: ") == err.count("\n") == 1, err
         assert "weights_only" not in err
@@ -272,11 +272,11 @@ def test_a_training_whose_weights_are_gone_begins_anew(stub, tmp_path, monkeypat
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
     with monkeypatch.context() as broken:
         broken.setattr(StubSession, "evaluate", lambda *_, **__: 1 / 0)
-        _perform(_spec(tmp_path))
+        _run_one(_spec(tmp_path))
     spec = _spec(tmp_path)
     assert interrupted.find(spec.folder).record.training is not None
     (spec.folder / "best.pth").write_bytes(b"torn")
-    _perform(spec)
+    _run_one(spec)
     assert "lacks weights of its training" in capsys.readouterr().err
     assert _outcome(spec)[0] == "ok"
 
@@ -285,20 +285,20 @@ def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
     spec = _spec(tmp_path)
     with Killer(tmp_path, 30).watching(), pytest.raises(Killed):
-        _perform(spec)
+        _run_one(spec)
     found = interrupted.find(spec.folder)
     before = found.record.model_copy(update={"seconds": 1000.0})
     interrupted.save(spec.folder, interrupted.Unfinished(found.iteration, before))
-    assert 1000 < read(_perform(spec)).record.seconds < 1100
+    assert 1000 < read(_run_one(spec)).record.seconds < 1100
 
 
 def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
     spec = _spec(tmp_path)
     with exclusive(spec.folder), pytest.raises(UserError, match=rf"in progress \(process {os.getpid()}\)"):
-        _perform(spec)
+        _run_one(spec)
     assert not spec.results.exists()
-    _perform(spec)
+    _run_one(spec)
     assert _outcome(spec)[0] == "ok"
 
 
@@ -336,14 +336,14 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path):
 def test_a_real_training_killed_at_any_change_of_a_file_ends_in_the_same_bits(tmp_path, monkeypatch):
     """Killed by the kernel in a process of its own, and taken up in this one."""
     _skip_profile(monkeypatch.setattr)
-    _perform(_spec(tmp_path / "whole"))
+    _run_one(_spec(tmp_path / "whole"))
     expected, at = _outcome(_spec(tmp_path / "whole")), 0
     while True:
         spec = _spec(tmp_path / str(at))
         code = subprocess.run([sys.executable, __file__, tmp_path / str(at), str(at)], check=False).returncode
         if code != -signal.SIGKILL:
             break
-        _perform(spec)
+        _run_one(spec)
         assert _outcome(spec) == expected, at
         assert not _left(tmp_path / str(at)), at
         at += 1
@@ -353,4 +353,4 @@ def test_a_real_training_killed_at_any_change_of_a_file_ends_in_the_same_bits(tm
 if __name__ == "__main__":
     _skip_profile(lambda name, value: setattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2], value))
     with Killer(sys.argv[1], int(sys.argv[2]), end=lambda: os.kill(os.getpid(), signal.SIGKILL)).watching():
-        _perform(_spec(Path(sys.argv[1])))
+        _run_one(_spec(Path(sys.argv[1])))

@@ -67,8 +67,8 @@ def in_worker(monkeypatch):
         "benchmark.execution.run.environment.capture", lambda *_, **__: capture("cpu", True)
     )  # GPUs or not
 
-    def carry_out(perform, specs, watcher=None, device="cpu", most=1):
-        monkeypatch.setattr(local, "perform", perform)
+    def carry_out(run_one, specs, watcher=None, device="cpu", most=1):
+        monkeypatch.setattr(local, "run_one", run_one)
         return [stored.record for stored in made_by_workers(specs, watcher or Watcher(), device, most)]
 
     return carry_out
@@ -95,21 +95,21 @@ def test_a_worker_that_exits_leaves_a_record(tmp_path, in_worker):
 
 
 def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         raise UserError("cannot write results: disk full")
 
     with pytest.raises(UserError, match="disk full"):
-        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)])
+        in_worker(run_one, [_spec(tmp_path), _spec(tmp_path, seed=1)])
     assert not (tmp_path / "results").exists()
 
 
 def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         if spec.seed == 0:
             raise Interrupted("train", 3, 8, 3)
         return _record(spec)
 
-    monkeypatch.setattr(local, "perform", perform)
+    monkeypatch.setattr(local, "run_one", run_one)
     watcher, specs = Watcher(), [_spec(tmp_path), _spec(tmp_path, seed=1)]
     cut, stored = made_by_workers(specs, watcher)
     assert cut == InterruptedRun(specs[0], "train", 3, 8)
@@ -119,22 +119,22 @@ def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypat
 
 
 def test_what_escapes_a_run_is_kept(tmp_path, in_worker):
-    def perform(spec, *_):
+    def run_one(spec, *_):
         raise RuntimeError("Cannot re-initialize CUDA in forked subprocess.\nAnd more")
 
-    (record,) = in_worker(perform, [_spec(tmp_path)])
+    (record,) = in_worker(run_one, [_spec(tmp_path)])
     assert record.status == "failed"
     assert record.error == "RuntimeError: Cannot re-initialize CUDA in forked subprocess."
 
 
 def test_a_run_that_hangs_is_given_up(tmp_path, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         if spec.seed == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(1000)
         return _record(spec)
 
-    records = in_worker(perform, [_spec(tmp_path, timeout=0.2), _spec(tmp_path, seed=1, timeout=60.0)])
+    records = in_worker(run_one, [_spec(tmp_path, timeout=0.2), _spec(tmp_path, seed=1, timeout=60.0)])
     assert [(record.status, record.error) for record in records] == [
         ("timed_out", "no result within 0.2 s"),
         ("failed", "not tried"),
@@ -150,7 +150,7 @@ def clock(monkeypatch):
 
 
 def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monkeypatch, in_worker, clock):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         tell("train", 7, 7, None)
         time.sleep(1000)
 
@@ -159,7 +159,7 @@ def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monke
             super().progress(*event)
             clock[0] = 9.0 + local.GRACE_SECONDS
 
-    monkeypatch.setattr(local, "perform", perform)
+    monkeypatch.setattr(local, "run_one", run_one)
     spec = _spec(tmp_path, deadline=8.0)
     assert list(made_by_workers([spec], Late())) == [InterruptedRun(spec, "train", 7, 7)]
     assert not (tmp_path / "results").exists()
@@ -187,7 +187,7 @@ def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_w
     """It compiles when the other trains and not while that is timed, and begins when that has ended."""
     pipeline = Pipeline(tmp_path)
 
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         pipeline.note(spec, "is ready")
         compiles = turn.may_compile()
         if compiles:
@@ -206,7 +206,7 @@ def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_w
         pipeline.note(spec, "ends")
         return _record(spec)
 
-    records = in_worker(perform, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
+    records = in_worker(run_one, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
     assert len(records) == 3
     assert [line for line in pipeline.lines() if not line.endswith("is ready")] == [
         "0 begins", "0 trains", "1 compiles", "0 ends",
@@ -220,25 +220,25 @@ def test_a_run_that_compiles_hears_of_its_turn():
     turn = local._Turn(theirs)
     ours.send("compile")
     assert turn.may_compile()
-    assert not turn.has_come()
+    assert not turn.has_device()
     ours.send("start")
-    assert turn.has_come()
-    assert turn.has_come()
+    assert turn.has_device()
+    assert turn.has_device()
     turn.wait()
     ours.close()
     with pytest.raises(SystemExit):
-        local._Turn(theirs).has_come()
+        local._Turn(theirs).has_device()
 
 
 def test_a_run_that_dies_before_its_turn_leaves_the_device_to_the_others(tmp_path, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         if spec.seed == 1:
             os._exit(3)
         turn.wait()
         time.sleep(0.2)
         return _record(spec)
 
-    records = in_worker(perform, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
+    records = in_worker(run_one, [_spec(tmp_path, seed=seed, device="cuda") for seed in range(3)], device="cuda")
     assert sorted(record.error for record in records) == ["not tried", "not tried", "the process died with exit code 3"]
 
 
@@ -248,12 +248,12 @@ def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_work
             super().begin(spec)
             clock[0] = 9.0
 
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         turn.wait()
         return _record(spec)
 
     watcher, specs = Late(), [_spec(tmp_path, seed=seed, device="cuda", deadline=8.0) for seed in range(2)]
-    assert [record.seed for record in in_worker(perform, specs, watcher, device="cuda")] == [0]
+    assert [record.seed for record in in_worker(run_one, specs, watcher, device="cuda")] == [0]
     assert watcher.seen == ["begin", "failed"]
 
 
@@ -263,7 +263,7 @@ def test_processes_that_use_cuda_are_spawned():
 
 
 def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         (tmp_path / f"pid-{spec.seed}").write_text(str(os.getpid()))
         tell("train", 1, 1, None)
         signal.pause()
@@ -276,7 +276,7 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
             self.progress(*args)
 
     with pytest.raises(KeyboardInterrupt):
-        in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], Interrupted(), most=2)
+        in_worker(run_one, [_spec(tmp_path), _spec(tmp_path, seed=1)], Interrupted(), most=2)
     for pid in tmp_path.glob("pid-*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
@@ -286,7 +286,7 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
 def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch, device):
     """When it reports, or when it waits for its turn."""
 
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         try:
             if turn:
                 turn.wait()
@@ -294,7 +294,7 @@ def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, mo
         except Exception:
             return _record(spec)
 
-    monkeypatch.setattr(local, "perform", perform)
+    monkeypatch.setattr(local, "run_one", run_one)
     ours, theirs = FORK.Pipe()
     worker = FORK.Process(target=local._work, args=(_spec(tmp_path, device=device), theirs))
     ours.close()
@@ -306,13 +306,13 @@ def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, mo
 
 
 def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         for i in range(1000):
             tell("train", i + 1, 1000, 0.5)
         return _record(spec)
 
     watcher = Watcher()
-    in_worker(perform, [_spec(tmp_path)], watcher)
+    in_worker(run_one, [_spec(tmp_path)], watcher)
     assert watcher.seen[-2:] == [("train", 1000, 1000, 0.5), "failed"]
     assert len(watcher.seen) < 100
 
@@ -320,7 +320,7 @@ def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
 def test_runs_go_side_by_side(tmp_path, in_worker):
     """Each of the two waits for the other to have begun."""
 
-    def perform(spec, tell, turn):
+    def run_one(spec, tell, turn):
         (tmp_path / f"begun-{spec.seed}").touch()
         for _ in range(100):
             if len(list(tmp_path.glob("begun-*"))) == 2:
@@ -328,7 +328,7 @@ def test_runs_go_side_by_side(tmp_path, in_worker):
             time.sleep(0.1)
         os._exit(1)
 
-    records = in_worker(perform, [_spec(tmp_path), _spec(tmp_path, seed=1)], most=2)
+    records = in_worker(run_one, [_spec(tmp_path), _spec(tmp_path, seed=1)], most=2)
     assert [record.error for record in records] == ["not tried", "not tried"]
 
 

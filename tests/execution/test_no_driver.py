@@ -91,4 +91,4 @@ def test_where_the_driver_alone_can_count_it_sees_the_device_asked_for_and_no_ot
 def test_the_process_that_starts_workers_names_the_gpu_without_it():
     """Its name tells which results say how long a run takes."""
     code = "from benchmark.engine import device\ndevice.select('cuda')\n"
-    assert _calls(f"{code}from benchmark.execution.plan import learned\nlearned([], 'cuda')\n") == []
+    assert _calls(f"{code}from benchmark.execution.plan import estimate_speed\nestimate_speed([], 'cuda')\n") == []

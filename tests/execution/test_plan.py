@@ -1,4 +1,4 @@
-"""How long runs take, learned from those that were made, and which of them begins next."""
+"""How long runs take, estimate_speed from those that were made, and which of them begins next."""
 
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -9,7 +9,7 @@ from benchmark.cli import main
 from benchmark.execution import interrupted
 from benchmark.execution import plan as module
 from benchmark.execution.interrupted import Unfinished
-from benchmark.execution.plan import GUESS, Job, Speed, abandoned, begun, learned, lookup, plan
+from benchmark.execution.plan import GUESS, Job, Speed, estimate_speed, lookup, next_jobs, plan, unresumable
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
 from benchmark.results import code
@@ -55,22 +55,22 @@ def _spec(tmp_path, architecture="enet", seed=0):
 def test_rate_and_step_are_told_apart(trained):
     """Made at 1e9 MACs a second and 0.1 s a step: three passes an image."""
     points = [(macs, 80, 10, 3 * 80 * macs / 1e9 + 10 * 0.1) for macs in (10**7, 10**8, 3 * 10**8)]
-    speed = learned(trained(*points), "cpu")
+    speed = estimate_speed(trained(*points), "cpu")
     assert speed.macs == pytest.approx(1e9)
     assert speed.step == pytest.approx(0.1)
     assert speed.results == 3
 
 
 def test_other_processors_teach_nothing(trained):
-    assert learned(trained((10**8, 80, 10, 5.0), device="elsewhere"), "cpu") == GUESS["cpu"]
-    assert learned([], "cpu") == GUESS["cpu"]
+    assert estimate_speed(trained((10**8, 80, 10, 5.0), device="elsewhere"), "cpu") == GUESS["cpu"]
+    assert estimate_speed([], "cpu") == GUESS["cpu"]
 
 
 def test_what_cannot_be_told_apart_is_still_used(trained):
-    steps_alone = learned(trained((10**8, 80, 10, 5.0), (10**9, 80, 10, 5.0)), "cpu")
+    steps_alone = estimate_speed(trained((10**8, 80, 10, 5.0), (10**9, 80, 10, 5.0)), "cpu")
     assert steps_alone.step == pytest.approx(0.5)
     assert steps_alone.macs > 1e15
-    slower_than_linear = learned(trained((10**8, 80, 10, 1.0), (10**9, 80, 10, 20.0)), "cpu")
+    slower_than_linear = estimate_speed(trained((10**8, 80, 10, 1.0), (10**9, 80, 10, 20.0)), "cpu")
     assert slower_than_linear.step == 0
     assert slower_than_linear.macs > 0
 
@@ -115,7 +115,7 @@ def test_what_is_done_of_a_run_that_was_stopped_is_not_estimated_again(tmp_path)
     interrupted.save(spec.folder, Unfinished(7, draft))
     assert interrupted.find(spec.folder).record == draft
     assert before.seconds - plan([spec], speed)[0].seconds == 7
-    interrupted.forget(spec.folder)
+    interrupted.remove(spec.folder)
     assert plan([spec], speed) == [before]
     (spec.folder / interrupted.FILE).write_text("{")
     assert plan([spec], speed) == [before]
@@ -135,13 +135,13 @@ def clock(monkeypatch):
 
 def test_without_a_deadline_everything_begins_in_order(tmp_path, clock):
     jobs = _jobs(tmp_path, 50.0, 30.0, 40.0)
-    assert [job.spec.seed for job in begun(jobs)] == [0, 1, 2]
+    assert [job.spec.seed for job in next_jobs(jobs)] == [0, 1, 2]
 
 
 def test_what_cannot_end_in_time_waits_for_what_can(tmp_path, clock):
     """In 100 s the first, which takes 70; then what fits into 30; where nothing does, the shortest."""
     seeds = []
-    for job in begun(_jobs(tmp_path, 70.0, 60.0, 20.0, 50.0, 25.0), deadline=100.0):
+    for job in next_jobs(_jobs(tmp_path, 70.0, 60.0, 20.0, 50.0, 25.0), deadline=100.0):
         assert job.spec.deadline == 100.0
         seeds.append(job.spec.seed)
         clock[0] += {0: 70.0, 2: 20.0, 4: 5.0, 3: 5.0}[job.spec.seed]  # two end sooner than estimated
@@ -150,7 +150,7 @@ def test_what_cannot_end_in_time_waits_for_what_can(tmp_path, clock):
 
 def test_nothing_begins_after_the_deadline(tmp_path, clock):
     clock[0] = 100.0
-    assert list(begun(_jobs(tmp_path, 1.0), deadline=100.0)) == []
+    assert list(next_jobs(_jobs(tmp_path, 1.0), deadline=100.0)) == []
 
 
 def test_command(tmp_path, capsys):
@@ -158,7 +158,7 @@ def test_command(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines[:2]] == [["enet", "seed", "0"], ["enet", "seed", "1"]]
     assert lines[3] == "2 to run, 0 stored"
-    assert "a guess: nothing was run here" in lines[4]
+    assert "a guess: no results of this device" in lines[4]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,8 +217,8 @@ def test_work_that_other_code_has_begun_is_found_and_not_resumed(tmp_path, monke
         interrupted.save(before.folder, Unfinished(7, blank(before, datetime.now(timezone.utc))))
         assert interrupted.find(before.folder).iteration == 7
     assert interrupted.find(spec.folder) is None
-    assert abandoned(spec) == (before.folder, 7)
-    assert abandoned(replace(spec, overrides={"max_iters": 11})) is None
+    assert unresumable(spec) == (before.folder, 7)
+    assert unresumable(replace(spec, overrides={"max_iters": 11})) is None
     assert plan([spec], Speed(macs=float("inf"), step=1.0))[0].seconds > 10
 
 
@@ -229,7 +229,7 @@ def test_command_says_what_is_of_other_code(tmp_path, capsys, other_code):
     words += ["--work-dir", str(tmp_path / "work")]
     assert main(words) == 0
     *_, last = capsys.readouterr().out.splitlines()
-    assert last == f"2 results are of other code (code {'f' * 12}), and run again; --any-code takes them as they are"
+    assert last == f"2 results are of other code (code {'f' * 12}), and repeated; --any-code accepts them as they are"
     assert main([*words, "--any-code"]) == 0
     out = capsys.readouterr().out
     assert "1 to run, 2 stored" in out

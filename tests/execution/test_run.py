@@ -41,7 +41,7 @@ def _told():
 
 def test_what_a_run_leaves(spec):
     told, tell = _told()
-    stored = read(run.perform(spec, tell))
+    stored = read(run.run_one(spec, tell))
     record, arrays = stored.record, read_arrays(stored)
 
     assert record.status == "ok"
@@ -65,9 +65,9 @@ def test_what_a_run_leaves(spec):
 
 
 def test_the_same_run_twice(spec, tmp_path):
-    one = read(run.perform(spec, lambda *_: None))
+    one = read(run.run_one(spec, lambda *_: None))
     other = replace(spec, results=tmp_path / "r2", work_dir=tmp_path / "w2")
-    two = read(run.perform(other, lambda *_: None))
+    two = read(run.run_one(other, lambda *_: None))
     assert one.record.run_id == two.record.run_id
     assert one.record.evaluations == two.record.evaluations
     hashes = [{a.name: a.sha256 for a in stored.record.artifacts} for stored in (one, two)]
@@ -76,7 +76,7 @@ def test_the_same_run_twice(spec, tmp_path):
 
 def test_weights_are_dropped_where_the_protocol_says_so(spec):
     spec = replace(spec, keep_weights=None, latency=False)
-    record = read(run.perform(spec, lambda *_: None)).record
+    record = read(run.run_one(spec, lambda *_: None)).record
     assert not spec.folder.exists()
     assert "checkpoint_last" in {a.name for a in record.artifacts}
 
@@ -85,7 +85,7 @@ def test_a_run_that_diverges_is_recorded(spec):
     spec = replace(spec, overrides={"max_iters": 5}, latency=False)
     spec.config.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
     spec.config.optim_wrapper.clip_grad = None
-    record = read(run.perform(spec, lambda *_: None)).record
+    record = read(run.run_one(spec, lambda *_: None)).record
     assert record.status == "diverged"
     assert "iteration" in record.error
     assert record.evaluations == []
@@ -95,7 +95,7 @@ def test_a_run_that_diverges_is_recorded(spec):
 def test_a_run_of_two_stages_records_both(spec, two_stages):
     told, tell = _told()
     spec = replace(spec, protocol=two_stages, overrides={}, latency=False)
-    training = read(run.perform(spec, tell)).record.training
+    training = read(run.run_one(spec, tell)).record.training
     first = training.first_stage
     assert (training.iterations, training.images) == (4, 4 * 4)
     assert (first.iterations, first.images, first.first_stage) == (2, 2 * 6, None)
@@ -109,7 +109,7 @@ def test_a_first_stage_that_diverges_is_recorded(spec, two_stages):
     spec = replace(spec, protocol=two_stages, overrides={"max_iters": 12}, latency=False)
     spec.config.first_stage.optim_wrapper.optimizer = {"type": "SGD", "lr": 1e30}
     spec.config.first_stage.optim_wrapper.clip_grad = None
-    record = read(run.perform(spec, lambda *_: None)).record
+    record = read(run.run_one(spec, lambda *_: None)).record
     assert record.status == "diverged"
     assert record.error.endswith(f"at iteration {record.training.first_stage.iterations} of the first stage")
     assert (record.training.iterations, record.training.loss, record.training.execution) == (0, [], None)
@@ -120,7 +120,7 @@ def test_a_run_that_fails_keeps_what_was_measured_before(spec, monkeypatch):
         raise RuntimeError("out of luck\nand more")
 
     monkeypatch.setattr("benchmark.engine.session.Session.train", fail)
-    stored = read(run.perform(replace(spec, latency=False), lambda *_: None))
+    stored = read(run.run_one(replace(spec, latency=False), lambda *_: None))
     assert (stored.record.status, stored.record.error) == ("failed", "RuntimeError: out of luck")
     assert stored.record.complexity.params == 363_791 - (11 - 8) * (16 * 2 * 2 + 1)  # 8 classes; 363,791 have 11
     assert stored.record.training is None
@@ -141,7 +141,7 @@ class Clock:
 def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(spec, tmp_path, monkeypatch):
     """In the training, twice on test, and what was measured before is not measured again."""
     spec.config.test_dataloader.batch_size = 16
-    whole = read(run.perform(spec, lambda *_: None))
+    whole = read(run.run_one(spec, lambda *_: None))
     clock = Clock(monkeypatch)
     cut = replace(spec, results=tmp_path / "cut", work_dir=tmp_path / "cut-work", deadline=1.0)
     cut.config.test_dataloader.batch_size = 16
@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
     for looks, stopped in ((1, ("train", 1)), (3, ("test", 2)), (0, ("test", 2))):
         clock.looks = looks
         with pytest.raises(Interrupted) as caught:
-            run.perform(cut, tell)
+            run.run_one(cut, tell)
         found = interrupted.find(cut.folder)
         assert (caught.value.phase, found.iteration) == stopped
         assert not list((tmp_path / "cut").rglob("*.json"))
@@ -157,7 +157,7 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
     told.clear()
     clock.looks = 99
     monkeypatch.setattr("benchmark.profiling.latency.measure", None)
-    again = read(run.perform(cut, tell))
+    again = read(run.run_one(cut, tell))
     assert {phase for phase, *_ in told} == {"profile", "test"}
     one, two = whole.record, again.record
     assert (one.run_id, one.evaluations, one.artifacts) == (two.run_id, two.evaluations, two.artifacts)
@@ -176,7 +176,7 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
         environment = draft.environment.model_copy(update={"cpu": cpu})
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
         interrupted.save(spec.folder, Unfinished(1, before))
-        assert (run._begun(spec).seconds == 7.0) is begun
+        assert (run._initial(spec).seconds == 7.0) is begun
 
 
 class Evaluated(Exception):

@@ -69,7 +69,7 @@ def test_a_run_works_it_out_once(spec, calls, monkeypatch, tmp_path, capsys):
 
     def completed(specs, executor):
         for each in specs:
-            yield read(run.perform(pickle.loads(pickle.dumps(each)), lambda *_: None))
+            yield read(run.run_one(pickle.loads(pickle.dumps(each)), lambda *_: None))
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("benchmark.execution.batch.completed", completed)
@@ -90,7 +90,7 @@ def test_a_worker_gets_it(spec, calls):
 
 def test_another_deadline_keeps_it_and_any_other_change_does_not(spec, calls):
     known = spec.identity
-    later = spec.until(5.0)
+    later = spec.with_deadline(5.0)
     assert (later.deadline, later.identity is known, later.config is spec.config) == (5.0, True, True)
     assert calls["run_id"] == 1
     assert replace(spec, seed=1).identity.run_id != known.run_id
@@ -109,6 +109,6 @@ def test_a_run_whose_code_was_changed_since_it_was_named_is_not_made(spec, monke
     """Its result would say that it is of the code of before."""
     _ = spec.identity
     monkeypatch.setattr(code, "digest", lambda: "f" * 64)
-    with pytest.raises(UserError, match="the code was changed after the runs were planned: give the command again"):
-        run.perform(spec, lambda *_: None)
+    with pytest.raises(UserError, match="the code was changed after the runs were planned: repeat the command"):
+        run.run_one(spec, lambda *_: None)
     assert not spec.results.exists()

@@ -131,7 +131,7 @@ def test_what_the_self_test_finds_broken_is_done_without(campaign, monkeypatch, 
     assert campaign.self_test("cuda") == {"resident": "off"}
     assert "self-test: latency: fail, why" in capsys.readouterr().out
     monkeypatch.setattr("benchmark.selftest.worker.run", _outcomes(worker="pass", device="fail"))
-    with pytest.raises(UserError, match="nothing can be run: device: why"):
+    with pytest.raises(UserError, match="no run is possible: device: why"):
         campaign.self_test("cuda")
 
 

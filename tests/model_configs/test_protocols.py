@@ -108,6 +108,9 @@ def test_settings_that_follow_from_the_crop_are_an_axis(miniatures):
     )
     assert "fitted" not in plain
     assert fitted["fitted"] == {"mask_size": [66, 66]}
+    config = compose.compose("enet", "ade20k_512x512_80k", root=miniatures)
+    config.protocol["fitted"] = config.protocol.pop("crop_dependent")  # as protocols named it until 0.1
+    assert axes_of(config, "0" * 64) == fitted
     assert compose.compose("psanet_r50-d8", "ade20k_512x512_80k").model.decode_head.mask_size == (66, 66)
     assert compose.compose("psanet_r50-d8", "voc12aug_512x512_40k").model.decode_head.mask_size == (97, 97)
 
@@ -131,7 +134,7 @@ def test_a_run(name, miniatures, tmp_path):
     _in_one_process(spec.config)
     if name == MAIN[0]:  # for the sake of time; the slow ones are as they are
         _shrink(spec.config)
-    stored = read(run.perform(spec, lambda *event: None))
+    stored = read(run.run_one(spec, lambda *event: None))
     record, arrays = stored.record, read_arrays(stored)
     assert (record.status, record.error) == ("ok", None)
     sources = open_splits(spec.config.protocol.dataset, miniatures)

@@ -88,4 +88,4 @@ def test_published_speeds_stand_beside_ours(add_real, publish, shown):
     (row,), text = shown()
     assert row[:5] == ["enet", "Latency", "7 ms", "5.0 ms", "not comparable"]
     assert row[5].startswith("device: NVIDIA TX1, ours ")
-    assert "1 published speed beside ours" in text
+    assert "1 published speed compared with ours" in text

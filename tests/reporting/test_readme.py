@@ -84,7 +84,7 @@ def test_what_is_mixed_is_said(add, written, make_record, store):
     assert "mixed" not in written(CPU)
     record = add("enet", 1, protocol=CPU, version="0.2.0")
     assert record.environment.code.version == "0.2.0"
-    assert "Left out, because results of different code are not averaged: seed " in written(CPU)
+    assert "Excluded, because results of different code are not averaged: seed " in written(CPU)
 
 
 def test_the_first_protocol_decides_the_order(add, written):

@@ -178,7 +178,7 @@ def test_a_protocol_of_which_only_a_variant_was_run_says_so(store, make_record, 
     store.add(*make_record("enet", overrides={"iterations": 3}))
     page = Page(render(store.root, tmp_path / "reports").read_text(encoding="utf-8"))
     everything = len(catalog.architectures())
-    assert f"shapes_64x64_smoke itself, without changes: {everything} architectures not run" in page.texts
+    assert f"shapes_64x64_smoke without overrides: {everything} architectures not run" in page.texts
 
 
 def test_where_void_counts_both_rules_are_told(store, make_record, tmp_path):
@@ -328,4 +328,4 @@ def test_the_ranks_that_tests_leave_open_are_shown_and_sorted_by_the_mean(store,
             store.add(*make_record(name, seed, quality + seed / 50))
     text = make(store.root, tmp_path / "reports").files["index.html"].decode()
     assert re.findall(r'<td class="number" data-value="(\d)">1-2</td>', text) == ["1", "2"]
-    assert text.count("at an error of 5 % for the whole table") == 1
+    assert text.count("at a family-wise error of 5 %") == 1

@@ -99,7 +99,7 @@ def test_the_command(capsys):
     document = capsys.readouterr().out
     assert "`segbench list zoo --check --method cgnet --no-train --markdown`" in document
     assert "2 build, 2 count, training was not tried." in document
-    assert "| 2 | cgnet | class weights of 19 other classes are left out |" in document
+    assert "| 2 | cgnet | class weights of 19 other classes are removed |" in document
     assert main(["list", "zoo", "--check", "--method", "cgnet", "--no-train"]) == 0
     line = capsys.readouterr().out.splitlines()[0]
     assert line.split()[:2] == ["mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680", "counts"]

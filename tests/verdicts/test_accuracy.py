@@ -84,7 +84,7 @@ def test_one_seed_shows_nothing(judge):
 def test_runs_that_failed(invent_run, invent_reference):
     (found,) = verdicts([invent_run(status="diverged", miou=None)], [invent_reference()])
     assert (found.outcome, found.measured, found.further_seeds) == ("inconclusive", None, None)
-    assert found.reason == "no run has ended well"
+    assert found.reason == "no successful run"
 
 
 def test_further_seeds_are_the_fewest_that_settle_it(judge, invent_run, invent_reference):
@@ -105,7 +105,7 @@ def test_further_seeds_are_the_fewest_that_settle_it(judge, invent_run, invent_r
 def test_noise_of_the_reference_that_no_seed_of_ours_removes(judge):
     found = judge([60.5, 60.8, 61.1], spread(0.3))
     assert (found.outcome, found.further_seeds) == ("inconclusive", None)
-    assert found.reason.startswith("limited by the reference's noise; 3 seeds")
+    assert found.reason.startswith("limited by the reference's variance; 3 seeds")
 
 
 def test_the_best_of_several_is_lowered_by_what_chance_has_raised_it(judge):
@@ -126,7 +126,7 @@ def test_the_best_of_several_is_lowered_by_what_chance_has_raised_it(judge):
 def test_the_best_of_nobody_knows_how_many(judge):
     found = judge([60.0, 60.1, 60.2], spread(0.3), runs=None, selection="best")
     assert (found.outcome, found.further_seeds) == ("inconclusive", None)
-    assert found.reason.startswith("limited by the reference's noise")
+    assert found.reason.startswith("limited by the reference's variance")
 
 
 def test_the_mean_of_several_is_less_noisy(judge):
@@ -148,7 +148,7 @@ def test_an_unknown_selection_must_not_decide(judge):
         if outcome != "differs":
             assert unknown.interval == (min(low for low, _ in both), max(high for _, high in both))
         assert unknown.outcome == outcome
-        assert ("hangs on what the source leaves open" in unknown.reason) == (outcome == "inconclusive")
+        assert ("depends on what the source does not state" in unknown.reason) == (outcome == "inconclusive")
         assert "against one run and against the best of 5 runs" in unknown.reason
 
 

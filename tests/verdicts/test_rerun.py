@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmark.results.record import Artifact
 from benchmark.results.summary import summarise
-from benchmark.verdicts.rerun import BAND, Band, apart, band, must_be_equal, reproduction, surroundings
+from benchmark.verdicts.rerun import BAND, Band, band, environment_differences, mismatches, must_be_equal, reproduction
 
 ALLOWED = Band(0.5, "as tests will have it")
 
@@ -34,7 +34,7 @@ def test_an_equal_run_is_reproduced_bitwise_wherever_it_was_made(made):
     found = reproduction(then, now, old, new, ALLOWED)
     assert (found.bitwise, found.reproduced, found.difference) == (True, True, 0)
     assert differing(found) == []
-    assert surroundings(then, now) == {"cpu": ("Some CPU", "Another")}
+    assert environment_differences(then, now) == {"cpu": ("Some CPU", "Another")}
 
 
 def test_the_order_of_the_images_does_not_matter(made):
@@ -140,8 +140,8 @@ def test_a_single_seed_borrows_the_band_of_the_other_architectures(make_record):
 
 def test_what_is_not_the_same_run_is_told_axis_by_axis(make_record):
     then, now = make_record(config="0" * 64)[0], make_record(overrides={"iterations": 3}, config="1" * 64)[0]
-    assert apart(then, then) == []
-    lines = apart(then, now)
+    assert mismatches(then, then) == []
+    lines = mismatches(then, now)
     assert lines[0] == "schedule.iterations is 30 in the result, and 3 here"
     assert "hash of its config was 000000000000, and is 111111111111" in lines[1]
-    assert apart(then, make_record(version="9", config="0" * 64)[0]) == []
+    assert mismatches(then, make_record(version="9", config="0" * 64)[0]) == []

@@ -8,7 +8,7 @@ protocol = dict(
     pretraining="imagenet",
     keep_weights=True,
     threads=None,  # of a run on a CPU: all cores
-    fitted=dict(mask_size=(66, 66)),  # to the crop: of PSANet
+    crop_dependent=dict(mask_size=(66, 66)),  # to the crop: of PSANet
 )
 train_dataloader = dict(dataset=dict(batch_size=16))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=80000, val_interval=8000)

@@ -8,7 +8,7 @@ protocol = dict(
     pretraining="imagenet",
     keep_weights=True,
     threads=None,  # of a run on a CPU: all cores
-    fitted=dict(align_corners=True),  # to a crop of 8 n + 1 pixels
+    crop_dependent=dict(align_corners=True),  # to a crop of 8 n + 1 pixels
 )
 train_dataloader = dict(dataset=dict(batch_size=8))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=80000, val_interval=8000)
