@@ -8,9 +8,7 @@ of full size even where gradients are rounding errors. On a CPU a compilation ta
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine import Config
@@ -20,7 +18,7 @@ from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.configs import compose
 from benchmark.engine import device
-from benchmark.engine.agreement import last_bits_changed
+from benchmark.engine.agreement import distance, last_bits_changed
 from benchmark.engine.session import Session
 from benchmark.engine.timings import TrainingMode
 
@@ -54,11 +52,6 @@ def losses(architecture: str, *, compiled: bool = False, seed: int | None = None
                 trained = session.train()
         execution = session.execution
         return [loss for _, loss in trained.loss], execution and execution.compile_seconds
-
-
-def distance(expected: Sequence[float], found: Sequence[float]) -> float:
-    """Return the Euclidean distance, relative to the norm of what is expected."""
-    return math.dist(expected, found) / math.hypot(*expected)
 
 
 def main() -> None:

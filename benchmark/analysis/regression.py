@@ -216,6 +216,7 @@ class _Pair(NamedTuple):
     """The results of an architecture under a protocol, on both sides."""
 
     group: Group
+    own: Variance
     variance: Variance | None
     base: Standing
     new: Standing
@@ -340,9 +341,9 @@ def _pairs(before: Group, after: Group) -> Iterator[_Pair]:
     own = [_pooled(*(sample_variance(_scores(side.get(name, []))) for side in sides)) for name in names]
     variances = moderate([each.value for each in own], [each.df for each in own])
     rows = [{row.architecture: row for row in group.table} for group in (before, after)]
-    for name, variance in zip(names, variances, strict=True):
+    for name, pooled, variance in zip(names, own, variances, strict=True):
         if name in sides[0] and name in sides[1]:
-            yield _Pair(after, variance, rows[0][name], rows[1][name], sides[0][name], sides[1][name])
+            yield _Pair(after, pooled, variance, rows[0][name], rows[1][name], sides[0][name], sides[1][name])
 
 
 def _ended_well(runs: Iterable[Summary]) -> list[Summary]:
@@ -408,12 +409,11 @@ def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
 def _decision(pair: _Pair, counts: CountsOf, margin: float, images: bool) -> Decision | None:
     """Return the decision; None without scores on one side, with equal scores, or with one seed per side."""
     base, new = _ended_well(pair.base_runs), _ended_well(pair.new_runs)
-    own = _pooled(*(sample_variance(_scores(side)) for side in (base, new)))
-    if not base or not new or _is_same(base, new) or own.df == 0 or pair.variance is None:
+    if not base or not new or _is_same(base, new) or pair.own.df == 0 or pair.variance is None:
         return None
-    borrowed = not seems_alike(own, pair.variance)
+    borrowed = not seems_alike(pair.own, pair.variance)
     sides = _scores(base), _scores(new)
-    errors = [_error(*sides, each) for each in (pair.variance, *([own] if borrowed else []))]
+    errors = [_error(*sides, each) for each in (pair.variance, *([pair.own] if borrowed else []))]
     if images:
         over_images = Error(_over_images(base, new, counts), math.inf)
         errors = [welch(each, over_images) for each in errors]

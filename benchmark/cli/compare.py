@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.cli import options
 from benchmark.errors import UserError
@@ -22,21 +22,30 @@ if TYPE_CHECKING:
 
 GATES = ("accuracy", "cost", "speed")
 
-BUDGETS = {
-    "latency-ratio": ("latency, relative to the anchor's on the same device", "RATIO"),
-    "params": ("number of parameters, in millions", "M"),
-    "macs": ("number of multiply-accumulates of an image, in 10^9", "G"),
-    "memory": ("peak memory at inference, in MiB", "MIB"),
-}
-"""Options, what they limit and the unit."""
 
-FIGURES = {
-    "latency-ratio": ("latency_ratio", 1),
-    "params": ("params", 10**6),
-    "macs": ("macs", 10**9),
-    "memory": ("inference_memory_bytes", 2**20),
+class Budget(NamedTuple):
+    """An upper limit of a figure of NEW.
+
+    Attributes:
+        text: the figure and its unit, for the help.
+        metavar: the unit.
+        figure: name of the figure in a comparison.
+        scale: the option's unit in units of the figure.
+    """
+
+    text: str
+    metavar: str
+    figure: str
+    scale: int
+
+
+BUDGETS = {
+    "latency-ratio": Budget("latency, relative to the anchor's on the same device", "RATIO", "latency_ratio", 1),
+    "params": Budget("number of parameters, in millions", "M", "params", 10**6),
+    "macs": Budget("number of multiply-accumulates of an image, in 10^9", "G", "macs", 10**9),
+    "memory": Budget("peak memory at inference, in MiB", "MIB", "inference_memory_bytes", 2**20),
 }
-"""The figure that an option limits, and the option's unit in units of the figure."""
+"""The budgets, by the name of their option without "max"."""
 
 OPEN = ("inconclusive", "not comparable")
 
@@ -85,10 +94,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="allowed relative increase of latency (default: %(default)s)",
     )
-    for name, (figure, unit) in BUDGETS.items():
-        budgets.add_argument(
-            f"--max-{name}", type=_positive, metavar=unit, help=f"upper limit of {figure} (default: none)"
-        )
+    for name, budget in BUDGETS.items():
+        text = f"upper limit of {budget.text} (default: none)"
+        budgets.add_argument(f"--max-{name}", type=_positive, metavar=budget.metavar, help=text)
     parser.epilog = (
         "exit codes: 0 no regression; 1 a regression, or NEW lacks results; 2 invalid arguments; "
         "3 inconclusive (with --strict)"
@@ -122,8 +130,8 @@ def run(args: argparse.Namespace) -> int:
     for name, side in (("BASE", base), ("NEW", new)):
         for note in code_notes(side.runs):
             print(f"segbench: {name}: {note}", file=sys.stderr)
-    limits = ((name, getattr(args, f"max_{name.replace('-', '_')}")) for name in BUDGETS)
-    budgets = {FIGURES[name][0]: limit * FIGURES[name][1] for name, limit in limits if limit is not None}
+    limits = ((budget, getattr(args, f"max_{name.replace('-', '_')}")) for name, budget in BUDGETS.items())
+    budgets = {budget.figure: limit * budget.scale for budget, limit in limits if limit is not None}
     found = compare(
         base.runs,
         new.runs,

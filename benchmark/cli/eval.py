@@ -168,9 +168,10 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
     from benchmark.datasets.catalog import open_splits
     from benchmark.datasets.digest import digest
     from benchmark.engine import device
-    from benchmark.results import environment, record, weights
+    from benchmark.execution import outcome
+    from benchmark.results import environment, weights
 
-    facts, splits = config.protocol, open_splits(config.protocol.dataset, args.root)
+    splits = open_splits(config.protocol.dataset, args.root)
     axes = axes_of(config, digest(splits))
     total = counted.counts.sum(axis=0)
     return weights.add(
@@ -179,20 +180,9 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
             weights_sha256=sha256,
             architecture=args.architecture,
             method=catalog.architecture(args.architecture).method,
-            protocol=record.Protocol(
-                name=facts.name,
-                fingerprint=record.fingerprint(axes),
-                axes=axes,
-                overrides=dict(facts.overrides),
-                void=facts.void,
-            ),
-            size=tuple(facts.size),
-            dataset=record.Dataset(
-                name=facts.dataset,
-                digest=axes["data"]["digest"],
-                classes=list(splits["test"].classes),
-                images={split: len(source) for split, source in splits.items()},
-            ),
+            protocol=outcome.protocol(config, axes),
+            size=tuple(config.protocol.size),
+            dataset=outcome.dataset(config, axes, splits),
             split=args.split,
             images=len(counted.names),
             counts=total.tolist(),

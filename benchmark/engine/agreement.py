@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -55,6 +55,11 @@ def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], 
     finally:
         if scaler is not None and scale != usual:
             scaler.update(usual)
+
+
+def distance(expected: Sequence[float], found: Sequence[float]) -> float:
+    """Compute the Euclidean distance of two series of losses, relative to the norm of the expected ones."""
+    return math.dist(expected, found) / math.hypot(*expected)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from benchmark.datasets.decoding import decode_image, decode_values
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit
 from benchmark.errors import UserError, one_line
-from benchmark.execution.outcome import evaluation
+from benchmark.execution import outcome
 from benchmark.execution.spec import sources
 from benchmark.results import environment, record
 from benchmark.results.code import digest as code_digest
@@ -51,7 +51,7 @@ def score(
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
     config = _composed(protocol, root)
-    facts, splits = config.protocol, sources(config.protocol.dataset, root)
+    splits = sources(config.protocol.dataset, root)
     test = splits["test"]
     counts = _counts(folder, test)
     axes = axes_of(config, digest(splits))
@@ -64,16 +64,9 @@ def score(
         architecture=name,
         method=EXTERNAL,
         config_sha256=config_sha256,
-        protocol=record.Protocol(
-            name=protocol, fingerprint=fingerprint, axes=axes, overrides=dict(facts.overrides), void=facts.void
-        ),
+        protocol=outcome.protocol(config, axes),
         seed=seed,
-        dataset=record.Dataset(
-            name=facts.dataset,
-            digest=axes["data"]["digest"],
-            classes=list(test.classes),
-            images={split: len(source) for split, source in splits.items()},
-        ),
+        dataset=outcome.dataset(config, axes, splits),
         evaluations=[],
         training=None,
         complexity=None,
@@ -86,7 +79,7 @@ def score(
         looks=0,
         artifacts=[],
     )
-    scored = evaluation("last", 0, "last_test", counts, found)
+    scored = outcome.evaluation("last", 0, "last_test", counts, found)
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmark.engine import device
 from benchmark.engine.hooks import Interrupted
-from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import run_one
 from benchmark.execution.spec import Spec
-from benchmark.results.reading import Stored, read
+from benchmark.results.reading import Stored, read_or_raise
 
 
 class InProcess:
@@ -55,17 +53,10 @@ class InProcess:
             run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
             self._listener.interrupt(run)
             return [run]
-        stored = _stored(path)
+        stored = read_or_raise(path)
         self._listener.end(spec, stored.record)
         return [stored]
 
     def cancel(self) -> None:
         """Discard the waiting run."""
         self._waiting.clear()
-
-
-def _stored(path: Path) -> Stored:
-    stored = read(path)
-    if not isinstance(stored, Stored):
-        raise UserError(str(stored))
-    return stored

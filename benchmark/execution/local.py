@@ -28,7 +28,7 @@ from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import blank, run_one
 from benchmark.execution.spec import Spec
-from benchmark.results.reading import Stored, read
+from benchmark.results.reading import Stored, read_or_raise
 from benchmark.results.store import Store
 
 PROGRESS_SECONDS = 0.1
@@ -189,7 +189,7 @@ class _Worker:
         if kind == "failed":
             return self._lost(content)
         if kind == "stored":
-            return _stored(Path(content))
+            return read_or_raise(Path(content))
         if kind == "stopped":
             return InterruptedRun(self.spec, *content)
         phase, done, total, _ = content
@@ -220,18 +220,11 @@ class _Worker:
         draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
         if found and found.record.run_id == draft.run_id:
             draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
-        return _stored(Store(self.spec.results).add(draft, {}))
+        return read_or_raise(Store(self.spec.results).add(draft, {}))
 
     def _send(self, word: str) -> None:
         with suppress(ConnectionError):  # it has ended; the next poll reports it
             self.connection.send(word)
-
-
-def _stored(path: Path) -> Stored:
-    """Return the result that was just stored."""
-    stored = read(path)
-    assert isinstance(stored, Stored), stored
-    return stored
 
 
 class _Turn:

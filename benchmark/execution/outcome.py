@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,57 @@ from numpy.typing import NDArray
 from benchmark.confusion import scores
 from benchmark.errors import UserError
 from benchmark.results.arrays import file_sha256
-from benchmark.results.record import Artifact, Checkpoint, Evaluation, Execution, Record, Training, printable
+from benchmark.results.record import (
+    Artifact,
+    Checkpoint,
+    Dataset,
+    Evaluation,
+    Execution,
+    Protocol,
+    Record,
+    Training,
+    fingerprint,
+    printable,
+)
 
 if TYPE_CHECKING:
     from mmengine import Config
 
+    from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.engine.trained import Trained
+
+
+def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
+    """Describe the protocol of a composed config.
+
+    Args:
+        config: from `compose.compose`.
+        axes: its axes.
+    """
+    facts = config.protocol
+    return Protocol(
+        name=facts.name,
+        fingerprint=fingerprint(axes),
+        axes=dict(axes),
+        overrides=dict(facts.overrides),
+        void=facts.void,
+    )
+
+
+def dataset(config: Config, axes: Mapping[str, Any], splits: Mapping[Split, DatasetSplit]) -> Dataset:
+    """Describe the dataset of a composed config.
+
+    Args:
+        config: from `compose.compose`.
+        axes: its axes, with the digest of the data.
+        splits: the dataset, opened.
+    """
+    return Dataset(
+        name=config.protocol.dataset,
+        digest=axes["data"]["digest"],
+        classes=list(splits["test"].classes),
+        images={split: len(source) for split, source in splits.items()},
+    )
 
 
 def training(trained: Trained, first: Trained | None, config: Config) -> Training:

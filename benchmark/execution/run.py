@@ -27,7 +27,7 @@ from benchmark.execution.spec import Spec, sources
 from benchmark.files.atomic import replacing
 from benchmark.files.lock import exclusive
 from benchmark.results import code, environment, record, samples
-from benchmark.results.reading import Problem, Stored, read
+from benchmark.results.reading import Stored, read_or_raise
 from benchmark.results.record import Record
 from benchmark.results.store import Store
 
@@ -120,9 +120,7 @@ def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
 
 def _read(path: Path, draft: Record) -> Stored:
     """Store the record of a run and return its path; a failure does not replace an earlier successful result."""
-    stored = read(path)
-    if isinstance(stored, Problem):
-        raise UserError(str(stored))
+    stored = read_or_raise(path)
     if stored.record.status != draft.status:
         failure = f"{draft.architecture} seed {draft.seed}: {draft.status.replace('_', ' ')}: {draft.error}"
         print(f"{failure}; the earlier result, which ended well, is kept: {path}", file=sys.stderr)
@@ -199,8 +197,7 @@ def blank(
         error: its reason, in one line.
         in_child: query the GPU in a child process, so that this process does not initialize CUDA.
     """
-    facts, identity = spec.config.protocol, spec.identity
-    splits = sources(facts.dataset, spec.root)
+    identity = spec.identity
     return Record(
         run_id=identity.run_id,
         status=status,
@@ -208,20 +205,9 @@ def blank(
         architecture=spec.name,
         method=catalog.architecture(spec.architecture).method,
         config_sha256=identity.config_sha256,
-        protocol=record.Protocol(
-            name=spec.protocol,
-            fingerprint=identity.fingerprint,
-            axes=dict(identity.axes),
-            overrides=dict(facts.overrides),
-            void=facts.void,
-        ),
+        protocol=outcome.protocol(spec.config, identity.axes),
         seed=spec.seed,
-        dataset=record.Dataset(
-            name=facts.dataset,
-            digest=identity.axes["data"]["digest"],
-            classes=list(splits["test"].classes),
-            images={split: len(source) for split, source in splits.items()},
-        ),
+        dataset=outcome.dataset(spec.config, identity.axes, sources(spec.config.protocol.dataset, spec.root)),
         evaluations=[],
         training=None,
         complexity=None,

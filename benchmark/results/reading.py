@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmark.errors import UserError
+
 if TYPE_CHECKING:
     from benchmark.results.migrations import Migrations
     from benchmark.results.record import Model, Record
@@ -41,6 +43,18 @@ def read(path: Path) -> Stored | Problem:
     """Return the result in a JSON file, checked against the schema."""
     data = load(path)
     return data if isinstance(data, Problem) else parse(path, data)
+
+
+def read_or_raise(path: Path) -> Stored:
+    """Return the result in a JSON file.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    stored = read(path)
+    if isinstance(stored, Problem):
+        raise UserError(str(stored))
+    return stored
 
 
 LIMIT = 1 << 28

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from benchmark.results.reading import Problem, read
+from benchmark.results.reading import Problem, read, read_or_raise
 from benchmark.results.revision import unpacked
 from benchmark.results.store import Store
 from benchmark.results.summary import Summary, summary_of
@@ -41,9 +41,7 @@ class ResultSet:
         # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
         from benchmark.results.arrays import read_arrays
 
-        stored = read(Store(self.path).path(run) if self.path.is_dir() else self.path)
-        if isinstance(stored, Problem):
-            raise UserError(str(stored))
+        stored = read_or_raise(Store(self.path).path(run) if self.path.is_dir() else self.path)
         evaluation = stored.record.evaluation()
         if evaluation is None:
             raise UserError(f"{stored.path} was not evaluated on test")

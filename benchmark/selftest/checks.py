@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -99,7 +99,9 @@ class Bench:
     @cached_property
     def noise(self) -> float:
         """Distance of two eager trainings with the same settings."""
-        return _distance(self.eager.losses, self.train().losses)
+        from benchmark.engine.agreement import distance
+
+        return distance(self.eager.losses, self.train().losses)
 
     def train(self, *, graph: bool = False, compiled: bool = False) -> TrainingResult:
         """Train from the initial weights in a training mode."""
@@ -245,17 +247,13 @@ def _compilers(device: str) -> str | None:
 
 def _compared(bench: Bench, training: TrainingResult) -> str:
     """Compare losses with the eager ones, within the tolerance of a replayed step."""
+    from benchmark.engine.agreement import distance
     from benchmark.engine.graph import NOISE, TOLERANCE
 
-    off, bound = _distance(bench.eager.losses, training.losses), max(TOLERANCE, NOISE * bench.noise)
+    off, bound = distance(bench.eager.losses, training.losses), max(TOLERANCE, NOISE * bench.noise)
     if not off <= bound:  # also raised for NaN
         raise Failed(f"losses are {off:.2g} from the eager ones, relative to their size; {bound:.2g} is allowed")
     return f"{training.seconds * 1e3:.1f} ms an iteration, losses {off:.1g} from the eager ones"
-
-
-def _distance(expected: Sequence[float], found: Sequence[float]) -> float:
-    """Compute the Euclidean distance relative to the norm of the expected values."""
-    return math.dist(expected, found) / math.hypot(*expected)
 
 
 def evaluation(bench: Bench) -> str:

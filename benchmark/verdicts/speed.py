@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog.references import SPEED, Reference
+from benchmark.statistics.median import median_error
 from benchmark.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -68,12 +69,8 @@ class Timing:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The union of the 90 % intervals of the steady medians, in milliseconds.
-
-        The standard error of the median of n normal times is 1.2533 / sqrt(n) of their deviation, which is their
-        interquartile range / 1.349.
-        """
-        errors = [(each.median_ms, Z * 1.2533 * each.iqr_ms / 1.349 / math.sqrt(each.repeats)) for each in self.steady]
+        """The union of the 90 % intervals of the steady medians, in milliseconds."""
+        errors = [(each.median_ms, Z * median_error(each.iqr_ms, each.repeats)) for each in self.steady]
         return min(ms - error for ms, error in errors), max(ms + error for ms, error in errors)
 
 

@@ -151,7 +151,7 @@ def test_overrides_become_arguments(tmp_path):
     assert rerun.arguments(given, None) == given
     file = tmp_path / "weights.pth"
     assert rerun.arguments({"init": "0" * 64, "batch_size": 2}, file) == {"init": file, "batch_size": 2}
-    with pytest.raises(UserError, match="leave --init"):
+    with pytest.raises(UserError, match="omit --init"):
         rerun.arguments({}, file)
 
 

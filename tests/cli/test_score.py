@@ -113,7 +113,7 @@ def spoil(folder, kind):
     [
         ("missing", "has no prediction of"),
         ("size", "32x64 pixels, but the label of"),
-        ("class", "value 77 is no class; classes are 0 to"),
+        ("class", "value 77 is not a class; classes are 0 to"),
         ("colour", "the colour (77, 77, 77) is not that of a class of the dataset"),
         ("broken", "cannot be read"),
         ("float", "is float64 of shape [64, 64], not integers of height x width"),
