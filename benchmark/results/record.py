@@ -218,12 +218,18 @@ class Latency(Model):
     p90_ms: Milliseconds
     iqr_ms: Milliseconds
     repeats: Count
-    anchor: Text = Field(description="the network timed in turn with this one")
-    anchor_median_ms: Median
-    anchor_ratio: float = Field(
-        ge=0, le=1e12, description="median_ms / anchor_median_ms: removes the load of one machine, not its hardware"
+    anchor: Text | None = Field(
+        description="the network timed in turn with this one; null for a stated latency of an external result"
     )
-    unsteady: Text | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
+    anchor_median_ms: Median | None = Field(description="the median of the anchor, or null")
+    anchor_ratio: float | None = Field(
+        ge=0,
+        le=1e12,
+        description="median_ms / anchor_median_ms: removes the load of one machine, not its hardware; or null",
+    )
+    unsteady: Text | None = Field(
+        description="why the timing is unreliable (drift, throttling, stated and not measured), or null"
+    )
 
 
 class Memory(Model):

@@ -64,7 +64,7 @@ def figures(stored: Stored) -> Iterator[SharedFact]:
     record, environment = stored.record, stored.record.environment
     device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
     for each in record.latency:
-        if each.unsteady is None:
+        if each.unsteady is None and each.anchor_ratio is not None:
             setting = (each.regime, each.size, each.batch, each.precision, each.compiled, each.threads, each.anchor)
             subject = (record.config_sha256, device, torch, *setting)
             yield SharedFact(stored.path, "the latency ratio to the anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
