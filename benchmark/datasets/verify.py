@@ -15,7 +15,7 @@ from benchmark.datasets.catalog import dataset, open_split
 from benchmark.datasets.decoding import orientation
 from benchmark.datasets.digest import SplitHasher, split_digest
 from benchmark.datasets.prefetch import prefetch
-from benchmark.datasets.source import AbsentError, DatasetSplit, FileSplit, LargeSplit, Split
+from benchmark.datasets.source import AbsentError, DatasetSplit, LargeSplit, Split, StoredSplit
 from benchmark.errors import UserError
 
 
@@ -89,11 +89,11 @@ def _verify_split(source: DatasetSplit, split: Split) -> Verification:
         problems.append(f"{split} is not as published: {len(source)} images instead of {published.images}")
     elif digest and published.digest and digest != published.digest:
         problems.append(f"{split} is not as published: other pixels (SHA-256 {digest})")
-    notes = _notes(source, split) if isinstance(source, FileSplit) else ()
+    notes = _notes(source, split) if isinstance(source, StoredSplit) else ()
     return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems), notes)
 
 
-def _notes(source: FileSplit, split: Split) -> tuple[str, ...]:
+def _notes(source: StoredSplit, split: Split) -> tuple[str, ...]:
     try:
         files = source.files()
     except UserError:  # one is missing, which is a problem already
