@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="seed of its training (default: 0)")
     options.dataset(parser)
+    options.data(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.json_output(parser)
 
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results.store import Store
 
     options.require_use_of_root(args)
-    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root)
+    options.check_data(args)
+    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, args.data)
     path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations
     if args.json:

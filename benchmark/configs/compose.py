@@ -293,10 +293,8 @@ def replace_dataset(facts: Config, protocol: str, data: Path) -> None:
     Raises:
         UserError: the card cannot be read, or the protocol weighs classes and the card has no weights.
     """
-    if not is_card(str(data)):
-        raise UserError(f"{data} is not a dataset card, a .yaml file: `segbench data add` writes one")
-    facts.dataset = str(data.expanduser().absolute())
-    content = card.read(facts.dataset).content
+    found = card.read(data)
+    facts.dataset, content = str(found.path), found.content
     if "class_weights" not in facts:
         return
     if content.statistics is None:

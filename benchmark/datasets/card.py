@@ -298,6 +298,8 @@ def read(path: str | Path) -> Card:
         UserError: it cannot be read, or is malformed.
     """
     path = Path(path).expanduser()
+    if not is_card(path.name):
+        raise UserError(f"{path} is not a dataset card, a .yaml file: `segbench data add` writes one")
     try:
         stat = path.stat()
         return _read(path.absolute(), stat.st_mtime_ns, stat.st_size)

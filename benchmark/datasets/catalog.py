@@ -38,9 +38,12 @@ def dataset(name: str) -> type[DatasetSplit]:
     Raises:
         UserError: there is no such dataset, or the card cannot be read.
     """
-    if card.is_card(name):
-        return card.read(name).split()
     known: dict[str, type[DatasetSplit]] = {**EMBEDDED, **ON_DISK}
+    if card.is_card(name):
+        found = card.read(name)
+        if found.content.name in known:
+            raise UserError(f"{name}: {found.content.name} is a dataset of segbench: give this one another name")
+        return found.split()
     if name not in known:
         raise UserError(f"unknown dataset {name!r}: there are {', '.join(sorted(known))}")
     return known[name]

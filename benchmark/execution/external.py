@@ -31,7 +31,7 @@ SUFFIXES = (".png", ".npy")
 
 
 def score(
-    folder: Path, protocol: str, name: str, seed: int = 0, root: Path | None = None
+    folder: Path, protocol: str, name: str, seed: int = 0, root: Path | None = None, data: Path | None = None
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Score predicted label maps of the test split of a protocol.
 
@@ -42,6 +42,7 @@ def score(
         name: name of the network in tables.
         seed: seed of its training.
         root: folder of the dataset, None for its default place.
+        data: card of the dataset to use instead of the protocol's.
 
     Returns:
         The record of an external result, and its arrays. Training, cost and latency are not known.
@@ -50,7 +51,7 @@ def score(
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
-    config = _composed(protocol, root)
+    config = _composed(protocol, root, data)
     splits = sources(config.protocol.dataset, root)
     test = splits["test"]
     counts = _counts(folder, test)
@@ -83,12 +84,12 @@ def score(
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
 
 
-def _composed(protocol: str, root: Path | None) -> Any:
+def _composed(protocol: str, root: Path | None, data: Path | None) -> Any:
     """Return the config of a protocol with any network that it can train: no axis depends on the network."""
     error = None
     for architecture in catalog.representatives():
         try:
-            return compose.compose(architecture, protocol, root=root)
+            return compose.compose(architecture, protocol, root=root, data=data)
         except UserError as reason:
             error = reason
     assert error is not None
