@@ -1,4 +1,4 @@
-"""`segbench data`: download, prepare and verify datasets."""
+"""`segbench data`: add, show, download, prepare and verify datasets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import data_add, options
 
 if TYPE_CHECKING:
     from benchmark.datasets.download import Progress
@@ -23,9 +23,19 @@ COMPLETE = "the number of images is as published, and every file can be read"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `get`, `make` and `verify`."""
+    """Add `add`, `get`, `make` and `verify`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     place = "parent of the dataset's folder (default: $SEGBENCH_DATA, else data)"
+
+    data_add.configure(
+        actions.add_parser(
+            "add",
+            help="check your own images and labels, and write the card that --data takes",
+            description="Check your own folder of images and of labels, and write a dataset card, NAME.yaml, that "
+            "`segbench run --data NAME.yaml` takes. Labels: PNG, TIFF, BMP or lossless WebP of class values (8, 16 or "
+            "32 bits, grey or indexed) or of colours. Every file is decoded; faults are listed, a line for each kind.",
+        )
+    )
 
     get = actions.add_parser(
         "get",
@@ -65,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download, prepare or verify a dataset; return 1 if verification finds a problem."""
-    return {"get": _get, "make": _make, "verify": _verify}[args.action](args)
+    return {"add": data_add.run, "get": _get, "make": _make, "verify": _verify}[args.action](args)
 
 
 def _get(args: argparse.Namespace) -> int:
