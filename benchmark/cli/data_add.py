@@ -50,8 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="SPLIT=LIST",
         help="train=A,val=B,test=C, each a text file of names or a folder below the images; or a folder with "
-        "train.txt, val.txt and test.txt; without test the images of val stand for it (default: by folders named train, "
-        "val and test, else at random)",
+        "train.txt, val.txt and test.txt; without test the images of val stand for it (default: by folders named "
+        "train, val and test, else at random)",
     )
     parser.add_argument("--seed", type=options.seed, metavar="S", help="seed of a random split (default: 0)")
     parser.add_argument(
