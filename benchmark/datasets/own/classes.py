@@ -194,7 +194,7 @@ def _structured(found: Any, path: Path) -> Iterator[Entry]:
         if isinstance(inner, list | Mapping):
             yield from _structured(inner, path)
             return
-        colours = all(_is_rgb(value) for value in found.values())
+        colours = all(_is_rgb(value) or isinstance(value, str) for value in found.values())
         for key, value in found.items():
             yield _of_item(key, value, colours, path)
     elif isinstance(found, list):
