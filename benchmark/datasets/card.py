@@ -329,6 +329,18 @@ def write(content: Content, path: Path) -> None:
         temporary.write_text(HEADING.format(name=path.name) + text, encoding="utf-8")
 
 
+def content(**fields: Any) -> Content:
+    """Return the content of a card.
+
+    Raises:
+        UserError: a field is not as it should be.
+    """
+    try:
+        return Content(**fields)
+    except ValidationError as error:
+        raise UserError(f"{fields['name']} makes no card: {_said(error)}") from error
+
+
 def names_of(content: Content, split: Split) -> Sequence[str]:
     """Return the images of a split by name."""
     found = content.splits[split]
@@ -369,10 +381,15 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
     try:
         return Card(path, Content.model_validate(found))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("int", "constrained-str"))
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}") from error
+        raise UserError(f"{path}: {_said(error)}") from error
+
+
+def _said(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one line."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("int", "constrained-str"))
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}"
 
 
 @lru_cache(maxsize=16)
