@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.protocol(parser)
     options.overrides(parser)
     options.dataset(parser)
+    options.data(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument(
         "--distributed", action="store_true", help="keep SyncBN, for training in several processes (default: BN)"
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.configs.compose import compose
 
     options.require_use_of_root(args)
+    options.check_data(args)
     if args.diff_zoo:
         return _diff(args)
     config = compose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def overrides(parser: argparse.ArgumentParser) -> None:
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the given overrides as arguments of `compose.compose`."""
-    names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
+    names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
@@ -163,14 +164,45 @@ def dataset(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def require_use_of_root(args: argparse.Namespace) -> None:
-    """Refuse a --root that the dataset of the protocol has no use for.
+def data(parser: argparse.ArgumentParser) -> None:
+    """Add --data."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="CARD",
+        help="dataset to use instead of the protocol's: the YAML file that `segbench data add` wrote",
+    )
+
+
+def check_data(args: argparse.Namespace) -> None:
+    """Check the card of --data, and say in one line which protocol is taken where none is named.
 
     Raises:
-        UserError: the dataset is embedded, or there is no such protocol.
+        UserError: the card cannot be read.
+    """
+    if args.data is None:
+        return
+    from benchmark.datasets import card
+
+    name = card.read(args.data).content.name
+    if args.protocol == DEFAULT_PROTOCOL:
+        print(
+            f"segbench: {name} is used under {DEFAULT_PROTOCOL}, the default, which shows in minutes that networks "
+            "train; name another protocol with -p (segbench list protocols)",
+            file=sys.stderr,
+        )
+
+
+def require_use_of_root(args: argparse.Namespace) -> None:
+    """Refuse a --root that the dataset has no use for.
+
+    Raises:
+        UserError: the dataset is embedded or that of --data, or there is no such protocol.
     """
     if args.root is None:
         return
+    if getattr(args, "data", None) is not None:
+        raise UserError(f"--root {args.root} has no effect: {args.data} says where its folders are; leave --root out")
     from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import locate

@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
     options.protocol(parser)
+    options.data(parser)
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
     parser.add_argument(
@@ -57,11 +58,12 @@ def run(args: argparse.Namespace) -> int:
     if args.classes is not None and args.classes > MOST_CLASSES:
         raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
+    options.check_data(args)
     from benchmark.configs import compose
     from benchmark.engine import device
 
     on = device.select(args.device)
-    protocol_size, protocol_classes = compose.protocol_input(args.protocol)
+    protocol_size, protocol_classes = compose.protocol_input(args.protocol, args.data)
     size, classes = size or protocol_size, args.classes or protocol_classes
 
     failed = False

@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
     options.dataset(parser)
+    options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
 
@@ -117,7 +118,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         device=device,
         deterministic=record.environment.deterministic,
         latency=False,
-        overrides=arguments(record.protocol.overrides, args.init),
+        overrides=arguments(record.protocol.overrides, args.init, args.data),
         root=args.root,
         results=results,
         work_dir=work_dir,
@@ -126,25 +127,30 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     )
 
 
-def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
+def arguments(overrides: dict[str, Any], init: Path | None, data: Path | None = None) -> dict[str, Any]:
     """Return the overrides of a record as arguments of `compose.compose`.
 
     Args:
         overrides: as stored in a record.
         init: the file whose hash is the override `init`.
+        data: the card whose name is the override `data`.
 
     Raises:
         UserError: the value of an override is not known.
     """
     found = dict(overrides)
-    sha256 = found.pop("init", None)
+    sha256, name = found.pop("init", None), found.pop("data", None)
     if unknown := sorted(found.keys() - set(ARGUMENTS)):
         raise UserError(f"the result was made with {', '.join(unknown)} changed, which this version does not know")
     if sha256 and init is None:
         raise UserError(f"the run started from weights of SHA-256 {sha256}: name their file with --init FILE")
     if init is not None and not sha256:
         raise UserError(f"the run did not start from a file of weights: omit --init {init}")
-    return found | ({"init": init} if init else {})
+    if name and data is None:
+        raise UserError(f"the run used the dataset {name}: name its card with --data FILE")
+    if data is not None and not name:
+        raise UserError(f"the run used the dataset of its protocol: omit --data {data}")
+    return found | ({"init": init} if init else {}) | ({"data": data} if data else {})
 
 
 def _check_the_same(record: Record, spec: Spec) -> None:

@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.crf(parser)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
@@ -152,6 +153,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     from benchmark.execution import batch
 
     options.require_use_of_root(args)
+    options.check_data(args)
     return batch.specs(
         names,
         args.protocol,

@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.protocol(parser)
     options.overrides(parser)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.speed(parser)
     options.work_dir(parser)
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     on = device.select(args.device)  # before mmengine is imported
     options.check_speed(args, on)
     options.require_use_of_root(args)
+    options.check_data(args)
 
     from benchmark.cli.progress import Lines
     from benchmark.configs.compose import compose
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         args.work_dir
         / args.protocol
         / layout.folder(catalog.architecture(args.architecture).name)
-        / f"seed-{args.seed}"
+        / "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
     )
 
     from benchmark.engine.hooks import Diverged

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
+from benchmark.datasets.card import is_card
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -32,7 +33,7 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
     """
     facts = config.protocol
     found: dict[str, Any] = {
-        "data": {"dataset": facts.dataset, "digest": digest},
+        "data": {"dataset": datasets.title(facts.dataset), "digest": digest},
         "splits": {split: _split(config, split) for split in ("train", "val", "test")},
         "input": config.data_preprocessor,
         **_training(config),
@@ -40,6 +41,8 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
         "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
         "void": facts.void,
     }
+    if is_card(facts.dataset):
+        found["data"]["classes"] = list(datasets.dataset(facts.dataset).classes)
     if "first_stage" in config:
         found["first_stage"] = _training(config.first_stage)
     if "class_weights" in facts:

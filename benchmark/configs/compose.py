@@ -22,7 +22,10 @@ from benchmark.catalog import catalog, own
 from benchmark.catalog.own import Factory
 from benchmark.configs import adaptation, imports
 from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
+from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
+from benchmark.datasets.card import is_card
+from benchmark.datasets.source import SPLITS, Split
 from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def compose(
     *,
     seed: int = 0,
     root: Path | None = None,
+    data: Path | None = None,
     max_iters: int | None = None,
     batch_size: int | None = None,
     val_interval: int | None = None,
@@ -55,6 +59,7 @@ def compose(
         protocol: name of a protocol.
         seed: seed of initial weights, batches and all random draws of the training.
         root: folder of the dataset; by default that of `segbench data get`.
+        data: card of the dataset to use instead of the protocol's, see `benchmark.datasets.card`.
         max_iters: override of the number of iterations; the schedule is scaled, and with the second of two stages the
             first.
         batch_size: override of the batch size in images.
@@ -76,9 +81,13 @@ def compose(
     """
     config = read(catalog.protocol(protocol).path)
     facts = config.protocol
+    if data is not None:
+        replace_dataset(facts, protocol, data)
     overrides = _overrides(
         config, max_iters=max_iters, batch_size=batch_size, val_interval=val_interval, precision=precision
     )
+    if data is not None:
+        overrides["data"] = datasets.title(facts.dataset)
     if init is not None:
         overrides["init"] = _sha256_of_backbone(init)
     if crf is not None:
@@ -151,9 +160,12 @@ def _set_data(stage: Config, facts: Config, batches: str, seed: int, root: Path 
     stage.train_dataloader.dataset.update(protocol=batches, seed=seed, length=stage.train_cfg.max_iters)
     if facts.get("void_output"):
         stage.train_dataloader.dataset.void = len(datasets.dataset(facts.dataset).classes)
-    for loader in (stage.train_dataloader, stage.val_dataloader, stage.test_dataloader):
+    for split in SPLITS:
+        loader = stage[f"{split}_dataloader"]
         loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
-        if place is not None:
+        if is_card(facts.dataset):
+            _read_card(facts.dataset, loader.dataset, split)
+        elif place is not None:
             _locate(facts.dataset, loader.dataset, place)
     stage.data_preprocessor.size = tuple(augmentation_of(stage.train_dataloader.dataset)["crop_size"])
 
@@ -268,9 +280,38 @@ def _own(factory: Factory) -> Config:
     return Config({"model": model})
 
 
-def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
-    """Return input size (height, width) and number of outputs with which networks of a protocol are profiled."""
+def replace_dataset(facts: Config, protocol: str, data: Path) -> None:
+    """Replace the dataset of a protocol by that of a card.
+
+    Class weights are of the classes of one dataset: those of the card replace the protocol's.
+
+    Args:
+        facts: of the protocol, changed in place.
+        protocol: its name.
+        data: the card.
+
+    Raises:
+        UserError: the card cannot be read, or the protocol weighs classes and the card has no weights.
+    """
+    found = card.read(data)
+    facts.dataset, content = str(found.path), found.content
+    if "class_weights" not in facts:
+        return
+    if content.statistics is None:
+        raise UserError(f"{protocol} weighs classes, and {data} has no weights: `segbench data add --statistics`")
+    facts.class_weights = [*content.statistics.class_weights, *([1.0] if facts.get("void_output") else [])]
+
+
+def protocol_input(protocol: str, data: Path | None = None) -> tuple[tuple[int, int], int]:
+    """Return input size (height, width) and number of outputs with which networks of a protocol are profiled.
+
+    Args:
+        protocol: name of the protocol.
+        data: card of the dataset to use instead of the protocol's.
+    """
     facts = read(catalog.protocol(protocol).path).protocol
+    if data is not None:
+        replace_dataset(facts, protocol, data)
     height, width = facts.size
     return (height, width), outputs(facts)
 
@@ -282,6 +323,21 @@ def _locate(name: str, dataset: Config, root: Path) -> None:
     else:
         for reader in readers_of(dataset):
             reader.data_root = str(datasets.ON_DISK[name].home(root).absolute())
+
+
+def _read_card(path: str, dataset: Config, split: Split) -> None:
+    """Read the split of a card in a data loader, by the pipeline of the protocol where it has one of mmsegmentation's.
+
+    `root` and `data_root`, on which no result depends, are the paths of the card.
+    """
+    if "dataset" not in dataset:
+        dataset.source = {"type": "Card", "root": path, "split": split}
+        return
+    pipeline = copy.deepcopy(readers_of(dataset)[0].pipeline)
+    for step in pipeline:
+        if step["type"] == "LoadAnnotations":
+            step.pop("reduce_zero_label", None)  # the card tells which values are void
+    dataset.dataset = {"type": "CardDataset", "data_root": path, "split": split, "pipeline": pipeline}
 
 
 def read(path: Path) -> Config:

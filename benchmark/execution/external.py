@@ -92,6 +92,7 @@ def score(
     name: str,
     seed: int = 0,
     root: Path | None = None,
+    data: Path | None = None,
     costs: StatedCosts = StatedCosts(),  # noqa: B008 (immutable)
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Score predicted label maps of the test split of a protocol.
@@ -103,6 +104,7 @@ def score(
         name: name of the network in tables.
         seed: seed of its training.
         root: folder of the dataset, None for its default place.
+        data: card of the dataset to use instead of the protocol's.
         costs: what is known of the network's costs.
 
     Returns:
@@ -112,7 +114,7 @@ def score(
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
-    config = _composed(protocol, root)
+    config = _composed(protocol, root, data)
     facts, size = config.protocol, tuple(config.protocol.size)
     splits = sources(facts.dataset, root)
     test = splits["test"]
@@ -146,12 +148,12 @@ def score(
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
 
 
-def _composed(protocol: str, root: Path | None) -> Any:
+def _composed(protocol: str, root: Path | None, data: Path | None) -> Any:
     """Return the config of a protocol with any network that it can train: no axis depends on the network."""
     error = None
     for architecture in catalog.representatives():
         try:
-            return compose.compose(architecture, protocol, root=root)
+            return compose.compose(architecture, protocol, root=root, data=data)
         except UserError as reason:
             error = reason
     assert error is not None

@@ -60,7 +60,7 @@ def dataset(config: Config, axes: Mapping[str, Any], splits: Mapping[Split, Data
         splits: the dataset, opened.
     """
     return Dataset(
-        name=config.protocol.dataset,
+        name=axes["data"]["dataset"],
         digest=axes["data"]["digest"],
         classes=list(splits["test"].classes),
         images={split: len(source) for split, source in splits.items()},

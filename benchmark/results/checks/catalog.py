@@ -28,7 +28,7 @@ VERSIONS = ("0.1.0", "0.2.0")
 A release that changes one of them leaves the earlier versions out.
 """
 
-OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
+OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data"}
 """What the command line can change."""
 
 SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
@@ -81,6 +81,7 @@ def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str
     if "pretraining" in protocol.axes:
         found["pretraining"] = protocol.axes["pretraining"]
         facts |= {"pretraining": protocol.overrides["init"]} if "init" in protocol.overrides else {}
+    facts |= {"dataset": protocol.overrides["data"]} if "data" in protocol.overrides else {}
     if "schedule" in protocol.axes:
         found["void_output"] = bool(protocol.axes.get("void_output"))
         facts |= {"void_output": facts.get("void_output", False)}
@@ -202,21 +203,29 @@ def check_catalog(record: Record) -> Iterator[str]:
 def check_recount(record: Record) -> Iterator[str]:
     """Build the network of a result again and compare its parameters and multiply-accumulates."""
     from benchmark.configs import compose
-    from benchmark.configs.axes import config_hash
+    from benchmark.configs.axes import config_hash, crop_dependent_of
     from benchmark.profiling import complexity
 
     if record.complexity is None or record.environment.code.version not in VERSIONS:
         return
     overrides = {name: value for name, value in record.protocol.overrides.items() if name not in ("init", "crf")}
+    classes = record.complexity.classes
     try:
-        config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
+        if "data" in overrides:  # the card is not kept, the number of classes is
+            facts = compose.read(catalog.protocol(record.protocol.name).path).protocol
+            model = compose.model_config(
+                record.architecture, classes=classes, crop_dependent=crop_dependent_of(facts), pretrained=False
+            )
+        else:
+            config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
+            model = config.model
     except (UserError, TypeError):
         yield "nothing is recounted: this version has no such architecture, protocol or override"
         return
-    if "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
+    if record.protocol.overrides.keys().isdisjoint({"init", "data"}) and config_hash(config) != record.config_sha256:
         yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"
         return
-    found: Complexity = complexity.measure(config.model, record.complexity.size, record.complexity.classes)
+    found: Complexity = complexity.measure(model, record.complexity.size, classes)
     for name, value in found:
         stored = getattr(record.complexity, name)
         if stored != value:
