@@ -117,7 +117,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
     from benchmark.datasets.catalog import open_splits
     from benchmark.engine.evaluation import labels
 
-    config = compose.read(catalog.protocol(protocol).path)
+    config = compose.read_protocol(protocol)
     facts = config.protocol
     if facts.inference.mode != "whole":
         raise UserError(f"{protocol} evaluates by sliding window: train and evaluate with `segbench run`")

@@ -207,7 +207,7 @@ def require_use_of_root(args: argparse.Namespace) -> None:
     from benchmark.configs import compose
     from benchmark.datasets.catalog import locate
 
-    dataset = compose.read(catalog.protocol(args.protocol).path).protocol.dataset
+    dataset = compose.read_protocol(args.protocol).protocol.dataset
     if locate(dataset, args.root) is None:
         raise UserError(
             f"--root {args.root} has no effect: {args.protocol} draws its dataset {dataset}, which has no files; "

@@ -194,7 +194,7 @@ def _facts(protocol: str) -> Any:
     """Return the facts of a protocol."""
     from benchmark.configs import compose
 
-    return compose.read(catalog.protocol(protocol).path).protocol
+    return compose.read_protocol(protocol).protocol
 
 
 def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
