@@ -7,6 +7,7 @@ SHA-256 of the pixels of each split, so that data that have changed are noticed.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,8 +230,8 @@ class CardSplit:
         return zip(self.names, self._images, self._labels, strict=True)
 
     def files(self) -> list[Path]:
-        """Return the card, on which the classes of the labels depend, and every image and label file."""
-        return [self.card.path, *self._images, *self._labels]
+        """Return every image and label file."""
+        return [*self._images, *self._labels]
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return the RGB image of shape (height, width, 3).
@@ -377,6 +378,7 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
 @lru_cache(maxsize=16)
 def _split_class(card: Card) -> type[CardSplit]:
     content = card.content
+    rules = content.model_dump_json(include={"orientation", "encoding", "classes", "void"})
     known = {split: len(names) for split, names in content.splits.items() if names != "val"}
     facts = {
         "card": card,
@@ -384,7 +386,8 @@ def _split_class(card: Card) -> type[CardSplit]:
         "palette": tuple(each.colour for each in content.classes),
         "published": {split: PublishedSplit(number, content.digest.get(split)) for split, number in known.items()},
     }
-    return type("CardSplit", (CardSplit,), facts)
+    # a cached digest is that of files and the name of the class, which has the rules of decoding in it
+    return type(f"CardSplit-{hashlib.sha256(rules.encode()).hexdigest()[:16]}", (CardSplit,), facts)
 
 
 def _code(label: Any) -> int:

@@ -66,6 +66,11 @@ def split_digest(source: DatasetSplit) -> str:
     return hasher.hexdigest()
 
 
+def remember(source: StoredSplit, value: str) -> None:
+    """Cache the digest of a split that was computed with a `SplitHasher`."""
+    _store(_stamp(source), value)
+
+
 def listing_digest(names: Sequence[str], images: Sequence[Path]) -> str:
     """Compute the SHA-256 of the names of images, and of the sizes of their files in bytes, in order.
 

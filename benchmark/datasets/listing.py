@@ -91,6 +91,11 @@ def by_name(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def other_files(folder: Path) -> list[str]:
+    """List the files below a folder of the user's that are neither images nor labels, by their name."""
+    return sorted(path.name for path in _files(folder) if path.suffix.lower() not in IMAGE_SUFFIXES)
+
+
 def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield every file below a folder that is not hidden, without following links to a parent folder."""
     here = folder.resolve()
