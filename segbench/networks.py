@@ -92,7 +92,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
         model: a network that maps images of shape (N, 3, height, width) to scores of shape (N, classes, h, w), a list
             or a dict `out` of them, or a segmentor that `build` returned. Where the protocol has an output for void,
             that is the one after the classes.
-        protocol: name of a protocol whose inference is of whole images.
+        protocol: name of a protocol, or path of a protocol file, whose inference is of whole images.
         root: folder of the dataset; by default where `segbench data get` puts it.
         split: "val" or "test".
 

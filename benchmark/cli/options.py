@@ -93,7 +93,7 @@ def protocol(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
-        help="see `segbench list protocols` (default: %(default)s)",
+        help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
     )
 
 

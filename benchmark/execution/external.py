@@ -38,7 +38,7 @@ def score(
     Args:
         folder: one file an image, named as the image with the suffix .png or .npy, in any subfolder: class indices of
             shape (height, width), 255 for none, or a PNG in the colours of the dataset.
-        protocol: name of the protocol.
+        protocol: name of the protocol, or path of its file.
         name: name of the network in tables.
         seed: seed of its training.
         root: folder of the dataset, None for its default place.
