@@ -112,7 +112,6 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
     import torch
 
     from benchmark import confusion
-    from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import open_splits
     from benchmark.engine.evaluation import labels

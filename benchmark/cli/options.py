@@ -203,7 +203,6 @@ def require_use_of_root(args: argparse.Namespace) -> None:
         return
     if getattr(args, "data", None) is not None:
         raise UserError(f"--root {args.root} has no effect: {args.data} says where its folders are; leave --root out")
-    from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import locate
 

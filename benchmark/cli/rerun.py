@@ -143,7 +143,9 @@ def _protocol(name: str, file: str | None) -> str:
     """
     if file is None:
         if name not in catalog.protocols():
-            raise UserError(f"the run followed {name}, a protocol file of the user's: name it with -p path/to/{name}.py")
+            raise UserError(
+                f"the run followed {name}, a protocol file of the user's: name it with -p path/to/{name}.py"
+            )
         return name
     if catalog.protocol(file).name != name:
         raise UserError(f"the run followed the protocol {name}, not {file}: name its file with -p, or omit -p")

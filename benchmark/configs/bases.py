@@ -1,6 +1,6 @@
 """Bases of config files: `_base_ = "segbench::_base_/protocols/NAME.py"` names a file of `model_configs/`.
 
-mmengine finds `mmseg::PATH` and the like in the packages of OpenMMLab only. The scope works from any folder, and with an
+mmengine finds `mmseg::PATH` and the like in the packages of OpenMMLab only. The scope works from any folder, with an
 installed package as with a checkout.
 """
 

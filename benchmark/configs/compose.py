@@ -127,6 +127,22 @@ def compose(
     return config
 
 
+def any_network(protocol: str, root: Path | None = None, data: Path | None = None) -> Config:
+    """Return the config of a protocol with any network that it can train: no axis depends on the network.
+
+    Raises:
+        UserError: there is no such protocol, or it can train no representative of a method.
+    """
+    error = None
+    for architecture in catalog.representatives():
+        try:
+            return compose(architecture, protocol, root=root, data=data)
+        except UserError as reason:
+            error = reason
+    assert error is not None
+    raise error
+
+
 def _overrides(config: Config, **given: Any) -> dict[str, Any]:
     """Return the arguments that differ from what a protocol has, by name.
 

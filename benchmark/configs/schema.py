@@ -26,10 +26,14 @@ REGISTRATION = "benchmark.registration"
 """The module that registers what our configs name."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
-Size = Annotated[tuple[Annotated[int, Field(ge=1, le=99_999)], Annotated[int, Field(ge=1, le=99_999)]], Field(strict=False)]
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=99_999)], Annotated[int, Field(ge=1, le=99_999)]], Field(strict=False)
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3, strict=False)]
+Channels = Annotated[
+    list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3, strict=False)
+]
 Weights = Annotated[list[Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(min_length=1, strict=False)]
 
 
@@ -108,7 +112,9 @@ class TrainData(_Part):
         needed = ("source", "augmentation") if self.type == "TrainingBatches" else ("dataset", "crop_size")
         if absent := [name for name in needed if getattr(self, name) is None]:
             raise ValueError(f"{absent[0]} is missing")
-        if extra := [name for name in {"source", "augmentation", "dataset", "crop_size"} - {*needed} if getattr(self, name)]:
+        if extra := [
+            name for name in {"source", "augmentation", "dataset", "crop_size"} - {*needed} if getattr(self, name)
+        ]:
             raise ValueError(f"{self.type} has no {extra[0]}: base the file on a protocol that has one")
         return self
 
@@ -336,7 +342,7 @@ def _classes(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, 
 
 def _arguments(registry: str, named: Mapping[str, Any]) -> str | None:
     """Return which argument of a class is wrong, and why; None if none is."""
-    import mmengine.optim  # registers optimizers and schedulers
+    from mmengine import optim  # noqa: F401  (registers optimizers and schedulers)
     from mmengine import registry as registries
 
     kind = getattr(registries, registry).get(named["type"])
@@ -396,5 +402,6 @@ def _of_ours(name: str) -> Iterator[Any]:
 
 
 def _known_datasets() -> str:
-    return f"name {', '.join(sorted({**datasets.EMBEDDED, **datasets.ON_DISK}))} or the path of a dataset card, NAME.yaml"
-
+    return (
+        f"name {', '.join(sorted({**datasets.EMBEDDED, **datasets.ON_DISK}))} or the path of a dataset card, NAME.yaml"
+    )

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose
 from benchmark.configs.axes import axes_of
 from benchmark.confusion import VOID, count
@@ -51,7 +50,7 @@ def score(
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
-    config = _composed(protocol, root, data)
+    config = compose.any_network(protocol, root, data)
     splits = sources(config.protocol.dataset, root)
     test = splits["test"]
     counts = _counts(folder, test)
@@ -82,18 +81,6 @@ def score(
     )
     scored = outcome.evaluation("last", 0, "last_test", counts, found)
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
-
-
-def _composed(protocol: str, root: Path | None, data: Path | None) -> Any:
-    """Return the config of a protocol with any network that it can train: no axis depends on the network."""
-    error = None
-    for architecture in catalog.representatives():
-        try:
-            return compose.compose(architecture, protocol, root=root, data=data)
-        except UserError as reason:
-            error = reason
-    assert error is not None
-    raise error
 
 
 def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:

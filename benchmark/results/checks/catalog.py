@@ -217,9 +217,8 @@ def check_recount(record: Record) -> Iterator[str]:
             config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
             model = config.model
         else:  # the number of classes, and the settings that depend on the crop, are in the record
-            model = compose.model_config(
-                record.architecture, classes=classes, crop_dependent=record.protocol.axes.get("fitted"), pretrained=False
-            )
+            fitted = record.protocol.axes.get("fitted")
+            model = compose.model_config(record.architecture, classes=classes, crop_dependent=fitted)
     except (UserError, TypeError):
         yield "nothing is recounted: this version has no such architecture, protocol or override"
         return
