@@ -82,6 +82,18 @@ def duration(text: str) -> float:
     return total
 
 
+def size(text: str) -> tuple[int, int]:
+    """Return height and width of the argument of --size.
+
+    Raises:
+        UserError: it is not HxW.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text, re.ASCII)
+    if not found:
+        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
+    return int(found[1]), int(found[2])
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
