@@ -7,6 +7,7 @@ first line of the file's docstring.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ ZOO_PREFIX = "mmseg:"
 T = TypeVar("T")
 
 DEFAULT_PROTOCOL = "shapes_64x64_smoke"
+
+_STEM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?")
+"""Stems of protocol files: names of folders on any file system."""
+
+RESERVED = ("weights",)
+"""Folders of a store that are not of a protocol."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,16 @@ class ProtocolEntry:
     """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
 
     Attributes:
-        name: name of the file.
+        name: name of the file, without suffix.
         summary: one line.
         path: the mmengine config file.
+        is_own: whether the file is the user's.
     """
 
     name: str
     summary: str
     path: Path
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,12 +244,44 @@ def representatives() -> list[str]:
 
 
 def protocol(name: str) -> ProtocolEntry:
-    """Return the protocol of that name.
+    """Return the protocol of that name, or of a file of the user's.
+
+    Args:
+        name: of a protocol, or the path of its file, `FILE.py`.
 
     Raises:
-        UserError: there is none; the message suggests similar names.
+        UserError: there is none, and the message suggests similar names; or the file cannot be one.
     """
-    return _find("protocol", name, protocols())
+    if not own.is_config(name):
+        here = Path(f"{name}.py")
+        if name not in protocols() and here.is_file():
+            raise UserError(f"unknown protocol {name!r}: did you mean the file {here}?")
+        return _find("protocol", name, protocols())
+    path = own.config_file(name)
+    ours = protocols().get(path.stem)
+    if ours and ours.path.resolve() == path:
+        return ours
+    return ProtocolEntry(protocol_name(name), _summary(path), path, is_own=True)
+
+
+def protocol_name(name: str) -> str:
+    """Return the name of a protocol in results: of a file of the user's its stem. No file is read.
+
+    Raises:
+        UserError: results of the file would be mixed with those of a protocol of ours, or it cannot name a folder.
+    """
+    if not own.is_config(name):
+        return name
+    path = Path(name)
+    if not _STEM.fullmatch(path.stem) or own.is_config(path.stem) or path.stem.lower() in RESERVED:
+        raise UserError(
+            f"{name}: {path.stem!r} cannot be the name of a protocol: rename the file, with up to 100 letters, digits, "
+            "dots, dashes and underscores"
+        )
+    ours = next((each for each in protocols().values() if each.name.lower() == path.stem.lower()), None)
+    if ours and ours.path.resolve() != path.resolve():
+        raise UserError(f"{name}: {ours.name} is a protocol of segbench, whose results would be mixed: rename the file")
+    return path.stem
 
 
 def _find(kind: str, name: str, known: Mapping[str, T]) -> T:

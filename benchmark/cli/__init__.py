@@ -32,6 +32,7 @@ COMMANDS = {
     "list": "list architectures, protocols, methods or references",
     "show": "print the details of one of them",
     "config": "print architecture x protocol as one mmsegmentation config",
+    "protocol": "write a protocol file of your own",
     "data": "download, prepare and verify datasets",
     "results": "export results to an archive, import results from one",
     "validate": "recompute derived values of stored results, report inconsistencies",

@@ -82,6 +82,18 @@ def duration(text: str) -> float:
     return total
 
 
+def size(text: str) -> tuple[int, int]:
+    """Return height and width of the argument of --size.
+
+    Raises:
+        UserError: it is not HxW.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text, re.ASCII)
+    if not found:
+        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
+    return int(found[1]), int(found[2])
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
@@ -93,7 +105,7 @@ def protocol(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
-        help="see `segbench list protocols` (default: %(default)s)",
+        help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
     )
 
 
@@ -203,11 +215,10 @@ def require_use_of_root(args: argparse.Namespace) -> None:
         return
     if getattr(args, "data", None) is not None:
         raise UserError(f"--root {args.root} has no effect: {args.data} says where its folders are; leave --root out")
-    from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import locate
 
-    dataset = compose.read(catalog.protocol(args.protocol).path).protocol.dataset
+    dataset = compose.read_protocol(args.protocol).protocol.dataset
     if locate(dataset, args.root) is None:
         raise UserError(
             f"--root {args.root} has no effect: {args.protocol} draws its dataset {dataset}, which has no files; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
     for name in names:
         catalog.architecture(name)
-    size = None if args.size is None else _size(args.size)
+    size = None if args.size is None else options.size(args.size)
     if args.classes is not None and args.classes < 1:
         raise UserError(f"--classes must be at least 1, not {args.classes}")
     if args.classes is not None and args.classes > MOST_CLASSES:
@@ -160,10 +159,3 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
             "compare on one device only.",
         ]
     return "\n".join(lines)
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
-    if not found:
-        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
-    return int(found[1]), int(found[2])

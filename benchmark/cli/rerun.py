@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
@@ -48,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
+    parser.add_argument(
+        "-p", "--protocol", metavar="FILE", help="file of the protocol, if it is not one of `segbench list protocols`"
+    )
     options.dataset(parser)
     options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
@@ -113,7 +117,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
         architecture=record.architecture,
-        protocol=record.protocol.name,
+        protocol=_protocol(record.protocol.name, args.protocol),
         seed=record.seed,
         device=device,
         deterministic=record.environment.deterministic,
@@ -125,6 +129,27 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         resident="off" if execution and execution.batches == "host" else "auto",
         mode=mode,
     )
+
+
+def _protocol(name: str, file: str | None) -> str:
+    """Return the protocol of a record: its name, or the file of the user's.
+
+    Args:
+        name: as stored in the record.
+        file: as given.
+
+    Raises:
+        UserError: the protocol is of a file that is not given, or the file is another one.
+    """
+    if file is None:
+        if name not in catalog.protocols():
+            raise UserError(
+                f"the run followed {name}, a protocol file of the user's: name it with -p path/to/{name}.py"
+            )
+        return name
+    if catalog.protocol(file).name != name:
+        raise UserError(f"the run followed the protocol {name}, not {file}: name its file with -p, or omit -p")
+    return file
 
 
 def arguments(overrides: dict[str, Any], init: Path | None, data: Path | None = None) -> dict[str, Any]:

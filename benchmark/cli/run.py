@@ -216,7 +216,7 @@ def _print_leaderboard(spec: Spec) -> None:
     from benchmark.cli.leaderboard import render
     from benchmark.results.store import Store
 
-    runs, _ = Store(spec.results).summaries(spec.protocol)
+    runs, _ = Store(spec.results).summaries(spec.protocol_name)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
     print(render(found, "table"), end="\n\n")

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     )
     folder = (
         args.work_dir
-        / args.protocol
+        / catalog.protocol_name(args.protocol)
         / layout.folder(catalog.architecture(args.architecture).name)
         / "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
     )

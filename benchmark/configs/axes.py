@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.catalog import catalog
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
@@ -41,6 +42,8 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
         "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
         "void": facts.void,
     }
+    if facts.name not in catalog.protocols():
+        found["name"] = facts.name  # batches are drawn from it: no file of a user's can be the same as another protocol
     if is_card(facts.dataset):
         found["data"]["classes"] = list(datasets.dataset(facts.dataset).classes)
     if "first_stage" in config:

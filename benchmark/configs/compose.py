@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import backend
 from benchmark.catalog import catalog, own
 from benchmark.catalog.own import Factory
-from benchmark.configs import adaptation, imports
+from benchmark.configs import adaptation, bases, imports
 from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
 from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
@@ -56,7 +56,7 @@ def compose(
 
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
-        protocol: name of a protocol.
+        protocol: name of a protocol, or path of a protocol file of the user's.
         seed: seed of initial weights, batches and all random draws of the training.
         root: folder of the dataset; by default that of `segbench data get`.
         data: card of the dataset to use instead of the protocol's, see `benchmark.datasets.card`.
@@ -79,8 +79,8 @@ def compose(
     Raises:
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
     """
-    config = read(catalog.protocol(protocol).path)
-    facts = config.protocol
+    config = read_protocol(protocol)
+    facts, protocol = config.protocol, catalog.protocol_name(protocol)
     if data is not None:
         replace_dataset(facts, protocol, data)
     overrides = _overrides(
@@ -125,6 +125,22 @@ def compose(
         handed_on = read(catalog.architecture(architecture).path).first_stage.handed_on
         config.first_stage = {"handed_on": handed_on} | {name: first[name] for name in FIRST_STAGE}
     return config
+
+
+def any_network(protocol: str, root: Path | None = None, data: Path | None = None) -> Config:
+    """Return the config of a protocol with any network that it can train: no axis depends on the network.
+
+    Raises:
+        UserError: there is no such protocol, or it can train no representative of a method.
+    """
+    error = None
+    for architecture in catalog.representatives():
+        try:
+            return compose(architecture, protocol, root=root, data=data)
+        except UserError as reason:
+            error = reason
+    assert error is not None
+    raise error
 
 
 def _overrides(config: Config, **given: Any) -> dict[str, Any]:
@@ -306,10 +322,10 @@ def protocol_input(protocol: str, data: Path | None = None) -> tuple[tuple[int, 
     """Return input size (height, width) and number of outputs with which networks of a protocol are profiled.
 
     Args:
-        protocol: name of the protocol.
+        protocol: name of the protocol, or its file.
         data: card of the dataset to use instead of the protocol's.
     """
-    facts = read(catalog.protocol(protocol).path).protocol
+    facts = read_protocol(protocol).protocol
     if data is not None:
         replace_dataset(facts, protocol, data)
     height, width = facts.size
@@ -340,22 +356,43 @@ def _read_card(path: str, dataset: Config, split: Split) -> None:
     dataset.dataset = {"type": "CardDataset", "data_root": path, "split": split, "pipeline": pipeline}
 
 
+def read_protocol(protocol: str) -> Config:
+    """Read the config of a protocol; a file of the user's is checked, see `benchmark.configs.schema`.
+
+    Args:
+        protocol: name of a protocol, or path of its file.
+
+    Raises:
+        UserError: there is none, or a file of the user's is not one; the message contains file and key.
+    """
+    entry = catalog.protocol(protocol)
+    config = read(entry.path)
+    if not entry.is_own:
+        return config
+    from benchmark.configs import schema
+
+    return schema.check(config, entry.path)
+
+
 def read(path: Path) -> Config:
-    """Read a config file of ours or of mmsegmentation with its bases, ignoring `custom_imports`.
+    """Read a config file with its bases, ignoring `custom_imports`.
 
     Raises:
         UserError: it cannot be read; the message contains file and line.
     """
     backend.activate()  # mmengine resolves `mmseg::` bases through modules that current setuptools lacks
+    bases.activate()
     from mmengine import Config
 
     try:
         return Config.fromfile(path, import_custom_modules=False)
-    except Exception as error:  # the code of a config may raise anything
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:  # the code of a config may raise anything
         raise UserError(f"{_place(path, error)}: {type(error).__name__}: {one_line(error)}") from error
 
 
-def _place(path: Path, error: Exception) -> str:
+def _place(path: Path, error: BaseException) -> str:
     """Return file and line at which reading a config, or one of its bases, failed."""
     line = getattr(error, "lineno", None)
     for frame, number in traceback.walk_tb(error.__traceback__):

@@ -45,7 +45,7 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
 
     Args:
         architectures: names.
-        protocol: name.
+        protocol: name, or path of a protocol file.
         seeds: seeds of the runs.
         device: "cpu" or "cuda".
         options: further fields of `Spec`.

@@ -296,7 +296,7 @@ def _measure(
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Evaluate the last and the best checkpoint on test; once if they are the same."""
     selected = samples.select(sources(spec.config.protocol.dataset, spec.root)["test"])
-    Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, selected)
+    Store(spec.results).add_samples(spec.protocol_name, draft.dataset.digest, selected)
     last = session.evaluate("test", keep=selected.names.tolist())
     if trained.best_iteration == trained.iterations:
         return {"last": last, "best": last}

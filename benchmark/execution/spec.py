@@ -63,7 +63,7 @@ class Spec:
 
     Attributes:
         architecture: name of the architecture.
-        protocol: name of the protocol.
+        protocol: name of the protocol, or path of its file.
         seed: seed of the run.
         device: "cpu" or "cuda".
         deterministic: only deterministic algorithms.
@@ -105,9 +105,14 @@ class Spec:
         return catalog.architecture(self.architecture).name
 
     @property
+    def protocol_name(self) -> str:
+        """Name of the protocol in results."""
+        return catalog.protocol_name(self.protocol)
+
+    @property
     def folder(self) -> Path:
         """The folder of the weights and logs of this run."""
-        return self.work_dir / self.protocol / folder(self.name) / self.identity.run_id
+        return self.work_dir / self.protocol_name / folder(self.name) / self.identity.run_id
 
     @cached_property
     def config(self) -> Config:

@@ -147,8 +147,8 @@ def _facts(protocol: str) -> Mapping[str, Any] | None:
 def _config(protocol: str) -> Mapping[str, Any] | None:
     """Return the literal values in the config of a protocol; None where there is none of that name."""
     try:
-        return _read(catalog.protocol(protocol).path)
-    except (UserError, OSError, SyntaxError, ValueError):
+        return _read(catalog.protocols()[protocol].path)
+    except (KeyError, OSError, SyntaxError, ValueError):
         return None
 
 
@@ -203,26 +203,26 @@ def check_catalog(record: Record) -> Iterator[str]:
 def check_recount(record: Record) -> Iterator[str]:
     """Build the network of a result again and compare its parameters and multiply-accumulates."""
     from benchmark.configs import compose
-    from benchmark.configs.axes import config_hash, crop_dependent_of
+    from benchmark.configs.axes import config_hash
     from benchmark.profiling import complexity
 
     if record.complexity is None or record.environment.code.version not in VERSIONS:
         return
     overrides = {name: value for name, value in record.protocol.overrides.items() if name not in ("init", "crf")}
     classes = record.complexity.classes
+    # Neither the card of a dataset nor the protocol file of a user is kept.
+    may_recompose = "data" not in overrides and record.protocol.name in catalog.protocols()
     try:
-        if "data" in overrides:  # the card is not kept, the number of classes is
-            facts = compose.read(catalog.protocol(record.protocol.name).path).protocol
-            model = compose.model_config(
-                record.architecture, classes=classes, crop_dependent=crop_dependent_of(facts), pretrained=False
-            )
-        else:
+        if may_recompose:
             config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
             model = config.model
+        else:  # the number of classes, and the settings that depend on the crop, are in the record
+            fitted = record.protocol.axes.get("fitted")
+            model = compose.model_config(record.architecture, classes=classes, crop_dependent=fitted)
     except (UserError, TypeError):
         yield "nothing is recounted: this version has no such architecture, protocol or override"
         return
-    if record.protocol.overrides.keys().isdisjoint({"init", "data"}) and config_hash(config) != record.config_sha256:
+    if may_recompose and "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
         yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"
         return
     found: Complexity = complexity.measure(model, record.complexity.size, classes)
