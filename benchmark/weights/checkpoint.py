@@ -62,13 +62,13 @@ class Checkpoint:
         return f"several sets of weights: took {taken}; --weights-key takes {' or '.join(self.others)}"
 
 
-def save(model: nn.Module, path: Path) -> None:
-    """Write the weights of a model, atomically.
+def save(model: nn.Module, path: Path, meta: Mapping[str, Any] | None = None) -> None:
+    """Write the weights of a model, atomically, with metadata where there is any.
 
     The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It contains no dates and no paths, so that equal
     weights give files of the same SHA-256.
     """
-    write(_bare(model).state_dict(), path)
+    write(_bare(model).state_dict(), path, meta)
 
 
 def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
