@@ -82,16 +82,17 @@ class Normalisation:
             test_cfg=self.test_cfg,
         )
 
-    def apply(self, config: Config) -> None:
-        """Set a composed config to normalise and pad as this; it is not touched where it does so already."""
+    def apply(self, config: Config) -> bool:
+        """Set a composed config to normalise and pad as this; return False where it does so already."""
         if of_protocol(config) == self:
-            return
+            return False
         for preprocessor in (config.data_preprocessor, config.model.data_preprocessor):
             preprocessor.update(bgr_to_rgb=False, rgb_to_bgr=self.bgr, pad_val=self.pad_val)
             for name, value in (("mean", self.mean), ("std", self.std), ("test_cfg", self.test_cfg)):
                 preprocessor.pop(name, None)
                 if value is not None:
                     preprocessor[name] = list(value) if isinstance(value, tuple) else dict(value)
+        return True
 
 
 def of_protocol(config: Mapping[str, Any]) -> Normalisation:
@@ -122,9 +123,10 @@ def of_plain(found: Any, where: str) -> Normalisation:
         UserError: it is something else.
     """
     try:
-        read = Normalisation(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-        )
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+        }
+        read = Normalisation(**facts)
         numbers = [*(read.mean or ()), *(read.std or ()), read.pad_val]
         if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
             raise ValueError

@@ -77,8 +77,8 @@ def _candidates(
     votes: Counter[float] = Counter()
     for name in telling:
         slopes = [b - a for a, b in zip(small[name].shape, large[name].shape, strict=True)]
-        steps = {step for tensor in found.values() if (step := _step(tensor.shape, small[name].shape, slopes)) is not None}
-        votes.update(steps)
+        steps = {_step(tensor.shape, small[name].shape, slopes) for tensor in found.values()}
+        votes.update(step for step in steps if step is not None)
     for step, _ in votes.most_common(CANDIDATES) or [(0.0, 0)]:
         yield {
             name: tuple(round(a + step * (b - a)) for a, b in zip(small[name].shape, large[name].shape, strict=True))
@@ -102,7 +102,8 @@ def _key(name: str, shape: tuple[int, ...], kinds: bool) -> Key:
 
 def _pairs(wanted: list[Key], given: list[Key], ours: list[str], theirs: list[str]) -> tuple[int, list[Pair]]:
     """Return pairs of names, and how many are of equal keys; the others are of tensors that differ in size only."""
-    pairs, equal = [], 0
+    pairs: list[Pair] = []
+    equal = 0
     for what, i, end, j, stop in SequenceMatcher(None, wanted, given, autojunk=False).get_opcodes():
         if what == "equal" or (what == "replace" and end - i == stop - j and _alike(wanted[i:end], given[j:stop])):
             pairs += zip(ours[i:end], theirs[j:stop], strict=True)

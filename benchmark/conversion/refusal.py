@@ -139,4 +139,3 @@ def _advice(
     if ordered is not None and ordered.complaint is None:
         return f"--by-order matches {len(ordered.state)} of {ordered.total} tensors"
     return "--map FILE renames them"
-

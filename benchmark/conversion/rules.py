@@ -1,7 +1,7 @@
 r"""Rename the tensors of a file by rules of the user: `segbench import --map FILE`.
 
-A line of the file is a rule, `PATTERN -> REPLACEMENT`; empty lines and lines that begin with `#` are ignored. PATTERN is
-a regular expression of Python, searched anywhere in a name (`^` and `$` anchor it), and every match is replaced. All
+A line of the file is a rule, `PATTERN -> REPLACEMENT`; empty lines and lines that begin with `#` are ignored. PATTERN
+is a regular expression of Python, searched anywhere in a name (`^` and `$` anchor it), and every match is replaced. All
 rules are applied to each name, one after the other. REPLACEMENT may refer to groups (`\1`), also plus or minus a number
 (`{\1+1}`), because toolboxes count blocks from different numbers. A tensor whose name becomes empty is left out.
 """

@@ -316,7 +316,7 @@ class Record(Model):
     )
     artifacts: list[Artifact]
     stated_normalisation: Plain | None = Field(
-        None,
+        default=None,
         description="normalisation of images that the network's own config states, where the protocol has another one, "
         "with which the run was made: `input` of the axes; absent where there is none",
     )
