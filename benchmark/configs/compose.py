@@ -70,8 +70,9 @@ def compose(
     Returns:
         A config that mmengine's Runner can build from its text. `config.protocol` contains the facts of the protocol,
         `config.protocol.overrides` the overrides. `config.stated_normalisation` is the normalisation that the network's
-        own config states, where the protocol has another one, which all networks are trained with.
-        If the protocol trains in two stages, it is the config of the second, and `config.first_stage` contains the differing settings of the first: see `engine.stages`.
+        own config states, where it is not that of the protocol, with which all networks are trained. If the protocol
+        trains in two stages, it is the config of the second, and `config.first_stage` contains the differing settings
+        of the first: see `engine.stages`.
 
     Raises:
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.

@@ -10,9 +10,6 @@ from torch import Tensor
 
 from benchmark.conversion.converted import COUNTER, Converted
 
-KINDS = frozenset({"weight", "bias", "running_mean", "running_var"})
-"""Last parts of names that tell tensors of one shape apart."""
-
 CANDIDATES = 8
 """Maximum number of numbers of classes that are tried."""
 
@@ -38,13 +35,13 @@ def convert(found: Mapping[str, Tensor], small: Mapping[str, Tensor], large: Map
     theirs = [name for name in found if not _is_counter(name, found[name])]
     best: list[Pair] = []
     most = (0, 0)
+    kinds = {_last(name) for name in theirs} <= {_last(name) for name in ours}
     for shapes in _candidates(found, small, large):
-        for kinds in (True, False):
-            wanted = [_key(name, shapes[name], kinds) for name in ours]
-            given = [_key(name, tuple(found[name].shape), kinds) for name in theirs]
-            equal, pairs = _pairs(wanted, given, ours, theirs)
-            if (equal, len(pairs)) > most:
-                best, most = pairs, (equal, len(pairs))
+        wanted = [_key(name, shapes[name], kinds) for name in ours]
+        given = [_key(name, tuple(found[name].shape), kinds) for name in theirs]
+        equal, pairs = _pairs(wanted, given, ours, theirs)
+        if (equal, len(pairs)) > most:
+            best, most = pairs, (equal, len(pairs))
     if not best:
         return None
     new = {theirs: ours for ours, theirs in best}
@@ -96,8 +93,13 @@ def _step(shape: Sequence[int], small: Sequence[int], slopes: Sequence[int]) -> 
 
 
 def _key(name: str, shape: tuple[int, ...], kinds: bool) -> Key:
-    last = name.rpartition(".")[2]
-    return (last if kinds and last in KINDS else "", shape)
+    """Return what is compared of a tensor: its shape, and where both sides have the same kinds, its kind."""
+    return _last(name) if kinds else "", shape
+
+
+def _last(name: str) -> str:
+    """Return the last part of a name, which tells tensors of one shape apart: weight, bias, running_mean."""
+    return name.rpartition(".")[2]
 
 
 def _pairs(wanted: list[Key], given: list[Key], ours: list[str], theirs: list[str]) -> tuple[int, list[Pair]]:

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from benchmark.catalog import catalog
-from benchmark.conversion.converted import COUNTER
 from benchmark.conversion.fit import AUXILIARY, Fit, fit, tensors
 from benchmark.errors import UserError
 
@@ -26,7 +26,9 @@ ENOUGH = 0.9
 """Minimum share of equal shapes of a network that is said to fit better."""
 
 SECONDS = 5.0
-"""Time after which no further network is compared."""
+"""Processor time after which no further network is compared."""
+
+Shapes = Counter[tuple[int, ...]]
 
 
 def require(
@@ -103,29 +105,35 @@ def _near(fitted: Fit | None, found: Mapping[str, Tensor], ours: Mapping[str, Te
 def _better(architecture: str, found: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the architecture of the suite whose shapes, whatever the names, are most like those of the file."""
     shapes = _shapes(found)
-    own, best, start = _likeness(shapes, ours), (0.0, 0, ""), time.perf_counter()
+    own, best, start = max(_overlap(shapes, each) for each in _variants(ours)), (0.0, ""), time.process_time()
     for name in catalog.architectures():
-        if time.perf_counter() - start > SECONDS:
+        if time.process_time() - start > SECONDS:
             break
         if name != architecture:
-            other = tensors(name, {})
-            best = max(best, (_likeness(shapes, other), len(found.keys() & other.keys()), name))
-    likeness, _, name = best
+            best = max(best, (max(_overlap(shapes, each) for each in _of_architecture(name)), name))
+    likeness, name = best
     if likeness >= ENOUGH and likeness > own:
         yield f"{name} fits better ({likeness:.0%} of the shapes, instead of {own:.0%})"
 
 
-def _shapes(state: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
-    return Counter(tuple(tensor.shape) for name, tensor in state.items() if not name.endswith(COUNTER))
+@cache
+def _of_architecture(name: str) -> list[Shapes]:
+    return _variants(tensors(name, {}))
 
 
-def _likeness(shapes: Counter[tuple[int, ...]], network: Mapping[str, Tensor]) -> float:
-    """Return the share of shapes that file and network have in common, with or without auxiliary head."""
+def _variants(network: Mapping[str, Tensor]) -> list[Shapes]:
+    """Return how often a network has each shape, with and without its auxiliary head."""
     main = {name: tensor for name, tensor in network.items() if not name.startswith(AUXILIARY)}
-    return max(_overlap(shapes, _shapes(each)) for each in (network, main))
+    return [_shapes(network), _shapes(main)]
 
 
-def _overlap(one: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> float:
+def _shapes(state: Mapping[str, Tensor]) -> Shapes:
+    """Count the shapes of tensors, without the scalars: most of them count batches, and older files lack them."""
+    return Counter(tuple(tensor.shape) for tensor in state.values() if tensor.dim())
+
+
+def _overlap(one: Shapes, other: Shapes) -> float:
+    """Return the share of shapes that two sets of weights have in common."""
     return (one & other).total() / max(one.total(), other.total(), 1)
 
 
