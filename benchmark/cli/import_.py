@@ -114,7 +114,7 @@ def _normalisation(args: argparse.Namespace) -> Normalisation | None:
     if not chosen:
         return stated
     if stated is None and not {"mean", "std"} <= chosen.keys():
-        raise UserError(f"{args.architecture} states no normalisation: --mean, --std and --bgr go together")
+        raise UserError(f"{args.architecture} states no normalisation: give --mean and --std")
     return (stated or Normalisation(None, None, bgr=False)).changed(**chosen)
 
 

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from mmseg.models.data_preprocessor import SegDataPreProcessor
-from mmseg.structures import SegDataSample
 
+import benchmark.registration  # noqa: F401
 from benchmark.catalog import catalog
 from benchmark.configs import compose
 from benchmark.configs.normalisation import Normalisation, of_plain, of_protocol, stated
 from benchmark.errors import UserError
+
+from mmseg.models.data_preprocessor import SegDataPreProcessor  # isort: skip
+from mmseg.structures import SegDataSample  # isort: skip
 
 CGNET = "mmseg:cgnet_fcn_4xb4-60k_cityscapes-680x680"
 SEGMENTER = "mmseg:segmenter_vit-t_mask_8xb1-160k_ade20k-512x512"
