@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark import backend
 from benchmark.catalog import catalog, own
 from benchmark.catalog.own import Factory
-from benchmark.configs import adaptation, bases, imports
+from benchmark.configs import adaptation, bases, imports, normalisation
 from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
+from benchmark.configs.normalisation import Normalisation
 from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
@@ -73,8 +74,10 @@ def compose(
 
     Returns:
         A config that mmengine's Runner can build from its text. `config.protocol` contains the facts of the protocol,
-        `config.protocol.overrides` the overrides. If the protocol trains in two stages, it is the config of the second,
-        and `config.first_stage` contains the differing settings of the first: see `engine.stages`.
+        `config.protocol.overrides` the overrides. `config.stated_normalisation` is the normalisation that the network's
+        own config states, where it is not that of the protocol, with which all networks are trained. If the protocol
+        trains in two stages, it is the config of the second, and `config.first_stage` contains the differing settings
+        of the first: see `engine.stages`.
 
     Raises:
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
@@ -103,6 +106,9 @@ def compose(
     if wanted is not None:
         config.own_imports = wanted
         config.custom_imports.imports = [*config.custom_imports.imports, *wanted["imports"]]
+    stated = stated_normalisation(architecture)
+    if stated is not None and stated != normalisation.of_protocol(config):
+        config.stated_normalisation = stated.plain
     first = _split_off_first_stage(config)
     iterations = config.train_cfg.max_iters
     for stage, batches in ((config, protocol), (first, f"{protocol}: first stage")):
@@ -269,6 +275,18 @@ def model_config(
                 node.pop("init_cfg")
     adaptation.adapt(model, classes, names)
     return model
+
+
+def stated_normalisation(architecture: str) -> Normalisation | None:
+    """Return the normalisation that the config of a network of mmsegmentation's zoo, or of the user's, states.
+
+    Returns:
+        None where it states none. The suite's own architectures state none: they are trained under protocols alone.
+    """
+    entry = catalog.architecture(architecture)
+    if entry.factory or (entry.method != own.METHOD and not entry.name.startswith(catalog.ZOO_PREFIX)):
+        return None
+    return normalisation.stated(read(entry.path))
 
 
 def _imports(architecture: str) -> dict[str, Any] | None:

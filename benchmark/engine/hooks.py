@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from benchmark.configs.normalisation import of_protocol
 from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
 from benchmark.files.atomic import replacing
@@ -145,7 +146,7 @@ class WeightsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Write the best weights of a resumed state whose run was killed before it wrote them."""
         if runner.iter and self.best_iteration == runner.iter:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+            _save(runner, "best.pth")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Append the score to the curve."""
@@ -160,16 +161,16 @@ class WeightsHook(Hook):
         A run that is killed in between then resumes from consistent weights and scores.
         """
         if self.best_iteration == runner.iter < runner.max_iters:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+            _save(runner, "best.pth")
 
     def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save the weights of the last iteration."""
-        checkpoint.save(runner.model, Path(runner.work_dir) / "last.pth")
+        _save(runner, "last.pth")
 
     def after_train(self, runner: Runner) -> None:
         """Save the weights as the best if they are: at the very end, when no resume state with other ones is left."""
         if self.best_iteration == runner.iter:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+            _save(runner, "best.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Save the best score with the state of the run."""
@@ -178,6 +179,12 @@ class WeightsHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Restore the curve and the best iteration of the resumed run."""
         self.curve = [(iteration, miou) for iteration, miou in checkpoint.get("val_curve", [])]
+
+
+def _save(runner: Runner, name: str) -> None:
+    """Write the weights, and the normalisation of their training where the network's own config states another."""
+    used = {"normalisation": of_protocol(runner.cfg).plain} if "stated_normalisation" in runner.cfg else None
+    checkpoint.save(runner.model, Path(runner.work_dir) / name, used)
 
 
 @HOOKS.register_module()

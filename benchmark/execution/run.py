@@ -219,6 +219,7 @@ def blank(
         gpu_hours=0.0,
         looks=spec.looks,
         artifacts=[],
+        stated_normalisation=spec.config.get("stated_normalisation"),
     )
 
 

@@ -315,6 +315,16 @@ class Record(Model):
         description="times that seeds were added because a verdict was inconclusive, this one last",
     )
     artifacts: list[Artifact]
+    stated_normalisation: Plain | None = Field(
+        default=None,
+        description="normalisation of images that the network's own config states, where the protocol has another one, "
+        "with which the run was made: `input` of the axes; absent where there is none",
+    )
+
+    @property
+    def absent(self) -> set[str]:
+        """Fields that a file leaves out, so that segbench 0.2 reads every record but those that have them."""
+        return {"stated_normalisation"} if self.stated_normalisation is None else set()
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """Return the evaluation of that checkpoint on that split, or None."""
