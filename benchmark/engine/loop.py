@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.model import BaseModel
 from mmengine.registry import LOOPS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
 from benchmark.engine import patches
@@ -43,8 +43,10 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         step: takes a batch, trains on it, and returns its loss.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
+        if isinstance(dataloader, Mapping) and "length" in dataloader["dataset"]:
+            dataloader = _settled(dataloader, max_iters, runner.seed)
+        super().__init__(runner, dataloader, max_iters, **kwargs)
         del self.dataloader_iterator  # mmengine's always begins at the first batch, with workers too
         self.tuner = Autotuner()
         self.mode: TrainingMode | None = None
@@ -97,6 +99,8 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     def _train(self) -> None:
         self._since = time.perf_counter()
         for batch in self.dataloader:
+            if self.stop_training:  # set by a hook, such as mmengine's EarlyStoppingHook
+                break
             self.run_iter(batch)
             if self.is_validated():
                 self._stop_clock()
@@ -122,8 +126,9 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def is_validated(self) -> bool:
         """Return whether a validation is due after the current number of iterations."""
+        self._decide_current_val_interval()
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-        return due and self.runner.val_loop is not None
+        return due and self._iter >= self.val_begin and self.runner.val_loop is not None
 
     def run_iter(self, data_batch: Any) -> None:
         """Run one iteration, independently of those before it."""
@@ -146,6 +151,18 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     def _hooks(self, stage: str) -> list[Callable[..., None]]:
         """Yield the hooks that act at a stage; mmengine calls the others, too."""
         return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
+
+
+def _settled(dataloader: Mapping[str, Any], max_iters: int, seed: int) -> dict[str, Any]:
+    """Return the config of a data loader of stateless batches for a number of iterations and a seed.
+
+    They may have been overridden where mmengine's users expect them, in `train_cfg` and `randomness`, after the config
+    was composed. A batch size of the data loader is that of one process, as everywhere in mmengine.
+    """
+    batches = {**dataloader["dataset"], "length": max_iters, "seed": seed}
+    if size := dataloader.get("batch_size"):
+        batches["batch_size"] = size * get_world_size()
+    return {**dataloader, "batch_size": None, "dataset": batches}
 
 
 def _seed(seed: int) -> None:
