@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -64,7 +64,6 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         runner.model.train()
-        self.dataloader.sampler.start = self._iter
         tf32 = isinstance(runner.optim_wrapper, TF32OptimWrapper)
         with patches.training_patches(), float32_arithmetic(tf32):
             try:
@@ -98,7 +97,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def _train(self) -> None:
         self._since = time.perf_counter()
-        for batch in self.dataloader:
+        for batch in self._batches():
             if self.stop_training:  # set by a hook, such as mmengine's EarlyStoppingHook
                 break
             self.run_iter(batch)
@@ -110,6 +109,14 @@ class StatelessTrainLoop(IterBasedTrainLoop):
                 self._since = time.perf_counter()
         self._stop_clock()
         self._read_peak_memory()
+
+    def _batches(self) -> Iterator[Any]:
+        """Return the batches from the current iteration on."""
+        sampler = self.dataloader.sampler
+        sampler.start = self._iter
+        batches: Iterator[Any] = iter(self.dataloader)
+        sampler.start = 0  # hooks of mmengine take the length of the loader for that of the training
+        return batches
 
     def _read_peak_memory(self) -> None:
         """Record the peak memory once, before an evaluation allocates memory of its own."""

@@ -19,7 +19,7 @@ default_hooks = dict(
     sampler_seed=None,  # batches depend on the seed and the iteration alone
     visualization=dict(type="BatchVisualizationHook"),
 )
-visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
+visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 custom_hooks = [dict(type="LossHook", interval=50), dict(type="WeightsHook"), dict(type="ResumeHook")]
 val_cfg = dict(type="LeanValLoop")
 test_cfg = dict(type="LeanTestLoop")
