@@ -276,6 +276,36 @@ def work_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def track(parser: argparse.ArgumentParser) -> None:
+    """Add --track."""
+    parser.add_argument(
+        "--track",
+        choices=["tensorboard", "mlflow", "wandb"],
+        help="show loss, learning rate and mIoU on val in this tracker too, in a folder of its name in the work folder "
+        '(wandb: offline unless WANDB_MODE is set); pip install "segbench[TRACKER]"',
+    )
+
+
+def prepare_tracker(args: argparse.Namespace) -> None:
+    """Prepare the tracker, before anything is computed.
+
+    Raises:
+        UserError: it is not installed, or does not work.
+    """
+    if args.track:
+        from benchmark.engine import tracking
+
+        tracking.prepare(args.track, args.work_dir)
+
+
+def print_viewer(args: argparse.Namespace) -> None:
+    """Print the command that shows what the tracker has written, on stderr."""
+    if args.track:
+        from benchmark.engine import tracking
+
+        print(f"to see the curves: {tracking.viewer(args.track, args.work_dir)}", file=sys.stderr)
+
+
 def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add --time-budget; `seconds` reads it."""
     parser.add_argument("--time-budget", default=default, metavar="T", help=TIME_BUDGET)

@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     options.work_dir(parser)
+    options.track(parser)
     parser.add_argument(
         "--jobs",
         type=options.count,
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     store = Store(args.results)
     options.check_speed(args, on)
+    options.prepare_tracker(args)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
     wanted, left_out = composed(specs(names, on, args))
@@ -93,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     before = _states(jobs)
     with shown(len(jobs)) as listener:
         made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
+    if jobs:
+        options.print_viewer(args)
     if store.files():  # there may have been no time for a single run
         _print_leaderboard(wanted[0])
 
@@ -169,6 +173,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
+        track=args.track,
     )
 
 

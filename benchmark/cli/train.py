@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.device(parser)
     options.speed(parser)
     options.work_dir(parser)
+    options.track(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument("--resume", action="store_true", help="resume a killed training from its last state")
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     on = device.select(args.device)  # before mmengine is imported
     options.check_speed(args, on)
+    options.prepare_tracker(args)
     options.require_use_of_root(args)
     options.check_data(args)
 
@@ -45,15 +47,13 @@ def run(args: argparse.Namespace) -> int:
         deterministic=args.deterministic or on == "cpu",
         **options.chosen_overrides(args),
     )
-    folder = (
-        args.work_dir
-        / catalog.protocol_name(args.protocol)
-        / layout.folder(catalog.architecture(args.architecture).name)
-        / "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
-    )
+    name, protocol = catalog.architecture(args.architecture).name, catalog.protocol_name(args.protocol)
+    seed = "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
+    folder = args.work_dir / protocol / layout.folder(name) / seed
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
+    from benchmark.engine.tracking import Tracking
     from benchmark.files.lock import exclusive
     from benchmark.profiling import complexity
 
@@ -64,12 +64,19 @@ def run(args: argparse.Namespace) -> int:
         with exclusive(folder):
             on_progress = partial(Lines(sys.stderr).report, args.architecture)
             session = Session(
-                config, folder, on_progress, resume=args.resume, resident=args.resident, compile=args.compile
+                config,
+                folder,
+                on_progress,
+                resume=args.resume,
+                resident=args.resident,
+                compile=args.compile,
+                tracking=Tracking.of(args.track, args.work_dir, protocol, name, args.seed),
             )
             trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1
+    options.print_viewer(args)
     print(f"best on val: mIoU {max(miou for _, miou in trained.val_miou):.2f} % at iteration {trained.best_iteration}")
     print(f"weights: {trained.last} {trained.best}")
     return 0

@@ -127,6 +127,8 @@ def compose(
             first_stage=stage is first,
         )
         _set_model(stage, facts, model, architecture, init)
+    if checkpoints := config.get("default_hooks", {}).get("checkpoint"):
+        checkpoints.interval = config.train_cfg.val_interval
     if first is not None:
         handed_on = read(catalog.architecture(architecture).path).first_stage.handed_on
         config.first_stage = {"handed_on": handed_on} | {name: first[name] for name in FIRST_STAGE}

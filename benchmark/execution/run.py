@@ -144,6 +144,7 @@ class _Preparation:
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
         from benchmark.engine.session import Session
+        from benchmark.engine.tracking import Tracking
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
@@ -161,6 +162,7 @@ class _Preparation:
             compile=spec.compile,
             mode=spec.mode,
             deadline=spec.deadline,
+            tracking=Tracking.of(spec.track, spec.work_dir, spec.protocol, spec.name, spec.seed, spec.identity.run_id),
         )
         if turn:
             self.session.build()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmark.engine.loader import Resident
     from benchmark.engine.timings import TrainingMode
+    from benchmark.engine.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Spec:
         mode: how steps are computed; None for autotuning on a GPU, and eager mode on a CPU.
         timeout: seconds on the device after which it is killed and recorded as a failure; None for no limit.
         deadline: time of `time.monotonic` at which it is interrupted, to be resumed later; None for no deadline.
+        track: tracker that shows the curves of the training, see `engine.tracking`; None for none.
         looks: number of times that seeds were added because a verdict was inconclusive, this time included.
     """
 
@@ -98,6 +100,7 @@ class Spec:
     timeout: float | None = None
     deadline: float | None = None
     looks: int = 0
+    track: Tracker | None = None
 
     @property
     def name(self) -> str:
