@@ -79,7 +79,7 @@ def compare(results: int) -> dict[str, float]:
         fill(store, *GROUPS, range(results // math.prod(GROUPS)))
 
         def ours() -> str:
-            return output("-m", "benchmark", "leaderboard", "--results", store, "--format", "csv", cache=cache)
+            return output("-m", "segbench", "leaderboard", "--results", store, "--format", "csv", cache=cache)
 
         def cold() -> str:
             shutil.rmtree(cache, ignore_errors=True)

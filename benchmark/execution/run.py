@@ -162,7 +162,9 @@ class _Preparation:
             compile=spec.compile,
             mode=spec.mode,
             deadline=spec.deadline,
-            tracking=Tracking.of(spec.track, spec.work_dir, spec.protocol, spec.name, spec.seed, spec.identity.run_id),
+            tracking=Tracking.of(
+                spec.track, spec.work_dir, spec.protocol_name, spec.name, spec.seed, spec.identity.run_id
+            ),
         )
         if turn:
             self.session.build()
