@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.weights_key(parser)
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.dataset(parser)
     options.device(parser)
     options.crf(parser)

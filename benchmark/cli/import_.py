@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; loading it executes no code"
     )
     options.weights_key(parser)
+    options.models(parser, arguments=True)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
 
 

@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
+    options.models(parser)
     options.dataset(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
@@ -111,7 +112,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     if execution:
         mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
-        architecture=record.architecture,
+        architecture=record.source.name if record.source else record.architecture,
         protocol=record.protocol.name,
         seed=record.seed,
         device=device,

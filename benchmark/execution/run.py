@@ -147,8 +147,8 @@ class _Preparation:
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
-        if "own_imports" in config:
-            imports.load(config.own_imports)
+        if "source" in config:
+            imports.load(imports.of(config.source.imports))
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
@@ -204,6 +204,7 @@ def blank(
         error=record.printable(error) if error else "the run did not end",
         architecture=spec.name,
         method=catalog.architecture(spec.architecture).method,
+        source=outcome.source(spec),
         config_sha256=identity.config_sha256,
         protocol=outcome.protocol(spec.config, identity.axes),
         seed=spec.seed,
