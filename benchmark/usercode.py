@@ -9,7 +9,6 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +25,9 @@ from benchmark.errors import UserError, one_line
 INSTALLED = ("site-packages", "dist-packages")
 """Folders of installed packages, which are known by their versions."""
 
-LIBRARIES = frozenset({"torch", "numpy", "torchvision", "mmengine", "mmcv", "mmseg", "cv2", "PIL", "benchmark", "segbench"})
+LIBRARIES = frozenset(
+    {"torch", "numpy", "torchvision", "mmengine", "mmcv", "mmseg", "cv2", "PIL", "benchmark", "segbench"}
+)
 """Packages that the environment of a result lists anyway."""
 
 HOME = "_segbench_"
@@ -117,12 +118,12 @@ def named(name: str, folders: Sequence[Path] = ()) -> Module | None:
         name: of the module.
         folders: are searched after the installed packages; the working directory is the last.
     """
-    known = [os.path.abspath(each) for each in sys.path]
-    for folder in (None, *folders, Path.cwd()):
+    known = [Path(each).resolve() for each in sys.path]
+    for folder in (None, *(each.resolve() for each in folders), Path.cwd().resolve()):
         path = _path(name, None if folder is None else [str(folder)])
         if path is not None:
             if folder is None and not _is_installed(path):
-                folder = next((Path(each) for each in known if path.is_relative_to(each)), None)
+                folder = next((each for each in known if path.is_relative_to(each)), None)
             return Module(name, path, folder)
     return None
 
@@ -195,7 +196,7 @@ def _of_package(module: Module) -> ModuleType:
 
 
 def _forget(module: Module, *, is_edited: bool) -> None:
-    """Forget imported modules with the names of those in the user's folder that are of another folder, or were edited."""
+    """Forget imported modules with the names of those in the user's folder of another folder, or edited."""
     assert module.folder is not None
     names = {path.relative_to(module.folder).parts[0].removesuffix(".py") for path in module.sources.files}
     if module.is_alone:
@@ -221,25 +222,23 @@ def _first(folder: Path) -> Iterator[None]:
 
 
 def _sources(module: Module) -> Sources:
-    if module.folder is None:
+    folder = module.folder
+    if folder is None:
         is_single = "." not in module.name and module.path.name != "__init__.py"
         paths = [module.path] if is_single else _all(module.path.parent)
         return Sources(paths, _versions({module.name.partition(".")[0]}))
-    files, others = {module.path: None}, set[str]()
-    if not module.is_alone:
-        top = module.folder / module.name.partition(".")[0]
-        files |= dict.fromkeys(_all(top) if top.is_dir() else ())
-    waiting = list(files)
+    top = folder / module.name.partition(".")[0]
+    waiting = [module.path, *([] if module.is_alone or not top.is_dir() else _all(top))]
+    files, others = set(waiting), set[str]()
     while waiting:
         path = waiting.pop()
         for name, level in _imports(path):
-            found = list(_siblings(name, level, path, module.folder))
+            found = [each for each in _siblings(name, level, path, folder) if each.is_relative_to(folder)]
             if not found and not level:
                 others.add(name.partition(".")[0])
-            new = [each for each in found if each not in files]
-            files |= dict.fromkeys(new)
-            waiting += new
-    order = sorted(files, key=lambda path: path.relative_to(module.folder).parts)
+            waiting += [each for each in found if each not in files]
+            files.update(found)
+    order = sorted(files, key=lambda path: path.relative_to(folder).parts)
     return Sources(order, _versions(others - LIBRARIES - sys.stdlib_module_names))
 
 
@@ -263,8 +262,9 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def _siblings(name: str, level: int, path: Path, folder: Path) -> Iterator[Path]:
     """Yield the files that an import reads in the folder of the user's; of a package all."""
-    start = folder if not level else path.parents[level - 1]
-    place = start
+    if level > len(path.parents):
+        return
+    place = path.parents[level - 1] if level else folder
     for part in name.split("."):
         if (place / f"{part}.py").is_file():
             yield place / f"{part}.py"

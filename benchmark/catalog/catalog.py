@@ -144,7 +144,9 @@ def _add(found: dict[str, Architecture], others: Mapping[str, Architecture]) -> 
         if other := found.get(each.name):
             raise UserError(f"{each.path}: the name {each.name} is taken by {other.path}: rename this one")
         if other := taken.get(each.method):
-            raise UserError(f"{each.path.parent}: the name {each.method} is taken by {other.path.parent}: rename this one")
+            raise UserError(
+                f"{each.path.parent}: the name {each.method} is taken by {other.path.parent}: rename this one"
+            )
     found.update(others)
 
 
@@ -161,7 +163,9 @@ def _provided(point: EntryPoint) -> dict[str, Architecture]:
 def model_roots() -> list[Path]:
     """Return the folders of methods: that of the suite, and those of the user's."""
     ours = config_root()
-    others = {each.path.parent.parent: None for each in architectures().values() if each.kind and each.method != own.METHOD}
+    others = {
+        each.path.parent.parent: None for each in architectures().values() if each.kind and each.method != own.METHOD
+    }
     return [ours, *others]
 
 
@@ -291,7 +295,9 @@ def architecture(name: str) -> Architecture:
     base, arguments = own.split(name)
     if own.is_own(base):
         found = own.factory(name)
-        return Architecture(found.title, own.METHOD, f"network of {found.module.path}", found.module.path, found.kind, found)
+        return Architecture(
+            found.title, own.METHOD, f"network of {found.module.path}", found.module.path, found.kind, found
+        )
     if own.is_config(base):
         path = own.config_file(base)
         entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")

@@ -81,7 +81,9 @@ def resolve(point: EntryPoint) -> Factory | Path:
 def _is_assigned(path: Path, name: str) -> bool:
     """Return whether a module assigns a name, instead of defining a class or function of it, or importing it."""
     for node in ast.parse(path.read_bytes()).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(each, ast.Name) and each.id == name for each in targets):
             return True
     return False

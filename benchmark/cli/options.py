@@ -93,7 +93,7 @@ def models(parser: argparse.ArgumentParser, *, arguments: bool = False) -> None:
         "--models",
         action="append",
         metavar="DIR",
-        help="folder of further architectures, METHOD/ARCHITECTURE.py and METHOD/metafile.yaml (also: $SEGBENCH_MODELS)",
+        help="folder of further architectures, METHOD/ARCHITECTURE.py with METHOD/metafile.yaml (also $SEGBENCH_MODELS)",
     )
     if arguments:
         parser.add_argument(
@@ -137,7 +137,9 @@ def _add_arguments(args: argparse.Namespace) -> None:
     names = [given] if isinstance(given, str) else given
     found = [own.with_arguments(name, args.model_args) if catalog.takes_arguments(name) else name for name in names]
     if found == names:
-        raise UserError("--model-args is for a class or function: FILE.py:NAME, package.module:NAME or one of a library")
+        raise UserError(
+            "--model-args is for a class or function: FILE.py:NAME, package.module:NAME or one of a library"
+        )
     setattr(args, place, found[0] if isinstance(given, str) else found)
 
 

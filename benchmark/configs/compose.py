@@ -254,7 +254,9 @@ def _source(entry: Architecture) -> dict[str, Any] | None:
     modules = imports.requested(read(entry.path), entry.path.parent)
     files = [entry.path, *(path for module in modules for path in module.sources.files)]
     packages = {name: version for module in modules for name, version in module.sources.packages.items()}
-    plain = [_plain(module) | {"sha256": module.sources.sha256, "packages": module.sources.packages} for module in modules]
+    plain = [
+        _plain(module) | {"sha256": module.sources.sha256, "packages": module.sources.packages} for module in modules
+    ]
     return {"kind": entry.kind, "sha256": digest(files), "packages": packages, "imports": plain}
 
 

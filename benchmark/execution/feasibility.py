@@ -1,4 +1,4 @@
-"""Check that a network can be trained under a protocol, before a run starts: on the meta device, which computes nothing."""
+"""Check that a network can be trained under a protocol, before a run starts: on the meta device, without computing."""
 
 from __future__ import annotations
 

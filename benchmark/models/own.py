@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.model import revert_sync_batchnorm
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -139,7 +139,7 @@ def scores(output: Any) -> list[Tensor]:
     raise UserError(f"the network returned {type(output).__name__}{shape}; return {FORMS}")
 
 
-def _is_map(value: Any) -> bool:
+def _is_map(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dim() == 4
 
 
@@ -176,8 +176,8 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
         named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
         if named is None:
             raise UserError(
-                f"{title} takes no number of classes as {', '.join(CLASSES[:-1])} or {CLASSES[-1]}: rename the argument, "
-                f"or tell its name by --model-args NAME={own.CLASSES}"
+                f"{title} takes no number of classes as {', '.join(CLASSES[:-1])} or {CLASSES[-1]}: rename the "
+                f"argument, or tell its name by --model-args NAME={own.CLASSES}"
             )
         if named in arguments:
             raise UserError(f"{title}: {named} is the number of classes, which the protocol sets: leave it out")
@@ -203,7 +203,7 @@ def _parameters(make: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
     """
     makers: list[Any] = [make]
     if inspect.isclass(make):
-        makers = [each.__init__ for each in make.__mro__ if "__init__" in vars(each) and each is not nn.Module]
+        makers = [vars(each)["__init__"] for each in make.__mro__ if "__init__" in vars(each) and each is not nn.Module]
     found: dict[str, inspect.Parameter] = {}
     for number, maker in enumerate(makers):
         try:

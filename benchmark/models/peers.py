@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError
 
 HEADS: Mapping[str, Mapping[str, Any]] = {
     "fcn": {"type": "FCNHead", "channels": 512, "num_convs": 2, "concat_input": True},
@@ -41,10 +42,10 @@ def smp(architecture: str, num_classes: int, encoder: str = "resnet34", **argume
     library = import_module("segmentation_models_pytorch")
     known = [name for name, each in vars(library).items() if isinstance(each, type) and issubclass(each, nn.Module)]
     if architecture not in known:
-        raise unknown("smp network", architecture, known)
-    return getattr(library, architecture)(
-        encoder_name=encoder, encoder_weights=None, classes=num_classes, **arguments
-    )
+        raise UserError(f"smp:{architecture}: segmentation_models_pytorch has {', '.join(known)}")
+    make = getattr(library, architecture)
+    network: nn.Module = make(encoder_name=encoder, encoder_weights=None, classes=num_classes, **arguments)
+    return network
 
 
 def hf(model_type: str, num_classes: int, **arguments: Any) -> nn.Module:
@@ -64,7 +65,8 @@ def hf(model_type: str, num_classes: int, **arguments: Any) -> nn.Module:
     if model_type not in known:
         raise UserError(f"hf:{model_type}: transformers has no semantic segmentation of that type; {', '.join(known)}")
     config = library.AutoConfig.for_model(model_type, num_labels=num_classes, **arguments)
-    return library.AutoModelForSemanticSegmentation.from_config(config)
+    network: nn.Module = library.AutoModelForSemanticSegmentation.from_config(config)
+    return network
 
 
 def timm(backbone: str, head: str, num_classes: int, output_stride: int | None = None, **arguments: Any) -> nn.Module:
@@ -97,14 +99,16 @@ class Timm(nn.Module):
         super().__init__()
         library = import_module("timm")
         if not library.is_model(backbone):
-            raise unknown("backbone of timm", backbone, library.list_models())
+            near = get_close_matches(backbone, library.list_models(), n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise UserError(f"timm:{backbone}: timm has no such model{hint}")
         self.backbone = library.create_model(backbone, pretrained=False, features_only=True, **arguments)
         info = self.backbone.feature_info
         strides = info.reduction()
         used = [index for index, stride in enumerate(strides) if stride >= 4][-4:] if head in MULTIPLE else [-1]
         self.used = used
         channels = [info.channels()[index] for index in used]
-        place = {"in_channels": channels, "in_index": list(range(len(used)))}
+        place: dict[str, Any] = {"in_channels": channels, "in_index": list(range(len(used)))}
         if head not in MULTIPLE:
             place = {"in_channels": channels[0], "in_index": 0}
         self.head = MODELS.build(

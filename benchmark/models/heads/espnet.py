@@ -74,7 +74,7 @@ class ESPNetDecoder(BaseDecodeHead):
         )
         if num_classes < len(DILATIONS):
             raise ValueError(
-                f"its decoder has as many channels as classes, of which its ESP module needs at least {len(DILATIONS)}, "
+                f"its decoder has as many channels as classes, and its ESP module needs at least {len(DILATIONS)}, "
                 f"not {num_classes}; espnet-a, espnet-b and espnet-c take fewer"
             )
         if skip_channels not in (16, 19):
