@@ -136,7 +136,7 @@ def scores(output: Any) -> list[Tensor]:
             if _is_map(value := getattr(output, name, None)):
                 return [value]
     shape = f" of shape {tuple(output.shape)}" if isinstance(output, Tensor) else ""
-    raise UserError(f"the network returned {type(output).__name__}{shape}; return {FORMS}")
+    raise UserError(f"the network returned {type(output).__name__}{shape}: {FORMS} is needed")
 
 
 def _is_map(value: Any) -> TypeGuard[Tensor]:
@@ -176,8 +176,8 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
         named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
         if named is None:
             raise UserError(
-                f"{title} takes no number of classes as {', '.join(CLASSES[:-1])} or {CLASSES[-1]}: rename the "
-                f"argument, or tell its name by --model-args NAME={own.CLASSES}"
+                f"{title} takes no number of classes: give it an argument {' or '.join(CLASSES[:3])}, or tell the name of "
+                f"the one it has by --model-args NAME={own.CLASSES}"
             )
         if named in arguments:
             raise UserError(f"{title}: {named} is the number of classes, which the protocol sets: leave it out")
