@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -250,7 +251,7 @@ def shown(path: Path) -> str:
 
 def _of_library(library: Any, network: str, arguments: Mapping[str, Any]) -> Factory:
     peer = PEERS[library]
-    if find_spec(peer.module) is None:
+    if peer.module not in sys.modules and find_spec(peer.module) is None:
         raise UserError(f'{library}:{network} needs {peer.module}: pip install "segbench[{peer.extra}]"')
     form = {"smp": r"(?P<architecture>[A-Za-z]\w*)(?:[/+](?P<encoder>[\w.-]+))?", "hf": r"(?P<model_type>[\w-]+)"}
     form["timm"] = rf"(?P<backbone>[\w.-]+)\+(?P<head>{'|'.join(HEADS)})"

@@ -30,8 +30,8 @@ def requested(config: Mapping[str, Any], folder: Path) -> list[usercode.Module]:
         module = usercode.named(name, [folder, *folder.parents])
         if module is None:
             raise UserError(
-                f"custom_imports: {name} cannot be imported: there is no such module installed, in {folder} or above it, "
-                "or in the working directory"
+                f"custom_imports: {name} cannot be imported: there is no such module installed, in {folder} or above "
+                "it, or in the working directory"
             )
         found.append(module)
     return found

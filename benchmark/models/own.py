@@ -176,8 +176,8 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
         named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
         if named is None:
             raise UserError(
-                f"{title} takes no number of classes: give it an argument {' or '.join(CLASSES[:3])}, or tell the name of "
-                f"the one it has by --model-args NAME={own.CLASSES}"
+                f"{title} takes no number of classes: give it an argument {' or '.join(CLASSES[:3])}, or tell the "
+                f"name of the one it has by --model-args NAME={own.CLASSES}"
             )
         if named in arguments:
             raise UserError(f"{title}: {named} is the number of classes, which the protocol sets: leave it out")

@@ -262,8 +262,8 @@ def test_an_installed_one(capsys):
     [
         (
             "no_classes",
-            "takes no number of classes: give it an argument num_classes or classes or num_labels, or tell the name of the "
-            "one it has by --model-args NAME=num_classes",
+            "takes no number of classes: give it an argument num_classes or classes or num_labels, or tell the name of "
+            "the one it has by --model-args NAME=num_classes",
         ),
         ("no_module", r"net\.py:no_module made int, which is not an nn\.Module"),
         ("instance", "is a network; name the class or a function that makes one"),

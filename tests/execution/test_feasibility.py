@@ -35,7 +35,7 @@ def test_one_image_is_enough_without_it(name):
 def test_both_stages_are_checked():
     config = compose.compose("espnet", "camvid_360x480_espnet")
     feasibility.check(config, "espnet")
-    config.first_stage.model.decode_head.num_classes = 0
+    config.first_stage.model.decode_head.type = "Absent"
     with pytest.raises(UserError, match="espnet: cannot be built"):
         feasibility.check(config, "espnet")
 

@@ -32,8 +32,12 @@ def stand_in(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, name, raising=False)
+        names.append(name)
 
-    return put
+    names = []
+    yield put
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 SMP = """
@@ -100,15 +104,14 @@ class Backbone(nn.Module):
 
 
 @pytest.mark.parametrize("head", own.HEADS)
-def test_timm(head, monkeypatch, stand_in):
+def test_timm(head, monkeypatch):
     library = ModuleType("timm")
-    stand_in("timm", "")
     library.is_model = lambda name: name == "tiny"
     library.list_models = lambda: ["tiny"]
     library.create_model = lambda name, pretrained, features_only, **arguments: Backbone(**arguments)
     monkeypatch.setitem(sys.modules, "timm", library)
     assert built(f"timm:tiny+{head}") < built(f"timm:tiny+{head}(width=16)")
-    with pytest.raises(UserError, match="timm:tinny: timm has no such model; did you mean tiny?"):
+    with pytest.raises(UserError, match=r"timm:tinny: timm has no such model; did you mean tiny\?"):
         built(f"timm:tinny+{head}")
 
 
@@ -123,6 +126,7 @@ def test_the_heads_are_those_of_the_names():
 )
 def test_what_is_not_installed_is_named(name, extra, monkeypatch, capsys):
     monkeypatch.setattr(own, "find_spec", lambda module: None)
+    monkeypatch.delitem(sys.modules, own.PEERS[extra].module, raising=False)
     assert main(["profile", name]) == 2
     assert f'pip install "segbench[{extra}]"' in capsys.readouterr().err
 

@@ -74,8 +74,8 @@ class ESPNetDecoder(BaseDecodeHead):
         )
         if num_classes < len(DILATIONS):
             raise ValueError(
-                f"its decoder has one channel a class, and its ESP module at least {len(DILATIONS)} output channels, not "
-                f"{num_classes}; espnet-a, espnet-b and espnet-c take fewer classes"
+                f"its decoder has one channel a class, and its ESP module at least {len(DILATIONS)} output channels, "
+                f"not {num_classes}; espnet-a, espnet-b and espnet-c take fewer classes"
             )
         if skip_channels not in (16, 19):
             raise ValueError(f"skip_channels is 16 or 19, not {skip_channels}")
