@@ -93,7 +93,7 @@ def models(parser: argparse.ArgumentParser, *, arguments: bool = False) -> None:
         "--models",
         action="append",
         metavar="DIR",
-        help="folder of further architectures, METHOD/ARCHITECTURE.py and METHOD/metafile.yaml; adds to $SEGBENCH_MODELS",
+        help="folder of architectures, METHOD/ARCHITECTURE.py and METHOD/metafile.yaml; adds to $SEGBENCH_MODELS",
     )
     if arguments:
         parser.add_argument(

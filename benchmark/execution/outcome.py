@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.confusion import scores
 from benchmark.errors import UserError
 from benchmark.results.arrays import file_sha256
@@ -60,7 +59,7 @@ def source(spec: Spec) -> Source | None:
     if found is None:
         return None
     return Source(
-        name=catalog.architecture(spec.architecture).full_name,
+        name=spec.entry.full_name,
         kind=found.kind,
         packages=dict(found.packages),
         sha256=found.sha256,

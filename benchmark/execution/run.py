@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
@@ -203,7 +202,7 @@ def blank(
         status=status,
         error=record.printable(error) if error else "the run did not end",
         architecture=spec.name,
-        method=catalog.architecture(spec.architecture).method,
+        method=spec.entry.method,
         source=outcome.source(spec),
         config_sha256=identity.config_sha256,
         protocol=outcome.protocol(spec.config, identity.axes),
