@@ -172,16 +172,9 @@ def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
         return decode
 
-    def scores(images: Tensor) -> Tensor:
-        found = model(images)
-        if isinstance(found, dict):
-            found = found["out"]
-        if hasattr(found, "logits"):
-            found = found.logits
-        first: Tensor = found[0] if isinstance(found, list | tuple) else found
-        return first
+    from benchmark.models.own import scores
 
-    return scores
+    return lambda images: scores(model(images))[0]
 
 
 def _Forward(model: nn.Module, forward: Callable[[Tensor], Tensor]) -> nn.Module:  # noqa: N802 (makes a module)

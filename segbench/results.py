@@ -210,7 +210,7 @@ def run(
         All results of the store. A run that fails is a result whose `status` says so.
 
     Raises:
-        UserError: an unknown name, or a folder that cannot be written.
+        UserError: an unknown name, a network that cannot work under the protocol, or a folder that cannot be written.
 
     >>> import tempfile
     >>> import segbench as sb
@@ -240,6 +240,9 @@ def run(
         results=Path(results),
         work_dir=Path(work_dir),
     )
+    _, refused = batch.trainable(wanted)
+    if refused:
+        raise next(iter(refused.values()))
     jobs = [job for job in plan(wanted) if not job.stored]
     with shown(len(jobs)) as listener, _main_not_imported():
         batch.run(jobs, listener, executor=executor)

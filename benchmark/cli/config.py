@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture", help="see `segbench list`, or mmseg:NAME for a config of mmsegmentation's zoo")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.overrides(parser)
     options.dataset(parser)
     options.data(parser)

@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.names(parser)
     options.normalisation(parser)
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.dataset(parser)
     options.data(parser)
     options.device(parser)

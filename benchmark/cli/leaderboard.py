@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="output format; csv and json in full precision (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
+    options.models(parser)
     options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,62 @@ def size(text: str) -> tuple[int, int]:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def models(parser: argparse.ArgumentParser, *, arguments: bool = False) -> None:
+    """Add --models, and --model-args for commands that name architectures; `catalog_of` reads them."""
+    parser.add_argument(
+        "--models",
+        action="append",
+        metavar="DIR",
+        help="folder of architectures, METHOD/ARCHITECTURE.py and METHOD/metafile.yaml; adds to $SEGBENCH_MODELS",
+    )
+    if arguments:
+        parser.add_argument(
+            "--model-args",
+            nargs="+",
+            metavar="NAME=VALUE",
+            help="arguments of the classes and functions that are named as architectures, for example width=8",
+        )
+
+
+@contextmanager
+def catalog_of(args: argparse.Namespace) -> Iterator[None]:
+    """Add the folders of --models to the catalog while a command runs, and --model-args to the names of architectures.
+
+    Raises:
+        UserError: the arguments are not of that form, or no architecture takes any.
+    """
+    from benchmark.catalog import catalog, plugins
+
+    before, folders = os.environ.get(plugins.FOLDERS), getattr(args, "models", None)
+    if folders:
+        os.environ[plugins.FOLDERS] = os.pathsep.join([*map(os.path.abspath, folders), *([before] if before else [])])
+        catalog.forget()
+    try:
+        if getattr(args, "model_args", None):
+            _add_arguments(args)
+        yield
+    finally:
+        if folders:
+            os.environ.pop(plugins.FOLDERS)
+            os.environ.update({plugins.FOLDERS: before} if before else {})
+            catalog.forget()
+
+
+def _add_arguments(args: argparse.Namespace) -> None:
+    """Add --model-args to the names of the architectures that take any."""
+    from benchmark.catalog import catalog, own
+
+    (place,) = {"architectures", "architecture", "name"} & vars(args).keys()
+    given = getattr(args, place)
+    names = [given] if isinstance(given, str) else given
+    found = [own.with_arguments(name, args.model_args) if catalog.takes_arguments(name) else name for name in names]
+    if found == names:
+        raise UserError(
+            "--model-args is for a class or function: FILE.py:NAME, package.module:NAME or one of a library"
+        )
+    setattr(args, place, found[0] if isinstance(given, str) else found)
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:

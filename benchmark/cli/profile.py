@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.data(parser)
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             if not args.json:
                 print(_line(name, _cells(complexity, latency), width), flush=True)
         for warning in warnings:
-            print(f"segbench: {name}: {warning}", file=sys.stderr)
+            print(f"segbench: {warning if warning.startswith(name) else f'{name}: {warning}'}", file=sys.stderr)
             failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))

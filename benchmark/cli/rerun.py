@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
+    options.models(parser)
     parser.add_argument(
         "-p", "--protocol", metavar="FILE", help="file of the protocol, if it is not one of `segbench list protocols`"
     )
@@ -116,7 +117,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     if execution:
         mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
-        architecture=record.architecture,
+        architecture=record.source.name if record.source else record.architecture,
         protocol=_protocol(record.protocol.name, args.protocol),
         seed=record.seed,
         device=device,

@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one architecture of every method")
     parser.add_argument("--all", action="store_true", help="all architectures of the catalog")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     parser.add_argument(
         "--seeds",
         type=options.seeds,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("name", help="an architecture, protocol, method or reference, or the path of a protocol file")
+    options.models(parser, arguments=True)
     options.dataset(parser)
     options.data(parser)
     options.json_output(parser)
@@ -101,13 +102,14 @@ def _find(args: argparse.Namespace) -> dict[str, Any]:
             return {"reference": _facts(figures[name])}
     if name.startswith(catalog.ZOO_PREFIX) and name in mmseg_zoo.published().references:
         return {"reference": _facts(mmseg_zoo.published().references[name])}
-    if name in catalog.architectures() or name.startswith(catalog.ZOO_PREFIX):
+    if name in catalog.architectures() or not _is_plain(name):
         entry = catalog.architecture(name)
         found["architecture"] = {
             "name": entry.name,
             "method": entry.method,
             "summary": entry.summary,
             "file": str(entry.path),
+            **({"from": entry.kind} if entry.kind else {}),
             "deviations": [each.text for each in _deviations(entry) if name in each.architectures],
             "references": [r.name for r in mmseg_zoo.everything().values() if name in (r.architecture, r.ours)],
         }
@@ -127,8 +129,15 @@ def _find(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _deviations(entry: Architecture) -> list[Deviation]:
-    """Return the deviations of the architecture's method; none are recorded for the zoo's methods."""
-    return [] if entry.name.startswith(catalog.ZOO_PREFIX) else catalog.deviations_of(entry.method)
+    """Return the deviations of the architecture's method; there are none without a metafile."""
+    is_ours = entry.method in catalog.methods() and not entry.name.startswith(catalog.ZOO_PREFIX)
+    return catalog.deviations_of(entry.method) if is_ours else []
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a name is none of the zoo, and none of a file, a class or a function."""
+    base, arguments = own.split(name)
+    return not (name.startswith(catalog.ZOO_PREFIX) or own.is_own(base) or own.is_config(base) or arguments)
 
 
 def _deviation(deviation: Deviation, members: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.overrides(parser)
     options.dataset(parser)
     options.data(parser)
@@ -54,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
     from benchmark.engine.tracking import Tracking
+    from benchmark.execution import feasibility
     from benchmark.files.lock import exclusive
-    from benchmark.profiling import complexity
 
-    complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or reports why it cannot process a crop
+    feasibility.check(config, args.architecture)
     device.limit_threads(config.protocol.threads)
 
     try:

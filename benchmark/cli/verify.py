@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
+    options.models(parser, arguments=True)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--cost", action="store_true", help="compare parameters and MACs with published figures (default: accuracy)"

@@ -112,12 +112,13 @@ def config_hash(config: Config) -> str:
     models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
     for model in models:
         if model.get("backbone", {}).get("type") == "OwnNetwork":
-            model.backbone.pop("place")  # the source is hashed, wherever it is
+            for name in ("module", "path", "folder"):  # the source is hashed, wherever it is
+                model.backbone.pop(name)
         if "init" in config.protocol.overrides:
             model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
     hashed: Any = models if "first_stage" in config else models[0]
-    if "own_imports" in config:
-        hashed = [hashed, config.own_imports.sha256]
+    if "source" in config and config.source.imports:
+        hashed = [hashed, [[each.sha256, each.packages] for each in config.source.imports]]
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 

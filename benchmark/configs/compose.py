@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backend
 from benchmark.catalog import catalog, own
+from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.own import Factory
 from benchmark.configs import adaptation, bases, imports, normalisation
 from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
@@ -28,6 +29,7 @@ from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
 from benchmark.datasets.source import SPLITS, Split
 from benchmark.errors import UserError, one_line
+from benchmark.usercode import Module, digest
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -102,10 +104,10 @@ def compose(
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
 
-    wanted = _imports(architecture)
-    if wanted is not None:
-        config.own_imports = wanted
-        config.custom_imports.imports = [*config.custom_imports.imports, *wanted["imports"]]
+    source = _source(catalog.architecture(architecture))
+    if source is not None:
+        config.source = source
+        config.custom_imports.imports = [*config.custom_imports.imports, *(each["name"] for each in source["imports"])]
     stated = stated_normalisation(architecture)
     if stated is not None and stated != normalisation.of_protocol(config):
         config.stated_normalisation = stated.plain
@@ -249,11 +251,10 @@ def model_config(
     entry = catalog.architecture(architecture)
     config = _own(entry.factory) if entry.factory else read(entry.path)
     if "model" not in config:
-        if entry.method == own.METHOD:
-            raise UserError(f"{entry.path} does not define `model = dict(...)`: for a class write {entry.name}:NAME")
-        raise UserError(f"{entry.path} does not define `model = dict(...)`")
-    if entry.method == own.METHOD:
-        imports.requested(config, entry.path.parent)
+        hint = f": for a class write {entry.name}:NAME" if entry.kind == "config" else ""
+        raise UserError(f"{entry.path} does not define `model = dict(...)`{hint}")
+    if entry.kind:
+        imports.load(imports.requested(config, entry.path.parent))
         for name, default in (("train_cfg", {}), ("test_cfg", {"mode": "whole"})):
             config.model.setdefault(name, default)
     config.merge_from_dict({"model": dict(options or {})})
@@ -286,17 +287,30 @@ def stated_normalisation(architecture: str) -> Normalisation | None:
         None where it states none. The suite's own architectures state none: they are trained under protocols alone.
     """
     entry = catalog.architecture(architecture)
-    if entry.factory or (entry.method != own.METHOD and not entry.name.startswith(catalog.ZOO_PREFIX)):
+    if entry.factory or (entry.kind is None and not entry.name.startswith(catalog.ZOO_PREFIX)):
         return None
     return normalisation.stated(read(entry.path))
 
 
-def _imports(architecture: str) -> dict[str, Any] | None:
-    """Return the modules that a config file of the user's needs; None for every other network."""
-    entry = catalog.architecture(architecture)
-    if entry.method != own.METHOD or entry.factory:
+def _source(entry: Architecture) -> dict[str, Any] | None:
+    """Return what defines a network that is not the suite's, and the modules that its config imports."""
+    if entry.kind is None:
         return None
-    return imports.requested(read(entry.path), entry.path.parent)
+    if entry.factory:
+        found = entry.factory.sources
+        return {"kind": entry.kind, "sha256": found.sha256, "packages": found.packages, "imports": []}
+    modules = imports.requested(read(entry.path), entry.path.parent)
+    files = [entry.path, *(path for module in modules for path in module.sources.files)]
+    packages = {name: version for module in modules for name, version in module.sources.packages.items()}
+    plain = [
+        _plain(module) | {"sha256": module.sources.sha256, "packages": module.sources.packages} for module in modules
+    ]
+    return {"kind": entry.kind, "sha256": digest(files), "packages": packages, "imports": plain}
+
+
+def _plain(module: Module) -> dict[str, Any]:
+    """Return a module as plain data, from which a worker imports it."""
+    return {"name": module.name, "path": str(module.path), "folder": str(module.folder) if module.folder else None}
 
 
 def _own(factory: Factory) -> Config:
@@ -304,7 +318,18 @@ def _own(factory: Factory) -> Config:
     backend.activate()
     from mmengine import Config
 
-    network = {"place": factory.place, "factory": factory.name, "sha256": factory.sha256, "num_classes": 19}
+    module, sources = _plain(factory.module), factory.sources
+    network = {
+        "title": factory.title,
+        "module": module["name"],
+        "path": module["path"],
+        "folder": module["folder"],
+        "factory": factory.name,
+        "arguments": own.text({**factory.fixed, **factory.arguments}),
+        "sha256": sources.sha256,
+        "packages": sources.packages,
+        "num_classes": 19,
+    }
     loss = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
     model = {
         "type": "EncoderDecoder",

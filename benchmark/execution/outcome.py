@@ -22,6 +22,7 @@ from benchmark.results.record import (
     Execution,
     Protocol,
     Record,
+    Source,
     Training,
     fingerprint,
     printable,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.engine.trained import Trained
+    from benchmark.execution.spec import Spec
 
 
 def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
@@ -48,6 +50,19 @@ def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
         axes=dict(axes),
         overrides=dict(facts.overrides),
         void=facts.void,
+    )
+
+
+def source(spec: Spec) -> Source | None:
+    """Describe what defines the network of a run, if it is not the suite's or the zoo's."""
+    found = spec.config.get("source")
+    if found is None:
+        return None
+    return Source(
+        name=spec.entry.full_name,
+        kind=found.kind,
+        packages=dict(found.packages),
+        sha256=found.sha256,
     )
 
 

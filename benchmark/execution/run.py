@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
@@ -148,8 +147,8 @@ class _Preparation:
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
-        if "own_imports" in config:
-            imports.load(config.own_imports)
+        if "source" in config:
+            imports.load(imports.of(config.source.imports))
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
@@ -207,7 +206,8 @@ def blank(
         status=status,
         error=record.printable(error) if error else "the run did not end",
         architecture=spec.name,
-        method=catalog.architecture(spec.architecture).method,
+        method=spec.entry.method,
+        source=outcome.source(spec),
         config_sha256=identity.config_sha256,
         protocol=outcome.protocol(spec.config, identity.axes),
         seed=spec.seed,

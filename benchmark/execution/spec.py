@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
+from benchmark.catalog.catalog import Architecture
 from benchmark.configs import axes, compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
@@ -102,10 +103,15 @@ class Spec:
     looks: int = 0
     track: Tracker | None = None
 
+    @cached_property
+    def entry(self) -> Architecture:
+        """The architecture, sent to workers with the spec: they may know no folders of the user's."""
+        return catalog.architecture(self.architecture)
+
     @property
     def name(self) -> str:
         """Name of the architecture in results."""
-        return catalog.architecture(self.architecture).name
+        return self.entry.name
 
     @property
     def protocol_name(self) -> str:
@@ -142,7 +148,9 @@ class Spec:
     def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""
         other = replace(self, deadline=deadline)
-        other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)
+        other.__dict__.update(
+            (name, self.__dict__[name]) for name in ("config", "identity", "entry") if name in self.__dict__
+        )
         return other
 
     def __getstate__(self) -> dict[str, Any]:

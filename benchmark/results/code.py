@@ -29,6 +29,7 @@ SERVICES = (
     "execution/local.py",
     "execution/outcome.py",
     "files",
+    "usercode.py",  # finds and imports code of the user's, which is hashed
     "results",  # keeps what was measured; `validate` computes scores again from the counts
 )
 """Modules and folders that a run uses and that move no number."""
