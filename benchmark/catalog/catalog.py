@@ -295,9 +295,8 @@ def architecture(name: str) -> Architecture:
     base, arguments = own.split(name)
     if own.is_own(base):
         found = own.factory(name)
-        return Architecture(
-            found.title, own.METHOD, f"network of {found.module.path}", found.module.path, found.kind, found
-        )
+        path = (found.library or found.module).path
+        return Architecture(found.title, own.METHOD, f"network of {path}", path, found.kind, found)
     if own.is_config(base):
         path = own.config_file(base)
         entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")

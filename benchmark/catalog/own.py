@@ -15,7 +15,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -57,15 +58,22 @@ class Peer:
         module: its top-level module.
         extra: the optional dependency of ours that installs it.
         form: of the names of its networks.
+        uses: top-level modules of other packages that define parts of them.
     """
 
     module: str
     extra: str
     form: str
+    uses: frozenset[str] = frozenset()
 
 
-PEERS: dict[Literal["smp", "hf", "timm"], Peer] = {
-    "smp": Peer("segmentation_models_pytorch", "smp", "smp:ARCHITECTURE/ENCODER, for example smp:Unet/resnet34"),
+PEERS: dict[str, Peer] = {
+    "smp": Peer(
+        "segmentation_models_pytorch",
+        "smp",
+        "smp:ARCHITECTURE/ENCODER, for example smp:Unet/resnet34",
+        frozenset({"timm"}),
+    ),
     "hf": Peer("transformers", "hf", "hf:MODEL_TYPE, for example hf:segformer"),
     "timm": Peer("timm", "timm", f"timm:BACKBONE+HEAD, for example timm:convnext_tiny+ppm; heads: {', '.join(HEADS)}"),
 }
@@ -111,7 +119,9 @@ class Factory:
     @property
     def sources(self) -> usercode.Sources:
         """The source files and packages that define the network."""
-        return (self.library or self.module).sources
+        found = (self.library or self.module).sources
+        peer = PEERS.get(self.kind)
+        return replace(found, packages=found.packages | usercode.versions(peer.uses)) if peer else found
 
 
 def split(name: str) -> tuple[str, dict[str, Any]]:
@@ -205,11 +215,14 @@ def config_file(name: str) -> Path:
     """Find a config, `path/to/net.py`.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or it is code that defines no model.
     """
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name}: there is no such file")
+    with suppress(SyntaxError, ValueError, RecursionError):  # which reading it will tell with the line
+        if not {"model", "_base_"} & usercode.assigned(path) and b"read_base" not in path.read_bytes():
+            raise UserError(f"{name} does not define `model = dict(...)`: for a class write {path.name}:NAME")
     return path.resolve()
 
 
