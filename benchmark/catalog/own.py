@@ -44,7 +44,7 @@ ADAPTERS = Module("benchmark.models.peers", Path(__file__).parents[1] / "models"
 Kind = Literal["file", "module", "config", "folder", "entry point", "torchvision", "smp", "hf", "timm"]
 """Where a network is from."""
 
-_ARGUMENTS = re.compile(r"(?P<base>[^(]+)\((?P<arguments>.*)\)", re.DOTALL)
+_ARGUMENTS = re.compile(r"(?P<base>.*?:[\w./+-]+|[\w.+-]+)\((?P<arguments>.*)\)", re.DOTALL)
 _NAME = re.compile(r"(?P<place>[^:]+(?::[\\/][^:]+)?):(?P<factory>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _PEER = re.compile(r"(?P<library>smp|hf|timm):(?P<network>\S*)")
 _UNNAMABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\`|<>]")
@@ -151,7 +151,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
         raise UserError(form)
     found: dict[str, Any] = {}
     for each in call.keywords:
-        if each.arg is None:
+        if each.arg is None or each.arg in found:
             raise UserError(form)
         if isinstance(each.value, ast.Name) and each.value.id == CLASSES:
             found[each.arg] = ClassCount()
@@ -192,13 +192,17 @@ def with_arguments(name: str, words: Sequence[str]) -> str:
             raise UserError(f"--model-args {word}: is not NAME=VALUE, for example width=8")
         if argument in arguments:
             raise UserError(f"--model-args {word}: {argument} is given twice")
-        try:
-            arguments |= parse(f"{argument}={value}", word)
-        except UserError:
-            if UNTRAINED.keys() & {argument}:
-                raise
-            arguments[argument] = value  # a word without quotes
+        arguments |= parse(f"{argument}={value if _is_literal(value) else repr(value)}", word)
     return f"{base}({text(arguments)})" if arguments else base
+
+
+def _is_literal(value: str) -> bool:
+    """Return whether a word is a value as Python writes it; otherwise it is a text without quotes."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return value == CLASSES
+    return True
 
 
 def is_own(name: str) -> bool:
