@@ -28,9 +28,7 @@ def cost(*command: str | Path, cache: Path, cold: bool) -> tuple[float, float, f
         shutil.rmtree(cache, ignore_errors=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEGBENCH_CACHE": str(cache)}
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *command], env=environment, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-m", "segbench", *command], env=environment, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     assert os.waitstatus_to_exitcode(status) in (0, 1)
     return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024

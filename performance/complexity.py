@@ -29,7 +29,7 @@ CLASSES = 19
 ROUNDS = 3
 
 OURS = "segbench, from the config"
-CATALOG = [sys.executable, "-m", "benchmark", "profile", "--all", "--no-latency", "--size", "512x1024", "--json"]
+CATALOG = [sys.executable, "-m", "segbench", "profile", "--all", "--no-latency", "--size", "512x1024", "--json"]
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def compare(results: int) -> dict[str, float]:
         fill(store, *GROUPS, range(results // math.prod(GROUPS)))
 
         def ours() -> str:
-            return output("-m", "benchmark", "leaderboard", "--results", store, "--format", "csv", cache=cache)
+            return output("-m", "segbench", "leaderboard", "--results", store, "--format", "csv", cache=cache)
 
         def cold() -> str:
             shutil.rmtree(cache, ignore_errors=True)
@@ -104,9 +104,10 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="100,000 results as well: minutes, and 5 GiB of memory")
+    sizes = list(ROUNDS)[: 1 + parser.parse_args().large]
     print(hardware(), end="\n\n")
     print("| results | whole process | CPU s | times segbench |\n| ---: | --- | ---: | ---: |")
-    for results in list(ROUNDS)[: 1 + parser.parse_args().large]:
+    for results in sizes:
         seconds = compare(results)
         for name, taken in seconds.items():
             print(f"| {results:,} | {name} | {taken:.2f} | {taken / seconds['segbench']:.1f} |", flush=True)

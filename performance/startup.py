@@ -15,7 +15,7 @@ from timing import hardware, interleaved
 
 ROUNDS = 21
 
-SEGBENCH = ("-m", "benchmark")
+SEGBENCH = ("-m", "segbench")
 
 COMMANDS = {
     "python -c pass": ("-c", "pass"),

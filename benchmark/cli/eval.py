@@ -41,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.names(parser)
     options.normalisation(parser)
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.crf(parser)
     parser.add_argument("--split", choices=["val", "test"], default="test")
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; print the scores and, for published weights, verdicts on the figures published with them."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
+    options.require_use_of_root(args)
+    options.check_data(args)
 
     from benchmark.engine import device
     from benchmark.weights import checkpoint
@@ -75,12 +79,13 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.configs.compose import compose, protocol_input
     from benchmark.confusion import VoidRule, scores
 
-    _, classes = protocol_input(args.protocol)
+    _, classes = protocol_input(args.protocol, args.data)
     fitted = _fit(args, given, classes)
     config = compose(
         args.architecture,
         args.protocol,
         root=args.root,
+        data=args.data,
         deterministic=args.deterministic or on == "cpu",
         crf=args.crf,
         options=fitted.options,

@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.weights_key(parser)
     options.names(parser)
     options.normalisation(parser)
+    options.models(parser, arguments=True)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
 
 

@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="seed of its training (default: 0)")
     options.dataset(parser)
+    options.data(parser)
     costs = parser.add_argument_group("costs", "of one image of the protocol's size (default: unknown)")
     costs.add_argument("--params", type=options.whole(1, 10**12), metavar="N", help="number of parameters at inference")
     costs.add_argument(
@@ -54,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results.store import Store
 
     options.require_use_of_root(args)
+    options.check_data(args)
     costs = StatedCosts(args.params, args.macs, args.latency, args.device)
-    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, costs)
+    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, args.data, costs)
     path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations
     if args.json:

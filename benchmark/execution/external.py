@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose
 from benchmark.configs.axes import axes_of
 from benchmark.confusion import VOID, count
@@ -92,6 +91,7 @@ def score(
     name: str,
     seed: int = 0,
     root: Path | None = None,
+    data: Path | None = None,
     costs: StatedCosts = StatedCosts(),  # noqa: B008 (immutable)
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Score predicted label maps of the test split of a protocol.
@@ -99,10 +99,11 @@ def score(
     Args:
         folder: one file an image, named as the image with the suffix .png or .npy, in any subfolder: class indices of
             shape (height, width), 255 for none, or a PNG in the colours of the dataset.
-        protocol: name of the protocol.
+        protocol: name of the protocol, or path of its file.
         name: name of the network in tables.
         seed: seed of its training.
         root: folder of the dataset, None for its default place.
+        data: card of the dataset to use instead of the protocol's.
         costs: what is known of the network's costs.
 
     Returns:
@@ -112,7 +113,7 @@ def score(
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
-    config = _composed(protocol, root)
+    config = compose.any_network(protocol, root, data)
     facts, size = config.protocol, tuple(config.protocol.size)
     splits = sources(facts.dataset, root)
     test = splits["test"]
@@ -144,18 +145,6 @@ def score(
     )
     scored = outcome.evaluation("last", 0, "last_test", counts, found)
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
-
-
-def _composed(protocol: str, root: Path | None) -> Any:
-    """Return the config of a protocol with any network that it can train: no axis depends on the network."""
-    error = None
-    for architecture in catalog.representatives():
-        try:
-            return compose.compose(architecture, protocol, root=root)
-        except UserError as reason:
-            error = reason
-    assert error is not None
-    raise error
 
 
 def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:

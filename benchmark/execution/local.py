@@ -2,8 +2,7 @@
 
 On a CPU several runs are concurrent. A GPU has one run at a time: four light trainings in four processes took 76.7 ms a
 step each where one alone takes 17.4 (H100, ENet), as they are bound by its memory bandwidth. While one trains, the next
-process
-imports, reads the data, counts, and builds and compiles its network, so that the GPU is never idle in between.
+process imports, reads the data, counts, and builds and compiles its network, so that the GPU is never idle in between.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,39 @@ def context(device: str) -> Any:
     return found
 
 
+def processes(device: str) -> Any:
+    """Return the context that starts worker processes, with its server running.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    found = context(device)
+    if found.get_start_method() == "forkserver":
+        with _same_path():
+            forkserver.ensure_running()
+    return found
+
+
+@contextmanager
+def _same_path() -> Iterator[None]:
+    """Let Python processes that are started here find the modules that this process finds.
+
+    Python looks for the modules of `python -c`, as which the fork server is started, in the working directory first,
+    and so would import any `benchmark.py` or `torch.py` there. Later releases of Python set the path in the server.
+    """
+    folder, path = Path.cwd(), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    os.chdir(os.sep)
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        if path is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = path
+
+
 class Local:
     """Executes runs in worker processes.
 
@@ -75,7 +108,7 @@ class Local:
     """
 
     def __init__(self, listener: ProgressListener, device: str = "cpu", most: int = 1) -> None:
-        self._listener, self._processes = listener, context(device)
+        self._listener, self._processes = listener, processes(device)
         self._most, self._ahead = (most, 0) if device == "cpu" else (1, AHEAD)
         self._workers: list[_Worker] = []
 

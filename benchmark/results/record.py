@@ -33,6 +33,12 @@ Split = Literal["val", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(pattern=rf"^[^{CONTROL}]*$", max_length=10_000)]
 Name = Annotated[str, Field(pattern=rf"^[^{CONTROL}/\\`|<>]+$", max_length=200)]
+ArchitectureName = Annotated[
+    str,
+    Field(pattern=rf"^([^{CONTROL}/\\`|<>]+|smp:\w+/[\w.-]+(\([^{CONTROL}/\\`|<>]*\))?)$", max_length=200),
+]
+"""A name, or that of an architecture and an encoder of segmentation_models_pytorch."""
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=10**18)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -121,6 +127,15 @@ class Model(BaseModel):
     """A part of a record: frozen, without unknown fields, without infinite numbers or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Source(Model):
+    """What defines a network that is not the suite's or the zoo's."""
+
+    name: Text = Field(description="by which it was named, without folders")
+    kind: Literal["file", "module", "config", "folder", "entry point", "torchvision", "smp", "hf", "timm"]
+    packages: dict[Text, Text] = Field(description="versions of the packages that define it")
+    sha256: Sha256 = Field(description="hash of its source files")
 
 
 class Protocol(Model):
@@ -294,8 +309,13 @@ class Record(Model):
     )
     status: Status
     error: Text | None = Field(description="one line, null where status is ok")
-    architecture: Name
+    architecture: ArchitectureName
     method: Text
+    source: Source | None = Field(
+        default=None,
+        exclude_if=lambda source: source is None,
+        description="what defines a network of the user's; left out for those of the suite and of the zoo",
+    )
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
     protocol: Protocol
     seed: int = Field(ge=-(2**127), le=2**127)

@@ -80,9 +80,9 @@ def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOu
 @contextmanager
 def _worker(checks: Sequence[DeviceCheck], device: str, folder: Path) -> Iterator[Iterator[CheckOutcome]]:
     """Start a process that runs checks, and yield its connection; it is terminated with the context."""
-    from benchmark.execution.local import context
+    from benchmark.execution.local import processes
 
-    started = context(device)
+    started = processes(device)
     ours, theirs = started.Pipe()
     process = started.Process(target=_work, args=(checks, device, folder, theirs))
     process.start()

@@ -4,6 +4,8 @@ Of output stride 16, with the 3x3 convolutions in the stem that the paper counts
 subdivision lead to the resolution of the image.
 """
 
+_base_ = "../_base_/models/point_head.py"
+
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
     type="PointRend",
@@ -28,19 +30,8 @@ model = dict(
             align_corners=False,
             loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
         ),
-        dict(
-            type="PointRendHead",
-            in_channels=[256],
-            in_index=[0],
-            channels=256,
-            num_fcs=3,
-            coarse_pred_each_layer=False,
-            dropout_ratio=-1,
-            num_classes=19,
-            align_corners=False,
-            loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-        ),
+        _base_.point_head,
     ],
-    train_cfg=dict(num_points=2048, oversample_ratio=3, importance_sample_ratio=0.75),
-    test_cfg=dict(mode="whole", subdivision_steps=4, subdivision_num_points=8192, scale_factor=2),
+    train_cfg=_base_.points_learned,
+    test_cfg=dict(_base_.points_refined, mode="whole", subdivision_steps=4),
 )

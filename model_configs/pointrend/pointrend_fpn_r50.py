@@ -7,35 +7,9 @@ cascade are never set.
 
 _base_ = "./pointrend_fpn_r101.py"
 
-norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
     pretrained="open-mmlab://resnet50_v1c",
     backbone=dict(depth=50),
-    decode_head=[
-        dict(
-            type="FPNHead",
-            in_channels=[256, 256, 256, 256],
-            in_index=[0, 1, 2, 3],
-            feature_strides=[4, 8, 16, 32],
-            channels=128,
-            dropout_ratio=-1,
-            num_classes=19,
-            norm_cfg=norm_cfg,
-            align_corners=False,
-            loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-        ),
-        dict(
-            type="PointRendHead",
-            in_channels=[256],
-            in_index=[0],
-            channels=256,
-            num_fcs=3,
-            coarse_pred_each_layer=True,
-            dropout_ratio=-1,
-            num_classes=19,
-            align_corners=False,
-            loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-        ),
-    ],
+    decode_head=[_base_.model.decode_head[0], dict(_base_.point_head, coarse_pred_each_layer=True)],
     test_cfg=dict(subdivision_num_points=8196),
 )

@@ -25,8 +25,8 @@ from benchmark.engine.timings import EAGER, TrainingMode
 SMOKE = "shapes_64x64_smoke"
 
 
-def _config(iterations=6, interval=None, **arguments):
-    config = compose.compose("enet", SMOKE, max_iters=iterations, deterministic=True, **arguments)
+def _config(iterations=6, interval=None, architecture="enet", **arguments):
+    config = compose.compose(architecture, SMOKE, max_iters=iterations, deterministic=True, **arguments)
     config.train_cfg.val_interval = interval or iterations
     return config
 
@@ -196,10 +196,17 @@ def test_mixed_precision_trains(tmp_path):
 ROUNDING = 1e-8
 """Distance up to which two trainings may be in float64 that differ in the order of their sums alone.
 
-What moves most are biases before a batch norm. Their gradients are rounding alone, 2^-53 of numbers of size one, which
-AdamW divides by its epsilon, 1e-8, and multiplies by the learning rate, 3e-3: 3e-11, as was seen. The bound leaves
-300 times as much for other processors; a mistake moves weights by a step, which is the learning rate. In float32 such
-biases are a whole step apart, as rounding is more than epsilon there, so that no bound would tell one from the other.
+What may move most are weights whose gradients are rounding alone, 2^-53 of numbers of size one, which AdamW divides by
+its epsilon, 1e-8, and multiplies by the learning rate, 3e-3: 3e-11. The bound leaves 300 times as much for other
+processors; a mistake moves weights by a step, which is the learning rate. In float32 such weights are a whole step
+apart, as rounding is more than epsilon there, so that no bound would tell one from the other.
+"""
+
+SMOOTH = "espnet-c"
+"""A network without max-pooling, for which that bound holds.
+
+Where the largest values of a window are equal, as in the flat areas of drawn scenes, rounding chooses among them. The
+indices go to another pixel then, and what ENet unpools with them goes along: losses were 5e-7 apart.
 """
 
 
@@ -213,12 +220,12 @@ def _in_float64(config, folder, mode=None):
 @pytest.fixture(scope="module")
 def careful(tmp_path_factory):
     """Losses and weights of a training as its config has it."""
-    return _in_float64(_config(2), tmp_path_factory.mktemp("careful"))[1:]
+    return _in_float64(_config(2, architecture=SMOOTH), tmp_path_factory.mktemp("careful"))[1:]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_training_on_fast_paths_comes_out_alike_in_every_layout(tmp_path, careful, layout):
-    config = _config(2)
+    config = _config(2, architecture=SMOOTH)
     enable_fast_paths(config)
     session, losses, weights = _in_float64(config, tmp_path, TrainingMode(layout, graph=False, compiled=False))
     assert session.runner.optim_wrapper.optimizer.defaults["fused"]

@@ -3,8 +3,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +263,39 @@ def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_work
 def test_processes_that_use_cuda_are_spawned():
     assert local.context("cuda").get_start_method() == "spawn"
     assert local.context("cpu").get_start_method() == "forkserver"
+
+
+SERVED = """
+import os
+from benchmark.execution import local
+
+def tell(connection):
+    import benchmark
+    connection.send([benchmark.__file__, os.getcwd()])
+
+if __name__ == "__main__":
+    local.PRELOAD[:] = ["benchmark.errors"]
+    processes = local.processes("cpu")
+    ours, theirs = processes.Pipe()
+    processes.Process(target=tell, args=(theirs,)).start()
+    theirs.close()
+    print(*ours.recv(), os.getcwd(), os.environ["PYTHONPATH"], sep="|")
+"""
+
+
+def test_workers_import_what_their_parent_does(tmp_path):
+    """And nothing of the same name from the working directory."""
+    folder, script = tmp_path / "folder", tmp_path / "script.py"
+    script.write_text(SERVED)
+    folder.mkdir()
+    (folder / "benchmark.py").write_text("raise SystemExit('foreign')")
+    root = str(Path(local.__file__).parents[2])
+    command, environment = [sys.executable, "-W", "ignore", script], os.environ | {"PYTHONPATH": root}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    found, *places, path = done.stdout.strip().split("|") if done.returncode == 0 else pytest.fail(done.stderr)
+    assert found == str(Path(root, "benchmark", "__init__.py"))
+    assert places == [str(folder), str(folder)]
+    assert path == root
 
 
 def test_an_interrupt_ends_the_workers(tmp_path, in_worker):

@@ -5,7 +5,7 @@ The ground truth of test is not public: val stands for it, as in mmsegmentation'
 
 _base_ = "./pipeline.py"
 
-protocol = dict(dataset="ade20k", void="ignore")
+protocol = dict(dataset="ade20k")
 crop_size = (512, 512)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -5,7 +5,7 @@ The ground truth of test is not public: val stands for it, as in mmsegmentation'
 
 _base_ = "./pipeline.py"
 
-protocol = dict(dataset="cityscapes", void="ignore")
+protocol = dict(dataset="cityscapes")
 crop_size = (512, 1024)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,20 +1,7 @@
 """What datasets share that mmsegmentation's own classes and pipelines read, see `benchmark.inputs.mmseg_pipeline`."""
 
-train_dataloader = dict(
-    batch_size=None,
-    num_workers=8,
-    prefetch_factor=2,
-    pin_memory=True,
-    sampler=dict(type="IterationSampler"),
-    collate_fn=dict(type="whole_batch"),
-    dataset=dict(type="PipelineBatches"),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="PipelineImages"),
-)
+_base_ = "./loaders.py"
+
+train_dataloader = dict(num_workers=8, prefetch_factor=2, pin_memory=True, dataset=dict(type="PipelineBatches"))
+val_dataloader = dict(num_workers=4, dataset=dict(type="PipelineImages"))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="ConfusionMetric")
-test_evaluator = dict(type="ConfusionMetric")

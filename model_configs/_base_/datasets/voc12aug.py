@@ -5,7 +5,7 @@ The ground truth of test is not public: val stands for it, as in mmsegmentation'
 
 _base_ = "./pipeline.py"
 
-protocol = dict(dataset="voc12aug", void="ignore")
+protocol = dict(dataset="voc12aug")
 crop_size = (512, 512)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -22,32 +22,14 @@ What differs from the code:
 - It drops the last seven images of an epoch, which make no batch.
 """
 
-_base_ = ["../datasets/camvid.py", "../normalisation.py", "../runtime.py"]
+_base_ = ["../camvid_360x480.py", "../schedules/adam_steps.py"]
 
 protocol = dict(
-    size=(360, 480),
-    inference=dict(mode="whole"),
-    pretraining=None,
-    keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
     class_weights=[5.7920, 4.4403, 34.0217, 3.4469, 15.9119, 9.0202, 32.0138, 32.4789, 13.2071, 38.3877, 44.1345],
 )
 first_stage = dict()  # nothing but the network is otherwise
 data_preprocessor = dict(mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0])
-train_dataloader = dict(
-    dataset=dict(
-        batch_size=10,
-        augmentation=dict(crop_size=(360, 480), scale=(1.0, 1.0), cat_max_ratio=1.0, flip=0.0, photometric=False),
-    )
-)
-optim_wrapper = dict(
-    type="Float32OptimWrapper",
-    optimizer=dict(type="Adam", lr=5e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=2e-4),
-)
-# In epochs, which compose stretches to the iterations: each takes the learning rate to a tenth where it begins, and
-# leaves it so.
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, end_factor=0.1, begin=100, end=200, by_epoch=False),
-    dict(type="LinearLR", start_factor=0.1, end_factor=0.1, begin=200, end=300, by_epoch=False),
-]
-train_cfg = dict(type="StatelessTrainLoop", max_iters=11010, val_interval=1101)  # 300 epochs of 367 / 10
+train_dataloader = dict(dataset=dict(batch_size=10))
+optim_wrapper = dict(optimizer=dict(lr=5e-4, weight_decay=2e-4))
+param_scheduler = [dict(step, start_factor=0.1, end_factor=0.1) for step in _base_.param_scheduler]
+train_cfg = dict(max_iters=11010, val_interval=1101)  # 300 epochs of 367 / 10

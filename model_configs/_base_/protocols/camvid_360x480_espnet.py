@@ -22,14 +22,9 @@ What differs from their training:
 - Their flip is vertical, where the comment beside it says horizontal. Here it is horizontal.
 """
 
-_base_ = ["../datasets/camvid.py", "../normalisation.py", "../runtime.py"]
+_base_ = ["../camvid_360x480.py", "../schedules/adam_steps.py"]
 
 protocol = dict(
-    size=(360, 480),
-    inference=dict(mode="whole"),
-    pretraining=None,
-    keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
     void="false_positive",
     void_output=True,
     class_weights=[4.2053, 3.4828, 9.5964, 2.8715, 7.3918, 5.5550, 9.4414, 9.4785, 6.7906, 9.8908, 10.2084, 7.6584],
@@ -43,19 +38,7 @@ data_preprocessor = dict(
     std=[255 * 72.12571015, 255 * 72.69074534, 255 * 69.90434816],
     rgb_to_bgr=True,
 )
-train_dataloader = dict(
-    dataset=dict(
-        batch_size=6,
-        augmentation=dict(crop_size=(360, 480), scale=(1.0, 1.5), cat_max_ratio=1.0, flip=0.5, photometric=False),
-    )
-)
-optim_wrapper = dict(
-    type="Float32OptimWrapper",
-    optimizer=dict(type="Adam", lr=5e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=5e-4),
-)
-# In epochs, which compose stretches to the iterations: each halves the learning rate where it begins, and leaves it so.
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.5, end_factor=0.5, begin=100, end=200, by_epoch=False),
-    dict(type="LinearLR", start_factor=0.5, end_factor=0.5, begin=200, end=300, by_epoch=False),
-]
-train_cfg = dict(type="StatelessTrainLoop", max_iters=91800, val_interval=9180)  # 300 epochs of 5 x 367 / 6
+train_dataloader = dict(dataset=dict(batch_size=6, augmentation=dict(scale=(1.0, 1.5), flip=0.5)))
+optim_wrapper = dict(optimizer=dict(lr=5e-4, weight_decay=5e-4))
+param_scheduler = [dict(step, start_factor=0.5, end_factor=0.5) for step in _base_.param_scheduler]
+train_cfg = dict(max_iters=91800, val_interval=9180)  # 300 epochs of 5 x 367 / 6

@@ -4,20 +4,13 @@
 rate, one for all, was fixed before anything was trained: docs/schedule.md has the arithmetic.
 """
 
-_base_ = ["../datasets/camvid.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
+_base_ = ["../camvid_360x480.py", "../schedules/adamw_poly.py"]
 
-protocol = dict(
-    size=(360, 480),
-    inference=dict(mode="whole"),
-    pretraining=None,
-    keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
-)
 train_dataloader = dict(
     dataset=dict(
         batch_size=16,
-        augmentation=dict(crop_size=(360, 480), scale=(0.5, 2.0), cat_max_ratio=0.75, flip=0.5, photometric=True),
+        augmentation=dict(scale=(0.5, 2.0), cat_max_ratio=0.75, flip=0.5, photometric=True),
     )
 )
 optim_wrapper = dict(type="BFloat16OptimWrapper")
-train_cfg = dict(type="StatelessTrainLoop", max_iters=1500, val_interval=500)
+train_cfg = dict(max_iters=1500, val_interval=500)

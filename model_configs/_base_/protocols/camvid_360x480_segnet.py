@@ -18,25 +18,15 @@ What differs from the paper:
 - Checkpoints are the last and the best by mIoU on val, theirs is the best by global accuracy on val.
 """
 
-_base_ = ["../datasets/camvid.py", "../normalisation.py", "../runtime.py"]
+_base_ = "../camvid_360x480.py"
 
 protocol = dict(
-    size=(360, 480),
-    inference=dict(mode="whole"),
-    pretraining=None,
-    keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
     class_weights=[0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614],
 )
-train_dataloader = dict(
-    dataset=dict(
-        batch_size=12,
-        augmentation=dict(crop_size=(360, 480), scale=(1.0, 1.0), cat_max_ratio=1.0, flip=0.0, photometric=False),
-    )
-)
+train_dataloader = dict(dataset=dict(batch_size=12))
 optim_wrapper = dict(
     type="Float32OptimWrapper",
     optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [dict(type="ConstantLR", factor=1.0, begin=0, end=1, by_epoch=False)]
-train_cfg = dict(type="StatelessTrainLoop", max_iters=10000, val_interval=1000)
+train_cfg = dict(max_iters=10000, val_interval=1000)

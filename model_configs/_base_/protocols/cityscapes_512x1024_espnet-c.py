@@ -4,8 +4,8 @@ Source: github.com/sacmehta/ESPNet, `train/` and `test/VisualizeResults.py`; iss
 weights on val.
 
 Networks see images of 512x1024 and have one output more than there are classes, the last of them void. Labels are
-predicted at 512x1024 and enlarged by two to the nearest, and pixels of void ground truth are ignored, as the benchmark's
-own scripts do. Scores are enlarged with aligned corners, as PyTorch did before 0.4.
+predicted at 512x1024 and enlarged by two to the nearest, and pixels of void ground truth are ignored, as in the
+benchmark's own scripts. Scores are enlarged with aligned corners, as PyTorch did before 0.4.
 
 Images are normalised as OpenCV reads them, blue first, with mean and deviation of the authors, and then divided by 255,
 which is done here by deviations 255 times as large.
@@ -32,12 +32,28 @@ protocol = dict(
     threads=None,  # of a run on a CPU: all cores
     void_output=True,
     crop_dependent=dict(align_corners=True),
-    # fmt: off
     class_weights=[
-        2.8149, 6.9850, 3.7890, 9.9428, 9.7702, 9.5111, 10.3114, 10.0265, 4.6323, 9.5608,
-        7.8698, 9.5169, 10.3737, 6.6616, 10.2605, 10.2879, 10.2898, 10.4054, 10.1381, 5.1427,
+        2.8149,
+        6.9850,
+        3.7890,
+        9.9428,
+        9.7702,
+        9.5111,
+        10.3114,
+        10.0265,
+        4.6323,
+        9.5608,
+        7.8698,
+        9.5169,
+        10.3737,
+        6.6616,
+        10.2605,
+        10.2879,
+        10.2898,
+        10.4054,
+        10.1381,
+        5.1427,
     ],
-    # fmt: on
 )
 data_preprocessor = dict(
     mean=[72.3923111, 82.90893555, 73.15840149],

@@ -33,8 +33,9 @@ def test_every_maximum_comes_back_to_where_it_was_and_all_else_is_zero(size):
     assert torch.equal(restored, expected)
 
 
-def test_agrees_with_pytorch_forward_and_backward():
-    x = torch.randn(2, 3, 8, 12, dtype=torch.float64)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_agrees_with_pytorch_forward_and_backward(layout):
+    x = torch.randn(2, 3, 8, 12, dtype=torch.float64).contiguous(memory_format=layout)
     pooled, indices = pool(x)
     weight = torch.randn_like(x)
     ours, theirs = (pooled.clone().requires_grad_() for _ in range(2))
