@@ -313,7 +313,6 @@ class Record(Model):
     method: Text
     source: Source | None = Field(
         default=None,
-        exclude_if=lambda source: source is None,
         description="what defines a network of the user's; left out for those of the suite and of the zoo",
     )
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
@@ -344,7 +343,7 @@ class Record(Model):
     @property
     def absent(self) -> set[str]:
         """Fields that a file leaves out, so that segbench 0.2 reads every record but those that have them."""
-        return {"stated_normalisation"} if self.stated_normalisation is None else set()
+        return {name for name in ("source", "stated_normalisation") if getattr(self, name) is None}
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """Return the evaluation of that checkpoint on that split, or None."""

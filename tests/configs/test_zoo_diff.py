@@ -1,5 +1,6 @@
 """Composed configs against those of mmsegmentation's zoo."""
 
+import re
 from functools import cache
 
 import pytest
@@ -12,7 +13,7 @@ from benchmark.errors import UserError
 SIX = ("fcn", "pspnet", "deeplabv3", "psanet", "pointrend", "unet")
 NETWORKS = [name for name, entry in catalog.architectures().items() if entry.method in SIX]
 OF_THE_ZOO = [f"{kind}_{depth}-d8" for kind in ("fcn", "pspnet", "deeplabv3") for depth in ("r50", "r101")]
-STANDARD = [name for name in catalog.protocols() if name.startswith(("voc12aug", "cityscapes", "ade20k"))]
+STANDARD = [name for name in catalog.protocols() if re.fullmatch(r"(voc12aug|cityscapes|ade20k)_.*_\d+k", name)]
 
 # The name of the zoo's config of a protocol, behind that of the network.
 NAMES = {

@@ -1,7 +1,11 @@
 """The CamVid leaderboards as composed; every standard protocol on its dataset in miniature, trained and evaluated."""
 
+import re
+
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from benchmark.catalog import catalog
 from benchmark.configs import compose
@@ -15,7 +19,7 @@ from benchmark.results.reading import read
 from benchmark.results.record import fingerprint
 from benchmark.results.store import Store
 
-STANDARD = [name for name in catalog.protocols() if name.startswith(("voc12aug", "cityscapes", "ade20k"))]
+STANDARD = [name for name in catalog.protocols() if re.fullmatch(r"(voc12aug|cityscapes|ade20k)_.*_\d+k", name)]
 MAIN = ["voc12aug_512x512_40k", "cityscapes_512x1024_80k", "ade20k_512x512_80k"]
 SIX = ["fcn_r50-d8", "pspnet_r50-d8", "deeplabv3_r50-d8", "psanet_r50-d8", "pointrend_fpn_r50", "unet-s5-d16"]
 QUICK = [("fcn_r50-d8", MAIN[0]), ("pointrend_fpn_r50", MAIN[1]), ("unet-s5-d16", MAIN[2])]
@@ -168,3 +172,67 @@ def test_each_of_the_six_trains_and_evaluates(architecture, protocol, miniatures
     source = open_splits(config.protocol.dataset, miniatures)["test"]
     assert counted.names == source.names
     assert counted.counts.sum((1, 2)).tolist() == [source.label(i).size for i in range(len(source))]
+
+
+HALF = [("espnet", "cityscapes_512x1024_espnet"), ("espnet-c", "cityscapes_512x1024_espnet-c")]
+"""Networks and protocols of the ESPNet authors on Cityscapes."""
+
+
+@pytest.mark.parametrize(("architecture", "name"), HALF)
+def test_cityscapes_at_half_its_size_with_a_void_output(architecture, name):
+    config = compose.compose(architecture, name)
+    assert config.model.decode_head.num_classes == 20
+    assert len(config.protocol.class_weights) == 20
+    assert config.train_dataloader.dataset.void == 19
+    assert config.val_evaluator.void == config.test_evaluator.void == "ignore"
+    assert compose.protocol_input(name) == ((512, 1024), 20)
+    assert tuple(config.data_preprocessor.size) == (512, 1024)
+    assert config.data_preprocessor.rgb_to_bgr
+    assert config.test_dataloader.dataset.dataset.pipeline[1].scale == (1024, 512)
+    axes = axes_of(config, "0" * 64)
+    assert axes["void_output"] is True
+    assert axes["evaluation"]["inference"] == {"mode": "whole", "resized": "labels"}
+    assert ("first_stage" in config) is (architecture == "espnet")
+    first = config.first_stage if architecture == "espnet" else config
+    assert (first.train_cfg.max_iters, first.train_dataloader.dataset.batch_size) == (371875, 12)
+    if architecture == "espnet":
+        assert (config.train_cfg.max_iters, config.train_dataloader.dataset.batch_size) == (743750, 6)
+        assert [round(3 * step.begin / 743750) for step in config.param_scheduler] == [1, 2]
+
+
+@pytest.mark.parametrize(("architecture", "name"), HALF)
+def test_labels_are_predicted_at_half_size_and_enlarged(architecture, name, miniatures, tmp_path):
+    """As the authors' script does, written with OpenCV: normalised, reduced, the highest score, enlarged by two."""
+    config = compose.compose(architecture, name, root=miniatures)
+    _in_one_process(config)
+    session = Session(config, tmp_path)
+    network = session.runner.model.eval()
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # random weights predict one class, unless their statistics are of such images
+    source = open_splits("cityscapes", miniatures)["test"]
+    mean = np.array([72.3923111, 82.90893555, 73.15840149], np.float32)
+    std = np.array([45.3192215, 46.15289307, 44.91483307], np.float32)
+    images = []
+    for index in range(len(source)):
+        blue_first = (source.image(index)[..., ::-1].astype(np.float32) - mean) / std
+        reduced = cv2.resize(blue_first, (1024, 512)) / 255
+        images.append(torch.from_numpy(reduced.transpose(2, 0, 1))[None])
+    with torch.no_grad():
+        network.train()
+        for image in images:
+            network.decode_head(network.extract_feat(image))
+        network.eval()
+        torch.nn.init.normal_(network.decode_head.conv_seg.weight, generator=generator)
+        counted = session.evaluate("test", keep=source.names)
+        for index, image in enumerate(images):
+            scores = network.decode_head(network.extract_feat(image))
+            scores = torch.nn.functional.interpolate(scores, (512, 1024), mode="bilinear", align_corners=True)
+            expected = scores[0].argmax(0).numpy().astype(np.uint8)
+            expected = np.where(expected == 19, 255, expected).astype(np.uint8)
+            height, width = source.label(index).shape
+            expected = cv2.resize(expected, (width, height), interpolation=cv2.INTER_NEAREST)
+            found = counted.predictions[source.names[index]]
+            assert (found == expected).mean() > 0.97  # images are reduced before they are normalised, in 8 bits
+            assert len(np.unique(found)) > 2

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -233,6 +234,15 @@ def test_what_a_file_is_instead(tmp_path, content, what):
         checkpoint.read(tmp_path / "a.pth")
     assert "\n" not in str(caught.value)
     assert "weights_only" not in str(caught.value)
+
+
+def test_safetensors_without_their_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    (tmp_path / "a.pth").write_bytes(b'\x10\0\0\0\0\0\0\0{"a":{"dtype":"F32"}}')
+    with pytest.raises(
+        UserError, match=r"is a safetensors file: run `python -m pip install 'segbench\[safetensors\]'`"
+    ):
+        checkpoint.read(tmp_path / "a.pth")
 
 
 def test_an_archive_of_torchscript(tmp_path):
