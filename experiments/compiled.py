@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmengine import Config
 
+import benchmark.registration  # noqa: F401  (activates the backend, before mmseg is imported)
 from benchmark import backend
 from benchmark.catalog import catalog
 from benchmark.cli import options

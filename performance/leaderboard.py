@@ -104,9 +104,10 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="100,000 results as well: minutes, and 5 GiB of memory")
+    sizes = list(ROUNDS)[: 1 + parser.parse_args().large]
     print(hardware(), end="\n\n")
     print("| results | whole process | CPU s | times segbench |\n| ---: | --- | ---: | ---: |")
-    for results in list(ROUNDS)[: 1 + parser.parse_args().large]:
+    for results in sizes:
         seconds = compare(results)
         for name, taken in seconds.items():
             print(f"| {results:,} | {name} | {taken:.2f} | {taken / seconds['segbench']:.1f} |", flush=True)

@@ -55,9 +55,10 @@ def fill(
 
 def vary(record: Record, protocol: str, number: int, architecture: str, seed: int, version: str) -> Record:
     """The result of another run."""
-    axes = record.protocol.axes | {"batch": number}
+    axes = record.protocol.axes | {"batch": 1 + number}
     digest = fingerprint(axes)
-    code = record.environment.code.model_copy(update={"version": version, "digest": None})
+    unknown = {"commit": None, "dirty": None, "digest": None}
+    code = record.environment.code.model_copy(update={"version": version, **unknown})
     name = run_id(digest, architecture, record.config_sha256, seed, version)
     return record.model_copy(
         update={

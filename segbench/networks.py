@@ -92,7 +92,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
         model: a network that maps images of shape (N, 3, height, width) to scores of shape (N, classes, h, w), a list
             or a dict `out` of them, or a segmentor that `build` returned. Where the protocol has an output for void,
             that is the one after the classes.
-        protocol: name of a protocol whose inference is of whole images.
+        protocol: name of a protocol, or path of a protocol file, whose inference is of whole images.
         root: folder of the dataset; by default where `segbench data get` puts it.
         split: "val" or "test".
 
@@ -112,12 +112,11 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
     import torch
 
     from benchmark import confusion
-    from benchmark.catalog import catalog
     from benchmark.configs import compose
     from benchmark.datasets.catalog import open_splits
     from benchmark.engine.evaluation import labels
 
-    config = compose.read(catalog.protocol(protocol).path)
+    config = compose.read_protocol(protocol)
     facts = config.protocol
     if facts.inference.mode != "whole":
         raise UserError(f"{protocol} evaluates by sliding window: train and evaluate with `segbench run`")
@@ -173,16 +172,9 @@ def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
         return decode
 
-    def scores(images: Tensor) -> Tensor:
-        found = model(images)
-        if isinstance(found, dict):
-            found = found["out"]
-        if hasattr(found, "logits"):
-            found = found.logits
-        first: Tensor = found[0] if isinstance(found, list | tuple) else found
-        return first
+    from benchmark.models.own import scores
 
-    return scores
+    return lambda images: scores(model(images))[0]
 
 
 def _Forward(model: nn.Module, forward: Callable[[Tensor], Tensor]) -> nn.Module:  # noqa: N802 (makes a module)

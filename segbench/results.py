@@ -67,7 +67,7 @@ class Results:
         seeds), `miou_sd_percent`, `params`, `macs`, `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
 
         Args:
-            protocol: name of a protocol.
+            protocol: name of a protocol, or path of a protocol file.
             fingerprint: of the protocol as it was run. By default the protocol as it is defined, or where nothing was
                 run without overrides, what has the most runs; a warning names the fingerprints that are not shown.
 
@@ -131,13 +131,16 @@ class Results:
         from benchmark.analysis.leaderboard import class_iou
         from benchmark.results.store import Store
 
-        wanted = {run.run_id for run in self._group(protocol, fingerprint).runs}
-        stored, _ = Store(self.path).scan(protocol)
+        group = self._group(protocol, fingerprint)
+        wanted = {run.run_id for run in group.runs}
+        stored, _ = Store(self.path).scan(group.protocol)
         return class_iou(each.record for each in stored if each.record.run_id in wanted)
 
     def _group(self, protocol: str, fingerprint: str | None) -> Any:
         from benchmark.analysis.ranking import groups
+        from benchmark.catalog import catalog
 
+        protocol = catalog.protocol_name(protocol)
         found = [group for group in groups(self._runs) if group.protocol == protocol]
         chosen = next((group for group in found if fingerprint in (None, group.fingerprint)), None)
         known = ", ".join(f"{group.title} ({group.fingerprint})" for group in found if group is not chosen)
@@ -208,7 +211,7 @@ def run(
 
     Args:
         names: architectures.
-        protocol: name of a protocol.
+        protocol: name of a protocol, or path of a protocol file.
         seeds: one run for each.
         results: folder of the store.
         work_dir: folder for weights and logs.
@@ -223,7 +226,7 @@ def run(
         All results of the store. A run that fails is a result whose `status` says so.
 
     Raises:
-        UserError: an unknown name, or a folder that cannot be written.
+        UserError: an unknown name, a network that cannot work under the protocol, or a folder that cannot be written.
 
     >>> import tempfile
     >>> import segbench as sb
@@ -253,6 +256,9 @@ def run(
         results=Path(results),
         work_dir=Path(work_dir),
     )
+    _, refused = batch.trainable(wanted)
+    if refused:
+        raise next(iter(refused.values()))
     jobs = [job for job in plan(wanted) if not job.stored]
     with shown(len(jobs)) as listener, _main_not_imported():
         batch.run(jobs, listener, executor=executor)

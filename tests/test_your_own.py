@@ -18,20 +18,23 @@ def test_every_command_of_the_page(tmp_path, monkeypatch, capsys):
         pytest.skip("no checkout")
     text = PAGE.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    (source,) = re.findall(r"```python\n# net\.py\n(.*?)```", text, re.DOTALL)
-    Path("net.py").write_text(source)
-    (config,) = re.findall(r"```python\n# config\.py\n(.*?)```", text, re.DOTALL)
-    Path("config.py").write_text(config)
+    sources = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.DOTALL)
+    assert {name for name, _ in sources} >= {"net.py", "config.py", "models/mymethod/mymethod_s.py"}
+    for name, source in sources:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(source)
     Path("predictions").mkdir()
     test = open_splits("shapes", None)["test"]
     for index, name in enumerate(test.names):
         np.save(f"predictions/{name}.npy", test.label(index))
     commands = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 10
     for command in commands:
         program, *words = shlex.split(command)
         assert program == "segbench"
         assert main(words) == 0, command
     printed = capsys.readouterr().out
     assert "net.py:Net" in printed
+    assert "net.py:Net(width=8)" in printed
+    assert "mymethod_s" in printed
     assert "mIoU 100.00 %" in printed

@@ -11,8 +11,9 @@ several rows.
   which removes the load of a machine but not its hardware.
 - Memory must be of one device; as it varies, all rows within 5 % of the lowest are among the best.
 
-A value without a mark may still prevent that of another: a row is not the fastest if an unsteady timing is shorter. A
-front is one of means: no other row is as accurate on average at no higher cost.
+A value without a mark may still prevent that of another: a row is not the fastest if an unsteady timing is shorter. The
+stated latency of an external result is ignored. A front is one of means: no other row is as accurate on average at no
+higher cost.
 
 NumPy is not imported at module level, so that tables are printed fast.
 """
@@ -23,7 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.results.summary import Summary
+from benchmark.results.summary import STATED, Summary
 from benchmark.statistics.median import median_error
 
 if TYPE_CHECKING:
@@ -123,14 +124,19 @@ def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Rang
 
 def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
     """Return the confidence interval of each architecture that has the cost."""
-    measured = [run for each in runs.values() for run in each if getattr(run, column) is not None]
+    measured = [
+        run
+        for each in runs.values()
+        for run in each
+        if getattr(run, column) is not None and run.latency_unsteady != STATED
+    ]
     is_alike = len({run.device for run in measured}) == 1
     if column in TIMED:
         is_alike = is_alike and len({run.latency_setting for run in measured}) == 1
     found = {}
     for row in rows:
         value = getattr(row, column)
-        if value is None:
+        if value is None or (column in TIMED and row.latency_unsteady == STATED):
             continue
         if column in COUNTED:
             found[row.architecture] = Interval(value, value, True)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from benchmark.analysis import code
 from benchmark.analysis.axes import differing
 from benchmark.analysis.marks import marks
-from benchmark.results.summary import Summary
+from benchmark.results.summary import EXTERNAL, STATED, Summary
 
 _AGE = attrgetter("started", "run_id")
 
@@ -312,7 +312,9 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
             f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
             "as the ratio to the anchor removes the load of a machine but not its hardware."
         )
-    unsteady = sorted({run.architecture for run in runs if run.latency_unsteady is not None})
+    unsteady = sorted({run.architecture for run in runs if run.latency_unsteady not in (None, STATED)})
+    if stated := sorted({run.architecture for run in runs if run.method == EXTERNAL}):
+        yield f"External, scored from predictions; costs, if any, are as stated: {', '.join(stated)}."
     if unsteady:
         yield f"Latency was unsteady during the measurement, and is unreliable, for {', '.join(unsteady)}."
     yield from _mixture(runs)

@@ -35,6 +35,7 @@ class Extra:
 
 OPTIONAL = (
     Extra("pydensecrf", "the dense CRF of `--crf`", "python -m pip install 'segbench[crf]'"),
+    Extra("safetensors", "weights in safetensors files", "python -m pip install 'segbench[safetensors]'"),
     Extra("mmdet", "Mask2Former and MaskFormer of the mmsegmentation zoo", "python -m pip install 'mmdet>=3.3,<3.4'"),
     Extra("mmpretrain", "ConvNeXt and PoolFormer of the mmsegmentation zoo", "python -m pip install mmpretrain"),
 )

@@ -7,17 +7,19 @@ first line of the file's docstring.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.catalog import deviations, own
+from benchmark.catalog import deviations, own, plugins
 from benchmark.catalog.deviations import Deviation
-from benchmark.catalog.own import Factory
+from benchmark.catalog.own import Factory, Kind
 from benchmark.catalog.references import METAFILE, YEARS, Reference, parse
 from benchmark.errors import UserError, one_line, unknown
 
@@ -28,6 +30,12 @@ T = TypeVar("T")
 
 DEFAULT_PROTOCOL = "shapes_64x64_smoke"
 
+_STEM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?")
+"""Stems of protocol files: names of folders on any file system."""
+
+RESERVED = ("weights",)
+"""Folders of a store that are not of a protocol."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -37,15 +45,22 @@ class Architecture:
         name: name of the file.
         method: name of the method's folder.
         summary: one line.
-        path: the mmengine config file that defines `model`.
+        path: the mmengine config file that defines `model`, or the Python code of the factory.
+        kind: where a network of the user's is from; None for those of the suite and of the zoo.
+        factory: what makes the network, where there is no config.
     """
 
     name: str
     method: str
     summary: str
     path: Path
+    kind: Kind | None = None
     factory: Factory | None = None
-    """what makes the network, where `path` is Python code of the user's and no config"""
+
+    @property
+    def full_name(self) -> str:
+        """Its name with all arguments, by which it can be named again."""
+        return self.factory.full_name if self.factory else self.name
 
 
 @dataclass(frozen=True)
@@ -53,14 +68,16 @@ class ProtocolEntry:
     """Dataset, splits, input, augmentation, schedule and evaluation, the same for every architecture.
 
     Attributes:
-        name: name of the file.
+        name: name of the file, without suffix.
         summary: one line.
         path: the mmengine config file.
+        is_own: whether the file is the user's.
     """
 
     name: str
     summary: str
     path: Path
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class Method:
         year: year of publication.
         representative: the architecture that represents the method by default; None for a comparison.
         facts: the whole metafile, references included.
+        folder: the folder of its architectures and of the metafile.
     """
 
     name: str
@@ -80,6 +98,7 @@ class Method:
     year: int
     representative: str | None
     facts: Mapping[str, Any]
+    folder: Path
 
 
 def config_root() -> Path:
@@ -99,11 +118,64 @@ def faults() -> list[UserError]:
 
 @cache
 def architectures() -> dict[str, Architecture]:
-    """Return all architectures of the suite by name, sorted by method and name, without those with an invalid file."""
+    """Return all architectures by name, sorted by method and name, without those with an invalid file.
+
+    Those of the suite come first, then those of the folders of `SEGBENCH_MODELS`, then those of entry points.
+
+    Raises:
+        UserError: there is no such folder, or a network in it has the name of another one.
+    """
+    found = _architectures(config_root(), None)
+    for folder in plugins.folders():
+        _add(found, _architectures(folder, "folder"))
+    for point in plugins.entry_points():
+        with plugins.warned(point):
+            _add(found, _provided(point))
+    return found
+
+
+def _architectures(root: Path, kind: Kind | None) -> dict[str, Architecture]:
     return {
-        path.stem: Architecture(path.stem, path.parent.name, summary, path)
-        for path, summary in _valid(sorted(config_root().glob("[!_]*/*.py")), _summary)
+        path.stem: Architecture(path.stem, path.parent.name, summary, path, kind)
+        for path, summary in _valid(sorted(root.glob("[!_]*/*.py")), _summary)
+        if path.name != "__init__.py"
     }
+
+
+def _add(found: dict[str, Architecture], others: Mapping[str, Architecture]) -> None:
+    """Add architectures of the user's.
+
+    Raises:
+        UserError: an architecture, or a method, has the name of another one.
+    """
+    taken = {each.method: each for each in found.values() if each.method != own.METHOD}
+    for each in others.values():
+        if other := found.get(each.name):
+            raise UserError(f"{each.path}: the name {each.name} is taken by {other.path}: rename this one")
+        if other := taken.get(each.method):
+            raise UserError(
+                f"{each.path.parent}: the name {each.method} is taken by {other.path.parent}: rename this one"
+            )
+    found.update(others)
+
+
+def _provided(point: EntryPoint) -> dict[str, Architecture]:
+    """Return the networks that an entry point provides: a class or function, a config, or a folder of configs."""
+    found, summary = plugins.resolve(point), f"entry point {point.value}"
+    if isinstance(found, Factory):
+        return {point.name: Architecture(point.name, own.METHOD, summary, found.module.path, found.kind, found)}
+    if found.is_dir():
+        return _architectures(found, "entry point")
+    return {point.name: Architecture(point.name, own.METHOD, summary, found, "entry point")}
+
+
+def model_roots() -> list[Path]:
+    """Return the folders of methods: that of the suite, and those of the user's."""
+    ours = config_root()
+    others = {
+        each.path.parent.parent: None for each in architectures().values() if each.kind and each.method != own.METHOD
+    }
+    return [ours, *others]
 
 
 @cache
@@ -116,7 +188,8 @@ def protocols() -> dict[str, ProtocolEntry]:
 @cache
 def methods() -> dict[str, Method]:
     """Return all methods by name, without those with an invalid metafile."""
-    return {path.parent.name: method for path, method in _valid(sorted(config_root().glob("*/metafile.yaml")), _method)}
+    paths = [path for root in model_roots() for path in sorted(root.glob("*/metafile.yaml"))]
+    return {path.parent.name: method for path, method in _valid(paths, _method)}
 
 
 @cache
@@ -180,12 +253,18 @@ def _figures() -> dict[str, Reference]:
 
 
 def _metafile(method: str) -> Path:
-    return config_root() / method / "metafile.yaml"
+    return methods()[method].folder / "metafile.yaml"
 
 
 def _members(method: str) -> list[str]:
     """Return the names of the architectures of a method."""
-    return sorted(path.stem for path in (config_root() / method).glob("*.py"))
+    return sorted(path.stem for path in methods()[method].folder.glob("*.py"))
+
+
+def forget() -> None:
+    """Read all files again when they are asked for next: the folders of `SEGBENCH_MODELS` have changed."""
+    for each in (architectures, methods, references, related, deviations_of):
+        each.cache_clear()
 
 
 def zoo_root() -> Path:
@@ -220,13 +299,33 @@ def architecture(name: str) -> Architecture:
     Raises:
         UserError: there is none; the message suggests similar names.
     """
-    if not name.startswith(ZOO_PREFIX) and own.is_own(name):
+    if name.startswith(ZOO_PREFIX):
+        return _find("architecture", name, zoo())
+    base, arguments = own.split(name)
+    if own.is_own(base):
         found = own.factory(name)
-        return Architecture(found.title, own.METHOD, f"network of {found.path}", found.path, found)
-    if own.is_config(name):
-        path = own.config_file(name)
-        return Architecture(path.name, own.METHOD, f"config {path}", path)
-    return _find("architecture", name, zoo() if name.startswith(ZOO_PREFIX) else architectures())
+        return Architecture(
+            found.title, own.METHOD, f"network of {found.module.path}", found.module.path, found.kind, found
+        )
+    if own.is_config(base):
+        path = own.config_file(base)
+        entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")
+    else:
+        entry = _find("architecture", base, architectures())
+    if not arguments:
+        return entry
+    if entry.factory is None:
+        raise UserError(f"{name}: arguments are for classes and functions, and {base} is a config")
+    found = replace(entry.factory, arguments=arguments)
+    return replace(entry, name=found.title, factory=found)
+
+
+def takes_arguments(name: str) -> bool:
+    """Return whether a name is that of a class or function, which takes arguments, and not of a config."""
+    base, _ = own.split(name)
+    if base.startswith(ZOO_PREFIX) or own.is_config(base):
+        return False
+    return own.is_own(base) or (base in architectures() and architectures()[base].factory is not None)
 
 
 def representatives() -> list[str]:
@@ -235,12 +334,44 @@ def representatives() -> list[str]:
 
 
 def protocol(name: str) -> ProtocolEntry:
-    """Return the protocol of that name.
+    """Return the protocol of that name, or of a file of the user's.
+
+    Args:
+        name: of a protocol, or the path of its file, `FILE.py`.
 
     Raises:
-        UserError: there is none; the message suggests similar names.
+        UserError: there is none, and the message suggests similar names; or the file cannot be one.
     """
-    return _find("protocol", name, protocols())
+    if not own.is_config(name):
+        here = Path(f"{name}.py")
+        if name not in protocols() and here.is_file():
+            raise UserError(f"unknown protocol {name!r}: did you mean the file {here}?")
+        return _find("protocol", name, protocols())
+    path = own.config_file(name)
+    ours = protocols().get(path.stem)
+    if ours and ours.path.resolve() == path:
+        return ours
+    return ProtocolEntry(protocol_name(name), _summary(path), path, is_own=True)
+
+
+def protocol_name(name: str) -> str:
+    """Return the name of a protocol in results: of a file of the user's its stem. No file is read.
+
+    Raises:
+        UserError: results of the file would be mixed with those of a protocol of ours, or it cannot name a folder.
+    """
+    if not own.is_config(name):
+        return name
+    path = Path(name)
+    if not _STEM.fullmatch(path.stem) or own.is_config(path.stem) or path.stem.lower() in RESERVED:
+        raise UserError(
+            f"{name}: {path.stem!r} cannot be the name of a protocol: rename the file, with up to 100 letters, digits, "
+            "dots, dashes and underscores"
+        )
+    ours = next((each for each in protocols().values() if each.name.lower() == path.stem.lower()), None)
+    if ours and ours.path.resolve() != path.resolve():
+        raise UserError(f"{name}: {ours.name} is a protocol of segbench, whose results would be mixed: rename the file")
+    return path.stem
 
 
 def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -297,7 +428,7 @@ def _method(path: Path) -> Method:
         raise UserError(f"{path}: representative is {name!r}, but there is no file {name}.py")
     if facts["year"] not in YEARS:
         raise UserError(f"{path}: year is {facts['year']}, which is not plausible")
-    return Method(path.parent.name, facts["title"], facts["year"], name, facts)
+    return Method(path.parent.name, facts["title"], facts["year"], name, facts, path.parent)
 
 
 @cache

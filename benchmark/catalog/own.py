@@ -1,26 +1,78 @@
-"""Networks that the suite does not have: `FILE.py:NAME` or `package.module:NAME`, a class or a function that makes one,
-or `FILE.py`, an mmsegmentation-style config.
+"""Networks that the suite does not have, by the names that the command line takes.
 
-Nothing of theirs is imported here; `benchmark.models.own` does that where a network is built.
+- `FILE.py:NAME` or `package.module:NAME`: a class, or a function that makes a network;
+- `torchvision:NAME`, `smp:NAME/ENCODER`, `hf:TYPE`, `timm:BACKBONE+HEAD`: networks of libraries;
+- `FILE.py`: an mmsegmentation-style config.
+
+`(width=8)` after the name of a class or function gives it arguments. Nothing of theirs is imported here;
+`benchmark.models.own` does that where a network is built.
 """
 
 from __future__ import annotations
 
-import hashlib
+import ast
+import json
 import re
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Literal
 
+from benchmark import usercode
 from benchmark.errors import UserError
+from benchmark.usercode import Module
 
 METHOD = "own"
 """Method of these networks."""
 
-PEERS = {"torchvision": "torchvision.models.segmentation", "smp": "segmentation_models_pytorch"}
-"""Modules of libraries by their short names: `torchvision:deeplabv3_resnet50`, `smp:Unet`."""
+CLASSES = "num_classes"
+"""As a value of an argument it stands for the number of classes of the protocol."""
 
-_NAME = re.compile(r"(?P<place>[^:]+(?::[\\/][^:]+)?):(?P<factory>[A-Za-z_]\w*)")
+UNTRAINED = {"weights": None, "weights_backbone": None, "encoder_weights": None, "pretrained": False}
+"""Arguments of torchvision, segmentation_models_pytorch and others for initial weights, which would be downloaded: all
+networks start from random ones."""
+
+HEADS = ("fcn", "ppm", "psp", "aspp", "upernet", "segformer")
+"""Heads on the backbones of timm: see `benchmark.models.peers`."""
+
+ADAPTERS = Module("benchmark.models.peers", Path(__file__).parents[1] / "models" / "peers.py", None)
+"""Functions that make the networks of libraries."""
+
+Kind = Literal["file", "module", "config", "folder", "entry point", "torchvision", "smp", "hf", "timm"]
+"""Where a network is from."""
+
+_ARGUMENTS = re.compile(r"(?P<base>[^(]+)\((?P<arguments>.*)\)", re.DOTALL)
+_NAME = re.compile(r"(?P<place>[^:]+(?::[\\/][^:]+)?):(?P<factory>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_PEER = re.compile(r"(?P<library>smp|hf|timm):(?P<network>\S*)")
+_UNNAMABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\`|<>]")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library of networks.
+
+    Attributes:
+        module: its top-level module.
+        extra: the optional dependency of ours that installs it.
+        form: of the names of its networks.
+    """
+
+    module: str
+    extra: str
+    form: str
+
+
+PEERS: dict[Literal["smp", "hf", "timm"], Peer] = {
+    "smp": Peer("segmentation_models_pytorch", "smp", "smp:ARCHITECTURE/ENCODER, for example smp:Unet/resnet34"),
+    "hf": Peer("transformers", "hf", "hf:MODEL_TYPE, for example hf:segformer"),
+    "timm": Peer("timm", "timm", f"timm:BACKBONE+HEAD, for example timm:convnext_tiny+ppm; heads: {', '.join(HEADS)}"),
+}
+"""Libraries with a form of name of their own."""
+
+SHORT = {"torchvision": "torchvision.models.segmentation"}
+"""Modules of libraries by short names: `torchvision:deeplabv3_resnet50`."""
 
 
 @dataclass(frozen=True)
@@ -28,31 +80,120 @@ class Factory:
     """What makes a network.
 
     Attributes:
-        module: dotted name of its module; None where it is in a file.
-        path: the file of its source, absolute.
+        kind: where it is from.
+        module: it is in.
         name: of the class or function in it.
-        title: what tables call the network: without the folders of the file.
+        base: its name, without the folders of its file and without arguments.
+        arguments: it is called with, in addition to the number of classes.
+        fixed: arguments that its name in a library says.
+        library: the module of the library that defines the network, if it is not `module`.
     """
 
-    module: str | None
-    path: Path
+    kind: Kind
+    module: Module
     name: str
-    title: str
+    base: str
+    arguments: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    library: Module | None = None
 
     @property
-    def place(self) -> str:
-        """Where it is imported from: its module, or the absolute path of its file."""
-        return self.module or str(self.path)
+    def full_name(self) -> str:
+        """Its name with all arguments."""
+        return f"{self.base}({text(self.arguments)})" if self.arguments else self.base
 
     @property
-    def sha256(self) -> str:
-        """SHA-256 of the source file, so that a network that was edited is another one."""
-        return hashlib.sha256(self.path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    def title(self) -> str:
+        """What tables call the network: short, and in characters that results may hold."""
+        found = f"({_UNNAMABLE.sub('_', text(self.arguments))})" if self.arguments else ""
+        return f"{self.base}{found if len(found) <= 100 else f'{found[:96]}...)'}"
+
+    @property
+    def sources(self) -> usercode.Sources:
+        """The source files and packages that define the network."""
+        return (self.library or self.module).sources
+
+
+def split(name: str) -> tuple[str, dict[str, Any]]:
+    """Split the arguments off the name of a network.
+
+    Raises:
+        UserError: they are not `NAME=VALUE, ...` of literal values.
+    """
+    found = _ARGUMENTS.fullmatch(name)
+    if found is None:
+        return name, {}
+    return found["base"], parse(found["arguments"], name)
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """Return the arguments of a call, `width=8, depth=(1, 2)`.
+
+    Raises:
+        UserError: they are not `NAME=VALUE, ...` of literal values.
+    """
+    form = f"{name}: arguments are NAME=VALUE, ... with numbers, texts, True, False, None, lists, tuples or dicts"
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(form) from error
+    if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
+        raise UserError(form)
+    found: dict[str, Any] = {}
+    for each in call.keywords:
+        if each.arg is None:
+            raise UserError(form)
+        if isinstance(each.value, ast.Name) and each.value.id == CLASSES:
+            found[each.arg] = ClassCount()
+            continue
+        try:
+            found[each.arg] = ast.literal_eval(each.value)
+            json.dumps(found[each.arg], allow_nan=False)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+            raise UserError(form) from error
+    for argument in UNTRAINED.keys() & found.keys():
+        if found[argument]:
+            raise UserError(f"{name}: {argument} is not for --model-args: networks start from random weights")
+    return found
+
+
+class ClassCount:
+    """The number of classes of the protocol, as the value of an argument."""
+
+    def __repr__(self) -> str:
+        return CLASSES
+
+
+def text(arguments: Mapping[str, Any]) -> str:
+    """Write arguments as `parse` reads them: `width=8, depth=(1, 2)`."""
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
+def with_arguments(name: str, words: Sequence[str]) -> str:
+    """Add the words of `--model-args`, `width=8`, to the name of a network.
+
+    Raises:
+        UserError: one is not of that form, or is given twice.
+    """
+    base, arguments = split(name)
+    for word in words:
+        argument, equals, value = word.partition("=")
+        if not equals or not argument.isidentifier():
+            raise UserError(f"--model-args {word}: is not NAME=VALUE, for example width=8")
+        if argument in arguments:
+            raise UserError(f"--model-args {word}: {argument} is given twice")
+        try:
+            arguments |= parse(f"{argument}={value}", word)
+        except UserError:
+            if UNTRAINED.keys() & {argument}:
+                raise
+            arguments[argument] = value  # a word without quotes
+    return f"{base}({text(arguments)})" if arguments else base
 
 
 def is_own(name: str) -> bool:
-    """Return whether a name has the form of a factory."""
-    return _NAME.fullmatch(name) is not None
+    """Return whether a name has the form of a factory, or of a network of a library."""
+    return _NAME.fullmatch(name) is not None or _PEER.fullmatch(name) is not None
 
 
 def is_config(name: str) -> bool:
@@ -73,37 +214,56 @@ def config_file(name: str) -> Path:
 
 
 def factory(name: str) -> Factory:
-    """Find the source of a network.
+    """Find what makes a network.
 
     Args:
-        name: `FILE.py:NAME`, or `package.module:NAME` of something that is installed; see `PEERS` for short ones.
+        name: see the head of this module.
 
     Raises:
-        UserError: there is no such file or module.
+        UserError: there is no such file, module or library, or the name is of no form.
     """
-    found = _NAME.fullmatch(name)
+    base, arguments = split(name)
+    peer = _PEER.fullmatch(base)
+    if peer is not None:
+        return _of_library(peer["library"], peer["network"], arguments)
+    found = _NAME.fullmatch(base)
     if found is None:
-        raise UserError(f"{name!r} is no FILE.py:NAME and no package.module:NAME")
+        raise UserError(f"{name!r} is neither FILE.py:NAME nor package.module:NAME")
     place, attribute = found["place"], found["factory"]
     if place.endswith(".py"):
         path = Path(place)
         if not path.is_file():
-            raise UserError(f"{name}: there is no file {place}")
-        return Factory(None, path.resolve(), attribute, f"{path.name}:{attribute}")
-    module = PEERS.get(place, place)
-    source = _source(module)
-    if source is None:
-        raise UserError(f"{name}: there is no module {module} installed, and for a file write FILE.py:{attribute}")
-    return Factory(module, source, attribute, name)
+            raise UserError(f"{base}: there is no file {place}")
+        return Factory("file", usercode.at(path), attribute, f"{shown(path)}:{attribute}", arguments, {})
+    short = next((short for short, module in SHORT.items() if module == place), place)
+    module = usercode.named(SHORT.get(place, place))
+    if module is None:
+        missing = f"there is no module {SHORT.get(place, place)} installed or in the working directory"
+        raise UserError(f"{base}: {missing}; for a file write FILE.py:{attribute}")
+    kind: Kind = "torchvision" if short == "torchvision" else "module"
+    return Factory(kind, module, attribute, f"{short}:{attribute}", arguments, {})
 
 
-def _source(module: str) -> Path | None:
-    """Return the file of a module without importing the packages that it is in; None where there is none."""
-    places, spec = None, None
-    parts = module.split(".")
-    for number in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:number]), places)
-        if spec is None:
-            return None
-        places = list(spec.submodule_search_locations or ())
-    return Path(spec.origin).resolve() if spec and spec.origin and Path(spec.origin).is_file() else None
+def shown(path: Path) -> str:
+    """Return the name of a file, in characters that results may hold."""
+    return _UNNAMABLE.sub("_", path.name)[-60:]
+
+
+def _of_library(library: Any, network: str, arguments: Mapping[str, Any]) -> Factory:
+    peer = PEERS[library]
+    if peer.module not in sys.modules and find_spec(peer.module) is None:
+        raise UserError(f'{library}:{network} needs {peer.module}: pip install "segbench[{peer.extra}]"')
+    form = {"smp": r"(?P<architecture>[A-Za-z]\w*)(?:[/+](?P<encoder>[\w.-]+))?", "hf": r"(?P<model_type>[\w-]+)"}
+    form["timm"] = rf"(?P<backbone>[\w.-]+)\+(?P<head>{'|'.join(HEADS)})"
+    found = re.fullmatch(form[library], network, re.ASCII)
+    if found is None:
+        raise UserError(f"{library}:{network}: the form is {peer.form}")
+    fixed = {name: value for name, value in found.groupdict().items() if value is not None}
+    if fixed.keys() & arguments.keys():
+        raise UserError(f"{library}:{network}: {', '.join(fixed.keys() & arguments.keys())} is in the name already")
+    defines = None
+    if library == "hf":  # a folder of each model type, as the whole library has thousands of files
+        defines = usercode.named(f"{peer.module}.models.{network.replace('-', '_')}")
+    defines = defines or usercode.named(peer.module)
+    name = "/".join(fixed.values()) if library == "smp" else network
+    return Factory(library, ADAPTERS, library, f"{library}:{name}", arguments, fixed, defines)

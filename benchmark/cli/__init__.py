@@ -32,6 +32,7 @@ COMMANDS = {
     "list": "list architectures, protocols, methods or references",
     "show": "print the details of one of them",
     "config": "print architecture x protocol as one mmsegmentation config",
+    "protocol": "write a protocol file of your own",
     "data": "download, prepare and verify datasets",
     "results": "export results to an archive, import results from one",
     "validate": "recompute derived values of stored results, report inconsistencies",
@@ -77,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stream.reconfigure(errors="backslashreplace")  # file names need not be valid text
         args = build_parser(command if command in COMMANDS else None).parse_args(argv)
         args.command_line = shlex.join(["segbench", *argv])
-        code: int = args.run(args)
+        from benchmark.cli import options
+
+        with options.catalog_of(args):
+            code: int = args.run(args)
         sys.stdout.flush()
         return code
     except UserError as error:

@@ -18,8 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture", help="see `segbench list`, or mmseg:NAME for a config of mmsegmentation's zoo")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.overrides(parser)
     options.dataset(parser)
+    options.data(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument(
         "--distributed", action="store_true", help="keep SyncBN, for training in several processes (default: BN)"
@@ -36,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.configs.compose import compose
 
     options.require_use_of_root(args)
+    options.check_data(args)
     if args.diff_zoo:
         return _diff(args)
     config = compose(

@@ -1,4 +1,4 @@
-"""`segbench data`: download, prepare and verify datasets."""
+"""`segbench data`: add, show, download, prepare and verify datasets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import data_add, options
+from benchmark.cli.columns import aligned
+from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.datasets.download import Progress
@@ -23,9 +26,38 @@ COMPLETE = "the number of images is as published, and every file can be read"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `get`, `make` and `verify`."""
+    """Add `add`, `show`, `list`, `get`, `make` and `verify`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     place = "parent of the dataset's folder (default: $SEGBENCH_DATA, else data)"
+
+    data_add.configure(
+        actions.add_parser(
+            "add",
+            help="check your own images and labels, and write the card that --data takes",
+            description="Check your own folder of images and of labels, and write a dataset card, NAME.yaml, that "
+            "`segbench run --data NAME.yaml` takes. Labels: PNG, TIFF, BMP or lossless WebP of class values (8, 16 or "
+            "32 bits, grey or indexed) or of colours. Every file is decoded; faults are listed, a line for each kind.",
+        )
+    )
+
+    show = actions.add_parser(
+        "show",
+        help="draw images with their labels over them, and the share of every class",
+        description="Draw images of a dataset with their labels over them, and the share of every class, as a PNG.",
+    )
+    show.add_argument("dataset", metavar="CARD_OR_NAME", help="a card, NAME.yaml, or a dataset of `segbench data list`")
+    show.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
+    show.add_argument("--images", type=options.count, default=6, metavar="N", help="number of images (default: 6)")
+    show.add_argument("-o", "--out", type=Path, metavar="FILE", help="the picture (default: NAME-SPLIT.png)")
+    show.add_argument("--root", metavar="DIR", help=place)
+
+    listing = actions.add_parser(
+        "list",
+        help="list the datasets, and the cards of the current folder",
+        description="List the datasets with their classes, where they are looked for, and the cards of a folder.",
+    )
+    listing.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="folder of the cards")
+    listing.add_argument("--root", metavar="DIR", help=place)
 
     get = actions.add_parser(
         "get",
@@ -56,7 +88,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Read every image and label of a dataset; print counts, class shares and digests.",
     )
     verify.add_argument(
-        "dataset", metavar="NAME", help="ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug"
+        "dataset",
+        metavar="CARD_OR_NAME",
+        help="a card, or ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug",
     )
     verify.add_argument("root", nargs="?", metavar="DIR", help=place)
     verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
@@ -65,7 +99,74 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download, prepare or verify a dataset; return 1 if verification finds a problem."""
-    return {"get": _get, "make": _make, "verify": _verify}[args.action](args)
+    if args.action == "add":
+        return data_add.run(args)
+    return {"show": _show, "list": _list, "get": _get, "make": _make, "verify": _verify}[args.action](args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from benchmark.confusion import VOID
+    from benchmark.datasets.catalog import open_split, title
+    from benchmark.datasets.prefetch import prefetch
+    from benchmark.files.atomic import replacing
+    from benchmark.reporting import dataset_sheet
+
+    _refuse_root(args)
+    source, name = open_split(args.dataset, args.split, args.root), title(args.dataset)
+    count = min(args.images, len(source))
+    chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
+    examples = [dataset_sheet.Example(source.names[i], source.image(i), source.label(i)) for i in chosen]
+    pixels = np.zeros(256, np.int64)
+    for label in prefetch(source.label, len(source)):
+        pixels += np.bincount(label.ravel(), minlength=256)
+    pixels = pixels[[*range(len(source.classes)), VOID]]
+    images = f"{len(source)} image{'' if len(source) == 1 else 's'}"
+    picture = dataset_sheet.draw(
+        f"{name}: {args.split}, {images}", examples, source.classes, np.array(source.palette, np.uint8), pixels
+    )
+    path = args.out or Path(f"{name}-{args.split}.png")
+    with replacing(path) as temporary:
+        temporary.write_bytes(picture)
+    for row in aligned(
+        [
+            (each, f"{100 * number / max(pixels.sum(), 1):6.2f} %")
+            for each, number in zip((*source.classes, "void"), pixels, strict=True)
+        ]
+    ):
+        print(row)
+    print(path)
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    from benchmark.datasets import card
+    from benchmark.datasets.catalog import EMBEDDED, ON_DISK, dataset, locate
+
+    rows = [("dataset", "classes", "where")]
+    for name in (*EMBEDDED, *ON_DISK):
+        place = locate(name, args.root)
+        where = "drawn by segbench" if place is None else f"{ON_DISK[name].home(place)}"
+        found = place is None or ON_DISK[name].home(place).is_dir()
+        rows.append((name, str(len(dataset(name).classes)), where if found else "not here"))
+    for path in sorted(path for path in args.folder.glob("*") if card.is_card(path.name)):
+        try:
+            found_card = card.read(path)
+        except UserError:  # another YAML file
+            continue
+        rows.append((str(path), str(len(found_card.content.classes)), str(found_card.images)))
+    for line in aligned(rows):
+        print(line)
+    return 0
+
+
+def _refuse_root(args: argparse.Namespace) -> None:
+    """Refuse a root with a card, which knows its folders."""
+    from benchmark.datasets.card import is_card
+
+    if args.root is not None and is_card(args.dataset):
+        raise UserError(f"--root {args.root} has no effect: {args.dataset} says where its folders are; leave it out")
 
 
 def _get(args: argparse.Namespace) -> int:
@@ -130,9 +231,11 @@ def _progress() -> Iterator[Progress]:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from benchmark.datasets.card import is_card
     from benchmark.datasets.catalog import dataset, locate
     from benchmark.datasets.verify import verify
 
+    _refuse_root(args)
     found = verify(args.dataset, args.root)
     source = dataset(args.dataset)
     place = locate(args.dataset, args.root)
@@ -146,7 +249,10 @@ def _verify(args: argparse.Namespace) -> int:
         print(_as_table(source, found))
         known = all(identity.digest for identity in source.published.values())
         notes = [note for split in found.values() for note in split.notes]
-        print("\n" + "\n".join(notes + (problems or ["everything is as published" if known else COMPLETE])))
+        complete = "everything is as published" if known else COMPLETE
+        if is_card(args.dataset):
+            complete = "everything is as the card says" if known else "every file can be read; the card has no digests"
+        print("\n" + "\n".join(notes + (problems or [complete])))
     return 1 if problems else 0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
+from benchmark.cli.import_ import match
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.catalog.references import Reference
+    from benchmark.configs.normalisation import Normalisation
     from benchmark.confusion import Scores
     from benchmark.conversion.fit import Fit
     from benchmark.engine.session import Counted
@@ -36,8 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, required=True, metavar="FILE", help="of ours, or anything that `segbench import` takes"
     )
     options.weights_key(parser)
+    options.names(parser)
+    options.normalisation(parser)
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.crf(parser)
     parser.add_argument("--split", choices=["val", "test"], default="test")
@@ -54,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; print the scores and, for published weights, verdicts on the figures published with them."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
+    options.require_use_of_root(args)
+    options.check_data(args)
 
     from benchmark.engine import device
     from benchmark.weights import checkpoint
@@ -71,17 +79,23 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.configs.compose import compose, protocol_input
     from benchmark.confusion import VoidRule, scores
 
-    _, classes = protocol_input(args.protocol)
+    _, classes = protocol_input(args.protocol, args.data)
     fitted = _fit(args, given, classes)
     config = compose(
         args.architecture,
         args.protocol,
         root=args.root,
+        data=args.data,
         deterministic=args.deterministic or on == "cpu",
         crf=args.crf,
         options=fitted.options,
     )
     config[f"{args.split}_evaluator"].crf = config.test_evaluator.get("crf")
+    normalisation, source = _normalisation(args, given, config)
+    if normalisation.apply(config):
+        config.protocol.overrides["normalisation"] = {"source": source, **normalisation.plain}
+    if not args.json:
+        print(f"normalisation: {normalisation.text} (of {source})", flush=True)
 
     from benchmark.cli.progress import Lines
     from benchmark.engine.session import Session
@@ -101,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     rule = config.protocol.void
     if args.json:
         answer = _plain(by_rule[rule], names) | {"split": args.split, "images": len(counted.names), "void": rule}
+        answer["normalisation"] = normalisation.plain | {"source": source}
         answer["by_void_rule"] = {rule: _plain(found, names) for rule, found in by_rule.items()}
         print(json.dumps(answer | {"verdicts": [asdict(each) for each in verdicts]}, indent=2))
         return 0
@@ -119,17 +134,44 @@ def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
     Raises:
         UserError: they belong to another network, or to a part of one.
     """
-    from benchmark.conversion.fit import require
-
     made_for = checkpoint.meta.get("architecture", args.architecture)
     if made_for != args.architecture:
         raise UserError(f"{args.weights} was imported for {made_for}, not {args.architecture}")
-    found = require(args.architecture, checkpoint.state, args.weights, checkpoint.meta.get("options"))
+    found, _ = match(args, checkpoint, args.weights)
     if found.classes not in (classes, None):
         raise UserError(f"{args.weights} is of {found.classes} classes, the networks of {args.protocol} have {classes}")
     if not found.complete:
         raise UserError(f"{args.weights} holds weights of the backbone alone: train from them, `segbench train --init`")
     return found
+
+
+def _normalisation(args: argparse.Namespace, given: Checkpoint, config: Config) -> tuple[Normalisation, str]:
+    """Return the normalisation of images for the weights, and who says so.
+
+    That of the file comes first, which `segbench import` and trainings of ours write; then that of the network's own
+    config, which weights of others were trained with; then that of the protocol. Options change it.
+
+    Raises:
+        UserError: it is of images that do not have three channels, or the file is damaged.
+    """
+    from benchmark.configs.compose import stated_normalisation
+    from benchmark.configs.normalisation import CHANNELS, of_plain, of_protocol
+
+    stated = stated_normalisation(args.architecture)
+    if "normalisation" in given.meta:
+        found, source = of_plain(given.meta["normalisation"], str(args.weights)), "the file of the weights"
+    elif stated is not None:
+        found, source = stated, f"the config of {args.architecture}"
+    else:
+        found, source = of_protocol(config), f"the protocol {args.protocol}"
+    chosen = options.chosen_normalisation(args)
+    if chosen:
+        found, source = found.changed(**chosen), f"{', '.join(f'--{name}' for name in chosen)}, else of {source}"
+    if found.channels != CHANNELS:
+        raise UserError(
+            f"{args.architecture} takes images of {found.channels} channels, and {args.protocol} has {CHANNELS}"
+        )
+    return found, source
 
 
 def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:

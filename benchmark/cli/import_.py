@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
+from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.configs.normalisation import Normalisation
     from benchmark.conversion.fit import Fit
+    from benchmark.weights.checkpoint import Checkpoint
 
 SHOWN = 5
 """Maximum number of unmatched names that are listed; the rest is counted."""
@@ -24,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; loading it executes no code"
     )
     options.weights_key(parser)
+    options.names(parser)
+    options.normalisation(parser)
+    options.models(parser, arguments=True)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
 
 
@@ -37,31 +43,91 @@ def run(args: argparse.Namespace) -> int:
     if given.choice:
         print(f"segbench: {args.checkpoint} holds {given.choice}", file=sys.stderr)
 
-    from benchmark.conversion.fit import require
     from benchmark.results.arrays import file_sha256
 
-    found = require(args.architecture, given.state, args.checkpoint)
-    meta = {
+    normalisation = _normalisation(args)
+    found, left_out = match(args, given, args.checkpoint)
+    meta: dict[str, Any] = {
         "architecture": args.architecture,
         "classes": found.classes,
         "options": found.options,
         "source": found.source,
         "source_sha256": file_sha256(args.checkpoint),
     }
+    if normalisation is not None:
+        meta["normalisation"] = normalisation.plain
     checkpoint.write(found.state, args.output, meta)
-    _report(found)
+    _report(found, left_out)
+    if normalisation is not None:
+        print(f"normalisation: {normalisation.text}")
     print(args.output)
     return 0
 
 
-def _report(found: Fit) -> None:
+def match(args: argparse.Namespace, given: Checkpoint, path: Path) -> tuple[Fit, list[str]]:
+    """Match the weights of a file to an architecture, as --map and --by-order say.
+
+    Args:
+        args: arguments of `options.names`, and `architecture`.
+        given: the weights.
+        path: path of the file.
+
+    Returns:
+        The matching tensors, and the names of those that the map leaves out.
+
+    Raises:
+        UserError: the weights are of another network, or the map is not usable.
+    """
+    from benchmark.conversion import refusal, rules
+
+    state = given.state
+    left_out: list[str] = []
+    if args.map is not None:
+        state, left_out, unused = rules.rename(state, rules.read(args.map))
+        for rule in unused:
+            print(f"segbench: warning: {rule.place}: {rule.pattern.pattern} matches no name", file=sys.stderr)
+    if args.by_order and not given.ordered:
+        raise UserError(f"{path}: safetensors files have no order, their tensors are sorted by name: use --map FILE")
+    found = refusal.require(
+        args.architecture,
+        state,
+        path,
+        given.meta.get("options"),
+        by_order=args.by_order,
+        zeros=args.by_order or args.map is not None,
+    )
+    return found, left_out
+
+
+def _normalisation(args: argparse.Namespace) -> Normalisation | None:
+    """Return the normalisation of the weights: that of the network's own config, changed by the options.
+
+    Returns:
+        None where neither says one: an evaluation uses that of its protocol.
+
+    Raises:
+        UserError: the options say a part of it alone.
+    """
+    from benchmark.configs.compose import stated_normalisation
+    from benchmark.configs.normalisation import Normalisation
+
+    stated, chosen = stated_normalisation(args.architecture), options.chosen_normalisation(args)
+    if not chosen:
+        return stated
+    if stated is None and not {"mean", "std"} <= chosen.keys():
+        raise UserError(f"{args.architecture} states no normalisation: give --mean and --std")
+    return (stated or Normalisation(None, None, bgr=False)).changed(**chosen)
+
+
+def _report(found: Fit, left_out: list[str]) -> None:
     print(f"names: {found.source}")
-    total = len(found.state) + len(found.missing)
     classes = f", {found.classes} classes" if found.classes else ""
-    print(f"matched: {len(found.state)} of {total} tensors{classes}")
+    print(f"matched: {len(found.state)} of {found.total} tensors{classes}")
     for what, names in (
         ("missing, not in the file", found.missing),
         ("unexpected, not in the network", found.unexpected),
+        ("set to 0, as layers of the file have no bias", found.zeros),
+        ("left out by the map", left_out),
     ):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

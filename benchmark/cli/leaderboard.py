@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: all protocols with results")
+    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="output format; csv and json in full precision (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
+    options.models(parser)
     options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
@@ -43,10 +45,11 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups
 
-    runs, problems = stored_runs(args.results, args.protocol, mix_code=args.mix_code)
+    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
+    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    found = completed(groups(runs), [args.protocol] if args.protocol and args.results.is_dir() else [])
+    found = completed(groups(runs), [protocol] if protocol and args.results.is_dir() else [])
     if not found:
         raise _nothing(args.protocol, args.results)
     text = render(found, args.format)
@@ -59,10 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(protocol: str | None, results: Path) -> UserError:
-    from benchmark.catalog import catalog
-
-    if protocol is not None and protocol not in catalog.protocols():
-        return unknown("protocol", protocol, catalog.protocols())
+    if protocol is not None:
+        catalog.protocol(protocol)
     what = f" -p {protocol}" if protocol else ""
     of = f" of {protocol}" if protocol else ""
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")

@@ -64,6 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     zoo.add_argument("--no-train", dest="train", action="store_false", help="with --check: do not train")
     zoo.add_argument("--markdown", action="store_true", help="with --check: print Markdown")
+    options.models(parser)
     options.json_output(parser, "print a JSON list (default: text)")
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +84,76 @@ def duration(text: str) -> float:
     return total
 
 
+def size(text: str) -> tuple[int, int]:
+    """Return height and width of the argument of --size.
+
+    Raises:
+        UserError: it is not HxW.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text, re.ASCII)
+    if not found:
+        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
+    return int(found[1]), int(found[2])
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def models(parser: argparse.ArgumentParser, *, arguments: bool = False) -> None:
+    """Add --models, and --model-args for commands that name architectures; `catalog_of` reads them."""
+    parser.add_argument(
+        "--models",
+        action="append",
+        metavar="DIR",
+        help="folder of architectures, METHOD/ARCHITECTURE.py and METHOD/metafile.yaml; adds to $SEGBENCH_MODELS",
+    )
+    if arguments:
+        parser.add_argument(
+            "--model-args",
+            nargs="+",
+            metavar="NAME=VALUE",
+            help="arguments of the classes and functions that are named as architectures, for example width=8",
+        )
+
+
+@contextmanager
+def catalog_of(args: argparse.Namespace) -> Iterator[None]:
+    """Add the folders of --models to the catalog while a command runs, and --model-args to the names of architectures.
+
+    Raises:
+        UserError: the arguments are not of that form, or no architecture takes any.
+    """
+    from benchmark.catalog import catalog, plugins
+
+    before, folders = os.environ.get(plugins.FOLDERS), getattr(args, "models", None)
+    if folders:
+        os.environ[plugins.FOLDERS] = os.pathsep.join([*map(os.path.abspath, folders), *([before] if before else [])])
+        catalog.forget()
+    try:
+        if getattr(args, "model_args", None):
+            _add_arguments(args)
+        yield
+    finally:
+        if folders:
+            os.environ.pop(plugins.FOLDERS)
+            os.environ.update({plugins.FOLDERS: before} if before else {})
+            catalog.forget()
+
+
+def _add_arguments(args: argparse.Namespace) -> None:
+    """Add --model-args to the names of the architectures that take any."""
+    from benchmark.catalog import catalog, own
+
+    (place,) = {"architectures", "architecture", "name"} & vars(args).keys()
+    given = getattr(args, place)
+    names = [given] if isinstance(given, str) else given
+    found = [own.with_arguments(name, args.model_args) if catalog.takes_arguments(name) else name for name in names]
+    if found == names:
+        raise UserError(
+            "--model-args is for a class or function: FILE.py:NAME, package.module:NAME or one of a library"
+        )
+    setattr(args, place, found[0] if isinstance(given, str) else found)
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +163,7 @@ def protocol(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
-        help="see `segbench list protocols` (default: %(default)s)",
+        help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
     )
 
 
@@ -120,7 +191,7 @@ def overrides(parser: argparse.ArgumentParser) -> None:
 
 def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the given overrides as arguments of `compose.compose`."""
-    names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
+    names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
@@ -163,19 +234,49 @@ def dataset(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def require_use_of_root(args: argparse.Namespace) -> None:
-    """Refuse a --root that the dataset of the protocol has no use for.
+def data(parser: argparse.ArgumentParser) -> None:
+    """Add --data."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="CARD",
+        help="dataset to use instead of the protocol's: the YAML file that `segbench data add` wrote",
+    )
+
+
+def check_data(args: argparse.Namespace) -> None:
+    """Check the card of --data, and say in one line which protocol is taken where none is named.
 
     Raises:
-        UserError: the dataset is embedded, or there is no such protocol.
+        UserError: the card cannot be read.
+    """
+    if args.data is None:
+        return
+    from benchmark.datasets import card
+
+    name = card.read(args.data).content.name
+    if args.protocol == DEFAULT_PROTOCOL:
+        print(
+            f"segbench: {name} is used under {DEFAULT_PROTOCOL}, the default, which shows in minutes that networks "
+            "train; name another protocol with -p (segbench list protocols)",
+            file=sys.stderr,
+        )
+
+
+def require_use_of_root(args: argparse.Namespace) -> None:
+    """Refuse a --root that the dataset has no use for.
+
+    Raises:
+        UserError: the dataset is embedded or that of --data, or there is no such protocol.
     """
     if args.root is None:
         return
-    from benchmark.catalog import catalog
+    if getattr(args, "data", None) is not None:
+        raise UserError(f"--root {args.root} has no effect: {args.data} says where its folders are; leave --root out")
     from benchmark.configs import compose
     from benchmark.datasets.catalog import locate
 
-    dataset = compose.read(catalog.protocol(args.protocol).path).protocol.dataset
+    dataset = compose.read_protocol(args.protocol).protocol.dataset
     if locate(dataset, args.root) is None:
         raise UserError(
             f"--root {args.root} has no effect: {args.protocol} draws its dataset {dataset}, which has no files; "
@@ -233,6 +334,36 @@ def work_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def track(parser: argparse.ArgumentParser) -> None:
+    """Add --track."""
+    parser.add_argument(
+        "--track",
+        choices=["tensorboard", "mlflow", "wandb"],
+        help="show loss, learning rate and mIoU on val in this tracker too, in a folder of its name in the work folder "
+        '(wandb: offline unless WANDB_MODE is set); pip install "segbench[TRACKER]"',
+    )
+
+
+def prepare_tracker(args: argparse.Namespace) -> None:
+    """Prepare the tracker, before anything is computed.
+
+    Raises:
+        UserError: it is not installed, or does not work.
+    """
+    if args.track:
+        from benchmark.engine import tracking
+
+        tracking.prepare(args.track, args.work_dir)
+
+
+def print_viewer(args: argparse.Namespace) -> None:
+    """Print the command that shows what the tracker has written, on stderr."""
+    if args.track:
+        from benchmark.engine import tracking
+
+        print(f"to see the curves: {tracking.viewer(args.track, args.work_dir)}", file=sys.stderr)
+
+
 def time_budget(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add --time-budget; `seconds` reads it."""
     parser.add_argument("--time-budget", default=default, metavar="T", help=TIME_BUDGET)
@@ -283,3 +414,72 @@ def weights_key(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="key of the weights in the file, such as state_dict_ema (default: detected)",
     )
+
+
+def names(parser: argparse.ArgumentParser) -> None:
+    """Add the ways to match tensors of unknown names."""
+    parser.add_argument(
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="rename the tensors of the file first: one rule a line, `PATTERN -> REPLACEMENT`, regular expressions "
+        "that are applied one after the other; a tensor whose name becomes empty is left out",
+    )
+    parser.add_argument(
+        "--by-order",
+        action="store_true",
+        help="match tensors by their order and shapes, whatever their names (default: by the names of mmsegmentation, "
+        "torchvision or the ESPNet authors)",
+    )
+
+
+class _Triple(argparse.Action):
+    """Three numbers, separated by commas or blanks."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        least = 0.0 if self.dest == "mean" else 1.0
+        most = 255.0 if self.dest == "mean" else 255.0**2
+        given = " ".join(values).replace(",", " ").split()
+        try:
+            numbers = [real(least, most)(each) for each in given]
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, f"{error}; images have values in 0..255") from None
+        if len(numbers) != 3:
+            raise argparse.ArgumentError(
+                self, f"three numbers such as 123.675,116.28,103.53 are needed, not {len(given)}"
+            )
+        if least == 0.0 and 0 < max(numbers) <= 1:
+            raise argparse.ArgumentError(
+                self, "images have values in 0..255: multiply the mean of values in 0..1 by 255"
+            )
+        setattr(namespace, self.dest, numbers)
+
+
+def normalisation(parser: argparse.ArgumentParser) -> None:
+    """Add the options that override the normalisation that weights are evaluated with."""
+    parser.add_argument(
+        "--mean",
+        nargs="+",
+        action=_Triple,
+        metavar="N",
+        help="three numbers to subtract from images of values in 0..255, in the order of the channels that the network "
+        "sees: red first, with --bgr blue first (default: those that `segbench import` wrote into the file, else of "
+        "the network's own config, else of the protocol)",
+    )
+    parser.add_argument(
+        "--std",
+        nargs="+",
+        action=_Triple,
+        metavar="N",
+        help="three divisors, in the same order; 1,1,1 for none (default: as --mean)",
+    )
+    parser.add_argument(
+        "--bgr",
+        action=argparse.BooleanOptionalAction,
+        help="whether the network sees the blue channel first (default: as --mean)",
+    )
+
+
+def chosen_normalisation(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the given parts of a normalisation, as arguments of `Normalisation.changed`."""
+    return {name: value for name in ("mean", "std", "bgr") if (value := getattr(args, name)) is not None}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
     options.protocol(parser)
+    options.models(parser, arguments=True)
+    options.data(parser)
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
     parser.add_argument(
@@ -51,17 +52,18 @@ def run(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
     for name in names:
         catalog.architecture(name)
-    size = None if args.size is None else _size(args.size)
+    size = None if args.size is None else options.size(args.size)
     if args.classes is not None and args.classes < 1:
         raise UserError(f"--classes must be at least 1, not {args.classes}")
     if args.classes is not None and args.classes > MOST_CLASSES:
         raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
+    options.check_data(args)
     from benchmark.configs import compose
     from benchmark.engine import device
 
     on = device.select(args.device)
-    protocol_size, protocol_classes = compose.protocol_input(args.protocol)
+    protocol_size, protocol_classes = compose.protocol_input(args.protocol, args.data)
     size, classes = size or protocol_size, args.classes or protocol_classes
 
     failed = False
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             if not args.json:
                 print(_line(name, _cells(complexity, latency), width), flush=True)
         for warning in warnings:
-            print(f"segbench: {name}: {warning}", file=sys.stderr)
+            print(f"segbench: {warning if warning.startswith(name) else f'{name}: {warning}'}", file=sys.stderr)
             failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))
@@ -158,10 +160,3 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
             "compare on one device only.",
         ]
     return "\n".join(lines)
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
-    if not found:
-        raise UserError(f"--size {text}: give height and width in pixels as HxW, for example 512x1024")
-    return int(found[1]), int(found[2])

@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the table between the markers of FILE (default: README.md next to the reports, if it has markers)",
     )
+    options.models(parser)
     options.mix_code(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(

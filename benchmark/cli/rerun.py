@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
@@ -48,7 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
+    options.models(parser)
+    parser.add_argument(
+        "-p", "--protocol", metavar="FILE", help="file of the protocol, if it is not one of `segbench list protocols`"
+    )
     options.dataset(parser)
+    options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
 
@@ -111,13 +117,13 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     if execution:
         mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
-        architecture=record.architecture,
-        protocol=record.protocol.name,
+        architecture=record.source.name if record.source else record.architecture,
+        protocol=_protocol(record.protocol.name, args.protocol),
         seed=record.seed,
         device=device,
         deterministic=record.environment.deterministic,
         latency=False,
-        overrides=arguments(record.protocol.overrides, args.init),
+        overrides=arguments(record.protocol.overrides, args.init, args.data),
         root=args.root,
         results=results,
         work_dir=work_dir,
@@ -126,25 +132,51 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     )
 
 
-def arguments(overrides: dict[str, Any], init: Path | None) -> dict[str, Any]:
+def _protocol(name: str, file: str | None) -> str:
+    """Return the protocol of a record: its name, or the file of the user's.
+
+    Args:
+        name: as stored in the record.
+        file: as given.
+
+    Raises:
+        UserError: the protocol is of a file that is not given, or the file is another one.
+    """
+    if file is None:
+        if name not in catalog.protocols():
+            raise UserError(
+                f"the run followed {name}, a protocol file of the user's: name it with -p path/to/{name}.py"
+            )
+        return name
+    if catalog.protocol(file).name != name:
+        raise UserError(f"the run followed the protocol {name}, not {file}: name its file with -p, or omit -p")
+    return file
+
+
+def arguments(overrides: dict[str, Any], init: Path | None, data: Path | None = None) -> dict[str, Any]:
     """Return the overrides of a record as arguments of `compose.compose`.
 
     Args:
         overrides: as stored in a record.
         init: the file whose hash is the override `init`.
+        data: the card whose name is the override `data`.
 
     Raises:
         UserError: the value of an override is not known.
     """
     found = dict(overrides)
-    sha256 = found.pop("init", None)
+    sha256, name = found.pop("init", None), found.pop("data", None)
     if unknown := sorted(found.keys() - set(ARGUMENTS)):
         raise UserError(f"the result was made with {', '.join(unknown)} changed, which this version does not know")
     if sha256 and init is None:
         raise UserError(f"the run started from weights of SHA-256 {sha256}: name their file with --init FILE")
     if init is not None and not sha256:
         raise UserError(f"the run did not start from a file of weights: omit --init {init}")
-    return found | ({"init": init} if init else {})
+    if name and data is None:
+        raise UserError(f"the run used the dataset {name}: name its card with --data FILE")
+    if data is not None and not name:
+        raise UserError(f"the run used the dataset of its protocol: omit --data {data}")
+    return found | ({"init": init} if init else {}) | ({"data": data} if data else {})
 
 
 def _check_the_same(record: Record, spec: Spec) -> None:

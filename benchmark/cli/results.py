@@ -40,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     if not args.results.is_dir():
         raise UserError(f"{args.results} does not exist: name a folder of results")
-    if args.protocol:
-        catalog.protocol(args.protocol)
-
     from benchmark.results.archive import pack
     from benchmark.results.store import Store
 
-    count, problems = pack(args.results, args.archive, Store(args.results).files(args.protocol))
+    files = Store(args.results).files(catalog.protocol_name(args.protocol) if args.protocol else None)
+    if args.protocol and not files:
+        catalog.protocol(args.protocol)
+    count, problems = pack(args.results, args.archive, files)
     for problem in problems:
         print(f"excluded: {problem}", file=sys.stderr)
     print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")

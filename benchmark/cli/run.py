@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one architecture of every method")
     parser.add_argument("--all", action="store_true", help="all architectures of the catalog")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     parser.add_argument(
         "--seeds",
         type=options.seeds,
@@ -36,11 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.crf(parser)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     options.work_dir(parser)
+    options.track(parser)
     parser.add_argument(
         "--jobs",
         type=options.count,
@@ -84,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     store = Store(args.results)
     options.check_speed(args, on)
+    options.prepare_tracker(args)
     for folder in (args.results, args.reports, args.work_dir):
         _check_writable(folder)
     wanted, left_out = composed(specs(names, on, args))
@@ -92,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     before = _states(jobs)
     with shown(len(jobs)) as listener:
         made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
+    if jobs:
+        options.print_viewer(args)
     if store.files():  # there may have been no time for a single run
         _print_leaderboard(wanted[0])
 
@@ -152,6 +158,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     from benchmark.execution import batch
 
     options.require_use_of_root(args)
+    options.check_data(args)
     return batch.specs(
         names,
         args.protocol,
@@ -167,6 +174,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
+        track=args.track,
     )
 
 
@@ -214,7 +222,7 @@ def _print_leaderboard(spec: Spec) -> None:
     from benchmark.cli.leaderboard import render
     from benchmark.results.store import Store
 
-    runs, _ = Store(spec.results).summaries(spec.protocol)
+    runs, _ = Store(spec.results).summaries(spec.protocol_name)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
     print(render(found, "table"), end="\n\n")

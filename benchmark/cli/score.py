@@ -23,6 +23,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="seed of its training (default: 0)")
     options.dataset(parser)
+    options.data(parser)
+    costs = parser.add_argument_group("costs", "of one image of the protocol's size (default: unknown)")
+    costs.add_argument("--params", type=options.whole(1, 10**12), metavar="N", help="number of parameters at inference")
+    costs.add_argument(
+        "--macs", type=options.whole(1, 10**15), metavar="N", help="number of multiply-accumulates; needs --params"
+    )
+    costs.add_argument(
+        "--latency", type=options.real(1e-6, 1e9), metavar="MS", help="median latency in milliseconds; needs --device"
+    )
+    costs.add_argument("--device", metavar="NAME", help="name of the processor of --latency, such as 'NVIDIA H100'")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.json_output(parser)
 
@@ -34,12 +44,20 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--name {args.name!r}: letters, digits, dots, dashes and underscores, up to 100 of them")
     if args.name in catalog.architectures():
         raise UserError(f"--name {args.name} is an architecture of the catalog: choose another name")
+    if args.macs is not None and args.params is None:
+        raise UserError("--macs needs --params")
+    if (args.latency is None) != (args.device is None):
+        raise UserError("--latency and --device are given together: a time is that of a device")
+    if args.device is not None and not 1 <= len(args.device.strip()) <= 100:
+        raise UserError("--device: the name of a processor, up to 100 characters")
 
-    from benchmark.execution.external import score
+    from benchmark.execution.external import StatedCosts, score
     from benchmark.results.store import Store
 
     options.require_use_of_root(args)
-    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root)
+    options.check_data(args)
+    costs = StatedCosts(args.params, args.macs, args.latency, args.device)
+    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, args.data, costs)
     path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations
     if args.json:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from benchmark.catalog import catalog, mmseg_zoo
+from benchmark.catalog import catalog, mmseg_zoo, own
 from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.references import SPEED, Reference
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
-from benchmark.errors import unknown
+from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmark.verdicts.disagreement import SourceComparison
@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("name", help="an architecture, protocol, method or reference")
+    parser.add_argument("name", help="an architecture, protocol, method or reference, or the path of a protocol file")
+    options.models(parser, arguments=True)
+    options.dataset(parser)
+    options.data(parser)
     options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts. A name that is a method and an architecture (enet) shows both."""
-    found = _find(args.name)
+    found = _find(args)
     comparisons = _comparisons(args.name)
     if args.json:
         print(
             json.dumps(found | {"disagreement": [_plain(each) for each in comparisons]}, indent=2, ensure_ascii=False)
         )
         return 0
-    print(_yaml(found))
+    print(_yaml(_joined(found)))
     for each in comparisons:
         print("", *_table(each), sep="\n")
     return 0
@@ -51,31 +54,67 @@ def _yaml(found: dict[str, Any]) -> str:
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value.rstrip() else None)
 
+    def sequence(dumper: yaml.SafeDumper, value: Sequence[Any]) -> yaml.SequenceNode:
+        is_short = bool(value) and all(isinstance(each, int | float) for each in value)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=is_short)
+
     Dumper.add_representer(str, text)
-    Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(value))
+    Dumper.add_representer(tuple, sequence)
+    Dumper.add_representer(list, sequence)
     return yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
 
 
-def _find(name: str) -> dict[str, Any]:
+def _joined(found: dict[str, Any]) -> dict[str, Any]:
+    """Join the classes of a protocol's dataset to one text, as there may be 150."""
+    if "protocol" not in found:
+        return found
+    dataset = found["protocol"]["dataset"]
+    classes = f"{len(dataset['classes'])}: {', '.join(dataset['classes'])}"
+    return found | {"protocol": found["protocol"] | {"dataset": dataset | {"classes": classes}}}
+
+
+def _protocol(args: argparse.Namespace) -> dict[str, Any]:
+    from benchmark.execution.description import describe
+
+    args.protocol = args.name
+    options.require_use_of_root(args)
+    return describe(args.name, args.root, args.data)
+
+
+def _is_protocol_file(name: str) -> bool:
+    """Return whether a name is that of a config file without a network."""
+    if not own.is_config(name):
+        return False
+    from benchmark.configs import compose
+
+    return "model" not in compose.read(own.config_file(name))
+
+
+def _find(args: argparse.Namespace) -> dict[str, Any]:
+    name: str = args.name
+    if _is_protocol_file(name):
+        return {"protocol": _protocol(args)}
+    if name not in catalog.protocols() and (args.root or args.data):
+        raise UserError(f"--root and --data are for a protocol, and {name} is none: leave them out")
     found: dict[str, Any] = {}
     for figures in (catalog.references(), catalog.related()):
         if name in figures:
             return {"reference": _facts(figures[name])}
     if name.startswith(catalog.ZOO_PREFIX) and name in mmseg_zoo.published().references:
         return {"reference": _facts(mmseg_zoo.published().references[name])}
-    if name in catalog.architectures() or name.startswith(catalog.ZOO_PREFIX):
+    if name in catalog.architectures() or not _is_plain(name):
         entry = catalog.architecture(name)
         found["architecture"] = {
             "name": entry.name,
             "method": entry.method,
             "summary": entry.summary,
             "file": str(entry.path),
+            **({"from": entry.kind} if entry.kind else {}),
             "deviations": [each.text for each in _deviations(entry) if name in each.architectures],
             "references": [r.name for r in mmseg_zoo.everything().values() if name in (r.architecture, r.ours)],
         }
     if name in catalog.protocols():
-        protocol = catalog.protocols()[name]
-        found["protocol"] = {"name": name, "summary": protocol.summary, "file": str(protocol.path)}
+        found["protocol"] = _protocol(args)
     if name in catalog.methods():
         members = [a.name for a in catalog.architectures().values() if a.method == name]
         found["method"] = {"name": name, "architectures": members} | dict(catalog.methods()[name].facts)
@@ -90,8 +129,15 @@ def _find(name: str) -> dict[str, Any]:
 
 
 def _deviations(entry: Architecture) -> list[Deviation]:
-    """Return the deviations of the architecture's method; none are recorded for the zoo's methods."""
-    return [] if entry.name.startswith(catalog.ZOO_PREFIX) else catalog.deviations_of(entry.method)
+    """Return the deviations of the architecture's method; there are none without a metafile."""
+    is_ours = entry.method in catalog.methods() and not entry.name.startswith(catalog.ZOO_PREFIX)
+    return catalog.deviations_of(entry.method) if is_ours else []
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a name is none of the zoo, and none of a file, a class or a function."""
+    base, arguments = own.split(name)
+    return not (name.startswith(catalog.ZOO_PREFIX) or own.is_own(base) or own.is_config(base) or arguments)
 
 
 def _deviation(deviation: Deviation, members: Sequence[str]) -> str:

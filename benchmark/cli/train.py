@@ -13,11 +13,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture")
     options.protocol(parser)
+    options.models(parser, arguments=True)
     options.overrides(parser)
     options.dataset(parser)
+    options.data(parser)
     options.device(parser)
     options.speed(parser)
     options.work_dir(parser)
+    options.track(parser)
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
     parser.add_argument("--resume", action="store_true", help="resume a killed training from its last state")
 
@@ -30,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     on = device.select(args.device)  # before mmengine is imported
     options.check_speed(args, on)
+    options.prepare_tracker(args)
     options.require_use_of_root(args)
+    options.check_data(args)
 
     from benchmark.cli.progress import Lines
     from benchmark.configs.compose import compose
@@ -43,31 +48,36 @@ def run(args: argparse.Namespace) -> int:
         deterministic=args.deterministic or on == "cpu",
         **options.chosen_overrides(args),
     )
-    folder = (
-        args.work_dir
-        / args.protocol
-        / layout.folder(catalog.architecture(args.architecture).name)
-        / f"seed-{args.seed}"
-    )
+    name, protocol = catalog.architecture(args.architecture).name, catalog.protocol_name(args.protocol)
+    seed = "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
+    folder = args.work_dir / protocol / layout.folder(name) / seed
 
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.session import Session
+    from benchmark.engine.tracking import Tracking
+    from benchmark.execution import feasibility
     from benchmark.files.lock import exclusive
-    from benchmark.profiling import complexity
 
-    complexity.tally(config.model, tuple(config.data_preprocessor.size))  # or reports why it cannot process a crop
+    feasibility.check(config, args.architecture)
     device.limit_threads(config.protocol.threads)
 
     try:
         with exclusive(folder):
             on_progress = partial(Lines(sys.stderr).report, args.architecture)
             session = Session(
-                config, folder, on_progress, resume=args.resume, resident=args.resident, compile=args.compile
+                config,
+                folder,
+                on_progress,
+                resume=args.resume,
+                resident=args.resident,
+                compile=args.compile,
+                tracking=Tracking.of(args.track, args.work_dir, protocol, name, args.seed),
             )
             trained = session.train()
     except Diverged as error:
         print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
         return 1
+    options.print_viewer(args)
     print(f"best on val: mIoU {max(miou for _, miou in trained.val_miou):.2f} % at iteration {trained.best_iteration}")
     print(f"weights: {trained.last} {trained.best}")
     return 0

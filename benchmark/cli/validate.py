@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rebuild each network and count its parameters and MACs (slower; default: off)",
     )
+    options.models(parser)
     options.json_output(parser)
 
 

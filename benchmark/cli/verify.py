@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.catalog import catalog
+from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
+    options.models(parser, arguments=True)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--cost", action="store_true", help="compare parameters and MACs with published figures (default: accuracy)"
@@ -44,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.json_output(parser, "print a JSON list (default: text)")
     accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="default: all protocols with results")
+    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
     accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
     accuracy.add_argument(
         "--margin",
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.architectures))
     for name in names:
         catalog.architecture(name)
+    args.stored_as = catalog.protocol_name(args.protocol) if args.protocol else None
     if args.until_conclusive and (args.cost or args.speed):
         raise UserError(f"--until-conclusive applies to accuracy: no seed settles a {'cost' if args.cost else 'speed'}")
     if args.cost:
@@ -112,20 +114,20 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
     for note in code_notes(runs):
         print(f"segbench: {note}", file=sys.stderr)
     of_weights, unreadable = stored.evaluated(
-        args.results, references, args.metric, protocol=args.protocol, names=names
+        args.results, references, args.metric, protocol=args.stored_as, names=names
     )
     _warn(unreadable)
-    if args.protocol:
+    if args.protocol and (_is_defined(args.protocol) or not runs):
         found += _not_run(args, references, found, names)
     found += of_weights
     if not (runs or found):
-        what = f" -p {catalog.protocol(args.protocol).name}" if args.protocol else ""
+        what = f" -p {args.protocol}" if args.protocol else ""
         raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
         _print_accuracy(found)
-        _print_rest(references, found, names, args.protocol)
+        _print_rest(references, found, names, args.protocol if _is_defined(args.protocol) else None)
     wrong = {"differs", "inconclusive", "not run"} if args.strict else {"differs"}
     return 0 if sound and not unreadable and not any(each.outcome in wrong for each in found) else 1
 
@@ -141,7 +143,7 @@ def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     """Return the results of all architectures, which estimate the variance, and whether all could be read."""
     from benchmark.analysis.code import stored_runs
 
-    runs, problems = stored_runs(args.results, args.protocol, mix_code=args.mix_code)
+    runs, problems = stored_runs(args.results, args.stored_as, mix_code=args.mix_code)
     _warn(problems)
     return runs, not problems
 
@@ -165,7 +167,7 @@ def _not_run(
     @cache
     def plan(architecture: str) -> Summary | None:
         try:
-            axes = axes_of(compose.compose(architecture, entry.name), digest="")
+            axes = axes_of(compose.compose(architecture, args.protocol), digest="")
         except UserError:
             return None
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))
@@ -174,20 +176,26 @@ def _not_run(
     return verdicts(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
 
 
+def _is_defined(protocol: str | None) -> bool:
+    """Return whether a protocol is of the catalog or a file; of a user's, a store may have results without the file."""
+    return protocol is not None and (protocol in catalog.protocols() or own.is_config(protocol))
+
+
 @cache
 def _facts(protocol: str) -> Any:
     """Return the facts of a protocol."""
     from benchmark.configs import compose
 
-    return compose.read(catalog.protocol(protocol).path).protocol
+    return compose.read_protocol(protocol).protocol
 
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary], work_dir: Path) -> bool:
     """Run the seeds that can settle a verdict; return whether there were any."""
     wanted: dict[tuple[str, str], int] = {}
     for each in found:
-        if each.further_seeds and each.protocol in catalog.protocols():  # and not with overrides
-            key = each.architecture, each.protocol
+        own_file = args.protocol if each.protocol == args.stored_as else None
+        if each.further_seeds and _is_defined(own_file or each.protocol):  # and not with overrides
+            key = each.architecture, own_file or str(each.protocol)
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
     specs = [
         spec
@@ -215,7 +223,8 @@ def _further(
     alike = [
         run
         for run in runs
-        if (run.architecture, run.conditions.protocol) == (architecture, protocol) and not run.conditions.overrides
+        if (run.architecture, run.conditions.protocol) == (architecture, catalog.protocol_name(protocol))
+        and not run.conditions.overrides
     ]
     tried = {run.seed for run in alike}
     others = sorted({run.code for run in alike} - {code_name(digest())})
@@ -347,9 +356,9 @@ def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.results.store import Store
     from benchmark.verdicts import speed, stored
 
-    if args.protocol:
+    results, problems = Store(args.results).scan(args.stored_as)
+    if args.protocol and not results:
         catalog.protocol(args.protocol)
-    results, problems = Store(args.results).scan(args.protocol)
     _warn(problems)
     found = speed.verdicts([each.record for each in results], stored.published(names, SPEED))
     if args.json:

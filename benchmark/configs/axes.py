@@ -8,8 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.catalog import catalog
 from benchmark.confusion import METRIC_VERSION
 from benchmark.datasets import catalog as datasets
+from benchmark.datasets.card import is_card
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -32,7 +34,7 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
     """
     facts = config.protocol
     found: dict[str, Any] = {
-        "data": {"dataset": facts.dataset, "digest": digest},
+        "data": {"dataset": datasets.title(facts.dataset), "digest": digest},
         "splits": {split: _split(config, split) for split in ("train", "val", "test")},
         "input": config.data_preprocessor,
         **_training(config),
@@ -40,6 +42,10 @@ def axes_of(config: Config, digest: str) -> dict[str, Any]:
         "evaluation": {"inference": facts.inference, "metric": METRIC_VERSION},
         "void": facts.void,
     }
+    if facts.name not in catalog.protocols():
+        found["name"] = facts.name  # batches are drawn from it: no file of a user's can be the same as another protocol
+    if is_card(facts.dataset):
+        found["data"]["classes"] = list(datasets.dataset(facts.dataset).classes)
     if "first_stage" in config:
         found["first_stage"] = _training(config.first_stage)
     if "class_weights" in facts:
@@ -106,12 +112,13 @@ def config_hash(config: Config) -> str:
     models = copy.deepcopy([config.model, *([config.first_stage.model] if "first_stage" in config else [])])
     for model in models:
         if model.get("backbone", {}).get("type") == "OwnNetwork":
-            model.backbone.pop("place")  # the source is hashed, wherever it is
+            for name in ("module", "path", "folder"):  # the source is hashed, wherever it is
+                model.backbone.pop(name)
         if "init" in config.protocol.overrides:
             model.backbone.init_cfg.checkpoint = config.protocol.overrides.init
     hashed: Any = models if "first_stage" in config else models[0]
-    if "own_imports" in config:
-        hashed = [hashed, config.own_imports.sha256]
+    if "source" in config and config.source.imports:
+        hashed = [hashed, [[each.sha256, each.packages] for each in config.source.imports]]
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 

@@ -19,11 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backend
 from benchmark.catalog import catalog, own
+from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.own import Factory
-from benchmark.configs import adaptation, imports
+from benchmark.configs import adaptation, bases, imports, normalisation
 from benchmark.configs.axes import PRECISIONS, augmentation_of, crop_dependent_of, precision_of, readers_of
+from benchmark.configs.normalisation import Normalisation
+from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
+from benchmark.datasets.card import is_card
+from benchmark.datasets.source import SPLITS, Split
 from benchmark.errors import UserError, one_line
+from benchmark.usercode import Module, digest
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -38,6 +44,7 @@ def compose(
     *,
     seed: int = 0,
     root: Path | None = None,
+    data: Path | None = None,
     max_iters: int | None = None,
     batch_size: int | None = None,
     val_interval: int | None = None,
@@ -52,9 +59,10 @@ def compose(
 
     Args:
         architecture: name of an architecture of the catalog, or `mmseg:NAME`.
-        protocol: name of a protocol.
+        protocol: name of a protocol, or path of a protocol file of the user's.
         seed: seed of initial weights, batches and all random draws of the training.
         root: folder of the dataset; by default that of `segbench data get`.
+        data: card of the dataset to use instead of the protocol's, see `benchmark.datasets.card`.
         max_iters: override of the number of iterations; the schedule is scaled, and with the second of two stages the
             first.
         batch_size: override of the batch size in images.
@@ -68,17 +76,23 @@ def compose(
 
     Returns:
         A config that mmengine's Runner can build from its text. `config.protocol` contains the facts of the protocol,
-        `config.protocol.overrides` the overrides. If the protocol trains in two stages, it is the config of the second,
-        and `config.first_stage` contains the differing settings of the first: see `engine.stages`.
+        `config.protocol.overrides` the overrides. `config.stated_normalisation` is the normalisation that the network's
+        own config states, where it is not that of the protocol, with which all networks are trained. If the protocol
+        trains in two stages, it is the config of the second, and `config.first_stage` contains the differing settings
+        of the first: see `engine.stages`.
 
     Raises:
         UserError: an unknown name, a value out of range, or an architecture that the protocol cannot train.
     """
-    config = read(catalog.protocol(protocol).path)
-    facts = config.protocol
+    config = read_protocol(protocol)
+    facts, protocol = config.protocol, catalog.protocol_name(protocol)
+    if data is not None:
+        replace_dataset(facts, protocol, data)
     overrides = _overrides(
         config, max_iters=max_iters, batch_size=batch_size, val_interval=val_interval, precision=precision
     )
+    if data is not None:
+        overrides["data"] = datasets.title(facts.dataset)
     if init is not None:
         overrides["init"] = _sha256_of_backbone(init)
     if crf is not None:
@@ -90,10 +104,13 @@ def compose(
     config.env_cfg.cudnn_benchmark = not deterministic
     config.randomness = {"seed": seed, "deterministic": deterministic}
 
-    wanted = _imports(architecture)
-    if wanted is not None:
-        config.own_imports = wanted
-        config.custom_imports.imports = [*config.custom_imports.imports, *wanted["imports"]]
+    source = _source(catalog.architecture(architecture))
+    if source is not None:
+        config.source = source
+        config.custom_imports.imports = [*config.custom_imports.imports, *(each["name"] for each in source["imports"])]
+    stated = stated_normalisation(architecture)
+    if stated is not None and stated != normalisation.of_protocol(config):
+        config.stated_normalisation = stated.plain
     first = _split_off_first_stage(config)
     iterations = config.train_cfg.max_iters
     for stage, batches in ((config, protocol), (first, f"{protocol}: first stage")):
@@ -112,10 +129,28 @@ def compose(
             first_stage=stage is first,
         )
         _set_model(stage, facts, model, architecture, init)
+    if checkpoints := config.get("default_hooks", {}).get("checkpoint"):
+        checkpoints.interval = config.train_cfg.val_interval
     if first is not None:
         handed_on = read(catalog.architecture(architecture).path).first_stage.handed_on
         config.first_stage = {"handed_on": handed_on} | {name: first[name] for name in FIRST_STAGE}
     return config
+
+
+def any_network(protocol: str, root: Path | None = None, data: Path | None = None) -> Config:
+    """Return the config of a protocol with any network that it can train: no axis depends on the network.
+
+    Raises:
+        UserError: there is no such protocol, or it can train no representative of a method.
+    """
+    error = None
+    for architecture in catalog.representatives():
+        try:
+            return compose(architecture, protocol, root=root, data=data)
+        except UserError as reason:
+            error = reason
+    assert error is not None
+    raise error
 
 
 def _overrides(config: Config, **given: Any) -> dict[str, Any]:
@@ -151,9 +186,12 @@ def _set_data(stage: Config, facts: Config, batches: str, seed: int, root: Path 
     stage.train_dataloader.dataset.update(protocol=batches, seed=seed, length=stage.train_cfg.max_iters)
     if facts.get("void_output"):
         stage.train_dataloader.dataset.void = len(datasets.dataset(facts.dataset).classes)
-    for loader in (stage.train_dataloader, stage.val_dataloader, stage.test_dataloader):
+    for split in SPLITS:
+        loader = stage[f"{split}_dataloader"]
         loader.num_workers = min(loader.num_workers, os.cpu_count() or 1)
-        if place is not None:
+        if is_card(facts.dataset):
+            _read_card(facts.dataset, loader.dataset, split)
+        elif place is not None:
             _locate(facts.dataset, loader.dataset, place)
     stage.data_preprocessor.size = tuple(augmentation_of(stage.train_dataloader.dataset)["crop_size"])
 
@@ -213,11 +251,10 @@ def model_config(
     entry = catalog.architecture(architecture)
     config = _own(entry.factory) if entry.factory else read(entry.path)
     if "model" not in config:
-        if entry.method == own.METHOD:
-            raise UserError(f"{entry.path} does not define `model = dict(...)`: for a class write {entry.name}:NAME")
-        raise UserError(f"{entry.path} does not define `model = dict(...)`")
-    if entry.method == own.METHOD:
-        imports.requested(config, entry.path.parent)
+        hint = f": for a class write {entry.name}:NAME" if entry.kind == "config" else ""
+        raise UserError(f"{entry.path} does not define `model = dict(...)`{hint}")
+    if entry.kind:
+        imports.load(imports.requested(config, entry.path.parent))
         for name, default in (("train_cfg", {}), ("test_cfg", {"mode": "whole"})):
             config.model.setdefault(name, default)
     config.merge_from_dict({"model": dict(options or {})})
@@ -243,12 +280,37 @@ def model_config(
     return model
 
 
-def _imports(architecture: str) -> dict[str, Any] | None:
-    """Return the modules that a config file of the user's needs; None for every other network."""
+def stated_normalisation(architecture: str) -> Normalisation | None:
+    """Return the normalisation that the config of a network of mmsegmentation's zoo, or of the user's, states.
+
+    Returns:
+        None where it states none. The suite's own architectures state none: they are trained under protocols alone.
+    """
     entry = catalog.architecture(architecture)
-    if entry.method != own.METHOD or entry.factory:
+    if entry.factory or (entry.kind is None and not entry.name.startswith(catalog.ZOO_PREFIX)):
         return None
-    return imports.requested(read(entry.path), entry.path.parent)
+    return normalisation.stated(read(entry.path))
+
+
+def _source(entry: Architecture) -> dict[str, Any] | None:
+    """Return what defines a network that is not the suite's, and the modules that its config imports."""
+    if entry.kind is None:
+        return None
+    if entry.factory:
+        found = entry.factory.sources
+        return {"kind": entry.kind, "sha256": found.sha256, "packages": found.packages, "imports": []}
+    modules = imports.requested(read(entry.path), entry.path.parent)
+    files = [entry.path, *(path for module in modules for path in module.sources.files)]
+    packages = {name: version for module in modules for name, version in module.sources.packages.items()}
+    plain = [
+        _plain(module) | {"sha256": module.sources.sha256, "packages": module.sources.packages} for module in modules
+    ]
+    return {"kind": entry.kind, "sha256": digest(files), "packages": packages, "imports": plain}
+
+
+def _plain(module: Module) -> dict[str, Any]:
+    """Return a module as plain data, from which a worker imports it."""
+    return {"name": module.name, "path": str(module.path), "folder": str(module.folder) if module.folder else None}
 
 
 def _own(factory: Factory) -> Config:
@@ -256,7 +318,18 @@ def _own(factory: Factory) -> Config:
     backend.activate()
     from mmengine import Config
 
-    network = {"place": factory.place, "factory": factory.name, "sha256": factory.sha256, "num_classes": 19}
+    module, sources = _plain(factory.module), factory.sources
+    network = {
+        "title": factory.title,
+        "module": module["name"],
+        "path": module["path"],
+        "folder": module["folder"],
+        "factory": factory.name,
+        "arguments": own.text({**factory.fixed, **factory.arguments}),
+        "sha256": sources.sha256,
+        "packages": sources.packages,
+        "num_classes": 19,
+    }
     loss = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
     model = {
         "type": "EncoderDecoder",
@@ -268,9 +341,38 @@ def _own(factory: Factory) -> Config:
     return Config({"model": model})
 
 
-def protocol_input(protocol: str) -> tuple[tuple[int, int], int]:
-    """Return input size (height, width) and number of outputs with which networks of a protocol are profiled."""
-    facts = read(catalog.protocol(protocol).path).protocol
+def replace_dataset(facts: Config, protocol: str, data: Path) -> None:
+    """Replace the dataset of a protocol by that of a card.
+
+    Class weights are of the classes of one dataset: those of the card replace the protocol's.
+
+    Args:
+        facts: of the protocol, changed in place.
+        protocol: its name.
+        data: the card.
+
+    Raises:
+        UserError: the card cannot be read, or the protocol weighs classes and the card has no weights.
+    """
+    found = card.read(data)
+    facts.dataset, content = str(found.path), found.content
+    if "class_weights" not in facts:
+        return
+    if content.statistics is None:
+        raise UserError(f"{protocol} weighs classes, and {data} has no weights: `segbench data add --statistics`")
+    facts.class_weights = [*content.statistics.class_weights, *([1.0] if facts.get("void_output") else [])]
+
+
+def protocol_input(protocol: str, data: Path | None = None) -> tuple[tuple[int, int], int]:
+    """Return input size (height, width) and number of outputs with which networks of a protocol are profiled.
+
+    Args:
+        protocol: name of the protocol, or its file.
+        data: card of the dataset to use instead of the protocol's.
+    """
+    facts = read_protocol(protocol).protocol
+    if data is not None:
+        replace_dataset(facts, protocol, data)
     height, width = facts.size
     return (height, width), outputs(facts)
 
@@ -284,22 +386,58 @@ def _locate(name: str, dataset: Config, root: Path) -> None:
             reader.data_root = str(datasets.ON_DISK[name].home(root).absolute())
 
 
+def _read_card(path: str, dataset: Config, split: Split) -> None:
+    """Read the split of a card in a data loader, by the pipeline of the protocol where it has one of mmsegmentation's.
+
+    `root` and `data_root`, on which no result depends, are the paths of the card.
+    """
+    if "dataset" not in dataset:
+        dataset.source = {"type": "Card", "root": path, "split": split}
+        return
+    pipeline = copy.deepcopy(readers_of(dataset)[0].pipeline)
+    for step in pipeline:
+        if step["type"] == "LoadAnnotations":
+            step.pop("reduce_zero_label", None)  # the card tells which values are void
+    dataset.dataset = {"type": "CardDataset", "data_root": path, "split": split, "pipeline": pipeline}
+
+
+def read_protocol(protocol: str) -> Config:
+    """Read the config of a protocol; a file of the user's is checked, see `benchmark.configs.schema`.
+
+    Args:
+        protocol: name of a protocol, or path of its file.
+
+    Raises:
+        UserError: there is none, or a file of the user's is not one; the message contains file and key.
+    """
+    entry = catalog.protocol(protocol)
+    config = read(entry.path)
+    if not entry.is_own:
+        return config
+    from benchmark.configs import schema
+
+    return schema.check(config, entry.path)
+
+
 def read(path: Path) -> Config:
-    """Read a config file of ours or of mmsegmentation with its bases, ignoring `custom_imports`.
+    """Read a config file with its bases, ignoring `custom_imports`.
 
     Raises:
         UserError: it cannot be read; the message contains file and line.
     """
     backend.activate()  # mmengine resolves `mmseg::` bases through modules that current setuptools lacks
+    bases.activate()
     from mmengine import Config
 
     try:
         return Config.fromfile(path, import_custom_modules=False)
-    except Exception as error:  # the code of a config may raise anything
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:  # the code of a config may raise anything
         raise UserError(f"{_place(path, error)}: {type(error).__name__}: {one_line(error)}") from error
 
 
-def _place(path: Path, error: Exception) -> str:
+def _place(path: Path, error: BaseException) -> str:
     """Return file and line at which reading a config, or one of its bases, failed."""
     line = getattr(error, "lineno", None)
     for frame, number in traceback.walk_tb(error.__traceback__):

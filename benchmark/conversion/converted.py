@@ -7,6 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+COUNTER = "num_batches_tracked"
+"""Counter of batches in batch normalization since PyTorch 0.4.1; older files lack it, and no score depends on it."""
+
 
 @dataclass(frozen=True)
 class Converted:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from benchmark.configs import compose
-from benchmark.conversion import espnet, mmseg, torchvision
-from benchmark.conversion.converted import Converted
+from benchmark.conversion import espnet, mmseg, order, torchvision
+from benchmark.conversion.converted import COUNTER, Converted
 from benchmark.engine import segmentor
-from benchmark.errors import UserError
 
 SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]] = {
     "the ESPNet authors' release": lambda found, _: espnet.convert(found),
@@ -23,11 +22,8 @@ SOURCES: Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Con
 }
 """Sources of such files, and the mapping of their names onto ours; the first that recognizes a name is used."""
 
-COUNTER = "num_batches_tracked"
-"""Counter of batches in batch normalization since PyTorch 0.4.1; older files lack it, and no score depends on it."""
-
-SHOWN = 3
-"""Number of names of a state dict shown in messages."""
+BY_ORDER = "the order of the tensors, whatever their names"
+"""Source of names where the user asks for it."""
 
 FEW, MANY = 10, 20
 """Numbers of classes at which shapes are compared."""
@@ -51,6 +47,7 @@ class Fit:
         missing: our tensors that the file lacks.
         unexpected: tensors of the file that the network does not have.
         mismatched: our tensors for which the file has another shape, with the shapes wanted and found.
+        zeros: our biases that are set to 0, because the layers of the file have none.
     """
 
     source: str
@@ -60,6 +57,12 @@ class Fit:
     missing: list[str]
     unexpected: list[str]
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    zeros: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Number of tensors of the network."""
+        return len(self.state) + len(self.missing) + len(self.mismatched)
 
     @property
     def complete(self) -> bool:
@@ -74,7 +77,7 @@ class Fit:
             return f"{name} has shape {found} instead of {wanted}{_more(self.mismatched)}"
         missing, unexpected = _without(AUXILIARY, self.missing), _without(AUXILIARY, self.unexpected)
         if not any(name.startswith("backbone.") for name in self.state):
-            return f"it has {len(self.state)} of {len(self.state) + len(self.missing)} tensors"
+            return f"it has {len(self.state)} of {self.total} tensors"
         if all(name.startswith("backbone.") for name in self.state):
             # Weights of a backbone alone. Its classifier is not used, and the stem may differ.
             parts = {_part(name) for name in [*self.state, *self.missing]}
@@ -101,13 +104,23 @@ def _more(rest: Sequence[object]) -> str:
     return f" (and {len(rest) - 1} more)" if len(rest) > 1 else ""
 
 
-def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> Fit | None:
+def fit(
+    architecture: str,
+    found: Mapping[str, Tensor],
+    options: Mapping[str, Any] | None = None,
+    *,
+    by_order: bool = False,
+    zeros: bool = False,
+) -> Fit | None:
     """Match third-party weights to an architecture.
 
     Args:
         architecture: name of an architecture.
         found: tensors by the names of their source.
         options: options of the architecture's config, where they are known already.
+        by_order: match tensors by order and shape instead of by the names of the known sources.
+        zeros: set missing biases to 0 where the file has the weights of their layers and everything else matches, as
+            for a network of others whose layers have no bias.
 
     Returns:
         None where no tensor belongs to the architecture.
@@ -115,46 +128,45 @@ def fit(architecture: str, found: Mapping[str, Tensor], options: Mapping[str, An
     Raises:
         UserError: an unknown architecture.
     """
-    plain = _state(architecture, options or {}, FEW)
-    for source, convert in SOURCES.items():
+    plain = tensors(architecture, options or {})
+    for source, convert in (_ordered(architecture, options or {}) if by_order else SOURCES).items():
         converted = convert(found, plain)
         if converted is None:
             continue
         converted = replace(converted, options={**(options or {}), **converted.options})
         classes = _classes(architecture, converted)
-        fitted = _load(_build(architecture, converted.options, classes or FEW), source, converted)
+        network = _build(architecture, converted.options, classes or FEW)
+        fitted = _load(network, source, converted)
+        if zeros:
+            fitted = _with_zeros(fitted, network)
         if fitted.state:
             return replace(fitted, classes=classes)
     return None
 
 
-def require(
-    architecture: str, found: Mapping[str, Tensor], path: Path, options: Mapping[str, Any] | None = None
-) -> Fit:
-    """Match the weights of a file to an architecture; raise an error where they belong to another one.
-
-    Args:
-        architecture: name of an architecture.
-        found: tensors by the names of their source.
-        path: path of the file.
-        options: options of the architecture's config, where they are known already.
-
-    Raises:
-        UserError: an unknown architecture, or weights of another network.
-    """
-    fitted = fit(architecture, found, options)
-    complaint = fitted.complaint if fitted else "none of its names is known"
-    if fitted is None or not fitted.state:
-        here = _names(_state(architecture, options or {}, FEW))
-        complaint = f"{complaint}; the file has {_names(found)}, the network {here}"
-    if fitted is None or complaint:
-        raise UserError(f"{path} is not a checkpoint of {architecture}: {complaint}")
-    return fitted
+def _ordered(
+    architecture: str, options: Mapping[str, Any]
+) -> Mapping[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Converted | None]]:
+    many = tensors(architecture, options, MANY)
+    return {BY_ORDER: lambda found, few: order.convert(found, few, many)}
 
 
-def _names(state: Mapping[str, Tensor]) -> str:
-    """Format the first names of a state dict."""
-    return ", ".join(list(state)[:SHOWN]) + (", ..." if len(state) > SHOWN else "")
+def _with_zeros(fitted: Fit, network: nn.Module) -> Fit:
+    """Set biases that the layers of the file do not have to 0, if nothing else is missing or left over."""
+    wanted = network.state_dict()
+    zeros = [name for name in fitted.missing if name.endswith(".bias") and _is_layer(name, wanted, fitted.state)]
+    rest = [name for name in fitted.missing if name not in zeros]
+    if fitted.mismatched or fitted.unexpected or _without(AUXILIARY, rest):
+        return fitted
+    new = {name: torch.zeros(wanted[name].shape, dtype=wanted[name].dtype) for name in zeros}
+    state = {name: (fitted.state | new)[name] for name in wanted if name in fitted.state or name in new}
+    return replace(fitted, state=state, missing=rest, zeros=zeros)
+
+
+def _is_layer(bias: str, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+    """Return whether a bias is that of a convolution or linear layer whose weight is given."""
+    weight = bias.removesuffix("bias") + "weight"
+    return weight in given and wanted[weight].dim() > 1
 
 
 def _load(network: nn.Module, source: str, converted: Converted) -> Fit:
@@ -183,7 +195,7 @@ def _classes(architecture: str, converted: Converted) -> int | None:
 
     Nearly all depend on it linearly; the majority decides against the few others (ESPNet's modules divide by 5).
     """
-    few, many = (_state(architecture, converted.options, classes) for classes in (FEW, MANY))
+    few, many = (tensors(architecture, converted.options, classes) for classes in (FEW, MANY))
     votes: Counter[int] = Counter()
     for name, tensor in converted.state.items():
         if name in few and tensor.dim() == few[name].dim():
@@ -193,7 +205,8 @@ def _classes(architecture: str, converted: Converted) -> int | None:
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _state(architecture: str, options: Mapping[str, Any], classes: int) -> dict[str, Tensor]:
+def tensors(architecture: str, options: Mapping[str, Any], classes: int = FEW) -> dict[str, Tensor]:
+    """Return the tensors of a network by name, in order, without values."""
     return dict(_build(architecture, options, classes).state_dict())
 
 

@@ -26,6 +26,13 @@ from benchmark.confusion import VOID
 from benchmark.errors import UserError
 
 FORMATS = ("PNG", "WEBP", "JPEG")
+"""Formats of the published datasets, as Pillow names them."""
+
+ANY_FORMAT = (*FORMATS, "TIFF", "BMP")
+"""Formats of a user's own images and labels."""
+
+WIDE = ("I", "F")
+"""How Pillow's names of modes of more than 8 bits a channel begin."""
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 """First and last bytes of a PNG file."""
@@ -36,16 +43,23 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 ORIENTATION = 0x0112
 """EXIF tag of the orientation for display; 1 is upright."""
 
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations in which rows are displayed as columns."""
+
 SCALE = {2: 85, 4: 17}
 """Factors by which Pillow multiplies grey values of 2 and 4 bits."""
 
 
-def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np.uint8]:
+def decode_image(
+    path: Path, order: Literal["RGB", "BGR"] = "RGB", formats: tuple[str, ...] = FORMATS, upright: bool = False
+) -> NDArray[np.uint8]:
     """Decode an image.
 
     Args:
         path: the file.
         order: order of the channels.
+        formats: the formats that it may have.
+        upright: apply its EXIF orientation.
 
     Returns:
         Shape (height, width, 3).
@@ -55,9 +69,10 @@ def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np
     """
     import cv2  # here, because `segbench data` of the embedded dataset starts faster without it
 
-    with _opened(path) as (data, image):
-        if _depth(data) > 8:
-            raise UserError(f"{path}: an image has 8 bits a channel; this has {_depth(data)}: convert it")
+    with opened(path, formats) as (data, image):
+        if depth(data) > 8 or image.mode.startswith(WIDE):
+            bits = depth(data) if depth(data) > 8 else 32 if image.mode in WIDE else 16
+            raise UserError(f"{path}: an image has 8 bits a channel; this has {bits}: convert it")
         if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
             image.load()  # truncated, or with trailing bytes: Pillow distinguishes the two
     try:
@@ -70,7 +85,20 @@ def decode_image(path: Path, order: Literal["RGB", "BGR"] = "RGB") -> NDArray[np
         raise UserError(f"{path} cannot be decoded: its pixels are damaged")
     if order == "RGB":
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return pixels
+    return turned(pixels, orientation(path, formats)) if upright else pixels
+
+
+def turned(pixels: NDArray[np.uint8], tag: int) -> NDArray[np.uint8]:
+    """Return an image as it is to be displayed.
+
+    Args:
+        pixels: as stored, shape (height, width, ...).
+        tag: its EXIF orientation, 1 to 8 (CIPA DC-008, section 4.6.4, tag 0x0112).
+    """
+    if tag in SIDEWAYS:
+        pixels = pixels.swapaxes(0, 1)
+    down, right = (-1 if tag in (3, 4, 7, 8) else 1), (-1 if tag in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(pixels[::down, ::right])
 
 
 def decode_values(path: Path) -> NDArray[np.uint8]:
@@ -82,16 +110,26 @@ def decode_values(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: the file cannot be decoded, or is no PNG of one channel of at most 8 bits.
     """
-    with _opened(path) as (data, image):
+    with opened(path) as (data, image):
         if image.format == "JPEG":
             raise UserError(f"{path}: a label is a PNG file; this is JPEG, which is lossy: save the original as PNG")
         if image.mode not in ("1", "L", "P"):
             raise UserError(
                 f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}{_wide(image)}"
             )
-        values = np.array(image, dtype=np.uint8)
-        scale = SCALE.get(_depth(data), 1) if image.mode == "L" else 1
-        return values if scale == 1 else values // np.uint8(scale)
+        return stored_values(data, image)
+
+
+def stored_values(data: bytes, image: Image.Image) -> NDArray[np.uint8]:
+    """Return the values of an image of one channel of at most 8 bits, as they are stored.
+
+    Args:
+        data: the content of the file.
+        image: the same, opened.
+    """
+    values = np.array(image, dtype=np.uint8)
+    scale = SCALE.get(depth(data), 1) if image.mode == "L" else 1
+    return values if scale == 1 else values // np.uint8(scale)
 
 
 def decode_label(
@@ -137,21 +175,23 @@ def decode_label(
     return label
 
 
-def size(path: Path) -> tuple[int, int]:
+def size(path: Path, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
     """Read (height, width) from the header of a file, as its pixels are stored.
 
     Raises:
         UserError: the file is no image.
     """
-    with _errors(path), Image.open(path, formats=FORMATS) as image:
+    with _errors(path, formats), Image.open(path, formats=formats) as image:
         return image.height, image.width
 
 
-def orientation(path: Path) -> int:
+def orientation(path: Path, formats: tuple[str, ...] = FORMATS) -> int:
     """Read the EXIF orientation of an image or label, 1 to 8; 1 where it has none or cannot be read."""
     exif = Image.Exif()
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=formats) as image:
+            if image.format == "TIFF":
+                return int(image.getexif().get(ORIENTATION, 1))
             exif.load(image.info.get("exif", b""))  # not `getexif`, which decodes a whole PNG
         return int(exif.get(ORIENTATION, 1))
     except Exception:  # any error in metadata that is not used
@@ -159,22 +199,27 @@ def orientation(path: Path) -> int:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[bytes, Image.Image]]:
-    """Return the content of a file, and its image, of which only the header is decoded."""
-    with _errors(path):
+def opened(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[tuple[bytes, Image.Image]]:
+    """Yield the content of a file, and its image, of which only the header is decoded.
+
+    Raises:
+        UserError: the file cannot be read, is truncated, or has another format; or the block failed to decode it.
+    """
+    with _errors(path, formats):
         data = path.read_bytes()
         if data.startswith(PNG_START) and PNG_END not in data[-64:] and PNG_END not in data:
             raise UserError(f"{path} is truncated")  # Pillow accepts a file truncated after the pixels
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             yield data, image
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def _errors(path: Path, formats: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} cannot be decoded: it is not a PNG, WebP or JPEG image") from error
+        *first, last = ("WebP" if name == "WEBP" else name for name in sorted(formats, key=ANY_FORMAT.index))
+        raise UserError(f"{path} cannot be decoded: it is not a {', '.join(first)} or {last} image") from error
     except (
         OSError,
         SyntaxError,
@@ -187,7 +232,7 @@ def _errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be decoded: {error}") from error
 
 
-def _depth(data: bytes) -> int:
+def depth(data: bytes) -> int:
     """Return the bits per channel: of a PNG from its header, which is its first chunk; 8 of others."""
     return data[24] if data.startswith(PNG_START) else 8
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark.confusion import VOID
 from benchmark.datasets.listing import missing
 from benchmark.datasets.prefetch import prefetch
-from benchmark.datasets.source import DatasetSplit, FileSplit, LargeSplit, Split
+from benchmark.datasets.source import DatasetSplit, LargeSplit, Split, StoredSplit
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.files.user_cache import user_cache
@@ -53,7 +53,7 @@ def split_digest(source: DatasetSplit) -> str:
     """
     if isinstance(source, LargeSplit):
         return listing_digest(source.names, source.image_files())
-    stamp = _stamp(source) if isinstance(source, FileSplit) else None
+    stamp = _stamp(source) if isinstance(source, StoredSplit) else None
     known = _recall(stamp) if stamp else None
     if known:
         return known
@@ -64,6 +64,11 @@ def split_digest(source: DatasetSplit) -> str:
     if stamp:
         _store(stamp, hasher.hexdigest())
     return hasher.hexdigest()
+
+
+def remember(source: StoredSplit, value: str) -> None:
+    """Cache the digest of a split that was computed with a `SplitHasher`."""
+    _store(_stamp(source), value)
 
 
 def listing_digest(names: Sequence[str], images: Sequence[Path]) -> str:
@@ -111,7 +116,7 @@ def _digest(classes: Sequence[str], splits: Mapping[Split, str | None]) -> str:
     return hashlib.sha256(json.dumps([list(classes), splits], sort_keys=True).encode()).hexdigest()
 
 
-def _stamp(source: FileSplit) -> str:
+def _stamp(source: StoredSplit) -> str:
     """Return a stamp that changes with a file: its name, size, and the modification times of content and inode."""
     stamp = hashlib.sha256(f"{type(source).__name__} {RULE}".encode())
     for path in source.files():

@@ -68,6 +68,34 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
     return found
 
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Suffixes of a user's images and labels, in lower case."""
+
+
+def by_name(folder: Path) -> dict[str, list[Path]]:
+    """List the images or labels below a folder of the user's, whose suffixes may differ in kind and case.
+
+    Returns:
+        The files of each path below the folder without suffix, with slashes, composed (NFC): macOS decomposes accents.
+
+    Raises:
+        UserError: the name of a file is not UTF-8.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_files(folder)):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if not _is_text(name):
+                raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
+            found.setdefault(unicodedata.normalize("NFC", name), []).append(path)
+    return found
+
+
+def other_files(folder: Path) -> list[str]:
+    """List the files below a folder of the user's that are neither images nor labels, by their name."""
+    return sorted(path.name for path in _files(folder) if path.suffix.lower() not in IMAGE_SUFFIXES)
+
+
 def _files(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield every file below a folder that is not hidden, without following links to a parent folder."""
     here = folder.resolve()

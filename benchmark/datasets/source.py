@@ -61,8 +61,16 @@ class DatasetSplit(Protocol):
 
 
 @runtime_checkable
-class FileSplit(DatasetSplit, Protocol):
-    """One split of a dataset that is stored on disk.
+class StoredSplit(DatasetSplit, Protocol):
+    """One split that is read from files."""
+
+    def files(self) -> Sequence[Path]:
+        """Return every file that images and labels are read from."""
+
+
+@runtime_checkable
+class FileSplit(StoredSplit, Protocol):
+    """One split of a published dataset that is stored on disk.
 
     Attributes:
         folder: name of the dataset's folder below a root.
@@ -78,9 +86,6 @@ class FileSplit(DatasetSplit, Protocol):
 
     def __init__(self, root: str | Path, split: Split) -> None:
         """Open a split of the dataset at or below `root`; raises `AbsentError` where there is none."""
-
-    def files(self) -> Sequence[Path]:
-        """Return every file that images and labels are read from."""
 
     @classmethod
     def home(cls, root: Path) -> Path:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
+from benchmark.datasets.card import is_card
 from benchmark.datasets.catalog import dataset, open_split
 from benchmark.datasets.decoding import orientation
 from benchmark.datasets.digest import SplitHasher, split_digest
 from benchmark.datasets.prefetch import prefetch
-from benchmark.datasets.source import AbsentError, DatasetSplit, FileSplit, LargeSplit, Split
+from benchmark.datasets.source import AbsentError, DatasetSplit, LargeSplit, Split, StoredSplit
 from benchmark.errors import UserError
 
 
@@ -51,9 +52,10 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
         UserError: there is no such dataset, or it is not found.
     """
     found = {}
+    origin = "as the card says" if is_card(name) else "as published"
     for split in dataset(name).published:
         try:
-            found[split] = _verify_split(open_split(name, split, root), split)
+            found[split] = _verify_split(open_split(name, split, root), split, origin)
         except AbsentError:
             raise
         except UserError as error:  # the list of the split is malformed or empty
@@ -63,7 +65,7 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
     return found
 
 
-def _verify_split(source: DatasetSplit, split: Split) -> Verification:
+def _verify_split(source: DatasetSplit, split: Split, origin: str) -> Verification:
     classes = len(source.classes)
     hasher = SplitHasher(classes)
     sizes: Counter[tuple[int, int]] = Counter()
@@ -86,14 +88,14 @@ def _verify_split(source: DatasetSplit, split: Split) -> Verification:
     if not problems:
         digest = split_digest(source) if isinstance(source, LargeSplit) else hasher.hexdigest()
     if len(source) != published.images:
-        problems.append(f"{split} is not as published: {len(source)} images instead of {published.images}")
+        problems.append(f"{split} is not {origin}: {len(source)} images instead of {published.images}")
     elif digest and published.digest and digest != published.digest:
-        problems.append(f"{split} is not as published: other pixels (SHA-256 {digest})")
-    notes = _notes(source, split) if isinstance(source, FileSplit) else ()
+        problems.append(f"{split} is not {origin}: other pixels (SHA-256 {digest})")
+    notes = _notes(source, split) if isinstance(source, StoredSplit) else ()
     return Verification(len(source), sizes, pixels[[*range(classes), VOID]], digest, tuple(problems), notes)
 
 
-def _notes(source: FileSplit, split: Split) -> tuple[str, ...]:
+def _notes(source: StoredSplit, split: Split) -> tuple[str, ...]:
     try:
         files = source.files()
     except UserError:  # one is missing, which is a problem already

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 EVAL_BATCH_SIZE = 8
 """Images per batch in an evaluation on a GPU, which one image alone does not saturate."""
 
+LABELS = "labels"
+"""`resized` in the inference settings of a protocol that resizes labels to the size of the image instead of scores."""
+
 
 class _Evaluation(BaseLoop):
     """A loop over the images of a split.
@@ -150,9 +153,13 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
         inputs = torch.cat([inputs, inputs[-1:].expand(lack, -1, -1, -1)])
         facts += facts[-1:] * lack
     scores = model.inference(inputs, facts)[: len(samples)]
+    resizes_labels = model.test_cfg.get("resized") == LABELS
     for sample, padded in zip(samples, scores, strict=True):
         each = unpadded(padded, sample.metainfo, model.align_corners)
-        sample.set_data({"seg_logits": PixelData(data=each), "pred_sem_seg": PixelData(data=labels(each)[None])})
+        predicted = labels(each)
+        if resizes_labels:
+            predicted = enlarged(labels(_cropped(padded, sample.metainfo)), sample.metainfo["ori_shape"])
+        sample.set_data({"seg_logits": PixelData(data=each), "pred_sem_seg": PixelData(data=predicted[None])})
     return samples
 
 
@@ -164,12 +171,26 @@ def unpadded(scores: Tensor, image: Mapping[str, Any], align_corners: bool) -> T
         image: facts of the image by mmsegmentation's names: `ori_shape`, and `img_padding_size` where it was padded.
         align_corners: as the network itself resizes.
     """
-    left, right, top, bottom = image.get("img_padding_size", image.get("padding_size", (0, 0, 0, 0)))
-    height, width = scores.shape[1:]
-    scores = scores[:, top : height - bottom, left : width - right]
+    scores = _cropped(scores, image)
     if scores.shape[1:] == tuple(image["ori_shape"]):
         return scores
     return F.interpolate(scores[None], image["ori_shape"], mode="bilinear", align_corners=align_corners)[0]
+
+
+def _cropped(scores: Tensor, image: Mapping[str, Any]) -> Tensor:
+    left, right, top, bottom = image.get("img_padding_size", image.get("padding_size", (0, 0, 0, 0)))
+    height, width = scores.shape[1:]
+    return scores[:, top : height - bottom, left : width - right]
+
+
+def enlarged(predicted: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize labels to the nearest.
+
+    Args:
+        predicted: shape (height, width).
+        size: height and width.
+    """
+    return F.interpolate(predicted[None, None].float(), tuple(size), mode="nearest")[0, 0].to(predicted.dtype)
 
 
 def labels(scores: Tensor) -> Tensor:

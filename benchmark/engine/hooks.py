@@ -16,12 +16,14 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from benchmark.configs.normalisation import of_protocol
 from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
+from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.weights import checkpoint
 
@@ -84,6 +86,13 @@ class LossHook(Hook):
         self.interval = interval
         self.curve: list[tuple[int, float]] = []
         self._pending: list[torch.Tensor] = []
+        self._loaded: dict[str, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Restore the curve of a resumed run."""
+        if runner.iter:
+            self.curve = [(iteration, loss) for iteration, loss in self._loaded.get("loss_curve", [])]
+            self._pending = list(self._loaded.get("unread_losses", []))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, torch.Tensor] | None = None
@@ -105,9 +114,8 @@ class LossHook(Hook):
         checkpoint["unread_losses"] = list(self._pending)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Restore the curve of the resumed run."""
-        self.curve = [(iteration, loss) for iteration, loss in checkpoint.get("loss_curve", [])]
-        self._pending = list(checkpoint.get("unread_losses", []))
+        """Keep the curve: whether the run resumes, or only starts from the weights, is known at its start."""
+        self._loaded = _part(checkpoint, "loss_curve", "unread_losses")
 
     def _check(self, iteration: int) -> list[float]:
         losses: list[float] = torch.stack(self._pending).tolist() if self._pending else []
@@ -122,8 +130,9 @@ class LossHook(Hook):
         mean = sum(losses) / len(losses)
         self.curve.append((iteration, mean))
         rate = runner.optim_wrapper.get_lr()["lr"][0]
-        runner.visualizer.add_scalars({"loss": mean, "lr": rate}, step=iteration)
-        runner.logger.info(f"iteration {iteration}/{runner.max_iters}  loss {mean:.4f}  lr {rate:.3g}")
+        if not any(isinstance(hook, LoggerHook) for hook in runner.hooks):  # mmengine's hook, which writes both itself
+            runner.visualizer.add_scalars({"loss": mean, "lr": rate}, step=iteration)
+            runner.logger.info(f"iteration {iteration}/{runner.max_iters}  loss {mean:.4f}  lr {rate:.3g}")
 
 
 @HOOKS.register_module()
@@ -137,22 +146,26 @@ class WeightsHook(Hook):
 
     def __init__(self) -> None:
         self.curve: list[tuple[int, float]] = []
+        self._loaded: dict[str, Any] = {}
 
     @property
     def best_iteration(self) -> int | None:  # noqa: D102 (an attribute to its users)
         return max(self.curve, key=lambda point: (point[1], -point[0]))[0] if self.curve else None
 
     def before_train(self, runner: Runner) -> None:
-        """Write the best weights of a resumed state whose run was killed before it wrote them."""
-        if runner.iter and self.best_iteration == runner.iter:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+        """Restore the curve of a resumed run, and write the best weights if it was killed before it wrote them."""
+        if not runner.iter:
+            return
+        self.curve = [(iteration, miou) for iteration, miou in self._loaded.get("val_curve", [])]
+        if self.best_iteration == runner.iter:
+            _save(runner, "best.pth")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Append the score to the curve."""
         if not runner.iter:
             return  # third-party weights are evaluated, there is no training
         assert metrics is not None
-        self.curve.append((runner.iter, metrics["miou"]))
+        self.curve.append((runner.iter, metrics["mIoU"]))
 
     def after_val(self, runner: Runner) -> None:
         """Save the weights if they are the best so far, after `ResumeHook` has saved the state that records it.
@@ -160,24 +173,30 @@ class WeightsHook(Hook):
         A run that is killed in between then resumes from consistent weights and scores.
         """
         if self.best_iteration == runner.iter < runner.max_iters:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+            _save(runner, "best.pth")
 
     def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save the weights of the last iteration."""
-        checkpoint.save(runner.model, Path(runner.work_dir) / "last.pth")
+        _save(runner, "last.pth")
 
     def after_train(self, runner: Runner) -> None:
         """Save the weights as the best if they are: at the very end, when no resume state with other ones is left."""
         if self.best_iteration == runner.iter:
-            checkpoint.save(runner.model, Path(runner.work_dir) / "best.pth")
+            _save(runner, "best.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Save the best score with the state of the run."""
         checkpoint["val_curve"] = self.curve
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Restore the curve and the best iteration of the resumed run."""
-        self.curve = [(iteration, miou) for iteration, miou in checkpoint.get("val_curve", [])]
+        """Keep the curve, which a resumed run continues."""
+        self._loaded = _part(checkpoint, "val_curve")
+
+
+def _save(runner: Runner, name: str) -> None:
+    """Write the weights, and the normalisation of their training where the network's own config states another."""
+    used = {"normalisation": of_protocol(runner.cfg).plain} if "stated_normalisation" in runner.cfg else None
+    checkpoint.save(runner.model, Path(runner.work_dir) / name, used)
 
 
 @HOOKS.register_module()
@@ -193,10 +212,19 @@ class ResumeHook(Hook):
 
     def __init__(self) -> None:
         self._validated = 0  # the iteration of the latest validation
+        self._loaded: dict[str, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Validate where the state was saved before a validation that was due."""
-        if runner.iter and runner.iter != self._validated and runner.train_loop.is_validated():
+        """Restore the timings and the mode of a resumed training, and validate where its state was saved before."""
+        if not runner.iter:
+            return
+        loop = runner.train_loop
+        self._validated = self._loaded.get("validated", runner.iter)
+        loop.spent = self._loaded.get("train_seconds", 0.0)
+        if mode := self._loaded.get("mode"):  # another one would not be bit-exact
+            loop.tuner.mode = TrainingMode(*mode)
+            arrange(runner.model, loop.tuner.mode.layout)  # a validation may come before the first step
+        if runner.iter != self._validated and loop.is_validated():
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -209,8 +237,11 @@ class ResumeHook(Hook):
     def after_train_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Remove the state: the last weights are written, and there is nothing to resume."""
         if is_main_process():
-            for name in (POINTER, STATE):  # in this order, or a kill in between would leave a dangling pointer
-                (Path(runner.work_dir) / name).unlink(missing_ok=True)
+            state, pointer = (Path(runner.work_dir) / name for name in (STATE, POINTER))
+            # In this order, or a kill in between would leave a dangling pointer. mmengine's CheckpointHook has its own.
+            if pointer.is_file() and Path(pointer.read_text()).name == STATE:
+                pointer.unlink()
+            state.unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Save the timings and the mode of the training loop with the state."""
@@ -219,12 +250,36 @@ class ResumeHook(Hook):
         checkpoint["mode"] = runner.train_loop.mode and list(runner.train_loop.mode)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Restore the timings and the mode of the training loop."""
-        self._validated = checkpoint.get("validated", checkpoint["meta"]["iter"])
-        runner.train_loop.spent = checkpoint.get("train_seconds", 0.0)
-        if mode := checkpoint.get("mode"):  # another one would not be bit-exact
-            runner.train_loop.tuner.mode = TrainingMode(*mode)
-            arrange(runner.model, runner.train_loop.tuner.mode.layout)  # a validation may come before the first step
+        """Keep the timings and the mode of the training loop, with which a resumed run continues.
+
+        Raises:
+            UserError: the run is to resume, and the file holds weights alone.
+        """
+        if getattr(runner, "_resume", False) and not {"meta", "message_hub"} <= set(checkpoint):
+            raise UserError("the checkpoint holds weights and no state to resume: give it as load_from without resume")
+        self._loaded = _part(checkpoint, "validated", "train_seconds", "mode")
+
+
+class ScoresHook(Hook):
+    """Writes the scores of each validation of a training beside its losses."""
+
+    priority = "HIGHEST"  # before the state of a validation is saved, which is not repeated after that
+
+    def __init__(self) -> None:
+        self._trains = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin: a resumed training may start with a validation."""
+        self._trains = True
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the scores."""
+        if self._trains and metrics:
+            runner.visualizer.add_scalars(metrics, step=runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        """End: evaluations after the training are no points of its curve."""
+        self._trains = False
 
 
 class DeadlineHook(Hook):
@@ -313,6 +368,11 @@ def find_state(folder: Path) -> Path | None:
         return state
     print(f"segbench: warning: {state} is ignored, and the training restarts: {why}", file=sys.stderr)
     return None
+
+
+def _part(checkpoint: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the entries of a checkpoint by name; it may lack some, and is too large to keep."""
+    return {name: checkpoint[name] for name in names if name in checkpoint}
 
 
 def _images(batch_idx: int, loader: Any) -> tuple[int, int]:

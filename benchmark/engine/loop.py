@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.model import BaseModel
 from mmengine.registry import LOOPS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
 from benchmark.engine import patches
@@ -43,8 +43,10 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         step: takes a batch, trains on it, and returns its loss.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
+        if isinstance(dataloader, Mapping) and "length" in dataloader["dataset"]:
+            dataloader = _settled(dataloader, max_iters, runner.seed)
+        super().__init__(runner, dataloader, max_iters, **kwargs)
         del self.dataloader_iterator  # mmengine's always begins at the first batch, with workers too
         self.tuner = Autotuner()
         self.mode: TrainingMode | None = None
@@ -62,7 +64,6 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         runner.model.train()
-        self.dataloader.sampler.start = self._iter
         tf32 = isinstance(runner.optim_wrapper, TF32OptimWrapper)
         with patches.training_patches(), float32_arithmetic(tf32):
             try:
@@ -96,7 +97,9 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def _train(self) -> None:
         self._since = time.perf_counter()
-        for batch in self.dataloader:
+        for batch in self._batches():
+            if self.stop_training:  # set by a hook, such as mmengine's EarlyStoppingHook
+                break
             self.run_iter(batch)
             if self.is_validated():
                 self._stop_clock()
@@ -106,6 +109,14 @@ class StatelessTrainLoop(IterBasedTrainLoop):
                 self._since = time.perf_counter()
         self._stop_clock()
         self._read_peak_memory()
+
+    def _batches(self) -> Iterator[Any]:
+        """Return the batches from the current iteration on."""
+        sampler = self.dataloader.sampler
+        sampler.start = self._iter
+        batches: Iterator[Any] = iter(self.dataloader)
+        sampler.start = 0  # hooks of mmengine take the length of the loader for that of the training
+        return batches
 
     def _read_peak_memory(self) -> None:
         """Record the peak memory once, before an evaluation allocates memory of its own."""
@@ -122,8 +133,9 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def is_validated(self) -> bool:
         """Return whether a validation is due after the current number of iterations."""
+        self._decide_current_val_interval()
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-        return due and self.runner.val_loop is not None
+        return due and self._iter >= self.val_begin and self.runner.val_loop is not None
 
     def run_iter(self, data_batch: Any) -> None:
         """Run one iteration, independently of those before it."""
@@ -146,6 +158,18 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     def _hooks(self, stage: str) -> list[Callable[..., None]]:
         """Yield the hooks that act at a stage; mmengine calls the others, too."""
         return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
+
+
+def _settled(dataloader: Mapping[str, Any], max_iters: int, seed: int) -> dict[str, Any]:
+    """Return the config of a data loader of stateless batches for a number of iterations and a seed.
+
+    They may have been overridden where mmengine's users expect them, in `train_cfg` and `randomness`, after the config
+    was composed. A batch size of the data loader is that of one process, as everywhere in mmengine.
+    """
+    batches = {**dataloader["dataset"], "length": max_iters, "seed": seed}
+    if size := dataloader.get("batch_size"):
+        batches["batch_size"] = size * get_world_size()
+    return {**dataloader, "batch_size": None, "dataset": batches}
 
 
 def _seed(seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from benchmark.confusion import VOID, VoidRule, scores
@@ -29,6 +31,9 @@ class ConfusionMetric(BaseMetric):
         void: how pixels of void ground truth count.
         keep: names of images whose predictions are kept.
         crf: parameters of the `DenseCRF` that refines the predictions; by default they are not refined.
+        output_dir: folder that receives the predicted labels as one PNG per image, which `segbench score` reads; by
+            default they are not written. `tools/test.py --out` of mmsegmentation sets it.
+        keep_results: accepted because that tool sets it, too; it has no effect.
 
     Attributes:
         names: names of the evaluated images.
@@ -39,9 +44,15 @@ class ConfusionMetric(BaseMetric):
     results: list[tuple[str, Any]]  # a name and its confusion matrix, tensors until the last image is done
 
     def __init__(
-        self, void: VoidRule = "ignore", keep: Collection[str] = (), crf: Mapping[str, Any] | None = None
+        self,
+        void: VoidRule = "ignore",
+        keep: Collection[str] = (),
+        crf: Mapping[str, Any] | None = None,
+        output_dir: str | None = None,
+        keep_results: bool = False,
     ) -> None:
         super().__init__()
+        self.output_dir = None if output_dir is None else Path(output_dir)
         self.crf = None if crf is None else DenseCRF(**crf)
         self.void, self.keep = void, set(keep)
         self.names: list[str] = []
@@ -69,8 +80,12 @@ class ConfusionMetric(BaseMetric):
         names = [sample["img_path"] for sample in data_samples]
         found = list(zip(names, count_images(predictions, labels, classes), strict=True))
         for name, prediction in zip(names, predictions, strict=True):
-            if name in self.keep:
-                self._kept[name] = torch.where(prediction < classes, prediction, VOID).to(torch.uint8)
+            if name in self.keep or self.output_dir:
+                label = torch.where(prediction < classes, prediction, VOID).to(torch.uint8)
+                if name in self.keep:
+                    self._kept[name] = label
+                if self.output_dir:
+                    _write(label, self.output_dir / f"{name}.png")
         self.results.extend(found)
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -87,11 +102,17 @@ class ConfusionMetric(BaseMetric):
         return found
 
     def compute_metrics(self, results: list[tuple[str, NDArray[np.int64]]]) -> dict[str, float]:
-        """Compute the scores over the dataset, in percent."""
+        """Compute the scores over the dataset, in percent, under the names of mmsegmentation's `IoUMetric`."""
         self.names = [name for name, _ in results]
         self.counts = np.stack([counts for _, counts in results])
         found = scores(self.counts, self.void)
-        return {"miou": found.miou, "macc": found.macc, "aacc": found.aacc}
+        return {"mIoU": found.miou, "mAcc": found.macc, "aAcc": found.aacc}
+
+
+def _write(label: Tensor, path: Path) -> None:
+    """Write predicted labels of shape (height, width) as a PNG of class indices."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(label.cpu().numpy()).save(path)
 
 
 def _refine(crf: DenseCRF, image: Tensor, logits: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
     try:
         with torch.device("meta"), _Uninitialised():
             network = _build(model_cfg)
-    except RuntimeError:  # networks that read a tensor while they are built
+    except (RuntimeError, UserError):  # networks that read a tensor while they are built
         with torch.random.fork_rng(devices=[]):
             network = _build(model_cfg)
     return network.to("meta")

@@ -22,6 +22,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from mmengine.visualization.vis_backend import BaseVisBackend
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -37,6 +38,7 @@ from benchmark.engine.hooks import (
     LossHook,
     Progress,
     ProgressHook,
+    ScoresHook,
     StartHook,
     WeightsHook,
     find_state,
@@ -45,6 +47,7 @@ from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
 from benchmark.engine.precision import TF32OptimWrapper, require_supported
 from benchmark.engine.timings import EAGER, TrainingMode
+from benchmark.engine.tracking import Tracking
 from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.files.user_cache import user_cache
 from benchmark.inputs.gpu_batches import ResidentBatches
@@ -52,6 +55,9 @@ from benchmark.results import environment
 from benchmark.weights import checkpoint
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
+
+OMITTED_HOOKS = ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
+"""Default hooks of mmengine that a session does without: they read scalars from the device at every iteration."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ class _ScalarVisualizer(Visualizer):
     def _initialize_fig(self, fig_cfg: Any) -> tuple[None, _NoFigure, None]:
         return None, _NoFigure(), None
 
+    def add_backend(self, backend: BaseVisBackend) -> None:
+        """Write scalars with a further backend from here on."""
+        self._vis_backends[type(backend).__name__] = backend
+
 
 class _Runner(Runner):
     """Runner of mmengine without its survey of the machine, which takes seconds; a record holds a better one.
@@ -95,9 +105,7 @@ class _Runner(Runner):
     def _log_env(self, env_cfg: dict[str, Any]) -> None: ...
 
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
-        """Build the writer of scalars to a file, unless the config has a visualizer of its own."""
-        if visualizer is not None:
-            return super().build_visualizer(visualizer)
+        """Build the writer of scalars to a file."""
         backends = [{"type": "LocalVisBackend"}]
         return _ScalarVisualizer.get_instance(self.experiment_name, vis_backends=backends, save_dir=self._log_dir)
 
@@ -156,6 +164,7 @@ class Session:
         mode: training mode; None for the fastest one by trial on a GPU, and eager steps elsewhere.
         deadline: time at which training and evaluation are interrupted, see `hooks.DeadlineHook`; None for never.
         phase: phase name of the training in progress reports.
+        tracking: where the curves of the training are written besides `work_dir`; None for nowhere.
 
     Attributes:
         first_stage: result of the first of two stages, once it has ended; None where there is none.
@@ -174,8 +183,9 @@ class Session:
         mode: TrainingMode | None = None,
         deadline: float | None = None,
         phase: str = "train",
+        tracking: Tracking | None = None,
     ) -> None:
-        self.work_dir = work_dir
+        self.work_dir, self._tracking = work_dir, tracking
         self.first_stage: Trained | None = None
         self._resume, self._resident, self._deterministic = resume, resident, config.randomness.deterministic
         self._on_progress, self._phase = on_progress, phase
@@ -193,10 +203,13 @@ class Session:
                 mode=mode,
                 deadline=deadline,
                 phase="first_stage",
+                tracking=tracking and tracking.first_stage,
             )
         config = config.copy()
         config.work_dir = str(work_dir)
         config.experiment_name = uuid4().hex  # mmengine's own has seconds: two sessions within one would share state
+        config.default_hooks = {**config.default_hooks, **dict.fromkeys(OMITTED_HOOKS)}
+        config.default_hooks.pop("visualization", None)  # mmengine has none by default, which could be left out
         for loop in (config.val_cfg, config.test_cfg):
             loop.resident = resident != "off"
         fast = get_device() == "cuda" and not config.randomness.deterministic
@@ -221,6 +234,7 @@ class Session:
         state = find_state(self.work_dir) if self._resume else None
         self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
         runner: _Runner = _Runner.from_cfg(self._config)
+        runner.register_hook(ScoresHook())
         if self._on_progress is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
             runner.register_hook(ProgressHook(self._on_progress, losses, self._phase))
@@ -303,11 +317,15 @@ class Session:
         loop = self.runner.train_loop
         loop.tuner = self.tuner
         loop.dataloader = training_loader(loop.dataloader, self._resident, deterministic=self._deterministic)
+        if self._tracking and is_main_process():
+            self.runner.visualizer.add_backend(self._tracking.start(self.runner.cfg))
         try:
             self.runner.train()
         except Interrupted as stop:
             stop.iteration += self.first_stage.iterations if self.first_stage else 0
             raise
+        finally:
+            self.runner.visualizer.close()  # a worker process ends without it
         if self.first_stage is not None and is_main_process():
             trained.forget(self.first_stage.folder)  # nothing is left to resume
         kept = self._hook(WeightsHook)

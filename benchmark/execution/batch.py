@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from benchmark.errors import UserError
+from benchmark.execution import feasibility
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
 from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.spec import Spec
@@ -45,7 +46,7 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
 
     Args:
         architectures: names.
-        protocol: name.
+        protocol: name, or path of a protocol file.
         seeds: seeds of the runs.
         device: "cpu" or "cuda".
         options: further fields of `Spec`.
@@ -54,7 +55,7 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
 
 
 def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]]:
-    """Skip runs whose architecture the protocol cannot train.
+    """Skip runs that cannot work: of an architecture that the protocol cannot train, or a size that it refuses.
 
     Returns:
         The remaining runs, and the reason for each skipped one.
@@ -62,16 +63,26 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
     Raises:
         UserError: no run remains.
     """
-    left, reasons = list[Spec](), dict[Spec, UserError]()
+    left, reasons, checked = list[Spec](), dict[Spec, UserError](), dict[str, UserError | None]()
     for spec in wanted:
-        try:
-            _ = spec.config
-            left.append(spec)
-        except UserError as reason:
+        if spec.architecture not in checked:  # whatever the seed
+            checked[spec.architecture] = _obstacle(spec)
+        if reason := checked[spec.architecture]:
             reasons[spec] = reason
+        else:
+            left.append(spec)
     if reasons and not left:
         raise next(reversed(reasons.values()))
     return left, reasons
+
+
+def _obstacle(spec: Spec) -> UserError | None:
+    """Return why a run cannot work, if that is known before it starts."""
+    try:
+        feasibility.check(spec.config, spec.name)
+    except UserError as error:
+        return error
+    return None
 
 
 def ordered(wanted: Sequence[Spec], deadline: float | None = None) -> list[Job]:

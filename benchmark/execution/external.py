@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose
 from benchmark.configs.axes import axes_of
 from benchmark.confusion import VOID, count
@@ -24,34 +23,99 @@ from benchmark.execution import outcome
 from benchmark.execution.spec import sources
 from benchmark.results import environment, record
 from benchmark.results.code import digest as code_digest
-from benchmark.results.record import Record
-from benchmark.results.summary import EXTERNAL
+from benchmark.results.record import Complexity, Latency, Record
+from benchmark.results.summary import EXTERNAL, STATED
 
 SUFFIXES = (".png", ".npy")
 
 
+class StatedCosts(NamedTuple):
+    """Costs of a network as its authors state them, for one image of the protocol's size; None if unknown.
+
+    Attributes:
+        params: number of parameters at inference.
+        macs: number of multiply-accumulates; requires `params`.
+        latency_ms: median latency in milliseconds; requires `device`.
+        device: name of the processor that was timed.
+    """
+
+    params: int | None = None
+    macs: int | None = None
+    latency_ms: float | None = None
+    device: str | None = None
+
+    def complexity(self, size: tuple[int, int], classes: int) -> Complexity | None:
+        """Describe parameters and MACs for inputs of a size (height, width)."""
+        if self.params is None:
+            return None
+        return Complexity(
+            params=self.params,
+            params_total=self.params,
+            macs=self.macs,
+            macs_torch=None,
+            uncounted=[],
+            size=size,
+            classes=classes,
+        )
+
+    def latency(self, size: tuple[int, int]) -> list[Latency]:
+        """Describe the latency for an input of a size (height, width)."""
+        if self.latency_ms is None or self.device is None:
+            return []
+        return [
+            Latency(
+                regime="end_to_end",
+                clock="wall",
+                device=self.device,
+                size=size,
+                batch=1,
+                precision="float32",
+                layout="contiguous",
+                compiled=False,
+                threads=0,
+                median_ms=self.latency_ms,
+                p90_ms=self.latency_ms,
+                iqr_ms=0.0,
+                repeats=1,
+                anchor=None,
+                anchor_median_ms=None,
+                anchor_ratio=None,
+                unsteady=STATED,
+            )
+        ]
+
+
 def score(
-    folder: Path, protocol: str, name: str, seed: int = 0, root: Path | None = None
+    folder: Path,
+    protocol: str,
+    name: str,
+    seed: int = 0,
+    root: Path | None = None,
+    data: Path | None = None,
+    costs: StatedCosts = StatedCosts(),  # noqa: B008 (immutable)
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Score predicted label maps of the test split of a protocol.
 
     Args:
         folder: one file an image, named as the image with the suffix .png or .npy, in any subfolder: class indices of
             shape (height, width), 255 for none, or a PNG in the colours of the dataset.
-        protocol: name of the protocol.
+        protocol: name of the protocol, or path of its file.
         name: name of the network in tables.
         seed: seed of its training.
         root: folder of the dataset, None for its default place.
+        data: card of the dataset to use instead of the protocol's.
+        costs: what is known of the network's costs.
 
     Returns:
-        The record of an external result, and its arrays. Training, cost and latency are not known.
+        The record of an external result, and its arrays.
 
     Raises:
         UserError: a prediction is missing, of another size, or holds something that is no class.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
-    config = _composed(protocol, root)
-    splits = sources(config.protocol.dataset, root)
+    config = compose.any_network(protocol, root, data)
+    facts, size = config.protocol, tuple(config.protocol.size)
+    splits = sources(facts.dataset, root)
     test = splits["test"]
     counts = _counts(folder, test)
     axes = axes_of(config, digest(splits))
@@ -69,8 +133,8 @@ def score(
         dataset=outcome.dataset(config, axes, splits),
         evaluations=[],
         training=None,
-        complexity=None,
-        latency=[],
+        complexity=costs.complexity(size, len(test.classes) + bool(facts.get("void_output"))),
+        latency=costs.latency(size),
         memory=None,
         environment=environment.capture("cpu", deterministic=True),
         started=started.isoformat(timespec="seconds"),
@@ -81,18 +145,6 @@ def score(
     )
     scored = outcome.evaluation("last", 0, "last_test", counts, found)
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
-
-
-def _composed(protocol: str, root: Path | None) -> Any:
-    """Return the config of a protocol with any network that it can train: no axis depends on the network."""
-    error = None
-    for architecture in catalog.representatives():
-        try:
-            return compose.compose(architecture, protocol, root=root)
-        except UserError as reason:
-            error = reason
-    assert error is not None
-    raise error
 
 
 def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from benchmark.results.record import (
     Execution,
     Protocol,
     Record,
+    Source,
     Training,
     fingerprint,
     printable,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.engine.trained import Trained
+    from benchmark.execution.spec import Spec
 
 
 def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
@@ -51,6 +53,19 @@ def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
     )
 
 
+def source(spec: Spec) -> Source | None:
+    """Describe what defines the network of a run, if it is not the suite's or the zoo's."""
+    found = spec.config.get("source")
+    if found is None:
+        return None
+    return Source(
+        name=spec.entry.full_name,
+        kind=found.kind,
+        packages=dict(found.packages),
+        sha256=found.sha256,
+    )
+
+
 def dataset(config: Config, axes: Mapping[str, Any], splits: Mapping[Split, DatasetSplit]) -> Dataset:
     """Describe the dataset of a composed config.
 
@@ -60,7 +75,7 @@ def dataset(config: Config, axes: Mapping[str, Any], splits: Mapping[Split, Data
         splits: the dataset, opened.
     """
     return Dataset(
-        name=config.protocol.dataset,
+        name=axes["data"]["dataset"],
         digest=axes["data"]["digest"],
         classes=list(splits["test"].classes),
         images={split: len(source) for split, source in splits.items()},

@@ -113,7 +113,7 @@ def _of_other_code(store: Store, specs: Sequence[Spec]) -> dict[str, Summary]:
     """Return the newest successful results of the same runs under other code, by run id under the current code."""
     names = {_whatever_the_code(spec): spec.identity.run_id for spec in specs}
     found = {}
-    for protocol in {spec.protocol for spec in specs}:
+    for protocol in {spec.protocol_name for spec in specs}:
         runs, _ = store.summaries(protocol)
         for run in sorted(runs, key=lambda run: run.started):
             name = names.get((run.conditions.fingerprint, run.architecture, run.config_sha256, run.seed))

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog import catalog
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
@@ -144,11 +143,12 @@ class _Preparation:
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
         from benchmark.engine.session import Session
+        from benchmark.engine.tracking import Tracking
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
-        if "own_imports" in config:
-            imports.load(config.own_imports)
+        if "source" in config:
+            imports.load(imports.of(config.source.imports))
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
@@ -161,6 +161,9 @@ class _Preparation:
             compile=spec.compile,
             mode=spec.mode,
             deadline=spec.deadline,
+            tracking=Tracking.of(
+                spec.track, spec.work_dir, spec.protocol_name, spec.name, spec.seed, spec.identity.run_id
+            ),
         )
         if turn:
             self.session.build()
@@ -203,7 +206,8 @@ def blank(
         status=status,
         error=record.printable(error) if error else "the run did not end",
         architecture=spec.name,
-        method=catalog.architecture(spec.architecture).method,
+        method=spec.entry.method,
+        source=outcome.source(spec),
         config_sha256=identity.config_sha256,
         protocol=outcome.protocol(spec.config, identity.axes),
         seed=spec.seed,
@@ -219,6 +223,7 @@ def blank(
         gpu_hours=0.0,
         looks=spec.looks,
         artifacts=[],
+        stated_normalisation=spec.config.get("stated_normalisation"),
     )
 
 
@@ -295,8 +300,8 @@ def _measure(
 
 def _evaluate(session: Session, trained: Trained, draft: Record, spec: Spec) -> dict[str, Counted]:
     """Evaluate the last and the best checkpoint on test; once if they are the same."""
-    selected = samples.select(sources(draft.dataset.name, spec.root)["test"])
-    Store(spec.results).add_samples(spec.protocol, draft.dataset.digest, selected)
+    selected = samples.select(sources(spec.config.protocol.dataset, spec.root)["test"])
+    Store(spec.results).add_samples(spec.protocol_name, draft.dataset.digest, selected)
     last = session.evaluate("test", keep=selected.names.tolist())
     if trained.best_iteration == trained.iterations:
         return {"last": last, "best": last}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
+from benchmark.catalog.catalog import Architecture
 from benchmark.configs import axes, compose
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.digest import digest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.engine.loader import Resident
     from benchmark.engine.timings import TrainingMode
+    from benchmark.engine.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Spec:
 
     Attributes:
         architecture: name of the architecture.
-        protocol: name of the protocol.
+        protocol: name of the protocol, or path of its file.
         seed: seed of the run.
         device: "cpu" or "cuda".
         deterministic: only deterministic algorithms.
@@ -78,6 +80,7 @@ class Spec:
         mode: how steps are computed; None for autotuning on a GPU, and eager mode on a CPU.
         timeout: seconds on the device after which it is killed and recorded as a failure; None for no limit.
         deadline: time of `time.monotonic` at which it is interrupted, to be resumed later; None for no deadline.
+        track: tracker that shows the curves of the training, see `engine.tracking`; None for none.
         looks: number of times that seeds were added because a verdict was inconclusive, this time included.
     """
 
@@ -98,16 +101,27 @@ class Spec:
     timeout: float | None = None
     deadline: float | None = None
     looks: int = 0
+    track: Tracker | None = None
+
+    @cached_property
+    def entry(self) -> Architecture:
+        """The architecture, sent to workers with the spec: they may know no folders of the user's."""
+        return catalog.architecture(self.architecture)
 
     @property
     def name(self) -> str:
         """Name of the architecture in results."""
-        return catalog.architecture(self.architecture).name
+        return self.entry.name
+
+    @property
+    def protocol_name(self) -> str:
+        """Name of the protocol in results."""
+        return catalog.protocol_name(self.protocol)
 
     @property
     def folder(self) -> Path:
         """The folder of the weights and logs of this run."""
-        return self.work_dir / self.protocol / folder(self.name) / self.identity.run_id
+        return self.work_dir / self.protocol_name / folder(self.name) / self.identity.run_id
 
     @cached_property
     def config(self) -> Config:
@@ -134,7 +148,9 @@ class Spec:
     def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""
         other = replace(self, deadline=deadline)
-        other.__dict__.update((name, self.__dict__[name]) for name in ("config", "identity") if name in self.__dict__)
+        other.__dict__.update(
+            (name, self.__dict__[name]) for name in ("config", "identity", "entry") if name in self.__dict__
+        )
         return other
 
     def __getstate__(self) -> dict[str, Any]:

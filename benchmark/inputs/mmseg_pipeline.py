@@ -63,13 +63,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from benchmark.confusion import VOID
+from benchmark.datasets.card import open_card
 from benchmark.datasets.digest import listing_digest
 from benchmark.datasets.listing import pairs_below, pairs_of, read_names, require_file
-from benchmark.datasets.source import require_labels
+from benchmark.datasets.source import Split, require_labels
 from benchmark.errors import UserError
 from benchmark.inputs.augmentation import FILL
 from benchmark.inputs.batches import Batch, Order, sample
-from benchmark.inputs.transforms import LoadImage, LoadLabel
+from benchmark.inputs.transforms import LoadImage, LoadLabel, LoadSourceImage, LoadSourceLabel
 
 AUGMENTATION = 2
 """Random stream of the decisions of a pipeline, separate from that of `augmentation.draw`."""
@@ -101,7 +102,7 @@ class Pipeline:
             raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
         images = [Path(info["img_path"]) for info in found]
-        names = _names(images)
+        names = [info["name"] for info in found] if isinstance(self._dataset, CardDataset) else _names(images)
         self._order = sorted(range(len(names)), key=names.__getitem__)
         self._images = [images[index] for index in self._order]
         self.names = [names[index] for index in self._order]
@@ -145,6 +146,32 @@ class Pipeline:
             )
         height, width = packed.ori_shape[:2]
         return image.flip(0), label.to(torch.uint8), (height, width)
+
+
+@DATASETS.register_module()
+class CardDataset(BaseSegDataset):
+    """A split of a dataset that a card describes, for pipelines of mmsegmentation.
+
+    Args:
+        data_root: the card.
+        split: "train", "val" or "test".
+        kwargs: those of `BaseSegDataset`.
+
+    Raises:
+        UserError: the card cannot be read, or its data are not there.
+    """
+
+    def __init__(self, data_root: str, split: Split, **kwargs: Any) -> None:
+        self.source = open_card(data_root, split)
+        palette = [list(colour) for colour in self.source.palette]
+        super().__init__(metainfo={"classes": self.source.classes, "palette": palette}, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Return the images of the split, each with its index."""
+        return [
+            {"img_path": str(image), "seg_map_path": str(label), "name": name, "index": index, "seg_fields": []}
+            for index, (name, image, label) in enumerate(self.source.pairs())
+        ]
 
 
 @DATASETS.register_module()
@@ -302,6 +329,14 @@ def _read_as_everywhere(dataset: Any) -> None:
 
 
 def _replace_readers(dataset: BaseSegDataset) -> None:
+    if isinstance(dataset, CardDataset):
+        readers: dict[type, Any] = {
+            LoadImageFromFile: lambda step: LoadSourceImage(dataset.source, step.to_float32),
+            LoadAnnotations: lambda _: LoadSourceLabel(dataset.source),
+        }
+        steps = dataset.pipeline.transforms
+        steps[:] = [readers[type(step)](step) if type(step) in readers else step for step in steps]
+        return
     if type(dataset).load_data_list is BaseSegDataset.load_data_list:
         dataset.load_data_list = partial(_listed, dataset)
     classes = len(dataset.METAINFO.get("classes") or dataset.metainfo["classes"])

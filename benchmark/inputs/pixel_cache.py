@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmark.datasets.digest import split_digest
 from benchmark.datasets.prefetch import prefetch
-from benchmark.datasets.source import DatasetSplit, FileSplit
+from benchmark.datasets.source import DatasetSplit, StoredSplit
 from benchmark.files.user_cache import user_cache
 
 
@@ -108,7 +108,7 @@ def cached(source: DatasetSplit) -> Pixels:
         UserError: a file is missing or cannot be decoded.
     """
     decoded = Decoded(source)
-    if not isinstance(source, FileSplit):
+    if not isinstance(source, StoredSplit):
         return decoded
     digest = split_digest(source)
     try:

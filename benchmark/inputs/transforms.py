@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from benchmark.datasets.decoding import decode_image, decode_label
+from benchmark.datasets.source import DatasetSplit
 
 
 class LoadImage(BaseTransform):
@@ -54,5 +55,43 @@ class LoadLabel(BaseTransform):
             chosen[list(results["label_map"])] = list(results["label_map"].values())
             label = chosen[label]
         results["gt_seg_map"] = label
+        results["seg_fields"].append("gt_seg_map")
+        return results
+
+
+class LoadSourceImage(BaseTransform):
+    """Loads an image of a split by its index, instead of mmcv's `LoadImageFromFile`.
+
+    Reads `index`; adds what `LoadImage` adds.
+
+    Args:
+        source: the split.
+        to_float32: convert the image to float32.
+    """
+
+    def __init__(self, source: DatasetSplit, to_float32: bool = False) -> None:
+        self.source, self.to_float32 = source, to_float32
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the image; raises `UserError` as the split does."""
+        image = np.ascontiguousarray(self.source.image(results["index"])[..., ::-1])
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
+
+class LoadSourceLabel(BaseTransform):
+    """Loads the label of an image of a split by its index, instead of mmsegmentation's `LoadAnnotations`.
+
+    Args:
+        source: the split.
+    """
+
+    def __init__(self, source: DatasetSplit) -> None:
+        self.source = source
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add the label; raises `UserError` as the split does."""
+        results["gt_seg_map"] = self.source.label(results["index"])
         results["seg_fields"].append("gt_seg_map")
         return results

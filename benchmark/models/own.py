@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
+from mmengine.model import revert_sync_batchnorm
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
+from benchmark.catalog import own
 from benchmark.errors import UserError, one_line
+from benchmark.usercode import Module
 
 CLASSES = ("num_classes", "classes", "num_labels", "n_classes")
 """Names of the argument that sets the number of outputs, in the order in which they are looked for."""
 
-UNTRAINED = {"weights": None, "weights_backbone": None, "encoder_weights": None, "pretrained": False}
-"""Arguments of torchvision, segmentation_models_pytorch and others for initial weights, which would be downloaded: all
-networks start from random ones."""
-
 AUXILIARY_WEIGHT = 0.4
 """Weight of each further output in the loss, as of auxiliary heads in PSPNet and mmsegmentation's configs."""
+
+FORMS = "a tensor of scores (N, classes, h, w), a list of them, a dict with `out`, or an object with `logits`"
+"""What a network may return."""
 
 
 @MODELS.register_module()
@@ -37,26 +34,53 @@ class OwnNetwork(nn.Module):
     auxiliary; a dict with `out` and further ones, as torchvision's; or an object with `logits`, as transformers'.
 
     Args:
-        place: dotted name of a module, or path of a Python file.
-        factory: name in it.
+        title: name of the network in tables.
+        module: dotted name of the module.
+        path: its file.
+        folder: where its modules are looked for first; None where it is installed.
+        factory: name in the module.
         num_classes: number of outputs.
-        sha256: of the source file; not used, but part of the config, so that an edited network is another one.
+        arguments: further ones, as the text of a call: `width=8, depth=(1, 2)`.
+        sha256: of the source files; not used, but part of the config, so that an edited network is another one.
+        packages: versions of the packages that define it; likewise.
 
     Raises:
-        UserError: it cannot be imported, or does not take the number of classes, or makes no module.
+        UserError: it cannot be imported, or does not take the arguments, or makes no module.
     """
 
-    def __init__(self, place: str, factory: str, num_classes: int, sha256: str) -> None:
+    def __init__(
+        self,
+        title: str,
+        module: str,
+        path: str,
+        folder: str | None,
+        factory: str,
+        num_classes: int,
+        arguments: str,
+        sha256: str,
+        packages: Mapping[str, str],
+    ) -> None:
         super().__init__()
-        make = _imported(place, factory)
-        network = _called(make, num_classes, f"{place}:{factory}")
+        make = _member(Module(module, Path(path), Path(folder) if folder else None), factory)
+        network = _called(make, num_classes, own.parse(arguments, title), title)
         if not isinstance(network, nn.Module):
-            raise UserError(f"{place}:{factory} made {type(network).__name__}, which is no nn.Module")
+            raise UserError(f"{title} made {type(network).__name__}, which is not an nn.Module")
+        if not distributed.is_initialized():
+            network = revert_sync_batchnorm(network)  # equivalent in one process, and a CPU has no SyncBatchNorm
         self.network = network
+        self.title, self.classes = title, num_classes
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, 3, H, W) to scores, the auxiliary ones before the main one."""
-        main, *others = _scores(self.network(images))
+        """Map images (N, 3, H, W) to scores, the auxiliary ones before the main one.
+
+        Raises:
+            UserError: the network returns something else.
+        """
+        found = scores(self.network(images))
+        for each in found:
+            if each.shape[1] != self.classes:
+                raise UserError(f"{self.title} returned {each.shape[1]} channels of scores for {self.classes} classes")
+        main, *others = found
         return (*others, main)
 
 
@@ -88,73 +112,106 @@ class ScoresHead(BaseDecodeHead):
         return losses
 
 
-def _scores(output: Any) -> list[Tensor]:
-    """Return the scores that a network returned, the main ones first."""
-    if isinstance(output, Tensor):
+def scores(output: Any) -> list[Tensor]:
+    """Return the scores that a network returned, each of shape (N, classes, h, w), the main ones first.
+
+    Raises:
+        UserError: it returned something else.
+    """
+    if _is_map(output):
         return [output]
-    if isinstance(output, Mapping) and "out" in output:
-        rest = [value for name, value in output.items() if name != "out" and _is_map(value)]
-        return [output["out"], *rest]
-    if isinstance(logits := getattr(output, "logits", None), Tensor):
-        return [logits]
-    if isinstance(output, list | tuple) and output and all(map(_is_map, output)):
-        return list(output)
-    raise UserError(
-        f"the network returned {type(output).__name__}: a tensor of scores (N, classes, h, w), a list of them, a dict "
-        "with `out`, or an object with `logits` is needed"
-    )
+    if isinstance(output, Mapping):
+        maps = {name: value for name, value in output.items() if _is_map(value)}
+        main = next((name for name in ("out", "logits") if name in maps), None)
+        if main is None and len(maps) == 1:
+            main = next(iter(maps))
+        if main is not None:
+            return [maps.pop(main), *maps.values()]
+    elif isinstance(output, list | tuple):
+        maps_ = [each for each in output if each is not None]
+        if maps_ and all(map(_is_map, maps_)):
+            return maps_
+    else:
+        for name in ("logits", "out"):
+            if _is_map(value := getattr(output, name, None)):
+                return [value]
+    shape = f" of shape {tuple(output.shape)}" if isinstance(output, Tensor) else ""
+    raise UserError(f"the network returned {type(output).__name__}{shape}: {FORMS} is needed")
 
 
-def _is_map(value: Any) -> bool:
+def _is_map(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dim() == 4
 
 
-def _imported(place: str, factory: str) -> Callable[..., Any]:
-    module = _module(place)
-    if not callable(found := getattr(module, factory, None)):
-        public = ", ".join(sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))[:6])
-        raise UserError(f"{place} has no class or function {factory}: it has {public or 'none'}")
+def _member(module: Module, name: str) -> Callable[..., Any]:
+    """Return the class or function of a module.
+
+    Raises:
+        UserError: there is none.
+    """
+    loaded: Any = module.load()
+    found = loaded
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, nn.Module):
+        raise UserError(f"{module.path.name}:{name} is a network; name the class or a function that makes one")
+    if not callable(found):
+        public = sorted(n for n, v in vars(loaded).items() if callable(v) and not n.startswith("_"))
+        raise UserError(
+            f"{module.path if module.folder else module.name} has no class or function {name}: it has "
+            f"{', '.join(public[:6]) or 'none'}"
+        )
     return found
 
 
-def _module(place: str) -> ModuleType:
-    """Import a module by its name, or a file once a process; its folder is searched for what it imports."""
+def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any], title: str) -> Any:
+    """Call a factory with the number of classes, by whatever name it takes it.
+
+    Raises:
+        UserError: it does not take the arguments, or raises an exception.
+    """
+    parameters, takes_any = _parameters(make)
+    arguments = {name: num_classes if isinstance(value, own.ClassCount) else value for name, value in given.items()}
+    if not any(isinstance(value, own.ClassCount) for value in given.values()):
+        named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
+        if named is None:
+            raise UserError(
+                f"{title} takes no number of classes: give it an argument {' or '.join(CLASSES[:3])}, or tell the "
+                f"name of the one it has by --model-args NAME={own.CLASSES}"
+            )
+        if named in arguments:
+            raise UserError(f"{title}: {named} is the number of classes, which the protocol sets: leave it out")
+        arguments[named] = num_classes
+    if not takes_any and (others := sorted(arguments.keys() - parameters)):
+        raise UserError(f"{title} takes no argument {others[0]}; it takes {', '.join(parameters)}")
+    required = [name for name, each in parameters.items() if each.default is each.empty and name not in arguments]
+    if required:
+        raise UserError(f"{title} needs {', '.join(required)}: give --model-args {required[0]}=VALUE")
+    arguments |= {name: value for name, value in own.UNTRAINED.items() if name in parameters}
     try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place)
-        name = f"{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        if str(path.parent) not in sys.path:
-            sys.path.append(str(path.parent))
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
+        return make(**arguments)
     except UserError:
         raise
     except Exception as error:  # of the user's code, of any kind
-        raise UserError(f"{place} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
+        raise UserError(f"{title} cannot be made: {type(error).__name__}: {one_line(error)}") from error
 
 
-def _called(make: Callable[..., Any], num_classes: int, name: str) -> Any:
-    """Call a factory with the number of classes, by whatever name it takes it."""
-    try:
-        parameters = dict(inspect.signature(make).parameters)
-    except (TypeError, ValueError):
-        parameters = {}
-    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    argument = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
-    if argument is None:
-        raise UserError(f"{name} takes no number of classes: give it an argument {' or '.join(CLASSES[:3])}")
-    try:
-        return make(**{argument: num_classes}, **{k: v for k, v in UNTRAINED.items() if k in parameters})
-    except Exception as error:  # likewise
-        raise UserError(f"{name} cannot be made: {type(error).__name__}: {one_line(error)}") from error
+def _parameters(make: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return the parameters that may be named in a call, and whether it takes any name.
+
+    A constructor that takes `**kwargs` has those of its base classes too, which it need not be given.
+    """
+    makers: list[Any] = [make]
+    if inspect.isclass(make):
+        makers = [vars(each)["__init__"] for each in make.__mro__ if "__init__" in vars(each) and each is not nn.Module]
+    found: dict[str, inspect.Parameter] = {}
+    for number, maker in enumerate(makers):
+        try:
+            parameters = list(inspect.signature(maker).parameters.values())[inspect.isclass(make) :]
+        except (TypeError, ValueError):
+            return found, True
+        named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+        found = {each.name: each.replace(default=None) if number else each for each in named} | found
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            return found, number > 0
+    return found, bool(makers)

@@ -159,16 +159,21 @@ def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Infer
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
     try:
-        try:
-            return network, count(network, _image(size, network))
-        except RuntimeError as error:
-            if "meta tensors" not in str(error):
-                raise
-        with torch.random.fork_rng(devices=[]):
-            network = Inference(model_cfg, size)
         return network, count(network, _image(size, network))
     except FAILURES as error:
+        if "meta" not in str(error) and not _is_own(model_cfg):
+            raise _size_error(model_cfg, network, size, error) from error
+    with torch.random.fork_rng(devices=[]):
+        computed = Inference(model_cfg, size)
+    try:
+        return computed, count(computed, _image(size, computed))
+    except FAILURES as error:
         raise _size_error(model_cfg, network, size, error) from error
+
+
+def _is_own(model_cfg: Mapping[str, Any]) -> bool:
+    """Return whether a network is the user's, which need not run on the meta device."""
+    return (model_cfg.get("backbone") or {}).get("type") == "OwnNetwork"
 
 
 def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from colorsys import hsv_to_rgb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets import catalog
+from benchmark.datasets.colours import distinct_colours
 from benchmark.errors import UserError
 
 VOID = (0, 0, 0)
@@ -31,9 +31,7 @@ def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:
         known = None
     if known is not None and list(known.classes) == list(classes):
         return np.array(known.palette, np.uint8)
-    hues = [hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9) for index in range(len(classes))]  # steps of the golden ratio
-    colours: NDArray[np.uint8] = np.rint(255 * np.array(hues)).astype(np.uint8)
-    return colours
+    return distinct_colours(len(classes))
 
 
 def coloured(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -68,7 +68,7 @@ def _filled(readme: Path, block: re.Match[str], report: Report) -> str:
     if not names:
         raise UserError(f"{readme}: name the protocols in {MARKER} PROTOCOL ... -->")
     for name in names:
-        if name not in catalog.protocols():
+        if name not in catalog.protocols() and name not in {group.protocol for group in report.groups}:
             raise unknown("protocol", name, catalog.protocols())
     boards = [_board(name, report.groups) for name in names]
     parts = ["\n".join(_table(boards, report.groups)), *_sources(boards, report, readme.parent)]

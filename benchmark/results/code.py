@@ -29,6 +29,7 @@ SERVICES = (
     "execution/local.py",
     "execution/outcome.py",
     "files",
+    "usercode.py",  # finds and imports code of the user's, which is hashed
     "results",  # keeps what was measured; `validate` computes scores again from the counts
 )
 """Modules and folders that a run uses and that move no number."""
@@ -41,6 +42,7 @@ APART = (
     "configs/zoo_diff.py",
     "datasets/download.py",  # of the data there is a digest, wherever it is from
     "datasets/install.py",
+    "datasets/own",  # makes the card, of which only what is decoded counts
     "datasets/verify.py",
     "execution/plan.py",
     "model_configs",  # where a wheel has them; hashed as they are resolved

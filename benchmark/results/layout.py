@@ -21,7 +21,7 @@ _RESULT = re.compile(r"[\w+.-]+/[\w+.-]+/[0-9a-f]{16}\.(json|npz)")
 
 def folder(architecture: str) -> str:
     """Name the folder of an architecture: without the colon of `mmseg:NAME`, which some file systems refuse."""
-    return architecture.replace(":", "+")
+    return re.sub(r"[^\w.+-]", "+", architecture)
 
 
 def result(protocol: str, architecture: str, run_id: str) -> Path:

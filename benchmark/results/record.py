@@ -33,6 +33,12 @@ Split = Literal["val", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(pattern=rf"^[^{CONTROL}]*$", max_length=10_000)]
 Name = Annotated[str, Field(pattern=rf"^[^{CONTROL}/\\`|<>]+$", max_length=200)]
+ArchitectureName = Annotated[
+    str,
+    Field(pattern=rf"^([^{CONTROL}/\\`|<>]+|smp:\w+/[\w.-]+(\([^{CONTROL}/\\`|<>]*\))?)$", max_length=200),
+]
+"""A name, or that of an architecture and an encoder of segmentation_models_pytorch."""
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=10**18)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -121,6 +127,15 @@ class Model(BaseModel):
     """A part of a record: frozen, without unknown fields, without infinite numbers or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Source(Model):
+    """What defines a network that is not the suite's or the zoo's."""
+
+    name: Text = Field(description="by which it was named, without folders")
+    kind: Literal["file", "module", "config", "folder", "entry point", "torchvision", "smp", "hf", "timm"]
+    packages: dict[Text, Text] = Field(description="versions of the packages that define it")
+    sha256: Sha256 = Field(description="hash of its source files")
 
 
 class Protocol(Model):
@@ -218,12 +233,18 @@ class Latency(Model):
     p90_ms: Milliseconds
     iqr_ms: Milliseconds
     repeats: Count
-    anchor: Text = Field(description="the network timed in turn with this one")
-    anchor_median_ms: Median
-    anchor_ratio: float = Field(
-        ge=0, le=1e12, description="median_ms / anchor_median_ms: removes the load of one machine, not its hardware"
+    anchor: Text | None = Field(
+        description="the network timed in turn with this one; null for a stated latency of an external result"
     )
-    unsteady: Text | None = Field(description="why the timing is not to be trusted (drift, throttling), or null")
+    anchor_median_ms: Median | None = Field(description="the median of the anchor, or null")
+    anchor_ratio: float | None = Field(
+        ge=0,
+        le=1e12,
+        description="median_ms / anchor_median_ms: removes the load of one machine, not its hardware; or null",
+    )
+    unsteady: Text | None = Field(
+        description="why the timing is unreliable (drift, throttling, stated and not measured), or null"
+    )
 
 
 class Memory(Model):
@@ -288,8 +309,13 @@ class Record(Model):
     )
     status: Status
     error: Text | None = Field(description="one line, null where status is ok")
-    architecture: Name
+    architecture: ArchitectureName
     method: Text
+    source: Source | None = Field(
+        default=None,
+        exclude_if=lambda source: source is None,
+        description="what defines a network of the user's; left out for those of the suite and of the zoo",
+    )
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
     protocol: Protocol
     seed: int = Field(ge=-(2**127), le=2**127)
@@ -309,6 +335,16 @@ class Record(Model):
         description="times that seeds were added because a verdict was inconclusive, this one last",
     )
     artifacts: list[Artifact]
+    stated_normalisation: Plain | None = Field(
+        default=None,
+        description="normalisation of images that the network's own config states, where the protocol has another one, "
+        "with which the run was made: `input` of the axes; absent where there is none",
+    )
+
+    @property
+    def absent(self) -> set[str]:
+        """Fields that a file leaves out, so that segbench 0.2 reads every record but those that have them."""
+        return {"stated_normalisation"} if self.stated_normalisation is None else set()
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """Return the evaluation of that checkpoint on that split, or None."""

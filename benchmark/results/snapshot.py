@@ -29,7 +29,7 @@ from benchmark.results.layout import json_files
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
-REVISION = 7
+REVISION = 8
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 MTIME_RESOLUTION_NS = 2_000_000_000

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 EXTERNAL = "external"
-"""Method of a result whose predictions another program made: nothing of its training, cost and latency is known."""
+"""Method of a result whose predictions another program made: its training is unknown, and its costs are as stated."""
+
+STATED = "stated, not measured"
+"""Why the latency of an external result is unreliable."""
 
 
 class Conditions(NamedTuple):
@@ -142,7 +145,7 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         latency_unsteady=latency.unsteady if latency else None,
         inference_memory_bytes=memory.inference_peak if memory else None,
         training_memory_bytes=memory.training_peak if memory else None,
-        device=environment.gpu or environment.cpu,
+        device=_device(record),
         iterations=record.training.iterations if record.training else None,
         training_seconds=_training_seconds(record),
         gpu_hours=record.gpu_hours,
@@ -152,6 +155,13 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
         torch=environment.packages.get("torch"),
         platform=f"{environment.platform}, Python {environment.python}",
     )
+
+
+def _device(record: Record) -> str:
+    """Return the device of a run; of an external result that of its stated latency, if there is one."""
+    if record.method == EXTERNAL and record.latency:
+        return record.latency[0].device
+    return record.environment.gpu or record.environment.cpu
 
 
 def code_name(digest: str) -> str:
@@ -200,6 +210,8 @@ def _setting(latency: Latency) -> str:
     height, width = latency.size
     threads = f", threads {latency.threads}" if latency.clock != "cuda_event" else ""
     compiled = ", compiled" if latency.compiled else ""
+    if latency.anchor is None:
+        return f"{STATED}, {height}x{width}, batch {latency.batch}, {latency.precision}"
     return (
         f"{latency.regime} ({latency.clock} clock), {height}x{width}, batch {latency.batch}, {latency.precision}, "
         f"{latency.layout}{compiled}{threads}, anchor {latency.anchor}"

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.configs.normalisation import of_plain, of_protocol
 from benchmark.confusion import VoidRule, scores
+from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 from benchmark.results import layout
 from benchmark.results.checks.catalog import check_dataset, check_method, check_name, check_size
@@ -61,6 +63,15 @@ class Evaluated(Model):
     def matrix(self) -> NDArray[np.int64]:
         """The confusion matrix, shape (K + 1, K + 1)."""
         return np.array(self.counts, dtype=np.int64)
+
+    @property
+    def normalisation(self) -> str | None:
+        """How images were normalised, and who said so, in one line; None where it was as the protocol says."""
+        found = self.protocol.overrides.get("normalisation")
+        if not isinstance(found, dict):
+            return None
+        facts = {name: value for name, value in found.items() if name != "source"}
+        return f"{of_plain(facts, self.architecture).text} (of {found.get('source')})"
 
 
 def scores_of(counts: NDArray[np.integer]) -> dict[VoidRule, WeightScores]:
@@ -138,6 +149,7 @@ def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
     yield from check_method(evaluated.architecture, evaluated.method, code)
     yield from check_name(protocol, evaluated.dataset, code)
     yield from check_size(protocol, evaluated.size, code)
+    yield from _normalisation(protocol)
     if evaluated.dataset.images.get(evaluated.split) != evaluated.images:
         expected = evaluated.dataset.images.get(evaluated.split, 0)
         yield f"{evaluated.images} images were evaluated, and the split has {expected}"
@@ -149,3 +161,18 @@ def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
             stored = getattr(evaluated.scores.get(rule), name, None)
             if stored is None or not abs(stored - computed) <= TOLERANCE:
                 yield f"{name} with void {rule} is {stored}, the counts give {computed}"
+
+
+def _normalisation(protocol: Protocol) -> Iterator[str]:
+    """Compare the normalisation that replaced that of the protocol with the input in the axes."""
+    found = protocol.overrides.get("normalisation")
+    if found is None:
+        return
+    try:
+        stated = of_plain({name: value for name, value in found.items() if name != "source"}, "the override")
+        used = of_protocol({"data_preprocessor": protocol.axes["input"]})
+    except (UserError, AttributeError, LookupError, TypeError):
+        yield "the override normalisation is damaged, or the axes have no input"
+        return
+    if stated != used:
+        yield f"the override normalisation is {stated.text}, and input in the axes {used.text}"

@@ -32,12 +32,20 @@ def verdicts(evaluated: Iterable[Evaluated], references: Iterable[Reference]) ->
     """
     known = [each for each in references if each.weights_sha256 and each.metric in ACCURACY]
     return [
-        replace(verdict(reference, each.matrix, each.size), architecture=each.architecture, protocol=each.protocol.name)
+        _of(each, verdict(reference, each.matrix, each.size))
         for each in evaluated
         for reference in known
         if reference.weights_sha256 == each.weights_sha256
         and (reference.dataset, reference.split) == (each.dataset.name, each.split)
     ]
+
+
+def _of(evaluated: Evaluated, found: Verdict) -> Verdict:
+    """Return a verdict that names network and protocol, and the normalisation where it is not the protocol's."""
+    reason = found.reason
+    if evaluated.normalisation is not None:
+        reason += f"; normalisation {evaluated.normalisation}"
+    return replace(found, architecture=evaluated.architecture, protocol=evaluated.protocol.name, reason=reason)
 
 
 def verdict(reference: Reference, counts: NDArray[np.integer], size: tuple[int, int]) -> Verdict:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, one_line
 from benchmark.files.atomic import replacing
 from benchmark.weights import legacy_format
 
@@ -32,9 +32,11 @@ AVERAGED = "ema"
 SIGNATURES = {
     rb"version https://git-lfs": "is a Git LFS pointer instead of the file: run `git lfs pull`",
     rb"\s*<(!doctype|html|head|body|\?xml)": "is a web page, not a checkpoint: download the file itself",
-    rb".{8}\{\"": "is a safetensors file: save its tensors with torch.save",
 }
 """Errors for files that begin with these bytes and are no checkpoints."""
+
+SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
+"""Beginning of a safetensors file: the length of a JSON object in eight bytes, and the object."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Checkpoint:
         meta: metadata that `segbench import` has written; empty in any other file.
         key: key of the tensors in the file; empty at its top level.
         others: keys of other weights of the same network in the file.
+        ordered: whether the tensors are in the order of the network; safetensors files sort them by type and name.
     """
 
     state: dict[str, Tensor]
     meta: dict[str, Any]
     key: str = ""
     others: tuple[str, ...] = ()
+    ordered: bool = True
 
     @property
     def choice(self) -> str | None:
@@ -62,13 +66,13 @@ class Checkpoint:
         return f"several sets of weights: took {taken}; --weights-key takes {' or '.join(self.others)}"
 
 
-def save(model: nn.Module, path: Path) -> None:
-    """Write the weights of a model, atomically.
+def save(model: nn.Module, path: Path, meta: Mapping[str, Any] | None = None) -> None:
+    """Write the weights of a model, atomically, with metadata where there is any.
 
     The file is `{"state_dict": ...}` on the CPU, as mmengine loads it. It contains no dates and no paths, so that equal
     weights give files of the same SHA-256.
     """
-    write(_bare(model).state_dict(), path)
+    write(_bare(model).state_dict(), path, meta)
 
 
 def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -104,7 +108,7 @@ def write(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | Non
 
 
 def read(path: Path, key: str | None = None) -> Checkpoint:
-    """Read the weights in a checkpoint file, of any version of PyTorch.
+    """Read the weights in a checkpoint file, of any version of PyTorch, or in a safetensors file.
 
     Only tensors and plain containers are unpickled (`weights_only=True`): a checkpoint from anywhere is safe to read.
 
@@ -166,7 +170,8 @@ def _read(path: Path, key: str | None = None) -> Checkpoint:
         if not isinstance(value, Tensor):
             raise UserError(f"{path}: {name} is a {type(value).__name__} among tensors")
     others = [each for each, other in found.items() if each != key and len(other.keys() & state) > len(state) / 2]
-    return Checkpoint(state, dict(meta) if isinstance(meta, Mapping) else {}, key, tuple(filter(None, others)))
+    facts = dict(meta) if isinstance(meta, Mapping) else {}
+    return Checkpoint(state, facts, key, tuple(filter(None, others)), ordered=not _is_safetensors(path))
 
 
 def _load(path: Path) -> Any:
@@ -176,6 +181,8 @@ def _load(path: Path) -> Any:
             raise UserError(f"no checkpoint at {path}")
         if legacy_format.is_legacy(path):
             return legacy_format.load(path)
+        if _is_safetensors(path):
+            return _load_safetensors(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
@@ -184,6 +191,31 @@ def _load(path: Path) -> Any:
         if forbidden and isinstance(error, pickle.UnpicklingError):
             raise UserError(f"refused to load {path}: its pickle asks for {forbidden[1]}, which is not data") from error
         raise UserError(f"{path} {_reason(path, error)}") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        return SAFETENSORS.match(file.read(64)) is not None
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        UserError: the package is not installed, or the file is damaged.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(
+            f"{path} is a safetensors file: run `python -m pip install 'segbench[safetensors]'` to read it"
+        ) from None
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is a safetensors file that is damaged: {one_line(error)}") from error
+    return tensors
 
 
 def _reason(path: Path, error: Exception) -> str:

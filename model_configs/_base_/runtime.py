@@ -1,4 +1,7 @@
-"""What every protocol shares and no number depends on: registration, loops, hooks, logging."""
+"""What every protocol shares and no number depends on: registration, loops, hooks, logging.
+
+The default hooks and the visualizer are for mmengine's own Runner; `segbench run` does without them.
+"""
 
 custom_imports = dict(imports=["benchmark.registration"], allow_failed_imports=False)
 default_scope = "mmseg"
@@ -8,13 +11,15 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 default_hooks = dict(
-    runtime_info=None,
-    timer=None,
-    logger=None,
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=None,
-    sampler_seed=None,
+    checkpoint=dict(type="CheckpointHook", by_epoch=False),
+    sampler_seed=None,  # batches depend on the seed and the iteration alone
+    visualization=dict(type="BatchVisualizationHook"),
 )
+visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 custom_hooks = [dict(type="LossHook", interval=50), dict(type="WeightsHook"), dict(type="ResumeHook")]
 val_cfg = dict(type="LeanValLoop")
 test_cfg = dict(type="LeanTestLoop")

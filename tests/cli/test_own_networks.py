@@ -16,6 +16,9 @@ from benchmark.results.validate import validate
 PROTOCOL = "shapes_64x64_smoke"
 
 SOURCE = '''
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -68,6 +71,87 @@ def no_classes(width):
 
 def no_module(num_classes):
     return 3
+
+
+def needs_width(num_classes, width):
+    return Net(num_classes, width)
+
+
+def other_name(nc, width=8):
+    return Net(nc, width)
+
+
+class Passes(Net):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class Reads(nn.Module):
+    def __init__(self, **settings):
+        super().__init__()
+        self.net = Net(settings["num_classes"])
+
+    def forward(self, images):
+        return {"scores": self.net(images)}
+
+
+class Labels(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.net = Net(classes)
+
+    def forward(self, images):
+        scores = self.net(images)
+        return [scores, None, scores] if self.training else scores
+
+
+@dataclass
+class Logits:
+    logits: torch.Tensor
+    hidden: object = None
+
+
+class Dataclass(Net):
+    def forward(self, images):
+        return Logits(super().forward(images))
+
+
+class ReadsValues(Net):
+    """Which the meta device does not have."""
+
+    def forward(self, images):
+        return super().forward(images) * torch.arange(3).float().mean().item()
+
+
+class Synchronised(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.stem = nn.SyncBatchNorm.convert_sync_batchnorm(self.stem)
+
+
+class Fixed(Net):
+    def __init__(self, num_classes):
+        super().__init__(21)
+
+
+class Multiple(Net):
+    def forward(self, images):
+        assert images.shape[-1] % 100 == 0, "needs a multiple of 100"
+        return super().forward(images)
+
+
+class Pooled(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8))
+
+    def forward(self, images):
+        maps = self.stem(images)
+        return self.scores(maps + self.pool(maps))
+
+
+partly = partial(Net, width=4)
+instance = Net(3)
 
 
 class Raises(nn.Module):
@@ -127,13 +211,19 @@ def test_where_the_file_is_does_not_matter(source, tmp_path):
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize("name", ["Net", "Listed", "Torchvision", "Transformers", "made"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Net", "Listed", "Torchvision", "Transformers", "made", "partly", "Passes", "Reads", "Labels", "Dataclass"),
+        *("ReadsValues", "Synchronised", "Net(width=3)", "other_name(nc=num_classes)", "needs_width(width=2)"),
+    ],
+)
 def test_forms_of_outputs(name, source):
     import torch
 
     network = segmentor.build(compose.model_config(f"{source}:{name}", classes=5))
     maps = network.extract_feat(torch.zeros(2, 3, 32, 32))
-    assert len(maps) == (2 if name in ("Listed", "Torchvision") else 1)
+    assert len(maps) == (2 if name in ("Listed", "Torchvision", "Labels") else 1)
     scores = network.encode_decode(torch.zeros(2, 3, 32, 32), [{"img_shape": (32, 32)}] * 2)
     assert scores.shape == (2, 5, 32, 32)
 
@@ -170,8 +260,16 @@ def test_an_installed_one(capsys):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("no_classes", "takes no number of classes: give it an argument num_classes or classes or num_labels"),
-        ("no_module", "made int, which is no nn.Module"),
+        (
+            "no_classes",
+            "takes no number of classes: give it an argument num_classes or classes or num_labels, or tell the name of "
+            "the one it has by --model-args NAME=num_classes",
+        ),
+        ("no_module", r"net\.py:no_module made int, which is not an nn\.Module"),
+        ("instance", "is a network; name the class or a function that makes one"),
+        ("needs_width", "needs width: give --model-args width=VALUE"),
+        ("Net(depth=3)", r"net\.py:Net\(depth=3\) takes no argument depth; it takes num_classes, width"),
+        ("Net(num_classes=3)", "num_classes is the number of classes, which the protocol sets"),
         ("Raises", "cannot be made: ValueError: nothing works"),
         ("Absent", "has no class or function Absent: it has"),
     ],
@@ -201,3 +299,56 @@ def test_outputs_that_are_no_scores(source):
     network = segmentor.build(compose.model_config(f"{source}:Wrong", classes=5))
     with pytest.raises(UserError, match="the network returned str: a tensor of scores"):
         network.extract_feat(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("Fixed", (), "net.py:Fixed returned 21 channels of scores for 8 classes"),
+        ("Multiple", (), "net.py:Multiple: cannot process an input of 64x64: needs a multiple of 100"),
+        ("Pooled", ("--batch-size", "1"), "over a map of 1x1 pixel, which needs at least two images: --batch-size 2"),
+        ("Wrong", (), "the network returned str: a tensor of scores"),
+        ("made", ("--model-args", "width=3"), "net.py:made(width=3) takes no argument width; it takes classes"),
+        ("Net", ("--model-args", "width"), "--model-args width: is not NAME=VALUE"),
+        ("Net", ("--model-args", "pretrained=True"), "networks start from random weights"),
+    ],
+)
+def test_what_cannot_work_is_said_before_it_starts(name, options, said, source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in ("run", "train"):
+        assert main([command, f"mine/net.py:{name}", "--max-iters", "1", "--device", "cpu", *options]) == 2
+        printed = capsys.readouterr().err
+        assert said in printed
+        assert printed.count("\n") == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_arguments_are_in_title_and_hash_and_record(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--max-iters", "1", "--no-latency", "--device", "cpu", "--executor", "debug"]
+    assert main(["run", "mine/net.py:Net", "enet", *words, "--model-args", "width=4"]) == 0
+    capsys.readouterr()
+    stored, _ = Store(tmp_path / "results").scan()
+    enet, net = sorted((each.record for each in stored), key=lambda record: record.architecture)
+    assert enet.source is None
+    assert "source" not in json.loads(enet.model_dump_json())
+    assert (net.architecture, net.source.name, net.source.kind) == ("net.py:Net(width=4)",) * 2 + ("file",)
+    assert net.source.sha256 == catalog.architecture(f"{source}:Net").factory.sources.sha256
+    assert net.complexity.params == 4 * 27 + 4 + 8 + 8 * 4 + 8
+    assert main(["leaderboard", "--format", "latex"]) == 0
+    assert "net.py:Net(width=4)" in capsys.readouterr().out
+    assert validate(tmp_path / "results") == (2, [])
+    monkeypatch.chdir(source.parent)
+    again = next(str(each.path) for each in stored if each.record is net)
+    assert main(["rerun", again]) == 0
+    assert "reproduced bitwise" in capsys.readouterr().out
+
+
+def test_arguments_are_for_networks_that_take_any(capsys):
+    assert main(["profile", "enet", "--no-latency", "--model-args", "width=4"]) == 2
+    assert "--model-args is for a class or function" in capsys.readouterr().err
+
+
+def test_show(source, capsys):
+    assert main(["show", f"{source}:Net", "--model-args", "width=4"]) == 0
+    assert "name: net.py:Net(width=4)" in capsys.readouterr().out

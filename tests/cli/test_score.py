@@ -88,6 +88,38 @@ def test_it_joins_the_leaderboard_of_the_protocol(predicted, tmp_path, capsys):
     assert stored.record.protocol.fingerprint == Spec("enet", PROTOCOL, 1, "cpu").identity.fingerprint
 
 
+COSTS = ["--params", "360000", "--macs", "4000000", "--latency", "3.5", "--device", "NVIDIA H100"]
+
+
+def test_stated_costs_are_shown_as_stated(predicted, tmp_path, capsys):
+    """They are in the tables and valid, and get no mark and no verdict of speed."""
+    results = ["--results", str(tmp_path / "results")]
+    assert main(["score", str(predicted()[0]), "-p", PROTOCOL, "--name", "mynet", *COSTS, *results]) == 0
+    assert validate(tmp_path / "results") == (1, [])
+    capsys.readouterr()
+    assert main(["leaderboard", "-p", PROTOCOL, "--format", "json", *results]) == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out)[0]["rows"] if row["architecture"] == "mynet"]
+    assert (row["params"], row["macs"], row["latency_ms"], row["latency_ratio"]) == (360000, 4000000, 3.5, None)
+    assert (row["latency_unsteady"], row["device"]) == ("stated, not measured", "NVIDIA H100")
+    assert "latency_ms" not in row["best"]
+    assert main(["report", *results, "--output", str(tmp_path / "reports")]) == 0
+    assert "costs, if any, are as stated: mynet" in (tmp_path / "reports" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--macs", "5"], "--macs needs --params"),
+        (["--latency", "5"], "--latency and --device are given together"),
+        (["--device", "NVIDIA H100"], "--latency and --device are given together"),
+        (["--latency", "5", "--device", " "], "--device: the name of a processor"),
+    ],
+)
+def test_costs_are_checked(words, said, tmp_path, capsys):
+    assert main(["score", str(tmp_path), "-p", PROTOCOL, "--name", "mynet", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def spoil(folder, kind):
     first = sorted(folder.iterdir())[0]
     if kind == "missing":

@@ -134,7 +134,7 @@ class Runner:
                 self.model.weight *= torch.tensor([0.5, 1.25])
             self.iter += 1
             if self.train_loop.is_validated():
-                self.call("after_val_epoch", metrics={"miou": self.best_at[self.iter]})
+                self.call("after_val_epoch", metrics={"mIoU": self.best_at[self.iter]})
                 self.call("after_val")
         self.call("after_train_epoch")
         self.call("after_train")

@@ -9,7 +9,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from benchmark.models.layers.espnet import ESP, Conv3, NormAct, batch_norm
+from benchmark.models.layers.espnet import DILATIONS, ESP, Conv3, NormAct, batch_norm
 from benchmark.models.layers.memory_format import concatenate
 from benchmark.models.layers.upsampling import crop
 
@@ -54,6 +54,9 @@ class ESPNetDecoder(BaseDecodeHead):
         norm_cfg: mmsegmentation's config of the normalisation layers.
         skip_channels: the last skip, by its channels.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
+
+    Raises:
+        ValueError: fewer classes than an ESP module has branches.
     """
 
     def __init__(
@@ -69,6 +72,11 @@ class ESPNetDecoder(BaseDecodeHead):
             init_cfg=None,
             **kwargs,
         )
+        if num_classes < len(DILATIONS):
+            raise ValueError(
+                f"its decoder has one channel a class, and its ESP module at least {len(DILATIONS)} output channels, "
+                f"not {num_classes}; espnet-a, espnet-b and espnet-c take fewer classes"
+            )
         if skip_channels not in (16, 19):
             raise ValueError(f"skip_channels is 16 or 19, not {skip_channels}")
         self.skip_channels = skip_channels

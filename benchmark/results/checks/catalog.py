@@ -28,7 +28,7 @@ VERSIONS = ("0.1.0", "0.2.0")
 A release that changes one of them leaves the earlier versions out.
 """
 
-OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf"}
+OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data"}
 """What the command line can change."""
 
 SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
@@ -81,6 +81,7 @@ def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str
     if "pretraining" in protocol.axes:
         found["pretraining"] = protocol.axes["pretraining"]
         facts |= {"pretraining": protocol.overrides["init"]} if "init" in protocol.overrides else {}
+    facts |= {"dataset": protocol.overrides["data"]} if "data" in protocol.overrides else {}
     if "schedule" in protocol.axes:
         found["void_output"] = bool(protocol.axes.get("void_output"))
         facts |= {"void_output": facts.get("void_output", False)}
@@ -146,8 +147,8 @@ def _facts(protocol: str) -> Mapping[str, Any] | None:
 def _config(protocol: str) -> Mapping[str, Any] | None:
     """Return the literal values in the config of a protocol; None where there is none of that name."""
     try:
-        return _read(catalog.protocol(protocol).path)
-    except (UserError, OSError, SyntaxError, ValueError):
+        return _read(catalog.protocols()[protocol].path)
+    except (KeyError, OSError, SyntaxError, ValueError):
         return None
 
 
@@ -208,15 +209,23 @@ def check_recount(record: Record) -> Iterator[str]:
     if record.complexity is None or record.environment.code.version not in VERSIONS:
         return
     overrides = {name: value for name, value in record.protocol.overrides.items() if name not in ("init", "crf")}
+    classes = record.complexity.classes
+    # Neither the card of a dataset nor the protocol file of a user is kept.
+    may_recompose = "data" not in overrides and record.protocol.name in catalog.protocols()
     try:
-        config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
+        if may_recompose:
+            config = compose.compose(record.architecture, record.protocol.name, seed=record.seed, **overrides)
+            model = config.model
+        else:  # the number of classes, and the settings that depend on the crop, are in the record
+            fitted = record.protocol.axes.get("fitted")
+            model = compose.model_config(record.architecture, classes=classes, crop_dependent=fitted)
     except (UserError, TypeError):
         yield "nothing is recounted: this version has no such architecture, protocol or override"
         return
-    if "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
+    if may_recompose and "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
         yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"
         return
-    found: Complexity = complexity.measure(config.model, record.complexity.size, record.complexity.classes)
+    found: Complexity = complexity.measure(model, record.complexity.size, classes)
     for name, value in found:
         stored = getattr(record.complexity, name)
         if stored != value:

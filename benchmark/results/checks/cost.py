@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from benchmark.results.checks.axes import axis
 from benchmark.results.checks.training import UNCOUNTED
 from benchmark.results.record import Artifact, Complexity, Latency, Record
+from benchmark.results.summary import EXTERNAL, STATED
 from benchmark.statistics.median import median_iqr
 
 WEIGHT = 4
@@ -57,6 +58,9 @@ def _sizes(found: Complexity) -> Iterator[str]:
 
 def check_latency(record: Record) -> Iterator[str]:
     """Compare each timing with its parts, with the device and with what was timed."""
+    if record.method == EXTERNAL:
+        yield from _stated(record)
+        return
     settings = []
     for each in record.latency:
         name = f"latency {each.regime}"
@@ -67,10 +71,26 @@ def check_latency(record: Record) -> Iterator[str]:
         yield "latency: one setting is timed twice"
 
 
+def _stated(record: Record) -> Iterator[str]:
+    """Compare the latency that was stated for an external result with what such a result has."""
+    if len(record.latency) > 1:
+        yield f"latency: {len(record.latency)} stated, and an external result has one"
+    for each in record.latency:
+        if each.anchor is not None or each.anchor_median_ms is not None or each.anchor_ratio is not None:
+            yield "latency: it was stated, and yet there is an anchor"
+        if each.unsteady != STATED:
+            yield f"latency: it was stated, and the note is {each.unsteady!r}"
+        if (each.p90_ms, each.iqr_ms, each.repeats) != (each.median_ms, 0, 1):
+            yield "latency: it was stated, and yet there is a spread"
+
+
 def _statistics(each: Latency) -> Iterator[str]:
-    ratio = each.median_ms / each.anchor_median_ms
-    if not abs(each.anchor_ratio - ratio) <= PERCENT * ratio:
-        yield f"anchor_ratio is {each.anchor_ratio}, the medians give {ratio}"
+    if each.anchor_ratio is None or each.anchor_median_ms is None:
+        yield "there is no anchor, without which only a stated latency can be"
+    else:
+        ratio = each.median_ms / each.anchor_median_ms
+        if not abs(each.anchor_ratio - ratio) <= PERCENT * ratio:
+            yield f"anchor_ratio is {each.anchor_ratio}, the medians give {ratio}"
     if each.p90_ms < each.median_ms:
         yield f"p90_ms is {each.p90_ms}, below the median of {each.median_ms}"
     if each.iqr_ms > each.p90_ms:
@@ -112,7 +132,8 @@ def _setting(each: Latency, record: Record) -> Iterator[str]:
         least = macs / FASTEST["gpu" if on_gpu else "cpu"] * 1e3
         if each.median_ms < least:
             yield f"median_ms is {each.median_ms}, and {macs} MACs take {least:.3g} at least"
-    spent = each.repeats / 2 * (each.median_ms + each.anchor_median_ms) / 1e3  # half of them took the median, or longer
+    # Half of them took the median, or longer.
+    spent = each.repeats / 2 * (each.median_ms + (each.anchor_median_ms or 0)) / 1e3
     if spent > record.seconds + UNCOUNTED:
         yield f"{each.repeats} repeats took {spent:.0f} seconds, and the whole run {record.seconds:.0f}"
 

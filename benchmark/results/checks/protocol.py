@@ -14,6 +14,7 @@ OVERRIDES = {
     "batch_size": "batch",
     "precision": "precision",
     "init": "pretraining",
+    "data": "data.dataset",
 }
 """The axis that holds what an override set."""
 
@@ -32,6 +33,8 @@ def check_protocol(protocol: Protocol, dataset: Dataset) -> Iterator[str]:
         if found not in (None, here):
             what = "digest" if name == "digest" else "name"
             yield f"the {what} of the dataset is not that of the axes, {found}"
+    if axis(axes, "data.classes") not in (None, dataset.classes):
+        yield f"the classes of the dataset are not those of the axes, {axis(axes, 'data.classes')}"
     if axis(axes, "void") not in (None, protocol.void):
         yield f"void is {protocol.void}, and {axis(axes, 'void')} in the axes"
     metric = axis(axes, "evaluation.metric")

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmark.catalog.own import METHOD
 from benchmark.results.arrays import Arrays
 from benchmark.results.checks.axes import axis
+from benchmark.results.checks.catalog import DATASETS
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record
 from benchmark.results.weights import Evaluated
@@ -64,7 +66,7 @@ def figures(stored: Stored) -> Iterator[SharedFact]:
     record, environment = stored.record, stored.record.environment
     device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
     for each in record.latency:
-        if each.unsteady is None:
+        if each.unsteady is None and each.anchor_ratio is not None:
             setting = (each.regime, each.size, each.batch, each.precision, each.compiled, each.threads, each.anchor)
             subject = (record.config_sha256, device, torch, *setting)
             yield SharedFact(stored.path, "the latency ratio to the anchor", subject, each.anchor_ratio, 1 / 1.5, 1.5)
@@ -126,7 +128,8 @@ COUNTS = "the confusion matrix is the same as that of other weights"
 
 
 def _dataset(digest: str, name: str, classes: list[str], images: dict[str, int]) -> Iterator[Claim]:
-    value = (name, tuple(classes), tuple(sorted(images.items())))
+    known = name if name in DATASETS else None  # users may call one dataset by several names
+    value = (known, tuple(classes), tuple(sorted(images.items())))
     yield "name, classes or number of images are not those of the same digest", digest, value
 
 
@@ -145,8 +148,9 @@ def _shared(record: Record) -> Iterator[Claim]:
         yield "cuda or cudnn are not those of the same packages", machine, (environment.cuda, environment.cudnn)
     if code.commit is not None and code.dirty is False:
         yield AXES, (_origin(protocol.name, protocol.overrides, environment), dataset.digest), _plain(protocol.axes)
-        subject = (record.architecture, protocol.fingerprint, code.commit, packages.get("mmsegmentation"))
-        yield "the config is not that of the same architecture and commit", subject, record.config_sha256
+        if not _is_own(record):  # which has sources of its own
+            subject = (record.architecture, protocol.fingerprint, code.commit, packages.get("mmsegmentation"))
+            yield "the config is not that of the same architecture and commit", subject, record.config_sha256
         installed = (environment.packages_sha256, code.commit, environment.platform)
         yield "the adaptations are not those of the same packages", installed, tuple(environment.adaptations)
     if found is not None:
@@ -172,7 +176,7 @@ def _own(record: Record) -> Iterator[Claim]:
     training = record.training
     if record.status != "ok" or training is None:
         return
-    owner = (record.architecture, record.config_sha256, record.seed, _conditions(record.protocol.axes))
+    owner = _owner(record)
     for artifact in record.artifacts:
         if artifact.name.startswith("checkpoint"):
             yield "the weights are those of another training", artifact.sha256, owner
@@ -184,6 +188,16 @@ def _own(record: Record) -> Iterator[Claim]:
         if sum(bool(value) for value in each.iou.values()) > 1:  # a network that puts out one class is like any other
             scores = (record.dataset.digest, each.split, record.protocol.void, _plain(each.iou))
             yield "the scores are those of another training", scores, owner
+
+
+def _owner(record: Record) -> Hashable:
+    """Return what names a training. Two names of the user's may be of one network, and an edit need not change it."""
+    network = ("own",) if _is_own(record) else (record.architecture, record.config_sha256)
+    return *network, record.seed, _conditions(record.protocol.axes)
+
+
+def _is_own(record: Record) -> bool:
+    return record.source is not None or record.method == METHOD
 
 
 def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
@@ -206,7 +220,7 @@ def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
         )
     kept = arrays.get("predictions")
     if kept is not None and len(np.unique(kept[kept < void])) > 1:
-        owner = (record.architecture, record.config_sha256, record.seed, _conditions(record.protocol.axes))
+        owner = _owner(record)
         yield "the predictions that are kept are those of another training", _hash(kept.tobytes()), owner
 
 

@@ -55,7 +55,7 @@ def _ended_well(record: Record) -> Iterator[str]:
 
 
 def _external(record: Record) -> Iterator[str]:
-    for name in ("training", "complexity", "memory"):
+    for name in ("training", "memory"):
         if getattr(record, name) is not None:
             yield f"the predictions are another program's, and yet there is a {name}"
     if any(artifact.name.startswith("checkpoint") for artifact in record.artifacts):

@@ -21,4 +21,5 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-3), clip_grad=dict(max_norm=5.0))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=16, val_interval=16)
+default_hooks = dict(logger=dict(interval=4))
 custom_hooks = [dict(type="LossHook", interval=4), dict(type="WeightsHook"), dict(type="ResumeHook")]

@@ -1,0 +1,407 @@
+"""What a protocol file may say: keys, types and ranges, so that a mistake in a user's file is one line before a run."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchmark.catalog import catalog
+from benchmark.configs import bases
+from benchmark.configs.axes import PRECISIONS, readers_of
+from benchmark.datasets import catalog as datasets
+from benchmark.datasets.card import is_card
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+REGISTRATION = "benchmark.registration"
+"""The module that registers what our configs name."""
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=99_999)], Annotated[int, Field(ge=1, le=99_999)]], Field(strict=False)
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Channels = Annotated[
+    list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3, strict=False)
+]
+Weights = Annotated[list[Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(min_length=1, strict=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Open(BaseModel):
+    """A part whose further keys are the arguments of the class that it names."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    type: str
+
+
+class Inference(_Part):
+    """How whole images are evaluated: at once, or by a sliding window of a size and a stride."""
+
+    mode: Literal["whole", "slide"]
+    crop_size: Size | None = None
+    stride: Size | None = None
+
+    @model_validator(mode="after")
+    def _has_a_window(self) -> Inference:
+        if (self.mode == "slide") != (self.crop_size is not None and self.stride is not None):
+            raise ValueError("crop_size and stride are for mode='slide', which needs both")
+        return self
+
+
+class Facts(_Part):
+    """What is neither batches nor schedule: `protocol = dict(...)`."""
+
+    dataset: str
+    void: Literal["ignore", "false_positive"]
+    size: Size
+    inference: Inference
+    pretraining: str | None
+    keep_weights: bool
+    threads: Count | None
+    void_output: bool = False
+    class_weights: Weights | None = None
+    crop_dependent: dict[str, Any] = {}
+    fitted: dict[str, Any] = {}
+    learning_rate_multipliers: dict[str, Positive] | None = None
+
+
+class Augmentation(_Part):
+    """The settings of `benchmark.inputs.augmentation.Policy`."""
+
+    crop_size: Size
+    scale: Annotated[tuple[Positive, Positive], Field(strict=False)]
+    cat_max_ratio: Annotated[float, Field(gt=0, le=1)]
+    flip: Share
+    photometric: bool
+
+    @field_validator("scale")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("should be (least, largest)")
+        return value
+
+
+class TrainData(_Part):
+    """Batches of the training split, augmented by us, or by a pipeline of mmsegmentation."""
+
+    type: Literal["TrainingBatches", "PipelineBatches"]
+    batch_size: Count
+    source: dict[str, Any] | None = None
+    augmentation: Augmentation | None = None
+    dataset: dict[str, Any] | None = None
+    crop_size: Size | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> TrainData:
+        needed = ("source", "augmentation") if self.type == "TrainingBatches" else ("dataset", "crop_size")
+        if absent := [name for name in needed if getattr(self, name) is None]:
+            raise ValueError(f"{absent[0]} is missing")
+        if extra := [
+            name for name in {"source", "augmentation", "dataset", "crop_size"} - {*needed} if getattr(self, name)
+        ]:
+            raise ValueError(f"{self.type} has no {extra[0]}: base the file on a protocol that has one")
+        return self
+
+
+class EvaluationData(_Part):
+    """Whole images of a split."""
+
+    type: Literal["EvaluationImages", "PipelineImages"]
+    source: dict[str, Any] | None = None
+    dataset: dict[str, Any] | None = None
+
+
+class _Loader(_Part):
+    num_workers: Annotated[int, Field(ge=0, le=1024)]
+    sampler: _Open
+    prefetch_factor: Count | None = None
+    pin_memory: bool = False
+    persistent_workers: bool = False
+
+
+class TrainLoader(_Loader):
+    """The data loader of the training: its dataset yields whole batches."""
+
+    batch_size: Any = None
+    collate_fn: _Open
+    dataset: TrainData
+
+    @field_validator("batch_size")
+    @classmethod
+    def _is_of_the_dataset(cls, value: Any) -> None:
+        if value is not None:
+            raise ValueError("is set by train_dataloader = dict(dataset=dict(batch_size=N))")
+
+
+class EvaluationLoader(_Loader):
+    """The data loader of an evaluation."""
+
+    batch_size: Count
+    dataset: EvaluationData
+
+
+class Optimization(_Part):
+    """Optimizer and precision."""
+
+    type: str
+    optimizer: _Open
+    clip_grad: dict[str, Any] | None = None
+    paramwise_cfg: dict[str, Any] | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_precision(cls, value: str) -> str:
+        if value not in PRECISIONS.values():
+            raise ValueError(f"should be {' or '.join(PRECISIONS.values())}")
+        return value
+
+
+class Step(_Open):
+    """A part of the schedule of the learning rate; where all end at 1, they are stretched to the iterations."""
+
+    begin: Annotated[int, Field(ge=0)]
+    end: Count
+    by_epoch: Literal[False]
+
+
+class Loop(_Part):
+    """The length of the training."""
+
+    type: Literal["StatelessTrainLoop"]
+    max_iters: Count
+    val_interval: Count
+
+
+class Preprocessor(_Part):
+    """How pixels are normalised."""
+
+    type: Literal["SegDataPreProcessor"]
+    mean: Channels
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3, strict=False)]
+    bgr_to_rgb: bool = False
+    rgb_to_bgr: bool = False
+    pad_val: float = 0
+    seg_pad_val: Annotated[int, Field(ge=0, le=255)] = 255
+    size: Size | None = None
+
+
+class FirstStage(_Part):
+    """What is otherwise in the first of two stages."""
+
+    train_dataloader: dict[str, Any] = {}
+    optim_wrapper: dict[str, Any] = {}
+    param_scheduler: list[Any] = []
+    train_cfg: dict[str, Any] = {}
+
+
+class ProtocolFile(_Part):
+    """The keys of a protocol file with its bases."""
+
+    protocol: Facts
+    train_dataloader: TrainLoader
+    val_dataloader: EvaluationLoader
+    test_dataloader: EvaluationLoader
+    val_evaluator: _Open
+    test_evaluator: _Open
+    data_preprocessor: Preprocessor
+    optim_wrapper: Optimization
+    param_scheduler: Annotated[list[Step], Field(min_length=1)]
+    train_cfg: Loop
+    val_cfg: _Open
+    test_cfg: _Open
+    env_cfg: dict[str, Any]
+    custom_imports: dict[str, Any]
+    default_scope: Literal["mmseg"]
+    default_hooks: dict[str, Any]
+    custom_hooks: list[_Open]
+    log_processor: dict[str, Any]
+    log_level: str
+    first_stage: FirstStage | None = None
+    load_from: None = None
+    resume: Literal[False] = False
+
+    @field_validator("custom_imports")
+    @classmethod
+    def _registers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if REGISTRATION not in value.get("imports", ()):
+            raise ValueError(f"imports should have {REGISTRATION!r}")
+        return value
+
+
+def check(config: Config, path: Path) -> Config:
+    """Check the protocol file of a user.
+
+    Args:
+        config: as it was read, with its bases.
+        path: of the file.
+
+    Returns:
+        The config without the variables of the file; the card of a dataset has its absolute path.
+
+    Raises:
+        UserError: a key is missing, unknown, or has a wrong value; the message contains file and key.
+    """
+    from mmengine import Config
+
+    if "model" in config:
+        raise UserError(f"{path}: model: a protocol has no network: `segbench run ARCH -p {path.name}` names one")
+    if "protocol" not in config:
+        raise UserError(
+            f'{path}: protocol is missing: begin with _base_ = "{bases.SCOPE}_base_/protocols/'
+            f'{catalog.DEFAULT_PROTOCOL}.py", or write a file with `segbench protocol new`'
+        )
+    for file, tree in bases.chain(path):
+        for name in _unused(tree):
+            if name not in ProtocolFile.model_fields:
+                raise UserError(f"{file}: {name}: {_unknown(name, ProtocolFile.model_fields)}")
+    content = config.to_dict()
+    plain = {name: content[name] for name in content if name in ProtocolFile.model_fields}
+    _validate(plain, path)
+    if "first_stage" in plain:
+        first = Config(copy.deepcopy(plain))
+        first.merge_from_dict(first.pop("first_stage"))
+        _validate(first.to_dict(), path, "first_stage.")
+    checked = Config(plain, filename=str(path))
+    _locate_dataset(checked, path)
+    return checked
+
+
+def _validate(plain: Mapping[str, Any], path: Path, prefix: str = "") -> None:
+    try:
+        ProtocolFile.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(f"{path}: {prefix}{_fault(error, plain)}") from error
+    for key, registry, named in _classes(plain):
+        if fault := _arguments(registry, named):
+            raise UserError(f"{path}: {prefix}{key}.{fault}")
+
+
+def _fault(error: ValidationError, plain: Mapping[str, Any]) -> str:
+    """Describe the first fault that pydantic found: the key, and what is wrong with its value."""
+    first = error.errors(include_url=False)[0]
+    place = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("function", "tagged")))]
+    key = ".".join(map(str, place))
+    if first["type"] == "missing":
+        hint = f": {_known_datasets()}" if key == "protocol.dataset" else ""
+        return f"{key} is missing{hint}"
+    if first["type"] == "extra_forbidden":
+        model: Any = ProtocolFile
+        for part in place[:-1]:
+            model = _model_of(model, part) or model
+        return f"{key}: {_unknown(str(place[-1]), model.model_fields)}"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given = first["input"]
+    shown = f", not {given!r}" if isinstance(given, str | int | float | bool | list | tuple | None) else ""
+    return f"{key}: {message[:1].lower()}{message[1:]}{shown[:80] if first['type'] != 'value_error' else ''}"
+
+
+def _model_of(model: Any, part: str | int) -> Any:
+    """Return the model of a field of a model; None where it has none."""
+    annotation = getattr(model.model_fields.get(part), "annotation", None)
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((each for each in candidates if inspect.isclass(each) and issubclass(each, BaseModel)), None)
+
+
+def _unknown(name: str, known: Any) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"unknown key{f': did you mean {near[0]}?' if near else ''}"
+
+
+def _unused(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a file assigns and does not use itself, which must therefore be keys."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id not in used and not target.id.startswith("_"):
+                yield target.id
+
+
+def _classes(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the key, the registry and the config of every class whose arguments a user sets."""
+    yield "optim_wrapper.optimizer", "OPTIMIZERS", plain["optim_wrapper"]["optimizer"]
+    for number, step in enumerate(plain["param_scheduler"]):
+        yield f"param_scheduler.{number}", "PARAM_SCHEDULERS", step
+
+
+def _arguments(registry: str, named: Mapping[str, Any]) -> str | None:
+    """Return which argument of a class is wrong, and why; None if none is."""
+    from mmengine import optim  # noqa: F401  (registers optimizers and schedulers)
+    from mmengine import registry as registries
+
+    kind = getattr(registries, registry).get(named["type"])
+    if kind is None:
+        return f"type: there is no {named['type']}"
+    inits = [vars(each)["__init__"] for each in kind.__mro__ if each is not object and "__init__" in vars(each)]
+    known = {name for init in inits for name in inspect.signature(init).parameters}
+    if wrong := [name for name in named if name not in known and name != "type"]:
+        near = get_close_matches(wrong[0], known, n=1)
+        return f"{wrong[0]}: {named['type']} has no such argument{f': did you mean {near[0]}?' if near else ''}"
+    return None
+
+
+def _locate_dataset(config: Config, path: Path) -> None:
+    """Check the dataset of a protocol; make the path of a card absolute.
+
+    Raises:
+        UserError: there is no such dataset, or the data loaders read another one.
+    """
+    facts = config.protocol
+    if is_card(facts.dataset):
+        folders = [file.parent for file, _ in bases.chain(path)]
+        places = [(folder / Path(facts.dataset).expanduser()).resolve() for folder in folders]
+        facts.dataset = str(next((place for place in places if place.is_file()), places[0]))
+        if not Path(facts.dataset).is_file():
+            raise UserError(f"{path}: protocol.dataset: there is no file {facts.dataset}")
+        datasets.dataset(facts.dataset)
+        return
+    try:
+        datasets.dataset(facts.dataset)
+    except UserError:
+        raise UserError(f"{path}: protocol.dataset: no dataset {facts.dataset!r}: {_known_datasets()}") from None
+    expected = {_reader(each) for each in _of_ours(facts.dataset)}
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        found = _reader(config[name].dataset)
+        if expected and found not in expected:
+            raise UserError(
+                f"{path}: protocol.dataset is {facts.dataset!r}, but {name} reads {found}: base the file on a protocol "
+                "with that dataset"
+            )
+
+
+def _reader(dataset: Any) -> str:
+    """Return the class that a dataset of a data loader reads from."""
+    named: str = dataset.source.type if dataset.get("source") else readers_of(dataset)[0].type
+    return named
+
+
+def _of_ours(name: str) -> Iterator[Any]:
+    """Yield the training datasets of the files of ours for a dataset."""
+    from mmengine import Config
+
+    for file in sorted((catalog.config_root() / "_base_" / "datasets").glob("*.py")):
+        config = Config.fromfile(file, import_custom_modules=False)
+        if config.get("protocol", {}).get("dataset") == name:
+            yield config.train_dataloader.dataset
+
+
+def _known_datasets() -> str:
+    return (
+        f"name {', '.join(sorted({**datasets.EMBEDDED, **datasets.ON_DISK}))} or the path of a dataset card, NAME.yaml"
+    )
