@@ -307,7 +307,6 @@ class Record(Model):
     method: Text
     source: Source | None = Field(
         default=None,
-        exclude_if=lambda source: source is None,
         description="what defines a network of the user's; left out for those of the suite and of the zoo",
     )
     config_sha256: Sha256 = Field(description="hash of the resolved model config")
@@ -329,6 +328,10 @@ class Record(Model):
         description="times that seeds were added because a verdict was inconclusive, this one last",
     )
     artifacts: list[Artifact]
+
+    def to_json(self) -> str:
+        """Return the text of the result's file; without a source that is null, so that 0.2.0 can read it."""
+        return self.model_dump_json(indent=2, exclude={"source"} if self.source is None else None) + "\n"
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """Return the evaluation of that checkpoint on that split, or None."""
