@@ -340,10 +340,10 @@ class Record(Model):
         "with which the run was made: `input` of the axes; absent where there is none",
     )
 
-    @property
-    def absent(self) -> set[str]:
-        """Fields that a file leaves out, so that segbench 0.2 reads every record but those that have them."""
-        return {name for name in ("source", "stated_normalisation") if getattr(self, name) is None}
+    def to_json(self) -> str:
+        """Return the text of the result's file, without fields that are newer than segbench 0.2.0 and null."""
+        absent = {name for name in ("source", "stated_normalisation") if getattr(self, name) is None}
+        return self.model_dump_json(indent=2, exclude=absent) + "\n"
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
         """Return the evaluation of that checkpoint on that split, or None."""

@@ -115,7 +115,7 @@ class Store:
                 artifacts.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
             record = record.model_copy(update={"artifacts": artifacts})
             with replacing(path) as temporary:
-                temporary.write_text(record.model_dump_json(indent=2, exclude=record.absent) + "\n", encoding="utf-8")
+                temporary.write_text(record.to_json(), encoding="utf-8")
             if not arrays:
                 counts.unlink(missing_ok=True)
         return path
