@@ -10,10 +10,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -97,6 +97,21 @@ def digest(files: Iterable[Path]) -> str:
     for path in files:
         found.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return found.hexdigest()
+
+
+def assigned(path: Path) -> set[str]:
+    """Return the names that a file assigns at its top level.
+
+    Raises:
+        SyntaxError: it is not Python.
+        ValueError: likewise.
+    """
+    found = set[str]()
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found.update(each.id for each in targets if isinstance(each, ast.Name))
+    return found
 
 
 def at(path: Path) -> Module:
@@ -226,7 +241,7 @@ def _sources(module: Module) -> Sources:
     if folder is None:
         is_single = "." not in module.name and module.path.name != "__init__.py"
         paths = [module.path] if is_single else _all(module.path.parent)
-        return Sources(paths, _versions({module.name.partition(".")[0]}))
+        return Sources(paths, versions({module.name.partition(".")[0]}))
     top = folder / module.name.partition(".")[0]
     waiting = [module.path, *([] if module.is_alone or not top.is_dir() else _all(top))]
     files, others = set(waiting), set[str]()
@@ -239,7 +254,7 @@ def _sources(module: Module) -> Sources:
             waiting += [each for each in found if each not in files]
             files.update(found)
     order = sorted(files, key=lambda path: path.relative_to(folder).parts)
-    return Sources(order, _versions(others - LIBRARIES - sys.stdlib_module_names))
+    return Sources(order, versions(others - LIBRARIES - sys.stdlib_module_names))
 
 
 def _all(package: Path) -> list[Path]:
@@ -277,10 +292,16 @@ def _siblings(name: str, level: int, path: Path, folder: Path) -> Iterator[Path]
             return
 
 
-def _versions(tops: set[str]) -> dict[str, str]:
+def versions(tops: Set[str]) -> dict[str, str]:
     """Return the versions of the distributions that have top-level modules of these names."""
     if not tops:
         return {}
-    known = metadata.packages_distributions()
+    known = _distributions(tuple(sys.path))
     names = sorted({name for top in tops for name in known.get(top, ())})
     return {name.lower().replace("_", "-"): metadata.version(name) for name in names}
+
+
+@cache
+def _distributions(_path: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    """Return the distributions of each top-level module on the path."""
+    return metadata.packages_distributions()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
@@ -20,9 +21,11 @@ class Results:
 
     Args:
         path: a folder of results, as `segbench run` leaves it.
+        mix_code: average over results of an architecture made by different code.
 
     Attributes:
         path: that folder.
+        mix_code: as given.
         problems: files that hold no result, or one that contradicts itself; a line each.
 
     >>> import segbench as sb
@@ -31,13 +34,13 @@ class Results:
     ['camvid_180x240_cpu', 'camvid_360x480_scratch']
     """
 
-    def __init__(self, path: str | Path) -> None:
-        from benchmark.results.store import Store
+    def __init__(self, path: str | Path, *, mix_code: bool = False) -> None:
+        from benchmark.analysis.code import stored_runs
 
-        self.path = Path(path)
+        self.path, self.mix_code = Path(path), mix_code
         if not self.path.is_dir():
             raise UserError(f"{self.path} is no folder: `segbench run` leaves results in results/")
-        self._runs, problems = Store(self.path).summaries()
+        self._runs, problems = stored_runs(self.path, mix_code=mix_code)
         self.problems = [str(problem) for problem in problems]
 
     def runs(self) -> pd.DataFrame:
@@ -81,7 +84,9 @@ class Results:
         return table(self._group(protocol, fingerprint).table)
 
     def verdicts(self, margin: float = 1.0) -> pd.DataFrame:
-        """Return one row for each published accuracy and protocol on its dataset.
+        """Return one row for each published accuracy and protocol on its dataset, as `segbench verify` prints them.
+
+        Evaluations of published weights that are stored here have rows, too, with the figures of those weights.
 
         Columns: `reference`, `architecture`, `metric`, `unit`, `published`, `measured`, `difference` (percent),
         `outcome` (reproduced, differs, inconclusive or not comparable), `reason`, `protocol`, `interval_low` and
@@ -90,17 +95,21 @@ class Results:
         Args:
             margin: equivalence margin in points.
 
+        Raises:
+            UserError: the margin is none.
+
         >>> import segbench as sb
-        >>> set(sb.load_results("results").verdicts().outcome)
-        {'not comparable'}
+        >>> sorted(set(sb.load_results("results").verdicts().outcome))
+        ['not comparable', 'reproduced']
         """
-        from benchmark.catalog import mmseg_zoo
-        from benchmark.catalog.references import ACCURACY
-        from benchmark.verdicts.accuracy import verdicts
+        from benchmark.verdicts import stored
         from benchmark.verdicts.verdict import Verdict
 
-        references = [each for each in mmseg_zoo.everything().values() if each.metric in ACCURACY]
-        return _frame(verdicts(self._runs, references, margin), Verdict)
+        references = stored.published()
+        of_runs = stored.trained(self.path, self._runs, references, margin)
+        of_weights, problems = stored.evaluated(self.path, references)
+        _warn(problems)
+        return _frame([*of_runs, *of_weights], Verdict)
 
     def per_class(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
         """Return intersection over union in percent: one row an architecture, one column a class.
@@ -162,11 +171,18 @@ def _frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(columns), dtype=object).astype(columns)
 
 
-def load_results(path: str | Path = "results") -> Results:
+def _warn(problems: Iterable[object]) -> None:
+    """Warn of files that were left out, where the caller called."""
+    for problem in problems:
+        warnings.warn(str(problem), stacklevel=3)
+
+
+def load_results(path: str | Path = "results", *, mix_code: bool = False) -> Results:
     """Load the results below a folder.
 
     Args:
         path: as `segbench run` leaves it.
+        mix_code: average over results of an architecture made by different code.
 
     Raises:
         UserError: it is no folder.
@@ -175,7 +191,7 @@ def load_results(path: str | Path = "results") -> Results:
     >>> sb.load_results("results").problems
     []
     """
-    return Results(path)
+    return Results(path, mix_code=mix_code)
 
 
 def run(
@@ -267,13 +283,25 @@ def _main_not_imported() -> Iterator[None]:
         main.__dict__.update(hidden)
 
 
-def compare(base: str | Path | Results, new: str | Path | Results, margin: float = 0.5) -> pd.DataFrame:
+def compare(
+    base: str | Path | Results,
+    new: str | Path | Results,
+    margin: float = 0.5,
+    *,
+    images: bool = False,
+    latency_margin: float = 0.05,
+    budgets: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
     """Compare two sets of results, as `segbench compare` does.
 
     Args:
         base: the results before: a folder, a result file, `REVISION:PATH` of git, or what `load_results` returned.
         new: the results now.
         margin: points of mIoU that may be lost.
+        images: include the sampling error of images (bootstrap).
+        latency_margin: allowed relative increase of latency.
+        budgets: upper limits for the results now, by figure: `latency_ratio`, `params`, `macs` or
+            `inference_memory_bytes`.
 
     Returns:
         One row for each figure of each architecture: `protocol`, `fingerprint`, `architecture`, `gate` (kind of
@@ -281,7 +309,7 @@ def compare(base: str | Path | Results, new: str | Path | Results, margin: float
         `interval_high`, `outcome`, `reason`, `alarm` (the loss in points that would have been shown).
 
     Raises:
-        UserError: a side has no results.
+        UserError: a side has no results, or the margin is none.
 
     >>> import segbench as sb
     >>> changes = sb.compare("results", "results")
@@ -291,18 +319,29 @@ def compare(base: str | Path | Results, new: str | Path | Results, margin: float
     from benchmark.analysis import regression
     from benchmark.results.source import source
 
-    sides = [source(str(side.path if isinstance(side, Results) else side), Path("results")) for side in (base, new)]
-    counts: regression.CountsOf = {"base": sides[0].counts, "new": sides[1].counts}
-    found = regression.compare(sides[0].runs, sides[1].runs, counts, margin)
+    sides = [
+        replace(source(str(side.path), side.path), runs=side._runs)
+        if isinstance(side, Results)
+        else source(str(side), Path("results"))
+        for side in (base, new)
+    ]
+    _warn(dict.fromkeys(problem for side in sides for problem in side.problems))
+    found = regression.compare_results(sides[0], sides[1], margin, images, latency_margin, budgets)
     return _frame(found.changes, regression.Change)
 
 
-def report(results: str | Path | Results = "results", output: str | Path = "reports") -> Path:
-    """Render the HTML report of results.
+def report(
+    results: str | Path | Results = "results",
+    output: str | Path = "reports",
+    *,
+    photographs: bool = False,
+) -> Path:
+    """Render the HTML report of results, as `segbench report` does; the table of a README is the command's alone.
 
     Args:
-        results: their folder.
+        results: their folder, or what `load_results` returned.
         output: folder of the report.
+        photographs: embed dataset images and their ground truth; do not redistribute.
 
     Returns:
         The page.
@@ -314,6 +353,8 @@ def report(results: str | Path | Results = "results", output: str | Path = "repo
     """
     from benchmark.reporting.report import make
 
-    made = make(results.path if isinstance(results, Results) else Path(results), Path(output))
+    loaded = results if isinstance(results, Results) else Results(results)
+    made = make(loaded.path, Path(output), photographs, mix_code=loaded.mix_code)
+    _warn(made.problems)
     made.write()
     return made.page

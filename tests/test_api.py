@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ import torch
 from torch import nn
 
 import segbench as sb
+from benchmark.cli import main
 from benchmark.confusion import scores
 from benchmark.engine.session import Session
+from benchmark.results.store import Store
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.compile(r"```python\n(import segbench as sb\n.*?)```", re.DOTALL)
@@ -139,6 +142,104 @@ def test_the_documentation_lists_every_column(store, make_record):
         name: [(column, str(dtype)) for column, dtype in table.dtypes.items()] for name, table in tables.items()
     }
     assert tables[".verdicts()"].empty
+
+
+def rows(table):
+    """Rows of a table as JSON has them."""
+    plain = table.astype(object).where(table.notna(), None)
+    return plain.to_dict("records")
+
+
+def with_interval(found):
+    """Rows of a command's JSON, whose interval is two columns in a table."""
+    low, high = found.pop("interval") or (None, None)
+    return found | {"interval_low": low, "interval_high": high}
+
+
+@pytest.fixture
+def told(capsys):
+    """What a command prints as JSON."""
+
+    def told(*words):
+        assert main([*map(str, words), "--json"]) in (0, 1)
+        return json.loads(capsys.readouterr().out)
+
+    return told
+
+
+def test_a_leaderboard_is_that_of_the_command(filled, told):
+    results = sb.load_results(filled.root)
+    for group in told("leaderboard", "--results", filled.root):
+        table = results.leaderboard(group["protocol"], group["fingerprint"])
+        assert rows(table) == [row for row in group["rows"] if row["status"] != "not_run"]
+
+
+def test_verdicts_are_those_of_the_command(add_real, publish, store, told):
+    """With possible label errors where one differs."""
+    scores = [add_real(seed=seed, shift=1).miou for seed in range(3)]
+    publish("enet", max(scores) + 20)
+    publish("enet", sum(scores) / 3)
+    found = told("verify", "--results", store.root, "--margin", "4")
+    assert sorted(each["outcome"] for each in found) == ["differs", "reproduced"]
+    assert any("labels look" in each["reason"] or "off by one" in each["reason"] for each in found)
+    assert rows(sb.load_results(store.root).verdicts(margin=4.0)) == [with_interval(each) for each in found]
+
+
+def test_verdicts_on_evaluated_weights_are_those_of_the_command(told):
+    results = ROOT / "results"
+    if not results.is_dir():
+        pytest.skip("no checkout, and so no committed results")
+    found = told("verify", "--results", results)
+    assert "reproduced" in {each["outcome"] for each in found if "published weights" in each["reason"]}
+    assert rows(sb.load_results(results).verdicts()) == [with_interval(each) for each in found]
+
+
+def test_a_comparison_is_that_of_the_command(tmp_path, make_record, told):
+    sides = [Store(tmp_path / name) for name in ("base", "new")]
+    for side, quality in zip(sides, (0.7, 0.6), strict=True):
+        for seed in range(2):
+            side.add(*make_record("enet", seed, quality + seed / 1000))
+    base, new = (side.root for side in sides)
+    words = ("--margin", "2", "--images", "--latency-margin", "0.1", "--max-params", "0.1")
+    found = told("compare", base, new, *words)
+    options = {"images": True, "latency_margin": 0.1, "budgets": {"params": 1e5}}
+    expected = [with_interval(each) for each in found["changes"]]
+    assert "budget" in {each["gate"] for each in expected}
+    assert rows(sb.compare(base, new, 2.0, **options)) == expected
+    assert rows(sb.compare(sb.load_results(base), sb.load_results(new), 2.0, **options)) == expected
+
+
+def test_a_report_is_that_of_the_command(filled, tmp_path):
+    assert main(["report", "--results", str(filled.root), "--output", str(tmp_path / "theirs")]) == 0
+    page = sb.report(filled.root, tmp_path / "ours")
+    assert page.read_bytes() == (tmp_path / "theirs" / page.name).read_bytes()
+
+
+def test_a_profile_is_that_of_the_command(told):
+    (found,) = told("profile", "espnet-c", "--size", "64x96", "--classes", "5", "--no-latency")
+    ours = sb.profile("espnet-c", (64, 96), num_classes=5)
+    assert ours[["params", "params_total", "macs"]].to_dict() == {
+        name: found[name] for name in ("params", "params_total", "macs")
+    }
+
+
+@pytest.mark.parametrize("margin", [0, -1, float("nan"), float("inf")])
+def test_a_margin_is_a_positive_number_of_points(store, make_record, margin):
+    store.add(*make_record("enet"))
+    results = sb.load_results(store.root)
+    for function in (results.verdicts, lambda margin: sb.compare(results, results, margin)):
+        with pytest.raises(sb.UserError, match="a positive number of points"):
+            function(margin=margin)
+
+
+def test_files_that_are_left_out_are_warned_of(store, make_record, tmp_path):
+    store.add(*make_record("enet"))
+    (store.root / "shapes_64x64_smoke" / "enet" / "damaged.json").write_text("{")
+    assert len(sb.load_results(store.root).problems) == 1
+    with pytest.warns(UserWarning, match="damaged.json"):
+        sb.compare(store.root, store.root)
+    with pytest.warns(UserWarning, match="damaged.json"):
+        sb.report(store.root, tmp_path / "reports")
 
 
 def test_it_evaluates_as_the_engine_does(tmp_path):

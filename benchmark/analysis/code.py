@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+from benchmark.results.reading import Problem
+from benchmark.results.store import Store
 from benchmark.results.summary import Summary
 
 MIX = " + "
 """The separator of code versions that are treated as one."""
+
+
+def stored_runs(
+    results: Path, protocol: str | None = None, *, mix_code: bool = False
+) -> tuple[list[Summary], list[Problem]]:
+    """Return the runs of a store, and the files that hold no result.
+
+    Args:
+        results: folder of the store.
+        protocol: the protocol of the runs; all if None.
+        mix_code: treat runs of the same network under different code as of one code.
+    """
+    runs, problems = Store(results).summaries(protocol)
+    return of_any_code(runs) if mix_code else runs, problems
 
 
 def of_one_code(runs: Sequence[Summary]) -> list[Summary]:

@@ -38,7 +38,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from benchmark.analysis.axes import differing
+from benchmark.analysis.margin import check_margin
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
+from benchmark.results.source import ResultSet
 from benchmark.results.summary import Summary
 from benchmark.statistics.bootstrap import difference
 from benchmark.statistics.equivalence import LEVEL, Error, interval, lower_tail_p, welch
@@ -290,6 +292,24 @@ def _decided(difference: float, errors: Sequence[Error], margin: float) -> Decis
         p_no_loss=lower_tail_p(difference, bar),
         bar=bar,
     )
+
+
+def compare_results(
+    base: ResultSet,
+    new: ResultSet,
+    margin: float = MARGIN,
+    images: bool = False,
+    tolerance: float = TOLERANCE,
+    budgets: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Compare two sets of results, with the confusion matrices that they have; see `compare`.
+
+    Raises:
+        UserError: the margin is none, or confusion matrices cannot be read.
+    """
+    check_margin(margin)
+    counts: CountsOf = {"base": base.counts, "new": new.counts}
+    return compare(base.runs, new.runs, counts, margin, images, tolerance, budgets)
 
 
 def compare(

@@ -90,7 +90,6 @@ class Method:
         year: year of publication.
         representative: the architecture that represents the method by default; None for a comparison.
         facts: the whole metafile, references included.
-        folder: the folder of its architectures and of the metafile.
     """
 
     name: str
@@ -98,7 +97,6 @@ class Method:
     year: int
     representative: str | None
     facts: Mapping[str, Any]
-    folder: Path
 
 
 def config_root() -> Path:
@@ -252,13 +250,18 @@ def _figures() -> dict[str, Reference]:
     return found
 
 
+def _folder(method: str) -> Path:
+    """Return the folder of a method: of the suite, or of the user's."""
+    return next(root / method for root in model_roots() if (root / method).is_dir())
+
+
 def _metafile(method: str) -> Path:
-    return methods()[method].folder / "metafile.yaml"
+    return _folder(method) / "metafile.yaml"
 
 
 def _members(method: str) -> list[str]:
     """Return the names of the architectures of a method."""
-    return sorted(path.stem for path in methods()[method].folder.glob("*.py"))
+    return sorted(path.stem for path in _folder(method).glob("*.py"))
 
 
 def forget() -> None:
@@ -304,9 +307,8 @@ def architecture(name: str) -> Architecture:
     base, arguments = own.split(name)
     if own.is_own(base):
         found = own.factory(name)
-        return Architecture(
-            found.title, own.METHOD, f"network of {found.module.path}", found.module.path, found.kind, found
-        )
+        path = (found.library or found.module).path
+        return Architecture(found.title, own.METHOD, f"network of {path}", path, found.kind, found)
     if own.is_config(base):
         path = own.config_file(base)
         entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")
@@ -428,7 +430,7 @@ def _method(path: Path) -> Method:
         raise UserError(f"{path}: representative is {name!r}, but there is no file {name}.py")
     if facts["year"] not in YEARS:
         raise UserError(f"{path}: year is {facts['year']}, which is not plausible")
-    return Method(path.parent.name, facts["title"], facts["year"], name, facts, path.parent)
+    return Method(path.parent.name, facts["title"], facts["year"], name, facts)
 
 
 @cache

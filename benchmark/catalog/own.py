@@ -15,7 +15,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +44,7 @@ ADAPTERS = Module("benchmark.models.peers", Path(__file__).parents[1] / "models"
 Kind = Literal["file", "module", "config", "folder", "entry point", "torchvision", "smp", "hf", "timm"]
 """Where a network is from."""
 
-_ARGUMENTS = re.compile(r"(?P<base>[^(]+)\((?P<arguments>.*)\)", re.DOTALL)
+_ARGUMENTS = re.compile(r"(?P<base>.*?:[\w./+-]+|[\w.+-]+)\((?P<arguments>.*)\)", re.DOTALL)
 _NAME = re.compile(r"(?P<place>[^:]+(?::[\\/][^:]+)?):(?P<factory>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _PEER = re.compile(r"(?P<library>smp|hf|timm):(?P<network>\S*)")
 _UNNAMABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\`|<>]")
@@ -57,15 +58,22 @@ class Peer:
         module: its top-level module.
         extra: the optional dependency of ours that installs it.
         form: of the names of its networks.
+        uses: top-level modules of other packages that define parts of them.
     """
 
     module: str
     extra: str
     form: str
+    uses: frozenset[str] = frozenset()
 
 
-PEERS: dict[Literal["smp", "hf", "timm"], Peer] = {
-    "smp": Peer("segmentation_models_pytorch", "smp", "smp:ARCHITECTURE/ENCODER, for example smp:Unet/resnet34"),
+PEERS: dict[str, Peer] = {
+    "smp": Peer(
+        "segmentation_models_pytorch",
+        "smp",
+        "smp:ARCHITECTURE/ENCODER, for example smp:Unet/resnet34",
+        frozenset({"timm"}),
+    ),
     "hf": Peer("transformers", "hf", "hf:MODEL_TYPE, for example hf:segformer"),
     "timm": Peer("timm", "timm", f"timm:BACKBONE+HEAD, for example timm:convnext_tiny+ppm; heads: {', '.join(HEADS)}"),
 }
@@ -111,7 +119,9 @@ class Factory:
     @property
     def sources(self) -> usercode.Sources:
         """The source files and packages that define the network."""
-        return (self.library or self.module).sources
+        found = (self.library or self.module).sources
+        peer = PEERS.get(self.kind)
+        return replace(found, packages=found.packages | usercode.versions(peer.uses)) if peer else found
 
 
 def split(name: str) -> tuple[str, dict[str, Any]]:
@@ -141,7 +151,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
         raise UserError(form)
     found: dict[str, Any] = {}
     for each in call.keywords:
-        if each.arg is None:
+        if each.arg is None or each.arg in found:
             raise UserError(form)
         if isinstance(each.value, ast.Name) and each.value.id == CLASSES:
             found[each.arg] = ClassCount()
@@ -182,13 +192,17 @@ def with_arguments(name: str, words: Sequence[str]) -> str:
             raise UserError(f"--model-args {word}: is not NAME=VALUE, for example width=8")
         if argument in arguments:
             raise UserError(f"--model-args {word}: {argument} is given twice")
-        try:
-            arguments |= parse(f"{argument}={value}", word)
-        except UserError:
-            if UNTRAINED.keys() & {argument}:
-                raise
-            arguments[argument] = value  # a word without quotes
+        arguments |= parse(f"{argument}={value if _is_literal(value) else repr(value)}", word)
     return f"{base}({text(arguments)})" if arguments else base
+
+
+def _is_literal(value: str) -> bool:
+    """Return whether a word is a value as Python writes it; otherwise it is a text without quotes."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return value == CLASSES
+    return True
 
 
 def is_own(name: str) -> bool:
@@ -205,11 +219,14 @@ def config_file(name: str) -> Path:
     """Find a config, `path/to/net.py`.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or it is code that defines no model.
     """
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name}: there is no such file")
+    with suppress(SyntaxError, ValueError, RecursionError):  # which reading it will tell with the line
+        if not {"model", "_base_"} & usercode.assigned(path) and b"read_base" not in path.read_bytes():
+            raise UserError(f"{name} does not define `model = dict(...)`: for a class write {path.name}:NAME")
     return path.resolve()
 
 

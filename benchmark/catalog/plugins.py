@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import sys
@@ -66,7 +65,7 @@ def resolve(point: EntryPoint) -> Factory | Path:
         if module.path.name != "__init__.py":
             raise UserError(f"{point.module} is not a package of configs: write {point.module}:NAME")
         return module.path.parent
-    if _is_assigned(module.path, point.attr):
+    if point.attr in usercode.assigned(module.path):  # and no class or function, or an imported name
         found = point.load()
         if isinstance(found, str | Path):
             path = Path(found)
@@ -76,17 +75,6 @@ def resolve(point: EntryPoint) -> Factory | Path:
         if not callable(found):
             raise UserError(f"{point.value} is {type(found).__name__}, not a class, a function or a path")
     return Factory("entry point", module, point.attr, point.name, {}, {})
-
-
-def _is_assigned(path: Path, name: str) -> bool:
-    """Return whether a module assigns a name, instead of defining a class or function of it, or importing it."""
-    for node in ast.parse(path.read_bytes()).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(each, ast.Name) and each.id == name for each in targets):
-            return True
-    return False
 
 
 @contextmanager

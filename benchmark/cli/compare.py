@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.cli import options
-from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.analysis.regression import Comparison
@@ -115,12 +114,10 @@ def run(args: argparse.Namespace) -> int:
     """Print what changed; return the exit code."""
     from benchmark.analysis.code import of_any_code
     from benchmark.analysis.ranking import code_notes
-    from benchmark.analysis.regression import MARGIN, compare
+    from benchmark.analysis.regression import MARGIN, compare_results
     from benchmark.results.source import source
 
     margin = MARGIN if args.margin is None else args.margin
-    if not 0 < margin <= 100:
-        raise UserError(f"--margin {margin:g}: a positive number of points of mIoU, such as 0.5")
     base, new = (source(name, args.results) for name in (args.base, args.new))
     problems = list(dict.fromkeys([*base.problems, *new.problems]))
     for problem in problems:
@@ -132,15 +129,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"segbench: {name}: {note}", file=sys.stderr)
     limits = ((budget, getattr(args, f"max_{name.replace('-', '_')}")) for name, budget in BUDGETS.items())
     budgets = {budget.figure: limit * budget.scale for budget, limit in limits if limit is not None}
-    found = compare(
-        base.runs,
-        new.runs,
-        {"base": base.counts, "new": new.counts},
-        margin,
-        args.images,
-        args.latency_margin,
-        budgets,
-    )
+    found = compare_results(base, new, margin, args.images, args.latency_margin, budgets)
     if args.strict:
         takes = f"about {found.seeds}" if found.seeds else "at least 2"
         print(

@@ -41,17 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; return 1 if a result could not be read."""
-    from benchmark.analysis.code import of_any_code
+    from benchmark.analysis.code import stored_runs
     from benchmark.analysis.coverage import completed
     from benchmark.analysis.ranking import groups
-    from benchmark.results.store import Store
 
     protocol = catalog.protocol_name(args.protocol) if args.protocol else None
-    runs, problems = Store(args.results).summaries(protocol)
+    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    if args.mix_code:
-        runs = of_any_code(runs)
     found = completed(groups(runs), [protocol] if protocol and args.results.is_dir() else [])
     if not found:
         raise _nothing(args.protocol, args.results)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
-from benchmark.catalog.references import ACCURACY, COST, Reference
+from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
@@ -24,6 +23,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.execution.spec import Spec
+    from benchmark.results.reading import Problem
     from benchmark.results.summary import Summary
     from benchmark.verdicts.cost import Cost
     from benchmark.verdicts.verdict import Verdict
@@ -94,28 +94,32 @@ def run(args: argparse.Namespace) -> int:
 
 def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.analysis.ranking import code_notes
-    from benchmark.verdicts.accuracy import verdicts
+    from benchmark.verdicts import stored
 
-    references = [
-        each
-        for each in _references().values()
-        if each.metric in ACCURACY and (not names or {each.architecture, each.ours} & set(names))
-    ]
+    references = stored.published(names)
     with _work_dir(args.work_dir) as work_dir:
         while True:
             runs, sound = _results(args)
-            found = verdicts(runs, references, args.margin, args.metric, sequential=args.until_conclusive)
-            found = [each for each in found if not names or each.architecture in names]
+            found = stored.trained(
+                args.results,
+                runs,
+                references,
+                args.margin,
+                args.metric,
+                names=names,
+                sequential=args.until_conclusive,
+            )
             if not (args.until_conclusive and _run_further(args, found, runs, work_dir)):
                 break
     for note in code_notes(runs):
         print(f"segbench: {note}", file=sys.stderr)
-    found = _diagnosed(found, runs, args.results)
-    evaluated, unreadable = _evaluated(args, references, names)
-    sound = sound and not unreadable
+    of_weights, unreadable = stored.evaluated(
+        args.results, references, args.metric, protocol=args.stored_as, names=names
+    )
+    _warn(unreadable)
     if args.protocol and (_is_defined(args.protocol) or not runs):
         found += _not_run(args, references, found, names)
-    found += evaluated
+    found += of_weights
     if not (runs or found):
         what = f" -p {args.protocol}" if args.protocol else ""
         raise UserError(f"no results in {args.results}/: make some with `segbench run{what}`")
@@ -125,7 +129,7 @@ def _accuracy(args: argparse.Namespace, names: Sequence[str]) -> int:
         _print_accuracy(found)
         _print_rest(references, found, names, args.protocol if _is_defined(args.protocol) else None)
     wrong = {"differs", "inconclusive", "not run"} if args.strict else {"differs"}
-    return 0 if sound and not any(each.outcome in wrong for each in found) else 1
+    return 0 if sound and not unreadable and not any(each.outcome in wrong for each in found) else 1
 
 
 @contextmanager
@@ -135,37 +139,18 @@ def _work_dir(folder: Path | None) -> Iterator[Path]:
         yield folder or Path(temporary)
 
 
-def _references() -> Mapping[str, Reference]:
-    """Return all published figures: of our metafiles, and of mmsegmentation's zoo."""
-    from benchmark.catalog import mmseg_zoo
-
-    return mmseg_zoo.everything()
-
-
 def _results(args: argparse.Namespace) -> tuple[list[Summary], bool]:
     """Return the results of all architectures, which estimate the variance, and whether all could be read."""
-    from benchmark.analysis.code import of_any_code
-    from benchmark.results.store import Store
+    from benchmark.analysis.code import stored_runs
 
-    runs, problems = Store(args.results).summaries(args.stored_as)
+    runs, problems = stored_runs(args.results, args.stored_as, mix_code=args.mix_code)
+    _warn(problems)
+    return runs, not problems
+
+
+def _warn(problems: Iterable[Problem]) -> None:
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    return of_any_code(runs) if args.mix_code else runs, not problems
-
-
-def _evaluated(
-    args: argparse.Namespace, references: Sequence[Reference], names: Sequence[str]
-) -> tuple[list[Verdict], bool]:
-    """Return verdicts on stored evaluations of published weights, and whether a file could not be read."""
-    from benchmark.results import weights
-    from benchmark.verdicts.weights import verdicts
-
-    evaluated, problems = weights.scan(args.results, args.stored_as)
-    for problem in problems:
-        print(f"segbench: warning: {problem}", file=sys.stderr)
-    wanted = [each for each in references if each.metric == args.metric]
-    found = [each for each in verdicts(evaluated, wanted) if not names or each.architecture in names]
-    return found, bool(problems)
 
 
 def _not_run(
@@ -202,28 +187,6 @@ def _facts(protocol: str) -> Any:
     from benchmark.configs import compose
 
     return compose.read_protocol(protocol).protocol
-
-
-def _diagnosed(found: Iterable[Verdict], runs: Iterable[Summary], results: Path) -> list[Verdict]:
-    """Return the verdicts; append possible label errors of the result to one that differs."""
-    from benchmark.analysis.diagnosis import label_errors
-    from benchmark.analysis.ranking import groups
-    from benchmark.results.reading import Stored
-    from benchmark.results.store import Store
-
-    of_group = ((group.title, run) for group in groups(runs) for run in group.runs if run.status == "ok")
-    behind = {(title, run.architecture): run.run_id for title, run in of_group}
-
-    def diagnosed(verdict: Verdict) -> Verdict:
-        if verdict.outcome != "differs":
-            return verdict
-        stored = Store(results).find(behind[verdict.protocol or "", verdict.architecture])
-        if not isinstance(stored, Stored):
-            return verdict
-        looks = [finding.describe(stored.record.dataset.classes) for finding in label_errors(stored)]
-        return replace(verdict, reason="; ".join([verdict.reason, *looks]))
-
-    return [diagnosed(each) for each in found]
 
 
 def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Iterable[Summary], work_dir: Path) -> bool:
@@ -391,15 +354,13 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
 
 def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
     from benchmark.results.store import Store
-    from benchmark.verdicts import speed
+    from benchmark.verdicts import speed, stored
 
-    stored, problems = Store(args.results).scan(args.stored_as)
-    if args.protocol and not stored:
+    results, problems = Store(args.results).scan(args.stored_as)
+    if args.protocol and not results:
         catalog.protocol(args.protocol)
-    for problem in problems:
-        print(f"segbench: warning: {problem}", file=sys.stderr)
-    references = [each for each in _references().values() if not names or {each.architecture, each.ours} & set(names)]
-    found = speed.verdicts([each.record for each in stored], references)
+    _warn(problems)
+    found = speed.verdicts([each.record for each in results], stored.published(names, SPEED))
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -438,10 +399,10 @@ def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict]) -> None:
 
 
 def _margin(text: str) -> float:
+    from benchmark.analysis.margin import check_margin
+
     try:
-        margin = float(text)
-    except ValueError:
-        margin = math.nan
-    if not 0 < margin <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points above 0, up to 100")
+        check_margin(margin := float(text))
+    except (ValueError, UserError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points above 0, up to 100") from None
     return margin

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmark.confusion import VOID
 from benchmark.datasets.annotation import Encoding, decode_annotation, packed, unpacked
 from benchmark.datasets.decoding import ANY_FORMAT, SIDEWAYS, decode_image, orientation, size
-from benchmark.datasets.listing import by_name, missing
+from benchmark.datasets.listing import by_name
 from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit, Split
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -209,11 +209,16 @@ class CardSplit:
         if not folder.is_dir():
             raise AbsentError(f"{self.card.path}: {folder} is not there: correct the path of the folder in the card")
         files = by_name(folder)
+        absent = [key for name in self.names if (key := stem(name, pattern)) not in files]
+        if absent:
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise UserError(
+                f"{self.card.path} names {absent[0]}{more} for {self.split}, and no file below {folder} is named so: "
+                "put it back, or write the card again with `segbench data add --force`"
+            )
         found = []
         for name in self.names:
             key = stem(name, pattern)
-            if key not in files:
-                raise missing(folder / key)
             if len(files[key]) > 1:
                 raise UserError(f"{files[key][0]} and {files[key][1].name} are of one name: remove or rename one")
             found += files[key]

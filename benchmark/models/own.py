@@ -126,7 +126,8 @@ def scores(output: Any) -> list[Tensor]:
         if main is None and len(maps) == 1:
             main = next(iter(maps))
         if main is not None:
-            return [maps.pop(main), *maps.values()]
+            first = maps.pop(main)
+            return [first, *(each for each in maps.values() if main == "out" and each.shape[1] == first.shape[1])]
     elif isinstance(output, list | tuple):
         maps_ = [each for each in output if each is not None]
         if maps_ and all(map(_is_map, maps_)):

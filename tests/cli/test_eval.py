@@ -193,7 +193,9 @@ def test_weights_of_a_run_keep_the_normalisation_of_the_protocol(segbench, tmp_p
     """All networks are trained with it; the record and the weights say so where the config states another."""
     results, work = tmp_path / "results", tmp_path / "work"
     words = ("--max-iters", 2, "--device", "cpu", "--work-dir", work)
-    code, out, err = segbench("run", CGNET, *words, "--no-latency", "--results", results, "--keep-weights")
+    code, out, err = segbench(
+        "run", CGNET, *words, "--no-latency", "--results", results, "--reports", tmp_path / "r", "--keep-weights"
+    )
     assert code == 0, err
     (path,) = results.rglob("*/*.json")
     record = read(path).record
