@@ -94,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
     normalisation, source = _normalisation(args, given, config)
     if normalisation.apply(config):
         config.protocol.overrides["normalisation"] = {"source": source, **normalisation.plain}
-    if not args.json:
-        print(f"normalisation: {normalisation.text} (of {source})", flush=True)
+    line = f"normalisation: {normalisation.text} (of {source})"
+    print(f"segbench: {line}" if args.json else line, file=sys.stderr if args.json else sys.stdout, flush=True)
 
     from benchmark.cli.progress import Lines
     from benchmark.engine.session import Session
@@ -115,7 +115,6 @@ def run(args: argparse.Namespace) -> int:
     rule = config.protocol.void
     if args.json:
         answer = _plain(by_rule[rule], names) | {"split": args.split, "images": len(counted.names), "void": rule}
-        answer["normalisation"] = normalisation.plain | {"source": source}
         answer["by_void_rule"] = {rule: _plain(found, names) for rule, found in by_rule.items()}
         print(json.dumps(answer | {"verdicts": [asdict(each) for each in verdicts]}, indent=2))
         return 0
