@@ -591,6 +591,10 @@ class TestCard:
                 }
             ),
         ),
+        ("p.txt", "0 sky 0 0 0\n1 road 255 0 0\n2 traffic light 0 255 0\n3 car 0 0 255\n"),
+        ("p.txt", "sky=#000000\nroad = #ff0000\ntraffic light | 0 255 0\ncar;0;0;255\n"),
+        ("p.gpl", "GIMP Palette\nName: x\n#\n0 0 0\tsky\n255 0 0\troad\n0 255 0\ttraffic light\n0 0 255\tcar\n"),
+        ("p.csv", "Class Name,R,G,B\nsky,0,0,0\nroad,255,0,0\ntraffic light,0,255,0\ncar,0,0,255\n"),
         ("p.yaml", "sky: [0, 0, 0]\nroad: [255, 0, 0]\ntraffic light: [0, 255, 0]\ncar: [0, 0, 255]\n"),
     ],
 )
@@ -622,6 +626,22 @@ def test_classes_of_every_form(capsys, name, text, expected):
     Path(name).write_text(text)
     add(capsys, "--classes", name)
     assert [each.labels for each in content().classes] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sky 300 0 0\n", "palette.txt: [300, 0, 0] is not a colour: red, green and blue are 0 to 255"),
+        ("sky 1 2 3 4 5\n", "palette.txt, line 1: not a class, its colour or its value: 'sky 1 2 3 4 5'"),
+        ("\n", "palette.txt names no class"),
+        ("sky 0 0 0\nroad 255 0 0\nroad 255 0 0\n", "palette.txt names road twice"),
+        ("sky 0 0 0\nroad 0 0 0\n", "the colour (0, 0, 0) is of sky and of road: a colour means one class"),
+    ],
+)
+def test_palettes_that_are_none(capsys, text, line):
+    folder(Path())
+    Path("palette.txt").write_text(text)
+    assert fault(capsys, *COLOURED) == line
 
 
 @pytest.mark.parametrize(
