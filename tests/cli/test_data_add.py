@@ -326,6 +326,11 @@ class TestFiles:
         add(capsys, *COLOURED, "--label-name", "{name}_colour")
         assert (labels()["03"] == label(3)).all()
 
+    def test_a_pattern_that_no_label_has(self, capsys):
+        folder(Path())
+        line = fault(capsys, *COLOURED, "--label-name", "{name}_no")
+        assert line.startswith("8 images without a label in labels: 00, 01, 02 and 5 more")
+
     def test_no_name_in_common(self, capsys):
         folder(Path())
         for i in range(8):
@@ -517,6 +522,16 @@ class TestCard:
         open_splits(str(tmp_path / "moved" / "mine.yaml"))
         assert str(tmp_path) not in (tmp_path / "moved" / "mine.yaml").read_text()
 
+    def test_a_folder_that_is_reached_by_a_link(self, capsys, tmp_path):
+        folder(tmp_path / "far" / "data")
+        (tmp_path / "far" / "here").mkdir()
+        (tmp_path / "near" / "deep").mkdir(parents=True)
+        (tmp_path / "near" / "deep" / "link").symlink_to(tmp_path / "far" / "here")
+        places = ("--images", str(tmp_path / "far/data/images"), "--labels", str(tmp_path / "far/data/labels"))
+        palette = str(tmp_path / "far/data/palette.txt")
+        add(capsys, "--palette", palette, "--out", str(tmp_path / "near" / "deep" / "link"), folders=places)
+        assert card.read(tmp_path / "near" / "deep" / "link" / "mine.yaml").content.images == "../data/images"
+
     def test_it_is_not_overwritten_unless_told(self, capsys):
         folder(Path())
         add(capsys, *COLOURED)
@@ -648,6 +663,8 @@ def test_palettes_that_are_none(capsys, text, line):
     ("words", "line"),
     [
         (["--classes", "a,a,b,c"], "--classes names a twice"),
+        (["--classes", ",".join(map(str, range(300)))], "there are 300 classes"),
+        (["--classes", "a" * 101], "--classes: the name of a class is longer than 100 characters: aaa"),
         (["--classes", "a,,b"], "--classes 'a,,b'"),
         (["--classes", "a=1,b"], "there is no value of b"),
         (["--classes", "a=0+1,b=1+2+3"], "the value 1 is of a and of b"),

@@ -36,6 +36,9 @@ COLUMNS = {
 }
 """Headings of the columns of a CSV file, in lower case."""
 
+LONGEST_NAME = 256
+"""A text of so many characters or more is a list of names, as no file system has a longer name."""
+
 HEX = re.compile(r"#([0-9a-fA-F]{6})\b")
 
 THREE = re.compile(r"\W*\d+\W+\d+\W+\d+\W*")
@@ -68,7 +71,7 @@ def parse(text: str) -> list[Entry]:
     Raises:
         UserError: the file cannot be read, or something is no class.
     """
-    if Path(text).suffix.lower() in FILES or Path(text).is_file():
+    if len(text) < LONGEST_NAME and (Path(text).suffix.lower() in FILES or Path(text).is_file()):
         return read(Path(text))
     found = []
     for part in text.split(","):
@@ -272,6 +275,8 @@ def _joined(found: Iterable[Entry], where: str, again: bool) -> list[Entry]:
     """
     by_name: dict[str | int, Entry] = {}
     for number, entry in enumerate(found):
+        if len(entry.name or "") > 100:
+            raise UserError(f"{where}: the name of a class is longer than 100 characters: {(entry.name or '')[:40]}...")
         key = number if entry.name is None else entry.name
         known = by_name.get(key)
         if known is None:

@@ -57,6 +57,8 @@ def meaning(
         UserError: classes, palette and void do not fit each other.
     """
     entries, named_void, notes = _entries(classes, palette, void)
+    if len(entries) > MOST_CLASSES:
+        raise UserError(f"there are {len(entries)} classes, and labels of 8 bits have room for {MOST_CLASSES} and void")
     coloured = [entry for entry in entries if entry.colours]
     encoding = encoding or _encoding(found, entries, named_void, void)
     if encoding == "colour":
