@@ -423,7 +423,11 @@ def _duplicate(items: Sequence[Any]) -> Any:
 
 def relative(folder: Path, card: Path) -> str:
     """Return the path of a folder relative to the folder of a card, with slashes."""
+    home = card.absolute().parent
     try:
-        return Path(os.path.relpath(folder.absolute(), card.absolute().parent)).as_posix()
+        found = Path(os.path.relpath(folder.absolute(), home))
+        if (home / found).resolve() != folder.resolve():  # `..` leads elsewhere from a folder that is a link
+            found = Path(os.path.relpath(folder.resolve(), home.resolve()))
+        return found.as_posix()
     except ValueError:  # another drive
         return folder.absolute().as_posix()

@@ -326,6 +326,11 @@ class TestFiles:
         add(capsys, *COLOURED, "--label-name", "{name}_colour")
         assert (labels()["03"] == label(3)).all()
 
+    def test_a_pattern_that_no_label_has(self, capsys):
+        folder(Path())
+        line = fault(capsys, *COLOURED, "--label-name", "{name}_no")
+        assert line.startswith("8 images without a label in labels: 00, 01, 02 and 5 more")
+
     def test_no_name_in_common(self, capsys):
         folder(Path())
         for i in range(8):
@@ -517,6 +522,16 @@ class TestCard:
         open_splits(str(tmp_path / "moved" / "mine.yaml"))
         assert str(tmp_path) not in (tmp_path / "moved" / "mine.yaml").read_text()
 
+    def test_a_folder_that_is_reached_by_a_link(self, capsys, tmp_path):
+        folder(tmp_path / "far" / "data")
+        (tmp_path / "far" / "here").mkdir()
+        (tmp_path / "near" / "deep").mkdir(parents=True)
+        (tmp_path / "near" / "deep" / "link").symlink_to(tmp_path / "far" / "here")
+        places = ("--images", str(tmp_path / "far/data/images"), "--labels", str(tmp_path / "far/data/labels"))
+        palette = str(tmp_path / "far/data/palette.txt")
+        add(capsys, "--palette", palette, "--out", str(tmp_path / "near" / "deep" / "link"), folders=places)
+        assert card.read(tmp_path / "near" / "deep" / "link" / "mine.yaml").content.images == "../data/images"
+
     def test_it_is_not_overwritten_unless_told(self, capsys):
         folder(Path())
         add(capsys, *COLOURED)
@@ -591,6 +606,10 @@ class TestCard:
                 }
             ),
         ),
+        ("p.txt", "0 sky 0 0 0\n1 road 255 0 0\n2 traffic light 0 255 0\n3 car 0 0 255\n"),
+        ("p.txt", "sky=#000000\nroad = #ff0000\ntraffic light | 0 255 0\ncar;0;0;255\n"),
+        ("p.gpl", "GIMP Palette\nName: x\n#\n0 0 0\tsky\n255 0 0\troad\n0 255 0\ttraffic light\n0 0 255\tcar\n"),
+        ("p.csv", "Class Name,R,G,B\nsky,0,0,0\nroad,255,0,0\ntraffic light,0,255,0\ncar,0,0,255\n"),
         ("p.yaml", "sky: [0, 0, 0]\nroad: [255, 0, 0]\ntraffic light: [0, 255, 0]\ncar: [0, 0, 255]\n"),
     ],
 )
@@ -625,9 +644,27 @@ def test_classes_of_every_form(capsys, name, text, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sky 300 0 0\n", "palette.txt: [300, 0, 0] is not a colour: red, green and blue are 0 to 255"),
+        ("sky 1 2 3 4 5\n", "palette.txt, line 1: not a class, its colour or its value: 'sky 1 2 3 4 5'"),
+        ("\n", "palette.txt names no class"),
+        ("sky 0 0 0\nroad 255 0 0\nroad 255 0 0\n", "palette.txt names road twice"),
+        ("sky 0 0 0\nroad 0 0 0\n", "the colour (0, 0, 0) is of sky and of road: a colour means one class"),
+    ],
+)
+def test_palettes_that_are_none(capsys, text, line):
+    folder(Path())
+    Path("palette.txt").write_text(text)
+    assert fault(capsys, *COLOURED) == line
+
+
+@pytest.mark.parametrize(
     ("words", "line"),
     [
         (["--classes", "a,a,b,c"], "--classes names a twice"),
+        (["--classes", ",".join(map(str, range(300)))], "there are 300 classes"),
+        (["--classes", "a" * 101], "--classes: the name of a class is longer than 100 characters: aaa"),
         (["--classes", "a,,b"], "--classes 'a,,b'"),
         (["--classes", "a=1,b"], "there is no value of b"),
         (["--classes", "a=0+1,b=1+2+3"], "the value 1 is of a and of b"),
@@ -642,3 +679,49 @@ def test_classes_of_every_form(capsys, name, text, expected):
 def test_arguments_that_do_not_fit(capsys, words, line):
     folder(Path(), colour=False)
     assert line in fault(capsys, *words)
+
+
+class TestData:
+    """`--data` on other commands."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [["run", "enet"], ["train", "enet"], ["config", "enet"], ["plan", "enet"], ["score", "images", "--name", "x"]],
+    )
+    def test_a_root_beside_it_is_refused(self, capsys, words):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main([*words, "--data", "mine.yaml", "--root", "x"]) == 2
+        line = "segbench: error: --root x has no effect: mine.yaml says where its folders are; leave --root out\n"
+        assert capsys.readouterr().err == line
+
+    @pytest.mark.parametrize("words", [["run", "enet"], ["profile", "enet"], ["config", "enet"]])
+    @pytest.mark.parametrize("name", ["nowhere.yaml", "palette.txt", "images"])
+    def test_what_is_no_card_is_refused_in_one_line(self, capsys, words, name):
+        folder(Path())
+        assert main([*words, "--data", name]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "`segbench data add` writes" in line
+
+    def test_the_default_protocol_is_said_in_one_line(self, capsys):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main(["config", "enet", "--data", "mine.yaml"]) == 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("segbench: mine is used under shapes_64x64_smoke, the default")
+        assert main(["config", "enet", "--data", "mine.yaml", "-p", "camvid_360x480_scratch"]) == 0
+        out, err = capsys.readouterr()
+        assert not err
+        assert "num_classes=4" in out
+
+    def test_show_verify_and_list(self, capsys):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main(["data", "show", "mine.yaml", "--split", "val", "-o", "x.png"]) == 0
+        assert Image.open("x.png").width > 0
+        assert main(["data", "verify", "mine.yaml"]) == 0
+        assert "everything is as the card says" in capsys.readouterr().out
+        assert main(["data", "list"]) == 0
+        assert "mine.yaml" in capsys.readouterr().out
+        for action in ("show", "verify"):
+            assert main(["data", action, "mine.yaml", "--root", "x"]) == 2

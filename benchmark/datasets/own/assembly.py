@@ -114,10 +114,14 @@ def assemble(request: Request) -> Assembly:
     if request.orientation is not None:
         upright = request.orientation == "applied"
     faults += found.faults(upright)
-    meant = meaning(found, request.classes, request.palette, request.void, request.others_void, request.encoding)
-    faults += meant.faults
-    if faults:
+    if faults and not any(each.label for each in found.seen):
         raise FaultsError(faults)
+    try:
+        meant = meaning(found, request.classes, request.palette, request.void, request.others_void, request.encoding)
+    except UserError as error:
+        raise FaultsError([*faults, str(error)]) from error
+    if faults + meant.faults:
+        raise FaultsError(faults + meant.faults)
     if rule != Pairing():
         notes.append(f"the label of {rule.image} is {rule.label}")
     if turned:

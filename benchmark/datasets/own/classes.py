@@ -27,7 +27,7 @@ VOID_NAMES = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}
 FILES = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".names", ".gpl")
 
 COLUMNS = {
-    "name": ("name", "class", "label", "class_name", "classname", "label_name", "category"),
+    "name": ("name", "names", "class", "class_names", "label", "class_name", "classname", "label_name", "category"),
     "r": ("r", "red"),
     "g": ("g", "green"),
     "b": ("b", "blue"),
@@ -36,7 +36,16 @@ COLUMNS = {
 }
 """Headings of the columns of a CSV file, in lower case."""
 
+LONGEST_NAME = 256
+"""A text of so many characters or more is a list of names, as no file system has a longer name."""
+
 HEX = re.compile(r"#([0-9a-fA-F]{6})\b")
+
+THREE = re.compile(r"\W*\d+\W+\d+\W+\d+\W*")
+"""A colour in text."""
+
+NO_CLASS = re.compile(r"#(?![0-9a-fA-F]{6}\b)|//|GIMP Palette|Name:|Columns:")
+"""Beginning of a comment, or of the heading of a palette of GIMP."""
 
 NUMBERS = r"[+-]?\d+(?:\s*[\s,;:|]\s*\d+)*"
 
@@ -62,7 +71,7 @@ def parse(text: str) -> list[Entry]:
     Raises:
         UserError: the file cannot be read, or something is no class.
     """
-    if Path(text).suffix.lower() in FILES or Path(text).is_file():
+    if len(text) < LONGEST_NAME and (Path(text).suffix.lower() in FILES or Path(text).is_file()):
         return read(Path(text))
     found = []
     for part in text.split(","):
@@ -81,17 +90,16 @@ def read(path: Path) -> list[Entry]:
     Raises:
         UserError: it cannot be read, or has something that is no class.
     """
-    if path.suffix.lower() in (".json", ".yaml", ".yml"):
-        found = list(_structured(_load(path), path))
-    else:
-        lines = [(number, line) for number, line in read_lines(path) if not re.match(r"#(?![0-9a-fA-F]{6}\b)|//", line)]
-        found = _of_table(lines, path) or list(_of_lines(lines, path))
+    try:
+        if path.suffix.lower() in (".json", ".yaml", ".yml"):
+            found = list(_structured(_load(path), path))
+        else:
+            lines = [(number, line) for number, line in read_lines(path) if not NO_CLASS.match(line)]
+            found = _of_table(lines, path) or list(_of_lines(lines, path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     if not found:
         raise UserError(f"{path} names no class")
-    for entry in found:
-        for colour in entry.colours:
-            if not all(0 <= part <= 255 for part in colour):
-                raise UserError(f"{path}: {colour} is not a colour: red, green and blue are 0 to 255")
     return _joined(found, str(path), again=True)
 
 
@@ -107,8 +115,8 @@ def _of_lines(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[Entry]:
             before, after = [], before
         if len(before) == 1 and not lead:
             before, name = [], f"{before[0]} {name}"
-        if len(after) == 1 and not separated and name:
-            name, after = f"{name} {after[0]}", []
+        if len(after) in (1, 4) and not separated and name:  # as in "class 1 255 0 0"
+            name, after = f"{name} {after[0]}", after[1:]
         numbers = before + after
         if not name and len(numbers) == 1:
             name, numbers = str(numbers[0]), []
@@ -129,7 +137,7 @@ def _of_lines(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[Entry]:
 
 def _split(line: str) -> tuple[list[int], str, list[int], bool]:
     """Split a line into the numbers before a name, the name, the numbers after it, whether a sign parts them."""
-    line = HEX.sub(" ", line).strip().strip(",;:")
+    line = HEX.sub(" ", line).strip().strip(",;:=| \t")
     line = re.sub(r"[\[\](){}]", " ", line).strip()
     if re.fullmatch(rf"{NUMBERS}", line):
         return _integers(line), "", [], True
@@ -150,7 +158,10 @@ def _of_table(lines: Sequence[tuple[int, str]], path: Path) -> list[Entry]:
     delimiter = next((each for each in ",;\t" if each in heading), None)
     columns = {}
     for index, cell in enumerate(heading.split(delimiter)):
-        kind = next((kind for kind, names in COLUMNS.items() if cell.strip().strip('"').lower() in names), None)
+        kind = next(
+            (kind for kind, names in COLUMNS.items() if cell.strip().strip('"').lower().replace(" ", "_") in names),
+            None,
+        )
         if kind and kind not in columns:
             columns[kind] = index
     if len(columns) < 2 or not ({"r", "g", "b"} <= columns.keys() or {"colour", "value"} & columns.keys()):
@@ -216,7 +227,9 @@ def _of_item(key: Any, value: Any, colours: bool, path: Path) -> Entry:
     try:
         if isinstance(value, Mapping):
             return _of_dict({"name": key} | dict(value), path)
-        if isinstance(value, str) and not HEX.fullmatch(value):  # a value or a colour to a name
+        if isinstance(value, str) and not (
+            HEX.fullmatch(value) or THREE.fullmatch(value)
+        ):  # a value or a colour to a name
             if isinstance(key, int) or re.fullmatch(r"\d+", str(key)):
                 return Entry(value, values=(int(key),))
             return Entry(value, (_colour(str(key)),))
@@ -262,6 +275,8 @@ def _joined(found: Iterable[Entry], where: str, again: bool) -> list[Entry]:
     """
     by_name: dict[str | int, Entry] = {}
     for number, entry in enumerate(found):
+        if len(entry.name or "") > 100:
+            raise UserError(f"{where}: the name of a class is longer than 100 characters: {(entry.name or '')[:40]}...")
         key = number if entry.name is None else entry.name
         known = by_name.get(key)
         if known is None:
@@ -317,9 +332,11 @@ def _rgb(parts: Sequence[Any]) -> RGB:
     """Return a colour; raises `ValueError` where it is none. An opaque alpha is dropped."""
     if len(parts) == 4 and parts[3] == 255:
         parts = parts[:3]
+    if len(parts) != 3:
+        raise ValueError(f"{list(parts)} is not a colour: it has red, green and blue")
     red, green, blue = (int(part) for part in parts)
     if not all(0 <= part <= 255 for part in (red, green, blue)):
-        raise ValueError(f"{parts} is not a colour")
+        raise ValueError(f"{list(parts)} is not a colour: red, green and blue are 0 to 255")
     return red, green, blue
 
 

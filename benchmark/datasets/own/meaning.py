@@ -57,6 +57,8 @@ def meaning(
         UserError: classes, palette and void do not fit each other.
     """
     entries, named_void, notes = _entries(classes, palette, void)
+    if len(entries) > MOST_CLASSES:
+        raise UserError(f"there are {len(entries)} classes, and labels of 8 bits have room for {MOST_CLASSES} and void")
     coloured = [entry for entry in entries if entry.colours]
     encoding = encoding or _encoding(found, entries, named_void, void)
     if encoding == "colour":
@@ -84,7 +86,11 @@ def _entries(
         lacking = [each.name or "" for each in classes if (each.name or "").lower() not in by_name]
         if lacking:
             raise UserError(f"--palette has no colour of {listed(lacking)}")
-        given = [Entry(one.name, by_name[(one.name or "").lower()].colours, one.values) for one in classes]
+        found = [by_name[(each.name or "").lower()] for each in classes]
+        given = [
+            Entry(one.name, other.colours, one.values or other.values)
+            for one, other in zip(classes, found, strict=True)
+        ]
     known = {(entry.name or "").lower() for entry in (*given, *palette)}
     if unknown := sorted(names - known):
         raise UserError(f"--void {unknown[0]}: neither a value, a colour, a class of --palette, nor `others`")
