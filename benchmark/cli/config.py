@@ -51,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if "first_stage" in config:
         print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
+    if "own_imports" in config:
+        print("import sys\n")
+        print(f"sys.path.extend({list(config.own_imports.places)!r})  # for the modules of custom_imports\n")
     print(config.pretty_text, end="")
     return 0
 

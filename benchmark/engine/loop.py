@@ -44,7 +44,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     """
 
     def __init__(self, runner: Runner, dataloader: Any, max_iters: int, **kwargs: Any) -> None:
-        if isinstance(dataloader, Mapping) and "length" in dataloader["dataset"]:
+        if isinstance(dataloader, Mapping):
             dataloader = _settled(dataloader, max_iters, runner.seed)
         super().__init__(runner, dataloader, max_iters, **kwargs)
         del self.dataloader_iterator  # mmengine's always begins at the first batch, with workers too
@@ -161,11 +161,13 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
 
 def _settled(dataloader: Mapping[str, Any], max_iters: int, seed: int) -> dict[str, Any]:
-    """Return the config of a data loader of stateless batches for a number of iterations and a seed.
+    """Return the config of a data loader, that of stateless batches for a number of iterations and a seed.
 
     They may have been overridden where mmengine's users expect them, in `train_cfg` and `randomness`, after the config
     was composed. A batch size of the data loader is that of one process, as everywhere in mmengine.
     """
+    if not (isinstance(dataloader["dataset"], Mapping) and "length" in dataloader["dataset"]):
+        return dict(dataloader)
     batches = {**dataloader["dataset"], "length": max_iters, "seed": seed}
     if size := dataloader.get("batch_size"):
         batches["batch_size"] = size * get_world_size()

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -208,3 +209,19 @@ def test_drawn_predictions(tool, tmp_path, printed):
     )
     names = sorted(path.name for path in (tmp_path / "shown").rglob("*.png"))
     assert names == ["test_test_0029_0.png", "test_test_0059_0.png"]
+
+
+def test_own_modules_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "parts_of_mine.py").write_text("LOADED = True\n")
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        '_base_ = "mmseg::_base_/models/fcn_unet_s5-d16.py"\ncustom_imports = dict(imports=["parts_of_mine"])\n'
+    )
+    path = list(sys.path)
+    assert main(["config", str(mine)]) == 0
+    monkeypatch.setattr(sys, "path", path)  # as in another process
+    monkeypatch.delitem(sys.modules, "parts_of_mine")
+    (tmp_path / "printed.py").write_text(capsys.readouterr().out)
+    config = Config.fromfile(tmp_path / "printed.py")
+    assert sys.modules["parts_of_mine"].LOADED
+    assert config.model.type == "EncoderDecoder"
