@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +134,7 @@ def test_card_protocol_run_report(card, capsys):
     assert "batch" in capsys.readouterr().err
 
 
-def test_names_of_files(tmp_path, monkeypatch):
+def test_names_of_files():
     ours = catalog.protocol(SMOKE)
     assert catalog.protocol(str(ours.path)) == ours
     Path("mine.py").write_text("")
@@ -149,8 +148,8 @@ def test_names_of_files(tmp_path, monkeypatch):
         catalog.protocol("no.py")
 
 
-def test_a_base_is_found_from_any_folder(tmp_path):
+def test_a_base_is_found_from_any_folder(tmp_path, monkeypatch):
     assert new("mine", "--like", SMOKE) == 0
-    os.makedirs("elsewhere")
-    os.chdir("elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     assert compose.read_protocol("../mine.py").protocol.dataset == "shapes"
