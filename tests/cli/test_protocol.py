@@ -126,7 +126,7 @@ def test_card_protocol_run_report(card, capsys):
 
     capsys.readouterr()
     assert main(["rerun", str(path)]) == 2
-    assert "name its file, -p path/to/mine.py" in capsys.readouterr().err.replace("\n", " ")
+    assert "name it with -p path/to/mine.py" in capsys.readouterr().err
     assert main(["rerun", str(path), "-p", "mine.py"]) == 0
     assert "reproduced bitwise" in capsys.readouterr().out
     Path("mine.py").write_text(Path("mine.py").read_text().replace("batch_size=2", "batch_size=3"))
