@@ -99,14 +99,15 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.datasets import card
     from benchmark.datasets.own import assembly, classes, faults, partition
 
-    if not re.fullmatch(card.NAME, args.name):
-        raise UserError(f"{args.name!r} is no name of a dataset: letters, digits, dots, dashes and underscores")
-    path = args.out if card.is_card(args.out.name) else args.out / f"{args.name}.yaml"
+    name = args.name.removesuffix(".yaml")
+    if not re.fullmatch(card.NAME, name):
+        raise UserError(f"{name!r} is no name of a dataset: letters, digits, dots, dashes and underscores")
+    path = args.out if card.is_card(args.out.name) else args.out / f"{name}.yaml"
     if path.exists() and not args.force:
         raise UserError(f"{path} exists: write elsewhere with --out, or over it with --force")
     void, others = classes.parse_void(args.void)
     request = assembly.Request(
-        name=args.name,
+        name=name,
         images=args.images.expanduser(),
         labels=args.labels.expanduser(),
         card=path,

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         args.work_dir
         / catalog.protocol_name(args.protocol)
         / layout.folder(catalog.architecture(args.architecture).name)
-        / f"seed-{args.seed}"
+        / "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
     )
 
     from benchmark.engine.hooks import Diverged

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmark.confusion import VOID
 from benchmark.datasets.annotation import Encoding, decode_annotation, packed, unpacked
 from benchmark.datasets.decoding import ANY_FORMAT, SIDEWAYS, decode_image, orientation, size
-from benchmark.datasets.listing import by_name, missing
+from benchmark.datasets.listing import by_name
 from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit, Split
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -209,11 +209,16 @@ class CardSplit:
         if not folder.is_dir():
             raise AbsentError(f"{self.card.path}: {folder} is not there: correct the path of the folder in the card")
         files = by_name(folder)
+        absent = [key for name in self.names if (key := stem(name, pattern)) not in files]
+        if absent:
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise UserError(
+                f"{self.card.path} names {absent[0]}{more} for {self.split}, and no file below {folder} is named so: "
+                "put it back, or write the card again with `segbench data add --force`"
+            )
         found = []
         for name in self.names:
             key = stem(name, pattern)
-            if key not in files:
-                raise missing(folder / key)
             if len(files[key]) > 1:
                 raise UserError(f"{files[key][0]} and {files[key][1].name} are of one name: remove or rename one")
             found += files[key]
@@ -329,6 +334,18 @@ def write(content: Content, path: Path) -> None:
         temporary.write_text(HEADING.format(name=path.name) + text, encoding="utf-8")
 
 
+def content(**fields: Any) -> Content:
+    """Return the content of a card.
+
+    Raises:
+        UserError: a field is not as it should be.
+    """
+    try:
+        return Content(**fields)
+    except ValidationError as error:
+        raise UserError(f"{fields['name']} makes no card: {_said(error)}") from error
+
+
 def names_of(content: Content, split: Split) -> Sequence[str]:
     """Return the images of a split by name."""
     found = content.splits[split]
@@ -369,10 +386,15 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
     try:
         return Card(path, Content.model_validate(found))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("int", "constrained-str"))
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}") from error
+        raise UserError(f"{path}: {_said(error)}") from error
+
+
+def _said(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one line."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("int", "constrained-str"))
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}"
 
 
 @lru_cache(maxsize=16)

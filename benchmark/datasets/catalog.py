@@ -98,7 +98,7 @@ def open_splits(name: str, root: str | Path | None = None) -> dict[Split, Datase
         known = source.published.get(split) if card.is_card(name) else None
         if known and known.digest and split_digest(source) != known.digest:
             raise UserError(
-                f"images or labels of {split} have changed since {name} was written: `segbench data verify {name}` "
-                "says which are faulty, `segbench data add --force` writes the card again"
+                f"images or labels of {split} have changed since {name} was written: restore them, or write the card "
+                "again with `segbench data add --force`"
             )
     return splits

@@ -642,3 +642,49 @@ def test_classes_of_every_form(capsys, name, text, expected):
 def test_arguments_that_do_not_fit(capsys, words, line):
     folder(Path(), colour=False)
     assert line in fault(capsys, *words)
+
+
+class TestData:
+    """`--data` on other commands."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [["run", "enet"], ["train", "enet"], ["config", "enet"], ["plan", "enet"], ["score", "images", "--name", "x"]],
+    )
+    def test_a_root_beside_it_is_refused(self, capsys, words):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main([*words, "--data", "mine.yaml", "--root", "x"]) == 2
+        line = "segbench: error: --root x has no effect: mine.yaml says where its folders are; leave --root out\n"
+        assert capsys.readouterr().err == line
+
+    @pytest.mark.parametrize("words", [["run", "enet"], ["profile", "enet"], ["config", "enet"]])
+    @pytest.mark.parametrize("name", ["nowhere.yaml", "palette.txt", "images"])
+    def test_what_is_no_card_is_refused_in_one_line(self, capsys, words, name):
+        folder(Path())
+        assert main([*words, "--data", name]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "`segbench data add` writes" in line
+
+    def test_the_default_protocol_is_said_in_one_line(self, capsys):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main(["config", "enet", "--data", "mine.yaml"]) == 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("segbench: mine is used under shapes_64x64_smoke, the default")
+        assert main(["config", "enet", "--data", "mine.yaml", "-p", "camvid_360x480_scratch"]) == 0
+        out, err = capsys.readouterr()
+        assert not err
+        assert "num_classes=4" in out
+
+    def test_show_verify_and_list(self, capsys):
+        folder(Path())
+        add(capsys, *COLOURED)
+        assert main(["data", "show", "mine.yaml", "--split", "val", "-o", "x.png"]) == 0
+        assert Image.open("x.png").width > 0
+        assert main(["data", "verify", "mine.yaml"]) == 0
+        assert "everything is as the card says" in capsys.readouterr().out
+        assert main(["data", "list"]) == 0
+        assert "mine.yaml" in capsys.readouterr().out
+        for action in ("show", "verify"):
+            assert main(["data", action, "mine.yaml", "--root", "x"]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.confusion import VOID
+from benchmark.datasets import card
 from benchmark.datasets.card import Card, CardSplit, Content, Pairing, Statistics, relative
 from benchmark.datasets.catalog import EMBEDDED, ON_DISK
 from benchmark.datasets.digest import SplitHasher, remember
@@ -216,7 +218,7 @@ def _left_out(
 
 
 def _content(request: Request, rule: Pairing, upright: bool, meant: Meaning, part: Partition) -> Content:
-    return Content(
+    return card.content(
         name=request.name,
         licence=request.licence,
         images=relative(request.images, request.card),
@@ -236,11 +238,12 @@ def _digested(request: Request, content: Content, notes: list[str]) -> Assembly:
     digests: dict[Split, str] = {}
     pixels: dict[Split, NDArray[np.int64]] = {}
     statistics = None
+    seen: dict[str, tuple[Split, str]] = {}
     for split in SPLITS:
         if content.splits[split] == "val":
             continue
         opened = source(split)
-        digests[split], pixels[split], moments, present = _read(opened)
+        digests[split], pixels[split], moments, present = _read(opened, seen, notes)
         remember(opened, digests[split])
         if split == "train" and request.statistics:
             statistics = _statistics(moments, pixels[split][:-1], present)
@@ -255,8 +258,15 @@ def _digested(request: Request, content: Content, notes: list[str]) -> Assembly:
     return Assembly(content.model_copy(update={"digest": digests, "statistics": statistics}), pixels, notes)
 
 
-def _read(source: CardSplit) -> tuple[str, NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def _read(
+    source: CardSplit, seen: dict[str, tuple[Split, str]], notes: list[str]
+) -> tuple[str, NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Read a split.
+
+    Args:
+        source: the split.
+        seen: the split and the name of each image by its pixels; this split's are added.
+        notes: receives a note on images that are those of another split.
 
     Returns:
         Its digest; the pixels of each class, void last, shape (K + 1,); number, sum and sum of squares of each channel,
@@ -266,15 +276,20 @@ def _read(source: CardSplit) -> tuple[str, NDArray[np.int64], NDArray[np.float64
     hasher = SplitHasher(classes)
     pixels, present = np.zeros(256, np.int64), np.zeros(classes, np.int64)
     moments = np.zeros((3, 3))
-    values = np.arange(256.0)
+    values, copies = np.arange(256.0), list[str]()
     pairs = prefetch(lambda index: (source.image(index), source.label(index)), len(source))
     for name, (image, label) in zip(source.names, pairs, strict=True):
         hasher.add(name, image, label)
+        other, known = seen.setdefault(hashlib.sha256(image.tobytes()).hexdigest(), (source.split, name))
+        if other != source.split:
+            copies.append(f"{name} ({known} of {other})")
         counts = np.bincount(label.ravel(), minlength=256)
         pixels += counts
         present += np.where(counts[:classes] > 0, counts[:classes].sum(), 0)
         histogram = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
         moments += np.stack([histogram.sum(axis=1), histogram @ values, histogram @ values**2])
+    if copies:
+        notes.append(f"{counted(len(copies), 'image')} of {source.split} with the pixels of another: {listed(copies)}")
     return hasher.hexdigest(), pixels[[*range(classes), VOID]], moments, present
 
 

@@ -78,7 +78,7 @@ def given(image: str | None, label: str | None) -> Pairing:
         UserError: a pattern does not have `{name}` once.
     """
     for option, pattern in (("--image-name", image), ("--label-name", label)):
-        if pattern is not None and (pattern.count("{name}") != 1 or "/" in pattern):
+        if pattern is not None and (pattern.count("{name}") != 1 or set("/{}") & set(pattern.replace("{name}", ""))):
             raise UserError(f"{option} {pattern!r}: the name of a file without folder and suffix, with {{name}} in it")
     return Pairing(image=image or "{name}", label=label or "{name}")
 
