@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -173,7 +174,9 @@ def _not_run(
         return planned(architecture, Conditions(entry.name, "", {}, axes), tuple(facts.size))
 
     wanted = [each for each in references if each.dataset == facts.dataset and (not names or each.ours in names)]
-    return verdicts(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
+    planned_for = verdicts(wanted, [each for each in found if each.protocol == entry.name], plan, args.metric)
+    file = shlex.quote(args.protocol)  # the command of a verdict names the file of a user's protocol
+    return [replace(each, reason=each.reason.replace(f" -p {entry.name} ", f" -p {file} ")) for each in planned_for]
 
 
 def _is_defined(protocol: str | None) -> bool:

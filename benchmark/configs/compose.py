@@ -434,7 +434,18 @@ def read(path: Path) -> Config:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:  # the code of a config may raise anything
-        raise UserError(f"{_place(path, error)}: {type(error).__name__}: {one_line(error)}") from error
+        raise UserError(f"{_place(path, error)}: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    """Return what an exception of reading a config says."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: {error.reason}"
+    if type(error).__name__ == "ConfigParsingError" and "lazy_import" in str(error):
+        return "has an import, which a config with `_base_` may not have"
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _place(path: Path, error: BaseException) -> str:

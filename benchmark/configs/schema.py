@@ -244,6 +244,20 @@ class ProtocolFile(_Part):
         return value
 
 
+MESSAGES = {
+    "model_type": "should be a dict",
+    "dict_type": "should be a dict",
+    "list_type": "should be a list",
+    "tuple_type": "should be two numbers, (a, b)",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "string_type": "should be a text",
+    "bool_type": "should be True or False",
+    "none_required": "should be None",
+}
+"""What pydantic's kinds of faults say of a value in Python's words."""
+
+
 def check(config: Config, path: Path) -> Config:
     """Check the protocol file of a user.
 
@@ -277,8 +291,12 @@ def check(config: Config, path: Path) -> Config:
         first = Config(copy.deepcopy(plain))
         first.merge_from_dict(first.pop("first_stage"))
         _validate(first.to_dict(), path, "first_stage.")
+    for name in ("class_weights", "learning_rate_multipliers"):  # None leaves out what the base has
+        if plain["protocol"].get(name, 0) is None:
+            plain["protocol"].pop(name)
     checked = Config(plain, filename=str(path))
     _locate_dataset(checked, path)
+    _check_weights(checked.protocol, path)
     return checked
 
 
@@ -297,6 +315,8 @@ def _fault(error: ValidationError, plain: Mapping[str, Any]) -> str:
     first = error.errors(include_url=False)[0]
     place = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("function", "tagged")))]
     key = ".".join(map(str, place))
+    if first["type"] == "missing" and isinstance(place[-1], int):
+        return f"{'.'.join(map(str, place[:-1]))}: {MESSAGES['tuple_type']}"
     if first["type"] == "missing":
         hint = f": {_known_datasets()}" if key == "protocol.dataset" else ""
         return f"{key} is missing{hint}"
@@ -305,7 +325,7 @@ def _fault(error: ValidationError, plain: Mapping[str, Any]) -> str:
         for part in place[:-1]:
             model = _model_of(model, part) or model
         return f"{key}: {_unknown(str(place[-1]), model.model_fields)}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, ").removeprefix("Input "))
     given = first["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool | list | tuple | None) else ""
     return f"{key}: {message[:1].lower()}{message[1:]}{shown[:80] if first['type'] != 'value_error' else ''}"
@@ -383,6 +403,17 @@ def _locate_dataset(config: Config, path: Path) -> None:
                 f"{path}: protocol.dataset is {facts.dataset!r}, but {name} reads {found}: base the file on a protocol "
                 "with that dataset"
             )
+
+
+def _check_weights(facts: Any, path: Path) -> None:
+    """Check that each output of the networks has a class weight, if any has."""
+    outputs = len(datasets.dataset(facts.dataset).classes) + bool(facts.get("void_output"))
+    weights = facts.get("class_weights")
+    if weights is not None and len(weights) != outputs:
+        raise UserError(
+            f"{path}: protocol.class_weights: {len(weights)} weights for {outputs} outputs of networks on "
+            f"{datasets.title(facts.dataset)}"
+        )
 
 
 def _reader(dataset: Any) -> str:

@@ -22,6 +22,8 @@ SERVICES = (
     "__init__.py",  # the version
     "errors.py",
     "catalog",  # finds configs, which are hashed as they are resolved
+    "configs/bases.py",  # finds bases of configs, which are hashed as they are resolved
+    "configs/schema.py",  # refuses protocol files
     "execution/batch.py",  # which process makes a run, and when
     "execution/executor.py",
     "execution/in_process.py",
@@ -39,11 +41,13 @@ APART = (
     "analysis",
     "catalog/mmseg_zoo.py",
     "cli",
+    "configs/template.py",
     "configs/zoo_diff.py",
     "datasets/download.py",  # of the data there is a digest, wherever it is from
     "datasets/install.py",
     "datasets/own",  # makes the card, of which only what is decoded counts
     "datasets/verify.py",
+    "execution/description.py",
     "execution/plan.py",
     "model_configs",  # where a wheel has them; hashed as they are resolved
     "reporting",
