@@ -58,7 +58,7 @@ def test_a_stage_names_what_there_is(campaign):
 def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(campaign, "STAGES", (campaign.Stage("a stage", "shapes_64x64_smoke", ("enet",), 1),))
     for words, line in (
-        (["out.zip"], "the name of an archive ends in"),
+        (["out.zip"], "the name of an archive must end in"),
         (["out.tar", "--time-budget", "soon"], "a duration such as 25m"),
         (["out.tar", "--device", "cuda:99"], "device cuda:99 is not available"),
     ):

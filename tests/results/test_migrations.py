@@ -174,7 +174,7 @@ def test_a_failed_run_and_an_archive_do_not_replace_a_newer_result(store, make_r
     assert store.add(*make_record(status="failed")) == path
     (entry,) = add(tmp_path / "out.tar", store)
     assert (entry.outcome, path.read_bytes()) == ("refused", content)
-    assert entry.why == f"what is there was {REFUSED}; --replace takes this one"
+    assert entry.why == f"the existing result was {REFUSED}; overwrite it with --replace"
     assert [each.outcome for each in add(tmp_path / "out.tar", store, replace=True)] == ["replaced"]
     assert validate(store.root) == (1, [])
 
