@@ -27,9 +27,9 @@ class Verification:
         images: number of images.
         sizes: number of images of each (height, width).
         pixels: number of pixels of each class, shape (K + 1,), void last; of readable labels.
-        digest: the digest of the split; None where something cannot be read.
-        problems: one line each, with the file.
-        notes: remarks that are no problems, one line each.
+            digest: the digest of the split; None if a file cannot be read.
+            problems: one line each, with the file.
+            notes: remarks that are not problems, one line each.
     """
 
     images: int
@@ -48,7 +48,7 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
         root: root of the dataset, see `benchmark.datasets.catalog.locate`.
 
     Raises:
-        UserError: there is no such dataset, or it is not found.
+            UserError: the dataset is unknown or not found.
     """
     found = {}
     for split in dataset(name).published:
@@ -96,7 +96,7 @@ def _verify_split(source: DatasetSplit, split: Split) -> Verification:
 def _notes(source: FileSplit, split: Split) -> tuple[str, ...]:
     try:
         files = source.files()
-    except UserError:  # one is missing, which is a problem already
+    except UserError:  # a missing file is reported as a problem
         return ()
     tags = prefetch(lambda index: orientation(files[index]), len(files))
     turned = [(path, tag) for path, tag in zip(files, tags, strict=True) if tag != 1]
@@ -110,7 +110,7 @@ def _notes(source: FileSplit, split: Split) -> tuple[str, ...]:
 
 
 def _read(read: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | str:
-    """Read an image or label; return the problem where that fails."""
+    """Read an image or label; return the error message if reading fails."""
     try:
         return read(index)
     except UserError as error:

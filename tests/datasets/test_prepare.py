@@ -84,7 +84,7 @@ def test_mistakes_are_said(root, sbd, tmp_path):
             prepare_labels(name, root=root)
     with pytest.raises(UserError, match="give its folder with --from"):
         prepare_labels("voc12aug", root=root)
-    with pytest.raises(UserError, match="elsewhere is not SBD, whose folder dataset holds"):
+    with pytest.raises(UserError, match="elsewhere is not SBD, whose folder dataset has"):
         prepare_labels("voc12aug", str(tmp_path / "elsewhere"), root)
     with pytest.raises(UserError, match=r"register at https://www\.cityscapes-dataset\.com"):
         prepare_labels("cityscapes", root=tmp_path / "elsewhere")
