@@ -189,7 +189,7 @@ def test_a_faster_way_that_is_wrong_is_not_taken(monkeypatch, wrong, problem):
 
 def test_what_is_wrong_in_every_way_is_an_error(monkeypatch):
     monkeypatch.setattr(gpu_batches, "augment", _darker)
-    with pytest.raises(RuntimeError, match="differ from those of the CPU: pixels differ"):
+    with pytest.raises(RuntimeError, match="differ from those on the CPU: pixels differ"):
         _resident()
 
 
