@@ -120,7 +120,7 @@ def test_a_network_that_cannot_be_captured_trains_eagerly(training, device, capl
         mode = Autotuner(None).prepare(training, LOGGER).mode
     assert mode == TrainingMode("channels_last", False, False)
     assert tried == [GRAPHED[0], EAGER, TrainingMode("channels_last", False, False)]
-    assert [record.getMessage() for record in caplog.records] == ["trained without a CUDA graph: it waits"]
+    assert [record.getMessage() for record in caplog.records] == ["training without a CUDA graph: it waits"]
 
 
 def test_a_mode_that_takes_too_much_memory_is_left_out(training, device):

@@ -168,7 +168,7 @@ def test_accumulated_gradients_and_deterministic_trainings_are_left_alone(monkey
 
 
 def test_without_a_gpu_there_are_no_graphs():
-    with pytest.raises(CaptureFailed, match=r"^there is no CUDA device$"):
+    with pytest.raises(CaptureFailed, match=r"^no CUDA device is available$"):
         GraphedStep(network := Network(), next(_batches(1)), _wrapper(network))
 
 
