@@ -1,4 +1,4 @@
-"""Networks: built, profiled and evaluated."""
+"""Build, profile and evaluate networks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def build(name: str, num_classes: int) -> nn.Module:
     """Build a network with random weights.
 
     Args:
-        name: an architecture of `segbench list`, or `mmseg:CONFIG`.
-        num_classes: number of its outputs.
+            name: an architecture of `segbench list`, or `mmseg:CONFIG`.
+            num_classes: number of outputs.
 
     Returns:
         A segmentor of mmsegmentation. `model(images, mode="tensor")` returns scores at the stride of its head.
 
     Raises:
-        UserError: there is no such architecture, or it cannot be built here.
+            UserError: the architecture is unknown, or cannot be built here.
 
     >>> import segbench as sb
     >>> model = sb.build("enet", num_classes=11)
@@ -47,11 +47,11 @@ def profile(model: str | nn.Module, size: tuple[int, int], num_classes: int = 19
         num_classes: number of outputs of a named architecture.
 
     Returns:
-        `params` (weights that run at inference), `params_total` (all), `macs` (multiply-accumulates of an image; FLOPs
-        are twice as many) and `uncounted` (operators that the counter does not know).
+            `params` (parameters used at inference), `params_total` (all), `macs` (multiply-accumulates for one image;
+            FLOPs are twice as many) and `uncounted` (operators without a counting formula).
 
     Raises:
-        UserError: there is no such architecture, or it cannot process an image of that size.
+            UserError: the architecture is unknown, or cannot process an image of that size.
 
     >>> import segbench as sb
     >>> sb.profile("enet", (360, 480), num_classes=11)[["params", "macs"]].to_dict()
@@ -86,22 +86,22 @@ def profile(model: str | nn.Module, size: tuple[int, int], num_classes: int = 19
 
 
 def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, split: str = "test") -> pd.DataFrame:
-    """Evaluate a network as a protocol does: whole images, its normalisation, scores resized to the labels.
+    """Evaluate a network as specified by a protocol: whole images, its normalisation, scores resized to the labels.
 
     Args:
-        model: a network that maps images of shape (N, 3, height, width) to scores of shape (N, classes, h, w), a list
-            or a dict `out` of them, or a segmentor that `build` returned. Where the protocol has an output for void,
-            that is the one after the classes.
-        protocol: name of a protocol whose inference is of whole images.
-        root: folder of the dataset; by default where `segbench data get` puts it.
+            model: a network that maps images of shape (N, 3, height, width) to scores of shape (N, classes, h, w), a
+                list or a dict with the key `out` of them, or a segmentor from `build`. If the protocol has an output
+                for void, it follows those of the classes.
+            protocol: name of a protocol with inference on whole images.
+            root: folder of the dataset; by default that of `segbench data get`.
         split: "val" or "test".
 
     Returns:
-        A row for each class, `iou` and `acc` in percent (missing where there is no such pixel), and last a row `mean`,
-        whose `iou` is the mIoU and whose `acc` is the mean class accuracy.
+            A row for each class, `iou` and `acc` in percent (missing without such pixels), and last a row `mean`, whose
+            `iou` is the mIoU and whose `acc` is the mean class accuracy.
 
     Raises:
-        UserError: there is no such protocol or dataset, or the protocol evaluates by sliding window.
+            UserError: the protocol or dataset is not found, or the protocol evaluates by sliding window.
 
     >>> import segbench as sb
     >>> scores = sb.evaluate(sb.build("espnet-c", num_classes=8), "shapes_64x64_smoke")
@@ -147,7 +147,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
 
 
 def _normalisation(config: Config) -> Callable[[Tensor], Tensor]:
-    """Return the normalisation of RGB images from 0 to 255 that a protocol gives its networks."""
+    """Return the normalisation of a protocol, for RGB images from 0 to 255."""
     import torch
 
     facts = config.data_preprocessor
@@ -162,7 +162,7 @@ def _normalisation(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return how a network is asked for scores of shape (N, classes, h, w)."""
+    """Return a function that computes scores of shape (N, classes, h, w) with a network."""
     if hasattr(model, "encode_decode"):  # a segmentor of mmsegmentation
 
         def decode(images: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def _scores_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _Forward(model: nn.Module, forward: Callable[[Tensor], Tensor]) -> nn.Module:  # noqa: N802 (makes a module)
-    """Return a module that computes the scores of another."""
+    """Return a module whose forward pass computes the scores of another."""
     from torch import nn
 
     class Forward(nn.Module):

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """The results below a folder, as tables.
+    """The results in a folder, as tables.
 
     Args:
-        path: a folder of results, as `segbench run` leaves it.
+            path: a folder of results, as written by `segbench run`.
 
     Attributes:
         path: that folder.
-        problems: files that hold no result, or one that contradicts itself; a line each.
+            problems: files without a valid result, in one line each.
 
     >>> import segbench as sb
     >>> results = sb.load_results("results")
@@ -36,15 +36,15 @@ class Results:
 
         self.path = Path(path)
         if not self.path.is_dir():
-            raise UserError(f"{self.path} is no folder: `segbench run` leaves results in results/")
+            raise UserError(f"{self.path} is not a folder: `segbench run` writes results to results/")
         self._runs, problems = Store(self.path).summaries()
         self.problems = [str(problem) for problem in problems]
 
     def runs(self) -> pd.DataFrame:
-        """Return one row a run.
+        """Return one row per run.
 
-        docs/api.md lists all columns, with dtypes and units; among them are `protocol`, `fingerprint` (equal exactly
-        where runs may be ranked together), `architecture`, `seed`, `status`, `miou_percent`, `macc_percent`,
+        docs/api.md lists all columns, with dtypes and units; among them are `protocol`, `fingerprint` (equal only for
+        runs that may be ranked together), `architecture`, `seed`, `status`, `miou_percent`, `macc_percent`,
         `aacc_percent`, `params`, `macs` (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to
         the anchor network), `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
 
@@ -57,19 +57,19 @@ class Results:
         return frame(self._runs)
 
     def leaderboard(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
-        """Return one row an architecture, best first.
+        """Return one row per architecture, best first.
 
         docs/api.md lists all columns, with dtypes and units; among them are `rank` (of the mean), `rank_low` and
-        `rank_high` (ranks that tests of all pairs leave open), `architecture`, `seeds`, `miou_percent` (mean over
+        `rank_high` (ranks compatible with pairwise tests), `architecture`, `seeds`, `miou_percent` (mean over
         seeds), `miou_sd_percent`, `params`, `macs`, `latency_ms`, `latency_ratio`, `inference_memory_bytes`, `device`.
 
         Args:
             protocol: name of a protocol.
-            fingerprint: of the protocol as it was run. By default the protocol as it is defined, or where nothing was
-                run without overrides, what has the most runs; a warning names the fingerprints that are not shown.
+                fingerprint: fingerprint of the protocol with its overrides. By default that without overrides or,
+                    without such runs, the one with the most runs; a warning names the other fingerprints.
 
         Raises:
-            UserError: there are no results of it.
+            UserError: no results match.
 
         >>> import segbench as sb
         >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
@@ -103,9 +103,9 @@ class Results:
         return _frame(verdicts(self._runs, references, margin), Verdict)
 
     def per_class(self, protocol: str, fingerprint: str | None = None) -> pd.DataFrame:
-        """Return intersection over union in percent: one row an architecture, one column a class.
+        """Return intersection over union in percent: one row per architecture, one column per class.
 
-        It is that of the last checkpoint on test, in the mean over seeds; missing where a class is neither in the
+        The values are those of the last checkpoint on test, averaged over seeds; missing if a class is neither in the
         ground truth nor predicted.
 
         Args:
@@ -113,7 +113,7 @@ class Results:
             fingerprint: as in `leaderboard`.
 
         Raises:
-            UserError: there are no results of it.
+            UserError: no results match.
 
         >>> import segbench as sb
         >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
@@ -134,18 +134,18 @@ class Results:
         known = ", ".join(f"{group.title} ({group.fingerprint})" for group in found if group is not chosen)
         if chosen is None:
             what = f"{protocol} of fingerprint {fingerprint}" if fingerprint else protocol
-            raise UserError(f"{self.path} has no results of {what}{f'; there are {known}' if known else ''}")
+            raise UserError(f"{self.path} has no results of {what}{f'; it has {known}' if known else ''}")
         if known and fingerprint is None:
             shown = f"{chosen.title} ({chosen.fingerprint})"
-            text = f"results of {shown} are shown; not comparable with them, and asked for by fingerprint: {known}"
+            text = f"results of {shown} are shown; others are not comparable, select them by fingerprint: {known}"
             warnings.warn(text, stacklevel=3)
         return chosen
 
 
 def _frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
-    """Return one row for each dataclass, of the same columns and dtypes where there is none.
+    """Return one row per dataclass, with the same columns and dtypes if there are no rows.
 
-    An interval makes two columns.
+    An interval has two columns.
     """
     import pandas as pd
 
@@ -160,13 +160,13 @@ def _frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
 
 
 def load_results(path: str | Path = "results") -> Results:
-    """Load the results below a folder.
+    """Load the results in a folder.
 
     Args:
-        path: as `segbench run` leaves it.
+            path: the folder, as written by `segbench run`.
 
     Raises:
-        UserError: it is no folder.
+        UserError: it is not a folder.
 
     >>> import segbench as sb
     >>> sb.load_results("results").problems
@@ -188,26 +188,26 @@ def run(
     executor: Literal["local", "debug"] = "local",
     **overrides: Any,
 ) -> Results:
-    """Profile, train and evaluate architectures, and store what is not in the store yet.
+    """Profile, train and evaluate architectures, and store results that the store does not contain yet.
 
     Args:
         names: architectures.
         protocol: name of a protocol.
-        seeds: one run for each.
+        seeds: seeds of the runs, one run each.
         results: folder of the store.
         work_dir: folder for weights and logs.
-        root: folder of the dataset; by default where `segbench data get` puts it.
+        root: folder of the dataset; by default that of `segbench data get`.
         device: "cpu", "cuda", "cuda:N" or "auto".
         latency: whether latency is measured.
-        executor: "local" makes runs in worker processes, so that one that crashes costs itself alone. "debug" makes
-            them in this process.
-        overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
+            executor: "local" runs in worker processes, so that a crash affects a single run. "debug" runs in this
+                process.
+            overrides: overrides of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
-        All results of the store. A run that fails is a result whose `status` says so.
+            All results of the store. A failed run has a result with a `status` other than ok.
 
     Raises:
-        UserError: an unknown name, or a folder that cannot be written.
+            UserError: a name is unknown, or a folder is not writable.
 
     >>> import tempfile
     >>> import segbench as sb
@@ -245,7 +245,7 @@ def run(
 
 @contextmanager
 def _main_not_imported() -> Iterator[None]:
-    """Keep worker processes from importing the script that starts them: they need nothing of it.
+    """Keep worker processes from importing the main script, which they do not need.
 
     multiprocessing would run it again in every worker, so that a script without `if __name__ == "__main__":` would
     start runs in each of them.
@@ -262,17 +262,19 @@ def _main_not_imported() -> Iterator[None]:
 
 
 def compare(base: str | Path | Results, new: str | Path | Results, margin: float = 0.5) -> pd.DataFrame:
-    """Compare two sets of results, as `segbench compare` does.
+    """Compare two sets of results, like `segbench compare`.
 
     Args:
-        base: the results before: a folder, a result file, `REVISION:PATH` of git, or what `load_results` returned.
-        new: the results now.
-        margin: points of mIoU that may be lost.
+            base: the earlier results: a folder, a result file, `REVISION:PATH` of git, or the return value of
+                `load_results`.
+            new: the newer results.
+            margin: acceptable loss of mIoU in points.
 
     Returns:
-        One row for each figure of each architecture: `protocol`, `fingerprint`, `architecture`, `gate` (kind of
-        figure), `figure`, `base`, `new`, `change` (mIoU in points, others as a share of the base), `interval_low`,
-        `interval_high`, `outcome`, `reason`, `alarm` (the loss in points that would have been shown).
+            One row for each figure of each architecture: `protocol`, `fingerprint`, `architecture`, `gate` (kind of
+                figure),
+            `figure`, `base`, `new`, `change` (mIoU in points, others relative to the base), `interval_low`,
+            `interval_high`, `outcome`, `reason`, `alarm` (the smallest loss in points that would be detected).
 
     Raises:
         UserError: a side has no results.
@@ -295,7 +297,7 @@ def report(results: str | Path | Results = "results", output: str | Path = "repo
     """Render the HTML report of results.
 
     Args:
-        results: their folder.
+            results: folder of the results.
         output: folder of the report.
 
     Returns:
