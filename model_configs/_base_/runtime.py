@@ -1,4 +1,4 @@
-"""What every protocol shares and no number depends on: registration, loops, hooks, logging."""
+"""Settings shared by all protocols that do not change results: registration, loops, hooks, logging."""
 
 custom_imports = dict(imports=["benchmark.registration"], allow_failed_imports=False)
 default_scope = "mmseg"

@@ -1,7 +1,7 @@
-"""CamVid at its full 360x480, every weight trained from scratch: the leaderboard that one GPU regenerates.
+"""CamVid at its full 360x480, every weight trained from scratch: the leaderboard for one GPU.
 
 1,500 steps of 16 crops are 24,000 images, 65 epochs, under bfloat16 autocast; evaluation is in float32. The learning
-rate, one for all, was fixed before anything was trained: docs/schedule.md has the arithmetic.
+rate, the same for all, was fixed before any training: docs/schedule.md has the arithmetic.
 """
 
 _base_ = ["../datasets/camvid.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
@@ -11,7 +11,7 @@ protocol = dict(
     inference=dict(mode="whole"),
     pretraining=None,
     keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
+    threads=None,  # for a run on a CPU: all cores
 )
 train_dataloader = dict(
     dataset=dict(
