@@ -258,11 +258,11 @@ def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
     for place in places:
         files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
         files = [file for file in files if file.name != ".lock"]
-        room = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
-        if size + room > LIMIT:
-            print(f"{place}: {room / 2**20:.0f} MiB, too large for {out.name}")
+        space = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
+        if size + space > LIMIT:
+            print(f"{place}: {space / 2**20:.0f} MiB, too large for {out.name}")
             continue
-        size += room
+        size += space
         chosen += files
     if not chosen:
         return
