@@ -122,7 +122,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     if args.archive.exists():
         for entry in archive.add(args.archive, Store(args.results)):
             before.pop(args.results / entry.name, None)
-    unfinished_runs, kernels = (beside(args.archive, name) for name in ("unfinished", "kernels"))
+    unfinished_runs, kernels = (next_to(args.archive, name) for name in ("unfinished", "kernels"))
     for packed, folder in ((unfinished_runs, args.work_dir), (kernels, user_cache() / "kernels")):
         if packed.exists():
             print(f"{packed}: {unpack(packed, folder, partial(_absent, folder), 2**30)} files")
@@ -278,7 +278,7 @@ def kept_kernels(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.*"), key=lambda file: (file.suffix != ".json", -file.stat().st_mtime))
 
 
-def beside(archive: Path, name: str) -> Path:
+def next_to(archive: Path, name: str) -> Path:
     """Return the path of an archive next to that of the results."""
     return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
 

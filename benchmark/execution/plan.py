@@ -97,10 +97,10 @@ def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[StoredRun]:
     found = []
     for spec in specs:
         result, other = store.find(spec.identity.run_id), others.get(spec.identity.run_id)
-        stands = result
+        valid = result
         if any_code and other and not _is_ok(result):
-            stands = store.find(other.run_id)
-        path = stands.path if isinstance(stands, Stored) and _is_ok(stands) else None
+            valid = store.find(other.run_id)
+        path = valid.path if isinstance(valid, Stored) and _is_ok(valid) else None
         found.append(StoredRun(result, path, other.code if other and not _is_ok(result) else None))
     return found
 

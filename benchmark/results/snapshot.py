@@ -89,7 +89,7 @@ class Snapshot:
     def _scan(
         self,
         protocol: str | None,
-        remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, FileStamp, T]]],
+        cached: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, FileStamp, T]]],
         choose: Callable[[Stored, Summary], T],
     ) -> tuple[list[T], list[Problem]]:
         """Return the cached data of unchanged files, and the data of the others, which are read."""
@@ -102,7 +102,7 @@ class Snapshot:
         outdated: list[str] = []
         with self._ignore_cache_errors(), closing(self._connect("rw")) as database:
             if _version(database) == VERSION:
-                found, outdated = _compare(files, remembered(database, *within))
+                found, outdated = _compare(files, cached(database, *within))
         news, problems = [], []
         for path, stamp in files.items():
             if path in found:

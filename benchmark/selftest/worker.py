@@ -59,21 +59,23 @@ def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOu
         device: "cpu" or "cuda", from `engine.device.select`.
             checks: the checks, in order; starting a worker is an additional first check.
     """
-    left, begun = list(checks), False
+    remaining, working = list(checks), False
     with tempfile.TemporaryDirectory() as folder:
-        while left:
-            with _worker([STARTS, *left], device, Path(folder)) as ended:
+        while remaining:
+            with _worker([STARTS, *remaining], device, Path(folder)) as ended:
                 for outcome in ended:
                     starts, failed = outcome.name == STARTS.name, outcome.status == "fail"
                     if not starts:
-                        left.pop(0)
-                    if failed or not (starts and begun):
+                        remaining.pop(0)
+                    if failed or not (starts and working):
                         yield outcome
-                    begun = True
+                    working = True
                     if failed:
                         break
             if starts:  # starting would fail again
-                yield from (CheckOutcome(check.name, "skipped", "worker processes cannot start", 0.0) for check in left)
+                yield from (
+                    CheckOutcome(check.name, "skipped", "worker processes cannot start", 0.0) for check in remaining
+                )
                 return
 
 

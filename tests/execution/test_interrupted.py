@@ -5,14 +5,14 @@ import json
 import pytest
 
 from benchmark.execution import interrupted
-from benchmark.execution.interrupted import FILE, Journal, Unfinished, find, remove, save
+from benchmark.execution.interrupted import FILE, Journal, ResumableRun, find, remove, save
 
 
 def test_it_is_found_again(tmp_path, make_record):
     record, _ = make_record()
     assert find(tmp_path) is None
-    save(tmp_path, Unfinished(7, record))
-    assert find(tmp_path) == Unfinished(7, record)
+    save(tmp_path, ResumableRun(7, record))
+    assert find(tmp_path) == ResumableRun(7, record)
     remove(tmp_path)
     assert find(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 from benchmark.confusion import scores
 from benchmark.engine.hooks import DeadlineHook, Interrupted
 from benchmark.execution import interrupted, run
-from benchmark.execution.interrupted import Unfinished
+from benchmark.execution.interrupted import ResumableRun
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.record import Execution
@@ -175,7 +175,7 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
     for cpu, begun in (("Another CPU", False), (draft.environment.cpu, True)):
         environment = draft.environment.model_copy(update={"cpu": cpu})
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
-        interrupted.save(spec.folder, Unfinished(1, before))
+        interrupted.save(spec.folder, ResumableRun(1, before))
         assert (run._initial(spec).seconds == 7.0) is begun
 
 

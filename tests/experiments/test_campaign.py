@@ -149,7 +149,7 @@ def test_unfinished_runs_are_packed_as_far_as_they_fit(campaign, monkeypatch, tm
         (tmp_path / "work" / name / "first_stage").mkdir(parents=True)
         (tmp_path / "work" / name / "first_stage" / "resume.pth").write_bytes(bytes(size))
         (tmp_path / "work" / name / ".lock").touch()
-    out = campaign.beside(tmp_path / "out.tar", "unfinished")
+    out = campaign.next_to(tmp_path / "out.tar", "unfinished")
     campaign.pack_files(tmp_path / "work", [tmp_path / "work" / name for name in "abc"], out)
     assert "too large for out.unfinished.tar" in capsys.readouterr().out
     assert campaign.unpack(out, tmp_path / "again", lambda name: name, 10**6) == 2
@@ -171,7 +171,7 @@ def test_timings_and_the_newest_kernels_are_packed_first(campaign, monkeypatch, 
     assert [file.name for file in campaign.kept_kernels(folder)] == [
         "c.json", "a.artifacts", "b.artifacts", "c.artifacts",
     ]  # fmt: skip
-    out = campaign.beside(tmp_path / "out.tar", "kernels")
+    out = campaign.next_to(tmp_path / "out.tar", "kernels")
     campaign.pack_files(folder, campaign.kept_kernels(folder), out)
     said = capsys.readouterr().out
     with tarfile.open(out) as archive:

@@ -215,8 +215,8 @@ def test_a_child_trains_what_it_is_told_to(parity, call, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("not JSON", "holds no experiment of this script"),
-        ('{"settings": {}}', "holds no experiment of this script"),
+        ("not JSON", "is not an experiment of this script"),
+        ('{"settings": {}}', "is not an experiment of this script"),
         (
             '{"settings": {"protocol": "camvid"}, "hardware": [], "trainings": []}',
             "have other settings (protocol is camvid",

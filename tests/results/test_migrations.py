@@ -217,7 +217,7 @@ def test_an_evaluation_of_weights_has_the_same_policy(tmp_path, make_record):
 
 def test_an_interrupted_run_of_the_first_schema_is_found(tmp_path, make_record):
     record = make_record(digest_of_code=None)[0]
-    interrupted.save(tmp_path, interrupted.Unfinished(40, record))
+    interrupted.save(tmp_path, interrupted.ResumableRun(40, record))
     file = tmp_path / interrupted.FILE
     rewrite(file, lambda content: content | {"record": first_schema(content["record"])})
     found = interrupted.find(tmp_path)

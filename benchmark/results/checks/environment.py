@@ -64,12 +64,12 @@ def check_time(started: str, seconds: float, now: datetime | None = None) -> Ite
             seconds: duration of the run.
             now: the current time; by default that of the clock.
     """
-    begun = datetime.fromisoformat(started)
-    if begun.tzinfo is None or begun.utcoffset():
+    start = datetime.fromisoformat(started)
+    if start.tzinfo is None or start.utcoffset():
         yield f"started is {started}, which is not in UTC"
         return
     now = now or datetime.now(timezone.utc)
-    if begun < BEGINNING:
+    if start < BEGINNING:
         yield f"started is {started}, before the release of mmsegmentation 1.2.2"
-    elif (begun - now).total_seconds() + seconds > timedelta(days=1).total_seconds():
+    elif (start - now).total_seconds() + seconds > timedelta(days=1).total_seconds():
         yield f"started is {started}, and the run took {seconds:.0f} seconds: it ends in the future"

@@ -16,7 +16,7 @@ first, which the authors do not state.
 
 Differences from their training:
 - Their batches have two or four images more at the three smaller sizes.
-- Their epoch contains the images at five sizes, half to one and a half times the size in evaluation. Here, too, an epoch
+- Their epoch contains the images at five sizes, half to one and a half times the evaluated size. Here, too, an epoch
   is five times the 367 images, but all are crops of 360x480 from images enlarged by up to one and a half: smaller ones
   would need padding with void, which is a class.
 - Their flip is vertical, although its comment says horizontal. Here it is horizontal.
