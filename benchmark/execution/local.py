@@ -2,8 +2,7 @@
 
 On a CPU several runs are concurrent. A GPU has one run at a time: four light trainings in four processes took 76.7 ms a
 step each where one alone takes 17.4 (H100, ENet), as they are bound by its memory bandwidth. While one trains, the next
-process
-imports, reads the data, counts, and builds and compiles its network, so that the GPU is never idle in between.
+process imports, reads the data, counts, and builds and compiles its network, so that the GPU is never idle in between.
 """
 
 from __future__ import annotations

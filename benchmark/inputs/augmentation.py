@@ -308,8 +308,7 @@ def _shift_hue(planes: Planes, sixths: float) -> None:
     On the hue circle, each channel rises within a sixth from the smallest to the largest value, stays there for two,
     falls, and stays for two. So a small shift changes a channel by that part of the difference, less the rest of the
     constant range, which follows from the next channel on the circle: no division is needed. A channel falls, or is
-        about
-    to, if the next one is larger than the previous one.
+    about to, if the next one is larger than the previous one.
     """
     smallest, largest = _extremes(planes)
     step = cv2.convertScaleAbs(cv2.subtract(largest, smallest), alpha=abs(sixths))

@@ -137,7 +137,7 @@ def test_a_network_too_large_for_any_mode_fails_with_the_reason(training, device
 
 def test_a_mode_that_fails_in_the_end_leaves_what_is_left_of_it(training, monkeypatch, device, caplog):
     def fail(*_, check=True):
-        raise CaptureFailed("its losses would be 1 off")
+        raise CaptureFailed("its losses would have a relative error of 1")
 
     device({})
     monkeypatch.setattr(autotune, "GraphedStep", fail)

@@ -17,10 +17,9 @@ class Darknet19(BaseModule):
     """All convolutions of Table 6 except its classifier, without the last pooling, and dilated from there on.
 
     Padding is that of LiteSeg's authors, github.com/tahaemara/LiteSeg, `models/backbone_networks/darknet.py`, because
-    the
-    published cost and accuracy are of that network: three 1x1 convolutions pad their input by a pixel, and the dilated
-    3x3 convolutions, whose padding of 1 is one too small, remove these pixels again. Sizes equal those with the usual
-    padding.
+    the published cost and accuracy are of that network: three 1x1 convolutions pad their input by a pixel, and the
+    dilated 3x3 convolutions, whose padding of 1 is one too small, remove these pixels again. Sizes equal those with the
+    usual padding.
 
     Weights start from PyTorch's defaults.
 

@@ -31,8 +31,7 @@ class _Encoder(BaseModule):
 
         Returns:
                 The last map, of stride 2^n after n poolings, with sizes rounded up; and for every pooling, starting
-                with the
-                    first, the indices of its maxima and the size before it.
+                    with the first, the indices of its maxima and the size before it.
         """
         poolings: list[Pooling] = []
         x = image

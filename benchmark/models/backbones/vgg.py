@@ -136,8 +136,7 @@ class DeepLabVGG16(VGG16):
     The papers do not state the padding of the poolings. Ports of the authors' Caffe models (such as github.com/GitLanx/
     Semantic-Segmentation-PyTorch) have 3x3 windows with padding 1. They are used here, too, because the labels of the
     loss are every eighth pixel: the centre of output i is then pixel 8i exactly, unlike with 2x2 windows. The same
-        ports
-    have a 3x3 average pooling after pool5 in v1 and none in v2.
+    ports have a 3x3 average pooling after pool5 in v1 and none in v2.
 
     Args:
         rates: dilation of fc6 in each branch.

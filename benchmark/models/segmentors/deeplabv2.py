@@ -24,8 +24,7 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
     maximum and of every single scale, both as in the port of the authors' models
     (github.com/kazuto1011/deeplab-pytorch). Images,
     labels and scores are resized with aligned corners, so that their pixels stay on those of the image: a side of n
-        pixels
-    becomes scale * (n - 1) + 1, rounded down.
+    pixels becomes scale * (n - 1) + 1, rounded down.
 
     Args:
             scales: scales in ascending order.
