@@ -56,7 +56,7 @@ def way(request):
         function = triton_kernel.augment
 
     def made(pictures, labels, draws, policy, void=VOID):
-        # From the last image to the first, which their numbers tell.
+        # From the last image to the first, as their numbers show.
         table = tabulate(np.arange(len(labels))[::-1].copy(), draws, labels.shape[1:], policy)
         tensors = [torch.from_numpy(part).to(device) for part in (pictures[::-1].copy(), labels[::-1].copy(), table)]
         return [part.cpu().numpy() for part in function(*tensors, policy, CLASSES, void)]
