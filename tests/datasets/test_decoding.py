@@ -171,7 +171,7 @@ def test_a_label_of_16_bits_is_named_with_its_value(save):
 def test_a_lossy_label_is_refused(save):
     with pytest.raises(UserError, match=r"x\.jpg: labels are PNG files, but this is JPEG, which is lossy"):
         decode_values(save(Image.fromarray(LABEL), "x.jpg"))
-    with pytest.raises(UserError, match=r"x\.webp: a label .*one channel"):
+    with pytest.raises(UserError, match=r"x\.webp: labels .*one channel"):
         decode_values(save(Image.fromarray(LABEL), "x.webp", lossless=True))
 
 
