@@ -210,7 +210,7 @@ class Ledger(Lines):
             milliseconds = 1000 * training.seconds / training.iterations
             rate = training.images / training.seconds if training.seconds else 0.0
             setup = training.setup_seconds or 0.0
-            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms an iteration")
+            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms per iteration")
             how = training.execution
             way = " ".join(
                 name
@@ -231,7 +231,7 @@ class Ledger(Lines):
         if not self._rows:
             return []
         head = (
-            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms an iteration | images/s "
+            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms per iteration | images/s "
             "| whole run (s) |"
         )
         return ["", head, "|---|---|---:|---:|---|---:|---:|---:|---:|---:|", *self._rows, ""]

@@ -196,7 +196,7 @@ def test_the_device_is_idle_between_the_last_word_of_a_run_and_the_first_of_the_
             ledger.progress(spec, "train", done, 2, None)
         ledger.end(spec, make_record()[0])
     out = capsys.readouterr().out
-    assert "device idle 0.0 s, set-up 0.0 s, 416.7 ms an iteration" in out
+    assert "device idle 0.0 s, set-up 0.0 s, 416.7 ms per iteration" in out
     assert "device idle 3.5 s" in out
     assert len(packed) == 2
     assert len(ledger.table()) == 6
