@@ -47,7 +47,7 @@ def score(
         The record of an external result, and its arrays. Training, cost and latency are not known.
 
     Raises:
-        UserError: a prediction is missing, of another size, or holds something that is no class.
+        UserError: a prediction is missing, of another size, or contains values that are not classes.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
     config = _composed(protocol, root)

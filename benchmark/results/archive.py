@@ -64,7 +64,7 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
             The number of packed results, and the problems of the others.
 
     Raises:
-        UserError: the archive's name has another ending, there is no result to pack, or it cannot be written.
+        UserError: the archive's name has another ending, no result can be packed, or the archive is not writable.
     """
     check_name(out)
     sound, problems = _sound(Store(root).files() if files is None else sorted(files))
