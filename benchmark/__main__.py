@@ -1,4 +1,4 @@
-"""`python -m benchmark` is `segbench`."""
+"""Run `segbench` by `python -m benchmark`."""
 
 import sys
 

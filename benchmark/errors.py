@@ -1,4 +1,4 @@
-"""The one exception for errors that a user can fix, and how errors are said in one line."""
+"""The exception for errors a user can fix, and one-line error messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: its message is one line that says what to do.
+    """An error a user can fix: its message is one line that says what to do.
 
-    The command line prints it as ``segbench: error: MESSAGE`` and exits with 2; anything else that escapes is a bug and
+    The command line prints it as ``segbench: error: MESSAGE`` and exits with code 2; any other exception is a bug and
     keeps its traceback.
 
-    PyTorch raises the error of a data loader's worker again, with the worker's traceback as its message: the last line
-    of it is kept, without the name of the class.
+    PyTorch raises the error of a data loader's worker again, with the worker's traceback as its message: only the last
+    line is kept, without the name of the class.
     """
 
     def __init__(self, message: str) -> None:
@@ -23,12 +23,12 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error for a name that does not exist, with the nearest names that do.
+    """Return the error for an unknown name, with similar known names.
 
     Args:
-        kind: what the name should have named, in the singular ("architecture").
-        name: what was given.
-        known: the names that exist.
+            kind: kind of the name, in the singular ("architecture").
+            name: the unknown name.
+            known: the known names.
     """
     known = list(known)
     longer = [each for each in known if name and name.lower() in each.lower()]
@@ -38,6 +38,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says first, in at most 200 characters, or the name of its type if it says nothing."""
+    """Return the first line of an exception's message, up to 200 characters, or the name of its type if empty."""
     text = str(error.args[0] if error.args else error).strip().partition("\n")[0] or type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,4 +1,4 @@
-"""Importing this module makes everything buildable by name: what `custom_imports` of a composed config asks for."""
+"""Register all modules by importing them: the `custom_imports` of a composed config."""
 
 from benchmark import backend
 

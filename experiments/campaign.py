@@ -122,7 +122,7 @@ def campaign(args: argparse.Namespace, deadline: float) -> int:
     if args.archive.exists():
         for entry in archive.add(args.archive, Store(args.results)):
             before.pop(args.results / entry.name, None)
-    unfinished_runs, kernels = (beside(args.archive, name) for name in ("unfinished", "kernels"))
+    unfinished_runs, kernels = (next_to(args.archive, name) for name in ("unfinished", "kernels"))
     for packed, folder in ((unfinished_runs, args.work_dir), (kernels, user_cache() / "kernels")):
         if packed.exists():
             print(f"{packed}: {unpack(packed, folder, partial(_absent, folder), 2**30)} files")
@@ -210,7 +210,7 @@ class Ledger(Lines):
             milliseconds = 1000 * training.seconds / training.iterations
             rate = training.images / training.seconds if training.seconds else 0.0
             setup = training.setup_seconds or 0.0
-            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms an iteration")
+            self._say(f"  device idle {idle:.1f} s, set-up {setup:.1f} s, {milliseconds:.1f} ms per iteration")
             how = training.execution
             way = " ".join(
                 name
@@ -231,7 +231,7 @@ class Ledger(Lines):
         if not self._rows:
             return []
         head = (
-            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms an iteration | images/s "
+            "| protocol | architecture | seed | mIoU (%) | steps | idle (s) | set-up (s) | ms per iteration | images/s "
             "| whole run (s) |"
         )
         return ["", head, "|---|---|---:|---:|---|---:|---:|---:|---:|---:|", *self._rows, ""]
@@ -258,11 +258,11 @@ def pack_files(root: Path, places: Sequence[Path], out: Path) -> None:
     for place in places:
         files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
         files = [file for file in files if file.name != ".lock"]
-        room = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
-        if size + room > LIMIT:
-            print(f"{place}: {room / 2**20:.0f} MiB, too large for {out.name}")
+        space = sum((1 + ceil(file.stat().st_size / tarfile.BLOCKSIZE)) * tarfile.BLOCKSIZE for file in files)
+        if size + space > LIMIT:
+            print(f"{place}: {space / 2**20:.0f} MiB, too large for {out.name}")
             continue
-        size += room
+        size += space
         chosen += files
     if not chosen:
         return
@@ -278,7 +278,7 @@ def kept_kernels(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.*"), key=lambda file: (file.suffix != ".json", -file.stat().st_mtime))
 
 
-def beside(archive: Path, name: str) -> Path:
+def next_to(archive: Path, name: str) -> Path:
     """Return the path of an archive next to that of the results."""
     return archive.with_name(f"{archive.name.partition('.')[0]}.{name}.tar")
 

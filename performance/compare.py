@@ -1,8 +1,8 @@
-"""What comparing thousands of results costs, from start to end of the process: time and memory.
+"""Time and memory of comparing thousands of results, for whole processes.
 
-A store of 10,000 results of 100 architectures under 10 protocols, 5 seeds each of two versions, counts included: the
-versions against each other, the store against itself (10,000 results against 10,000), the verdicts on them, and the
-same when nothing is remembered of them. `python performance/compare.py`
+A store of 10,000 results of 100 architectures under 10 protocols, 5 seeds each of two versions, with confusion
+matrices: the two versions, the store with itself (10,000 results with 10,000), the verdicts, and the same without a
+snapshot. `python performance/compare.py`
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDS = 3
 
 
 def cost(*command: str | Path, cache: Path, cold: bool) -> tuple[float, float, float]:
-    """Seconds that a `segbench` process takes, by the clock and of processors, and its peak of memory in MiB."""
+    """Measure wall time and CPU time of a `segbench` process in seconds, and its peak memory in MiB."""
     if cold:
         shutil.rmtree(cache, ignore_errors=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEGBENCH_CACHE": str(cache)}
@@ -42,7 +42,7 @@ def main() -> None:
         fill(store, 10, 100, range(5), "0.2.0")
         versions = ("compare", "0.1.0", "0.2.0", "--results", store)
         cases = {
-            "compare two versions, nothing remembered": (versions, True),
+            "compare two versions, without a snapshot": (versions, True),
             "compare two versions": (versions, False),
             "compare the store with itself": (("compare", store, store), False),
             "verify": (("verify", "--results", store), False),

@@ -1,7 +1,7 @@
-"""What counting parameters and MACs costs: ours, fvcore's FlopCountAnalysis and mmengine's get_model_complexity_info.
+"""Time of counting parameters and MACs: ours, fvcore's FlopCountAnalysis and mmengine's get_model_complexity_info.
 
-The peers are handed a network with weights, which is not timed, and run it; ours builds it without weights and runs
-nothing. Then the whole catalog, in one process that is new. `python performance/complexity.py`
+The others get a network with weights, whose construction is not timed, and run it; ours builds it without weights and
+computes nothing. Then the whole catalog in a new process. `python performance/complexity.py`
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CATALOG = [sys.executable, "-m", "segbench", "profile", "--all", "--no-latency",
 def main() -> None:
     """Print two tables."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)  # what the peers say of every operator that they do not count
+    logging.disable(logging.WARNING)  # messages of the others on every operator that they do not count
     whole = interleaved({"catalog": lambda: subprocess.run(CATALOG, check=True, capture_output=True)}, 1)["catalog"]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -44,18 +44,18 @@ def main() -> None:
     blank, shape = Inference(config, SIZE).to("meta"), torch.empty(1, 3, *SIZE, device="meta")
     functions: dict[str, Callable[[], int]] = {
         OURS: lambda: complexity.tally(config, SIZE).macs,
-        "segbench, network at hand": lambda: complexity.count(blank, shape).macs,
+        "segbench, from the network": lambda: complexity.count(blank, shape).macs,
         "fvcore": lambda: _fvcore(network, image),
         "mmengine": lambda: _mmengine(network),
     }
     seconds = interleaved({**functions}, ROUNDS)
 
-    print(f"{NETWORK}, {SIZE[0]}x{SIZE[1]}. The peers count normalisation and resizing beside MACs.\n")
+    print(f"{NETWORK}, {SIZE[0]}x{SIZE[1]}. The others count normalisation and resizing, too.\n")
     print("| counter | CPU s | times ours | count (G) |\n|---|---:|---:|---:|")
     for name, function in functions.items():
         print(f"| {name} | {seconds[name]:.3f} | {seconds[name] / seconds[OURS]:.1f} | {function() / 1e9:.3f} |")
     print("\n| catalog, one process | CPU s | peak memory (MiB) |\n|---|---:|---:|")
-    print(f"| {len(catalog.architectures())} architectures, start-up included | {whole:.1f} | {peak / 2**20:.0f} |")
+    print(f"| {len(catalog.architectures())} architectures, including start-up | {whole:.1f} | {peak / 2**20:.0f} |")
     print(f"\n{hardware()}")
 
 

@@ -1,8 +1,8 @@
-"""What an image costs between the scores of a network and the counts of the evaluation.
+"""Time per image from the scores of a network to the confusion matrix.
 
-Ours against mmsegmentation's `postprocess_result` and `IoUMetric`, and torchmetrics' `ConfusionMatrix` where that is
-installed. All are given the same scores, already of the size of the image, and the same labels, and must count the same
-to the last pixel: on a GPU where there is one, in wall time, else on one thread of a CPU, in CPU time.
+Ours, mmsegmentation's `postprocess_result` and `IoUMetric`, and torchmetrics' `ConfusionMatrix` if it is installed. All
+get the same scores, already at image size, and the same labels, and must count exactly the same pixels: on a GPU, if
+available, in wall time, else on one thread of a CPU, in CPU time.
 `python performance/evaluation.py`
 """
 
@@ -33,16 +33,16 @@ from mmseg.models.segmentors import EncoderDecoder  # isort: skip
 from mmseg.structures import SegDataSample  # isort: skip
 
 SIZES = {(360, 480): 11, (1024, 2048): 19}
-"""Height and width of the images, and how many classes: as CamVid and Cityscapes have them."""
+"""Height, width and number of classes of the images: those of CamVid and Cityscapes."""
 
 IMAGES = 8
-"""In an evaluation; what follows the last image is shared by them."""
+"""Images per evaluation; work after the last image is divided among them."""
 
 ROUNDS = 5
 
 
 class TimedEvaluation:
-    """Images of one size: scores that vary smoothly, labels that mostly agree with them, some of them void."""
+    """Images of one size, with smooth scores and labels that mostly agree with them, some of them void."""
 
     def __init__(self, size: tuple[int, int], classes: int, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -57,17 +57,17 @@ class TimedEvaluation:
         self.label = label.to(device)
 
     def theirs(self) -> Tensor:
-        """Scores to labels, int64, as mmsegmentation does it."""
+        """Compute labels from scores like mmsegmentation, int64."""
         sample = SegDataSample(metainfo={"ori_shape": self.size})
         EncoderDecoder.postprocess_result(SimpleNamespace(align_corners=False), self.scores, [sample])
         return sample.pred_sem_seg.data
 
     def ours(self) -> Tensor:
-        """Scores to labels, uint8."""
+        """Compute labels from scores, uint8."""
         return labels(unpadded(self.scores[0], {"ori_shape": self.size}, align_corners=False))[None]
 
     def count(self, metric: Any, predict: Callable[[], Tensor]) -> Any:
-        """A metric of mmengine's kind after all images."""
+        """Return a metric of mmengine's interface after all images."""
         metric.dataset_meta = {"classes": range(self.classes)}
         for _ in range(IMAGES):
             sample = {"img_path": "", "pred_sem_seg": {"data": predict()}, "gt_sem_seg": {"data": self.label}}
@@ -75,17 +75,17 @@ class TimedEvaluation:
         return metric
 
     def iou_metric(self, predict: Callable[[], Tensor]) -> list[tuple[Tensor, ...]]:
-        """Histograms an image: intersection, union, prediction, label."""
+        """Return histograms per image: intersection, union, prediction, label."""
         return self.count(IoUMetric(), predict).results
 
     def confusion_metric(self, predict: Callable[[], Tensor]) -> NDArray[np.int64]:
-        """Counts an image."""
+        """Return a confusion matrix per image."""
         metric = self.count(ConfusionMetric(), predict)
         metric.evaluate(IMAGES)
         return metric.counts
 
     def torchmetrics(self, validate: bool) -> Tensor:
-        """Counts of all images, without void."""
+        """Return the confusion matrix of all images, without void."""
         from torchmetrics.classification import MulticlassConfusionMatrix
 
         metric = MulticlassConfusionMatrix(self.classes, ignore_index=VOID, validate_args=validate)
@@ -95,7 +95,7 @@ class TimedEvaluation:
         return metric.compute()
 
     def metrics(self) -> dict[str, Callable[[], object]]:
-        """The metric alone, each from labels as the evaluation around it makes them."""
+        """Return functions that compute only the metric, each from labels of its own evaluation."""
         functions: dict[str, Callable[[], object]] = {
             "mmsegmentation, `IoUMetric`": lambda: self.iou_metric(lambda: self.wide),
             "ours, `ConfusionMetric`": lambda: self.confusion_metric(lambda: self.narrow),
@@ -106,14 +106,14 @@ class TimedEvaluation:
         return functions
 
     def whole(self) -> dict[str, Callable[[], object]]:
-        """From scores to counts."""
+        """Return functions that compute confusion matrices from scores."""
         return {
             "mmsegmentation, `postprocess_result` and `IoUMetric`": lambda: self.iou_metric(self.theirs),
-            "ours, from scores to counts": lambda: self.confusion_metric(self.ours),
+            "ours, from scores to confusion matrices": lambda: self.confusion_metric(self.ours),
         }
 
     def check(self) -> None:
-        """Everybody counts the same."""
+        """Check that all count the same."""
         counts = self.confusion_metric(self.ours)[0, :-1, :-1]
         intersection, _, prediction, label = (area.cpu().numpy() for area in self.iou_metric(self.theirs)[0])
         np.testing.assert_array_equal(counts.diagonal(), intersection)
@@ -125,13 +125,13 @@ class TimedEvaluation:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
+    parser.add_argument("--seconds", type=float, help="time limit in seconds; print the measurements up to then")
     deadline = Deadline(parser.parse_args().seconds)
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel("ERROR")
     device, time, measure = ("cuda", "ms", waited) if torch.cuda.is_available() else ("cpu", "CPU ms", interleaved)
     print(f"{hardware()}; scores on {device}\n")
-    print(f"| image, classes | evaluation | {time} an image | mmsegmentation's over it | rounds |")
+    print(f"| image, classes | evaluation | {time} per image | mmsegmentation's relative to it | rounds |")
     print("|---|---|---:|---:|---:|", flush=True)
     for (height, width), classes in SIZES.items():
         image = f"{height}x{width}, {classes}"
@@ -151,7 +151,7 @@ def main() -> None:
 
 @lru_cache(maxsize=1)
 def checked(size: tuple[int, int], classes: int, device: str) -> TimedEvaluation:
-    """Images of one size, once everybody has counted the same in them."""
+    """Return images of one size, after checking that all count the same."""
     evaluation = TimedEvaluation(size, classes, device)
     evaluation.check()
     return evaluation

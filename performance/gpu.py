@@ -1,10 +1,10 @@
-"""All that a GPU can be measured at, in one call of 4 minutes.
+"""Run all measurements that need a GPU, in one call of 4 minutes.
 
-Runs the scripts whose figures depend on the GPU one after another and prints what they print. Each has a share of the
-time and ends within it with what it has measured by then; what one leaves is the others'. The first begins with the
-step of mmsegmentation's own training beside ours, so that this ratio is there whatever becomes of the rest.
+Runs the scripts whose results depend on the GPU one after another, and prints their output. Each has a share of the
+time and stops within it with its measurements up to then; unused time is given to the others. The first begins with a
+training step of mmsegmentation and ours, so that this ratio is measured even if the rest fails.
 
-    python performance/gpu.py FOLDER    # the folder that holds CamVid/
+    python performance/gpu.py FOLDER    # the folder that contains CamVid/
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from process import run
 HERE = Path(__file__).parent
 
 SHARES = {"step.py": 0.45, "resident.py": 0.1, "evaluation.py": 0.1, "roofline.py": 0.35}
-"""Scripts in their order, and what part of the time each is given."""
+"""Scripts in order, with their share of the time."""
 
 WITHOUT_DATA = {"evaluation.py"}
 
 TO_END = 5.0
-"""Seconds that a script has, at most, to end by itself before it is killed."""
+"""Maximum seconds for a script to stop before it is killed."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.environ.get("SEGBENCH_DATA", "data"))
-    parser.add_argument("--seconds", type=float, default=240, help="end after that time (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=240, help="time limit in seconds (default: %(default)s)")
     arguments = parser.parse_args()
     return measure(SHARES, HERE, arguments.folder, arguments.seconds)
 
 
 def measure(shares: Mapping[str, float], scripts: Path, folder: str, seconds: float) -> int:
-    """Run the scripts within a time; 1 where one of them failed or had to be killed."""
+    """Run the scripts within a time limit; return 1 if one of them failed or was killed."""
     deadline = time.monotonic() + seconds
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     failed, waiting = False, dict(shares)

@@ -1,8 +1,8 @@
-"""Training batches of CamVid: ours from the warm cache against mmsegmentation's own pipeline on the same files.
+"""Training batches of CamVid: ours from a filled cache, and mmsegmentation's own pipeline on the same files.
 
-Both give batches of 8 images of 360 x 480 pixels with the full augmentation, in one process and one thread.
+Both create batches of 8 images of 360 x 480 pixels with the full augmentation, in one process and one thread.
 
-    python performance/input.py FOLDER    # the folder that holds CamVid/
+    python performance/input.py FOLDER    # the folder that contains CamVid/
 """
 
 import argparse
@@ -34,14 +34,14 @@ def main() -> None:
     functions = {"mmsegmentation": theirs(arguments.folder), "segbench": ours(arguments.folder)}
     seconds = interleaved(functions, arguments.rounds)
     print(f"{hardware()}\n")
-    print("| pipeline | CPU ms an image | images a CPU second | times mmsegmentation |\n|---|---:|---:|---:|")
+    print("| pipeline | CPU ms per image | images per CPU second | times mmsegmentation |\n|---|---:|---:|---:|")
     for name, taken in seconds.items():
         ratio = seconds["mmsegmentation"] / taken
         print(f"| {name} | {1000 * taken / BATCH:.2f} | {BATCH / taken:.0f} | {ratio:.1f} |")
 
 
 def ours(folder):
-    import benchmark.registration  # noqa: F401  (the source is built by name)
+    import benchmark.registration  # noqa: F401  (registers the source)
     from benchmark.inputs.batches import TrainingBatches
 
     source = {"type": "CamVid", "root": folder, "split": "train"}

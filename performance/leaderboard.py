@@ -1,7 +1,7 @@
-"""What `segbench leaderboard` costs over thousands of results, from start to end of the process.
+"""Time of `segbench leaderboard` for thousands of results, for whole processes.
 
-Against pandas over the same JSON files: every file through `json_normalize`, as one would write it at first, and the
-figures of the table alone, as one would write it then. `python performance/leaderboard.py [--large]`
+Compared with pandas on the same JSON files: every file through `json_normalize`, a simple first version, and only the
+columns of the table, an optimized one. `python performance/leaderboard.py [--large]`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from synthetic import ROOT, fill
 from timing import hardware, interleaved
 
 GROUPS = (5, 50)
-"""Protocols and architectures; the rest of the results are seeds of these."""
+"""Protocols and architectures; the other results are seeds of these."""
 
 ROUNDS = {10_000: 3, 100_000: 1}
 
@@ -56,14 +56,14 @@ print(table.sort_values("miou", ascending=False).to_csv())
 
 
 def output(*command: str | Path, cache: Path) -> str:
-    """What a Python process prints."""
+    """Return the output of a Python process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEGBENCH_CACHE": str(cache)}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
     return done.stdout
 
 
 def check_equal(ours: str, theirs: str) -> None:
-    """Both tables say the same of every architecture."""
+    """Check that both tables have the same rows."""
     scores = [
         {(row["protocol"], row["architecture"]): float(row[name]) for row in csv.DictReader(io.StringIO(text))}
         for text, name in ((ours, "miou_percent"), (theirs, "miou"))
@@ -73,7 +73,7 @@ def check_equal(ours: str, theirs: str) -> None:
 
 
 def compare(results: int) -> dict[str, float]:
-    """CPU seconds of each way to the table."""
+    """Measure the CPU seconds of each way to create the table."""
     with tempfile.TemporaryDirectory() as place:
         store, cache = Path(place, "results"), Path(place, "cache")
         fill(store, *GROUPS, range(results // math.prod(GROUPS)))
@@ -94,7 +94,7 @@ def compare(results: int) -> dict[str, float]:
                 "segbench, without a snapshot": cold,
                 "segbench": ours,
                 "pandas, json_normalize": lambda: pandas(NORMALISE),
-                "pandas, the figures alone": lambda: pandas(PICK),
+                "pandas, only the columns of the table": lambda: pandas(PICK),
             },
             ROUNDS[results],
         )

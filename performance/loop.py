@@ -1,9 +1,9 @@
-"""What a training loop costs beside the training steps: a bare PyTorch loop, ours, and mmengine's default Runner.
+"""Overhead of a training loop beyond the training steps: a bare PyTorch loop, ours, and mmengine's default Runner.
 
-All train the same network, so small that the rest shows, with the same optimizer, schedule and batches, and log every
-50 iterations. The bare loop makes batches ready as ours does; mmengine's takes them as its preprocessor does, image by
-image, which is part of what it costs. A second table leaves the steps out, which vary by more than a loop costs: what
-remains is the loop itself, with its hooks, seeds, schedule and log. `python performance/loop.py`
+All train the same network, small enough to show the overhead, with the same optimizer, schedule and batches, and log
+every 50 iterations. The bare loop prepares batches like ours; mmengine's uses its preprocessor, image by image, which
+is part of its cost. A second table skips the steps, whose times vary more than the overhead: it shows only the loop,
+with its hooks, seeds, schedule and log. `python performance/loop.py`
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from benchmark.engine.step import prepared
 from benchmark.inputs.batches import Batch, sample
 
 ITERATIONS = 200
-"""Iterations of one timing: enough that what ran before, and emptied the caches, does not count."""
+"""Iterations per timing: enough that caches emptied by the previous function do not matter."""
 STARTS = (100, 100_000)
-"""Iterations at which the timings begin."""
+"""Iterations at which the timings start."""
 LOG = 50
 ROUNDS = 15
 
@@ -56,7 +56,7 @@ class Network(BaseModel):
 
 
 class Batches(Dataset[Any]):
-    """One batch for ever."""
+    """A dataset that repeats one batch."""
 
     metainfo: dict[str, Any] = {}  # noqa: RUF012
 
@@ -71,13 +71,13 @@ class Batches(Dataset[Any]):
 
 
 def whole() -> Batch:
-    """A batch as ours come."""
+    """Return a batch in our format."""
     images, labels = torch.randint(256, (4, 3, *SIZE)), torch.randint(CLASSES, (4, *SIZE))
     return {"inputs": images.byte(), "labels": labels.byte()}
 
 
 def listed() -> dict[str, Any]:
-    """A batch as mmengine's come."""
+    """Return a batch in mmengine's format."""
     batch = whole()
     return {"inputs": list(batch["inputs"]), "data_samples": [sample(label.long()) for label in batch["labels"]]}
 
@@ -87,16 +87,16 @@ def loader(batch: Any) -> DataLoader[Any]:
 
 
 def nothing(*_: Any) -> Tensor:
-    """A step that is left out: its loss."""
+    """Return the loss of a skipped step."""
     return LOSS
 
 
 def bare(stepping: bool) -> Callable[[], None]:
-    """The loop that one would write by hand."""
+    """Return a plain training loop."""
     model = Network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, 10**6, power=0.9)
-    optimizer.step()  # which the schedule expects
+    optimizer.step()  # expected by the schedule
     batches, losses = iter(loader(whole())), []
 
     def step(batch: Batch) -> Tensor:
@@ -120,7 +120,7 @@ def bare(stepping: bool) -> Callable[[], None]:
 
 
 def ours(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
-    """The loop and the hooks of a session, watched."""
+    """Return the loop of a session with its hooks and progress reports."""
     losses = LossHook(LOG)
     runner = Runner(
         **_common(whole(), "StatelessTrainLoop", "Float32OptimWrapper", folder / f"ours-{start}-{stepping}"),
@@ -135,10 +135,10 @@ def ours(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
 
 
 def theirs(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
-    """mmengine's Runner with its default hooks."""
+    """Return mmengine's Runner with its default hooks."""
     runner = Runner(
         **_common(listed(), "IterBasedTrainLoop", "OptimWrapper", folder / f"mmengine-{start}-{stepping}"),
-        # The hook that is left out does nothing in an iteration, and trips over a loader of whole batches.
+        # The removed hook does nothing in an iteration, and fails for a loader of whole batches.
         default_hooks={"logger": {"type": "LoggerHook", "interval": LOG}, "sampler_seed": None},
     )
     train = _drive(runner, start)
@@ -147,7 +147,7 @@ def theirs(start: int, folder: Path, stepping: bool) -> Callable[[], None]:
     runner.call_hook("before_train_epoch")
     runner.train_loop.run_iter(runner.train_dataloader.dataset.batch)
     for name, history in runner.message_hub.log_scalars.items():
-        values = [history.current()] * start  # what it would hold by then
+        values = [history.current()] * start  # its content at that iteration
         runner.message_hub.log_scalars[name] = HistoryBuffer(values, [1] * start)
     return train
 
@@ -168,7 +168,7 @@ def _common(batch: Any, loop: str, optim_wrapper: str, folder: Path) -> dict[str
 
 
 def _drive(runner: Runner, start: int) -> Callable[[], None]:
-    """The iterations of a runner's loop, from that one on."""
+    """Return a function that runs iterations of a runner's loop from a given one on."""
     runner._train_loop = loop = runner.build_train_loop(runner._train_loop)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
@@ -186,20 +186,20 @@ def _drive(runner: Runner, start: int) -> Callable[[], None]:
 
 
 def table(stepping: bool) -> str:
-    """What an iteration of each loop costs."""
+    """Return a table of the time per iteration of each loop."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         nowhere = stack.enter_context(Path(os.devnull).open("w"))
         stack.enter_context(redirect_stdout(nowhere))
         stack.enter_context(redirect_stderr(nowhere))
-        # The difference of the first two is what noise amounts to.
+        # The difference between the first two is noise.
         functions = {"a bare loop": bare(stepping), "the same again": bare(stepping)}
         for start in STARTS:
             functions[f"ours, iteration {start:,}"] = ours(start, folder, stepping)
             functions[f"mmengine's Runner, iteration {start:,}"] = theirs(start, folder, stepping)
         seconds = interleaved(functions, ROUNDS)
     base = seconds["a bare loop"]
-    lines = ["| loop | us an iteration | beside the bare loop, us | ratio |", "|---|---:|---:|---:|"]
+    lines = ["| loop | us per iteration | more than the bare loop, us | ratio |", "|---|---:|---:|---:|"]
     for name, taken in seconds.items():
         each, more = taken / ITERATIONS * 1e6, (taken - base) / ITERATIONS * 1e6
         lines.append(f"| {name} | {each:.0f} | {more:+.0f} | {taken / base:.2f} |")
@@ -208,7 +208,7 @@ def table(stepping: bool) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(f"{hardware()}\n\nWith their steps:\n\n{table(True)}\n\nWithout:\n\n{table(False)}")
+    print(f"{hardware()}\n\nWith training steps:\n\n{table(True)}\n\nWithout:\n\n{table(False)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Does training here end where mmsegmentation's own training ends?
+"""Test whether training here is equivalent to mmsegmentation's own training.
 
-The same network, optimizer, schedule and augmentation are trained by mmengine's Runner through mmsegmentation's
-pipeline, as its `tools/train.py` does, and by a session of ours, several seeds each. Both are evaluated on the same
-split by the same metric, and the difference of their means is tested for equivalence (two one-sided tests). Every
-training that has ended is kept in OUT.json, so that the next call goes on from there.
+The same network, optimizer, schedule and augmentation are trained by mmengine's Runner with mmsegmentation's pipeline,
+like its `tools/train.py`, and by a session of ours, with several seeds each. Both are evaluated on the same split with
+the same metric, and the difference of their means is tested for equivalence (two one-sided tests). Finished trainings
+are stored in OUT.json, from which the next call continues.
 
     python performance/parity.py enet espnet-c -p camvid_180x240_cpu --max-iters 400 --root FOLDER -o OUT.json
 """
@@ -54,14 +54,14 @@ SETTINGS = (
     "resident",
     "compile",
 )
-"""Arguments that every training of a file shares."""
+"""Arguments shared by all trainings of a file."""
 
 COMPILE = {"auto": None, "on": True, "off": False}
 
 
 @dataclass(frozen=True)
 class ParityRun:
-    """One training, by name."""
+    """Identity of a training."""
 
     architecture: str
     training: str
@@ -71,21 +71,21 @@ class ParityRun:
 
 @dataclass(frozen=True)
 class TrainedScore:
-    """What came of a training."""
+    """Result of a training."""
 
     miou: float
-    """on the split that is evaluated, in percent"""
+    """mIoU on the evaluated split, in percent"""
     seconds: float
-    """wall time of the iterations, batches included"""
+    """wall time of the iterations, including batches"""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a file holds."""
+    """Content of a file."""
 
     settings: Mapping[str, Any]
     hardware: Sequence[str]
-    """what it was trained on, a line for each machine"""
+    """hardware of the trainings, one line per machine"""
     trainings: Mapping[ParityRun, TrainedScore]
 
 
@@ -93,19 +93,19 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architectures", nargs="+", metavar="ARCH")
     parser.add_argument("-p", "--protocol", default="camvid_180x240_cpu", help="default: %(default)s")
-    parser.add_argument("--max-iters", type=int, metavar="N", help="a shorter schedule")
+    parser.add_argument("--max-iters", type=int, metavar="N", help="number of iterations (default: the protocol's)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each kind (default: 3)")
     parser.add_argument("--split", choices=["val", "test"], default="val", help="default: val")
-    parser.add_argument("--precision", metavar="P", help="of both trainings (default: the protocol's)")
-    parser.add_argument("--peer-precision", metavar="P", help="of mmsegmentation's (default: as ours)")
-    parser.add_argument("--resident", choices=["auto", "on", "off"], default="auto", help="of ours: see segbench run")
-    parser.add_argument("--compile", choices=list(COMPILE), default="auto", help="of ours (default: auto)")
-    parser.add_argument("--margin", type=float, default=MARGIN, help="points that do not matter (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="end after that time")
+    parser.add_argument("--precision", metavar="P", help="precision of both trainings (default: the protocol's)")
+    parser.add_argument("--peer-precision", metavar="P", help="of mmsegmentation's training (default: as ours)")
+    parser.add_argument("--resident", choices=["auto", "on", "off"], default="auto", help="see segbench run")
+    parser.add_argument("--compile", choices=list(COMPILE), default="auto", help="for our training (default: auto)")
+    parser.add_argument("--margin", type=float, default=MARGIN, help="margin in points (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="time limit in seconds")
     options.dataset(parser)
     options.device(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.json")
-    parser.add_argument("--cell", nargs=2, metavar=("TRAINING", "SEED"), help=argparse.SUPPRESS)  # the work of a child
+    parser.add_argument("--cell", nargs=2, metavar=("TRAINING", "SEED"), help=argparse.SUPPRESS)  # for child processes
     args = parser.parse_args(words)
     deadline = time.monotonic() + args.seconds
     try:
@@ -119,10 +119,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def experiment(args: argparse.Namespace, deadline: float) -> int:
-    """Train what the file lacks, and print the comparison.
+    """Run the missing trainings, and print the comparison.
 
     Returns:
-        0 where nothing is missing any more, 1 where a training failed, 3 where the time limit came first.
+            0 if all trainings are finished, 1 if one failed, 3 if the time limit was reached.
     """
     args.device = device.select(args.device)
     check(args)
@@ -149,10 +149,10 @@ def experiment(args: argparse.Namespace, deadline: float) -> int:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what no training could be made of.
+    """Check the arguments.
 
     Raises:
-        UserError: it is named.
+            UserError: an argument is invalid.
     """
     if args.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {args.seeds}")
@@ -165,7 +165,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def composed(cell: ParityRun, args: argparse.Namespace, on: str) -> Config:
-    """The config of a training.
+    """Return the config of a training.
 
     Raises:
         UserError: it cannot be trained.
@@ -182,14 +182,14 @@ def composed(cell: ParityRun, args: argparse.Namespace, on: str) -> Config:
         precision=precision,
         deterministic=args.deterministic or on == "cpu",
     )
-    config.train_cfg.val_interval = config.train_cfg.max_iters  # what is evaluated comes last
+    config.train_cfg.val_interval = config.train_cfg.max_iters  # only the last weights are evaluated
     if cell.training == THEIRS and on == "cpu" and config.optim_wrapper.type != PRECISIONS["float32"]:
         raise UserError("mmsegmentation computes on a CPU in float32 only: --peer-precision float32")
     return config
 
 
 def _child(cell: ParityRun, args: argparse.Namespace) -> list[str]:
-    """The command that trains one cell: the arguments of this call, for one architecture."""
+    """Return the command that trains one cell: the arguments of this call, for one architecture."""
     words = [cell.architecture, "--cell", cell.training, str(cell.seed), "-o", str(args.output)]
     for name in SETTINGS:
         value = getattr(args, name)
@@ -203,10 +203,10 @@ def _child(cell: ParityRun, args: argparse.Namespace) -> list[str]:
 
 
 def train(cell: ParityRun, args: argparse.Namespace) -> None:
-    """Train and evaluate one cell in this process, and keep what came of it in the file.
+    """Train and evaluate one cell in this process, and store its result in the file.
 
     Raises:
-        UserError: it cannot be trained, or came to nothing.
+            UserError: it cannot be trained, or failed.
     """
     on = device.select(args.device)
     backend.silence()
@@ -231,16 +231,16 @@ def train(cell: ParityRun, args: argparse.Namespace) -> None:
 
 
 def train_theirs(config: Config, folder: Path, on: str, session: Session) -> float:
-    """Train with mmsegmentation, and give the weights to a session; seconds that it took."""
+    """Train with mmsegmentation, and load the weights into a session; return the seconds of training."""
     import peer
 
     from benchmark.engine.arithmetic import float32_arithmetic
 
     peer.write_split(config, folder / "split")
     runner = peer.runner(config, folder / "split", folder / "theirs", workers=8 if on == "cuda" else 0)
-    device.limit_threads(config.protocol.threads)  # a Runner sets OpenCV's to none of its own
+    device.limit_threads(config.protocol.threads)  # a Runner disables OpenCV's threads
     start = time.perf_counter()
-    with float32_arithmetic(peer.precision(config) == "tf32"):  # which is PyTorch's default for convolutions
+    with float32_arithmetic(peer.precision(config) == "tf32"):  # PyTorch's default for convolutions
         runner.train()
     seconds = time.perf_counter() - start
     session.load_state(runner.model.state_dict())
@@ -248,14 +248,14 @@ def train_theirs(config: Config, folder: Path, on: str, session: Session) -> flo
 
 
 def table(trainings: Mapping[ParityRun, TrainedScore], margin: float) -> str:
-    """A row for every architecture that both have trained, as Markdown."""
+    """Return a row for every architecture trained by both, as Markdown."""
     lines = [
         f"| architecture | {THEIRS}: mIoU (%) | {OURS}: mIoU (%) | difference, 90 % interval | within ±{margin:g}? |",
         "|---|---|---|---:|---|",
     ]
     for name, found in compared(trainings, margin).items():
         sides = (", ".join(f"{value:.2f}" for value in _scores(trainings, name, each)) for each in (THEIRS, OURS))
-        result = "no two seeds of a training tell how much they differ |"
+        result = "the variance between seeds is unknown |"
         if found is not None:
             low, high = found.interval
             answer = {"reproduced": f"yes, p = {found.p:.3f}", "inconclusive": "inconclusive"}.get(found.finding, "no")
@@ -265,9 +265,9 @@ def table(trainings: Mapping[ParityRun, TrainedScore], margin: float) -> str:
 
 
 def compared(trainings: Mapping[ParityRun, TrainedScore], margin: float) -> dict[str, Equivalence | None]:
-    """Ours less theirs by architecture, tested for equivalence; None where no two seeds tell how much they differ.
+    """Test the differences for equivalence, by architecture; None if the variance between seeds is unknown.
 
-    The variance between seeds is one for both trainings of an architecture, moderated by the other architectures.
+    The variance between seeds is the same for both trainings of an architecture, moderated by the other architectures.
     """
     names = list(dict.fromkeys(cell.architecture for cell in trainings))
     sides = {name: (_scores(trainings, name, THEIRS), _scores(trainings, name, OURS)) for name in names}
@@ -294,7 +294,7 @@ def _scores(trainings: Mapping[ParityRun, TrainedScore], architecture: str, trai
 
 
 def load(args: argparse.Namespace) -> Experiment:
-    """What the file holds, or an experiment that has not begun.
+    """Load the content of the file, or return a new experiment.
 
     Raises:
         UserError: the file cannot be read, or its trainings have other settings.
@@ -310,7 +310,7 @@ def load(args: argparse.Namespace) -> Experiment:
     except FileNotFoundError:
         return Experiment(settings, [], {})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{args.output} holds no experiment of this script: {error!r}") from error
+        raise UserError(f"{args.output} is not an experiment of this script: {error!r}") from error
     if found.settings != settings:
         changed = [
             f"{name} is {found.settings.get(name)}" for name in SETTINGS if found.settings.get(name) != settings[name]
@@ -331,7 +331,7 @@ def save(experiment: Experiment, path: Path) -> None:
 
 
 def described(settings: Mapping[str, Any]) -> str:
-    """The settings in one line, those left at their defaults out."""
+    """Return the settings in one line, without those at their defaults."""
     return ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value not in (None, False)
     )

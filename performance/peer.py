@@ -1,6 +1,6 @@
-"""mmsegmentation's own training of a config of ours, as its `tools/train.py` runs it.
+"""mmsegmentation's own training of a config of ours, like its `tools/train.py`.
 
-mmengine's Runner with mmsegmentation's default runtime and hooks, around its own dataset, pipeline and preprocessor.
+It uses mmengine's Runner with mmsegmentation's default runtime and hooks, its own dataset, pipeline and preprocessor.
 Network, optimizer, learning rate, batch size, precision and distribution of the augmentation are those of the config.
 """
 
@@ -16,7 +16,7 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-import benchmark.registration  # noqa: F401  (datasets and optimizer wrappers are built by name)
+import benchmark.registration  # noqa: F401  (registers datasets and optimizer wrappers)
 from benchmark.configs.compose import PRECISIONS
 from benchmark.errors import UserError
 from benchmark.inputs.augmentation import Policy
@@ -25,22 +25,22 @@ from mmseg.datasets import BaseSegDataset  # isort: skip
 from mmseg.registry import DATASETS  # isort: skip
 
 IMAGES, LABELS = "images", "labels"
-"""Folders of the files that `write_split` writes."""
+"""Folders of the files written by `write_split`."""
 
 
 def write_split(config: Config, folder: Path) -> None:
-    """Write the training split of a composed config as PNG files, which is what mmsegmentation's pipeline reads.
+    """Write the training split of a composed config as PNG files for mmsegmentation's pipeline.
 
     Args:
-        config: what `compose.compose` returned.
-        folder: gets the folders `images` and `labels`; a label is 255 where there is no ground truth.
+            config: a config from `compose.compose`.
+            folder: parent of the new folders `images` and `labels`; void labels are 255.
 
     Raises:
-        UserError: the protocol trains in two stages, or with mmsegmentation's pipeline already.
+            UserError: the protocol trains in two stages, or with mmsegmentation's pipeline.
     """
     dataset = config.train_dataloader.dataset
     if "first_stage" in config or "augmentation" not in dataset:
-        raise UserError(f"{config.protocol.name} is no training that has a peer: one stage, augmented by segbench")
+        raise UserError(f"{config.protocol.name} cannot be compared: it needs one stage, augmented by segbench")
     with DefaultScope.overwrite_default_scope("mmseg"):
         source = DATASETS.build(dict(dataset.source))
     for kind in (IMAGES, LABELS):
@@ -51,25 +51,25 @@ def write_split(config: Config, folder: Path) -> None:
 
 
 def runner(config: Config, split: Path, work_dir: Path, workers: int) -> Runner:
-    """The Runner that a config of mmsegmentation's with its `default_runtime` and `schedule_20k` builds.
+    """Return the Runner that mmsegmentation builds with its `default_runtime` and `schedule_20k`.
 
     Args:
-        config: what `compose.compose` returned.
-        split: folder with the files of `write_split`.
-        work_dir: where weights and logs go.
-        workers: processes that make batches; 0 for this one.
+            config: a config from `compose.compose`.
+            split: folder with the files of `write_split`.
+            work_dir: folder of weights and logs.
+            workers: worker processes for batches; 0 for none.
     """
     bases = Path(mmseg.__file__).parent / ".mim" / "configs" / "_base_"
     runtime = Config.fromfile(bases / "default_runtime.py")
     schedule = Config.fromfile(bases / "schedules" / "schedule_20k.py")
     model, preprocessor = config.model.copy(), config.data_preprocessor.copy()
-    # OpenCV reads blue first; ours come red first.
+    # OpenCV reads BGR; ours are RGB.
     preprocessor.update(bgr_to_rgb=not preprocessor.pop("rgb_to_bgr", False), rgb_to_bgr=False)
     model.data_preprocessor = preprocessor
     return Runner(
         model=model,
         work_dir=str(work_dir),
-        experiment_name=uuid4().hex,  # Runners of one name share logs and losses
+        experiment_name=uuid4().hex,  # Runners with equal names share logs and losses
         train_dataloader={
             "batch_size": config.train_dataloader.dataset.batch_size,
             "num_workers": workers,
@@ -90,10 +90,10 @@ def runner(config: Config, split: Path, work_dir: Path, workers: int) -> Runner:
 
 
 def pipeline(policy: Policy, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """mmsegmentation's pipeline for an augmentation of ours.
+    """Return mmsegmentation's pipeline for an augmentation of ours.
 
     Args:
-        policy: what may be drawn.
+            policy: ranges of the augmentation.
         size: height and width of the images.
     """
     steps: list[dict[str, Any]] = [
@@ -109,7 +109,7 @@ def pipeline(policy: Policy, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 
 def precision(config: Config) -> str:
-    """The name of the precision that a composed config trains in."""
+    """Return the name of the precision of a composed config."""
     return next(name for name, wrapper in PRECISIONS.items() if wrapper == config.optim_wrapper.type)
 
 

@@ -1,4 +1,4 @@
-"""Scripts in processes of their own, which end in time with all that they have started."""
+"""Run scripts in child processes with a time limit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from contextlib import suppress
 def run(
     command: Sequence[str], seconds: float | None = None, environment: Mapping[str, str] | None = None
 ) -> int | None:
-    """Run a command that prints where this process does.
+    """Run a command with the output of this process.
 
-    Whatever it has started itself, such as the workers of a data loader, is killed when it has ended.
+    Its own child processes, such as the workers of a data loader, are killed when it has ended.
 
     Args:
         command: program and arguments.
-        seconds: how long it may take; None for any time.
-        environment: of the command; by default that of this process.
+            seconds: time limit; None for no limit.
+            environment: environment of the command; by default that of this process.
 
     Returns:
-        Its exit status; None if it was killed because the time was up.
+            Its exit status; None if it was killed at the time limit.
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
@@ -30,6 +30,6 @@ def run(
     except subprocess.TimeoutExpired:
         return None
     finally:
-        with suppress(ProcessLookupError):  # none of them is left
+        with suppress(ProcessLookupError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,9 +1,9 @@
-"""Training batches of CamVid on a device: made there from a resident split, against one worker of mmsegmentation's.
+"""Training batches of CamVid on a device: created there from a resident split, and by one worker of mmsegmentation.
 
-Both give batches of 360 x 480 pixels with the full augmentation. The device is timed from the first launch of a round
-to the end of its work; launching takes the host's time, which is shown by itself.
+Both create batches of 360 x 480 pixels with the full augmentation. The device is timed from the first launch of a round
+to the end of its work; the host time of launching is listed separately.
 
-    python performance/resident.py FOLDER    # the folder that holds CamVid/
+    python performance/resident.py FOLDER    # the folder that contains CamVid/
 """
 
 import argparse
@@ -28,9 +28,9 @@ ROUNDS = 7
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.environ.get("SEGBENCH_DATA", "data"))
-    parser.add_argument("--batches", type=int, default=200 if GPU else 2, help="of one timing (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=200 if GPU else 2, help="per timing (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
+    parser.add_argument("--seconds", type=float, help="time limit in seconds; print the measurements up to then")
     arguments = parser.parse_args()
     deadline = Deadline(arguments.seconds)
     cv2.setNumThreads(1)
@@ -49,13 +49,13 @@ def main() -> None:
     first = next(iter(rates.values()))
     for name, rate in rates.items():
         print(f"| {name} | {rate:,.0f} | {rate / first:.1f} | {seconds.rounds} |")
-    print(f"\nof the host: {1e6 * median(host) / arguments.batches:.0f} us a batch")
+    print(f"\nhost time: {1e6 * median(host) / arguments.batches:.0f} us a batch")
 
 
 def pipelines(folder: str, batches: int, batch_size: int, host: list[float]) -> dict[str, Callable[[], object]]:
-    """Batches of either pipeline, by name; `host` gets the seconds that launching ours takes."""
+    """Return functions that create batches with either pipeline, by name; `host` collects the seconds of launching."""
     activate()
-    import benchmark.registration  # noqa: F401  (the source is built by name)
+    import benchmark.registration  # noqa: F401  (registers the source)
     from benchmark.inputs.batches import TrainingBatches
     from benchmark.inputs.gpu_batches import ResidentBatches
 

@@ -1,11 +1,11 @@
-"""How fast each network trains on CamVid, and what part of the device's roofline that is.
+"""Training speed of each network on CamVid, as a fraction of the device's roofline.
 
-The roofline of a training step is the sum over its operators of the time that their arithmetic takes at the rate of a
-large matrix product, or that moving their operands once takes at the rate of a large copy, whichever is more: what the
-same operators would reach if none were launched late. (A share of the arithmetic alone would rank light networks last,
-whose operators move more than they compute.)
+The roofline of a training step is the sum over its operators of the time for their arithmetic at the rate of a large
+matrix product, or for moving their operands once at the rate of a large copy, whichever is more: the time of the same
+operators without launch latency. (A fraction of the arithmetic only would rank light networks last, whose operators
+are bound by memory.)
 
-    python performance/roofline.py FOLDER [ARCH ...]    # the folder that holds CamVid/; default: one of every method
+    python performance/roofline.py FOLDER [ARCH ...]    # the folder that contains CamVid/; default: one of each method
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ BACKWARD = torch.ops.aten.convolution_backward
 
 
 class Roofline(TorchDispatchMode):
-    """Adds up the least time that every operator takes.
+    """Sums the minimum time of every operator.
 
     Args:
-        arithmetic: multiply-accumulates a second.
-        memory: bytes a second.
+            arithmetic: multiply-accumulates per second.
+            memory: bytes per second.
     """
 
     def __init__(self, arithmetic: float, memory: float) -> None:
@@ -67,7 +67,7 @@ class Roofline(TorchDispatchMode):
 
 
 def _macs(func: Any, args: Any, kwargs: Any, result: Any) -> int:
-    if func.overloadpacket is BACKWARD:  # torch counts those of groups too often: a gradient costs as much as the pass
+    if func.overloadpacket is BACKWARD:  # torch overcounts grouped ones: a gradient costs as much as the pass
         gradient, image, weight, _, *settings, wanted = args
         forward = flop_registry[CONVOLUTION](image, weight, None, *settings, out_val=gradient)
         return int(sum(wanted[:2]) * forward) // 2
@@ -76,7 +76,7 @@ def _macs(func: Any, args: Any, kwargs: Any, result: Any) -> int:
 
 
 def bound(config: Config, ceilings: tuple[float, float]) -> float:
-    """Seconds of a training step at the device's roofline."""
+    """Return the seconds of a training step at the device's roofline."""
     with torch.device("meta"), DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)
     model = model.to("meta").train()
@@ -88,22 +88,22 @@ def bound(config: Config, ceilings: tuple[float, float]) -> float:
 
 
 class _Plain:
-    """No optimizer: what it costs is less than a hundredth."""
+    """No optimizer, whose cost is less than a hundredth."""
 
     def optim_context(self, model: object) -> ExitStack:
         return ExitStack()
 
 
 def reached(config: Config, folder: Path) -> float:
-    """Seconds of a training step, as `segbench run` would take it."""
+    """Measure the seconds of a training step like `segbench run`."""
     session = Session(config, folder)
-    session.runner._val_loop = None  # nothing is evaluated
+    session.runner._val_loop = None  # skip validation
     trained = session.train()
     return trained.seconds / trained.iterations
 
 
 def ceilings() -> tuple[float, float]:
-    """Multiply-accumulates and bytes a second, of a large matrix product and of a large copy."""
+    """Measure multiply-accumulates and bytes per second, by a large matrix product and a large copy."""
     side, dtype, device = (8192, torch.bfloat16, "cuda") if GPU else (1024, torch.float32, "cpu")
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     source = torch.empty(2**30 if GPU else 2**26, dtype=torch.uint8, device=device)
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("SEGBENCH_DATA", "data"))
     parser.add_argument("architectures", nargs="*", metavar="ARCH")
-    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
+    parser.add_argument("--seconds", type=float, help="time limit in seconds; print the measurements up to then")
     arguments = parser.parse_args()
     deadline, device = Deadline(arguments.seconds), None
     print(f"{hardware()}; batches of {BATCH} at {SIZE[0]}x{SIZE[1]} in {PRECISION}", flush=True)
@@ -130,9 +130,7 @@ def main() -> None:
                 if device is None:
                     device = ceilings()
                     print(f"ceilings: {2e-12 * device[0]:.3g} TFLOP/s, {1e-12 * device[1]:.3g} TB/s\n")
-                    print(
-                        "| architecture | images/s | at the roofline | part of it |\n|---|---:|---:|---:|", flush=True
-                    )
+                    print("| architecture | images/s | at the roofline | fraction |\n|---|---:|---:|---:|", flush=True)
                 with silent(), tempfile.TemporaryDirectory() as work:
                     config = composed(architecture, arguments.folder)
                     roof, taken = bound(config, device), reached(config, Path(work))

@@ -1,4 +1,4 @@
-"""What the command line costs before it does anything, against a Python that does nothing at all.
+"""Start-up time of the command line, compared with that of Python.
 
 `python performance/startup.py`
 """
@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def start(*words: str) -> None:
-    """Run a Python process to its end."""
+    """Run a Python process."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, *words], env=environment, stdout=subprocess.DEVNULL, check=True)
 

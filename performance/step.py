@@ -1,11 +1,11 @@
-"""Training on CamVid: ours against the way mmsegmentation's `tools/train.py` takes, batches included.
+"""Training on CamVid: ours and mmsegmentation's `tools/train.py`, including batches.
 
-Theirs is mmengine's Runner with mmsegmentation's default hooks around its own dataset and pipeline; ours is a session.
-Both train the same network with the same optimizer, crop, batch and precision: on a GPU crops of 360 x 480 pixels in
-batches of 16 in bfloat16, with 8 worker processes for theirs; on a CPU small crops in one process and thread. Rows are
-printed as soon as they are measured.
+Theirs is mmengine's Runner with mmsegmentation's default hooks, dataset and pipeline; ours is a session. Both train the
+same network with the same optimizer, crop, batch and precision: on a GPU crops of 360 x 480 pixels in batches of 16 in
+bfloat16, with 8 worker processes for theirs; on a CPU small crops in one process and thread. Rows are printed as soon
+as they are measured.
 
-    python performance/step.py FOLDER    # the folder that holds CamVid/
+    python performance/step.py FOLDER    # the folder that contains CamVid/
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ GPU = torch.cuda.is_available()
 SIZE, BATCH, PRECISION, WORKERS = ((360, 480), 16, "bfloat16", 8) if GPU else ((96, 128), 4, "float32", 0)
 ROUNDS = 3 if GPU else 7
 ITERATIONS = {"enet": 50 if GPU else 4, "pspnet_r50-d8": 25 if GPU else 1}
-"""Architectures, and iterations of one timing: more than the 16 batches that workers have ready when it begins."""
+"""Architectures, and iterations per timing: more than the 16 batches prefetched by the workers."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("SEGBENCH_DATA", "data"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seconds", type=float, help="end after that time, with what is measured by then")
+    parser.add_argument("--seconds", type=float, help="time limit in seconds; print the measurements up to then")
     arguments = parser.parse_args()
     deadline = Deadline(arguments.seconds)
     torch.set_num_threads(1)
     device = f"{torch.cuda.get_device_name()}, wall time" if GPU else "CPU time"
     print(f"{hardware()}; {device}; batches of {BATCH} at {SIZE[0]}x{SIZE[1]} in {PRECISION}\n")
-    print("| architecture | training | ms an iteration | images/s | times mmsegmentation | rounds |")
+    print("| architecture | training | ms per iteration | images/s | times mmsegmentation | rounds |")
     print("|---|---|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for architecture, iterations in ITERATIONS.items():
@@ -66,7 +66,7 @@ def main() -> None:
 
 @contextmanager
 def trainings(architecture: str, iterations: int, root: Path, work: Path) -> Iterator[dict[str, Callable[[], None]]]:
-    """Iterations of both trainings, by name; their worker processes end with the block."""
+    """Yield functions that run iterations of both trainings, by name; their workers end with the context."""
     config = _composed(architecture, root)
     loaders: list[Any] = []
     with silent():
@@ -115,7 +115,7 @@ def _composed(architecture: str, folder: Path) -> Config:
 
 
 def _drive(runner: Runner, iterations: int) -> Callable[[], None]:
-    """Iterations of a runner's loop, as its `train` begins them."""
+    """Return a function that runs iterations of a runner's loop, set up like its `train`."""
     loop = runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
@@ -135,7 +135,7 @@ def _drive(runner: Runner, iterations: int) -> Callable[[], None]:
 
 
 def _stop_workers(loader: Any) -> None:
-    """End the worker processes of a data loader's iterator, or of mmengine's around it, if it has any."""
+    """End the worker processes of a data loader's iterator, or of mmengine's wrapper, if any."""
     iterator = getattr(loader, "_iterator", loader)
     if hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()

@@ -1,4 +1,4 @@
-"""Stores of synthetic results: valid ones, all made of the first that the repository holds, counts included."""
+"""Create stores of valid synthetic results from the first result of the repository, with confusion matrices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmark.results.store import Store
 ROOT = Path(__file__).parents[1]
 
 QUALITIES = 60
-"""Counts of as many qualities are made; the results share their files, which differ in nothing that takes time."""
+"""Number of different qualities of confusion matrices; results share their files, which does not affect timings."""
 
 
 def fill(
@@ -30,12 +30,12 @@ def fill(
     """Add a result for every protocol, architecture and seed.
 
     Args:
-        folder: of the store.
-        protocols: how many; the first have the names of real ones.
-        architectures: how many; the first have the names of real ones.
-        seeds: of the runs.
-        version: of segbench that seems to have made them.
-        loss: steps of quality by which they are worse; a step is about half a point of mIoU.
+            folder: folder of the store.
+            protocols: number of protocols; the first have the names of real ones.
+            architectures: number of architectures; the first have the names of real ones.
+            seeds: seeds of the runs.
+            version: version of segbench in the results.
+            loss: steps by which their quality is reduced; a step is about half a point of mIoU.
     """
     found = read(Store(ROOT / "results").files()[0])
     assert isinstance(found, Stored)
@@ -50,7 +50,7 @@ def fill(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".npz").hardlink_to(counts)
         path.write_text(record.model_dump_json(indent=2) + "\n")
-        os.utime(path, (0, 0))  # it has been there for long
+        os.utime(path, (0, 0))  # an old file
 
 
 def vary(record: Record, protocol: str, number: int, architecture: str, seed: int, version: str) -> Record:
@@ -73,7 +73,7 @@ def vary(record: Record, protocol: str, number: int, architecture: str, seed: in
 
 
 def _qualities(stored: Stored, folder: Path) -> list[tuple[Record, Path]]:
-    """The result with ever more pixels gone to the next class, and the file of the counts that say so."""
+    """Return the result with more and more pixels moved to the next class, and the files of confusion matrices."""
     arrays = read_arrays(stored)
     assert isinstance(arrays, dict)
     made = []

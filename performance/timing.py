@@ -1,4 +1,4 @@
-"""How the scripts of this folder measure: interleaved, by medians, in a time that is given; and on what."""
+"""Measurement for the scripts of this folder: interleaved, by medians, within a time limit; and the hardware."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ class Deadline:
     """The time limit of a script.
 
     Args:
-        seconds: how long it may take since its process began, imports included; None for any time.
+            seconds: seconds since the start of the process, including imports; None for no limit.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -29,7 +29,7 @@ class Deadline:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Raise `TimeLimitError` in the block when the limit is reached; at once where it is reached already."""
+        """Raise `TimeLimitError` in the block when the limit is reached, or immediately if it has been reached."""
         if self._end is None:
             yield
             return
@@ -41,7 +41,7 @@ class Deadline:
             raise TimeLimitError
 
         before = signal.signal(signal.SIGALRM, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, left, 1.0)  # once more each second: an exception can be lost in a callback
+        signal.setitimer(signal.ITIMER_REAL, left, 1.0)  # repeat every second: an exception can be lost in a callback
         try:
             yield
         finally:
@@ -53,35 +53,34 @@ class Medians(dict[str, float]):
     """Median seconds of functions, by name.
 
     Attributes:
-        rounds: how many rounds they are of: fewer than wanted where the time limit was reached; 0 where only the
-            first one, which warms up, had ended.
+            rounds: number of measured rounds: fewer than requested if the time limit was reached; 0 if only the first
+                one, the warm-up, has finished.
     """
 
     rounds: int
 
 
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> Medians:
-    """Median cost of each function.
+    """Measure the median CPU time of each function.
 
-    Every round calls each function once, so that whatever slows the machine down for a while slows all of them; CPU
-    time leaves out the time for which other processes had the cores. A first round, which warms caches up, is not
-    counted.
+    Every round calls each function once, so that a temporary slowdown of the machine affects all of them; CPU time
+    excludes time in which other processes used the cores. The first round is a warm-up and is not counted.
 
     Args:
-        functions: what to call, by name.
-        rounds: how many times each is timed.
+            functions: functions by name.
+            rounds: number of measured rounds.
 
     Returns:
-        Seconds of CPU time of this process, all its threads, and the children it waited for.
+            CPU seconds of this process with all threads and the child processes it waited for.
 
     Raises:
-        TimeLimitError: before the first round had ended; raised later, it leaves a measurement of fewer rounds.
+            TimeLimitError: the limit was reached in the first round; later, it reduces the number of rounds.
     """
     return _medians(functions, rounds, _cpu_seconds)
 
 
 def waited(functions: dict[str, Callable[[], object]], rounds: int) -> Medians:
-    """Median wall time of each function, the work that it leaves a GPU with included; see `interleaved`."""
+    """Measure the median wall time of each function, including its work on a GPU; see `interleaved`."""
     return _medians(functions, rounds, _wall_seconds)
 
 
@@ -106,13 +105,13 @@ def _medians(functions: dict[str, Callable[[], object]], rounds: int, clock: Cal
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Print nothing within, as the log of a Runner would."""
+    """Discard output in the context, such as the log of a Runner."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
 
 
 def _wall_seconds() -> float:
-    """Wall time when all work of the GPU is done."""
+    """Return the wall time after all work of the GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -121,7 +120,7 @@ def _wall_seconds() -> float:
 
 
 def hardware() -> str:
-    """One line: processor, cores and threads, system, versions."""
+    """Return one line: processor, cores and threads, system, versions."""
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     versions = [f"{name} {found}" for name in ("torch", "numpy") if (found := _version(name))]
     parts = [*_gpu(), _processor(), f"{os.cpu_count()} cores, {threads} threads used", platform.system()]
@@ -130,7 +129,7 @@ def hardware() -> str:
 
 def _gpu() -> list[str]:
     if not (torch := sys.modules.get("torch")) or not torch.cuda.is_available():
-        return []  # where a script has not imported torch, the figures are not a GPU's
+        return []  # without torch a script does not measure a GPU
     return [torch.cuda.get_device_name()]
 
 
@@ -140,7 +139,7 @@ def _cpu_seconds() -> float:
 
 
 def _age() -> float:
-    """Seconds since this process began; 0 where the system does not say it."""
+    """Return the seconds since this process started; 0 if unknown."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         began = int(fields[19]) / os.sysconf("SC_CLK_TCK")

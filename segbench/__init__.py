@@ -1,7 +1,7 @@
 """The Python API of segbench: `import segbench as sb`.
 
-Tables are pandas DataFrames in full precision; accuracy is in percent, on test. What a result does not have is missing,
-never 0. Nothing heavy is imported before a function needs it.
+Tables are pandas DataFrames in full precision; accuracy is in percent, on test. A missing value is NA, never 0. Heavy
+packages are imported only when a function needs them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 _OURS = Path(__file__).resolve().parents[1] / "benchmark" / "__init__.py"
 _MARK = b'"""segbench: '
-"""What our `benchmark/__init__.py` begins with: another distribution may have been installed over it."""
+"""First line of our `benchmark/__init__.py`, which another distribution may have overwritten."""
 
 
 def _shadow() -> str | None:
-    """Return the file of another `benchmark` that Python would import; None where it is ours."""
+    """Return the file of another `benchmark` package that Python would import; None if it is ours."""
     try:
         spec = find_spec("benchmark")
-    except ValueError:  # a module of that name was made by hand
+    except ValueError:  # a module of that name without a spec
         return "a module without a file"
     where = spec and spec.origin
     if where and Path(where).resolve() == _OURS and _OURS.read_bytes().startswith(_MARK):
@@ -30,18 +30,18 @@ def _shadow() -> str | None:
 
 
 def _is_command() -> bool:
-    """Return whether `segbench` or `python -m segbench` imports this, and no Python code of the user."""
-    if sys.argv[:1] == ["-m"]:  # until the module is found
+    """Return whether `segbench` or `python -m segbench` imports this, not Python code of the user."""
+    if sys.argv[:1] == ["-m"]:  # while Python searches the module
         return not {"segbench", "-msegbench"}.isdisjoint(sys.orig_argv)
     return bool(sys.argv) and Path(sys.argv[0]).stem == "segbench"
 
 
 if _found := _shadow():
     _message = (
-        f"segbench needs its own package `benchmark`, and Python finds {_found} in its place: rename or uninstall "
+        f"segbench needs its own package `benchmark`, but Python finds {_found} instead: rename or uninstall "
         "that, or start Python in another folder"
     )
-    if _is_command():  # this comes before any code of the command, which could not catch it
+    if _is_command():  # the code of the command runs later and cannot catch it
         print(f"segbench: error: {_message}", file=sys.stderr)
         sys.exit(2)
     raise ImportError(_message)
@@ -73,7 +73,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for."""
+    """Import a function on first access."""
     from importlib import import_module
 
     for module, names in _MODULES.items():

@@ -1,4 +1,4 @@
-"""What the tests of several rooms share."""
+"""Fixtures shared by several subpackages' tests."""
 
 from __future__ import annotations
 

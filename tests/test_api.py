@@ -61,7 +61,7 @@ def test_another_benchmark_in_the_folder_is_named(intruder, tmp_path):
         return
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("segbench: error: ")
-    assert f"Python finds {path} in its place" in done.stderr
+    assert f"Python finds {path} instead" in done.stderr
     imported = _python("-c", "import segbench", cwd=tmp_path)
     assert imported.returncode == 1
     assert imported.stderr.splitlines()[-1].startswith("ImportError: segbench needs its own package")
@@ -79,7 +79,7 @@ def test_another_distribution_over_ours_is_named(tmp_path):
     over.write_text("print('foreign')\n__version__ = '9'\n")
     done = _python("-m", "segbench", "list", cwd=tmp_path, path=tmp_path / "site")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"Python finds {over} in its place" in done.stderr
+    assert f"Python finds {over} instead" in done.stderr
 
 
 def test_a_module_that_only_imports_it_is_no_command(tmp_path):
@@ -288,5 +288,5 @@ def test_a_module_of_ones_own(wrap):
 def test_mistakes():
     with pytest.raises(sb.UserError, match="unknown architecture 'ennet'"):
         sb.build("ennet", 2)
-    with pytest.raises(sb.UserError, match="nowhere is no folder"):
+    with pytest.raises(sb.UserError, match="nowhere is not a folder"):
         sb.load_results("nowhere")

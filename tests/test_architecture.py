@@ -23,13 +23,13 @@ EXCEPTIONS = {
     ("configs.zoo_diff", "registration"): "reads the default arguments of the classes that both configs name",
     ("results.checks.catalog", "profiling"): "`segbench validate --recount` counts parameters and MACs again",
 }
-"""Imports of a module that its room may not have, and why it has them."""
+"""Exceptions of the table: imports of a module, with the reason."""
 
 LIGHT = ("statistics", "catalog", "files", "datasets", "results", "analysis", "verdicts", "reporting", "cli")
-"""Rooms that are imported in a fraction of a second."""
+"""Subpackages that must be importable in a fraction of a second."""
 
 HEAVY = ("torch", "torchvision", "mmcv", "mmengine", "mmseg")
-"""What takes seconds to import."""
+"""Packages whose import takes seconds."""
 
 
 class Import(NamedTuple):
@@ -37,8 +37,8 @@ class Import(NamedTuple):
 
     Attributes:
         module: the importing module, without `benchmark.`.
-        imported: what it imports, with `benchmark.` where it is ours.
-        eager: it is made when the importing module is imported.
+        imported: the imported module, with `benchmark.` if it is ours.
+        eager: whether it is at module level.
     """
 
     module: str
@@ -46,12 +46,12 @@ class Import(NamedTuple):
     eager: bool
 
     @property
-    def rooms(self) -> tuple[str, str]:
+    def packages(self) -> tuple[str, str]:
         return root(self.module), root(self.ours or "")
 
     @property
     def ours(self) -> str | None:
-        """The imported module without `benchmark.`; None where it is another package's."""
+        """Return the imported module without `benchmark.`; None for other packages."""
         return self.imported.partition(".")[2] if root(self.imported) == "benchmark" else None
 
 
@@ -60,7 +60,7 @@ def root(module: str) -> str:
 
 
 def table() -> dict[str, set[str]]:
-    """Rooms and what they may import, in the order of ARCHITECTURE.md."""
+    """Read the subpackages and their allowed imports, in the order of ARCHITECTURE.md."""
     lines = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
     names = [cells[0].strip("`") for cells in cells]
@@ -122,14 +122,14 @@ def every_import() -> tuple[Import, ...]:
 
 
 def wrong(found: Import, allowed: dict[str, set[str]]) -> bool:
-    """Whether an import is neither of its own room, nor of its row, nor an exception."""
-    ours, theirs = found.rooms
+    """Return whether an import is neither of its own subpackage, nor in its row, nor an exception."""
+    ours, theirs = found.packages
     if theirs not in allowed or ours == theirs:
         return False
     return theirs not in allowed[ours] and (found.module, theirs) not in EXCEPTIONS
 
 
-def test_every_room_has_a_row():
+def test_every_subpackage_has_a_row():
     assert set(table()) == {root(module) for module in modules()} - {"", "__main__"}
 
 
@@ -146,18 +146,18 @@ def test_imports_are_those_of_the_table():
     assert not found, "\n".join(f"benchmark.{each.module} imports {each.imported}" for each in found)
 
 
-def test_nothing_is_allowed_that_nobody_needs():
-    needed = {each.rooms for each in every_import()}
+def test_every_allowed_import_is_used():
+    needed = {each.packages for each in every_import()}
     spare = [(ours, theirs) for ours, allowed in table().items() for theirs in allowed if ours != "cli"]
     assert not [pair for pair in spare if pair not in needed]
 
 
 def test_exceptions_are_needed():
-    assert set(EXCEPTIONS) <= {(each.module, each.rooms[1]) for each in every_import()}
+    assert set(EXCEPTIONS) <= {(each.module, each.packages[1]) for each in every_import()}
 
 
 @pytest.mark.parametrize("name", ["statistics", "analysis", "verdicts", "reporting"])
-def test_what_reads_results_imports_nothing_that_makes_them(name):
+def test_readers_of_results_do_not_import_their_producers(name):
     makers = {"engine", "execution", "profiling", "inputs", "models", "selftest", "cli"}
     assert not table()[name] & makers
     if name == "statistics":
@@ -165,13 +165,13 @@ def test_what_reads_results_imports_nothing_that_makes_them(name):
 
 
 def test_only_the_command_and_scripts_import_the_command_line():
-    assert {each.module for each in every_import() if each.rooms[1] == "cli" != each.rooms[0]} == {"__main__"}
-    assert {each.rooms[0] for each in every_import() if root(each.imported) == "segbench"} <= {"cli"}
+    assert {each.module for each in every_import() if each.packages[1] == "cli" != each.packages[0]} == {"__main__"}
+    assert {each.packages[0] for each in every_import() if root(each.imported) == "segbench"} <= {"cli"}
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_a_room_is_imported_without_torch(name):
-    """Follows the imports that are made at import, with those of the parent packages."""
+def test_a_subpackage_is_imported_without_torch(name):
+    """Follow module-level imports, including those of parent packages."""
     eager: dict[str, list[Import]] = {}
     for each in every_import():
         if each.eager:

@@ -162,7 +162,7 @@ class UnmatchedProtocol:
         protocol: protocol with its overrides.
         fingerprint: fingerprint of the protocol.
         side: the side that has it.
-        other: fingerprint of the most similar one of that name on the other side; None if there is none.
+        other: fingerprint of the most similar one of that name on the other side, or None.
         differs: by axis, the value on this side and on the other.
     """
 

@@ -1,7 +1,7 @@
 """Run OpenMMLab on current PyTorch without compiling anything.
 
-`activate()` comes before the first import of torchvision, mmcv.ops or mmseg.models. Each module here fixes one problem
-of their imports, their operators or their start-up time; the rest of the suite does not depend on these fixes.
+Call `activate()` before the first import of torchvision, mmcv.ops or mmseg.models. Each module here fixes one problem
+of their imports, their operators or their start-up time; the rest of the package does not depend on these fixes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def activate() -> None:
     """Make mmcv, mmengine and mmseg importable; repeated calls have no cost.
 
     Raises:
-        UserError: a required package is absent or does not load.
+        UserError: a required package is missing or does not load.
     """
     _adapt()
 
@@ -44,12 +44,12 @@ def adaptations() -> list[Adaptation]:
     """Return what `activate` adapted and what it left unchanged; activates first.
 
     Raises:
-        UserError: as `activate`.
+        UserError: see `activate`.
     """
     return list(_adapt())
 
 
-@cache  # and an error is not cached: after it, the next call tries again
+@cache  # exceptions are not cached: the next call tries again
 def _adapt() -> tuple[Adaptation, ...]:
     from benchmark.backend import checkpoints, compiled, installed, metadata, metafiles, vision
 

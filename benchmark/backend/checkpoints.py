@@ -1,9 +1,9 @@
 """Let `torch.load` read mmengine's checkpoints without letting a checkpoint execute code.
 
-Since version 2.6 torch.load unpickles nothing but tensors and plain containers, and refuses mmengine's own checkpoints:
-their log history is `HistoryBuffer` objects, which hold numpy arrays and references to their own methods. Allowing
-the original names would permit code execution: ``getattr`` reaches everything, ``ndarray((1,), "O", b"...")`` creates
-Python objects from any bytes, and an array whose state is set twice frees memory that a tensor may hold. So each
+Since version 2.6, torch.load unpickles only tensors and plain containers, and refuses mmengine's own checkpoints: their
+log history consists of `HistoryBuffer` objects, which contain numpy arrays and references to their own methods.
+Allowing the original names would permit code execution: ``getattr`` reaches everything, ``ndarray((1,), "O", b"...")``
+creates Python objects from any bytes, and an array whose state is set twice frees memory that a tensor may use. So each
 name in such a pickle is mapped to a replacement here that creates only what mmengine writes: numbers.
 """
 
@@ -28,7 +28,7 @@ DTYPES = {
 
 
 def adapt() -> Adaptation:
-    """Add mmengine's types to those that torch.load accepts."""
+    """Add mmengine's types to the types that torch.load accepts."""
     import torch
     from mmengine.logging import HistoryBuffer
 
@@ -42,8 +42,8 @@ def adapt() -> Adaptation:
             *((_scalar, f"{module}.scalar") for module in multiarray),
             (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
             (_getattr, "builtins.getattr"),
-            # It must be listed for its state to be set. A pickle refers to "module.name", so it cannot call this by a
-            # name without a dot.
+            # It must be listed for its state to be set. A pickle refers to "module.name", so it cannot call a name
+            # without a dot.
             (HistoryBuffer, "HistoryBuffer"),
         ]
     )
@@ -51,7 +51,7 @@ def adapt() -> Adaptation:
 
 
 class _Dtype:
-    """Replacement of numpy.dtype: a number type, and as its state a byte order."""
+    """Replacement of numpy.dtype: a number type, with a byte order as its state."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         if not (isinstance(code, str) and code in DTYPES):
@@ -59,7 +59,7 @@ class _Dtype:
         self.dtype = DTYPES[code]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, order, *_ = state  # the rest are fields and flags, by which numpy would interpret numbers as objects
+        _, order, *_ = state  # the rest are fields and flags, with which numpy would interpret numbers as objects
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -80,7 +80,7 @@ class _Array(np.ndarray):
 
 
 def _reconstruct(subtype: object, shape: tuple[int, ...], typecode: bytes) -> _Array:
-    """Replace numpy's `_reconstruct`, which creates an array whose state is set afterwards."""
+    """Replace numpy's `_reconstruct`, which creates an empty array whose state is set afterwards."""
     return np.ndarray.__new__(_Array, (0,), np.int8) if subtype is _Array else _refuse(f"an array of {subtype!r}")
 
 
@@ -109,9 +109,9 @@ def _restore_history(self: Any, state: dict[str, Any]) -> None:
 
 
 def _getattr(owner: object, name: str) -> str:
-    """Replace getattr on HistoryBuffer's methods; it returns the name, since methods are dropped."""
+    """Replace getattr on HistoryBuffer's methods: return the name, because methods are dropped."""
     return name if owner is _History else _refuse("getattr")
 
 
 def _refuse(what: str) -> NoReturn:
-    raise pickle.UnpicklingError(f"{what} is not something that mmengine writes into a checkpoint")
+    raise pickle.UnpicklingError(f"mmengine does not write {what} into checkpoints")

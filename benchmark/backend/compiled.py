@@ -1,7 +1,7 @@
 """Replace mmcv's compiled module, `mmcv._ext`, by PyTorch operators.
 
-`mmseg.models` imports `mmcv.ops`, which needs `mmcv._ext`: C++ and CUDA for which no wheels for current PyTorch exist.
-Where a compiled one loads, it is used. Elsewhere `benchmark.backend.ops` replaces it.
+`mmseg.models` imports `mmcv.ops`, which needs `mmcv._ext`: C++ and CUDA code without wheels for current PyTorch.
+If a compiled module loads, it is used. Otherwise `benchmark.backend.ops` replaces it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAME = "mmcv._ext"
 
 
 def adapt() -> Adaptation:
-    """Let `mmcv._ext` import as `benchmark.backend.ops`, unless a compiled one loads."""
+    """Let `mmcv._ext` import as `benchmark.backend.ops`, unless a compiled module loads."""
     reason = _does_not_load()
     if reason is None:
         return Adaptation(NAME, False, "compiled mmcv is installed and used")
@@ -29,9 +29,9 @@ def adapt() -> Adaptation:
 
 
 def _does_not_load() -> str | None:
-    """Return why compiled mmcv cannot be used, or None if it can (and then it is loaded)."""
+    """Load compiled mmcv; return why it cannot be used, or None."""
     package = find_spec("mmcv")
-    # asked for below mmcv's folder, since find_spec("mmcv._ext") would import mmcv, a second and a half
+    # search mmcv's folder directly, because find_spec("mmcv._ext") would import mmcv, which takes 1.5 s
     if package is None or PathFinder.find_spec(NAME, package.submodule_search_locations) is None:
         return "no compiled mmcv is installed"
     try:
@@ -42,7 +42,7 @@ def _does_not_load() -> str | None:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds and loads `mmcv._ext`, with a real spec and loader, by which mmcv and mmengine detect it."""
+    """Finds and loads `mmcv._ext`, with a real spec and loader, which mmcv and mmengine check."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

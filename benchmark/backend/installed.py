@@ -1,4 +1,4 @@
-"""Check the packages that OpenMMLab needs before it is imported, for an error message of one line."""
+"""Check the packages that OpenMMLab needs before it is imported, for a one-line error message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 from benchmark.errors import UserError
 
-# module: the requirement that pip installs it from. mmseg imports ftfy and regex and declares neither; mmengine imports
-# distutils, which left the standard library with Python 3.12 and comes with setuptools since.
+# module: the requirement that pip installs it from. mmseg imports ftfy and regex but does not declare them; mmengine
+# imports distutils, which Python 3.12 removed and setuptools provides since.
 NEEDED = {
     "torch": "torch",
     "torchvision": "torchvision",
@@ -50,7 +50,7 @@ def check() -> None:
     """Check that all required packages are installed.
 
     Raises:
-        UserError: a package is absent, or OpenCV does not load; the message has the command that fixes it.
+        UserError: a package is missing, or OpenCV does not load; the message contains the command that fixes it.
     """
     missing = [module for module in NEEDED if sys.modules.get(module) is None and find_spec(module) is None]
     if missing:
@@ -63,7 +63,7 @@ def load_opencv() -> None:
     """Import cv2, which may need a desktop's libGL.so.1 that servers and containers lack.
 
     Raises:
-        UserError: it does not load; the message has the command that fixes it.
+        UserError: it does not load; the message contains the command that fixes it.
     """
     try:
         import_module("cv2")

@@ -1,7 +1,7 @@
-"""Replace mmengine's lookup of installed packages through pkg_resources, which setuptools dropped in version 82.
+"""Replace mmengine's lookup of installed packages through pkg_resources, which setuptools 82 removed.
 
-Without it every config whose base is part of an installed package (``mmseg::_base_/models/pspnet_r50-d8.py``) fails.
-The two functions concerned are replaced by the same on importlib.
+Without it, every config whose base is part of an installed package (``mmseg::_base_/models/pspnet_r50-d8.py``) fails.
+The two functions concerned are replaced by equivalents with importlib.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ NAME = "package metadata"
 
 
 def adapt() -> Adaptation:
-    """Replace mmengine's `is_installed` and `get_installed_path` if pkg_resources is gone."""
+    """Replace mmengine's `is_installed` and `get_installed_path` if pkg_resources is missing."""
     if find_spec("pkg_resources") is not None:
         return Adaptation(NAME, False, "pkg_resources, which mmengine uses, is installed")
     from mmengine.utils import package_utils
 
     for replacement in (is_installed, get_installed_path):
         original = getattr(package_utils, replacement.__name__)
-        # mmengine's modules import the functions by name, so each holds its own reference
+        # mmengine's modules import the functions by name, so each has its own reference
         for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "mmengine"]:
             if vars(module).get(replacement.__name__) is original:
                 setattr(module, replacement.__name__, replacement)

@@ -1,7 +1,7 @@
 """Skip mmengine's search of all metafiles of a package, fifty for mmsegmentation, for each config base.
 
-They list trained configs, and a base (``mmseg::_base_/models/pspnet_r50-d8.py``) is none: mmengine uses the path itself
-after a search of 0.15 s. Here it does so at once.
+They list trained configs, which a base (``mmseg::_base_/models/pspnet_r50-d8.py``) is not: mmengine uses the path
+itself after a search of 0.15 s. With this module it does so immediately.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def adapt() -> Adaptation:
 
     def look_up(package_path: str, cfg_path: str) -> dict[str, Any]:
         if cfg_path.startswith("_base_/"):
-            raise ValueError(f"{cfg_path} is a base")  # as mmengine does for unlisted configs
+            raise ValueError(f"{cfg_path} is a base")  # like mmengine for unlisted configs
         found: dict[str, Any] = listed(package_path, cfg_path)
         return found
 

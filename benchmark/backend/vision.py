@@ -1,8 +1,9 @@
 """Import torchvision with a PyTorch that its compiled part was not built for.
 
 PyPI's torchvision for Linux is built against CUDA. With a CPU build of PyTorch its library does not load, and the
-import then fails at registering shape functions for operators that the library would have declared:
-``operator torchvision::nms does not exist``. Declaring them first lets the Python part, all that is used here, import.
+import then fails when it registers shape functions for operators that the library would declare:
+``operator torchvision::nms does not exist``. If they are declared first, the Python part, which is sufficient here,
+imports.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-_library: torch.library.Library | None = None  # its declarations live as long as the object
+_library: torch.library.Library | None = None  # the declarations exist as long as this object
 
 
 def adapt() -> Adaptation:
@@ -44,13 +45,13 @@ def adapt() -> Adaptation:
 
 
 def _does_not_load() -> str | None:
-    """Return why torchvision's library does not load, or None if it does (and then it is loaded)."""
+    """Load torchvision's library; return why it does not load, or None."""
     import torch
 
     package = find_spec("torchvision")
     library = package and PathFinder.find_spec("torchvision._C", package.submodule_search_locations)
     if library is None or library.origin is None:
-        return "there is none"
+        return "it is missing"
     try:
         torch.ops.load_library(library.origin)
     except (ImportError, OSError) as error:

@@ -1,1 +1,1 @@
-"""Datasets: classes, splits, download and verification. Light to import: no torch here."""
+"""Datasets: classes, splits, download and verification. Does not import torch."""

@@ -16,9 +16,9 @@ from benchmark.datasets.source import PublishedSplit, Split
 
 
 class ADE20K(Pairs):
-    """One split of ADE20K: `images/training/NAME.jpg`, `annotations/training/NAME.png`, and `validation` alike.
+    """One split of ADE20K: `images/training/NAME.jpg`, `annotations/training/NAME.png`, and the same in `validation`.
 
-    In the label files 0 is void and 1 is the first class; 255 is void, too.
+    In the label files, 0 is void, 1 is the first class, and 255 is void, too.
     """
 
     # fmt: off
@@ -80,7 +80,7 @@ class ADE20K(Pairs):
         "annotations/training/*.png",
         "annotations/validation/*.png",
     )
-    advice: ClassVar[str] = "`segbench data get ade20k` gets it; for one that is elsewhere give --root DIR"
+    advice: ClassVar[str] = "`segbench data get ade20k` downloads it; for an existing copy give --root DIR"
     first: ClassVar[int] = 1
 
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:

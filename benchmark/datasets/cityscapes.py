@@ -1,7 +1,7 @@
 """Cityscapes with fine annotations and 19 classes: 2975 / 500 images of 1024 x 2048 pixels.
 
 Source: Cordts, Omran, Ramos, Rehfeld, Enzweiler, Benenson, Franke, Roth, Schiele, "The Cityscapes dataset for semantic
-urban scene understanding", CVPR 2016; the files, https://www.cityscapes-dataset.com, for those who have an account.
+urban scene understanding", CVPR 2016; the files, https://www.cityscapes-dataset.com (requires an account).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Cityscapes(Pairs):
     advice: ClassVar[str] = (
         "register at https://www.cityscapes-dataset.com for leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, "
         "then `segbench data get cityscapes --from FOLDER_OF_BOTH`; in a copy that lacks the labels of the 19 classes "
-        "`segbench data make cityscapes` prepares them; for one that is elsewhere give --root DIR"
+        "`segbench data make cityscapes` prepares them; for an existing copy give --root DIR"
     )
 
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:

@@ -1,6 +1,6 @@
-"""Decode image and label files, for verification, digests, caches, training and evaluation alike.
+"""Decode image and label files; used by verification, digests, caches, training and evaluation.
 
-An image is a PNG, WebP or JPEG file of at most 8 bits a channel: colour, palette, grey (three equal channels) or CMYK.
+An image is a PNG, WebP or JPEG file with at most 8 bits/channel: colour, palette, grey (three equal channels) or CMYK.
 Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
 class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
 an error that names the file. `docs/data.md` lists the differences from mmsegmentation's own loaders.
@@ -65,16 +65,16 @@ def decode_image(
         Shape (height, width, 3).
 
     Raises:
-        UserError: the file cannot be decoded, or has more than 8 bits a channel.
+        UserError: the file cannot be decoded, or has more than 8 bits per channel.
     """
-    import cv2  # here, because `segbench data` of the embedded dataset starts faster without it
+    import cv2  # imported here, because `segbench data` starts faster without it
 
     with opened(path, formats) as (data, image):
         if depth(data) > 8 or image.mode.startswith(WIDE):
             bits = depth(data) if depth(data) > 8 else 32 if image.mode in WIDE else 16
             raise UserError(f"{path}: an image has 8 bits a channel; this has {bits}: convert it")
         if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
-            image.load()  # truncated, or with trailing bytes: Pillow distinguishes the two
+            image.load()  # Pillow distinguishes truncated files from trailing bytes
     try:
         pixels: NDArray[np.uint8] | None = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -108,14 +108,14 @@ def decode_values(path: Path) -> NDArray[np.uint8]:
         Shape (height, width).
 
     Raises:
-        UserError: the file cannot be decoded, or is no PNG of one channel of at most 8 bits.
+        UserError: the file cannot be decoded, or is not a PNG with one channel of at most 8 bits.
     """
     with opened(path) as (data, image):
         if image.format == "JPEG":
-            raise UserError(f"{path}: a label is a PNG file; this is JPEG, which is lossy: save the original as PNG")
+            raise UserError(f"{path}: labels are PNG files, but this is JPEG, which is lossy: save the original as PNG")
         if image.mode not in ("1", "L", "P"):
             raise UserError(
-                f"{path}: a label holds class indices in one channel of 8 bits; this is {image.mode}{_wide(image)}"
+                f"{path}: labels have class indices in one channel of 8 bits; this is {image.mode}{_wide(image)}"
             )
         return stored_values(data, image)
 
@@ -139,11 +139,11 @@ def decode_label(
 
     Args:
         path: the file.
-        image: the file of its image, which must be of its size.
-        classes: number of classes.
-        first: value of class 0 in the file; all below are void.
-        void: value of void in the file.
-        shape: (height, width) of the image, where it is known already.
+            image: the file of its image, which must have the same size.
+            classes: number of classes.
+            first: value of class 0 in the file; smaller values are void.
+            void: value of void in the file.
+            shape: (height, width) of the image if known.
 
     Returns:
         Shape (height, width); 255 is void.
@@ -157,7 +157,7 @@ def decode_label(
         here, there = ("x".join(map(str, each)) for each in (label.shape, wanted))
         turned = f" ({image} has an EXIF orientation, which is not applied)" if orientation(image) != 1 else ""
         raise UserError(f"{path}: {here} pixels, but its image has {there}{turned}")
-    if not first and void == VOID and (label + np.uint8(1)).max() <= classes:  # 255 becomes 0: the usual case, quickly
+    if not first and void == VOID and (label + np.uint8(1)).max() <= classes:  # 255 becomes 0: a fast path
         return label
     nothing = label == void
     if first:
@@ -179,7 +179,7 @@ def size(path: Path, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
     """Read (height, width) from the header of a file, as its pixels are stored.
 
     Raises:
-        UserError: the file is no image.
+        UserError: the file is not an image.
     """
     with _errors(path, formats), Image.open(path, formats=formats) as image:
         return image.height, image.width
@@ -194,7 +194,7 @@ def orientation(path: Path, formats: tuple[str, ...] = FORMATS) -> int:
                 return int(image.getexif().get(ORIENTATION, 1))
             exif.load(image.info.get("exif", b""))  # not `getexif`, which decodes a whole PNG
         return int(exif.get(ORIENTATION, 1))
-    except Exception:  # any error in metadata that is not used
+    except Exception:  # unused metadata may be damaged in any way
         return 1
 
 
@@ -238,7 +238,7 @@ def depth(data: bytes) -> int:
 
 
 def _wide(image: Image.Image) -> str:
-    """Return a message on the values of a label of 16 bits; an empty one for other labels."""
+    """Return the part of a message on the values of a 16-bit label; empty for other labels."""
     if not image.mode.startswith("I"):
         return ""
     values = np.array(image)

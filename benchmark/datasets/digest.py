@@ -1,7 +1,7 @@
 """Identify a dataset by its content: SHA-256 over decoded pixels and labels, independent of the file format.
 
 Decoding a dataset takes seconds, so the digest of files on disk is cached in the user's cache folder until a file
-changes. Where it would take minutes, a split is identified by the names and sizes of its files instead.
+changes. If it would take minutes, a split is identified by the names and sizes of its files instead.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _stamp(source: StoredSplit) -> str:
 def _recall(stamp: str) -> str | None:
     try:
         known = (user_cache() / "digests" / stamp).read_text(encoding="ascii")
-    except (OSError, RuntimeError, ValueError):  # no cache, no home directory, not text
+    except (OSError, RuntimeError, ValueError):  # missing cache, missing home directory, damaged file
         return None
     return known if re.fullmatch("[0-9a-f]{64}", known) else None
 

@@ -1,4 +1,4 @@
-"""Download a file over HTTP, resuming where an earlier download broke off."""
+"""Download a file over HTTP; an interrupted download is resumed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchmark.files.atomic import writing
 from benchmark.files.limit import CHUNK
 
 Progress = Callable[[int, "int | None"], None]
-"""Called with the bytes received so far and, where the server sends it, their total."""
+"""Called with the number of received bytes and the total, if the server sends it."""
 
 TIMEOUT = 30
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without data after which a connection is treated as broken."""
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP status codes that another attempt may change."""
+"""HTTP status codes after which another attempt may succeed."""
 
 
 def fetch(
@@ -46,7 +46,7 @@ def fetch(
         pauses: seconds to wait before each further attempt.
 
     Raises:
-        UserError: the server refuses, the last attempt failed, the size exceeds the limit, or the disk refuses.
+        UserError: the server refuses, the last attempt fails, the size exceeds the limit, or writing fails.
     """
     part = target.with_name(target.name + ".part")
     for pause in (*pauses, None):
@@ -70,7 +70,7 @@ def fetch(
 
 
 def _fetch_rest(url: str, part: Path, limit: int, progress: Progress) -> None:
-    """Make one attempt. Errors of the network are OSError or HTTPException, those of the disk UserError."""
+    """Make one attempt. Network errors are OSError or HTTPException, disk errors UserError."""
     done, validator = _resumable(url, part)
     with _request(url, part, done, validator) as response:
         if response.status != 206:  # the server sends the whole file, despite the range
@@ -86,7 +86,7 @@ def _fetch_rest(url: str, part: Path, limit: int, progress: Progress) -> None:
             while chunk := response.read(CHUNK):
                 done += len(chunk)
                 if done > limit:
-                    raise UserError(f"{url}: exceeds the size limit of {limit} bytes, this is not the dataset")
+                    raise UserError(f"{url}: exceeds the size limit of {limit} bytes, so it is not the dataset")
                 with writing(part):
                     file.write(chunk)
                 progress(done, total)
@@ -105,7 +105,7 @@ def _request(url: str, part: Path, done: int, validator: str) -> HTTPResponse:
     except HTTPError as error:
         if error.code != 416:
             raise
-        problem = "the server has no more bytes of it"
+        problem = "the file on the server is shorter than the partial download"
     else:
         if response.status != 206 or response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             return response
@@ -120,7 +120,7 @@ def _memo(part: Path) -> Path:
 
 
 def _store_origin(url: str, part: Path, response: HTTPResponse) -> None:
-    """Store the origin of the partial file: the address, and the validator that changes with the file there."""
+    """Store the origin of the partial file: its address, and the validator by which the server identifies the file."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
     with writing(_memo(part)):

@@ -28,12 +28,12 @@ def install(
     """Install a dataset.
 
     It is assembled in a temporary folder next to its own, completed by prepared labels, verified file by file, and
-    moved atomically, so that there is either all of it or nothing. An existing folder is never changed.
+    moved atomically: either all of it is installed or nothing. An existing folder is never changed.
 
     Args:
         name: a dataset with files.
-        origin: a folder that holds the dataset, or archives of it; an archive; an address of one. By default the
-            dataset's `url`.
+            origin: a folder that contains the dataset or its archives; an archive; or an address of one. By default the
+                dataset's `url`.
         root: root to install it below, see `benchmark.datasets.catalog.locate`.
         log: called with a line on each step.
         progress: called with the progress of a download.
@@ -42,12 +42,12 @@ def install(
         The folder of the dataset.
 
     Raises:
-        UserError: its folder has other content, or `origin` is not available or not the published dataset, or there
-            is none, and the dataset cannot be downloaded without registration.
+            UserError: its folder has other content, `origin` is not available or not the published dataset, or `origin`
+                is missing and the dataset cannot be downloaded without registration.
     """
     place = locate(name, root)
     if place is None:
-        raise UserError(f"{name} is drawn on the fly: there is nothing to get")
+        raise UserError(f"{name} is generated on the fly and needs no files")
     dataset = ON_DISK[name]
     home = dataset.home(place)
     if home.exists():
@@ -127,5 +127,5 @@ def _first_problem(name: str, root: Path) -> str | None:
     try:
         problems = [problem for split in verify(name, root).values() for problem in split.problems]
     except AbsentError:
-        return "there are no images in it"
+        return "it contains no images"
     return f"{problems[0]}{f', and {len(problems) - 1} more problems' if problems[1:] else ''}" if problems else None

@@ -1,8 +1,8 @@
-"""List the images and labels of a dataset, for verification and training alike.
+"""List the images and labels of a dataset; used by verification and training.
 
-All files below a folder that have the suffix belong to the dataset, links followed. Hidden ones, whose names begin with
-a dot, do not: macOS adds `._NAME.jpg` to `NAME.jpg`. A list is a text file in UTF-8 with one name a line; white space
-around a name and empty lines are ignored, white space in a name is not.
+A dataset consists of all files below a folder with the suffix; links are followed. Hidden files, whose names begin
+with a dot, are ignored: macOS adds `._NAME.jpg` to `NAME.jpg`. A list is a UTF-8 text file with one name per line;
+white space around names and empty lines are ignored.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
     Args:
         images, labels: the folders.
-        image_suffix, label_suffix: how the names of files end, by which an image and its label differ.
+            image_suffix, label_suffix: the endings of file names, in which an image and its label differ.
 
     Returns:
-        In no order; a name is the path below the folder without suffix.
+            Unsorted pairs; a name is the path below the folder without suffix.
 
     Raises:
-        UserError: the name of a file is not UTF-8, or its suffix is another way to write this one.
+            UserError: the name of a file is not UTF-8, or its suffix is another spelling of this one.
     """
     return [
         (
@@ -43,18 +43,18 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
 
 def pairs_of(names: Iterable[str], images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Pair]:
-    """Return the images of a list of names, each with its label; arguments as of `pairs_below`."""
+    """Return the images of a list of names, each with its label; for the arguments see `pairs_below`."""
     return [(name, images / f"{name}{image_suffix}", labels / f"{name}{label_suffix}") for name in names]
 
 
 def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
-    """List the files below a folder that have one of the suffixes; none where there is no folder.
+    """List the files below a folder that have one of the suffixes; an empty list if the folder is missing.
 
     Returns:
-        Paths below the folder, with slashes, in no order.
+            Paths below the folder, with slashes, unsorted.
 
     Raises:
-        UserError: the name of a file is not UTF-8, or its suffix is another way to write one of these.
+            UserError: the name of a file is not UTF-8, or its suffix is another spelling of one of these.
     """
     found = []
     for path in _files(folder):
@@ -64,7 +64,7 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
                 raise UserError(f"{os.fsencode(path)!r}: the name of a file is not UTF-8: rename it")
         elif _plain(path.name).endswith(tuple(map(_plain, suffixes))):
             wanted = " or ".join(suffixes)
-            raise UserError(f"{path} would be left out, because it does not end in {wanted}: {_remedy(path)} it")
+            raise UserError(f"{path} would be ignored, because it does not end in {wanted}: {_remedy(path)} it")
     return found
 
 
@@ -118,7 +118,7 @@ def read_names(path: Path) -> list[str]:
     """Read a list of names.
 
     Raises:
-        UserError: the list cannot be read, or a line is no name or a duplicate.
+            UserError: the list cannot be read, or a line is not a name or a duplicate.
     """
     found = read_lines(path)
     for number, line in found:
@@ -158,7 +158,7 @@ def require_file(path: Path) -> Path:
     """Return the path of a file that must exist.
 
     Raises:
-        UserError: it is not, see `missing`.
+            UserError: it does not exist, see `missing`.
     """
     if path.is_file():
         return path
@@ -168,15 +168,15 @@ def require_file(path: Path) -> Path:
 def missing(path: Path) -> UserError:
     """Return the error for a file that does not exist, mentioning a similar file."""
     if path.is_symlink():
-        return UserError(f"{path} is missing: it is a link to {path.readlink()}, which is not there")
+        return UserError(f"{path} is missing: it is a link to {path.readlink()}, which does not exist")
     if path.exists():
-        return UserError(f"{path} is missing: its path is no file")
+        return UserError(f"{path} is missing: its path is not a file")
     like = similar_file(path)
-    return UserError(f"{path} is missing" + (f", but {like.name} is there: {_remedy(like)} it" if like else ""))
+    return UserError(f"{path} is missing" + (f", but {like.name} exists: {_remedy(like)} it" if like else ""))
 
 
 def similar_file(path: Path) -> Path | None:
-    """Return a file whose name is a variant spelling of this one; None where there is none."""
+    """Return a file whose name is a variant spelling of this one, or None."""
     suffix = path.suffix
     endings = [suffix.upper(), suffix.title(), *([".jpeg", ".JPEG"] if suffix == ".jpg" else []), suffix + ".gz"]
     forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]  # macOS decomposes accents

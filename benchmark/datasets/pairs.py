@@ -1,4 +1,4 @@
-"""Datasets in the layout of their authors: a JPEG or PNG file an image, a PNG file of class indices a label."""
+"""Datasets in the layout of their authors: a JPEG or PNG file per image, a PNG file of class indices per label."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class Pairs(ABC):
     """One split of a dataset in which every image and every label is a file.
 
     Networks read it through mmsegmentation's dataset classes (`benchmark.inputs.mmseg_pipeline`), which read the same
-    files in the same order; this class serves everything that needs no network.
+    files in the same order; this class is for everything that needs no network.
 
-    The ground truth of none of these datasets' test splits is public: what is called "test" here is val, as in
-    mmsegmentation's configs.
+    The ground truth of these datasets' test splits is not public: "test" here is val, as in mmsegmentation's
+    configs.
 
     Args:
-        root: the folder that holds the dataset's folder, or that folder itself.
+            root: the folder that contains the dataset's folder, or that folder itself.
         split: "train", "val" or "test".
 
     Attributes:
         title: the dataset's name as its authors write it.
         folder: path of the dataset below a root; its first parts may be missing.
-        marks: folders by which the dataset is recognized.
-        members: patterns of the files that belong to it.
+            marks: folders that identify the dataset.
+            members: patterns of its files.
         advice: how to get it, continuing "no TITLE in ROOT: ".
         first: value of class 0 in the label files; the one below is void, and so is 255.
 
     Raises:
-        AbsentError: there is no such dataset at `root`.
+            AbsentError: the dataset is not found at `root`.
         UserError: the list of the split is missing or malformed, or its images or labels are missing.
     """
 
@@ -61,16 +61,16 @@ class Pairs(ABC):
             raise AbsentError(f"no {self.title} in {root}: {self.advice}")
         found = sorted(self._pairs(home, split if split in self.published else "val"))
         if not found:
-            raise UserError(f"there are no images of {split} in {home}")
+            raise UserError(f"no images of {split} in {home}")
         self.names: Sequence[str] = [name for name, *_ in found]
         name, times = Counter(self.names).most_common(1)[0]
         if times > 1:
-            raise UserError(f"the lists of {split} in {home} share {name}: it may be in one of them")
+            raise UserError(f"the lists of {split} in {home} share {name}: remove it from one of them")
         self._images, self._labels = [image for _, image, _ in found], [label for *_, label in found]
         if not any(label.is_file() for label in self._labels):
             if similar_file(self._labels[0]):
                 raise missing(self._labels[0])
-            raise UserError(f"none of the {len(found)} labels of {split} exists, as {self._labels[0]}: {self.advice}")
+            raise UserError(f"the {len(found)} labels of {split} are missing, as {self._labels[0]}: {self.advice}")
 
     @abstractmethod
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
@@ -78,7 +78,7 @@ class Pairs(ABC):
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """Return the dataset's folder: the first of `root / folder`, the same without its first parts, and `root`."""
+        """Return the dataset's folder: `root / folder`, `root` and the last parts of `folder`, or `root`."""
         parts = PurePosixPath(cls.folder).parts
         places = [root.joinpath(*parts[start:]) for start in range(len(parts) + 1)]
         return next((place for place in places if cls._is_at(place)), places[0])
@@ -90,7 +90,7 @@ class Pairs(ABC):
     @classmethod
     def place(cls, path: PurePosixPath) -> PurePosixPath | None:
         """Return the path of an archive member in the folder of the dataset; None for other members."""
-        if path.name.startswith("."):  # as `benchmark.datasets.listing` takes it
+        if path.name.startswith("."):  # hidden, see `benchmark.datasets.listing`
             return None
         for pattern in map(PurePosixPath, cls.members):
             if path.match(str(pattern)):
@@ -117,7 +117,7 @@ class Pairs(ABC):
         return decode_image(require_file(self._images[index]))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth.
+        """Return the class indices of shape (height, width); 255 is void.
 
         Raises:
             UserError: the file is missing, cannot be decoded, is not of the size of its image, or has wrong values.

@@ -1,4 +1,4 @@
-"""Decode images ahead of their use in all cores, and return them in order."""
+"""Decode images in parallel before they are needed, and return them in order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Prepare the training labels of datasets that are published with other labels.
 
 The results equal those of the common scripts: `createTrainIdLabelImgs.py` of the authors of Cityscapes
-(cityscapesScripts), which draws the same polygons in other values, and `voc_aug.py` of mmsegmentation.
+(cityscapesScripts), which draws the same polygons with other values, and `voc_aug.py` of mmsegmentation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32,
 
 
 def prepare_labels(name: str, origin: str | None = None, root: str | Path | None = None) -> int:
-    """Prepare the labels that a dataset lacks; existing ones stay.
+    """Prepare the missing labels of a dataset; existing ones are not changed.
 
     Args:
         name: cityscapes or voc12aug.
@@ -39,11 +39,11 @@ def prepare_labels(name: str, origin: str | None = None, root: str | Path | None
         The number of prepared labels.
 
     Raises:
-        UserError: no labels can be prepared, their sources are missing, or the disk refuses.
+            UserError: no labels can be prepared, their sources are missing, or writing fails.
     """
     place = locate(name, root)
     if place is None or name not in ("cityscapes", "voc12aug"):
-        raise UserError(f"there are no labels to prepare for {name}, only for cityscapes and voc12aug")
+        raise UserError(f"no labels to prepare for {name}, only for cityscapes and voc12aug")
     home = ON_DISK[name].home(place)
     if not home.is_dir():
         raise UserError(f"{home} does not exist: {ON_DISK[name].advice}")
@@ -58,14 +58,14 @@ def make_train_ids(home: Path) -> int:
     """Prepare the labels of the 19 classes of Cityscapes from those of all classes.
 
     Args:
-        home: the folder that holds `gtFine`.
+            home: the folder that contains `gtFine`.
     """
     classes = np.full(256, VOID, np.uint8)
     classes[list(TRAINED)] = range(len(TRAINED))
     folders = [home / "gtFine" / split for split in ("train", "val")]
     sources = [folder / file for folder in folders for file in sorted(files_below(folder, (IDS,)))]
     if not sources:
-        raise UserError(f"{home / 'gtFine'} holds no labels (*{IDS}): gtFine_trainvaltest.zip does")
+        raise UserError(f"{home / 'gtFine'} contains no labels (*{IDS}): unpack gtFine_trainvaltest.zip")
     targets = [path.with_name(path.name.replace(IDS, TRAIN_IDS)) for path in sources]
     return _write(sources, targets, lambda path: classes[decode_values(path)])
 
@@ -81,11 +81,11 @@ def make_augmented(home: Path, sbd: Path) -> int:
     try:
         of_sbd = {name for part in ("train", "val") for name in (folder / f"{part}.txt").read_text("utf-8").split()}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{sbd} is not SBD, whose folder dataset holds train.txt, val.txt and cls: {error}") from error
+        raise UserError(f"{sbd} is not SBD, whose folder dataset has train.txt, val.txt and cls: {error}") from error
     names = sorted(of_sbd - {name for part in ("train", "val") for name in listed(home, part, VOC12.advice)})
     sources = [folder / "cls" / f"{name}.mat" for name in names]
     count = _write(sources, [home / "SegmentationClassAug" / f"{name}.png" for name in names], _segmentation)
-    with replacing(home / LISTS / "aug.txt") as temporary:  # last: the files that it lists exist
+    with replacing(home / LISTS / "aug.txt") as temporary:  # written last, when the listed files exist
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return count
 
@@ -112,4 +112,4 @@ def _segmentation(path: Path) -> NDArray[np.uint8]:
     try:
         return np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0], dtype=np.uint8)
     except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{path} is no label of SBD: {error}") from error
+        raise UserError(f"{path} is not a label of SBD: {error}") from error

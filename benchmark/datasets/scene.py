@@ -2,11 +2,11 @@
 
 A scene consists of sky, ground, and flat objects in front of them that occlude one another and cast shadows. Hue,
 texture and light vary within every class and overlap between classes, so that a pixel's colour does not determine its
-class. In some scenes a smudge covers a part, which then has no ground truth.
+class. In some scenes a smudge covers a part, which is then void.
 
-The pixels are the same everywhere: they come from the raw output of a counter-based generator (Philox; Salmon et al.,
-Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011), whose stream NumPy guarantees where it does not guarantee its
-distributions (NEP 19), and from integer arithmetic alone.
+The pixels are the same on every platform: they come from integer arithmetic and the raw output of a counter-based
+generator (Philox; Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011). NumPy guarantees its stream,
+but not that of its distributions (NEP 19).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TURN = 64
 """Angle unit of integers: 1/64 of a turn."""
 
 COSINE = [round(4096 * math.cos(2 * math.pi * step / TURN)) for step in range(TURN)]
-"""Cosine of each angle in 1/4096, rounded, so that the last bit of the platform's `cos` does not matter."""
+"""Cosine of each angle in 1/4096, rounded, so that it does not depend on the last bit of the platform's `cos`."""
 
 HUES = 1536
 """Length of the circle of integer hues: six edges of the colour cube, 256 steps each."""
@@ -58,7 +58,7 @@ class Stream:
         return low + ((next(self._words) >> 32) * (high - low + 1) >> 32)
 
     def chance(self, percent: int) -> bool:
-        """Draw a boolean that is true with that probability in percent."""
+        """Draw a boolean that is true with the given probability in percent."""
         return self.between(1, 100) <= percent
 
     def noise(self, height: int, width: int) -> Integers:

@@ -19,7 +19,7 @@ class Shapes:
     A scene is drawn on first access and cached.
 
     Args:
-        split: "train", "val" or "test"; no scene is in two of them.
+            split: "train", "val" or "test"; splits share no scene.
         size: (height, width) in pixels, at least 16 each.
         seed: seed of the dataset, 0 to 2^64 - 1; every seed gives other scenes.
 
@@ -62,7 +62,7 @@ class Shapes:
         return self._scene(index)[0].copy()
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 is void."""
         return self._scene(index)[1].copy()
 
     def _scene(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -19,7 +19,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class AbsentError(UserError):
-    """Raised where a dataset is not found."""
+    """Raised if a dataset is not found."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PublishedSplit:
 
     Attributes:
         images: number of images.
-        digest: its `benchmark.datasets.digest.split_digest`; None where it is not known.
+            digest: its `benchmark.datasets.digest.split_digest`; None if unknown.
     """
 
     images: int
@@ -39,10 +39,10 @@ class DatasetSplit(Protocol):
     """One split of a dataset.
 
     Attributes:
-        classes: class names; label value c means classes[c].
-        palette: one RGB triple a class, 0 to 255.
-        published: properties of each published split with public ground truth.
-        names: one name an image, in the order of the split.
+            classes: class names; label value c means classes[c].
+            palette: one RGB triple per class, 0 to 255.
+            published: properties of each published split with public ground truth.
+            names: one name per image, in the order of the split.
     """
 
     classes: ClassVar[Sequence[str]]
@@ -57,7 +57,7 @@ class DatasetSplit(Protocol):
         """Return the RGB image of shape (height, width, 3)."""
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 is void."""
 
 
 @runtime_checkable
@@ -74,9 +74,9 @@ class FileSplit(StoredSplit, Protocol):
 
     Attributes:
         folder: name of the dataset's folder below a root.
-        url: the archive of the published dataset; None where it needs a registration.
-        limit: maximum size of the dataset, and of its archive, in bytes.
-        advice: how to get it.
+            url: the archive of the published dataset; None if it needs a registration.
+            limit: maximum size of the dataset, and of its archive, in bytes.
+            advice: how to obtain it.
     """
 
     folder: ClassVar[str]
@@ -85,11 +85,11 @@ class FileSplit(StoredSplit, Protocol):
     advice: ClassVar[str]
 
     def __init__(self, root: str | Path, split: Split) -> None:
-        """Open a split of the dataset at or below `root`; raises `AbsentError` where there is none."""
+        """Open a split of the dataset at or below `root`; raises `AbsentError` if it is not found."""
 
     @classmethod
     def home(cls, root: Path) -> Path:
-        """Return the folder of the dataset: `root / folder`, or `root` where that is the dataset itself."""
+        """Return the folder of the dataset: `root / folder`, or `root` itself if it is the dataset."""
 
     @staticmethod
     def place(path: PurePosixPath) -> PurePosixPath | None:
@@ -98,7 +98,7 @@ class FileSplit(StoredSplit, Protocol):
 
 @runtime_checkable
 class LargeSplit(FileSplit, Protocol):
-    """One split of a dataset too large to be read at every start: identified by its files, not by their pixels."""
+    """One split of a dataset too large to be read at every start: identified by its files, not by its pixels."""
 
     def image_files(self) -> Sequence[Path]:
         """Return the file of every image, in the order of the split."""

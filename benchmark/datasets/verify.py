@@ -28,9 +28,9 @@ class Verification:
         images: number of images.
         sizes: number of images of each (height, width).
         pixels: number of pixels of each class, shape (K + 1,), void last; of readable labels.
-        digest: the digest of the split; None where something cannot be read.
-        problems: one line each, with the file.
-        notes: remarks that are no problems, one line each.
+            digest: the digest of the split; None if a file cannot be read.
+            problems: one line each, with the file.
+            notes: remarks that are not problems, one line each.
     """
 
     images: int
@@ -49,7 +49,7 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
         root: root of the dataset, see `benchmark.datasets.catalog.locate`.
 
     Raises:
-        UserError: there is no such dataset, or it is not found.
+            UserError: the dataset is unknown or not found.
     """
     found = {}
     origin = "as the card says" if is_card(name) else "as published"
@@ -98,7 +98,7 @@ def _verify_split(source: DatasetSplit, split: Split, origin: str) -> Verificati
 def _notes(source: StoredSplit, split: Split) -> tuple[str, ...]:
     try:
         files = source.files()
-    except UserError:  # one is missing, which is a problem already
+    except UserError:  # a missing file is reported as a problem
         return ()
     tags = prefetch(lambda index: orientation(files[index]), len(files))
     turned = [(path, tag) for path, tag in zip(files, tags, strict=True) if tag != 1]
@@ -112,7 +112,7 @@ def _notes(source: StoredSplit, split: Split) -> tuple[str, ...]:
 
 
 def _read(read: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | str:
-    """Read an image or label; return the problem where that fails."""
+    """Read an image or label; return the error message if reading fails."""
     try:
         return read(index)
     except UserError as error:

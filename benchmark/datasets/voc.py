@@ -48,7 +48,7 @@ class VOC12(Pairs):
     limit: ClassVar[int] = 8 << 30
     marks: ClassVar[Sequence[str]] = ("JPEGImages", "SegmentationClass", LISTS)
     members: ClassVar[Sequence[str]] = ("JPEGImages/*.jpg", "SegmentationClass/*.png", f"{LISTS}/*.txt")
-    advice: ClassVar[str] = "`segbench data get voc12` gets it; for one that is elsewhere give --root DIR"
+    advice: ClassVar[str] = "`segbench data get voc12` downloads it; for an existing copy give --root DIR"
 
     def _pairs(self, home: Path, split: Split) -> Iterable[Pair]:
         return self._listed(home, split, "SegmentationClass")
@@ -58,7 +58,7 @@ class VOC12(Pairs):
 
 
 class VOC12Aug(VOC12):
-    """One split of VOC 2012 with `aug.txt` added to train: all of SBD that is neither train nor val of VOC."""
+    """One split of VOC 2012 with `aug.txt` added to train: all images of SBD outside train and val of VOC."""
 
     published: ClassVar[Mapping[Split, PublishedSplit]] = {
         "train": PublishedSplit(10582, None),
@@ -69,7 +69,7 @@ class VOC12Aug(VOC12):
     members: ClassVar[Sequence[str]] = (*VOC12.members, "SegmentationClassAug/*.png")
     advice: ClassVar[str] = (
         "`segbench data get voc12` gets VOC 2012, and `segbench data make voc12aug --from BENCHMARK_RELEASE` adds what "
-        f"it takes of SBD, {SBD} unpacked; for one that is elsewhere give --root DIR"
+        f"is missing from SBD, {SBD} unpacked; for an existing copy give --root DIR"
     )
 
     def _pairs(self, home: Path, split: Split) -> Iterator[Pair]:
@@ -84,7 +84,7 @@ def listed(home: Path, part: str, advice: str) -> list[str]:
     Args:
         home: the folder VOC2012.
         part: name of the list.
-        advice: advice where the list is missing.
+            advice: advice for the error message if the list is missing.
 
     Raises:
         UserError: it is missing, or `read_names` cannot read it.

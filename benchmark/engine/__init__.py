@@ -1,1 +1,1 @@
-"""Training and evaluation, through mmengine's Runner."""
+"""Training and evaluation with mmengine's Runner."""

@@ -20,24 +20,24 @@ SEED = 20220921
 """Random seed of a comparison, the same for both sides."""
 
 BACKOFF = 16.0
-"""Divisor of the loss scale where scaled gradients overflow."""
+"""Divisor of the loss scale if scaled gradients overflow."""
 
 
 def flipped(batch: Batch) -> Batch:
-    """Flip the images and labels of a batch horizontally, for a different batch of the same shape."""
+    """Flip the images and labels of a batch horizontally, to get a different batch of the same shape."""
     return {"inputs": batch["inputs"].flip(-1), "labels": batch["labels"].flip(-1)}
 
 
 def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], Tensor]) -> Outcome:
     """Compute the loss, gradients and buffers of a forward and a backward pass, and restore the model.
 
-    Float16 gradients overflow at the initial loss scale, and a training skips its first steps until the scale has come
-    down. This function lowers the scale at once and restores it at the end.
+    Float16 gradients overflow at the initial loss scale, and a training skips its first steps until the scale is small
+    enough. This function lowers the scale immediately and restores it at the end.
 
     Args:
         model: the network.
-        optim_wrapper: how it is trained; if it scales the loss, gradients are returned without the scale.
-        passes: computes both passes, leaves gradients and returns the loss; is called again at each lower scale.
+            optim_wrapper: optimizer wrapper of the training; if it scales the loss, gradients are returned unscaled.
+            passes: computes both passes, sets gradients and returns the loss; is called again at each lower scale.
     """
     scaler = optim_wrapper.loss_scaler if isinstance(optim_wrapper, AmpOptimWrapper) else None
     usual = scale = float(scaler.get_scale()) if scaler else 1.0
@@ -68,8 +68,8 @@ def last_bits_changed(model: nn.Module, seed: int, dtype: torch.dtype | None = N
 
     Args:
         model: the network.
-        seed: decides which weights become larger.
-        dtype: whose last bit is changed; by default that of the weights.
+            seed: seed of the choice of weights that become larger.
+            dtype: data type whose last bit is changed; by default that of the weights.
     """
     kept = [weight.detach().clone() for weight in model.parameters()]
     generator = torch.Generator().manual_seed(seed)

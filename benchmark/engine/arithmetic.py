@@ -19,12 +19,12 @@ Result = TypeVar("Result")
 def float32_arithmetic(tf32: bool) -> Iterator[None]:
     """Compute float32 convolutions and matrix products in TF32, or in IEEE 754 single precision.
 
-    TF32 rounds the factors of each product to 10 bits of mantissa, from 23 (PyTorch's notes on CUDA semantics, section
-    "TensorFloat-32 (TF32) on Ampere (and later) devices"). By default PyTorch does so in convolutions and not in matrix
+    TF32 rounds the factors of each product from 23 to 10 bits of mantissa (PyTorch's notes on CUDA semantics, section
+    "TensorFloat-32 (TF32) on Ampere (and later) devices"). By default PyTorch uses it in convolutions but not in matrix
     products. Both settings are restored at the end. CPUs, and GPUs before Ampere, compute in IEEE float32 either way.
 
     Args:
-        tf32: whether TF32 is used, in convolutions and matrix products alike.
+            tf32: whether convolutions and matrix products use TF32.
     """
     before = _allowed()
     _allow(tf32, tf32)
@@ -52,14 +52,15 @@ def algorithm_search(enabled: bool) -> Iterator[None]:
 def without_search(function: Callable[[], Result]) -> Result:
     """Call a function with cuDNN's heuristic algorithms, without caching them for later calls.
 
-    PyTorch keeps the algorithm of each convolution by shape, data type and layout, but not by whether it was searched
-    for: the first choice would stay. The cache is local to a thread (`benchmark_cache` in ATen's Conv_v8.cpp), and no
-    setting clears it. (`torch.backends.cudnn.deterministic` is part of the key, but dilated convolutions in contiguous
-    layout leave cuDNN then.) So the function runs in a temporary thread, together with its backward passes, which
-    autograd otherwise moves to a thread of its own for each GPU. On a CPU it is called directly.
+    PyTorch caches the algorithm of each convolution by shape, data type and layout, regardless of whether it was
+    searched for, so the first choice would be permanent. The cache is local to a thread (`benchmark_cache` in ATen's
+    Conv_v8.cpp), and no setting clears it. (`torch.backends.cudnn.deterministic` is part of the key, but then dilated
+    convolutions in contiguous layout do not use cuDNN.) So the function runs in a temporary thread, with its backward
+    passes, which autograd otherwise moves to a thread for each GPU. On a CPU it is called directly.
 
     Args:
-        function: called once, with the context variables of the caller, which hold the settings of PyTorch's compilers.
+            function: called once, with the context variables of the caller, which contain the settings of PyTorch's
+                compilers.
 
     Returns:
         The result of the function; its exceptions propagate.
@@ -79,8 +80,8 @@ def without_search(function: Callable[[], Result]) -> Result:
         return thread.submit(copy_context().run, called_in_thread).result()
 
 
-# `fp32_precision`, which torch 2.9 prefers, is not in 2.6, and once it is set, reading `allow_tf32`, as Inductor does,
-# raises. Setting `allow_tf32` keeps both consistent.
+# `fp32_precision`, which torch 2.9 prefers, is missing in 2.6; and once it is set, reading `allow_tf32`, as Inductor
+# does, raises. Setting `allow_tf32` keeps both consistent.
 def _allowed() -> tuple[bool, bool]:
     """Return whether convolutions and matrix products may use TF32."""
     with _no_deprecation():

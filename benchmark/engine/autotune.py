@@ -42,16 +42,16 @@ WARM_UP, STEPS = 2, 3
 """Untimed and timed steps of a trial."""
 
 SAVING = 0.3
-"""Expected saving of compilation, as a fraction of a step, where it has not been timed."""
+"""Expected saving of compilation, as a fraction of a step, without a measurement."""
 
 COMPILE_SECONDS = 90.0
-"""Expected seconds of a first compilation where none has been timed."""
+"""Expected seconds of a first compilation, without a measurement."""
 
 KEPT = 0.25
 """Expected time of a compilation with cached kernels, as a fraction of the first one."""
 
 FAILURES = (CompilationFailed, CaptureFailed, torch.OutOfMemoryError)
-"""Errors that rule out a mode without failing the training."""
+"""Errors that reject a mode without failing the training."""
 
 
 def _never() -> bool:
@@ -64,8 +64,8 @@ class TrainingTask:
 
     Attributes:
         model: the network.
-        batch: a batch; all others are of its shape.
-        optim_wrapper: how it is trained.
+            batch: a batch; all others have its shape.
+            optim_wrapper: optimizer wrapper of the training.
         iterations: number of remaining steps.
     """
 
@@ -77,12 +77,12 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A training that is ready to begin.
+    """A training that is ready to start.
 
     Attributes:
-        mode: how its steps are computed.
+        mode: the training mode of its steps.
         step: takes a batch, trains on it, and returns its loss.
-        compile_seconds: seconds of compilation; None where the network is not compiled.
+            compile_seconds: seconds of compilation; None if the network is not compiled.
     """
 
     mode: TrainingMode
@@ -94,10 +94,10 @@ class Autotuner:
     """Selects the training mode of a network and prepares its training step.
 
     Args:
-        mode: the mode to take without a trial; None to find one.
-        compile: whether the network is compiled: always, never, or None for where it is expected to pay.
-        memory: file, without suffix, in which timings and compiled kernels are kept for the next run; None to keep
-            nothing.
+            mode: the mode to use without a trial; None to find one.
+            compile: whether the network is compiled: always, never, or None to compile if it is expected to pay.
+            memory: file, without suffix, in which timings and compiled kernels are stored for the next run; None to
+                store nothing.
 
     Attributes:
         interrupted: callable that returns whether to stop compiling ahead before the next part of the network.
@@ -115,7 +115,7 @@ class Autotuner:
         self._first_compile_seconds: float | None = None
 
     def compile_ahead(self, training: TrainingTask) -> None:
-        """Compile while another run trains on the device, where compilation is expected to pay.
+        """Compile while another run trains on the device, if compilation is expected to pay.
 
         Failures are ignored here: they recur, and are reported, when the training is prepared. An interrupted
         compilation is repeated then if it still pays, and reuses the compiled parts in Inductor's cache.
@@ -129,7 +129,7 @@ class Autotuner:
             _free(training.model)
 
     def _layout_ahead(self, training: TrainingTask) -> str | None:
-        """Return the layout to compile for ahead; None where the training is not expected to be compiled.
+        """Return the layout to compile for ahead; None if the training is not expected to be compiled.
 
         Nothing is timed while another run trains: without earlier timings, only cached kernels are worth it.
         """
@@ -159,7 +159,7 @@ class Autotuner:
                 return self._ready(mode, training)
             except FAILURES as reason:
                 self._reject(mode, reason, training.model, logger)
-        raise AssertionError("an eager step has nothing that can be ruled out")
+        raise AssertionError("an eager step cannot be rejected")
 
     def _ready(self, mode: TrainingMode, training: TrainingTask) -> Prepared:
         model, batch, optim_wrapper = training.model, training.batch, training.optim_wrapper
@@ -179,7 +179,7 @@ class Autotuner:
             seconds = without_search(lambda: self._try(training, kept, logger))
         if self._timings and seconds.keys() - kept.seconds.keys():
             first = self._first_compile_seconds or kept.compile_seconds
-            with suppress(UserError):  # the cache cannot be written: the next run has to repeat the trial
+            with suppress(UserError):  # if the cache is not writable, the next run repeats the trial
                 timings.write(self._timings, Timings({**kept.seconds, **seconds}, first))
         compiled = {mode: time for mode, time in seconds.items() if mode.compiled}
         return _fastest(compiled if self.compile and compiled else seconds)
@@ -210,7 +210,7 @@ class Autotuner:
                     seconds[mode] = self._seconds(mode, training)
                     break
                 except FAILURES as reason:
-                    failure = type(reason)(str(reason))  # without its frames, which hold feature maps
+                    failure = type(reason)(str(reason))  # without its frames, which reference feature maps
                     graph &= not isinstance(reason, CaptureFailed)
                     self._reject(mode, reason, training.model, logger)
         if failure and not seconds:
@@ -232,7 +232,7 @@ class Autotuner:
             self._activate(False)
 
     def _compile(self, training: TrainingTask, layout: str, interrupted: Callable[[], bool] = _never) -> None:
-        """Compile for a layout, unless that is done or interrupted."""
+        """Compile for a layout, unless it is done or interrupted."""
         if self._parts and self._parts.layout == layout:
             return
         arrange(training.model, layout)
@@ -252,7 +252,7 @@ class Autotuner:
                     save_artifacts(self._artifacts)
 
     def _pays(self, seconds: float, kept: Timings) -> bool:
-        """Return whether compilation is expected to save more of a training than it takes."""
+        """Return whether compilation is expected to save more training time than it takes."""
         if self.compile is not None:
             return self.compile
         if self._parts and self._parts.layout:  # already compiled
@@ -271,11 +271,11 @@ class Autotuner:
         self._activate(False)
         for error in (reason, reason.__cause__, reason.__context__):
             if error is not None:
-                traceback.clear_frames(error.__traceback__)  # which hold the feature maps of the network
+                traceback.clear_frames(error.__traceback__)  # they reference feature maps of the network
         _free(model)
         if self.compile and isinstance(reason, CompilationFailed):
             raise UserError(f"the network cannot be compiled: {reason}") from reason
-        logger.info(f"trained without {_described(mode)}: {one_line(reason)}")
+        logger.info(f"training without {_described(mode)}: {one_line(reason)}")
 
     def _activate(self, compiled: bool) -> None:
         if self._parts:

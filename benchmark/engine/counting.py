@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def count_images(predictions: Sequence[Tensor], labels: Sequence[Tensor], classes: int) -> list[Tensor]:
-    """Count the pixels of each image by ground truth and prediction, as `count` does.
+    """Count the pixels of each image by ground truth and prediction, like `count`.
 
     Images of one shape on a GPU are counted in one batch, without synchronizing with the GPU.
 
@@ -33,15 +33,15 @@ def count_images(predictions: Sequence[Tensor], labels: Sequence[Tensor], classe
 def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     """Count pixels by ground truth and prediction.
 
-    Every pixel is counted: void has a row and a column of its own, so no mask is needed.
+    Every pixel is counted: void has its own row and column, so no mask is needed.
 
     Args:
-        prediction: class indices, any shape and integer type; values outside 0..classes-1 count as void.
-        label: ground truth of the same shape, on the same device; values outside 0..classes-1 count as void.
+            prediction: class indices, any shape and integer type; values outside 0..classes-1 are void.
+            label: ground truth of the same shape, on the same device; values outside 0..classes-1 are void.
         classes: number of classes K, at most 254.
 
     Returns:
-        int64 counts of shape (K + 1, K + 1) on that device, see `benchmark.confusion`.
+            int64 confusion matrix of shape (K + 1, K + 1) on that device, see `benchmark.confusion`.
 
     Raises:
         ValueError: the shapes differ.
@@ -50,17 +50,17 @@ def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
         return _scattered(prediction[None], label[None], classes)[0]
     _check(prediction, label)
     bins = classes + 1
-    # Integers as narrow as the number of bins allows: int64 throughout costs several times as much.
+    # Use the narrowest integers for the number of bins: int64 throughout costs several times as much.
     index = torch.int16 if bins * bins <= torch.iinfo(torch.int16).max else torch.int32
     bin_of_pixel = _void_last(label, classes).to(index).mul_(bins).add_(_void_last(prediction, classes))
     return torch.bincount(bin_of_pixel.flatten(), minlength=bins * bins).reshape(bins, bins)
 
 
 def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Count the pixels of each image by scatter-add into a known number of bins.
+    """Count the pixels of each image by scatter-add into a fixed number of bins.
 
     On a GPU `bincount` synchronizes: it reads the smallest and the largest value to determine the number of bins. Sums
-    of integers do not depend on the order of their terms.
+    of integers do not depend on the order of addition.
 
     Args:
         predictions: shape (images, ...).
@@ -73,7 +73,7 @@ def _scattered(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
     _check(predictions, labels)
     images, bins = len(predictions), classes + 1
     bin_of_pixel = _void_last(labels, classes).long().mul_(bins).add_(_void_last(predictions, classes))
-    # In one dimension: in several, deterministic algorithms read sizes from the host.
+    # One-dimensional: in several dimensions, deterministic algorithms read sizes from the host.
     first = torch.arange(0, images * bins * bins, bins * bins, device=labels.device)
     index = bin_of_pixel.reshape(images, -1).add_(first[:, None]).view(-1)
     counts = torch.zeros(images * bins * bins, dtype=torch.int64, device=labels.device)
@@ -91,8 +91,8 @@ def _check(prediction: Tensor, label: Tensor) -> None:
 
 
 def _void_last(values: Tensor, classes: int) -> Tensor:
-    """Return the values as uint8, with `classes` in place of all values that are no class."""
+    """Return the values as uint8, with `classes` in place of all values that are not classes."""
     if values.dtype != torch.uint8:
-        largest = torch.iinfo(values.dtype).max  # of int8 it may be below the number of classes
+        largest = torch.iinfo(values.dtype).max  # for int8 it may be less than the number of classes
         values = values.clamp(-1, min(classes, largest)).to(torch.uint8)  # -1 becomes 255
     return values.clamp(max=classes)

@@ -1,4 +1,4 @@
-"""Deterministic operators for CUDA where PyTorch has none and refuses to train."""
+"""Deterministic CUDA operators, where those of PyTorch are not and refuse to train."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmcv.ops.point_sample import bilinear_grid_sample
 from torch import Tensor
 
 adaptive_avg_pool2d, grid_sample = F.adaptive_avg_pool2d, F.grid_sample
-"""PyTorch's own operators, whose gradients on CUDA depend on the order in which threads add."""
+"""PyTorch's own operators, whose gradients on CUDA depend on the order of additions."""
 
 
 def is_needed(x: Tensor) -> bool:
@@ -19,7 +19,7 @@ def is_needed(x: Tensor) -> bool:
 
 
 def deterministic_adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Compute `F.adaptive_avg_pool2d`; where PyTorch's is not deterministic, by matrix products in float32."""
+    """Compute `F.adaptive_avg_pool2d`; by matrix products in float32 if PyTorch's operator is not deterministic."""
     if not is_needed(input):
         return adaptive_avg_pool2d(input, output_size)
     sides = (output_size, output_size) if isinstance(output_size, int) else output_size
@@ -33,9 +33,9 @@ def deterministic_adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor
 def deterministic_grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Tensor:
-    """Compute `F.grid_sample`; where PyTorch's is not deterministic, by mmcv's, which gathers pixels.
+    """Compute `F.grid_sample`; by mmcv's operator, which gathers pixels, if PyTorch's is not deterministic.
 
-    Supports bilinear sampling with zero padding only, which is all that mmsegmentation's networks train with.
+    Supports bilinear sampling with zero padding only, the only mode used in training by mmsegmentation's networks.
     """
     if mode != "bilinear" or padding_mode != "zeros" or input.ndim != 4 or not is_needed(input):
         return grid_sample(input, grid, mode, padding_mode, align_corners)
@@ -45,6 +45,6 @@ def deterministic_grid_sample(
 
 
 def _bins(side: int, bins: int, device: torch.device) -> Tensor:
-    """Return which pixels of a side each bin of an adaptive pooling covers: 0 and 1, shape (bins, side)."""
+    """Return the pixels of a side that each bin of an adaptive pooling covers: 0 and 1, shape (bins, side)."""
     bin, pixel = torch.arange(bins, device=device)[:, None], torch.arange(side, device=device)
     return ((pixel >= bin * side // bins) & (pixel * bins < (bin + 1) * side)).float()

@@ -1,8 +1,8 @@
-"""Select the device that a process computes on.
+"""Select the device of this process.
 
 A process that has initialized CUDA cannot be forked into one that uses CUDA, and no longer reads CUDA_VISIBLE_DEVICES.
-So nothing here initializes CUDA, and neither do the queries of mmengine and mmcv at their import:
-PYTORCH_NVML_BASED_CUDA_CHECK lets torch answer them from NVML, which needs no driver context.
+So this module does not initialize CUDA, and PYTORCH_NVML_BASED_CUDA_CHECK makes torch answer the queries of mmengine
+and mmcv at their import from NVML, which needs no driver context.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from benchmark.errors import UserError
 
 
 def select(device: str) -> str:
-    """Make this process and its children compute on `device`; call it before mmengine is imported.
+    """Make this process and its children use `device`; call it before mmengine is imported.
 
     mmengine uses the first visible GPU and has no setting for it, so the others are hidden.
 
     Args:
-        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+            device: "auto" (a GPU if available), "cpu", "cuda" or "cuda:N".
 
     Returns:
         "cpu" or "cuda".
 
     Raises:
-        UserError: an unknown name, or a device that this machine does not have.
+            UserError: the name is unknown, or the device is not available.
     """
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
@@ -34,7 +34,7 @@ def select(device: str) -> str:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return use("cpu")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if index:  # before GPUs are counted: without NVML the driver counts them, and reads the variable once
+    if index:  # set before counting GPUs: without NVML the driver counts them and reads the variable only once
         names = visible.split(",") if visible else []
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[int(index) :][:1]) if visible else index
     import torch
@@ -49,12 +49,12 @@ def select(device: str) -> str:
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
             at = f" under CUDA_VISIBLE_DEVICES={visible}"
-        raise UserError(f"device {device} is not available: torch {torch.__version__} finds no such GPU here{at}")
+        raise UserError(f"device {device} is not available: torch {torch.__version__} finds no such GPU{at}")
     return use("cuda")
 
 
 def use(device: str) -> str:
-    """Make mmengine compute on "cpu" or "cuda", instead of the device that it found at its import (such as MPS)."""
+    """Make mmengine use "cpu" or "cuda", instead of the device that it found at its import (such as MPS)."""
     from mmengine.device import utils
 
     utils.DEVICE = device

@@ -1,9 +1,9 @@
 """Evaluation loops of mmengine with a fast path from the scores of a network to its labels.
 
-mmsegmentation resizes scores to the size that they have already, and takes their `argmax`, which on a CPU costs four to
-seven times as much as `max`, for the same indices: at 1024x2048 more than most networks.
+mmsegmentation resizes scores even if they have the target size, and computes their `argmax`, which on a CPU costs four
+to seven times as much as `max`, for the same indices: at 1024x2048 more than most networks.
 
-On a GPU, images are kept in its memory where they fit, nothing synchronizes with it before the last image, all batches
+On a GPU, images are kept in its memory if they fit, nothing synchronizes with it before the last image, all batches
 have one size, which is halved on an out-of-memory error, and float32 arithmetic is IEEE 754 (no TF32).
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
 
 EVAL_BATCH_SIZE = 8
-"""Images per batch in an evaluation on a GPU, which one image alone does not saturate."""
+"""Images per batch in an evaluation on a GPU; single images do not saturate it."""
 
 LABELS = "labels"
 """`resized` in the inference settings of a protocol that resizes labels to the size of the image instead of scores."""
@@ -42,7 +42,7 @@ class _Evaluation(BaseLoop):
     """A loop over the images of a split.
 
     Args:
-        resident: keep the images in GPU memory where they have one size and fit half of its free memory.
+            resident: keep the images in GPU memory if they have one size and fit in half of its free memory.
 
     Attributes:
         phase: name of the loop in mmengine's hooks ("val" or "test").
@@ -72,10 +72,10 @@ class _Evaluation(BaseLoop):
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        """Predict one batch and pass it to the evaluator, in parts where the GPU cannot hold all of it.
+        """Predict one batch and pass it to the evaluator, in parts if it does not fit in GPU memory.
 
         Raises:
-            torch.OutOfMemoryError: it cannot hold one image.
+            torch.OutOfMemoryError: a single image does not fit.
         """
         self.runner.call_hook(f"before_{self.phase}_iter", batch_idx=idx, data_batch=data_batch)
         if self._device.type == "cuda":
@@ -93,7 +93,7 @@ class _Evaluation(BaseLoop):
                 if size == 1:
                     raise
                 self.batch_size = size // 2
-                self.runner.logger.info(f"out of memory: {self.batch_size} images at a time from here on")
+                self.runner.logger.info(f"out of memory: the batch size is now {self.batch_size}")
         self.runner.call_hook(f"after_{self.phase}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _evaluated(self, batch: dict[str, Any], size: int) -> list[SegDataSample]:
@@ -115,7 +115,7 @@ class _Evaluation(BaseLoop):
 
     @property
     def _pads(self) -> bool:
-        """Whether the last batch is padded: a GPU selects algorithms, and compiles kernels, for each shape."""
+        """Return whether the last batch is padded: a GPU selects algorithms, and compiles kernels, for each shape."""
         return self._device.type == "cuda"
 
 
@@ -134,7 +134,7 @@ class LeanTestLoop(_Evaluation, TestLoop):
 
 
 def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list[SegDataSample]:
-    """Compute scores and labels of a batch, as `model.test_step` does, with labels as uint8.
+    """Compute scores and labels of a batch, like `model.test_step`, with labels as uint8.
 
     Args:
         model: a segmentor in evaluation mode.
@@ -143,7 +143,7 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
 
     Returns:
         The samples, on the device of the model, with `seg_logits` of shape (K, height, width) and `pred_sem_seg` of
-        shape (1, height, width), at the size that the images had before any test-time resizing or padding.
+            shape (1, height, width), at the size of the images before any test-time resizing or padding.
     """
     data = model.data_preprocessor(batch, False)
     samples: list[SegDataSample] = data["data_samples"]
@@ -168,8 +168,9 @@ def unpadded(scores: Tensor, image: Mapping[str, Any], align_corners: bool) -> T
 
     Args:
         scores: shape (K, height, width).
-        image: facts of the image by mmsegmentation's names: `ori_shape`, and `img_padding_size` where it was padded.
-        align_corners: as the network itself resizes.
+            image: metadata of the image by mmsegmentation's names: `ori_shape`, and `img_padding_size` if it was
+                padded.
+            align_corners: `align_corners` of the network.
     """
     scores = _cropped(scores, image)
     if scores.shape[1:] == tuple(image["ori_shape"]):
@@ -194,7 +195,7 @@ def enlarged(predicted: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def labels(scores: Tensor) -> Tensor:
-    """Return the class of the highest score at each pixel, the first of equals.
+    """Return the class of the highest score at each pixel; for ties, the first.
 
     Args:
         scores: shape (K, height, width), 1 < K < 256.

@@ -1,11 +1,11 @@
-"""Replay a training step from a CUDA graph: one launch where a light network takes a thousand.
+"""Replay a training step from a CUDA graph: one launch instead of a thousand for a light network.
 
 Forward and backward pass are captured with static input and output buffers: each batch is copied into them, and
 gradients and loss are read from them. A graph contains the work of the device, not the decisions of Python: a network
 can be captured if it reads nothing back from the device and draws no random numbers on the host, which is tested by
-trying. (A network that synchronizes with the device, as mmsegmentation's DNL head does in each forward pass, trains
-without a graph.) Dropout can be captured: a replay draws from the current state of the device's generator, and so the
-random numbers of the iteration.
+trying. (A network that synchronizes with the device, such as mmsegmentation's DNL head in each forward pass, trains
+without a graph.) Dropout can be captured: a replay draws from the current state of the device's generator, which gives
+the random numbers of the iteration.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from benchmark.errors import one_line
 from benchmark.inputs.batches import Batch
 
 WARM_UP = 3
-"""Calls before a capture, in which cuDNN selects its algorithms and libraries allocate their memory."""
+"""Calls before a capture, in which cuDNN selects its algorithms and libraries allocate memory."""
 TOLERANCE = 0.01
-"""Relative distance within which replayed passes always count as equal to eager ones. Half precision and atomic
-additions cause smaller distances; a batch or a random number that the replay did not update causes some tenths."""
+"""Relative distance within which replayed passes are always treated as equal to eager ones. Half precision and atomic
+additions cause smaller distances; a batch or random number that was not updated by the replay causes some tenths."""
 NOISE = 4
 """Factor by which the distance of replayed passes from eager ones may exceed that between eager passes."""
 
@@ -38,11 +38,11 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 
 
 class CaptureFailed(Exception):  # noqa: N818 (a property of the network, not a program error)
-    """Raised where a training step cannot be replayed."""
+    """Raised if a training step cannot be replayed."""
 
 
 class GraphedStep:
-    """A training step whose forward and backward pass are replayed.
+    """A training step with replayed forward and backward passes.
 
     The optimizer step is not replayed: learning rates are Python numbers, and its launches overlap with the replay. The
     loss is scaled within the graph, by the tensor that the scaler updates in place. Gradients keep their addresses, and
@@ -50,17 +50,17 @@ class GraphedStep:
 
     Args:
         model: the network; its state is restored.
-        batch: a batch of the training; all others are of its shape.
-        optim_wrapper: how the network is trained.
-        capture: how the passes are recorded; by default `record`.
-        check: compare a replay with eager passes; not needed for a capture that is only timed.
+            batch: a batch of the training; all others have its shape.
+            optim_wrapper: optimizer wrapper of the training.
+            capture: records the passes; by default `record`.
+            check: compare a replay with eager passes; not needed if the capture is only timed.
 
     Attributes:
         peak_memory: peak GPU memory of the passes in bytes.
 
     Raises:
         CaptureFailed: the passes cannot be captured, or a replay computes different values.
-        torch.OutOfMemoryError: the GPU cannot hold them.
+            torch.OutOfMemoryError: the GPU memory is too small.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class GraphedStep:
                 raise
             except Exception as error:  # any error of the network, a library or the device
                 raise CaptureFailed(one_line(error)) from error
-            # The allocator counts captured memory as free, and a replay allocates nothing.
+            # The allocator treats captured memory as free, and a replay allocates nothing.
             self.peak_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
             self._gradients = [(weight, weight.grad) for weight in model.parameters() if weight.grad is not None]
         if not torch.equal(drawn, torch.get_rng_state()):
@@ -108,13 +108,13 @@ class GraphedStep:
         return loss
 
     def passes(self, batch: Batch) -> Tensor:
-        """Replay forward and backward pass: set the gradients, of this batch alone, and return the loss."""
+        """Replay forward and backward pass: set the gradients of this batch, and return the loss."""
         self._batch["inputs"].copy_(batch["inputs"], non_blocking=True)
         self._batch["labels"].copy_(batch["labels"], non_blocking=True)
         for weight, gradient in self._gradients:
             weight.grad = gradient
         self._replay()
-        return self._loss.clone()  # losses are kept until they are read, and the next replay overwrites this one
+        return self._loss.clone()  # losses are read later, but the next replay overwrites this one
 
     def _check(self, model: nn.Module, batch: Batch) -> None:
         """Compare a replay with eager passes, on images and random numbers that were not captured."""
@@ -126,17 +126,17 @@ class GraphedStep:
         errors, noise = distances(expected, replayed), distances(expected, again)
         for what, error in errors.items():
             if not error <= max(TOLERANCE, NOISE * noise[what]):  # also raised for NaN
-                raise CaptureFailed(f"its {what} would be {error:.2g} off, relative to their size")
+                raise CaptureFailed(f"its {what} would have a relative error of {error:.2g}")
 
 
 def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """Capture the GPU work of a function in a CUDA graph.
 
-    Autocast has to begin and end within the function, so that its cache of cast weights neither enters nor leaves the
-    capture. Other threads may use the GPU meanwhile.
+    Autocast must begin and end within the function, so that its cache of cast weights is not shared with the capture.
+    Other threads may use the GPU meanwhile.
     """
     if not torch.cuda.is_available():
-        raise RuntimeError("there is no CUDA device")
+        raise RuntimeError("no CUDA device is available")
     graph, stream, now = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
     stream.wait_stream(now)
     try:
@@ -165,12 +165,12 @@ def record(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
 def _repair(pool: tuple[int, int]) -> None:
     """Restore the state of the process after a failed capture.
 
-    PyTorch leaves the allocator using the memory pool of the graph, where `empty_cache` fails an assertion and an
-    allocation that does not fit frees nothing, and leaves the generator in a state in which it refuses to draw
+    PyTorch does not reset the allocator, which keeps using the memory pool of the graph: `empty_cache` fails an
+    assertion, and a failed allocation frees nothing. It does not reset the generator either, which refuses to draw
     (`CUDAGraph::capture_end` raises before it resets either).
     """
     device = torch.cuda.current_device()
-    with suppress(AttributeError, RuntimeError):  # the capture itself was whole: the graph has ended and releases it
+    with suppress(AttributeError, RuntimeError):  # the capture itself was complete: the graph releases the pool
         torch._C._cuda_endAllocateToPool(device, pool)
         torch._C._cuda_releasePool(device, pool)
     torch.cuda.default_generators[device].graphsafe_set_state(torch.Generator("cuda"))

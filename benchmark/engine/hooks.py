@@ -1,6 +1,6 @@
-"""Hooks of a run: gather losses, save weights and resume states, and report progress.
+"""Hooks of a run: collect losses, save weights and resume states, and report progress.
 
-No hook synchronizes with the device between log points: losses stay tensors until they are read at once. (mmengine's
+No hook synchronizes with the device between log points: losses stay tensors until they are read together. (mmengine's
 own hooks read every logged scalar at every iteration and append it to an array that is copied each time.)
 """
 
@@ -28,13 +28,13 @@ from benchmark.files.atomic import replacing
 from benchmark.weights import checkpoint
 
 STATE = "resume.pth"
-"""File name of the state that a training resumes from."""
+"""File name of the state to resume a training from."""
 
 POINTER = "last_checkpoint"
-"""File in which mmengine looks for the path of `STATE`."""
+"""File with the path of `STATE`, read by mmengine."""
 
 PARTS = {"meta", "state_dict", "optimizer", "message_hub", "param_schedulers"}
-"""Keys of a state that mmengine needs."""
+"""Keys of a state that mmengine requires."""
 
 Progress = Callable[[str, int, int, float | None], None]
 """Called with a phase ("first_stage", "train", "val", "test"), the number of finished iterations or images, their
@@ -42,7 +42,7 @@ total, and the loss if known."""
 
 
 class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a program error)
-    """Raised where the loss of a training is no longer finite.
+    """Raised if the loss of a training is not finite.
 
     Attributes:
         iteration: the first iteration whose loss was not finite, counted from 1.
@@ -55,13 +55,13 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a program err
 
 
 class Interrupted(Exception):  # noqa: N818 (an outcome of a run, not a program error)
-    """Raised where the deadline of a training or an evaluation has passed; its folder holds the state to resume from.
+    """Raised if the deadline of a training or an evaluation has passed; its folder contains the state to resume from.
 
     Attributes:
         phase: "train", "first_stage", "val" or "test".
-        done: iterations or images done of it.
-        total: iterations or images there are of it.
-        iteration: iterations of the training that are done, of all its stages.
+            done: completed iterations or images of the phase.
+            total: all iterations or images of the phase.
+            iteration: completed iterations of the training, over all stages.
     """
 
     def __init__(self, phase: str, done: int, total: int, iteration: int) -> None:
@@ -71,16 +71,16 @@ class Interrupted(Exception):  # noqa: N818 (an outcome of a run, not a program 
 
 @HOOKS.register_module()
 class LossHook(Hook):
-    """Gathers the total loss and reads it at log points; ends the run where it is not finite.
+    """Collects the total loss and reads it at log points; ends the run if it is not finite.
 
     Args:
         interval: iterations between log points.
 
     Attributes:
-        curve: (iteration, mean loss since the entry before).
+            curve: (iteration, mean loss since the previous entry).
     """
 
-    priority = "ABOVE_NORMAL"  # before validation and checkpoints see weights that have diverged
+    priority = "ABOVE_NORMAL"  # before validation and checkpoints use diverged weights
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
@@ -109,7 +109,7 @@ class LossHook(Hook):
         self._check(runner.iter)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Save the curve, and the losses that are not in it yet, with the state of the run."""
+        """Save the curve, and the losses that are not part of it yet, with the state of the run."""
         checkpoint["loss_curve"] = self.curve
         checkpoint["unread_losses"] = list(self._pending)
 
@@ -137,11 +137,11 @@ class LossHook(Hook):
 
 @HOOKS.register_module()
 class WeightsHook(Hook):
-    """Writes `last.pth` at the end and `best.pth` at each new best mIoU on val: weights and nothing else.
+    """Writes `last.pth` at the end and `best.pth` at each new best mIoU on val; both contain only weights.
 
     Attributes:
         curve: (iteration, mIoU on val in percent).
-        best_iteration: the iteration of `best.pth`, the earliest among equals; None before the first validation.
+            best_iteration: the iteration of `best.pth`, the earliest for ties; None before the first validation.
     """
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class WeightsHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Append the score to the curve."""
         if not runner.iter:
-            return  # third-party weights are evaluated, there is no training
+            return  # third-party weights are evaluated without a training
         assert metrics is not None
         self.curve.append((runner.iter, metrics["mIoU"]))
 
@@ -180,7 +180,7 @@ class WeightsHook(Hook):
         _save(runner, "last.pth")
 
     def after_train(self, runner: Runner) -> None:
-        """Save the weights as the best if they are: at the very end, when no resume state with other ones is left."""
+        """Save the weights as the best if they are: at the end, when no resume state refers to other ones."""
         if self.best_iteration == runner.iter:
             _save(runner, "best.pth")
 
@@ -203,12 +203,12 @@ def _save(runner: Runner, name: str) -> None:
 class ResumeHook(Hook):
     """Writes the state to resume from after each validation, and removes it at the end.
 
-    mmengine finds it by the file `last_checkpoint`, as it finds its own (`resume=True`); `find_state` needs no such
-    file. It is saved after validation, not before as mmengine does, so that a resumed run does not skip one. A
-    validation that was interrupted (see `DeadlineHook`) is repeated.
+    mmengine finds it by the file `last_checkpoint`, like its own (`resume=True`); `find_state` does not need that file.
+    It is saved after validation, not before as in mmengine, so that a resumed run does not skip one. An interrupted
+    validation (see `DeadlineHook`) is repeated.
     """
 
-    priority = "LOW"  # after WeightsHook, whose curve it holds
+    priority = "LOW"  # after WeightsHook, whose curve it saves
 
     def __init__(self) -> None:
         self._validated = 0  # the iteration of the latest validation
@@ -228,7 +228,7 @@ class ResumeHook(Hook):
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Save the state, unless the run is done or never began."""
+        """Save the state, unless the run is finished or did not start."""
         self._validated = runner.iter
         if 0 < runner.iter < runner.max_iters:
             # mmengine counts the running iteration unless `by_epoch` is set.
@@ -285,22 +285,21 @@ class ScoresHook(Hook):
 class DeadlineHook(Hook):
     """Interrupts a run at its deadline, in a state from which it resumes bit-exactly.
 
-    A training ends after the current iteration, an evaluation, which is repeated later, after the current batch.
-    Finished work is kept: neither an evaluation without remaining images nor the last validation of a training is
-    interrupted.
+    A training ends after the current iteration. An evaluation ends after the current batch and is repeated later. An
+    evaluation without remaining images and the last validation of a training are not interrupted.
 
     Args:
         deadline: time on the clock of `time.monotonic`, which all processes share, in seconds.
         phase: phase name of the training in progress reports.
     """
 
-    priority = "LOWEST"  # after the learning rate was stepped: the iteration is over
+    priority = "LOWEST"  # after the step of the learning rate, at the end of the iteration
 
     def __init__(self, deadline: float, phase: str = "train") -> None:
         self.deadline, self.phase = deadline, phase
 
     def before_train(self, runner: Runner) -> None:
-        """Interrupt at once where the deadline has passed, leaving the state unchanged."""
+        """Interrupt immediately if the deadline has passed, without changing the state."""
         if self._is_over():
             raise Interrupted(self.phase, runner.iter, runner.max_iters, runner.iter)
 
@@ -333,7 +332,7 @@ def save_state(runner: Runner, *, by_epoch: bool) -> None:
 
     Args:
         runner: Runner of the training.
-        by_epoch: whether the current iteration is over; else it is counted, as mmengine does within one.
+            by_epoch: whether the current iteration is finished; else mmengine counts it, as within an epoch.
     """
     if not is_main_process():
         return
@@ -348,10 +347,10 @@ def find_state(folder: Path) -> Path | None:
     """Find the state that a training resumes from.
 
     Args:
-        folder: folder that holds it; it may have been moved since `save_state` wrote it.
+            folder: folder of the state; it may have been moved since `save_state` wrote it.
 
-    Returns:
-        The file; None where there is none, or it is damaged, which prints a warning on stderr.
+        Returns:
+            The file; None if it is missing or damaged, which prints a warning on stderr.
     """
     state = folder / STATE
     try:
@@ -361,7 +360,7 @@ def find_state(folder: Path) -> Path | None:
     except FileNotFoundError:
         if not os.path.lexists(folder / POINTER):
             return None
-        state, why = folder / POINTER, f"there is no {STATE}"
+        state, why = folder / POINTER, f"{STATE} is missing"
     except Exception as error:  # unpickling a damaged file raises any exception
         why = " ".join(str(error).split()).partition(". ")[0][:100] or type(error).__name__
     if why is None:
@@ -376,7 +375,7 @@ def _part(checkpoint: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
-    """Return how many images are done after a batch, and how many there are."""
+    """Return the number of images after a batch, and their total."""
     total = len(loader.dataset)
     return min((batch_idx + 1) * loader.batch_size, total), total
 
@@ -392,7 +391,7 @@ class StartHook(Hook):
         self.state = state
 
     def before_train(self, runner: Runner) -> None:
-        """Load the weights, after mmengine has initialized the network and resumed a state if there is one."""
+        """Load the weights, after mmengine has initialized the network and resumed a state, if any."""
         if not runner.iter:
             checkpoint.start_from(runner.model, self.state)
 
@@ -402,7 +401,7 @@ class ProgressHook(Hook):
 
     Args:
         on_progress: called at most once per iteration or image.
-        losses: hook that holds the latest loss.
+            losses: hook that has the latest loss.
         phase: phase name of the training in progress reports.
     """
 

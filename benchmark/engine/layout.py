@@ -11,7 +11,7 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 def memory_format(model: nn.Module) -> torch.memory_format:
-    """Return the memory format of a network: that of the first weight which has one format only."""
+    """Return the memory format of a network: that of the first weight whose format is unambiguous."""
     for weight in model.parameters():
         if weight.ndim == 4 and not weight.is_contiguous():
             return torch.channels_last
@@ -26,7 +26,8 @@ def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -
     Args:
         model: the network.
         layout: name of the memory format.
-        optimizer: its moments, which may come from a run in another format, are converted to that of the weights.
+            optimizer: optimizer whose moments, possibly from a run in another format, are converted to that of the
+                weights.
     """
     model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's stubs lack it
     for weight, state in (optimizer.state if optimizer else {}).items():
@@ -38,9 +39,9 @@ def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -
 def counts_to_host(optimizer: Optimizer) -> None:
     """Move the step counts of a resumed optimizer to the CPU, unless its kernels read them on the GPU.
 
-    An optimizer that is neither fused nor capturable keeps them on the CPU, because it computes with them there, weight
-    by weight (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them on the device that the file was loaded
-    to, which with mmengine is the GPU: every step would synchronize with it once per weight.
+    An optimizer that is neither fused nor capturable keeps them on the CPU, where it computes with them for each weight
+    (torch/optim/adam.py, `_get_value`). `load_state_dict` leaves them on the device that the file was loaded to, with
+    mmengine the GPU: every step would synchronize with it once per weight.
     """
     for group in optimizer.param_groups:
         if group.get("fused") or group.get("capturable"):

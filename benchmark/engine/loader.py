@@ -13,22 +13,22 @@ from benchmark.inputs.batches import Batch, IterationSampler, TrainingBatches, w
 from benchmark.inputs.gpu_batches import ResidentBatches, fits
 
 Resident = Literal["auto", "on", "off"]
-"""Whether batches are computed on the GPU: where its memory allows, always, or never."""
+"""Whether batches are computed on the GPU: if they fit in its memory, always, or never."""
 
 WORKERS, AHEAD = 8, 4
-"""Maximum worker processes for a GPU whose memory does not hold the split; and prefetched batches per worker."""
+"""Maximum worker processes if the split does not fit in GPU memory; and prefetched batches per worker."""
 
 
 def training_loader(loader: DataLoader[Batch], resident: Resident, *, deterministic: bool) -> DataLoader[Batch]:
-    """Build the fastest data loader of a training for its device.
+    """Build the fastest data loader of a training on its device.
 
     Args:
         loader: data loader config.
         resident: whether batches are computed on the GPU.
-        deterministic: keep batches bit-identical to the CPU's, unless `resident` is "on".
+            deterministic: keep batches bitwise equal to the CPU's, unless `resident` is "on".
 
     Raises:
-        UserError: `resident` is "on", and the GPU cannot compute the batches.
+            UserError: `resident` is "on", but the GPU cannot compute the batches.
     """
     if get_device() != "cuda":
         return loader
@@ -39,9 +39,9 @@ def training_loader(loader: DataLoader[Batch], resident: Resident, *, determinis
         if resident == "on":
             raise UserError(
                 "--resident on: the training split has images of several sizes, or takes more than half of the GPU's "
-                "free memory; leave it out"
+                "free memory; omit the option"
             )
-    if loader.num_workers:  # a protocol that sets its own
+    if loader.num_workers:  # the protocol sets its workers
         return loader
     return _loader(
         batches,

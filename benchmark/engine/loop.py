@@ -1,4 +1,4 @@
-"""TrainingTask loop in which each iteration depends only on weights, optimizer, seed and its number."""
+"""Training loop in which each iteration depends only on weights, optimizer, seed and its number."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class StatelessTrainLoop(IterBasedTrainLoop):
     """Iteration-based loop of mmengine that can start at any iteration.
 
     The random generators are seeded from (seed, iteration) before each step, so that dropout and sampled points of a
-    resumed run equal those of an uninterrupted one, and a resumed run requests its next batch directly where mmengine
-    would load and drop all batches before it.
+    resumed run equal those of an uninterrupted one. A resumed run requests its next batch directly, while mmengine
+    would load and discard all batches before it.
 
     Attributes:
         tuner: selects the training mode; by default steps are eager.
@@ -71,7 +71,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
                 self.setup_seconds = time.perf_counter() - start
                 self._train()
             finally:
-                self.step = self._eager  # a graph holds the memory of a step
+                self.step = self._eager  # a graph keeps the memory of a step
         runner.optim_wrapper.zero_grad()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
@@ -92,7 +92,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the training steps so far in seconds, without trial, compilation and validation."""
+        """Return the wall time of the training steps in seconds, excluding autotuning, compilation and validation."""
         return self.spent + (time.perf_counter() - self._since if self._since is not None else 0.0)
 
     def _train(self) -> None:
@@ -119,10 +119,10 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         return batches
 
     def _read_peak_memory(self) -> None:
-        """Record the peak memory once, before an evaluation allocates memory of its own."""
+        """Record the peak memory once, before an evaluation allocates memory."""
         if self.peak_memory is None and torch.cuda.is_initialized():
             self.peak_memory = torch.cuda.max_memory_allocated()
-            if isinstance(self.step, GraphedStep):  # captured before the optimizer had its state
+            if isinstance(self.step, GraphedStep):  # captured before the optimizer allocated its state
                 state = (v for each in self.runner.optim_wrapper.optimizer.state.values() for v in each.values())
                 moments = sum(value.nbytes for value in state if isinstance(value, Tensor) and value.is_cuda)
                 self.peak_memory = max(self.peak_memory, self.step.peak_memory + moments)
@@ -138,7 +138,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         return due and self._iter >= self.val_begin and self.runner.val_loop is not None
 
     def run_iter(self, data_batch: Any) -> None:
-        """Run one iteration, independently of those before it."""
+        """Run one iteration, independent of earlier ones."""
         _seed(_mix(self.runner.seed, self._iter, get_rank()))
         for hook in self._before:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
@@ -156,7 +156,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         return self._hooks("after_train_iter")
 
     def _hooks(self, stage: str) -> list[Callable[..., None]]:
-        """Yield the hooks that act at a stage; mmengine calls the others, too."""
+        """Yield the hooks that implement a stage; mmengine calls the others, too."""
         return [getattr(hook, stage) for hook in self.runner.hooks if stage in hook.get_triggered_stages()]
 
 
@@ -177,8 +177,8 @@ def _settled(dataloader: Mapping[str, Any], max_iters: int, seed: int) -> dict[s
 def _seed(seed: int) -> None:
     """Set the generators that an iteration draws from.
 
-    `torch.manual_seed` also queues the seed, with a stack trace, for devices that are not initialized: nearly 200 us
-    where CUDA is such a device.
+    `torch.manual_seed` also queues the seed, with a stack trace, for uninitialized devices: nearly 200 us if CUDA is
+    one.
     """
     torch.default_generator.manual_seed(seed)
     if (device := get_device()) != "cpu":
@@ -186,7 +186,7 @@ def _seed(seed: int) -> None:
 
 
 def _mix(seed: int, iteration: int, rank: int) -> int:
-    """Return a 63-bit seed; neighbouring arguments give unrelated ones (the finaliser of SplitMix64)."""
+    """Return a 63-bit seed; adjacent arguments give unrelated seeds (the finalizer of SplitMix64)."""
     word = (seed << 42) ^ (rank << 32) ^ iteration
     word = (word + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF

@@ -23,9 +23,8 @@ from benchmark.postprocessing.crf import DenseCRF
 class ConfusionMetric(BaseMetric):
     """mIoU, mAcc and aAcc over the dataset, from a confusion matrix per image.
 
-    Pixels are counted on the device of the predictions. Matrices and kept predictions stay there until the last image
-    is
-    done: nothing synchronizes with the device before.
+    Pixels are counted on the device of the predictions. Matrices and stored predictions stay there until the last
+    image, so that nothing synchronizes with the device before.
 
     Args:
         void: how pixels of void ground truth count.
@@ -37,11 +36,11 @@ class ConfusionMetric(BaseMetric):
 
     Attributes:
         names: names of the evaluated images.
-        counts: int64, shape (images, K + 1, K + 1), in the order of `names`.
-        predictions: predicted labels by name, uint8, for the images in `keep`; a learned void is void.
+            counts: confusion matrices, int64, shape (images, K + 1, K + 1), in the order of `names`.
+            predictions: predicted labels by name, uint8, for the images in `keep`; a learned void class is void.
     """
 
-    results: list[tuple[str, Any]]  # a name and its confusion matrix, tensors until the last image is done
+    results: list[tuple[str, Any]]  # names and confusion matrices, which are tensors until the last image
 
     def __init__(
         self,
@@ -61,10 +60,10 @@ class ConfusionMetric(BaseMetric):
         self._kept: dict[str, Tensor] = {}
 
     def process(self, data_batch: dict[str, Any], data_samples: Sequence[dict[str, Any]]) -> None:
-        """Count one batch of predictions: all of it, or nothing where that raises.
+        """Count one batch of predictions: all of it, or nothing if that raises.
 
         Args:
-            data_batch: `inputs`, the images as they were read: RGB, uint8 of shape (3, height, width).
+                data_batch: `inputs`, the images as stored: RGB, uint8 of shape (3, height, width).
             data_samples: predictions of the network, at the size of the images.
         """
         classes = len(self.dataset_meta["classes"])
@@ -74,7 +73,7 @@ class ConfusionMetric(BaseMetric):
             scored = zip(data_batch["inputs"], (sample["seg_logits"]["data"] for sample in data_samples), strict=True)
             predictions = [_refine(self.crf, image, logits) for image, logits in scored]
         labels = [
-            sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type it is stored in
+            sample["gt_sem_seg"]["data"][0].to(prediction.device, torch.uint8)  # the type of the file
             for sample, prediction in zip(data_samples, predictions, strict=True)
         ]
         names = [sample["img_path"] for sample in data_samples]

@@ -1,6 +1,6 @@
 """Patches of mmsegmentation for training, which skip unused results, copies and conversions of its heads.
 
-In contiguous format and float32 losses and gradients keep their bits. The backend has to be active.
+In contiguous format and float32, losses and gradients stay bitwise equal. The backend must be active.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmark.engine import deterministic
 from benchmark.models.layers.memory_format import channels_last_mean, is_channels_last, pixels
 
 HEADS = (ddr_head, decode_head, pid_head, point_head)
-"""Modules that call `accuracy` by this name."""
+"""Modules that call `accuracy` under this name."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def skip_accuracy() -> Iterator[None]:
 
 @contextmanager
 def skip_resize() -> Iterator[None]:
-    """Skip the interpolation of logits that have the size of their labels already, which mmsegmentation performs."""
+    """Skip mmsegmentation's interpolation of logits that already have the size of their labels."""
     resize = decode_head.resize
 
     def resized(input: Tensor, size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -62,7 +62,7 @@ def skip_resize() -> Iterator[None]:
 def keep_dtype() -> Iterator[None]:
     """Return resized feature maps in their own data type; only logits become float32 under autocast, for the loss.
 
-    Autocast interpolates in float32, and the maps that are concatenated with the result then become float32, too.
+    Autocast interpolates in float32, and concatenation then converts the other maps to float32, too.
     """
     resize = utils.resize
 
@@ -80,7 +80,7 @@ def keep_dtype() -> Iterator[None]:
 def keep_memory_format() -> Iterator[None]:
     """Keep gradients of means and, by a per-pixel computation, of cross-entropies in channels_last format.
 
-    `log_softmax` along the channels copies logits in that format, and the gradient that it returns is contiguous.
+    `log_softmax` along the channels copies logits in that format, and returns a contiguous gradient.
     """
     forward, adaptive_avg_pool2d = CrossEntropyLoss.forward, F.adaptive_avg_pool2d
 

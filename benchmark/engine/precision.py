@@ -1,4 +1,4 @@
-"""Optimizer wrappers, one for each training precision, that never synchronize with the device."""
+"""Optimizer wrappers, one for each training precision, without synchronization with the device."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmark.errors import UserError
 class _NonBlockingOptimWrapper:
     """Optimizer wrapper of mmengine without device reads and redundant divisions at each step.
 
-    mmengine's reads the norm of clipped gradients, which synchronizes with the device, into an array that is copied
-    each time, and divides a loss that is not accumulated by one.
+    mmengine's wrapper reads the norm of clipped gradients, which synchronizes with the device, into an array that is
+    copied each time, and divides a loss that is not accumulated by one.
     """
 
     def scale_loss(self: Any, loss: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class BFloat16OptimWrapper(Float32OptimWrapper):
 
 
 def autocast_dtype(optim_wrapper: OptimWrapper) -> torch.dtype | None:
-    """Return the data type that a training autocasts to; None where it computes in that of its weights."""
+    """Return the data type of a training's autocast; None if it computes in that of its weights."""
     if isinstance(optim_wrapper, BFloat16OptimWrapper):
         return torch.bfloat16
     if isinstance(optim_wrapper, AmpOptimWrapper):
@@ -72,7 +72,7 @@ def autocast_dtype(optim_wrapper: OptimWrapper) -> torch.dtype | None:
 
 
 def require_supported(wrapper: str) -> None:
-    """Refuse a precision that the GPU of this process can only emulate; a CPU is not checked.
+    """Refuse a precision that the GPU of this process only emulates; a CPU is not checked.
 
     Args:
         wrapper: name of the optimizer wrapper of a training.

@@ -20,22 +20,22 @@ from benchmark.errors import UserError, one_line
 from mmseg.registry import MODELS  # isort: skip
 
 NEEDS = {"Mask2FormerHead": "mmdet", "MaskFormerHead": "mmdet"}
-"""Classes of mmsegmentation that need another package; others name theirs: `mmpretrain.ConvNeXt`."""
+"""Classes of mmsegmentation that need another package; other configs name theirs: `mmpretrain.ConvNeXt`."""
 
 FOR_DEPTH = "DepthEstimator"
-"""Class of mmsegmentation that inherits from a segmentor and is none."""
+"""Class of mmsegmentation that inherits from a segmentor but is not one."""
 
 
 def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
     """Build a segmentor.
 
     Args:
-        model_cfg: its config, as `compose.model_config` returns it.
-        meta: put every parameter and buffer on the meta device: shapes without values, in a fraction of the time.
+            model_cfg: its config, as returned by `compose.model_config`.
+            meta: put parameters and buffers on the meta device: shapes without values, in a fraction of the time.
 
     Raises:
-        UserError: it is no segmentor of RGB images, a package is missing, or a part is not registered or does not take
-            its arguments.
+            UserError: it is not a segmentor of RGB images, a package is missing, or a part is not registered or does
+                not accept its arguments.
     """
     reason = obstacle(model_cfg)
     if reason:
@@ -52,9 +52,9 @@ def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
 
 
 def obstacle(model_cfg: Mapping[str, Any]) -> str | None:
-    """Return in one line why a network cannot be built as a segmentor of images; None where no reason is known."""
+    """Return in one line why a network cannot be built as a segmentor of images; None if no reason is known."""
     if model_cfg.get("type") == FOR_DEPTH:
-        return f"{FOR_DEPTH} estimates depth, it is no segmentor"
+        return f"{FOR_DEPTH} estimates depth and is not a segmentor"
     package = missing_package(model_cfg)
     if package is not None:
         return f"needs {package.name}: run `{package.command}`"
@@ -65,12 +65,12 @@ def obstacle(model_cfg: Mapping[str, Any]) -> str | None:
         (each for each in _initial_weights(model_cfg) if "://" not in each and not Path(each).is_file()), None
     )
     if absent is not None:
-        return f"there are no initial weights at {absent}, where its config expects them"
+        return f"its config expects initial weights at {absent}, which does not exist"
     return None
 
 
 def missing_package(model_cfg: Mapping[str, Any]) -> installed.Extra | None:
-    """Return the optional package that a part of a network needs and that is not installed."""
+    """Return the missing optional package that a part of a network needs, or None."""
     for kind in _types(model_cfg):
         package = NEEDS.get(kind) or kind.partition(".")[0]
         extra = next((each for each in installed.missing_extras() if each.name == package), None)
@@ -89,12 +89,12 @@ def _build(model_cfg: Mapping[str, Any]) -> nn.Module:
 
 
 def _types(model_cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the classes that a nested config names."""
+    """Yield the class names in a nested config."""
     return (node["type"] for node in nodes(model_cfg) if isinstance(node.get("type"), str))
 
 
 def _initial_weights(model_cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield addresses and paths of the weights that a network starts from."""
+    """Yield addresses and paths of the initial weights of a network."""
     for node in nodes(model_cfg):
         for place in (node.get("pretrained"), node.get("checkpoint")):
             if isinstance(place, str):
@@ -104,7 +104,7 @@ def _initial_weights(model_cfg: Mapping[str, Any]) -> Iterator[str]:
 class _Uninitialised(TorchFunctionMode):
     """Skips the initialization of tensors on the meta device, which takes time and has no effect.
 
-    Tensors whose values are read while networks are built (rates of stochastic depth from `linspace`) are on the CPU.
+    Tensors whose values are read during construction (rates of stochastic depth from `linspace`) are on the CPU.
     """
 
     def __torch_function__(
@@ -126,4 +126,4 @@ INITIALISATION = frozenset(
         *(nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_),
     ]
 )
-"""Operators that initialization ends in; a `TorchFunctionMode` does not see nested calls."""
+"""Operators that initialization calls in the end; a `TorchFunctionMode` does not see nested calls."""

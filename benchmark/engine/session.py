@@ -66,8 +66,8 @@ class Counted:
 
     Attributes:
         names: names of the images.
-        counts: int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
-        predictions: predicted labels, uint8, of the images in `keep`.
+            counts: confusion matrices, int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
+            predictions: predicted labels, uint8, of the images in `keep`.
     """
 
     names: list[str]
@@ -76,14 +76,14 @@ class Counted:
 
 
 class _NoFigure:
-    """Stub of the figure that a visualizer draws on."""
+    """Stub of the figure of a visualizer."""
 
     def get_dpi(self) -> float:
         return 100.0
 
 
 class _ScalarVisualizer(Visualizer):
-    """Visualizer of mmengine for scalars alone: a figure would import matplotlib, which scans fonts for up to 16 s."""
+    """Visualizer of mmengine for scalars only: a figure would import matplotlib, which scans fonts for up to 16 s."""
 
     def _initialize_fig(self, fig_cfg: Any) -> tuple[None, _NoFigure, None]:
         return None, _NoFigure(), None
@@ -94,7 +94,7 @@ class _ScalarVisualizer(Visualizer):
 
 
 class _Runner(Runner):
-    """Runner of mmengine without its survey of the machine, which takes seconds; a record holds a better one.
+    """Runner of mmengine without its report on the machine, which takes seconds; the record has a better one.
 
     The network is built and initialized on the CPU, so that its initial weights are the same on every device. A network
     that cannot be built raises a `UserError` of one line.
@@ -110,7 +110,7 @@ class _Runner(Runner):
         return _ScalarVisualizer.get_instance(self.experiment_name, vis_backends=backends, save_dir=self._log_dir)
 
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        """Build the network, unless it is built already."""
+        """Build the network, unless it is built."""
         return model if isinstance(model, nn.Module) else segmentor.build(model)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
@@ -126,7 +126,7 @@ class _Runner(Runner):
         self.to_device()
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Resume a training as mmengine does, with step counts on the device where the optimizer reads them."""
+        """Resume a training like mmengine, with step counts on the device where the optimizer reads them."""
         super().resume(*args, **kwargs)
         layout.counts_to_host(self.optim_wrapper.optimizer)
 
@@ -136,9 +136,9 @@ class _Runner(Runner):
 
 
 def enable_fast_paths(config: Config) -> None:
-    """Enable the fastest algorithms of a GPU, which do not reproduce the last bits.
+    """Enable the fastest algorithms of a GPU, which are not bit-exact.
 
-    `compose` enables cuDNN's benchmark mode; for other optimizers PyTorch's default is the fastest choice.
+    `compose` enables cuDNN's benchmark mode; for other optimizers PyTorch's default is the fastest.
     """
     for loader in (config.val_dataloader, config.test_dataloader):
         loader.batch_size = max(EVAL_BATCH_SIZE, loader.batch_size)
@@ -148,26 +148,26 @@ def enable_fast_paths(config: Config) -> None:
 
 
 class Session:
-    """A Runner around a composed config.
+    """A Runner for a composed config.
 
-    The first of two stages trains in a session of its own, in the folder `first_stage` of `work_dir`.
+    The first of two stages is trained in its own session, in the folder `first_stage` of `work_dir`.
 
     Args:
         config: config from `compose.compose`; it is not changed.
         work_dir: folder of weights and logs.
         on_progress: called with the progress of the work.
-        resume: resume from the state that a killed training left in `work_dir`, if there is one.
+            resume: resume from the state that a killed training left in `work_dir`, if any.
         quiet: silence mmengine on the console.
         resident: whether the batches of a training are computed on the GPU.
-        compile: whether the network is compiled for the training: always, never, or None for where it is expected to
-            pay, on a GPU only.
-        mode: training mode; None for the fastest one by trial on a GPU, and eager steps elsewhere.
+            compile: whether the network is compiled for the training: always, never, or None to compile if it is
+                expected to pay, on a GPU only.
+            mode: training mode; None for the fastest one by trial on a GPU, and eager steps on other devices.
         deadline: time at which training and evaluation are interrupted, see `hooks.DeadlineHook`; None for never.
         phase: phase name of the training in progress reports.
         tracking: where the curves of the training are written besides `work_dir`; None for nowhere.
 
     Attributes:
-        first_stage: result of the first of two stages, once it has ended; None where there is none.
+            first_stage: result of the first of two stages, once it has finished; None without one.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Session:
         self.first_stage: Trained | None = None
         self._resume, self._resident, self._deterministic = resume, resident, config.randomness.deterministic
         self._on_progress, self._phase = on_progress, phase
-        self._first: Session | None = None  # until it has ended
+        self._first: Session | None = None  # until it has finished
         if "first_stage" in config:
             self._transferred = config.first_stage.handed_on
             self._first = Session(
@@ -221,15 +221,15 @@ class Session:
             config.log_level = "ERROR"
             logging.getLogger("mmengine").setLevel(logging.ERROR)
         self._config, self._deadline = config, deadline
-        if mode is None and (not fast or is_distributed()):  # whose processes need the same memory layout
+        if mode is None and (not fast or is_distributed()):  # distributed processes need the same memory layout
             mode = EAGER._replace(compiled=bool(compile))
         self._mode, self._compile = mode, compile
 
     @cached_property
     def runner(self) -> _Runner:
-        """Runner, built on first access, after the first stage: it seeds the generators as in a training of one stage.
+        """Runner, built on first access, after the first stage, so that the generators are seeded as without it.
 
-        The network is on the CPU until it trains or is evaluated.
+        The network is on the CPU until training or evaluation.
         """
         state = find_state(self.work_dir) if self._resume else None
         self._config.resume, self._config.load_from = state is not None, None if state is None else str(state)
@@ -244,14 +244,14 @@ class Session:
 
     @cached_property
     def tuner(self) -> Autotuner:
-        """Autotuner, built on the device, whose name is part of the key of its timings."""
+        """Autotuner, created on the device, whose name is part of the key of its timings."""
         config, batches = self._config, self._config.train_dataloader.dataset
         device = torch.cuda.get_device_name() if get_device() == "cuda" else environment.cpu()
         facts = (config.model, batches.batch_size, config.data_preprocessor.size, config.optim_wrapper.type)
         key = timings.key(*facts, device, torch.__version__)
         try:
             memory = user_cache() / "kernels" / key
-        except RuntimeError:  # the user has no home
+        except RuntimeError:  # missing home directory
             memory = None
         return Autotuner(self._mode, self._compile, memory)
 
@@ -263,9 +263,9 @@ class Session:
             _ = self.runner
 
     def compile_ahead(self, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Compile the network that trains first while another run uses the GPU, where compilation is expected to pay.
+        """Compile the network of the first training while another run uses the GPU, if compilation is expected to pay.
 
-        Needs `build`. Weights and random generators stay as they are.
+        Requires `build`. Weights and random generators are not changed.
 
         Args:
             interrupted: returns whether to stop before the next part of the network.
@@ -279,11 +279,11 @@ class Session:
             free, total = torch.cuda.mem_get_info()
             if free < total / 2:
                 return
-            torch.cuda.set_per_process_memory_fraction(0.5 * free / total)  # the rest is left to the run that trains
+            torch.cuda.set_per_process_memory_fraction(0.5 * free / total)  # the rest is for the training run
         model, batches = self.runner.model, self.runner.train_loop.dataloader.dataset
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         wrapper = OPTIM_WRAPPERS.build({"type": self._config.optim_wrapper.type, "optimizer": optimizer})
-        # Training sets the same options: compiled code is discarded where they differ.
+        # Training sets the same options: compiled code is discarded if they differ.
         tf32 = isinstance(wrapper, TF32OptimWrapper)
         with torch.random.fork_rng(devices=[]), patches.training_patches(), float32_arithmetic(tf32):
             try:
@@ -303,14 +303,14 @@ class Session:
         """Train to the last iteration.
 
         Raises:
-            Diverged: the loss was not finite.
-            Interrupted: the deadline has passed.
-            UserError: the GPU cannot compute the batches, which `resident` requires.
+                Diverged: the loss is not finite.
+                Interrupted: the deadline has passed.
+                UserError: `resident` requires batches on the GPU, which cannot compute them.
         """
         if self._first is not None:
             start = self._train_first(self._first)
             self._first = None
-            gc.collect()  # its Runner is in cycles, and holds memory of the device
+            gc.collect()  # its Runner is in reference cycles and keeps device memory
             _empty_cache()
             self.runner.register_hook(StartHook(start))
         require_supported(self._config.optim_wrapper.type)
@@ -327,7 +327,7 @@ class Session:
         finally:
             self.runner.visualizer.close()  # a worker process ends without it
         if self.first_stage is not None and is_main_process():
-            trained.forget(self.first_stage.folder)  # nothing is left to resume
+            trained.forget(self.first_stage.folder)  # no state remains to resume
         kept = self._hook(WeightsHook)
         return Trained(
             iterations=self.runner.iter,
@@ -342,12 +342,12 @@ class Session:
 
     def partial_result(self, error: Diverged) -> Trained:
         """Return the partial result of a training that diverged."""
-        if self._first is not None:  # it was not begun
+        if self._first is not None:  # the second stage did not start
             return Trained(0, 0.0, [], [], 0, None, self.work_dir)
         return Trained(error.iteration, 0.0, self.curve, [], 0, self.execution, self.work_dir)
 
     def _train_first(self, first: Session) -> dict[str, Tensor]:
-        """Train the first stage, or read its result if it had ended; return the weights that the second starts from."""
+        """Train the first stage, or read its result if it has finished; return the initial weights of the second."""
         self.first_stage = trained.read(first.work_dir) if self._resume else None
         if self.first_stage is None:
             try:
@@ -363,7 +363,7 @@ class Session:
         """Load weights.
 
         Raises:
-            UserError: the file is no checkpoint, or one of another network.
+                UserError: the file is not a checkpoint, or is one of another network.
         """
         checkpoint.load(self.runner.model, path)
 
@@ -372,7 +372,7 @@ class Session:
         layout.arrange(self.runner.model, memory_layout)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load weights by name; an auxiliary head may be missing, because it does not run in evaluation."""
+        """Load weights by name; auxiliary heads may be missing, because evaluation does not use them."""
         self.runner.model.load_state_dict(state, strict=False)
 
     def evaluate(self, split: str, keep: Collection[str] = ()) -> Counted:
@@ -380,7 +380,7 @@ class Session:
 
         Args:
             split: "val" or "test".
-            keep: names of images whose predictions are kept.
+                keep: names of images whose predictions are stored.
 
         Raises:
             Interrupted: the deadline has passed.
@@ -394,7 +394,7 @@ class Session:
 
     @property
     def execution(self) -> ExecutionMode | None:
-        """Execution mode of the training steps; None before it is selected."""
+        """Return the execution mode of the training steps; None before it is selected."""
         loop = self.runner.train_loop
         if loop.mode is None:
             return None
@@ -407,13 +407,13 @@ class Session:
 
     @property
     def peak_memory(self) -> int | None:
-        """Peak GPU memory of the training steps in bytes; None on a CPU."""
+        """Return the peak GPU memory of the training steps in bytes; None on a CPU."""
         peak: int | None = self.runner.train_loop.peak_memory
         return peak
 
     @property
     def curve(self) -> list[tuple[int, float]]:
-        """Loss curve so far, also of a run that diverged."""
+        """Return the loss curve so far, including that of a diverged run."""
         return self._hook(LossHook).curve
 
     def _hook(self, kind: type[AnyHook]) -> AnyHook:
@@ -421,6 +421,6 @@ class Session:
 
 
 def _empty_cache() -> None:
-    """Free cached GPU memory that nothing uses."""
+    """Free unused cached GPU memory."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

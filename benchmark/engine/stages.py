@@ -1,4 +1,4 @@
-"""Two-stage training: an encoder is trained alone, then continues with an untrained decoder."""
+"""Two-stage training: an encoder is trained alone, then with a new decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def first(config: Config) -> Config:
-    """Return the complete config of the first stage of a composed config that has one.
+    """Return the complete config of the first stage of a composed config with two stages.
 
     Network, batches and schedule are those of the first stage; dataset, evaluation and seed those of the second.
     """
@@ -23,12 +23,12 @@ def first(config: Config) -> Config:
 
 
 def transferred_modules(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return the weights that the second stage starts from, by its names.
+    """Return the initial weights of the second stage, by its names.
 
     Args:
         state: weights of the first stage.
-        modules: names of the transferred modules in the second stage, by their names in the first. Equal names do not
-            suffice: the two classifiers of ENet share theirs, and their biases a shape.
+            modules: names of the transferred modules in the second stage, by their names in the first. Equal names are
+                not sufficient: the two classifiers of ENet share theirs, and their biases have the same shape.
     """
     return {
         f"{there}{name.removeprefix(here)}": value

@@ -28,7 +28,7 @@ def step(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
 
 
 def passes(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
-    """Run forward and backward pass of a step: set the gradients, of this batch alone, and return the loss."""
+    """Run forward and backward pass of a step: set the gradients of this batch, and return the loss."""
     model.zero_grad()
     found = loss(model, batch, optim_wrapper)
     optim_wrapper.backward(optim_wrapper.scale_loss(found))
@@ -50,9 +50,9 @@ def preserved_state(model: nn.Module, optim_wrapper: OptimWrapper) -> Iterator[N
 
 
 def loss(model: nn.Module, batch: Batch, optim_wrapper: OptimWrapper) -> Tensor:
-    """Compute the loss on a batch, as mmengine's models do.
+    """Compute the loss on a batch, like mmengine's models.
 
-    Redundant operations of mmengine are left out: the mean of a loss that is one number already, the addition of zero.
+    Redundant operations of mmengine are skipped: the mean of a scalar loss, the addition of zero.
     """
     network: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     with optim_wrapper.optim_context(model):

@@ -1,4 +1,4 @@
-"""Timings of training modes, kept in the user's cache for later runs."""
+"""Timings of training modes, stored in the user's cache for later runs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ EAGER = TrainingMode("contiguous", graph=False, compiled=False)
 
 @dataclass(frozen=True)
 class Timings:
-    """Timings of a network in trials.
+    """Timings of a network from trials.
 
     Attributes:
-        seconds: of forward and backward pass, by mode.
-        compile_seconds: of its first compilation; None where it was not compiled.
+            seconds: seconds of forward and backward pass, by mode.
+            compile_seconds: seconds of its first compilation; None if it was not compiled.
     """
 
     seconds: Mapping[TrainingMode, float] = field(default_factory=dict)
@@ -41,12 +41,12 @@ class Timings:
 
 
 def key(*facts: Any) -> str:
-    """Name a file by a hash of all that timings depend on, plain JSON data."""
+    """Return a file name: a hash of plain JSON data that timings depend on."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def read(file: Path) -> Timings:
-    """Read the timings in a file; none where it is absent or of another version."""
+    """Read the timings in a file; empty if it is missing or of another version."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         seconds = {TrainingMode(*entry["mode"]): float(entry["seconds"]) for entry in content["modes"]}
@@ -63,6 +63,6 @@ def write(file: Path, timings: Timings) -> None:
 
 
 def typical_compile_seconds(folder: Path) -> float | None:
-    """Return the median time of first compilations in seconds; None where there was none."""
+    """Return the median time of first compilations in seconds; None without any."""
     taken = [seconds for file in folder.glob("*.json") if (seconds := read(file).compile_seconds)]
     return median(taken) if taken else None

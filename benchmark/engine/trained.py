@@ -1,4 +1,4 @@
-"""Results of a training, as plain data that a file can hold."""
+"""Results of a training, as plain data for a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmark.results.arrays import file_sha256
 
 @dataclass(frozen=True)
 class ExecutionMode:
-    """Options with which training steps were computed.
+    """Options of the computation of training steps.
 
     Attributes:
-        batches: device on which they were augmented.
+            batches: device on which batches were augmented.
         layout: memory format of weights and feature maps.
         graph: whether steps were replayed from a CUDA graph.
-        compile_seconds: seconds that compiling the network took; None if it was not compiled.
+            compile_seconds: seconds of compiling the network; None if it was not compiled.
     """
 
     batches: Literal["host", "device"]
@@ -36,12 +36,12 @@ class Trained:
     Attributes:
         iterations: number of iterations, including those before a resume.
         seconds: wall time of the training steps of this session.
-        loss: (iteration, mean loss since the entry before).
+            loss: (iteration, mean loss since the previous entry).
         val_miou: (iteration, mIoU on val in percent).
-        best_iteration: iteration of the best mIoU on val, the earliest among equals.
-        execution: execution mode of the steps; None where there were none.
+            best_iteration: iteration of the best mIoU on val, the earliest for ties.
+            execution: execution mode of the steps; None without steps.
         folder: folder of the weights.
-        setup_seconds: wall time before the first step of this session: trial, compilation and capture.
+            setup_seconds: wall time before the first step of this session: autotuning, compilation and capture.
     """
 
     iterations: int
@@ -72,7 +72,7 @@ def write(trained: Trained) -> None:
 
 
 def read(folder: Path) -> Trained | None:
-    """Read the result of the training in a folder; None where it did not end, or its files are damaged."""
+    """Read the result of the training in a folder; None if it did not finish, or its files are damaged."""
     try:
         kept = json.loads(_file(folder).read_text())
         whole = kept.pop("last_sha256") == file_sha256(folder / "last.pth")

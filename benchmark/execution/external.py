@@ -110,7 +110,7 @@ def score(
         The record of an external result, and its arrays.
 
     Raises:
-        UserError: a prediction is missing, of another size, or holds something that is no class.
+        UserError: a prediction is missing, of another size, or contains values that are not classes.
     """
     started, start = datetime.now(timezone.utc), time.perf_counter()
     config = compose.any_network(protocol, root, data)

@@ -24,8 +24,8 @@ KEEP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """An unfinished run.
+class ResumableRun:
+    """A run that can be resumed.
 
     Attributes:
         iteration: completed iterations of its training.
@@ -94,12 +94,12 @@ class Journal:
         """Write the measurements so far.
 
         Args:
-            iteration: iteration from which an unfinished training resumes; by default that of its last validation.
+            iteration: iteration from which an interrupted training resumes; by default that of its last validation.
         """
         self._kept = time.perf_counter()
         training = self._record.training
         done = _iterations(training) if training else self._resumable if iteration is None else iteration
-        save(self._folder, Unfinished(done, self.record))
+        save(self._folder, ResumableRun(done, self.record))
 
 
 def _iterations(training: Training) -> int:
@@ -107,19 +107,19 @@ def _iterations(training: Training) -> int:
     return training.iterations + (training.first_stage.iterations if training.first_stage else 0)
 
 
-def save(folder: Path, unfinished: Unfinished) -> None:
+def save(folder: Path, run: ResumableRun) -> None:
     """Store it in the folder of the run."""
-    content = {"iteration": unfinished.iteration, "record": unfinished.record.model_dump(mode="json")}
+    content = {"iteration": run.iteration, "record": run.record.model_dump(mode="json")}
     with replacing(folder / FILE) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
-def find(folder: Path) -> Unfinished | None:
-    """Return the unfinished run in a folder; None if there is none or it cannot be read."""
+def find(folder: Path) -> ResumableRun | None:
+    """Return the resumable run in a folder; None if it is missing or not readable."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         plain = json.dumps(migrate(content["record"], RECORD))
-        return Unfinished(content["iteration"], Record.model_validate_json(plain, strict=True))
+        return ResumableRun(content["iteration"], Record.model_validate_json(plain, strict=True))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 

@@ -223,7 +223,7 @@ class _Worker:
             return self._lost(content)
         if kind == "stored":
             return read_or_raise(Path(content))
-        if kind == "stopped":
+        if kind == "interrupted":
             return InterruptedRun(self.spec, *content)
         phase, done, total, _ = content
         self.trains |= phase == "train"  # the first stage is followed by the autotuning of the second
@@ -324,7 +324,7 @@ def _work(spec: Spec, parent: Connection) -> None:
         turn = None if spec.device == "cpu" else _Turn(parent)
         send("stored", str(run_one(spec, on_progress, turn)))
     except Interrupted as stop:
-        send("stopped", (stop.phase, stop.done, stop.total))
+        send("interrupted", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))
     except Exception as error:  # failures of the run are recorded by it; this is a failure of the process

@@ -73,9 +73,9 @@ class StoredRun(NamedTuple):
     """The stored results of a run.
 
     Attributes:
-        result: its result; None if there is none, a problem if it is invalid.
+        result: its result or None; a problem if it is invalid.
         stored: the result that is used instead of executing the run.
-        other_code: the code of its newest result under other code; None if there is none.
+        other_code: the code of its newest result under other code, or None.
     """
 
     result: Stored | Problem | None
@@ -88,7 +88,7 @@ def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[StoredRun]:
 
     Args:
         specs: runs of one store.
-        any_code: use a result of other code if there is none of the current code.
+        any_code: use a result of other code if the current code has none.
     """
     if not specs:
         return []
@@ -97,10 +97,10 @@ def lookup(specs: Sequence[Spec], any_code: bool = False) -> list[StoredRun]:
     found = []
     for spec in specs:
         result, other = store.find(spec.identity.run_id), others.get(spec.identity.run_id)
-        stands = result
+        valid = result
         if any_code and other and not _is_ok(result):
-            stands = store.find(other.run_id)
-        path = stands.path if isinstance(stands, Stored) and _is_ok(stands) else None
+            valid = store.find(other.run_id)
+        path = valid.path if isinstance(valid, Stored) and _is_ok(valid) else None
         found.append(StoredRun(result, path, other.code if other and not _is_ok(result) else None))
     return found
 
@@ -146,7 +146,7 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
     Args:
         specs: runs of one device.
         speed: training speed of that device; by default estimated from the results of the store.
-        any_code: use a result of other code if there is none of the current code.
+        any_code: use a result of other code if the current code has none.
     """
     if not specs:
         return []
@@ -165,7 +165,7 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
 def next_jobs(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[Job]:
     """Yield the next run to start, each time that it is requested.
 
-    That is the first in order that is expected to end before the deadline; if there is none, the shortest, as an
+    That is the first in order that is expected to end before the deadline; otherwise the shortest, as an
     estimate may be wrong and an interrupted run is resumed later. No run starts after the deadline.
 
     Args:

@@ -122,7 +122,7 @@ def _read(path: Path, draft: Record) -> Stored:
     stored = read_or_raise(path)
     if stored.record.status != draft.status:
         failure = f"{draft.architecture} seed {draft.seed}: {draft.status.replace('_', ' ')}: {draft.error}"
-        print(f"{failure}; the earlier result, which ended well, is kept: {path}", file=sys.stderr)
+        print(f"{failure}; the earlier successful result is kept: {path}", file=sys.stderr)
     return stored
 
 

@@ -20,18 +20,18 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Pattern of the names of files that `replacing` writes to."""
+"""Pattern of the names of temporary files of `replacing`."""
 
 NAME_BYTES = 200
-"""Maximum bytes of the file name in the temporary name, so that a name of the greatest length stays writable."""
+"""Maximum bytes of the file name in the temporary name, so that a name of maximum length can be written."""
 
 STREAMS = ("/dev/fd/", "/dev/std", "/proc/")
-"""Paths of open files, such as /dev/stdout, which are written to even where a regular file is behind them."""
+"""Paths of open files, such as /dev/stdout, which are written to directly even if they are regular files."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Convert OSErrors of the block (disk full, read-only, no permission) into a `UserError` of one line.
+    """Convert OSErrors of the block (disk full, read-only, no permission) to a `UserError` of one line.
 
     Raises:
         UserError: the block raised an OSError.
@@ -46,9 +46,9 @@ def writing(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a new file to write to; it replaces `path` when the block ends without an error.
 
-    Readers of `path` see the old file or the new one, never a part, even with concurrent writers. A symbolic link
-    stays, and the file that it points to is replaced. Only regular files are replaced: a pipe or a device receives the
-    content, a folder is refused.
+    Readers of `path` see the old file or the new one, never a part, even with concurrent writers. A symbolic link is
+    kept, and its target is replaced. Only regular files are replaced: a pipe or a device receives the content, a folder
+    is refused.
 
     Raises:
         UserError: the file cannot be written.
@@ -60,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left in a folder and below; files in use stay."""
+    """Remove temporary files of killed processes in a folder and its subfolders; files in use are kept."""
     for path in folder.rglob(".*.tmp"):
         if TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
             with suppress(OSError):
@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 
 def shortened(path: Path) -> str:
-    """Shorten a path for a message: a path too long for any file system loses its middle."""
+    """Shorten a path for a message: the middle of a path too long for any file system is removed."""
     text = str(path)
     return text if len(text) <= NAME_BYTES else f"{text[:80]}...{text[-80:]}"
 
@@ -81,7 +81,7 @@ def _is_stream(path: Path) -> bool:
     """
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:  # or a link to a file that is not there yet
+    except FileNotFoundError:  # or the target of a link is missing
         return False
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(None, "Is a directory")
@@ -112,22 +112,22 @@ def _renamed_to(path: Path) -> Iterator[Path]:
     finally:
         if handle is not None:
             os.close(handle)
-        with suppress(OSError):  # it is gone after success, and was never created where the folder is not writable
+        with suppress(OSError):  # missing after success, or if the folder is not writable
             temporary.unlink()
 
 
 def _claim(temporary: Path) -> int | None:
-    """Create a file and lock it while this process writes it, so that `sweep` can identify abandoned ones."""
+    """Create a file and lock it while this process writes it, so that `sweep` identifies abandoned files."""
     if fcntl is None:
         return None
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with suppress(OSError):  # a file system without locks
+    with suppress(OSError):  # the file system may not support locks
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return handle
 
 
 def _is_abandoned(temporary: Path) -> bool:
-    """Return whether no process holds a file; False where that is unknown."""
+    """Return whether no process has a file locked; False if that is unknown."""
     if fcntl is None:
         return False
     try:

@@ -16,7 +16,7 @@ def write_new(path: Path, stream: IO[bytes], limit: int) -> int:
 
     Args:
         path: the file.
-        stream: source of the content; its errors propagate.
+        stream: source of the content; its exceptions propagate.
         limit: maximum size in bytes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Lock the folder of a run while its process lives."""
+"""Lock the folder of a run while its process runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _held: set[int] = set()
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Exclude every other process from a folder, and remove the temporary files that a killed one has left there.
+    """Exclude other processes from a folder, and remove temporary files that a killed process has left there.
 
-    Where the file system or the platform has no such locks, no process is excluded and no file removed.
+    If the file system or the platform does not support locks, no process is excluded and no file removed.
 
     Args:
-        folder: folder of a run, created where it does not exist.
+        folder: folder of a run, created if necessary.
 
     Raises:
-        UserError: another process holds it, or the folder cannot be written.
+        UserError: another process has locked it, or the folder is not writable.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Return the open and locked file; None where the file system has no locks."""
+    """Return the open and locked file; None if the file system does not support locks."""
     path = folder / FILE
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -66,7 +66,7 @@ def _lock(folder: Path) -> int | None:
                 os.truncate(handle, 0)
                 os.pwrite(handle, str(os.getpid()).encode(), 0)
                 return handle
-        _close(handle)  # of a folder that was removed by the process that held it
+        _close(handle)  # the folder was removed by the process that had locked it
 
 
 def _close(handle: int) -> None:
@@ -75,7 +75,7 @@ def _close(handle: int) -> None:
 
 
 def _release_in_child() -> None:
-    """Close the parent's locks: a data loader worker outlives its parent by seconds, and would keep them locked."""
+    """Close the parent's locks: a data loader worker ends seconds after its parent, and would keep them locked."""
     for handle in _held:
         with suppress(OSError):
             os.close(handle)

@@ -1,7 +1,7 @@
 """Safe extraction of untrusted archives.
 
-`extract` of tarfile or zipfile is not used, because its filters differ between versions of Python: members are read as
-streams, and written as plain files to paths that the caller chooses, all within the target folder.
+`extract` of tarfile and zipfile is not used, because its filters differ between versions of Python. Members are read as
+streams and written as plain files to paths that the caller chooses, all within the target folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmark.errors import UserError
 from benchmark.files.limit import write_new
 
 BLOCK = 4096
-"""Minimum bytes that a file counts for, so that the limit also bounds the number of empty files."""
+"""Minimum size of a file in the sum for the limit, so that it also bounds the number of empty files."""
 
 BROKEN = (
     tarfile.TarError,
@@ -32,7 +32,7 @@ BROKEN = (
     RuntimeError,
     OSError,
 )
-"""Exceptions of reading a damaged, encrypted or unsupported archive."""
+"""Exceptions when reading a damaged, encrypted or unsupported archive."""
 
 Opener = Callable[[], IO[bytes]]
 
@@ -55,8 +55,9 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
         The number of unpacked files.
 
     Raises:
-        UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one with
-            `..`, or a selected member is a link, a device or a duplicate. Files unpacked until then stay.
+            UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one
+                with `..`, or a selected member is a link, a device or a duplicate. Files unpacked before the error are
+                kept.
     """
     taken: set[PurePosixPath] = set()
     try:
@@ -70,27 +71,27 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
             if not is_regular:
                 raise UserError(f"{archive} is not unpacked: its member {name!r} is a link or a device")
             if destination in taken:
-                raise UserError(f"{archive} is not unpacked: its member {name!r} comes twice")
+                raise UserError(f"{archive} is not unpacked: its member {name!r} occurs twice")
             with open_member() as stream:
                 limit -= max(write_new(target / destination, stream, limit), BLOCK)
             if limit < 0:
                 raise UserError(f"{archive} exceeds the size limit: it is not the expected archive")
             taken.add(destination)
     except BROKEN as error:
-        raise UserError(f"{archive} is not an archive that can be read: {error}") from error
+        raise UserError(f"{archive} is not a readable archive: {error}") from error
     return len(taken)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:
     """Yield the name of each member, whether it is a regular file, and a function that opens it."""
-    if tarfile.is_tarfile(archive):  # first: a tar file that ends with an .npz is also recognized as a zip file
+    if tarfile.is_tarfile(archive):  # checked first: a tar file that ends with an .npz is also a zip file for Python
         with tarfile.open(archive) as file:
             for member in file:
                 yield member.name, member.isreg(), partial(_open_member, file, member)
     else:
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
-                mode = info.external_attr >> 16  # Unix mode, in archives that were created there
+                mode = info.external_attr >> 16  # Unix mode, if the archive was created on Unix
                 yield info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG), partial(file.open, info)
 
 

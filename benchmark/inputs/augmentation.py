@@ -1,9 +1,8 @@
 """Training augmentation in two steps: draw random decisions for a batch, and apply them.
 
-`draw` takes every random decision for a whole batch from one generator and returns plain arrays; `apply` is a pure
-function of an image and its draw. So the same draws can be applied on another device, a batch at a time, and a test
-can compare draws without touching a pixel. The distribution is that of mmsegmentation's training pipeline (RandomResize
-with kept ratio, RandomCrop with `cat_max_ratio`, RandomFlip, PhotoMetricDistortion).
+`draw` draws all random decisions of a batch from one generator and returns plain arrays; `apply` is a pure function of
+an image and its draw. So the same draws can be applied on another device, a batch at a time, and tests can compare
+draws without pixels. The distribution is that of mmsegmentation's training pipeline (RandomResize
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from benchmark.confusion import VOID
 
 CROP_TRIES = 10
-"""Maximum number of redrawn crops where one class fills too much of a crop (mmsegmentation's RandomCrop)."""
+"""Maximum number of redrawn crops if one class fills too much of a crop (mmsegmentation's RandomCrop)."""
 
 FILL = (124, 116, 104)
-"""Colour of pixels outside the image: the ImageNet mean, which normalization turns into 0."""
+"""Colour of padding: the ImageNet mean, which normalization turns into 0."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ class Draws(NamedTuple):
 def draw(rng: np.random.Generator, images: int, policy: Policy) -> Draws:
     """Draw the decisions for a batch of images.
 
-    The number of random values taken does not depend on the policy, so that protocols which differ in one setting
-    share every other decision.
+    The number of random values drawn does not depend on the policy, so that protocols with one different setting share
+    all other decisions.
     """
     scale = rng.uniform(*policy.scale, size=images)
     corners = rng.random((images, CROP_TRIES + 1, 2))
@@ -124,7 +123,7 @@ def apply(
 
     Args:
         image: RGB, shape (3, height, width).
-        label: shape (height, width), VOID where there is no ground truth.
+        label: shape (height, width), VOID for void.
         draw: decisions for this image.
         policy: policy of the decisions.
         picture: output array of the image, shape (3, *policy.crop_size).
@@ -134,8 +133,8 @@ def apply(
     window, cropped = crop(label, draw, policy)
     size = window.width, window.height
     originals = [window.crop(plane) for plane in image]
-    planes = list(_top_left(picture, window, np.array(FILL, np.uint8)[:, None, None]))  # another type takes ten times
-    # Colours come before or after the resize, whenever there are fewer pixels.
+    planes = list(_top_left(picture, window, np.array(FILL, np.uint8)[:, None, None]))  # other types take 10 x the time
+    # Colours are distorted before or after the resize, whichever has fewer pixels.
     if window.rows < window.height:
         originals = [cv2.flip(original, 1) if draw.flip else original.copy() for original in originals]
         distort(originals, draw)
@@ -182,7 +181,7 @@ class Window:
 
 
 def windows(shape: tuple[int, ...], draw: Draw, policy: Policy) -> Iterator[Window]:
-    """Yield the crops that were drawn for an image of that (height, width), in the order in which they are tried."""
+    """Yield the crops drawn for an image of the given (height, width), in the order in which they are tried."""
     for down, across in draw.corners:
         top, rows, height = _extent(shape[0], draw.scale, down, policy.crop_size[0])
         left, columns, width = _extent(shape[1], draw.scale, across, policy.crop_size[1])
@@ -200,9 +199,9 @@ def _extent(length: int, scale: float, corner: float, crop: int) -> tuple[int, i
 
 
 def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDArray[np.float64]]:
-    """Return `windows` of all images of a batch, which have that (height, width), as arrays for a device.
+    """Return `windows` of all images of a batch, which have the given (height, width), as arrays for a device.
 
-    For one image it is ten times as slow as `windows`, whose iteration seldom goes beyond the first window.
+    For one image it is ten times as slow as `windows`, of which usually only the first window is used.
 
     Returns:
         The attributes of `Window` in their order, each an integer-valued array of shape (images, tries) or
@@ -210,7 +209,7 @@ def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDAr
     """
     corners = draws.corners if policy.cat_max_ratio < 1.0 else draws.corners[:, :1]
     lengths, crop = np.array([shape, policy.crop_size], np.float64)[..., None, None]
-    resized = np.floor(lengths * draws.scale[:, None] + 0.5)  # the first axis: of sides
+    resized = np.floor(lengths * draws.scale[:, None] + 0.5)  # the first axis is the side
     out = np.minimum(crop, resized)
     start = np.floor(np.ascontiguousarray(corners.transpose(2, 0, 1)) * (resized - out + 1))
     first, end = (np.floor(places * lengths / resized + 0.5) for places in (start, start + out))
@@ -219,24 +218,25 @@ def tabulated(shape: tuple[int, ...], draws: Draws, policy: Policy) -> list[NDAr
 
 
 def crop(label: NDArray[np.uint8], draw: Draw, policy: Policy) -> tuple[Window, NDArray[np.uint8]]:
-    """Return the first crop that no class fills, else the last one; and its label, resized and flipped."""
+    """Return the first crop that no class fills, else the last one, with its label, resized and flipped."""
     for window in windows(label.shape, draw, policy):
         part = window.crop(label)
         rows, columns = nearest(part.shape[0], window.height), nearest(part.shape[1], window.width)
-        # Rows are copied whole, and so are columns as rows of the transposed: pixel by pixel takes four times as long.
+        # Whole rows are copied, first those of the image, then those of its transpose: single pixels take four times as
+        # long.
         cropped = cv2.transpose(cv2.transpose(part)[columns[::-1] if draw.flip else columns])[rows]
         if part.shape == label.shape or not one_class_fills(cropped, policy.cat_max_ratio):
-            break  # of the whole there is no other crop
+            break  # a crop of the whole image has no alternative
     return window, cropped
 
 
 def nearest(pixels: int, out: int) -> NDArray[np.int64]:
-    """Return the nearest pixel of the original for each of `out` places along a side; of two, the later one."""
+    """Return the nearest pixel of the original for each of `out` places along a side; for ties, the later one."""
     return (2 * np.arange(out) + 1) * pixels // (2 * out)
 
 
 def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
-    """Return whether a crop is to be redrawn: one class has `ratio` of its labelled pixels or more, or is alone in it.
+    """Return whether a crop must be redrawn: one class has at least `ratio` of its labelled pixels, or is the only one.
 
     Counts classes only until the result is known, in the order of their frequency in a sample of the pixels.
     """
@@ -245,7 +245,7 @@ def one_class_fills(label: NDArray[np.uint8], ratio: float) -> bool:
     labelled = rest = label.size - np.count_nonzero(label == VOID)
     sample = np.bincount(label[::16, ::16].ravel(), minlength=VOID + 1)[:VOID]
     for _ in sample:
-        value = int(sample.argmax())  # an int is compared as a byte, an integer of NumPy is not
+        value = int(sample.argmax())  # comparison with a Python int keeps uint8
         sample[value] = -1
         count = np.count_nonzero(label == value)
         rest -= count
@@ -288,7 +288,7 @@ def _contrast(planes: Planes, factor: float) -> None:
 def _saturate(planes: Planes, factor: float) -> None:
     """Multiply the saturation in HSV, up to 1: each channel moves away from the largest of its pixel.
 
-    It does so by the factor, or where that would take the smallest channel below 0, until that is 0.
+    If the smallest channel would fall below 0, the factor is reduced so that it becomes 0.
     """
     smallest, largest = _extremes(planes)
     if factor > 1.0:  # parts of the factor, at most 1, that keep the smallest channel at 0 or above
@@ -305,14 +305,14 @@ def _saturate(planes: Planes, factor: float) -> None:
 def _shift_hue(planes: Planes, sixths: float) -> None:
     """Shift the hue in HSV by less than a sixth of the circle in either direction.
 
-    On the circle of hues each channel rises within a sixth from the smallest to the largest value, stays there for two,
+    On the hue circle, each channel rises within a sixth from the smallest to the largest value, stays there for two,
     falls, and stays for two. So a small shift changes a channel by that part of the difference, less the rest of the
-    constant range, which follows from the next channel on the circle: no division is needed. A channel falls
-    or is about to where the next one is larger than the one before.
+    constant range, which follows from the next channel on the circle: no division is needed. A channel falls, or is
+    about to, if the next one is larger than the previous one.
     """
     smallest, largest = _extremes(planes)
     step = cv2.convertScaleAbs(cv2.subtract(largest, smallest), alpha=abs(sixths))
-    order = planes if sixths > 0 else planes[::-1]  # backwards, the other way round the circle
+    order = planes if sixths > 0 else planes[::-1]  # the other direction of the circle
     after = [order[1].copy(), order[2].copy(), order[0].copy()]
     for plane, following, before in zip(order, after, [after[1], after[2], after[0]], strict=True):
         falls = cv2.compare(following, before, cv2.CMP_GE)

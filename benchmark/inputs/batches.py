@@ -1,9 +1,9 @@
-"""Stateless batches: each is a function of (data, protocol, seed, i) alone.
+"""Stateless batches: each depends only on (data, protocol, seed, i).
 
-Batch i holds the samples i x B to i x B + B - 1 of an endless sequence of epochs, each a permutation drawn from
+Batch i contains the samples i x B to i x B + B - 1 of an endless sequence of epochs, each a permutation drawn from
 (data digest, protocol, seed, epoch); its augmentation is drawn from (data digest, protocol, seed, i). So every
-architecture of a leaderboard sees the very same batches, a run that was killed and resumed equals one that was not, and
-the processes of a distributed job split the same global batch.
+architecture of a leaderboard gets the same batches, a resumed run equals an uninterrupted one, and the processes of a
+distributed job split the same global batch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmark.inputs.pixel_cache import cached
 
 
 class Batch(TypedDict):
-    """A training batch in the data types of the files: converting them is cheaper on the device."""
+    """A training batch in the data types of the files: conversion is cheaper on the device."""
 
     inputs: Tensor
     """RGB, uint8, shape (batch, 3, height, width)"""
@@ -43,13 +43,13 @@ class Batch(TypedDict):
 class Order:
     """Order of the images, and random generators of the other decisions of a run.
 
-    A counter-based generator (Philox, Salmon et al., SC 2011) is seeked to the position of each decision, so that none
-    depends on the number of earlier decisions.
+    A counter-based generator (Philox, Salmon et al., SC 2011) is seeked to the position of each decision, so that it
+    does not depend on the number of earlier decisions.
 
     Args:
         key: identifies the run's batches, for example digest, protocol and seed.
         images: number of images in the dataset.
-        batch_size: images a batch.
+            batch_size: images per batch.
     """
 
     def __init__(self, key: str, images: int, batch_size: int) -> None:
@@ -100,7 +100,7 @@ class TrainingBatches(Dataset[Batch]):
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
-        void: label of pixels without ground truth, the networks' last output where they learn void like a class.
+            void: label of void pixels, the networks' last output if they learn void like a class.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
 
 @DATA_SAMPLERS.register_module()
 class IterationSampler(Sampler[int]):
-    """Iterations of a training in order, from `start` on, where a resumed run continues."""
+    """Iterations of a training in order; a resumed run begins at `start`."""
 
     def __init__(self, dataset: Sized, seed: int | None = None) -> None:
         self.dataset = dataset
@@ -185,7 +185,7 @@ class IterationSampler(Sampler[int]):
 
 @FUNCTIONS.register_module()
 def whole_batch(batch: Batch) -> Batch:
-    """Return the item unchanged: it is a whole batch already."""
+    """Return the item unchanged: it is a whole batch."""
     return batch
 
 
@@ -196,7 +196,7 @@ def _build(source: Mapping[str, Any]) -> DatasetSplit:
 
 
 def sample(label: Tensor, name: str = "") -> SegDataSample:
-    """Return the data sample that mmsegmentation expects of an image.
+    """Return the data sample that mmsegmentation expects for an image.
 
     Args:
         label: shape (height, width).

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmark.inputs.augmentation import Draws, Policy, tabulated
 
 FIELDS = 7
-"""Number of parameters of an image in `tabulate` before those of its crops."""
+"""Number of parameters of an image before those of its crops."""
 
 
 def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], policy: Policy) -> NDArray[np.float32]:
@@ -21,9 +21,9 @@ def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], p
         policy: policy of the decisions.
 
     Returns:
-        Shape (batch, FIELDS + 6 tries). Of each image: its index, flip, brightness, the factor of a contrast that comes
-        first, saturation, sixths of the circle of hues, the factor of a contrast that comes last; and of each of its
-        crops the attributes of `Window` in their order. A float32 holds integers of this size exactly.
+            Shape (batch, FIELDS + 6 tries). For each image: its index, flip, brightness, the factor of an early
+            contrast, saturation, sixths of the hue circle, the factor of a late contrast; and for each of its crops the
+            attributes of `Window` in their order. A float32 represents integers of this size exactly.
     """
     windows = tabulated(shape, draws, policy)
     table = np.empty((len(indices), FIELDS + len(windows) * windows[0].shape[1]), np.float32)

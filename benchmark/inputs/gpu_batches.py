@@ -1,7 +1,7 @@
-"""Splits in GPU memory: training batches augmented on the device, and images to evaluate.
+"""Splits in GPU memory: training batches augmented on the device, and evaluation images.
 
 The random decisions are those of `TrainingBatches`; they are applied to a whole batch at once, without synchronizing
-with the device. Labels equal those of `augmentation.apply`, and so do pixels up to rounding.
+with the device. Labels equal those of `augmentation.apply`; pixels do up to rounding.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from benchmark.inputs.draw_table import FIELDS, tabulate
 from benchmark.inputs.pixel_cache import Pixels
 
 BATCHES_PER_LAUNCH = 8
-"""Batches that the kernel augments per launch: launching them takes the host about as long as one."""
+"""Batches that the kernel augments per launch: launching takes the host about as long as computing one."""
 
 UPLOAD = 64
 """Images per copy to the device."""
 
 Augment = Callable[[Tensor, Tensor, Tensor, Policy, int, int], tuple[Tensor, Tensor]]
-"""Signature of `augment` and its equivalents."""
+"""Signature of `augment` and its alternatives."""
 
 
 class ResidentWarning(UserWarning):
@@ -42,7 +42,7 @@ def resident_bytes(pixels: Pixels) -> int:
 
 
 def fits(pixels: Pixels, device: torch.device | str) -> bool:
-    """Return whether a split fits a device: its images have one size, and half of a GPU's free memory holds them.
+    """Return whether a split fits a device: its images have one size and fit in half of a GPU's free memory.
 
     PyTorch's cached memory is freed first.
     """
@@ -58,7 +58,7 @@ def fits(pixels: Pixels, device: torch.device | str) -> bool:
 class ResidentBatches:
     """Batches of `TrainingBatches` on a device: item i is the whole batch i.
 
-    Several batches are augmented per launch, and the latest ones are kept.
+    Several batches are augmented per launch, and the latest ones are cached.
 
     Args:
         batches: the batches on the CPU; the images of their split have one size.
@@ -103,15 +103,15 @@ class ResidentBatches:
         """Return the fastest implementation whose first batch is correct on this device.
 
         `augment` is compared with the CPU, which distorts colours before it enlarges an image, so that pixels at hard
-        edges differ; the kernel is compared with `augment`, from which only rounding may differ.
+        edges differ; the kernel is compared with `augment`, from which it may differ by rounding only.
         """
         made = self._make(range(1), augment)[0]
         if problem := _difference(made, self.batches[0], tolerance=5.0):
-            raise RuntimeError(f"batches augmented on {self.device} differ from those of the CPU: {problem}")
+            raise RuntimeError(f"batches augmented on {self.device} differ from those on the CPU: {problem}")
         try:
             fastest = _fastest(self.device)
             problem = _difference(self._make(range(1), fastest)[0], made, tolerance=0.5)
-        except Exception as error:  # no Triton, or no compiler, or one that does not support this device
+        except Exception as error:  # Triton or a compiler is missing or does not support this device
             problem = f"{type(error).__name__}: {error}".splitlines()[0]
         if problem:
             warnings.warn(
@@ -148,7 +148,7 @@ def _fastest(device: torch.device) -> Augment:
 
 
 def _difference(found: Batch, expected: Batch, tolerance: float) -> str:
-    """Describe the difference of two batches; None where labels are equal, and pixels nearly so in the mean."""
+    """Describe the difference of two batches; empty if labels are equal and pixels differ little on average."""
     found_labels, labels = found["labels"].cpu(), expected["labels"].cpu()
     if not torch.equal(found_labels, labels):
         return f"{(found_labels != labels).float().mean().item():.2%} of the labels differ"
@@ -175,7 +175,7 @@ def augment(
 
     Args:
         images: all images of the split, uint8, shape (images, 3, height, width).
-        labels: their labels, uint8, shape (images, height, width), VOID where there is no ground truth.
+        labels: their labels, uint8, shape (images, height, width), VOID for void.
         table: augmentation parameters from `draw_table.tabulate`.
         policy: policy of the parameters.
         classes: number of classes.
@@ -197,11 +197,11 @@ def augment(
 
 
 class _Crop:
-    """Coordinates of a crop of each image: places outside of the image, and the pixels that the others interpolate.
+    """Coordinates of a crop of each image: places outside of the image, and the pixels to interpolate for the others.
 
     Args:
         windows: attributes of `Window`, shape (batch, 6).
-        flip: not 0 where the image is flipped horizontally, shape (batch,).
+            flip: nonzero if the image is flipped horizontally, shape (batch,).
         size: (height, width) of the output.
     """
 
@@ -234,7 +234,7 @@ def _nearest(labels: Tensor, crop: _Crop) -> Tensor:
 
 
 def _interpolated(images: Tensor, crop: _Crop) -> Tensor:
-    """Interpolate the images linearly at the places in the crop; returns whole numbers in float32."""
+    """Interpolate the images linearly at the places in the crop; returns integer values in float32."""
     height, width = images.shape[2:]
     y = crop.top + ((crop.y + 0.5) * crop.rows / crop.height - 0.5).clamp(min=0).clamp(max=crop.rows - 1)
     x = crop.left + ((crop.x + 0.5) * crop.columns / crop.width - 0.5).clamp(min=0).clamp(max=crop.columns - 1)

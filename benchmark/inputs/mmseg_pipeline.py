@@ -1,19 +1,19 @@
-"""Batches from mmsegmentation's pipelines, for datasets too large, or of sizes too uneven, for cached pixels.
+"""Batches from mmsegmentation's pipelines, for datasets that are too large or of too varied sizes for cached pixels.
 
 mmsegmentation's dataset class lists the images, its pipeline augments them, and worker processes prefetch batches.
-Files are listed and decoded as everywhere in the suite (`benchmark.datasets.listing`, `.decoding`):
+Files are listed and decoded as in the rest of the package (`benchmark.datasets.listing`, `.decoding`):
 `benchmark.inputs.transforms` replaces `LoadImageFromFile` and `LoadAnnotations` of a pipeline. As in
 `benchmark.inputs.batches`, batch i is a function of (data, protocol, seed, i), independent of the worker and its
 earlier batches.
 
-The data loader sets the number of workers, on which no result depends. In a protocol:
+The data loader sets the number of workers, which does not affect results. In a protocol:
 
     crop_size = (512, 1024)
     train_dataloader = dict(
-        batch_size=None,  # an item is a batch already
-        num_workers=8,  # not persistent: a training starts them once, and would wait for them at the end
-        prefetch_factor=2,  # batches that each worker has ready
-        pin_memory=True,  # so that the copy to the device does not hold up the training
+        batch_size=None,  # an item is a whole batch
+        num_workers=8,  # not persistent: a training starts them once and would wait for them at the end
+        prefetch_factor=2,  # prefetched batches per worker
+        pin_memory=True,  # so that copying to the device is asynchronous
         sampler=dict(type="IterationSampler"),
         collate_fn=dict(type="whole_batch"),
         dataset=dict(
@@ -37,8 +37,8 @@ The data loader sets the number of workers, on which no result depends. In a pro
         ),
     )
 
-mmsegmentation's pipelines work on images as OpenCV reads them, blue first. Here they are turned once, at the end, so
-that a protocol's data preprocessor finds red first whichever way the batches came.
+mmsegmentation's pipelines use OpenCV's channel order, BGR. It is converted once, at the end, so that a protocol's data
+preprocessor gets RGB from every source of batches.
 """
 
 from __future__ import annotations
@@ -80,26 +80,26 @@ class Pipeline:
     """A dataset of mmsegmentation with its pipeline, as images and labels by index.
 
     Args:
-        config: of the dataset, by the name of its class.
+            config: config of the dataset, with the name of its class.
 
     Attributes:
-        names: one name an image, sorted: its path below the common folder, without the suffix. The order of lists is
-            ignored, because the script that creates them for VOC with SBD does not fix it.
+            names: one name per image, sorted: its path below the common folder, without the suffix. The order of lists
+                is ignored, because the script that creates them for VOC with SBD does not fix it.
         metainfo: names and colours of the classes.
         digest: digest of the dataset, see `benchmark.datasets.digest.listing_digest`.
 
     Raises:
-        UserError: the dataset is not there, is empty, or lacks a file.
+            UserError: the dataset is missing or empty, or lacks a file.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         try:
             with DefaultScope.overwrite_default_scope("mmseg"):  # the process may have used another library's scope
                 self._dataset = DATASETS.build(_lazy(config))
-                _read_as_everywhere(self._dataset)
+                _replace_io(self._dataset)
                 self._dataset.full_init()
         except (OSError, AssertionError, ValueError) as error:  # mmsegmentation's error for a missing or empty folder
-            raise UserError(f"{config['type']} has no images to read, or wrong settings: {error}") from error
+            raise UserError(f"{config['type']} has no images, or wrong settings: {error}") from error
         found = [self._dataset.get_data_info(index) for index in range(len(self._dataset))]
         images = [Path(info["img_path"]) for info in found]
         names = [info["name"] for info in found] if isinstance(self._dataset, CardDataset) else _names(images)
@@ -119,29 +119,30 @@ class Pipeline:
         """Run the pipeline on an image.
 
         Returns:
-            The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape that the pipeline gives it;
-            and the (height, width) of the file.
+                The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape after the pipeline; and
+                the (height, width) of the file.
 
         Raises:
-            UserError: a file cannot be decoded, a label is of no class, or the pipeline does not end as expected.
+                UserError: a file cannot be decoded, a label value is not a class, or the pipeline has an unexpected
+                    output.
         """
         try:
             made = self._dataset[self._order[index]]
         except (OSError, AssertionError) as error:
             raise UserError(f"{self._images[index]}, or its label, cannot be decoded: {error}") from error
         if not (isinstance(made, dict) and "data_samples" in made and "gt_sem_seg" in made["data_samples"]):
-            raise UserError("a pipeline of mmsegmentation has to load the labels, and to end in PackSegInputs")
+            raise UserError("a pipeline of mmsegmentation must load the labels and end in PackSegInputs")
         image, packed = made["inputs"], made["data_samples"]
         if image.dtype != torch.uint8 or len(image) != 3:
             raise UserError(
-                f"the pipeline ends in images of {len(image)} channels in {image.dtype}: they are to stay as they are "
-                "in the files, 3 in 8 bits, and are normalised on the device"
+                f"the pipeline returns images of {len(image)} channels in {image.dtype}: they must keep 3 channels "
+                "of 8 bits, and are normalized on the device"
             )
-        label = packed.gt_sem_seg.data[0]  # in 64 bits: values from another loader may not fit 8
+        label = packed.gt_sem_seg.data[0]  # in 64 bits: values from other loaders may not fit in 8
         wrong = label[((label < 0) | (label >= len(self.metainfo["classes"]))) & (label != VOID)]
         if len(wrong):
             raise UserError(
-                f"{self._images[index]}: its label has the value {wrong[0]}, and there are "
+                f"{self._images[index]}: its label has the value {wrong[0]}, but there are "
                 f"{len(self.metainfo['classes'])} classes: are these the labels to train with?"
             )
         height, width = packed.ori_shape[:2]
@@ -189,10 +190,10 @@ class PipelineBatches(Dataset[Batch]):
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
-        void: label of pixels without ground truth, the networks' last output where they learn void like a class.
+            void: label of void pixels, the networks' last output if they learn void like a class.
 
     Raises:
-        UserError: the dataset is not there, or its pipeline does not end in images that fit the crop.
+            UserError: the dataset is missing, or the images of its pipeline do not fit the crop.
     """
 
     def __init__(
@@ -211,7 +212,7 @@ class PipelineBatches(Dataset[Batch]):
         self.order = Order(f"{self.pipeline.digest}:{protocol}:{seed}", len(self.pipeline), batch_size)
         self._length = length
         self._rank, self._processes = get_dist_info()  # a worker may not know
-        self._image(0, 0, 0)  # reports an error of the pipeline here in one line, not in a worker's traceback
+        self._image(0, 0, 0)  # reports an error of the pipeline in one line, not in a worker's traceback
 
     def __len__(self) -> int:
         return self._length
@@ -235,11 +236,11 @@ class PipelineBatches(Dataset[Batch]):
         size, largest = label.shape, self.crop_size
         if size != image.shape[1:]:
             raise UserError(
-                f"the pipeline ends in an image of {_by(image.shape[1:])} and a label of {_by(size)} pixels"
+                f"the pipeline returns an image of {_by(image.shape[1:])} and a label of {_by(size)} pixels"
             )
         if size[0] > largest[0] or size[1] > largest[1]:
             raise UserError(
-                f"the pipeline ends in an image of {_by(size)} pixels, and a batch has {_by(largest)}: "
+                f"the pipeline returns an image of {_by(size)} pixels, but a batch has {_by(largest)}: "
                 f"crop it (RandomCrop with crop_size={tuple(largest)})"
             )
         return image, label
@@ -256,7 +257,7 @@ class PipelineImages(Dataset[dict[str, Any]]):
         dataset: config of mmsegmentation's dataset, with its pipeline.
 
     Raises:
-        UserError: the dataset is not there, or all of its labels are void.
+            UserError: the dataset is missing, or all of its labels are void.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
@@ -271,7 +272,7 @@ class PipelineImages(Dataset[dict[str, Any]]):
         image, label, original = self.pipeline[index]
         if label.shape != original:
             raise UserError(
-                f"the pipeline resizes a label of {_by(original)} pixels to {_by(label.shape)}: "
+                f"the pipeline resizes the label of {_by(original)} pixels to {_by(label.shape)}: "
                 "to evaluate at the size of the files, load labels after the resize"
             )
         made = sample(label, self.pipeline.names[index])
@@ -297,7 +298,7 @@ def _seeded(rng: np.random.Generator) -> Iterator[None]:
 
 
 def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a dataset, and of those it consists of, that does not list its files yet."""
+    """Return the config of a dataset, and of its parts, with lazy file listing."""
     lazy = {**config, "lazy_init": True}
     if "datasets" in config:
         lazy["datasets"] = [_lazy(each) for each in config["datasets"]]
@@ -307,23 +308,23 @@ def _lazy(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(dataset: Any) -> list[BaseSegDataset]:
-    """Yield the datasets that read files, of a dataset that may consist of others."""
+    """Yield the datasets that read files, for a dataset that may consist of others."""
     inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
     return [part for each in inner for part in _parts(each)] or [dataset]
 
 
-def _read_as_everywhere(dataset: Any) -> None:
+def _replace_io(dataset: Any) -> None:
     """Replace the file listing and the file readers of a dataset by the suite's.
 
     Raises:
-        UserError: it has no images. Of several that are joined, some may have none, as VOC where SBD is not added.
+            UserError: it has no images. Parts of a joined dataset may be empty, such as VOC without SBD.
     """
     parts = _parts(dataset)
     for part in parts:
         _replace_readers(part)
     if not any(part.load_data_list() for part in parts):
         places = " and ".join(dict.fromkeys(part.ann_file or part.data_prefix["img_path"] for part in parts))
-        raise UserError(f"{type(parts[0]).__name__} has no images to read: there are none in {places}")
+        raise UserError(f"{type(parts[0]).__name__} has no images in {places}")
     if hasattr(dataset, "datasets"):
         dataset.datasets = [each for each in dataset.datasets if any(part.load_data_list() for part in _parts(each))]
 
@@ -348,13 +349,13 @@ def _replace_readers(dataset: BaseSegDataset) -> None:
             if step.reduce_zero_label not in (None, dataset.reduce_zero_label):
                 raise UserError(
                     f"reduce_zero_label is {dataset.reduce_zero_label} of {type(dataset).__name__} and "
-                    f"{step.reduce_zero_label} of LoadAnnotations: give it to the dataset alone"
+                    f"{step.reduce_zero_label} of LoadAnnotations: set it for the dataset only"
                 )
             steps[place] = LoadLabel(classes)
 
 
 def _listed(dataset: BaseSegDataset) -> list[dict[str, Any]]:
-    """Return the file list, as `BaseSegDataset.load_data_list` does."""
+    """Return the file list, like `BaseSegDataset.load_data_list`."""
     images, labels = (Path(dataset.data_prefix[kind]) for kind in ("img_path", "seg_map_path"))
     suffixes = dataset.img_suffix, dataset.seg_map_suffix
     if dataset.ann_file and not Path(dataset.ann_file).is_dir():

@@ -1,8 +1,8 @@
 """Cache the decoded pixels of a split on disk, so that a dataset is decoded once and not in every epoch.
 
-Images and labels are stored in two memory-mapped arrays: all processes share the page cache, and no process holds a
-copy. Channels are stored one after the other (CHW), as networks expect them. A folder is named by the digest of its
-content and written atomically.
+Images and labels are stored in two memory-mapped arrays: processes share the page cache and have no copies. Channels
+are stored one after the other (CHW), as networks expect them. A folder is named by the digest of its content and
+written atomically.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Pixels(Protocol):
         """Return the RGB image of shape (3, height, width)."""
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 is void."""
 
 
 class Decoded:
@@ -58,7 +58,7 @@ class Decoded:
         return np.ascontiguousarray(self._source.image(index).transpose(2, 0, 1))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width); 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width); 255 is void."""
         return self._source.label(index)
 
 
@@ -66,12 +66,12 @@ class Cache:
     """Memory-mapped pixels of a split.
 
     Args:
-        folder: folder that `cached` has written.
+            folder: folder written by `cached`.
         images: expected number of images.
 
     Raises:
-        OSError: there are no such files.
-        ValueError: it is damaged.
+            OSError: the files are missing.
+            ValueError: they are damaged.
     """
 
     def __init__(self, folder: Path, images: int) -> None:
@@ -82,7 +82,7 @@ class Cache:
             raise ValueError(f"{folder}: arrays of shape {self._images.shape} and {self._labels.shape}")
 
     def __reduce__(self) -> tuple[type[Cache], tuple[Path, int]]:
-        return Cache, (self._folder, len(self))  # another process maps the files; pixels are not pickled
+        return Cache, (self._folder, len(self))  # other processes map the files; pixels are not pickled
 
     def __len__(self) -> int:
         return len(self._images)
@@ -93,13 +93,13 @@ class Cache:
         return image
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return the class indices of shape (height, width), read-only; 255 where there is no ground truth."""
+        """Return the class indices of shape (height, width), read-only; 255 is void."""
         label: NDArray[np.uint8] = self._labels[index]
         return label
 
 
 def cached(source: DatasetSplit) -> Pixels:
-    """Return the pixels of a split from the user's cache, which is filled where they are missing.
+    """Return the pixels of a split from the user's cache, which is filled if necessary.
 
     A split without files, with images of several sizes, or too large for the disk is decoded at each access; the last
     case emits a `CacheWarning`.
@@ -112,10 +112,10 @@ def cached(source: DatasetSplit) -> Pixels:
         return decoded
     digest = split_digest(source)
     try:
-        # A digest encodes void as the number of classes: only together do they identify labels.
+        # A digest encodes void as the number of classes: digest and number together identify labels.
         folder = user_cache() / "pixels" / f"{digest}_{len(source.classes)}"
         return _opened(folder, len(source)) or _built(decoded, folder)
-    except (OSError, RuntimeError) as error:  # full, read-only; no home
+    except (OSError, RuntimeError) as error:  # full or read-only disk; missing home
         warnings.warn(f"decoded images are not cached, which slows training down: {error}", CacheWarning, stacklevel=2)
         return decoded
 
@@ -128,7 +128,7 @@ def _opened(folder: Path, images: int) -> Cache | None:
 
 
 def _built(pixels: Pixels, folder: Path) -> Pixels:
-    """Fill the cache; concurrent processes all use the folder of the first one to finish."""
+    """Fill the cache; concurrent processes use the folder of the first one to finish."""
     temporary = folder.with_name(f".{folder.name}.{token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
@@ -136,10 +136,10 @@ def _built(pixels: Pixels, folder: Path) -> Pixels:
             return pixels
         try:
             temporary.replace(folder)
-        except OSError:  # there is one already
+        except OSError:  # the folder exists
             if winner := _opened(folder, len(pixels)):
                 return winner
-            shutil.rmtree(folder)  # a damaged one
+            shutil.rmtree(folder)  # the existing folder is damaged
             temporary.replace(folder)
         return Cache(folder, len(pixels))
     finally:
@@ -176,4 +176,4 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
     array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype != np.uint8:
         raise ValueError(f"{path}: {array.dtype}")
-    return np.asarray(array)  # without the class `memmap`, whose slices are slow to make
+    return np.asarray(array)  # not as `memmap`, whose slicing is slow

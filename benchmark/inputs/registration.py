@@ -3,7 +3,7 @@
 from mmseg.registry import DATASETS
 
 import benchmark.inputs.batches
-import benchmark.inputs.mmseg_pipeline  # noqa: F401  (both register what they define)
+import benchmark.inputs.mmseg_pipeline  # noqa: F401  (imported to register their classes)
 from benchmark.datasets.camvid import CamVid, HalfCamVid
 from benchmark.datasets.card import open_card
 from benchmark.datasets.shapes import Shapes

@@ -13,19 +13,19 @@ from benchmark.datasets.source import DatasetSplit
 
 
 class LoadImage(BaseTransform):
-    """Loads an image, instead of mmcv's `LoadImageFromFile`.
+    """Loads an image; replaces mmcv's `LoadImageFromFile`.
 
-    Reads `img_path`; adds `img`, of shape (height, width, 3), blue first, `img_shape` and `ori_shape`.
+    Reads `img_path`; adds `img`, of shape (height, width, 3), BGR, `img_shape` and `ori_shape`.
 
     Args:
-        to_float32: convert it to float32.
+            to_float32: convert the image to float32.
     """
 
     def __init__(self, to_float32: bool = False) -> None:
         self.to_float32 = to_float32
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the image; raises `UserError` as `decode_image` does."""
+        """Add the image; raises `UserError` like `decode_image`."""
         image = decode_image(Path(results["img_path"]), "BGR")
         results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
@@ -33,20 +33,20 @@ class LoadImage(BaseTransform):
 
 
 class LoadLabel(BaseTransform):
-    """Loads a label, instead of mmsegmentation's `LoadAnnotations`.
+    """Loads a label; replaces mmsegmentation's `LoadAnnotations`.
 
     Reads `seg_map_path`, `img_path`, `ori_shape`, `label_map` and `reduce_zero_label`; adds `gt_seg_map`, uint8 of
-    shape (height, width), 255 where it is void.
+    shape (height, width), 255 for void.
 
     Args:
-        classes: number of classes in the files, before `label_map` chooses among them.
+            classes: number of classes in the files, before `label_map` is applied.
     """
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the label; raises `UserError` as `decode_label` does."""
+        """Add the label; raises `UserError` like `decode_label`."""
         first = int(bool(results["reduce_zero_label"]))
         image, label_file = Path(results["img_path"]), Path(results["seg_map_path"])
         label = decode_label(label_file, image, self.classes, first, shape=results.get("ori_shape"))

@@ -1,9 +1,9 @@
 """`gpu_batches.augment` in one pass over the pixels: Triton kernels, for GPUs.
 
-A batch needs three launches and no memory but its own. The kernels read the table of `draw_table.tabulate`.
+A batch needs three launches and no temporary memory. The kernels read the table of `draw_table.tabulate`.
 """
 
-# Triton finds the types of a kernel when it compiles it, and is not everywhere.
+# Triton infers the types of a kernel at compile time, and is not installed on every platform.
 # mypy: disable-error-code="no-untyped-def,import-not-found,import-untyped"
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark import confusion
 from benchmark.inputs.augmentation import FILL, Policy
 from benchmark.inputs.draw_table import FIELDS as TABLE_FIELDS
 
-# A kernel can read module constants of this type.
+# Kernels can read module constants of this type.
 VOID: tl.constexpr = tl.constexpr(confusion.VOID)
 FIELDS: tl.constexpr = tl.constexpr(TABLE_FIELDS)
 
@@ -34,7 +34,7 @@ COUNTED = 8192
 def augment(
     images: Tensor, labels: Tensor, table: Tensor, policy: Policy, classes: int, void: int
 ) -> tuple[Tensor, Tensor]:
-    """Augment a batch as `gpu_batches.augment`, with the same arguments and results up to rounding."""
+    """Augment a batch like `gpu_batches.augment`, with the same arguments and results up to rounding."""
     batch, tries = len(table), (table.shape[1] - FIELDS.value) // WINDOW.value
     rows, columns = images.shape[2:]
     height, width = policy.crop_size
@@ -51,7 +51,7 @@ def augment(
                 _class_fills_crop[(batch, attempts)](
                     labels, table, filled, ratio, first, rows, columns, classes,
                     crop_height=height, tries=tries,
-                    bins=max(triton.next_power_of_2(classes + 1), 32),  # one a thread of a warp, at least
+                    bins=max(triton.next_power_of_2(classes + 1), 32),  # at least one per thread of a warp
                     tile_rows=max(COUNTED // across, 1), tile_columns=across, num_warps=16,
                 )  # fmt: skip
         _augment[(triton.cdiv(width, TILE[1]), triton.cdiv(height, TILE[0]), batch)](
@@ -69,8 +69,8 @@ def _class_fills_crop(
 ):  # fmt: skip
     """Store whether one class fills a crop, unless the first crop of its image is known to be accepted.
 
-    A program counts the pixels of one crop. They fit into 32 bits, and their products with the ratio, which are those
-    of the CPU to the last bit, need 64.
+    A program counts the pixels of one crop. Counts fit in 32 bits; their products with the ratio need 64, and equal
+    those of the CPU bitwise.
     """
     image = tl.program_id(0)
     attempt = first + tl.program_id(1)
@@ -87,7 +87,7 @@ def _class_fills_crop(
             inside = (y < height)[:, None] & (x < width)[None, :]
             places = label + from_rows[:, None] * image_columns + from_columns[None, :]
             values = tl.load(places, mask=inside, other=0).to(tl.int32)
-            values = tl.where(inside, tl.minimum(values, classes), classes)  # the last bin is that of void
+            values = tl.where(inside, tl.minimum(values, classes), classes)  # the last bin is void
             counts += tl.histogram(tl.reshape(values, [tile_rows * tile_columns]), bins)
         counts = tl.where(tl.arange(0, bins) < classes, counts, 0)
         largest = tl.max(counts, axis=0).to(tl.float64)
@@ -101,7 +101,7 @@ def _augment(
     fill_red, fill_green, fill_blue,
     tries: tl.constexpr, attempts: tl.constexpr, tile_rows: tl.constexpr, tile_columns: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the output, tile_rows by tile_columns pixels of one image and its label."""
+    """Compute a tile of the output: tile_rows by tile_columns pixels of one image and its label."""
     image = tl.program_id(2)
     row = table + image * (FIELDS + tries * WINDOW)
     attempt = tl.arange(0, attempts)
@@ -115,7 +115,7 @@ def _augment(
     kept = (y < crop_height) & (x < crop_width)
     from_x = tl.where(tl.load(row + 1) != 0, width - 1 - x, x)
 
-    # Offsets from image to image are beyond 32 bits, as a split may take gigabytes; those in an image are not.
+    # Offsets between images exceed 32 bits, because a split may take gigabytes; those within an image do not.
     source = image_rows * image_columns
     index = tl.load(row).to(tl.int64)
     nearest = (top + _nearest(y, rows, height)) * image_columns + left + _nearest(from_x, columns, width)
@@ -153,7 +153,7 @@ def _window(row, attempt):
 
 @triton.jit
 def _nearest(places, pixels, out):
-    """Apply `augmentation.nearest` to places in the crop; results outside of it are not to be read."""
+    """Apply `augmentation.nearest` to places in the crop; results outside of it are invalid."""
     return (2 * places + 1) * pixels // (2 * out)
 
 
@@ -168,7 +168,7 @@ def _between(places, pixels, out):
 
 @triton.jit
 def _interpolate(plane, upper, lower, before, after, down, across, inside):
-    """Interpolate a channel between two rows, given by their offsets, and two columns; whole numbers in float32."""
+    """Interpolate a channel between two rows, given by their offsets, and two columns; integer values in float32."""
     above = _mixed(_read(plane + upper + before, inside), _read(plane + upper + after, inside), across)
     below = _mixed(_read(plane + lower + before, inside), _read(plane + lower + after, inside), across)
     return tl.floor(_mixed(above, below, down) + 0.5)
@@ -186,7 +186,7 @@ def _mixed(one, other, part):
 
 @triton.jit
 def _distort(r, g, b, row):
-    """Apply `augmentation.distort` to values 0 to 255 in float32, in the same steps up to the rounding between them."""
+    """Apply `augmentation.distort` to values 0 to 255 in float32, with the same steps up to rounding."""
     brightness = tl.load(row + 2)
     r, g, b = _contrast(_clipped(r + brightness), _clipped(g + brightness), _clipped(b + brightness), tl.load(row + 3))
 

@@ -1,6 +1,6 @@
 """Modules that mmsegmentation lacks, registered in its MODELS: importing this package imports all of them.
 
-The backend has to be active (`import benchmark.registration` does both).
+The backend must be active (`import benchmark.registration` does both).
 """
 
 from importlib import import_module

@@ -1,1 +1,1 @@
-"""Post-process predictions of a network."""
+"""Postprocessing of predictions."""

@@ -1,4 +1,4 @@
-"""Fully connected conditional random field, with which DeepLab refines its predictions.
+"""Fully connected conditional random field (CRF), which DeepLab uses to refine predictions.
 
 Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NIPS 2011
 (arXiv 1210.5644), in the notation of Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully
@@ -7,13 +7,13 @@ Connected CRFs, ICLR 2015 (arXiv 1412.7062). Any two pixels i and j with differe
     w1 exp(-|p_i - p_j|^2 / 2 sigma_alpha^2 - |I_i - I_j|^2 / 2 sigma_beta^2)   the appearance kernel
     + w2 exp(-|p_i - p_j|^2 / 2 sigma_gamma^2)                                  the smoothness kernel
 
-of positions p and colours I. The inference is that of the package pydensecrf2, which departs from these equations in
-three points:
+for positions p and colours I. Inference is that of the package pydensecrf2, which differs from these equations in three
+points:
 
-- The matrix K of each kernel is normalised to D^-1/2 K D^-1/2, where D holds its row sums, before the weight applies
-  (Krähenbühl and Koltun, Parameter Learning and Convergent Inference for Dense Random Fields, ICML 2013). The first
-  version of their library has D^-1 K; where row sums vary slowly the two are nearly the same.
-- A pixel is included in its own sum.
+- The matrix K of each kernel is normalised to D^-1/2 K D^-1/2, where D contains its row sums, before it is weighted
+    (Krähenbühl and Koltun, Parameter Learning and Convergent Inference for Dense Random Fields, ICML 2013). The first
+    version of their library has D^-1 K; if row sums vary slowly, the two are nearly equal.
+  - A pixel is included in its own sum.
 - The sums are approximated on the permutohedral lattice (Adams, Baek and Davis, Eurographics 2010).
 """
 
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 
 FLOOR = 1e-5
-"""Minimum probability: zero has no finite energy. The value is pydensecrf's own."""
+"""Minimum probability, because zero has no finite energy; the value of pydensecrf."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class DenseCRF:
 
     Attributes:
         w1: weight of the appearance kernel, in units of energy (negative log-probability).
-        sigma_alpha: reach of the appearance kernel in the image, in pixels.
-        sigma_beta: reach of the appearance kernel in colour, in steps of 8-bit RGB.
+            sigma_alpha: standard deviation of the appearance kernel in position, in pixels.
+            sigma_beta: standard deviation of the appearance kernel in colour, in steps of 8-bit RGB.
         w2: weight of the smoothness kernel, in units of energy.
-        sigma_gamma: reach of the smoothness kernel, in pixels.
+        sigma_gamma: standard deviation of the smoothness kernel, in pixels.
         iterations: number of mean-field updates.
 
     Raises:
@@ -67,16 +67,16 @@ class DenseCRF:
         """Refine the prediction of an image.
 
         Args:
-            image: RGB, uint8 of shape (height, width, 3).
-            probabilities: of K labels at every pixel, shape (K, height, width). A label for void is treated as any
-                other.
+                image: RGB, uint8 of shape (height, width, 3).
+                probabilities: probabilities of K labels at every pixel, shape (K, height, width). A void label is
+                    treated like any other.
 
         Returns:
-            Marginals of the same shape, of sum 1 at every pixel; the arguments are left as they are.
+            Marginals of the same shape, with sum 1 at every pixel; the arguments are not changed.
 
         Raises:
             UserError: pydensecrf2 is not installed.
-            ValueError: the shapes do not fit, or the image is not uint8.
+            ValueError: the shapes do not match, or the image is not uint8.
         """
         densecrf = library()
         labels, height, width = probabilities.shape
@@ -97,19 +97,19 @@ PRESETS = {
     "deeplabv1": DenseCRF(w1=5, sigma_alpha=50, sigma_beta=5, w2=3, sigma_gamma=3),
     "deeplabv2": DenseCRF(w1=4, sigma_alpha=67, sigma_beta=3, w2=3, sigma_gamma=1),
 }
-"""Parameters of the papers, found on PASCAL VOC 2012.
+"""Parameters of the papers, determined on PASCAL VOC 2012.
 
-`deeplabv1`: w2, sigma_gamma and the iterations are the paper's. It searched for the others, first in w1 from 5 to 10,
-sigma_alpha from 50 to 100 and sigma_beta from 3 to 10, and does not print the result. The values here are the point of
-these ranges closest to 4, 49 and 5, which copies of the authors' script for LargeFOV (`run_densecrf.sh`) have.
+`deeplabv1`: w2, sigma_gamma and the number of iterations are from the paper. It searched for the others in w1 from 5 to
+10, sigma_alpha from 50 to 100 and sigma_beta from 3 to 10, but does not state the result. The values here are the point
+of these ranges closest to 4, 49 and 5, the values in copies of the authors' script for LargeFOV (`run_densecrf.sh`).
 
 `deeplabv2`: for ResNet-101, from github.com/kazuto1011/deeplab-pytorch, `configs/voc12.yaml`; the paper (arXiv
-1606.00915) prints ranges alone.
+1606.00915) states only ranges.
 """
 
 
 def library() -> ModuleType:
-    """Return the module of pydensecrf2 that infers; call it before a long run that needs it.
+    """Return the inference module of pydensecrf2; call it before a long run that needs it.
 
     Raises:
         UserError: it is not installed.

@@ -1,1 +1,1 @@
-"""Measure the cost of networks: parameters and arithmetic, time, memory."""
+"""Measure the cost of networks: parameters, multiply-accumulates, time, memory."""

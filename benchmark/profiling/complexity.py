@@ -1,8 +1,8 @@
-"""Count parameters and multiply-accumulates of the inference path, by two counters that must agree.
+"""Count parameters and multiply-accumulates of the inference path, with two counters that must agree.
 
 One multiply-accumulate (MAC) is one multiplication and one addition; FLOPs are twice as many. Convolutions, grouped
-and transposed, linear layers, matrix products and attention count; biases, normalisation, activations, pooling and
-resizing do not, and are listed instead. Everything runs on torch's meta device, except networks that read values: no
+and transposed, linear layers, matrix products and attention are counted; biases, normalisation, activations, pooling
+and resizing are not, but are listed. Everything runs on torch's meta device, except networks that read values: no
 weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` skip most of the remaining Python overhead.
 """
 
@@ -40,15 +40,15 @@ SMALL = 64
 """Upper bound of strides."""
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""Exceptions of networks at inputs of a size that they cannot process."""
+"""Exceptions that networks raise for unsupported input sizes."""
 
 
 class SizeError(UserError):
-    """Raised for an input of a size that a network cannot process.
+    """Raised for an input size that a network cannot process.
 
     Attributes:
-        takes: a valid size, where one was found.
-        fixed: whether that is the only valid size.
+            takes: a valid size, if one was found.
+            fixed: whether that is the only valid size.
     """
 
     def __init__(self, message: str, takes: tuple[int, int] | None = None, *, fixed: bool = False) -> None:
@@ -66,13 +66,13 @@ class Counts:
 
     Attributes:
         macs: multiply-accumulates of convolutions, linear layers, matrix products and attention.
-        params: parameters that an operator read.
+        params: parameters read by an operator.
         params_start: parameters used for the first image only, such as a text encoder whose output is cached.
         params_total: parameters of the network.
-        uncounted: operators that are not in `macs`, by name, with the number of their output elements.
+        uncounted: operators not included in `macs`, by name, with the number of their output elements.
         kernels: `macs` of convolutions, by the number of positions in the kernel: 9 for 3x3.
-        transposed_surplus: additional MACs if transposed convolutions were counted at every position of the output,
-            as counters do that treat them like other convolutions.
+            transposed_surplus: additional MACs if transposed convolutions were counted at every output position, as by
+                counters that treat them like other convolutions.
     """
 
     macs: int
@@ -85,17 +85,18 @@ class Counts:
 
 
 def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, cross_check: bool = True) -> Complexity:
-    """Measure size and arithmetic of a segmentor's inference path for one image.
+    """Measure size and operations of a segmentor's inference path for one image.
 
     Args:
-        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        model_cfg: config of the segmentor, as returned by `compose.model_config`.
         size: height and width of the input in pixels.
         classes: number of classes of the config.
         cross_check: count with fvcore too; without it `macs` is None.
 
     Returns:
-        Both counts. A `CounterWarning` is emitted where they differ or fvcore cannot count: torch's counter counts what
-        ran, fvcore what the scores depend on, so unused computations of a network make them differ.
+            Both counts. A `CounterWarning` is emitted if they differ or fvcore cannot count: torch's counter counts
+            executed operators, fvcore only those that the scores depend on, so they differ for networks with unused
+            computations.
 
     Raises:
         UserError: the network cannot be built, or cannot process an input of that size.
@@ -105,11 +106,11 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     if cross_check:
         try:
             macs = count_fvcore(network, _image(size, network))
-        except Exception as error:  # the tracer may raise any exception, and the other count is valid without it
+        except Exception as error:  # the tracer may raise any exception; the other count is valid without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
             if macs != counted.macs:
-                text = f"fvcore (what the scores depend on) counts {macs} MACs, torch (what ran) {counted.macs}"
+                text = f"fvcore (dependencies of the scores) counts {macs} MACs, torch (executed) {counted.macs}"
                 warnings.warn(text, CounterWarning, stacklevel=2)
     return Complexity(
         params=counted.params,
@@ -124,14 +125,14 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
 
 
 def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
-    """Count the cost of one image with torch's counter alone: `measure` without cross-check, for comparisons.
+    """Count the cost of one image with torch's counter only: `measure` without cross-check, for comparisons.
 
     Args:
-        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        model_cfg: config of the segmentor, as returned by `compose.model_config`.
         size: height and width of the input in pixels.
 
     Raises:
-        UserError: as `measure`.
+        UserError: see `measure`.
     """
     return _counted(model_cfg, size)[1]
 
@@ -149,12 +150,12 @@ def stride(network: Inference) -> int:
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
-    with torch.no_grad():  # difference of two inputs, so that borders that a network adds or crops cancel out
+    with torch.no_grad():  # a difference of two inputs cancels borders that a network adds or crops
         return (far - near) // (coarsest(far) - coarsest(near))
 
 
 def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
-    """Return a network and its counts for one image: on the meta device, or on the CPU where it reads values."""
+    """Return a network and its counts for one image: on the meta device, or on the CPU if it reads values."""
     network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
@@ -177,7 +178,7 @@ def _is_own(model_cfg: Mapping[str, Any]) -> bool:
 
 
 def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:
-    """Return the error for a size at which a network fails, with a valid size where there is one."""
+    """Return the error for a size at which a network fails, with a valid size if one is found."""
     message = f"cannot process an input of {_by(size)}"
     built_for = (model_cfg.get("backbone") or {}).get("img_size")
     fixed = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or size)
@@ -213,7 +214,7 @@ def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
 
 @contextmanager
 def _any_algorithm() -> Iterator[None]:
-    """Disable deterministic mode, which replaces some operators, while nothing is computed."""
+    """Disable deterministic mode, which replaces some operators; nothing is computed here."""
     mode = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("default")
     try:
@@ -224,17 +225,17 @@ def _any_algorithm() -> Iterator[None]:
 
 @_any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
-    """Count a forward pass of a network in steady state by torch's own formulas (`torch.utils.flop_counter`).
+    """Count a forward pass of a network in steady state with torch's own formulas (`torch.utils.flop_counter`).
 
-    The second of two passes is counted: results that the first one caches (SAN encodes the names of the classes) have
-    no cost for later images.
+    The second of two passes is counted: results cached by the first one (SAN encodes the names of the classes) have no
+    cost for later images.
 
-    Fused attention is decomposed into matrix products, for which there are formulas. `uncounted` excludes operators
-    that process no values: views, operators that create a tensor, and copies (`COPIES`). An in-place operator is listed
-    under the name of its functional variant, an operator from outside aten with its namespace.
+    Fused attention is decomposed into matrix products, which have formulas. `uncounted` excludes operators that process
+    no values: views, operators that create a tensor, and copies (`COPIES`). An in-place operator is listed under the
+    name of its functional variant, an operator from outside aten with its namespace.
 
     Args:
-        network: a network in evaluation mode, on the meta device or, where it reads values, on the CPU.
+        network: a network in evaluation mode, on the meta device, or on the CPU if it reads values.
         inputs: its arguments, on the same device.
     """
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -243,7 +244,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
         with _Watch() as seen:
             network(*inputs)
     return Counts(
-        macs=seen.flops // 2,  # torch's formulas end in `* 2`: nothing is lost
+        macs=seen.flops // 2,  # torch's formulas end in `* 2`, so the division is exact
         params=sum(parameter.numel() for parameter in seen.parameters),
         params_start=sum(parameter.numel() for parameter in first.parameters - seen.parameters),
         params_total=sum(parameter.numel() for parameter in network.parameters()),
@@ -255,7 +256,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
 
 @_any_algorithm()
 def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
-    """Count multiply-accumulates of one forward pass with fvcore, in the graph that `torch.jit` traces.
+    """Count multiply-accumulates of one forward pass with fvcore, in the graph traced by `torch.jit`.
 
     The graph contains only operators that the output depends on.
 
@@ -263,7 +264,7 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
         network: a network in evaluation mode, on the meta device.
         inputs: its arguments, on the meta device.
     """
-    # Not its FlopCountAnalysis, whose handles for norms, resizing and pooling cannot be removed.
+    # FlopCountAnalysis is not used, because its handles for norms, resizing and pooling cannot be removed.
     analysis = JitModelAnalysis(network, inputs).set_op_handle(**HANDLES)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad(), _Untraced():  # type: ignore[no-untyped-call]
@@ -271,14 +272,14 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
 
 
 class _Watch(TorchDispatchMode):
-    """Counts operators that have a formula, and records the others that process values, and the parameters read.
+    """Counts operators with a formula, and records the others that process values, and the parameters read.
 
     Attributes:
         flops: FLOPs by torch's formulas, two for each multiply-accumulate.
         uncounted: output elements of operators without a formula, by name.
-        parameters: those that an operator read.
+        parameters: parameters read by an operator.
         kernels: multiply-accumulates of convolutions, by the number of positions in the kernel.
-        transposed_surplus: additional MACs of transposed convolutions if counted at the positions of their output.
+        transposed_surplus: additional MACs of transposed convolutions if counted at their output positions.
     """
 
     def __init__(self) -> None:
@@ -308,7 +309,8 @@ class _Watch(TorchDispatchMode):
             self.uncounted[_name(func)] += 0 if first is None else first.numel()
         if func is aten.convolution.default:
             image, weight, transposed = args[0], args[1], args[6]
-            # Every weight of a channel's kernels is applied at every position of the output; transposed, of the input.
+            # Every weight of a channel's kernels is applied at every output position; for transposed, every input
+            # position.
             positions = (image if transposed else result).shape[2:].numel() * len(image)
             self.kernels[weight.shape[2:].numel()] += weight.numel() * positions
             if transposed:
@@ -344,13 +346,13 @@ OUTPUTS: dict[Any, Callable[..., Any]] = {
 }
 """Output shapes of three frequent operators on the meta device.
 
-Torch itself needs milliseconds for a shape: it decomposes these operators in Python.
+Torch needs milliseconds to infer a shape, because it decomposes these operators in Python.
 """
 
 
 @cache
 def _is_composite(func: Any) -> bool:
-    """Return whether an operator is a sequence of others; under inference mode torch does not decompose it."""
+    """Return whether an operator is a sequence of others, which torch does not decompose under inference mode."""
     return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
@@ -360,12 +362,12 @@ def _touches_values(func: Any) -> bool:
 
 
 def _is_view(func: Any) -> bool:
-    """Return whether the output shares the memory of an input that it does not write to."""
+    """Return whether the output shares the memory of an input that the operator does not write to."""
     return any(result.alias_info is not None and not result.alias_info.is_write for result in func._schema.returns)
 
 
 def _is_creation(func: Any) -> bool:
-    """Return whether only the shape of its argument matters."""
+    """Return whether only the shape of its argument is used."""
     return _name(func).startswith("new_") or _name(func).endswith("_like")
 
 
@@ -377,8 +379,8 @@ def _name(func: Any) -> str:
 class _Untraced(TorchDispatchMode):
     """Lets `torch.jit` trace on the meta device.
 
-    During a trace, sizes are tensors, on which the meta device's Python formulas for output shapes fail. So tracing is
-    disabled while an operator runs, below the point where it is recorded. Only convolution is recorded one level
+    During a trace, sizes are tensors, for which the meta device's Python formulas for output shapes fail. So tracing is
+    disabled while an operator runs, below the level where it is recorded. Only convolution is recorded one level
     further down, as `_convolution`, which the meta device does not call by itself.
     """
 
@@ -448,4 +450,4 @@ HANDLES: dict[str, Callable[[list[Any], list[Any]], Any]] = {
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _attention,
 }
-"""Handles of counted operators: fvcore's, and ours where it has none or an inexact one."""
+"""Handles of counted operators: fvcore's, or our own if it is missing or inexact."""

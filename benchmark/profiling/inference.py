@@ -13,16 +13,16 @@ from benchmark.engine import segmentor
 class Inference(nn.Module):
     """A segmentor as a plain function of images, in evaluation mode.
 
-    `EncoderDecoder.forward(mode="tensor")` does not suffice: it skips the upsampling to the size of the input, and
-    heads that refine an earlier prediction (PointRend).
+    `EncoderDecoder.forward(mode="tensor")` is not sufficient: it skips the upsampling to the input size, and heads that
+    refine an earlier prediction (PointRend).
 
     Args:
-        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        model_cfg: config of the segmentor, as returned by `compose.model_config`.
         size: height and width of the input in pixels.
         meta: build it on the meta device, without weights.
 
     Raises:
-        UserError: as `segmentor.build`.
+        UserError: see `segmentor.build`.
     """
 
     def __init__(self, model_cfg: Mapping[str, Any], size: tuple[int, int], *, meta: bool = False) -> None:

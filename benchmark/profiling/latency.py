@@ -1,13 +1,14 @@
-"""Inference time of one image, timed in turn with an anchor network.
+"""Inference time of one image, timed alternately with an anchor network.
 
-The ratio to the anchor removes the load of one machine and not its hardware: of ENet it was 0.84 to 0.87 on one CPU and
-0.58 to 0.65 on another, where that of SegNet-Basic was 5.5 on both. So neither milliseconds nor ratios compare between
-devices.
+The ratio to the anchor is independent of the load of a machine, but not of its hardware: for ENet it was 0.84 to 0.87
+on one CPU and 0.58 to 0.65 on another, while that of SegNet-Basic was 5.5 on both. So neither milliseconds nor ratios
+are comparable between devices.
 
-A timing has two phases of network and anchor in turn, both bounded in repeats and in seconds. The warm-up ends when the
-times have settled, see `has_settled`. The timing ends when both medians are precise, see `is_precise`; where it drifted
-all the same, it counts as warm-up and is made again. Median, 90th percentile and interquartile range are kept: on
-shared machines the minimum and the 99th percentile vary several times as much as the median does.
+A measurement has two phases, a warm-up and the timing, in which network and anchor alternate, both bounded in repeats
+and in seconds. The warm-up ends when the times are stable, see `is_stable`. The timing ends when both medians are
+precise, see `is_precise`; if it drifted, it is treated as warm-up and repeated. Median, 90th percentile and
+interquartile range are reported: on shared machines the minimum and the 99th percentile vary several times as much as
+the median.
 """
 
 from __future__ import annotations
@@ -36,36 +37,36 @@ Call = Callable[[], Any]
 Timer = Callable[[Call], float]
 
 ANCHOR = "resnet18"
-"""torchvision's, with random weights: small, old, of plain convolutions, and everywhere the same."""
+"""torchvision's ResNet-18 with random weights: small, old, of plain convolutions, and identical everywhere."""
 
 DRIFT = 0.1
-"""Relative change between the first and the last third of the times from which on a timing is called unsteady."""
+"""Minimum relative change between the first and the last third of the times for an unsteady timing."""
 
 DRIFT_LEVEL = 0.05
-"""Level of the test that a drift has to pass as well: thirds of times that vary differ by chance."""
+"""Significance level of the test for a drift: thirds of varying times differ by chance."""
 
 DRIFT_REPEATS = 9
-"""Repeats that a drift is looked for in at least: medians of thirds of one or two times differ by chance."""
+"""Minimum number of repeats to test for a drift: medians of thirds of one or two times differ by chance."""
 
 SPREAD = 0.2
-"""Interquartile range of the anchor, relative to its median, from which on a timing is called unsteady."""
+"""Minimum interquartile range of the anchor, relative to its median, for an unsteady timing."""
 
-SETTLED = 0.03
-"""Relative change between the medians of two successive halves of the warm-up's last repeats that ends the warm-up."""
+STABLE_CHANGE = 0.03
+"""Maximum relative change between the medians of the last two windows of the warm-up for a stable state."""
 
 PRECISION = 0.03
-"""Interquartile range of a median, relative to the median, below which a timing is precise, see `is_precise`."""
+"""Maximum interquartile range of a median, relative to the median, for a precise timing, see `is_precise`."""
 
 Times = Sequence[Sequence[float]]
-"""The times of each call in milliseconds, in order and equally many."""
+"""The times of each call in milliseconds, in order, equally many."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to repeat: `repeats` times and `seconds` at least, `most` times and `limit` seconds at most.
+    """Bounds of a phase: at least `repeats` times and `seconds`, at most `most` times and `limit` seconds.
 
-    All of it is wall time, for the network and the anchor together. The limits hold in any case, up to the repeat that
-    exceeds them.
+    Seconds are wall time of network and anchor together. The limits apply in any case, up to the repeat that exceeds
+    them.
     """
 
     repeats: int
@@ -88,28 +89,28 @@ def measure(
 ) -> Latency:
     """Time a segmentor on one random image, from the image on the device to its label map there.
 
-    On a CPU the clock is the CPU time of one thread, with torch held to one thread: the work itself, whoever else is
-    busy. On a GPU `end_to_end` is wall time, launches and synchronisation included, and `device` the time between two
-    events around the replay of a CUDA graph. Input and weights are the same at every call, so what fits into a cache is
-    found there.
+    On a CPU the clock is the CPU time of one thread, and torch is limited to one thread, so that other processes do not
+    affect it. On a GPU `end_to_end` is wall time, including launches and synchronization, and `device` the time between
+    two events around the replay of a CUDA graph. Input and weights are the same at every call, so they stay in caches
+    that they fit in.
 
     Args:
-        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        model_cfg: config of the segmentor, as returned by `compose.model_config`.
         size: height and width of the input in pixels.
         device: "cpu" or "cuda".
         regime: "device" needs a GPU.
-        precision: float32, which is IEEE 754's on every device; tf32, which is the same with TF32 in convolutions and
-            matrix products, on GPUs only; or the type that autocast computes in.
+            precision: float32, which is IEEE 754 on every device; tf32, the same with TF32 in convolutions and matrix
+                products, on GPUs only; or the type of autocast.
 
     Raises:
         UserError: TF32 on a CPU.
     """
     kind = torch.device(device).type
     if precision == "tf32" and kind != "cuda":
-        raise UserError("precision tf32 needs a GPU: take float32")
+        raise UserError("precision tf32 needs a GPU: use float32")
     clock, timer = CLOCKS[kind, regime]
     notes: list[str] = []
-    with _settled(kind), float32_arithmetic(tf32=precision == "tf32"), torch.random.fork_rng(devices=[]):
+    with _timing_settings(kind), float32_arithmetic(tf32=precision == "tf32"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = Inference(model_cfg, size).to(device)
         anchor = _anchor().to(device)
@@ -118,11 +119,11 @@ def measure(
         dtype = None if precision in ("float32", "tf32") else getattr(torch, precision)
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=dtype is not None):
             if kind == "cuda":
-                for call in calls:  # cuDNN searches its algorithms, which may take longer than all of the warm-up
+                for call in calls:  # cuDNN searches its algorithms, which may take longer than the warm-up
                     timer(call)
             if regime == "device":
                 calls, notes = _graphs(calls)
-            network_ms, anchor_ms = settled_times(calls, timer, WARM_UP[kind], TIMING[kind])
+            network_ms, anchor_ms = stable_times(calls, timer, WARM_UP[kind], TIMING[kind])
         threads = torch.get_num_threads()
     return Latency(
         regime=regime,
@@ -136,34 +137,34 @@ def measure(
         threads=threads,
         anchor=ANCHOR,
         **summary(network_ms, anchor_ms),
-        unsteady="; ".join(notes + doubts(network_ms, anchor_ms, TIMING[kind])) or None,
+        unsteady="; ".join(notes + instabilities(network_ms, anchor_ms, TIMING[kind])) or None,
     )
 
 
-def settled_times(
+def stable_times(
     calls: Sequence[Call],
     timer: Timer,
     warm_up: Budget,
     timing: Budget,
     now: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Time calls in turn after a warm-up: first until their times have settled, then until their medians are precise.
+    """Time calls alternately after a warm-up: first until their times are stable, then until their medians are precise.
 
-    A timing that drifts is discarded and made again, where as much time is left as it took: two windows of the warm-up
-    agree also where all of it is slow.
+    A timing that drifts is discarded and repeated if the remaining time suffices: two windows of the warm-up also agree
+    if all of it is slow.
 
     Args:
-        calls: what to time.
-        timer: carries out a call and returns its milliseconds.
-        warm_up: bounds of the warm-up; half of its `repeats` is the window of `has_settled`.
-        timing: bounds of the timing; its `limit` holds for all that are made, together.
+            calls: the calls to time.
+            timer: executes a call and returns its milliseconds.
+            warm_up: bounds of the warm-up; half of its `repeats` is the window of `is_stable`.
+            timing: bounds of the timing; its `limit` applies to all repetitions together.
         now: the wall clock, in seconds.
 
     Returns:
-        The times of each call in the last timing, as of `alternate`.
+            The times of each call in the last timing, see `alternate`.
     """
     window = max(warm_up.repeats // 2, 1)
-    alternate(calls, timer, warm_up, now, lambda times: has_settled(times, window))
+    alternate(calls, timer, warm_up, now, lambda times: is_stable(times, window))
     end = now() + timing.limit
     while True:
         start = now()
@@ -179,17 +180,17 @@ def alternate(
     now: Callable[[], float] = time.perf_counter,
     is_enough: Callable[[Times], bool] = lambda times: True,
 ) -> list[list[float]]:
-    """Time calls in turn, A B A B ..., so that whatever slows the machine down slows all of them.
+    """Time calls alternately, A B A B ..., so that a slowdown of the machine affects all of them.
 
     Args:
-        calls: what to time.
-        timer: carries out a call and returns its milliseconds.
+            calls: the calls to time.
+            timer: executes a call and returns its milliseconds.
         budget: bounds of repeats and seconds.
         now: the wall clock, in seconds.
-        is_enough: whether to stop at these times, once the budget's lower bounds are reached.
+        is_enough: whether these times suffice, once the budget's lower bounds are reached.
 
     Returns:
-        The times of each call, in order and equally many, at least one.
+        The times of each call, in order, equally many, at least one.
     """
     times: list[list[float]] = [[] for _ in calls]
     start = now()
@@ -203,20 +204,20 @@ def alternate(
             return times
 
 
-def has_settled(times: Times, window: int) -> bool:
-    """Whether the median of each call's last `window` times is within `SETTLED` of that of the `window` before."""
+def is_stable(times: Times, window: int) -> bool:
+    """Return whether the medians of the last two windows of each call differ by at most `STABLE_CHANGE`."""
     if len(times[0]) < 2 * window:
         return False
     halves = [(median(each[-2 * window : -window]), median(each[-window:])) for each in times]
-    return all(abs(last - before) <= SETTLED * before for before, last in halves)
+    return all(abs(last - before) <= STABLE_CHANGE * before for before, last in halves)
 
 
 def drift(times: Sequence[float]) -> float | None:
-    """Return by what share the median of the last third differs from that of the first, where the times drift.
+    """Return the relative change between the medians of the first and the last third, or None without a drift.
 
-    They drift where that is more than `DRIFT` and they are correlated with their order, by Kendall's test at
-    `DRIFT_LEVEL` (Kendall, "A new measure of rank correlation", Biometrika 30, 1938, 81-93). None where they do not, or
-    where they are fewer than `DRIFT_REPEATS`.
+    Times drift if it is more than `DRIFT` and they are correlated with their order, by Kendall's test at `DRIFT_LEVEL`
+    (Kendall, "A new measure of rank correlation", Biometrika 30, 1938, 81-93). Fewer than `DRIFT_REPEATS` times are not
+    tested.
     """
     if len(times) < DRIFT_REPEATS:
         return None
@@ -228,12 +229,12 @@ def drift(times: Sequence[float]) -> float | None:
 
 
 def is_precise(times: Times) -> bool:
-    """Whether the interquartile range of each call's median is below `PRECISION` of the median."""
+    """Return whether the interquartile range of each call's median is below `PRECISION` of the median."""
     return all(_imprecision(each) < PRECISION for each in times)
 
 
 def _imprecision(times: Sequence[float]) -> float:
-    """Return the interquartile range of a median, relative to it."""
+    """Return the interquartile range of a median, relative to the median."""
     lower, upper = np.percentile(times, [25, 75])
     return median_iqr(float(upper - lower), len(times)) / median(times)
 
@@ -251,11 +252,11 @@ def summary(network: Sequence[float], anchor: Sequence[float]) -> dict[str, Any]
     }
 
 
-def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) -> list[str]:
-    """Why a timing is not to be trusted.
+def instabilities(network: Sequence[float], anchor: Sequence[float], budget: Budget) -> list[str]:
+    """Return why a timing is unreliable.
 
-    That is too few repeats, an anchor that spreads, a drift as of throttling, which is not looked for in fewer than
-    `DRIFT_REPEATS` times, or else a median that is not precise.
+    Reasons are too few repeats, a wide spread of the anchor, a drift as from throttling, which is tested from
+    `DRIFT_REPEATS` times on, or otherwise an imprecise median.
     """
     found = []
     named = (("network", network), ("anchor", anchor))
@@ -268,7 +269,7 @@ def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) ->
     for name, times in named:
         if change := drift(times):
             found.append(f"the {name} drifted by {change:+.0%} from the first to the last third of the timing")
-    if found:  # and the median is not precise for that reason
+    if found:  # these make the median imprecise
         return found
     return [
         f"the median of the {name} has an interquartile range of {_imprecision(times):.1%}, not below {PRECISION:.0%}"
@@ -278,18 +279,18 @@ def doubts(network: Sequence[float], anchor: Sequence[float], budget: Budget) ->
 
 
 def _anchor() -> torch.nn.Module:
-    from torchvision.models import resnet18  # only after the backend is active
+    from torchvision.models import resnet18  # import after activating the backend
 
     anchor: torch.nn.Module = resnet18(weights=None).eval()
     return anchor
 
 
 @contextmanager
-def _settled(kind: str) -> Iterator[None]:
-    """One thread on a CPU, and cuDNN's fastest algorithms for the input at hand."""
+def _timing_settings(kind: str) -> Iterator[None]:
+    """Use one thread on a CPU, and cuDNN's fastest algorithms for the input."""
     threads = torch.get_num_threads()
     if kind == "cpu":
-        torch.set_num_threads(1)  # the clock sees one thread, and several wait for each other on a busy machine
+        torch.set_num_threads(1)  # the clock measures one thread, and threads wait for each other on a busy machine
     try:
         with algorithm_search(True):
             yield
@@ -321,11 +322,11 @@ def _cuda_event(call: Call) -> float:
 
 
 def _graphs(calls: Sequence[Call]) -> tuple[list[Call], list[str]]:
-    """Return the calls as CUDA graphs, which leave out the launches; and a note of what could not be captured."""
+    """Return the calls as CUDA graphs, which skip the launches, and notes on calls that could not be captured."""
     try:
         return [record(call)[0] for call in calls], []
-    except Exception as error:  # whatever a network, a library or the device has against it
-        return list(calls), [f"timed without a CUDA graph, launches included: {one_line(error)}"]
+    except Exception as error:  # networks, libraries and devices raise various types
+        return list(calls), [f"timed without a CUDA graph, including launches: {one_line(error)}"]
 
 
 CLOCKS: dict[tuple[str, str], tuple[Literal["thread_cpu", "wall", "cuda_event"], Timer]] = {
@@ -333,4 +334,4 @@ CLOCKS: dict[tuple[str, str], tuple[Literal["thread_cpu", "wall", "cuda_event"],
     ("cuda", "end_to_end"): ("wall", _wall),
     ("cuda", "device"): ("cuda_event", _cuda_event),
 }
-"""The clock of a kind of device and a regime."""
+"""The clock by kind of device and regime."""

@@ -1,4 +1,4 @@
-"""Measure peak memory: of the device on a GPU, resident set of the whole process on a CPU."""
+"""Measure peak memory: on a GPU of the device, on a CPU the resident set of the process."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from benchmark.engine.arithmetic import float32_arithmetic, without_search
 from benchmark.profiling.inference import Inference
 
 PROCESS = Path("/proc/self")
-"""Folder in which Linux reports on this process."""
+"""Folder of Linux with information on this process."""
 
 
 class PeakMemory:
     """Peak memory inside a `with` block: `with PeakMemory(device) as peak: ...`, then `peak.bytes`.
 
-    Call `read` before and `reset` after a part to exclude it, with a block or without. Blocks must not be nested: the
-    inner one resets the peak of the outer one. On a GPU the peak is that of PyTorch's allocator; reading it neither
-    synchronizes with the GPU nor creates a context there.
+    Call `read` before and `reset` after a part to exclude it, with a block or without. Blocks must not be nested,
+    because the inner one resets the peak of the outer one. On a GPU the peak is that of PyTorch's allocator; reading it
+    neither synchronizes with the GPU nor creates a context there.
 
     Args:
         device: "cpu" or "cuda".
 
     Attributes:
-        bytes: the largest peak read, or None where the system does not report it (a CPU without Linux).
+        bytes: the largest peak read, or None if the system does not report it (a CPU without Linux).
     """
 
     def __init__(self, device: str) -> None:
@@ -46,14 +46,14 @@ class PeakMemory:
         self.read()
 
     def reset(self) -> None:
-        """Start a new measurement; earlier ones are kept."""
+        """Start a new measurement; `bytes` keeps earlier ones."""
         if self.device.type != "cuda":
             self._told = _reset_resident_peak()
         elif torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def read(self) -> int | None:
-        """Read the peak since `reset`; `bytes` is the largest that was read."""
+        """Read the peak since `reset`; `bytes` is the maximum of all."""
         peak: int | None
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device) if torch.cuda.is_initialized() else 0
@@ -65,13 +65,13 @@ class PeakMemory:
 
 
 def inference_peak(model_cfg: Mapping[str, Any], size: tuple[int, int], device: str = "cpu") -> int | None:
-    """Measure the peak memory of labelling one image in bytes, weights included.
+    """Measure the peak memory of labelling one image in bytes, including weights.
 
-    On a GPU cuDNN's heuristics select the algorithms, regardless of earlier benchmarks, so that the workspaces of a
-    benchmark are excluded.
+    On a GPU cuDNN's heuristics select the algorithms, regardless of earlier benchmarks, to exclude the workspaces of a
+    benchmark.
 
     Args:
-        model_cfg: config of the segmentor, as `compose.model_config` returns it.
+        model_cfg: config of the segmentor, as returned by `compose.model_config`.
         size: height and width of the input in pixels.
         device: "cpu" or "cuda".
     """

@@ -155,12 +155,12 @@ def sections(
         is_first = before is None or before.protocol != group.protocol
         missing = coverage.not_run(group.protocol, found) if is_first else []
         dataset = members[0].record.dataset.name
-        held = (
+        comparison = (
             None
             if dataset in EMBEDDED
             else published_comparison(dataset, group.runs, [each.record for each in members], references)
         )
-        section, damaged = _section(store, group, members, missing, held, folder, photographs)
+        section, damaged = _section(store, group, members, missing, comparison, folder, photographs)
         made.append(section)
         problems += damaged
     return made, problems
@@ -171,7 +171,7 @@ def _section(
     group: Group,
     members: Sequence[Stored],
     missing: Sequence[str],
-    held: PublishedComparison | None,
+    comparison: PublishedComparison | None,
     folder: Path,
     photographs: bool,
 ) -> tuple[Section, list[Problem]]:
@@ -189,7 +189,7 @@ def _section(
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         table=table(group.table),
         not_run=missing,
-        published=held,
+        published=comparison,
         label_errors=list(_label_errors(by_architecture)),
         runs=runs,
         plots=_plots(group.table),

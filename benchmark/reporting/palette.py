@@ -12,7 +12,7 @@ from benchmark.datasets.colours import distinct_colours
 from benchmark.errors import UserError
 
 VOID = (0, 0, 0)
-"""The colour of pixels without ground truth, and of predictions that are no class."""
+"""The colour of void pixels, and of predictions that are not a class."""
 
 
 def palette(dataset: str, classes: Sequence[str]) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from benchmark.analysis.coverage import not_run
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.catalog import catalog
 from benchmark.errors import UserError, unknown
-from benchmark.reporting.report import CURVES, PAGE, WALL, Report
+from benchmark.reporting.report import CURVES, PAGE, PREDICTIONS, Report
 from benchmark.reporting.table import prose
 
 MARKER = "<!-- segbench:leaderboard"
@@ -153,7 +153,7 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
         devices = sorted({row.device for row in board.rows.values()})
         figures = [
             f"[{title}]({link(name)})"
-            for title, file in (("predictions", WALL), ("curves", CURVES))
+            for title, file in (("predictions", PREDICTIONS), ("curves", CURVES))
             if (name := f"{board.protocol}/{file}") in report.files
         ]
         shown = f": {' and '.join(figures)}" if figures else ""
@@ -166,6 +166,6 @@ def _sources(boards: Sequence[Board], report: Report, folder: Path) -> Iterator[
         "`segbench run ARCHITECTURE -p PROTOCOL` runs an architecture without results."
     )
     for board in boards:
-        if (name := f"{board.protocol}/{WALL}") in report.files:
+        if (name := f"{board.protocol}/{PREDICTIONS}") in report.files:
             yield f"![The same test images, predicted by each architecture of {board.protocol}]({link(name)})"
             return

@@ -29,7 +29,7 @@ from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
 
 PAGE = "index.html"
-WALL, CURVES = "predictions.png", "curves.svg"
+PREDICTIONS, CURVES = "predictions.png", "curves.svg"
 """File names of the figures of a leaderboard, in a folder named after its protocol."""
 
 THUMBNAILS = slice(None, None, 2)
@@ -60,7 +60,7 @@ class Report:
     @property
     def unexpected(self) -> list[Path]:
         """Figures of an earlier report in the folder that are not in this one."""
-        found = (path for name in (WALL, CURVES) for path in self.folder.glob(f"*/{name}"))
+        found = (path for name in (PREDICTIONS, CURVES) for path in self.folder.glob(f"*/{name}"))
         return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in self.files)
 
     def write(self) -> None:
@@ -177,7 +177,7 @@ def _figures(templates: Environment, section: Section) -> Iterator[tuple[str, by
             for row in shown
         ]
         title = f"{protocol}: the same test images, predicted"
-        yield f"{protocol}/{WALL}", prediction_grid.draw(title, tiles, kept.classes, kept.palette)
+        yield f"{protocol}/{PREDICTIONS}", prediction_grid.draw(title, tiles, kept.classes, kept.palette)
     if section.curves:
         svg = templates.get_template(CURVES).render(title=protocol, curves=section.curves)
         yield f"{protocol}/{CURVES}", svg.encode()

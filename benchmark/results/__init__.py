@@ -1,1 +1,1 @@
-"""What a run leaves behind: the record, where it is kept, and the environment that it was made in."""
+"""Results of runs: records, their store, and the environment of the run."""

@@ -1,7 +1,7 @@
 """Export and import of results as one archive; results are validated on import.
 
-An archive holds what a store holds, by the same names: of each result the JSON file and the counts. The sample images
-stay where they are, for the pixels of a dataset are not ours to pass on.
+An archive contains the files of a store under the same names: for each result the JSON file and the confusion
+matrices. Sample images are not included, because datasets must not be redistributed.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from benchmark.results.validate import check
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 LIMIT = 16 << 30
-"""Bytes that the files of an archive come to at most."""
+"""Maximum total size of the files of an archive in bytes."""
 
 COUNTS_LIMIT = 4 << 30
-"""Bytes that the counts of one result come to at most, once decompressed: those of ADE20K are less than 1 GB."""
+"""Maximum size of the decompressed confusion matrices of one result in bytes; those of ADE20K take less than 1 GB."""
 
 Outcome = Literal["added", "replaced", "present", "kept", "refused"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one result that was to be added.
+    """The outcome of adding one result.
 
     Attributes:
-        name: its path in a store.
-        outcome: `added`; `replaced` what stood there; `present`, the same to the last byte; `kept` what stood there,
-            which is as good; `refused`, with something to be done about it.
-        why: the reason, where there is something to say.
+            name: its path in a store.
+            outcome: `added`; `replaced` the existing result; `present`, with identical bytes; `kept` the existing
+                result, whose status is as good; `refused`, with an action for the user.
+            why: the reason, or an empty text.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Entry:
 
 
 def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[int, list[Problem]]:
-    """Pack results into one archive, whose bytes depend on them alone.
+    """Pack results into one archive; equal results give equal bytes.
 
     Args:
         root: folder of the store.
-        out: the archive; compressed where its name ends in .gz or .tgz.
-        files: the JSON files of those that are wanted; None for all.
+            out: the archive; compressed if its name ends in .gz or .tgz.
+            files: the JSON files to pack; None for all.
 
     Returns:
-        How many results were packed, and what is wrong with those that were not.
+            The number of packed results, and the problems of the others.
 
     Raises:
-        UserError: the archive's name has another ending, there is no result to pack, or it cannot be written.
+        UserError: the archive's name has another ending, no result can be packed, or the archive is not writable.
     """
     check_name(out)
     sound, problems = _sound(Store(root).files() if files is None else sorted(files))
@@ -73,7 +73,7 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
     with replacing(out) as temporary, _writer(temporary, compressed=not out.name.endswith(".tar")) as archive:
         for stored in sound:
             for file in _files(stored):
-                entry = tarfile.TarInfo(file.relative_to(root).as_posix())  # of nobody, dated 1970
+                entry = tarfile.TarInfo(file.relative_to(root).as_posix())  # without owner, dated 1970
                 entry.size = file.stat().st_size
                 with file.open("rb") as stream:
                     archive.addfile(entry, stream)
@@ -81,32 +81,32 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
 
 
 def check_name(out: Path) -> None:
-    """Refuse a name for an archive whose ending does not say what it is.
+    """Refuse a file name that does not end in a suffix of archives.
 
     Raises:
         UserError: it has another ending.
     """
     if not out.name.endswith(SUFFIXES):
-        raise UserError(f"{out}: the name of an archive ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+        raise UserError(f"{out}: the name of an archive must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
 
 def add(source: Path, store: Store, *, replace: bool = False) -> list[Entry]:
-    """Add the results of an archive, or of a folder, to a store: none before all were looked at.
+    """Add the results of an archive or a folder to a store, after all of them were validated.
 
     Args:
-        source: what `pack` made, any tar or zip archive of results, or a folder of them.
-        store: where they go.
-        replace: a result of the same run with another content takes the place of the one that is there.
+            source: an archive from `pack`, any tar or zip archive of results, or a folder of results.
+            store: the target.
+            replace: overwrite a different result of the same run.
 
     Raises:
-        UserError: there is no archive, it is damaged or malicious, or the store cannot be written.
+            UserError: the archive is missing, damaged or malicious, or the store is not writable.
     """
     if source.is_dir():
         return _add(source, source, store, replace)
     if not is_archive(source):
-        raise UserError(f"{source} is {'no archive' if source.exists() else 'not there'}: name a tar file or a folder")
+        raise UserError(f"{source} is {'not an archive' if source.exists() else 'missing'}: give a tar or a folder")
     with tempfile.TemporaryDirectory() as folder:
-        # Whoever packs a store by hand packs its folder, too; what is no file of a result is left out.
+        # An archive that was packed by hand may contain more folders and files; only files of results are read.
         unpack(source, Path(folder), layout.place, LIMIT)
         return _add(source, Path(folder), store, replace)
 
@@ -114,47 +114,48 @@ def add(source: Path, store: Store, *, replace: bool = False) -> list[Entry]:
 def _add(source: Path, folder: Path, store: Store, replace: bool) -> list[Entry]:
     files = Store(folder).files()
     if not files:
-        raise UserError(f"there are no results in {source}, which would be PROTOCOL/ARCHITECTURE/RUN.json")
+        raise UserError(f"no results in {source}: their paths have the form PROTOCOL/ARCHITECTURE/RUN.json")
     sound, problems = _sound(files)
     refused = [Entry(each.path.relative_to(folder).as_posix(), "refused", each.why) for each in problems]
     return [*(_merge(stored, store, replace) for stored in sound), *refused]
 
 
 def _merge(new: Stored, store: Store, replace: bool) -> Entry:
-    """Add one sound result, as what is there already allows."""
+    """Add one valid result unless an existing result of the run takes precedence."""
     path = store.path(new.record)
     name = path.relative_to(store.root).as_posix()
     if not path.exists():
-        store.take(new)
+        store.import_(new)
         return Entry(name, "added")
     old = read(path)
     if isinstance(old, Newer) and not replace:
-        return Entry(name, "refused", f"what is there was {old.why}; --replace takes this one")
+        return Entry(name, "refused", f"the existing result was {old.why}; overwrite it with --replace")
     if isinstance(old, Stored) and old.record == new.record and not check(path):
         return Entry(name, "present")
     why = _replaceable(old, new)
     if why or replace:
-        store.take(new)
-        return Entry(name, "replaced", why or "as asked for")
+        store.import_(new)
+        return Entry(name, "replaced", why or "by --replace")
     assert isinstance(old, Stored)
     if new.record.status != "ok":
-        return Entry(name, "kept", f"it {'ended well' if old.record.status == 'ok' else 'failed as well'}")
-    return Entry(name, "refused", "the same run with another content is there: --replace takes this one")
+        outcome = "succeeded" if old.record.status == "ok" else "failed, too"
+        return Entry(name, "kept", f"the existing result {outcome}")
+    return Entry(name, "refused", "a different result of the same run exists: overwrite it with --replace")
 
 
 def _replaceable(old: Stored | Problem, new: Stored) -> str | None:
-    """Why the result that is there gives way to another one of the same run, if it does."""
+    """Return the reason why the existing result may be overwritten by another one of the same run, or None."""
     if isinstance(old, Problem):
-        return f"it could not be used: {old.why}"
+        return f"the existing result could not be used: {old.why}"
     if problems := check(old.path):
-        return f"it was damaged: {problems[0].why}"
+        return f"the existing result was damaged: {problems[0].why}"
     if old.record.status != "ok" and new.record.status == "ok":
-        return f"it had ended as {old.record.status.replace('_', ' ')}"
+        return f"the status of the existing result was {old.record.status.replace('_', ' ')}"
     return None
 
 
 def _sound(files: Iterable[Path]) -> tuple[list[Stored], list[Problem]]:
-    """Return the results that hold, and what is wrong with the others: one problem each."""
+    """Split result files into valid results and problems, at most one for each file."""
     sound, problems = [], []
     for file in files:
         stored = read(file)
@@ -167,18 +168,18 @@ def _sound(files: Iterable[Path]) -> tuple[list[Stored], list[Problem]]:
 
 
 def _problem(stored: Stored) -> Problem | None:
-    """Return what is wrong with a result, if anything is."""
+    """Return the first problem of a result, or None."""
     counts = stored.path.with_suffix(".npz")
     strange = [each.name for each in stored.record.artifacts if each.file not in (None, counts.name)]
     if strange:
-        return Problem(stored.path, f"names a file that is not its counts: {', '.join(strange)}")
+        return Problem(stored.path, f"names files other than its confusion matrices: {', '.join(strange)}")
     if _inflated(counts) > COUNTS_LIMIT:
-        return Problem(counts, f"comes to more than {COUNTS_LIMIT >> 30} GiB")
+        return Problem(counts, f"is larger than {COUNTS_LIMIT >> 30} GiB when decompressed")
     return next(iter(check(stored.path)), None)
 
 
 def _inflated(counts: Path) -> int:
-    """Bytes that a file of arrays comes to; 0 where it cannot be read, which others say."""
+    """Return the decompressed size of a file of arrays in bytes; 0 if it is unreadable, which another check reports."""
     try:
         with zipfile.ZipFile(counts) as file:
             return sum(entry.file_size for entry in file.infolist())

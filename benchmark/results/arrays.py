@@ -1,4 +1,4 @@
-"""The arrays beside a result: confusion counts, their totals, and the predictions that are kept."""
+"""The arrays of a result: confusion matrices, their sums over images, and stored predictions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import CONTROL, printable
 
 COUNTS = "counts"
-"""Name of the artifact that holds the arrays of a run."""
+"""Name of the artifact that contains the arrays of a run."""
 
 TOTAL = "_total"
-"""Suffix of the sum of counts over all images, from which scores are computed without reading those of each."""
+"""Suffix of the sum of confusion matrices over images, from which scores are computed without the single images."""
 
 BLOCK = 1 << 24
-"""Bytes of counts that are in memory while they are added up."""
+"""Bytes of confusion matrices that are in memory during summation."""
 
 FORMS = {
     "predictions": ("uint8", 3),
@@ -36,7 +36,7 @@ FORMS = {
     "classes": ("U", 1),
     "palette": ("uint8", 2),
 }
-"""Type and dimensions of arrays by name; names of a split are texts, all others are counts."""
+"""Kind of dtype and number of dimensions of arrays by name; names of a split are texts, all others are matrices."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,20 +44,20 @@ T = TypeVar("T")
 
 
 def read_arrays(stored: Stored, *names: str) -> Arrays | Problem:
-    """Return the arrays beside a result, or those of some names.
+    """Return the arrays of a result: all, or those of some names.
 
-    Its counts and their totals, `names_<split>`, `predictions` and `prediction_names`.
+    Names are those of the confusion matrices and their sums, `names_<split>`, `predictions` and `prediction_names`.
     """
     path = stored.path.with_suffix(".npz")
     found = unpack_arrays(path, *names)
-    return found if isinstance(found, Problem) else misfit(path, found) or found
+    return found if isinstance(found, Problem) else shape_mismatch(path, found) or found
 
 
 def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
-    """Return the counts of each evaluation by their name, of all images together: shape (K + 1, K + 1).
+    """Return the confusion matrix of each evaluation by name, summed over all images: shape (K + 1, K + 1).
 
-    Files of before there were totals are added up while they are read, since the counts of thousands of images of 150
-    classes fill the memory.
+    If an old file has no sums, its matrices are summed in chunks, since those of thousands of images with 150 classes
+    do not fit in memory.
     """
     names = [evaluation.counts for evaluation in stored.record.evaluations]
     if not names:
@@ -66,43 +66,42 @@ def read_totals(stored: Stored) -> dict[str, NDArray[np.int64]] | Problem:
 
 
 def unpack_arrays(path: Path, *names: str) -> Arrays | Problem:
-    """Return the arrays in an `.npz` file, or those of some names."""
+    """Return the arrays in an `.npz` file: all, or those of some names."""
 
-    def take(file: zipfile.ZipFile) -> Arrays:
+    def load(file: zipfile.ZipFile) -> Arrays:
         wanted = names or [name.removesuffix(".npy") for name in file.namelist()]
         return {name: _read_array(file, f"{name}.npy") for name in wanted}
 
-    return _unpack(path, take)
+    return _unpack(path, load)
 
 
-def misfit(path: Path, arrays: Arrays) -> Problem | None:
-    """Return the first array of a file whose type or shape is not the one that its name says; None if all fit."""
+def shape_mismatch(path: Path, arrays: Arrays) -> Problem | None:
+    """Return the first array of a file whose dtype or shape does not match its name; None if all match."""
     for name, array in arrays.items():
-        if why := _misfit(name, array):
+        if why := _mismatch(name, array):
             return Problem(path, f"cannot be read: {printable(name)}: {why}")
     return None
 
 
-def _misfit(name: str, array: NDArray[Any]) -> str | None:
+def _mismatch(name: str, array: NDArray[Any]) -> str | None:
     kind, dimensions = FORMS.get(name, ("U", 1) if name.startswith("names_") else ("int64", 2 if TOTAL in name else 3))
-    what = "counts are" if kind == "int64" else "is"
     if array.dtype.kind != "U" if kind == "U" else array.dtype != kind:
-        return f"{what} {array.dtype}{list(array.shape)}, not {'text' if kind == 'U' else kind}"
+        return f"has dtype {array.dtype}, not {'text' if kind == 'U' else kind}"
     if array.ndim != dimensions:
-        return f"{what} of {array.ndim} dimensions, not {dimensions}"
+        return f"has {array.ndim} dimensions, not {dimensions}"
     if kind == "int64" and array.shape[-1] != array.shape[-2]:
-        return f"{what} of shape {list(array.shape)}"
+        return f"has shape {list(array.shape)}, which is not square"
     if name in ("images", "palette") and array.shape[-1] != 3:
-        return f"{what} not of RGB: {list(array.shape)}"
+        return f"has shape {list(array.shape)}, which is not RGB"
     if kind == "U" and any(re.search(f"[{CONTROL}]", text) for text in array.tolist()):
-        return "holds control characters"
+        return "contains control characters"
     return None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:
-    """Write an `.npz` file whose bytes depend on the arrays alone; returns its size and SHA-256.
+    """Write an `.npz` file whose bytes depend only on the arrays, and return its size and SHA-256.
 
-    Not through `numpy.savez_compressed`: it would pickle an array of objects, which no reader of ours accepts.
+    `numpy.savez_compressed` is not used because it pickles arrays of objects, which are refused on reading.
     """
     with replacing(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
@@ -115,7 +114,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, s
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -123,16 +122,16 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _unpack(path: Path, take: Callable[[zipfile.ZipFile], T]) -> T | Problem:
-    """Return what is taken out of an `.npz` file."""
+def _unpack(path: Path, function: Callable[[zipfile.ZipFile], T]) -> T | Problem:
+    """Apply a function to an open `.npz` file."""
     try:
         if path.exists() and not path.is_file():
-            return Problem(path, "is no regular file")
+            return Problem(path, "is not a regular file")
         with zipfile.ZipFile(path) as file:
-            return take(file)
+            return function(file)
     except FileNotFoundError:
         return Problem(path, "is missing")
-    except Exception as error:  # whatever zipfile and NumPy raise of damaged bytes, SyntaxError and TokenError among it
+    except Exception as error:  # damaged bytes raise any type in zipfile and NumPy, such as SyntaxError
         return Problem(path, f"cannot be read: {printable(' '.join(str(error).split())) or type(error).__name__}")
 
 
@@ -149,20 +148,20 @@ def _total(file: zipfile.ZipFile, counts: str) -> NDArray[np.int64]:
     start = 10 + int.from_bytes(data[8:10], "little")
     shape, by_column, dtype = _layout(data[:start])
     if len(shape) != 2 or shape[0] != shape[1] or by_column or dtype != np.int64:
-        raise ValueError(f"{name} holds no counts")
+        raise ValueError(f"{name} is not an integer array of confusion matrices")
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 
 @lru_cache
 def _layout(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of an `.npy` file: totals begin alike, and to parse that takes longer than to read them."""
+    """Return shape, order and dtype of an `.npy` header; cached, because parsing it takes longer than reading a sum."""
     return _header(BytesIO(header))
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of the `.npy` file in a stream, which stands at the values then."""
+    """Read shape, order and dtype of an `.npy` file from a stream, up to the start of the values."""
     if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("an array is not of version 1.0 of its format")
+        raise ValueError("an array is not in version 1.0 of the .npy format")
     found: tuple[tuple[int, ...], bool, np.dtype[Any]] = np.lib.format.read_array_header_1_0(stream)
     return found
 
@@ -171,7 +170,7 @@ def _sum(file: zipfile.ZipFile, name: str) -> NDArray[np.int64]:
     with file.open(name) as stream:
         shape, by_column, dtype = _header(stream)
         if len(shape) != 3 or shape[1] != shape[2] or by_column or dtype != np.int64:
-            raise ValueError(f"{name} holds no counts")
+            raise ValueError(f"{name} is not an integer array of confusion matrices")
         image = 8 * shape[1] * shape[2]
         total = np.zeros(shape[1:], dtype=np.int64)
         while block := stream.read(max(BLOCK // image, 1) * image):

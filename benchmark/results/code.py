@@ -1,11 +1,11 @@
-"""Names the code that can move a number by a digest, so that results of different code are told apart.
+"""Compute a digest of the code that can change results, so that results of different code are distinguished.
 
-Every source file of the package counts but those that are declared below, so that a new module cannot be forgotten.
-What a run takes from elsewhere has a name of its own in the result: the network is the hash of its resolved config, the
-protocol its fingerprint, the data a digest, and libraries are listed with their versions.
+Every source file of the package is included except those declared below, so that a new module is never missed. Other
+inputs of a run are identified in the result by their own fields: the network by the hash of its resolved config, the
+protocol by its fingerprint, the data by a digest, and libraries by their versions.
 
-Comments, docstrings and blank lines move no number and do not count, nor do line endings. What is left of a file is cut
-out of its text and not made anew from a syntax tree, whose printed form differs between versions of Python.
+Comments, docstrings, blank lines and line endings are ignored. The code is cut from the text of a file and not printed
+from a syntax tree, because the printed form differs between Python versions.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ SERVICES = (
     "usercode.py",  # finds and imports code of the user's, which is hashed
     "results",  # keeps what was measured; `validate` computes scores again from the counts
 )
-"""Modules and folders that a run uses and that move no number."""
+"""Modules and folders that runs use but that cannot change results."""
 
-APART = (
+UNUSED = (
     "__main__.py",
     "analysis",
     "catalog/mmseg_zoo.py",
     "cli",
     "configs/template.py",
     "configs/zoo_diff.py",
-    "datasets/download.py",  # of the data there is a digest, wherever it is from
+    "datasets/download.py",  # the data is identified by a digest
     "datasets/install.py",
     "datasets/own",  # makes the card, of which only what is decoded counts
     "datasets/verify.py",
     "execution/description.py",
     "execution/plan.py",
-    "model_configs",  # where a wheel has them; hashed as they are resolved
+    "model_configs",  # their place in a wheel; their resolved form is hashed
     "reporting",
     "selftest",
     "statistics/bootstrap.py",
@@ -60,7 +60,7 @@ APART = (
     "statistics/variance.py",
     "verdicts",
 )
-"""Modules and folders that no run uses."""
+"""Modules and folders that runs do not use."""
 
 _STRING_OR_COMMENT = re.compile(
     r'''
@@ -80,7 +80,7 @@ _LINE_ENDS = re.compile(r"[ \t]*(?:\n|\Z)")
 
 @cache
 def digest(package: Path = PACKAGE) -> str:
-    """Compute the SHA-256 over the paths and the code of the files that can move a number, once a process.
+    """Compute the SHA-256 over the paths and the code of the files that can change results, once per process.
 
     Args:
         package: folder of the package.
@@ -96,23 +96,23 @@ def digest(package: Path = PACKAGE) -> str:
 
 
 def counts(name: str) -> bool:
-    """Return whether a file of the package can move a number.
+    """Return whether a file of the package is included in the digest.
 
     Args:
         name: its path relative to the package, such as "engine/loop.py".
     """
-    return not any(name == each or name.startswith(f"{each}/") for each in SERVICES + APART)
+    return not any(name == each or name.startswith(f"{each}/") for each in SERVICES + UNUSED)
 
 
 def code(source: str) -> tuple[str, list[str]]:
-    """Cut comments, docstrings and blank lines out of a Python source.
+    """Remove comments, docstrings and blank lines from Python source.
 
     Args:
         source: its text, with lines that end in "\\n".
 
     Returns:
-        The code, with a NUL in the place of each string, and the strings. Any string that is a statement counts as a
-        docstring.
+            The code with a NUL in place of each string, and the strings. Every string that is a statement is treated as
+            a docstring.
     """
     pieces = _STRING_OR_COMMENT.split(f"\n{source}")
     gaps, tokens = pieces[::2], pieces[1::2]
@@ -121,7 +121,7 @@ def code(source: str) -> tuple[str, list[str]]:
         keep = token[0] != "#"
         if keep and _is_line(before, after, following):
             depth, counted = depth + _depth("".join(kept[counted:])), len(kept)
-            keep = depth > 0  # an argument or an element, and no statement
+            keep = depth > 0  # an argument or an element, not a statement
         if keep:
             kept.append("\0")
             strings.append(token)
@@ -130,7 +130,7 @@ def code(source: str) -> tuple[str, list[str]]:
 
 
 def _is_line(before: str, after: str, following: str) -> bool:
-    """Whether a string has its lines for itself, but for a comment.
+    """Return whether a string is alone on its lines, except for a comment.
 
     Args:
         before: the code before it.
@@ -142,5 +142,5 @@ def _is_line(before: str, after: str, following: str) -> bool:
 
 
 def _depth(text: str) -> int:
-    """How many more brackets a text without strings opens than it closes."""
+    """Return the number of opening minus closing brackets in a text without strings."""
     return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))

@@ -1,4 +1,4 @@
-"""The environment that a run is made in: code, packages, processor, driver."""
+"""The environment of a run: code, packages, processor, driver."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ PACKAGES = (
     "pillow",
     "fvcore",
 )
-"""Distributions whose version can move a number."""
+"""Distributions whose version can change results."""
 
 CHECKOUT = Path(__file__).parents[2]
 """The folder of the package: the root of the repository when it runs from a checkout."""
 
 CODE = ("benchmark", "model_configs", "pyproject.toml")
-"""What makes a checkout dirty: code, and not the results that it has just written."""
+"""Pathspecs of the files that make a checkout dirty: all but results, which runs write themselves."""
 
 DRIVER = Path("/proc/driver/nvidia/version")
-"""Where NVIDIA's kernel module tells its version; torch does not."""
+"""The file with the version of NVIDIA's kernel module, which torch does not provide."""
 
 
 GPU_SECONDS = 60.0
-"""Time limit of the process that queries the name of a GPU; a driver that nobody uses starts in seconds."""
+"""Timeout of the process that queries the name of a GPU, in seconds; starting an idle driver takes a few."""
 
 _GPU_NAME = """
 import ctypes, sys
 index = int(sys.argv[1])
 try:
     driver = ctypes.CDLL("nvcuda" if sys.platform == "win32" else "libcuda.so.1")
-except OSError:  # another vendor's
+except OSError:  # a GPU of another vendor
     import torch
     print(torch.cuda.get_device_name(index))
 else:
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
     failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index)
     if failed or driver.cuDeviceGetName(name, len(name), device):
-        sys.exit("the driver refuses")
+        sys.exit("the driver failed")
     print(name.value.decode())
 """
-"""Prints the name of a GPU. CUDA's driver tells it without a context, which a GPU in exclusive mode has but one of."""
+"""Prints the name of a GPU without creating a CUDA context; a GPU in exclusive mode allows only one."""
 
 
 def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Environment:
     """Return the environment of this process.
 
     Args:
-        device: what torch was given: "cpu", "cuda", "cuda:1".
-        deterministic: whether torch is held to deterministic algorithms.
-        in_child: ask for the name of the GPU in a child process, as a process must that is to hold no CUDA context.
+            device: the device of torch: "cpu", "cuda", "cuda:1".
+            deterministic: whether deterministic algorithms are enabled in torch.
+            in_child: query the name of the GPU in a child process, for a process that must not create a CUDA context.
     """
     import torch
 
@@ -99,15 +99,15 @@ def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Envi
 
 @cache
 def gpu_name(device: str) -> str | None:
-    """Return the name of a GPU, as `torch.cuda.get_device_name` tells it, without CUDA in this process.
+    """Return the name of a GPU as `torch.cuda.get_device_name` does, without initializing CUDA in this process.
 
-    A child process asks, which sees the GPUs that CUDA_VISIBLE_DEVICES lets this one see, parts of one (MIG) included.
+    A child process queries it; it sees the same GPUs (CUDA_VISIBLE_DEVICES) and parts of GPUs (MIG).
 
     Args:
         device: "cuda" or "cuda:1".
 
     Returns:
-        The name, or None where there is no such GPU, or its driver does not answer in a minute.
+            The name, or None if the GPU is missing or its driver does not answer within a minute.
     """
     index = device.partition(":")[2] or "0"
     command = [sys.executable, "-c", _GPU_NAME, index]
@@ -121,7 +121,7 @@ def gpu_name(device: str) -> str | None:
 
 
 def _own_gpu(device: str) -> str | None:
-    """Return the name of a GPU that this process computes on, or None where it cannot."""
+    """Return the name of a GPU that this process uses, or None if it is not available."""
     import torch
 
     try:
@@ -131,14 +131,14 @@ def _own_gpu(device: str) -> str | None:
 
 
 def _toolkit() -> str | None:
-    """Return the version of CUDA, or of ROCm in its place, that torch was built with."""
+    """Return the version of CUDA, or of ROCm, that torch was built with."""
     import torch
 
     return torch.version.cuda or (f"ROCm {torch.version.hip}" if torch.version.hip else None)
 
 
 def _cudnn() -> str | None:
-    """Return the version of cuDNN, or of MIOpen in its place; None where it is missing or torch refuses it."""
+    """Return the version of cuDNN, or of MIOpen; None if it is missing or torch fails to load it."""
     import torch
 
     try:
@@ -149,8 +149,8 @@ def _cudnn() -> str | None:
 
 
 def _distributions() -> dict[str, str]:
-    """Version of every installed distribution."""
-    # setuptools, once imported, adds what it bundles to the path, and nothing imports that in earnest.
+    """Return the version of every installed distribution."""
+    # setuptools adds its bundled distributions to sys.path when it is imported; these are not installed.
     path = [folder for folder in sys.path if not folder.endswith("_vendor")]
     found: dict[str, str] = {}
     for distribution in metadata.distributions(path=path):
@@ -159,7 +159,7 @@ def _distributions() -> dict[str, str]:
 
 
 def _code() -> Code:
-    if not (CHECKOUT / ".git").exists():  # an installed package, perhaps inside another project's repository
+    if not (CHECKOUT / ".git").exists():  # an installed package, possibly inside the repository of another project
         return Code(version=__version__, commit=None, dirty=None, digest=code.digest())
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *CODE)
     dirty = None if changes is None else changes != ""
@@ -167,8 +167,8 @@ def _code() -> Code:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says about the checkout, or None where it is absent or refuses."""
-    # Inside a git hook GIT_DIR and its kin point at the repository of the hook.
+    """Return the output of git on the checkout, or None if git is missing or fails."""
+    # Inside a git hook, GIT_DIR and related variables point to the repository of the hook.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(CHECKOUT), *arguments]
     try:
@@ -179,7 +179,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def cpu() -> str:
-    """Name of the processor."""
+    """Return the name of the processor."""
     try:
         model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -188,14 +188,14 @@ def cpu() -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _driver() -> str | None:
-    """Version of NVIDIA's kernel module."""
+    """Return the version of NVIDIA's kernel module."""
     try:
         text = DRIVER.read_text()
     except OSError:

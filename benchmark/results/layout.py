@@ -1,7 +1,7 @@
-"""Names of the files of a store, relative to its root. No other module knows this layout:
+"""File names of a store, relative to its root. Only this module defines the layout:
 
 <protocol>/<architecture>/<run id>.json    a result
-<protocol>/<architecture>/<run id>.npz     its confusion matrices, and the predictions that are kept
+<protocol>/<architecture>/<run id>.npz     its confusion matrices and stored predictions
 <protocol>/samples-<digest>.npz            the test images of these predictions
 weights/<protocol>/<architecture>/<SHA-256>-<split>.json    an evaluation of published weights
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 WEIGHTS = "weights"
-"""The folder of the evaluations, which is laid out as a store itself."""
+"""The folder of the evaluations, which has the same layout."""
 
 _RESULT = re.compile(r"[\w+.-]+/[\w+.-]+/[0-9a-f]{16}\.(json|npz)")
 
@@ -25,22 +25,22 @@ def folder(architecture: str) -> str:
 
 
 def result(protocol: str, architecture: str, run_id: str) -> Path:
-    """Name the JSON file of a result."""
+    """Return the path of the JSON file of a result."""
     return Path(protocol, folder(architecture), f"{run_id}.json")
 
 
 def evaluation(protocol: str, architecture: str, sha256: str, split: str) -> Path:
-    """Name the file of an evaluation of weights."""
+    """Return the path of an evaluation of weights."""
     return Path(WEIGHTS, protocol, folder(architecture), f"{sha256[:16]}-{split}.json")
 
 
 def samples(protocol: str, digest: str) -> Path:
-    """Name the file of the sample images of a dataset."""
+    """Return the path of the sample images of a dataset."""
     return Path(protocol, f"samples-{digest[:12]}.npz")
 
 
 def json_files(root: Path, protocol: str | None = None) -> dict[str, os.DirEntry[str]]:
-    """List the JSON files of a store by their path relative to its root, sorted; of one protocol, or of all."""
+    """List the JSON files of a store, or of one protocol, sorted by their path relative to the root."""
     return {
         f"{home}/{entry.name}": entry
         for home in _folders(root, protocol)
@@ -56,18 +56,18 @@ def find(root: Path, run_id: str) -> Path | None:
 
 
 def root_of(path: Path) -> Path:
-    """Return the root of the store that has a file of a result, or of an evaluation, in its place."""
+    """Return the root of the store that contains a file of a result or an evaluation."""
     home = path.resolve().parent.parent.parent
     return home.parent if home.name == WEIGHTS else home
 
 
 def is_evaluation(path: Path) -> bool:
-    """Return whether a file is in the place of an evaluation of weights."""
+    """Return whether a path is that of an evaluation of weights."""
     return path.resolve().parent.parent.parent.name == WEIGHTS
 
 
 def place(path: PurePosixPath) -> PurePosixPath | None:
-    """Return the place in a store of a file of a result, whatever folders are above; None if it is no such file."""
+    """Return the path relative to the store's root of a file of a result; None for any other file."""
     inner = PurePosixPath(*path.parts[-3:])
     return inner if _RESULT.fullmatch(str(inner)) else None
 
@@ -83,7 +83,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]]:
-    """List a folder, sorted; nothing, if it is none or may not be read."""
+    """List a folder, sorted; empty if it is not a folder or not readable."""
     try:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)

@@ -1,9 +1,9 @@
-"""Results of older schemas are brought to the newest as they are read, a version at a time; the files stay as they are.
+"""Migrate results of older schemas on reading, one version at a time; the files are not changed.
 
-A schema has a new version where an older segbench could not read what is written under it: a field that is new, gone or
-of another meaning. Then `schema_version` of the class rises by one, and a function here makes of the plain data of the
-version before what the next one asks for (asv: `api_version`, `update_to_2`). Damaged data passes through it, for the
-schema refuses it afterwards.
+A schema gets a new version when older versions of segbench could not read the new files: a field was added, removed or
+redefined. Then `schema_version` of the class increases by one, and a function here converts the plain data of the
+previous version to the next (asv: `api_version`, `update_to_2`). Damaged data is passed through and refused afterwards
+by the schema.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from benchmark import __version__
 Plain = dict[str, Any]
 
 Migrations = Mapping[int, Callable[[Plain], Plain]]
-"""By version, from 1 on: what makes the next version of it."""
+"""Functions by version, from 1 on: each converts to the next version."""
 
 
 class NewerSchemaError(ValueError):
-    """A file is of a version that this segbench does not know; the message says which segbench made it."""
+    """A file has a schema version unknown to this segbench; the message names the segbench version that wrote it."""
 
 
 def newest(migrations: Migrations) -> int:
-    """Return the version that all of them lead to."""
+    """Return the version that the migrations end with."""
     return len(migrations) + 1
 
 
 def migrated(data: bytes, migrations: Migrations) -> bytes:
-    """Bring the JSON of a file to the newest version of its schema.
+    """Migrate the JSON of a file to the newest version of its schema.
 
     Args:
-        data: what is in the file.
-        migrations: of its kind.
+            data: content of the file.
+            migrations: migrations of its kind.
 
     Returns:
-        JSON; the same bytes, where they are of the newest version, or no JSON.
+            JSON; the same bytes if they have the newest version or are not JSON.
 
     Raises:
         NewerSchemaError: see there.
@@ -52,14 +52,14 @@ def migrated(data: bytes, migrations: Migrations) -> bytes:
 
 
 def migrate(plain: Any, migrations: Migrations) -> Any:
-    """Bring the plain data of a file to the newest version of its schema.
+    """Migrate the plain data of a file to the newest version of its schema.
 
     Args:
-        plain: what is in the file; without a version it is of the first.
-        migrations: of its kind.
+            plain: parsed content of the file; data without a version has version 1.
+            migrations: migrations of its kind.
 
     Returns:
-        The data; the same object, where it is of the newest version, or of something that is none.
+            The data; the same object if it has the newest version or is not a record.
 
     Raises:
         NewerSchemaError: see there.
@@ -80,7 +80,7 @@ def migrate(plain: Any, migrations: Migrations) -> Any:
 
 
 def _record_to_2(record: Plain) -> Plain:
-    """Add how often seeds were added, and the digest of the code; drop how many runs shared the device."""
+    """Add the number of seed additions and the digest of the code; remove the number of runs that shared the device."""
     training = _at(record, "training")
     for stage in (training, _at(training, "first_stage")):
         execution = _at(stage, "execution")
@@ -90,7 +90,7 @@ def _record_to_2(record: Plain) -> Plain:
 
 
 def _with_digest(data: Plain) -> Plain:
-    """Add the digest of the code to an environment; null, for it was not kept."""
+    """Add the digest of the code to an environment; null, because it was not recorded."""
     code = _at(_at(data, "environment"), "code")
     if isinstance(code, dict):
         code.setdefault("digest", None)
@@ -98,12 +98,12 @@ def _with_digest(data: Plain) -> Plain:
 
 
 def _at(data: Any, name: str, default: Any = None) -> Any:
-    """Return a field, or the default where there is none, or nothing that could have it."""
+    """Return a field, or the default if it is missing or `data` is not a mapping."""
     return data.get(name, default) if isinstance(data, dict) else default
 
 
 RECORD: Migrations = {1: _record_to_2}
-"""Of the result of a run."""
+"""Migrations of the result of a run."""
 
 EVALUATION: Migrations = {1: _with_digest}
-"""Of an evaluation of published weights."""
+"""Migrations of an evaluation of published weights."""

@@ -1,4 +1,4 @@
-"""One result file: the record in it, or why there is none."""
+"""Read one result file: its record, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ M = TypeVar("M", bound="Model")
 
 @dataclass(frozen=True)
 class Stored:
-    """A result and the file that it was read from."""
+    """A result with the file it was read from."""
 
     path: Path
     record: Record
@@ -26,7 +26,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file of the store that cannot be used, and why, in one line."""
+    """A file of the store that cannot be used, with the reason in one line."""
 
     path: Path
     why: str
@@ -36,20 +36,20 @@ class Problem:
 
 
 class Newer(Problem):
-    """A file that a newer segbench can use."""
+    """A file that requires a newer segbench."""
 
 
 def read(path: Path) -> Stored | Problem:
-    """Return the result in a JSON file, checked against the schema."""
+    """Read the result in a JSON file and check it against the schema."""
     data = load(path)
     return data if isinstance(data, Problem) else parse(path, data)
 
 
 def read_or_raise(path: Path) -> Stored:
-    """Return the result in a JSON file.
+    """Read the result in a JSON file.
 
     Raises:
-        UserError: it cannot be used.
+            UserError: the file cannot be used.
     """
     stored = read(path)
     if isinstance(stored, Problem):
@@ -58,25 +58,25 @@ def read_or_raise(path: Path) -> Stored:
 
 
 LIMIT = 1 << 28
-"""Bytes of a JSON file: the loss of a million log points comes to a tenth of it."""
+"""Maximum size of a JSON file in bytes; a loss curve of a million points takes a tenth of it."""
 
 
 def load(path: Path) -> bytes | Problem:
-    """Return the bytes of a file, if it is one, and no larger than a result is."""
+    """Return the bytes of a regular file within the size limit."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            return Problem(path, "is no regular file")
+            return Problem(path, "is not a regular file")
         if found.st_size > LIMIT:
-            return Problem(path, f"has {found.st_size} bytes, and a result no more than {LIMIT}")
+            return Problem(path, f"has {found.st_size} bytes, more than the limit of {LIMIT}")
         return path.read_bytes()
     except OSError as error:
         return Problem(path, error.strerror or str(error))
 
 
 def parse(path: Path, data: bytes) -> Stored | Problem:
-    """Return the result in the bytes of a JSON file, checked against the schema."""
-    # Imported where a file is parsed: a table that is made of a snapshot needs none of it.
+    """Parse the bytes of a JSON file and check them against the schema."""
+    # Imported here because tables from a snapshot do not need it.
     from benchmark.results.migrations import RECORD
     from benchmark.results.record import Record
 
@@ -85,13 +85,13 @@ def parse(path: Path, data: bytes) -> Stored | Problem:
 
 
 def validated(path: Path, data: bytes, model: type[M], migrations: Migrations) -> M | Problem:
-    """Check the bytes of a JSON file against a schema, of which they may be an older version.
+    """Migrate the bytes of a JSON file if necessary, and check them against a schema.
 
     Args:
         path: the file.
-        data: what is in it.
-        model: the newest version of the schema.
-        migrations: what leads to it.
+            data: its content.
+            model: the newest version of the schema.
+            migrations: migrations to that version.
     """
     from pydantic import ValidationError
 

@@ -1,9 +1,8 @@
-"""The result record: one JSON file a run.
+"""The result record: one JSON file for each run.
 
-The classes below are the schema: `segbench schema` prints it as JSON Schema, and it is enforced where a file is read or
-written and nowhere else. Files of older versions are migrated as they are read (`benchmark.results.migrations`). Units
-are part of the names or of the descriptions; accuracy is in percent at full precision; a figure that does not exist is
-null, never 0 and never NaN.
+The classes below are the schema: `segbench schema` prints it as JSON Schema. It is enforced only when a file is read or
+written. Files of older versions are migrated on reading (`benchmark.results.migrations`). Units are part of the names
+or the descriptions; accuracy is in percent at full precision; a missing value is null, never 0 or NaN.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-"""Characters that no text of a result holds: those that steer a terminal, end a line, or turn the direction of text."""
+"""Characters that are forbidden in texts of a result: terminal control, line ends, bidirectional overrides."""
 
 LARGEST = 2**63 - 1
-"""Whole numbers of a result fit in 64 bits, as SQLite, NumPy and PyTorch need it."""
+"""Integers of a result must fit in 64 bits, as SQLite, NumPy and PyTorch require."""
 
 DEPTH = 32
-"""Mappings and lists that may be nested in the axes of a protocol."""
+"""Maximum nesting depth of mappings and lists in the axes of a protocol."""
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timed_out"]
 Checkpoint = Literal["last", "best"]
@@ -50,7 +49,7 @@ Size = tuple[Positive, Positive]
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is finite JSON data of numbers that fit in 64 bits and of texts without control characters."""
+    """Return whether a value is finite JSON data with 64-bit integers and texts without control characters."""
     if depth > DEPTH:
         return False
     if isinstance(value, dict):
@@ -67,7 +66,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     if not _is_plain(value):
         raise ValueError(
-            f"holds a number that is not finite or of over 64 bits, a control character, or more than {DEPTH} levels"
+            f"contains a number that is not finite or exceeds 64 bits, a control character, or more than {DEPTH} levels"
         )
     return value
 
@@ -77,7 +76,7 @@ def _axes(value: dict[str, Any]) -> dict[str, Any]:
         found: Any = value
         for part in name.split("."):
             if not isinstance(found, dict):
-                raise ValueError(f"{name} is in no mapping")
+                raise ValueError(f"{name} is not in a mapping")
             if part not in found:
                 break
             found = found[part]
@@ -109,7 +108,7 @@ AXES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "evaluation": (lambda value: isinstance(value, dict), "a mapping"),
     "void": (_is_name, "a text"),
 }
-"""Axes that are not only compared but read, where there are any: whether a value is right, and what is right."""
+"""Axes whose values are used, if present, beyond comparison: the check of each, and a description of valid values."""
 
 
 def _date(value: str) -> str:
@@ -124,7 +123,7 @@ Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Model(BaseModel):
-    """A part of a record: frozen, without unknown fields, without infinite numbers or NaN."""
+    """A part of a record: immutable, without unknown fields, infinite numbers or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -139,87 +138,87 @@ class Source(Model):
 
 
 class Protocol(Model):
-    """The protocol a run followed."""
+    """The protocol of a run."""
 
     name: Name
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="hash of `axes`")
     axes: Annotated[Plain, AfterValidator(_axes)] = Field(
-        description="everything that can move a number, by axis, as it was run"
+        description="all settings that can change results, by axis, as used in the run"
     )
-    overrides: Plain = Field(description="what the command line changed, for example max_iters; {} if nothing")
-    void: Literal["ignore", "false_positive"] = Field(description="how pixels of void ground truth count")
+    overrides: Plain = Field(description="overrides of the command line, for example max_iters; {} if none")
+    void: Literal["ignore", "false_positive"] = Field(description="how pixels with void ground truth are scored")
 
 
 class Dataset(Model):
-    """The data a run saw."""
+    """The data of a run."""
 
     name: Text
     digest: Sha256 = Field(description="SHA-256 over the decoded pixels and labels of all splits")
     classes: list[Text] = Field(min_length=1)
-    images: dict[Text, Count] = Field(description="number of images a split")
+    images: dict[Text, Count] = Field(description="number of images by split")
 
 
 class Evaluation(Model):
-    """Accuracy of one checkpoint on one split, recomputable from the stored counts."""
+    """Accuracy of one checkpoint on one split, recomputable from the stored confusion matrices."""
 
-    checkpoint: Checkpoint = Field(description="last iteration, or best mIoU on val")
+    checkpoint: Checkpoint = Field(description="last iteration or best mIoU on val")
     split: Split
-    iteration: Count = Field(description="training iterations the checkpoint had seen")
+    iteration: Count = Field(description="training iterations up to the checkpoint")
     images: Positive
     miou: Percent
     macc: Percent
     aacc: Percent
-    iou: dict[Text, Percent | None] = Field(description="by class; null where neither in ground truth nor predicted")
-    acc: dict[Text, Percent | None] = Field(description="recall by class; null where not in the ground truth")
-    counts: Text = Field(description="name of the array in the counts file, int64 of shape (images, K + 1, K + 1)")
+    iou: dict[Text, Percent | None] = Field(description="IoU by class; null if neither in ground truth nor predicted")
+    acc: dict[Text, Percent | None] = Field(description="recall by class; null if not in the ground truth")
+    counts: Text = Field(description="name of the array of confusion matrices, int64 of shape (images, K + 1, K + 1)")
 
 
 class Execution(Model):
-    """How the steps of a training were computed: it moves no number by as much as another seed does."""
+    """How training steps were executed: changes results by no more than another seed does."""
 
-    batches: Literal["host", "device"] = Field(description="where they were augmented")
+    batches: Literal["host", "device"] = Field(description="where batches were augmented")
     layout: Literal["contiguous", "channels_last"]
     graph: bool = Field(description="whether a step was one CUDA graph")
-    compile_seconds: Seconds | None = Field(description="what compiling the network took, null if it was not compiled")
+    compile_seconds: Seconds | None = Field(description="time of compiling the network, null if it was not compiled")
 
 
 class Training(Model):
-    """How the run went; where it was trained in two stages, how the second went."""
+    """How the training went; for training in two stages, the second one."""
 
     iterations: Count = Field(description="iterations done")
-    images: Count = Field(description="images seen, repeats included")
-    seconds: Seconds = Field(description="wall time of training without evaluation")
+    images: Count = Field(description="number of training images, with repetitions")
+    seconds: Seconds = Field(description="wall time of training, excluding evaluation")
     setup_seconds: Seconds | None = Field(
-        None, description="wall time of trial, compilation and capture before the first step; null if not kept"
+        None, description="wall time of autotuning, compilation and capture before the first step; null if not recorded"
     )
-    loss: list[tuple[Count, Loss]] = Field(description="(iteration, mean total loss since the last entry)")
+    loss: list[tuple[Count, Loss]] = Field(description="(iteration, mean total loss since the previous entry)")
     val_miou: list[tuple[Count, Percent]] = Field(description="(iteration, mIoU on val in percent)")
-    execution: Execution | None = Field(None, description="null in results from before it was recorded")
-    first_stage: Training | None = Field(default=None, description="how the first of two stages went, else null")
+    execution: Execution | None = Field(None, description="null in older results, which did not record it")
+    first_stage: Training | None = Field(default=None, description="the first of two stages, else null")
 
 
 class Complexity(Model):
-    """Size and arithmetic of the inference path for one image."""
+    """Size and operations of the inference path for one image."""
 
-    params: Count = Field(description="parameters that run at inference, auxiliary heads excluded")
+    params: Count = Field(description="parameters used at inference, excluding auxiliary heads")
     params_start: Count = Field(
-        default=0, description="parameters that serve the first image alone, such as a cached text encoder"
+        default=0, description="parameters used for the first image only, such as a cached text encoder"
     )
-    params_total: Count = Field(description="all parameters, auxiliary heads included")
+    params_total: Count = Field(description="all parameters, including auxiliary heads")
     macs: Count | None = Field(
-        description="multiply-accumulates of convolutions, linear layers and matrix products, fvcore"
+        description="multiply-accumulates of convolutions, linear layers and matrix products, counted by fvcore"
     )
-    macs_torch: Count | None = Field(description="the same, by torch.utils.flop_counter on the meta device")
-    uncounted: list[Text] = Field(description="operators that ran and are not in `macs`, sorted")
+    macs_torch: Count | None = Field(description="the same, counted by torch.utils.flop_counter on the meta device")
+    uncounted: list[Text] = Field(description="operators that are not included in `macs`, sorted")
     size: Size = Field(description="input height and width in pixels")
     classes: Positive
 
 
 class Latency(Model):
-    """Inference time of one input, beside an anchor network timed in turn with it."""
+    """Inference time of one input, interleaved with the timing of an anchor network."""
 
     regime: Literal["device", "end_to_end"] = Field(
-        description="device: GPU time alone, by events; end_to_end: host timer around network, upsampling and argmax"
+        description="device: GPU time, by CUDA events; end_to_end: host time of network, upsampling and argmax"
     )
     clock: Literal["thread_cpu", "wall", "cuda_event"]
     device: Text = Field(description="name of the processor")
@@ -248,60 +247,60 @@ class Latency(Model):
 
 
 class Memory(Model):
-    """Peak memory in bytes: of the device on a GPU, resident set of the process on a CPU."""
+    """Peak memory in bytes: on a GPU of the device, on a CPU the resident set of the process."""
 
     inference_peak: Count | None
     training_peak: Count | None
 
 
 class Code(Model):
-    """Which segbench ran."""
+    """The code of segbench."""
 
     version: Text
     commit: Text | None = Field(description="git commit of the checkout, null for an installed package")
     dirty: bool | None
     digest: Sha256 | None = Field(
-        description="SHA-256 of the code that can move a number; null in results from before it was kept"
+        description="SHA-256 of the code that can change results; null in older results, which did not record it"
     )
 
     @property
     def identity(self) -> str:
-        """What a run id knows the code by: its digest, or the version in results from before that was kept."""
+        """The code's part in a run id: its digest, or the version in older results without one."""
         return self.digest or self.version
 
 
 class Environment(Model):
-    """Where the run was made."""
+    """The environment of the run."""
 
     code: Code
     python: Text
     platform: Text
-    packages: dict[Text, Text] = Field(description="versions of the packages that can move a number")
-    packages_sha256: Sha256 = Field(description="hash over every installed distribution and its version")
+    packages: dict[Text, Text] = Field(description="versions of the packages that can change results")
+    packages_sha256: Sha256 = Field(description="hash over all installed distributions and their versions")
     cpu: Text
     cores: Count
     memory: Count = Field(description="bytes")
-    device: Text = Field(description="cpu, or the device that torch was given")
+    device: Text = Field(description="cpu, or the device of torch")
     gpu: Text | None
     cuda: Text | None
     cudnn: Text | None
     driver: Text | None
     threads: Count
     deterministic: bool
-    adaptations: list[Text] = Field(description="what the backend had to adapt, by name")
+    adaptations: list[Text] = Field(description="names of the adaptations that the backend applied")
 
 
 class Artifact(Model):
-    """A file that the run wrote."""
+    """A file written by the run."""
 
     name: Text = Field(description="counts, checkpoint_last, checkpoint_best")
-    file: Text | None = Field(description="beside the record, or null if it is kept elsewhere or not kept")
+    file: Text | None = Field(description="file name in the folder of the record, or null")
     bytes: Count
     sha256: Sha256
 
 
 class Record(Model):
-    """The result of one run: architecture x protocol x seed."""
+    """The result of one run: architecture, protocol and seed."""
 
     schema_version: Literal[2] = 2
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
@@ -331,7 +330,7 @@ class Record(Model):
     looks: int = Field(
         ge=0,
         le=1000,
-        description="times that seeds were added because a verdict was inconclusive, this one last",
+        description="number of times that seeds were added because a verdict was inconclusive, up to this run",
     )
     artifacts: list[Artifact]
     stated_normalisation: Plain | None = Field(
@@ -346,39 +345,39 @@ class Record(Model):
         return self.model_dump_json(indent=2, exclude=absent) + "\n"
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:
-        """Return the evaluation of that checkpoint on that split, or None."""
+        """Return the evaluation of a checkpoint on a split, or None."""
         return next((e for e in self.evaluations if (e.checkpoint, e.split) == (checkpoint, split)), None)
 
 
 def printable(text: str) -> str:
-    """Return the first line of a text as a result may hold it: control characters become spaces."""
+    """Return the first line of a text with control characters replaced by spaces, as results require."""
     return re.sub(f"[{CONTROL}]+", " ", text.strip().partition("\n")[0]).strip()[:1000]
 
 
 def fingerprint(axes: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits that name a protocol: results may be ranked together exactly where they agree.
+    """Compute the 16 hexadecimal digits that identify a protocol: results are ranked together only if they are equal.
 
     Args:
-        axes: everything that can move a number, plain JSON data.
+            axes: all settings that can change results, as plain JSON data.
     """
     return _digest(axes)
 
 
 def run_id(fingerprint: str, architecture: str, config_sha256: str, seed: int, code: str) -> str:
-    """Sixteen hexadecimal digits that name a run; the same network and seed under other code is another run.
+    """Compute the 16 hexadecimal digits that identify a run; they depend on the code.
 
     Args:
-        fingerprint: of the protocol.
-        architecture: name of the architecture.
-        config_sha256: hash of its resolved config.
-        seed: of the run.
-        code: `Code.identity` of the code that ran.
+            fingerprint: fingerprint of the protocol.
+            architecture: name of the architecture.
+            config_sha256: hash of its resolved config.
+            seed: seed of the run.
+            code: `Code.identity` of the code.
     """
     return _digest([fingerprint, architecture, config_sha256, seed, code])
 
 
 def _digest(value: Any) -> str:
-    # Once through JSON first: what is hashed must be what a reader of the stored file gets, where a tuple is a list and
-    # every key a string (and sorts as one).
+    # Hash the data as it is read back from the stored JSON, where tuples are lists and keys are strings, which
+    # affects their order.
     plain = json.loads(json.dumps(value, allow_nan=False))
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Results as they were committed: folders of a git revision, `v0.1:results`, without touching the checkout."""
+"""Results of a git revision, `v0.1:results`, read without changing the checkout."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from benchmark.files.user_cache import user_cache
 
 
 def unpacked(name: str) -> Path:
-    """Return a folder, or a file in one, as it was at a revision.
+    """Return a folder of a revision, or a file in it.
 
-    It is stored in the user's cache by the hash of its content, which never changes: it is unpacked once, and
-    read from a snapshot from then on.
+    It is unpacked once into the user's cache under the hash of its content, and read from a snapshot afterwards.
 
     Args:
-        name: a revision and a path of the repository that the current folder belongs to, `v0.1:results`.
+            name: a revision and a path in the repository of the current folder, `v0.1:results`.
 
     Raises:
-        UserError: there is no git, no repository, no such revision, or no such path in it.
+            UserError: git, the repository, the revision or the path is missing.
     """
     revision, _, path = name.partition(":")
     if _git("cat-file", "-t", name) == "blob":
@@ -32,11 +31,11 @@ def unpacked(name: str) -> Path:
     try:
         home = user_cache().absolute() / "revisions"
     except RuntimeError as error:
-        raise UserError(f"no place to unpack {name}: set SEGBENCH_CACHE to a folder") from error
+        raise UserError(f"no cache folder to unpack {name}: set SEGBENCH_CACHE to a folder") from error
     folder = home / tree
     if folder.is_dir():
         return folder
-    # Of the whole repository: from a folder of it, git would look for that folder in the tree.
+    # Run at the root of the repository: in a subfolder, git would look for that path in the tree.
     archive = _run("-C", _git("rev-parse", "--show-toplevel"), "archive", "--format=zip", tree)
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -46,7 +45,7 @@ def unpacked(name: str) -> Path:
             if not folder.is_dir():
                 Path(place, tree).rename(folder)
     except OSError as error:
-        if not folder.is_dir():  # by another process, in the meantime
+        if not folder.is_dir():  # another process may have written it
             raise UserError(f"cannot unpack {name} into {home}: {error.strerror or error}") from error
     return folder
 

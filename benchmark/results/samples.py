@@ -1,4 +1,4 @@
-"""The test images that every run of a protocol keeps its predictions of, for the report."""
+"""The test images for which each run of a protocol stores its predictions, for the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBER = 4
 
 
 def select(source: DatasetSplit) -> Samples:
-    """Select the images, evenly spaced over a split."""
+    """Select images, evenly spaced over a split."""
     count = min(NUMBER, len(source))
     chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
     return Samples(
@@ -28,18 +28,18 @@ def select(source: DatasetSplit) -> Samples:
 
 
 def stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
-    """Put images into one array, at the top left of as much room as the largest takes.
+    """Stack images into one array, each at the top left, padded to the largest height and width.
 
     Args:
         images: each of shape (height, width, ...), of any size.
-        fill: the value around those that are smaller.
+            fill: the padding value.
     """
     found = list(images)
-    room = np.max([image.shape for image in found], axis=0)
+    largest = np.max([image.shape for image in found], axis=0)
     return np.stack(
         [
             np.pad(
-                image, [(0, most - size) for most, size in zip(room, image.shape, strict=True)], constant_values=fill
+                image, [(0, most - size) for most, size in zip(largest, image.shape, strict=True)], constant_values=fill
             )
             for image in found
         ]

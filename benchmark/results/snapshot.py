@@ -1,13 +1,13 @@
-"""What the results of a store say, remembered in SQLite: only files that have changed since are opened.
+"""A cache of a store's results in SQLite: only files that have changed are opened.
 
 It is private to `benchmark.results.store`.
 
-What is new is believed where its counts bear it out, and is a problem elsewhere: a score that was edited by hand enters
-no table, and a table of results that are known costs nothing for it.
+A new result is validated against its confusion matrices and is a problem if they disagree: an edited score does not
+enter a table, and tables of known results need no validation.
 
-JSON is the truth. A snapshot is a copy that may go at any time: where it is damaged, of another version, locked or in a
-place that cannot be written, the files are read, which costs time and nothing else. It is stored in the user's cache
-folder and not beside the results, so that no folder of results brings along what its files do not have.
+The JSON files are authoritative. A snapshot may be deleted at any time: if it is damaged, locked, of another version or
+not writable, the files are read instead, which is only slower. It is stored in the user's cache folder and not in the
+folder of results, so that copying results does not copy it.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ REVISION = 8
 """Raise it with every change of the schema of a result and of what `summary_of` says of one."""
 
 MTIME_RESOLUTION_NS = 2_000_000_000
-"""Nanoseconds by which the clock of every file system has ticked. A file that is younger is not remembered: it could
-change again within the same tick, and look as if it had not."""
+"""Coarsest timestamp resolution of file systems in nanoseconds. A younger file is not cached: it could change again
+within the resolution, with the same timestamp."""
 
 FIELDS = Summary._fields[1:]
-"""What the row of a summary holds itself; its conditions are those of many."""
+"""Columns of a summary's row; its conditions are shared by many rows."""
 
 TABLES = {
     "conditions": "id INTEGER PRIMARY KEY, json TEXT UNIQUE",
     "summaries": f"path TEXT PRIMARY KEY, size, mtime_ns, conditions, {', '.join(FIELDS)}",
-    "contents": "path TEXT PRIMARY KEY, zlib",  # apart, or whoever reads summaries would have to pass over them
+    "contents": "path TEXT PRIMARY KEY, zlib",  # a separate table, so that reading summaries does not read these
 }
 
 VERSION = zlib.crc32(repr((REVISION, __version__, TABLES)).encode()) >> 1  # SQLite keeps 31 bits
 
 FileStamp = tuple[int, int]
-"""Size in bytes and time of the last change in nanoseconds: a file of the same stamp has not changed."""
+"""Size in bytes and modification time in nanoseconds: a file with the same stamp has not changed."""
 
 T = TypeVar("T")
 
 
-class Remembered(NamedTuple):
-    """A file of the store as it was when it was read: its path relative to the root, and what was in it."""
+class CachedFile(NamedTuple):
+    """A file of the store when it was read: its path relative to the root, and its content."""
 
     path: str
     stamp: FileStamp
@@ -63,51 +63,51 @@ class Remembered(NamedTuple):
 
 
 class Snapshot:
-    """The results under one folder. Any number of processes may use it at the same time."""
+    """The results in a folder. Several processes may use it at the same time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @property
     def path(self) -> Path:
-        """The SQLite file.
+        """The path of the SQLite file.
 
         Raises:
-            RuntimeError: the user has no home.
+                RuntimeError: the user has no home folder.
         """
         name = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
         return user_cache().absolute() / "results" / f"{name}.sqlite"
 
     def summaries(self, protocol: str | None = None) -> tuple[list[Summary], list[Problem]]:
-        """Return a row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
-        return self._look(protocol, _summaries, lambda stored, summary: summary)
+        """Return a row for every result, or those of a protocol, sorted by path; and a problem for any other file."""
+        return self._scan(protocol, _summaries, lambda stored, summary: summary)
 
     def results(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
-        """Every result of a protocol, or of all, sorted by path; and every file that is not one."""
-        return self._look(protocol, self._results, lambda stored, summary: stored)
+        """Return every result, or those of a protocol, sorted by path; and a problem for any other file."""
+        return self._scan(protocol, self._results, lambda stored, summary: stored)
 
-    def _look(
+    def _scan(
         self,
         protocol: str | None,
-        remembered: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, FileStamp, T]]],
+        cached: Callable[[sqlite3.Connection, str, tuple[str, ...]], Iterator[tuple[str, FileStamp, T]]],
         choose: Callable[[Stored, Summary], T],
     ) -> tuple[list[T], list[Problem]]:
-        """Return what is remembered of files that have not changed, and what is in the others."""
+        """Return the cached data of unchanged files, and the data of the others, which are read."""
         now = time.time_ns()
-        # With stamps of before the reading: a change during it shows the next time.
+        # Stamps are taken before reading: a change during reading is found by the next call.
         files = {path: _stamp(entry) for path, entry in json_files(self.root, protocol).items()}
-        # "0" comes after "/": the bounds hold the paths that begin with the folder, and the index finds them.
+        # "0" follows "/": the bounds select the paths in the folder by the index.
         within = ("", ()) if protocol is None else (" WHERE path BETWEEN ? AND ?", (f"{protocol}/", f"{protocol}0"))
         found: dict[str, T] = {}
         outdated: list[str] = []
         with self._ignore_cache_errors(), closing(self._connect("rw")) as database:
             if _version(database) == VERSION:
-                found, outdated = _compare(files, remembered(database, *within))
+                found, outdated = _compare(files, cached(database, *within))
         news, problems = [], []
         for path, stamp in files.items():
             if path in found:
                 continue
-            # A problem is not remembered: the right to read a file, and its counts, come without a change of it.
+            # Problems are not cached: permissions and the confusion matrices change independently of the file.
             content = load(self.root / path)
             if isinstance(content, Problem):
                 problems.append(content)
@@ -119,9 +119,9 @@ class Snapshot:
             summary = summary_of(stored)
             found[path] = choose(stored, summary)
             if stamp and now - stamp[1] > MTIME_RESOLUTION_NS:
-                news.append(Remembered(path, stamp, summary, zlib.compress(content, 1)))
+                news.append(CachedFile(path, stamp, summary, zlib.compress(content, 1)))
         if news or outdated:
-            self._remember(news, outdated)
+            self._update(news, outdated)
         return [found[path] for path in files if path in found], problems
 
     def _results(
@@ -129,12 +129,12 @@ class Snapshot:
     ) -> Iterator[tuple[str, FileStamp, Stored]]:
         query = f"SELECT path, size, mtime_ns, zlib FROM summaries JOIN contents USING (path){where}"
         for path, size, mtime_ns, content in database.execute(query, bounds):
-            # Parsed again, schema and all: that takes no longer than json.loads would.
+            # Validating the schema again takes no longer than json.loads.
             stored = parse(self.root / path, zlib.decompress(content))
             if isinstance(stored, Stored):
                 yield path, (size, mtime_ns), stored
 
-    def _remember(self, news: Iterable[Remembered], outdated: Iterable[str]) -> None:
+    def _update(self, news: Iterable[CachedFile], outdated: Iterable[str]) -> None:
         with self._ignore_cache_errors(), closing(self._connect("rwc")) as database:
             database.execute("BEGIN IMMEDIATE")
             if _version(database) != VERSION:
@@ -146,31 +146,31 @@ class Snapshot:
                 for table in ("summaries", "contents"):
                     database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))
             for each in news:
-                with suppress(OverflowError, UnicodeEncodeError):  # an integer of over 64 bits, a path of stray bytes
+                with suppress(OverflowError, UnicodeEncodeError):  # an integer of over 64 bits, or an undecodable path
                     _insert(database, each)
             database.execute("COMMIT")
 
     @contextmanager
     def _ignore_cache_errors(self) -> Iterator[None]:
-        """End the block early, and without an error, where the database cannot be used; throw a damaged one away."""
+        """Suppress errors of the database in the block; delete a damaged database."""
         try:
             yield
         except (sqlite3.Error, zlib.error, LookupError, OSError, RuntimeError, ValueError) as error:
-            if "locked" not in str(error):  # by another process, which is in order
+            if "locked" not in str(error):  # locked by another process, not damaged
                 with suppress(OSError, RuntimeError):
                     for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
                         file.unlink(missing_ok=True)
 
     def _connect(self, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
-        """Return the database; with rwc it is made where there is none."""
+        """Open the database; mode rwc creates it if it is missing."""
         if mode == "rwc":
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
 def _validated(path: Path, content: bytes) -> Stored | Problem:
-    """Return the result in a file that is new, where its counts bear it out."""
-    # Imported where a file is opened: a table that is made of a snapshot needs none of it.
+    """Return the result in a new file if it agrees with its confusion matrices."""
+    # Imported here because tables from a snapshot do not need it.
     from benchmark.results.validate import quick_check
 
     stored = parse(path, content)
@@ -178,7 +178,7 @@ def _validated(path: Path, content: bytes) -> Stored | Problem:
 
 
 def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
-    """Return None for a file that has gone, or a link to nowhere."""
+    """Return the stamp of a file, or None if the file or the target of a link is missing."""
     try:
         found = entry.stat()
     except OSError:
@@ -189,7 +189,7 @@ def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
 def _compare(
     files: dict[str, FileStamp | None], rows: Iterable[tuple[str, FileStamp, T]]
 ) -> tuple[dict[str, T], list[str]]:
-    """Return what is remembered of the files that are as they were, and the paths of the others that are remembered."""
+    """Return the cached data of unchanged files, and the paths of outdated entries."""
     found, outdated = {}, []
     for path, stamp, value in rows:
         if files.get(path) == stamp:
@@ -213,7 +213,7 @@ def _summaries(
         yield path, (size, mtime_ns), Summary(shared[conditions], *values)
 
 
-def _insert(database: sqlite3.Connection, new: Remembered) -> None:
+def _insert(database: sqlite3.Connection, new: CachedFile) -> None:
     conditions, *values = new.summary
     text = json.dumps(conditions)
     database.execute("INSERT OR IGNORE INTO conditions (json) VALUES (?)", (text,))

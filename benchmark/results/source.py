@@ -1,4 +1,4 @@
-"""Where the results of one side of a comparison come from: a folder, a file, a git revision, a version in a store."""
+"""The results of one side of a comparison: from a folder, a file, a git revision, or a version in a store."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from benchmark.results.summary import Summary, summary_of
 
 @dataclass(frozen=True)
 class ResultSet:
-    """Results of one side.
+    """The results of one side.
 
     Attributes:
         path: the folder of their store, or the one file.
-        runs: a row for each.
-        problems: files that hold no result, or none that may be used.
+            runs: one row for each result.
+            problems: files without a usable result.
     """
 
     path: Path
@@ -33,12 +33,12 @@ class ResultSet:
     problems: Sequence[Problem]
 
     def counts(self, run: Summary) -> NDArray[Any]:
-        """Return counts of a result on test: int64 of shape (images, K + 1, K + 1), sorted by the names of the images.
+        """Return the confusion matrices of a result on test: int64, shape (images, K + 1, K + 1), sorted by image name.
 
         Raises:
-            UserError: they cannot be read.
+                UserError: they are not readable.
         """
-        # Imported where a file is opened: a comparison that is made of a snapshot needs none of it.
+        # Imported here because comparisons from a snapshot do not need it.
         from benchmark.results.arrays import read_arrays
 
         stored = read_or_raise(Store(self.path).path(run) if self.path.is_dir() else self.path)
@@ -52,15 +52,15 @@ class ResultSet:
 
 
 def source(name: str, store: Path) -> ResultSet:
-    """Return the results that a name stands for.
+    """Return the results that a name refers to.
 
     Args:
-        name: a folder of results or one result file; `REVISION:PATH`, the same as git has it; or in the store a version
-            of segbench, or the first digits of a commit or of a digest of code.
-        store: the folder of results in which those are looked for.
+            name: a folder of results or a result file; `REVISION:PATH`, the same in git; or, in the store, a version of
+                segbench or the first digits of a commit or a digest of code.
+            store: the folder of results that is searched for the latter.
 
     Raises:
-        UserError: there is nothing of that name, or no result in it.
+            UserError: nothing with that name exists, or it contains no result.
     """
     path = Path(name)
     if not path.exists() and ":" in name:
@@ -93,13 +93,13 @@ def _version(name: str, store: Path) -> ResultSet:
         versions = sorted({run.version for run in runs})
         known = f"which has {', '.join(versions)}" if versions else "which has no results"
         raise UserError(
-            f"{name!r} is no folder, no file, no revision such as v0.1:results, no version in {store}, {known}"
+            f"{name!r} is not a folder, a file, a revision such as v0.1:results or a version in {store}, {known}"
         )
     return ResultSet(store, found, problems)
 
 
 def _is_of(run: Summary, name: str) -> bool:
-    """Whether a result is of a version, or of a commit or a digest of code of which the first digits are given."""
+    """Return whether a result has a version, or a commit or a digest of code with the given first digits."""
     known = [run.code.split()[1], *(run.revision or "").split()[:1]]
     digits = re.fullmatch("[0-9a-f]{7,64}", name) is not None
     return run.version == name or (digits and any(each.startswith(name[: len(each)]) for each in known))

@@ -1,7 +1,7 @@
-"""The results under one folder. Whoever reads or writes results does it here.
+"""The results in a folder, and the only interface for reading and writing them.
 
-Reading never stops at a damaged file: it comes back as a `Problem` that names it, and the others as they are. Heavy
-packages are imported where they are needed: a table that is made of the snapshot needs none of them.
+Reading continues after a damaged file, which is returned as a `Problem`. Heavy packages are imported where they are
+needed: tables from the snapshot need none of them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ except ImportError:  # Windows
 
 @dataclass(frozen=True)
 class Samples:
-    """The test images whose predictions every run of a protocol keeps.
+    """The test images for which each run of a protocol stores its predictions.
 
     Attributes:
         images: RGB, uint8 of shape (n, height, width, 3).
-        labels: ground truth, uint8 of shape (n, height, width), 255 where there is none.
+            labels: ground truth, uint8 of shape (n, height, width), 255 for void and padding.
         names: names of the images, shape (n,).
         classes: names of the K classes, shape (K,).
         palette: RGB colour of each class, uint8 of shape (K, 3).
@@ -53,30 +53,30 @@ class Samples:
 
 
 class Store:
-    """The results under one folder. Any number of processes may add to it at the same time."""
+    """The results in a folder. Several processes may add to it at the same time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, run: Record | Summary) -> Path:
-        """Return the JSON file where a result is, or would be."""
+        """Return the path of the JSON file of a result, whether it exists or not."""
         protocol = run.conditions.protocol if isinstance(run, Summary) else run.protocol.name
         return self.root / layout.result(protocol, run.architecture, run.run_id)
 
     def files(self, protocol: str | None = None) -> list[Path]:
-        """List the JSON files of a protocol, or of all, sorted, whatever is in them."""
+        """List the JSON files of a protocol, or of all, sorted, regardless of their content."""
         return [self.root / name for name in layout.json_files(self.root, protocol)]
 
     def summaries(self, protocol: str | None = None) -> tuple[list[Summary], list[Problem]]:
-        """Return a row for every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        """Return a row for every result, or those of a protocol, sorted by path; and a problem for any other file."""
         return Snapshot(self.root).summaries(protocol)
 
     def scan(self, protocol: str | None = None) -> tuple[list[Stored], list[Problem]]:
-        """Return every result of a protocol, or of all, sorted by path; and every file that is not one."""
+        """Return every result, or those of a protocol, sorted by path; and a problem for any other file."""
         return Snapshot(self.root).results(protocol)
 
     def find(self, run_id: str) -> Stored | Problem | None:
-        """Return the result of a run, or None; a problem too where its counts are not those that it names."""
+        """Return the result of a run or None; a problem if its confusion matrices are not the ones that it names."""
         from benchmark.results.validate import files
 
         path = layout.find(self.root, run_id)
@@ -87,14 +87,14 @@ class Store:
         return stored if why is None else Problem(path, why)
 
     def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
-        """Keep a result, in place of an earlier one of the same run; a failure never replaces what ended well.
+        """Store a result and replace an earlier one of the same run; a failure never replaces a successful result.
 
         Args:
-            record: the result; the artifact of the counts is added to it.
-            arrays: the counts that its evaluations name, and what else belongs to the run; may be empty.
+                record: the result; the artifact of its confusion matrices is added to it.
+                arrays: the confusion matrices that its evaluations name, and other arrays of the run; may be empty.
 
         Returns:
-            The JSON file of the result that is kept.
+                The JSON file of the result that is now stored.
 
         Raises:
             UserError: the folder is not writable.
@@ -106,7 +106,7 @@ class Store:
         counts = path.with_suffix(".npz")
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
         with _lock(path.parent):
-            if record.status != "ok" and _ended_well(path):
+            if record.status != "ok" and _succeeded(path):
                 return path
             if arrays:
                 named = {each.counts for each in record.evaluations} & arrays.keys()
@@ -120,8 +120,8 @@ class Store:
                 counts.unlink(missing_ok=True)
         return path
 
-    def take(self, stored: Stored) -> Path:
-        """Store a result of another folder, byte by byte, in place of an earlier one of the same run.
+    def import_(self, stored: Stored) -> Path:
+        """Copy a result of another folder byte by byte, and replace an earlier one of the same run.
 
         Raises:
             UserError: the folder is not writable.
@@ -138,7 +138,7 @@ class Store:
         return path
 
     def add_samples(self, protocol: str, digest: str, samples: Samples) -> None:
-        """Keep the images whose predictions are kept, unless they are there already.
+        """Store the sample images of a dataset unless they exist.
 
         Args:
             protocol: name of the protocol.
@@ -157,7 +157,7 @@ class Store:
 
     def samples(self, protocol: str, digest: str) -> Samples | Problem | None:
         """Return the sample images of a protocol and a dataset, or None."""
-        from benchmark.results.arrays import misfit, unpack_arrays
+        from benchmark.results.arrays import shape_mismatch, unpack_arrays
 
         path = self.root / layout.samples(protocol, digest)
         if not path.exists():
@@ -168,19 +168,19 @@ class Store:
         missing = [field.name for field in fields(Samples) if field.name not in arrays]
         if missing:
             return Problem(path, f"lacks {', '.join(missing)}")
-        if problem := misfit(path, arrays):
+        if problem := shape_mismatch(path, arrays):
             return problem
         samples = Samples(**{field.name: arrays[field.name] for field in fields(Samples)})
         sizes = {len(samples.images), len(samples.labels), len(samples.names)}
         if len(sizes) > 1 or samples.images.shape[:3] != samples.labels.shape:
-            return Problem(path, "has not one label and one name for each image")
+            return Problem(path, "does not have one label and one name for each image")
         if len(samples.classes) != len(samples.palette):
-            return Problem(path, "has not one colour for each class")
+            return Problem(path, "does not have one colour for each class")
         return samples
 
 
-def _ended_well(path: Path) -> bool:
-    """Whether a result is there, ended well, and is whole; or is of a newer segbench, which can tell."""
+def _succeeded(path: Path) -> bool:
+    """Return whether a valid successful result exists, or a result of a newer segbench, whose status is unknown."""
     from benchmark.results.validate import check
 
     stored = read(path)
@@ -191,10 +191,10 @@ def _ended_well(path: Path) -> bool:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Keep other writers out of a folder, so that the two files of a run come from one of them.
+    """Lock a folder for writing, so that the two files of a run come from one writer.
 
-    Where the file system has no locks (some network file systems) or the platform none of this kind, two writers of the
-    very same run may mix their files; `segbench validate` then says so.
+    If the file system (some network file systems) or the platform does not support locks, two writers of the same run
+    may mix their files; `segbench validate` detects that.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A result as one flat row: what tables say of it. Plain values, so that nobody who has the rows needs the records."""
+"""A result as one flat row for tables, with plain values, so that tables do not need the records."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ STATED = "stated, not measured"
 
 
 class Conditions(NamedTuple):
-    """The protocol of a result, as it was run."""
+    """The protocol of a result, as used in the run."""
 
     protocol: str
     fingerprint: str
     """hash of the axes"""
     overrides: Mapping[str, Any]
-    """what the command line changed"""
+    """the overrides of the command line"""
     axes: Mapping[str, Any]
-    """everything that can move a number"""
+    """all settings that can change results"""
 
 
 class Summary(NamedTuple):
-    """One result, in full precision. What a run does not have is None, never 0; accuracy is in percent, on test."""
+    """One result in full precision. A missing value is None, never 0; accuracy is in percent, on test."""
 
     conditions: Conditions
     run_id: str
@@ -49,17 +49,17 @@ class Summary(NamedTuple):
     status: str
     error: str | None
     miou_percent: float | None
-    """of the last checkpoint, as all accuracy but the next"""
+    """of the last checkpoint, like all accuracy but `best_val`"""
     miou_void_ignored_percent: float | None
-    """the same under the other rule, where pixels of void count as false positives; else None"""
+    """the same with void pixels as false positives, if the protocol ignores them; else None"""
     miou_void_counted_percent: float | None
-    """the same under the other rule, where pixels of void are ignored; else None"""
+    """the same with void pixels ignored, if the protocol scores them as false positives; else None"""
     best_miou_percent: float | None
-    """of the checkpoint that was best on val"""
+    """of the checkpoint with the best mIoU on val"""
     macc_percent: float | None
     aacc_percent: float | None
     params: int | None
-    """that run at inference"""
+    """parameters used at inference"""
     params_total: int | None
     macs: int | None
     """multiply-accumulates for one image; FLOPs are twice as many"""
@@ -70,13 +70,13 @@ class Summary(NamedTuple):
     latency_iqr_ms: float | None
     """interquartile range"""
     latency_repeats: int | None
-    """of the timing, which median and range are of"""
+    """of the timing that median and range are computed from"""
     latency_ratio: float | None
-    """to the anchor network, timed in turn; like milliseconds, of one device"""
+    """to the anchor network, timed alternately; comparable on one device only, like milliseconds"""
     latency_setting: str | None
-    """what was timed: times of different settings do not compare"""
+    """what was timed: times of different settings are not comparable"""
     latency_unsteady: str | None
-    """why the timing is not to be trusted, if it is not"""
+    """why the timing is unreliable, or None"""
     inference_memory_bytes: int | None
     """peak"""
     training_memory_bytes: int | None
@@ -85,11 +85,11 @@ class Summary(NamedTuple):
     training_seconds: float | None
     gpu_hours: float
     code: str
-    """digest of what can move a number; in results from before it was kept, the commit, or the version"""
+    """digest of the code that can change results; in older results the commit, or the version"""
     revision: str | None
-    """commit of the checkout, and whether it was changed; None for an installed package"""
+    """commit of the checkout, and whether it had changes; None for an installed package"""
     looks: int = 0
-    """times that seeds had been added to those of the architecture because a verdict was inconclusive, this one last"""
+    """number of times that seeds were added because a verdict was inconclusive, up to this run"""
     torch: str | None = None
     """version of PyTorch"""
     platform: str | None = None
@@ -97,7 +97,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(stored: Stored) -> Summary:
-    """Return the row of a stored result; its counts give the score under the other rule for void."""
+    """Return the row of a stored result; the score under the other void rule comes from its confusion matrices."""
     from benchmark.results.arrays import read_totals
     from benchmark.results.reading import Problem
 
@@ -110,7 +110,7 @@ def summarise(record: Record, totals: Mapping[str, NDArray[np.int64]] | None = N
 
     Args:
         record: the result.
-        totals: its counts by name, as `read_totals` has them; without them the other rule for void is left out.
+        totals: its confusion matrices by name, from `read_totals`; None omits the score under the other void rule.
     """
     last, best = record.evaluation("last", "test"), record.evaluation("best", "test")
     complexity, memory, latency = record.complexity, record.memory, _headline(record.latency)
@@ -165,7 +165,7 @@ def _device(record: Record) -> str:
 
 
 def code_name(digest: str) -> str:
-    """How tables and notes call the code of a digest."""
+    """Return the name of code by its digest, for tables and notes."""
     return f"code {digest[:12]}"
 
 
@@ -177,24 +177,24 @@ def _code(code: Code) -> str:
 
 
 def _revision(code: Code) -> str | None:
-    """Return the commit, short, and whether anything was changed since."""
+    """Return the abbreviated commit, with a note on uncommitted changes."""
     changes = {True: " with changes", False: "", None: " with unknown changes"}
     return f"{code.commit[:8]}{changes[code.dirty]}" if code.commit else None
 
 
 def _other_rule(record: Record, totals: Mapping[str, NDArray[np.int64]]) -> float | None:
-    """Return the mIoU of the last checkpoint on test under the rule for void that is not the protocol's."""
+    """Return the mIoU of the last checkpoint on test under the void rule that the protocol does not use."""
     last = record.evaluation("last", "test")
     if last is None or last.counts not in totals:
         return None
-    from benchmark.confusion import scores  # and numpy, which a table that is made of a snapshot does without
+    from benchmark.confusion import scores  # imports numpy, which tables from a snapshot do not need
 
     rule: VoidRule = "false_positive" if record.protocol.void == "ignore" else "ignore"
     return scores(totals[last.counts], rule).miou
 
 
 def _training_seconds(record: Record) -> float | None:
-    """Of all stages."""
+    """Return the training seconds of all stages."""
     if record.training is None:
         return None
     first = record.training.first_stage
@@ -202,7 +202,7 @@ def _training_seconds(record: Record) -> float | None:
 
 
 def _headline(latencies: Sequence[Latency]) -> Latency | None:
-    """Return the latency that a table shows: one image, from input to labels, as far as it was measured."""
+    """Return the latency to show in a table: one image, preferably end to end."""
     return min(latencies, key=lambda each: (each.batch, each.regime != "end_to_end"), default=None)
 
 

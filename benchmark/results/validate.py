@@ -1,7 +1,7 @@
-"""Recompute what follows from something else in a result, and compare what is said twice, there or in its store.
+"""Recompute derived values of results, and compare values that are stored twice, in a file or in its store.
 
-What nothing else determines cannot be checked: which commit ran, on which device, whether seeds were left out. To run a
-result again (`segbench rerun`) is the check for that.
+Independent values cannot be checked: which commit ran, on which device, whether seeds were left out. Running a result
+again (`segbench rerun`) checks these.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Record
 
 LIMITS = (
-    "not to be seen in the files: which commit ran, on which device, whether seeds were left out, and forgeries "
+    "not visible in the files: which commit ran, on which device, whether seeds were left out, and forgeries "
     "without a contradiction; `segbench rerun` runs a result again"
 )
-"""What a result that has no problem may still be."""
+"""The limits of validation, printed after a validation without problems."""
 
 CHECKS: tuple[Callable[[Record], Iterator[str]], ...] = (
     identity.check_identity,
@@ -40,14 +40,14 @@ CHECKS: tuple[Callable[[Record], Iterator[str]], ...] = (
     cost.check_seconds,
     catalog.check_catalog,
 )
-"""What is checked of a record alone."""
+"""Checks of a record alone."""
 
 ENOUGH = 4
-"""Other results of the same data whose ground truth is read where single files are validated."""
+"""Number of other results of the same data whose ground truth is read when single files are validated."""
 
 
 class _Examined(NamedTuple):
-    """What is wrong with one file in itself, and what it says that others say, too."""
+    """The problems within one file, and its facts that other files state too."""
 
     problems: list[Problem]
     facts: list[Fact]
@@ -55,14 +55,14 @@ class _Examined(NamedTuple):
 
 
 def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
-    """Check a result file, or every result file under a folder, and compare them with the others of their store.
+    """Check a result file, or every result file in a folder, and compare them with the rest of their store.
 
     Args:
         path: the file or the folder.
-        recount: build the network of each result and count its parameters and MACs again, which needs torch.
+            recount: build the network of each result and count its parameters and MACs again; needs torch.
 
     Returns:
-        The number of files looked at, and what is wrong with them.
+            The number of checked files, and their problems.
     """
     paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     examined = {each: _examine(each) for each in paths}
@@ -83,14 +83,14 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
 
 
 def check(path: Path) -> list[Problem]:
-    """Find what is wrong with one result file and the files beside it; nothing, if all is well."""
+    """Return the problems within one result file and its artifacts; empty if it is valid."""
     return _examine(path).problems
 
 
 def quick_check(stored: Stored) -> Problem | None:
-    """Find why a result must not enter a table: it calls itself something else, or its counts give other scores.
+    """Return why a result must not enter a table: a wrong identity, or scores that contradict its confusion matrices.
 
-    The first reason alone, and only what a table or a ranking rests on: cheap enough for every result that is new.
+    Only the first problem, and only of values that tables and rankings use: cheap enough for every new result.
     """
     record = stored.record
     for why in identity.check_identity(record):
@@ -105,15 +105,15 @@ def quick_check(stored: Stored) -> Problem | None:
 
 
 def files(stored: Stored) -> Iterator[str]:
-    """Compare the files beside a result with its artifacts: each is there, and as the run wrote it."""
+    """Compare the files of a result with its artifacts: each exists and is unchanged since the run."""
     counts = stored.path.with_suffix(".npz")
     for artifact in stored.record.artifacts:
         if why := _artifact(stored.path.parent, artifact):
             yield f"artifact {artifact.name}: {why}"
         elif artifact.name == COUNTS and artifact.file != counts.name:
-            yield f"artifact {artifact.name}: {artifact.file} is not the file that is read, {counts.name}"
+            yield f"artifact {artifact.name}: {artifact.file} is not {counts.name}, the file that is read"
     if counts.exists() and COUNTS not in {artifact.name for artifact in stored.record.artifacts}:
-        yield f"{counts.name} is beside it, and no artifact of that name"
+        yield f"{counts.name} exists, but is not listed as an artifact"
 
 
 def _read(path: Path) -> Stored | weights.Evaluated | Problem:
@@ -132,7 +132,7 @@ def _examine(path: Path) -> _Examined:
     whys += damaged
     arrays: Arrays | Problem | None = None
     if record.evaluations and COUNTS not in {artifact.name for artifact in record.artifacts}:
-        whys.append("has scores but no counts that they follow from")
+        whys.append("has scores but no confusion matrices to recompute them from")
     elif record.evaluations and not any(why.startswith(f"artifact {COUNTS}:") for why in damaged):
         arrays = read_arrays(found)
         if not isinstance(arrays, Problem):
@@ -152,19 +152,19 @@ def _recounted(path: Path) -> Iterator[str]:
 
 
 def _samples(stored: Stored) -> Arrays | Problem:
-    """Labels and names of the images whose predictions are kept; a problem where the store has none."""
+    """Read labels and names of the sample images; a problem if the store has none."""
     name = layout.samples(stored.record.protocol.name, stored.record.dataset.digest)
     return unpack_arrays(layout.root_of(stored.path) / name, "labels", "names")
 
 
 def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
-    """Yield what the other files of a store say; of their arrays as much as tells what is usual.
+    """Yield the facts of the other files of a store; of their arrays only as many as needed to find the usual values.
 
     Args:
-        root: folder of the store, None where there is none.
-        known: files that are left out.
+            root: folder of the store, None without one.
+            known: files to skip.
     """
-    left: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
+    remaining: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
     names = (*layout.json_files(root), *weights.names(root)) if root else ()
     for path in sorted(root / name for name in names) if root else []:
         found = _read(path) if path.resolve() not in known else None
@@ -172,15 +172,15 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
             yield _Examined([], list(siblings.weights_facts(path, found)), [])
         elif isinstance(found, Stored):
             arrays: Arrays | Problem | None = None
-            if found.record.evaluations and left[found.record.dataset.digest]:
-                left[found.record.dataset.digest] -= 1
+            if found.record.evaluations and remaining[found.record.dataset.digest]:
+                remaining[found.record.dataset.digest] -= 1
                 arrays = read_arrays(found)
             facts = siblings.facts(found, None if isinstance(arrays, Problem) else arrays)
             yield _Examined([], list(facts), list(siblings.figures(found)))
 
 
 def _root(path: Path) -> Path | None:
-    """Return the folder of the store that a file is in, if it is where a store would have it."""
+    """Return the folder of the store of a file, if the file's path has the layout of a store."""
     found = _read(path)
     if isinstance(found, Problem) or (isinstance(found, Stored) and any(identity.check_place(found))):
         return None
@@ -188,23 +188,27 @@ def _root(path: Path) -> Path | None:
 
 
 def _orphans(root: Path) -> list[Problem]:
-    """Return counts whose result is missing: of a run that was deleted, or killed while it was stored."""
+    """Return confusion matrices without a result: of a run that was deleted, or killed while it was stored."""
     names = (path for path in sorted(root.rglob("*.npz")) if re.fullmatch("[0-9a-f]{16}", path.stem))
-    return [Problem(path, "are counts without a result") for path in names if not path.with_suffix(".json").exists()]
+    return [
+        Problem(path, "are confusion matrices without a result")
+        for path in names
+        if not path.with_suffix(".json").exists()
+    ]
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:
-    """Return what is wrong with a file that the run wrote; None if nothing, or if it is kept elsewhere."""
+    """Return the problem of an artifact; None if it is unchanged or stored elsewhere."""
     if artifact.file is None:
-        return "is kept nowhere" if artifact.name == COUNTS else None
+        return "is not stored" if artifact.name == COUNTS else None
     if Path(artifact.file).name != artifact.file:
-        return f"{artifact.file} is not beside the result"
+        return f"{artifact.file} is missing"
     path = home / artifact.file
     try:
         if path.stat().st_size != artifact.bytes:
             return f"{path.name} has {path.stat().st_size} bytes, not {artifact.bytes}"
         if file_sha256(path) != artifact.sha256:
-            return f"{path.name} is not the file that the run wrote: its SHA-256 differs"
+            return f"{path.name} is not the file that the run wrote: SHA-256 differs"
     except OSError as error:
         return f"{path.name}: {error.strerror}"
     return None

@@ -1,8 +1,8 @@
 """Evaluations of published weights, one JSON file each.
 
-No training of ours is behind them, so they are no results of runs: they enter no leaderboard and no comparison, and say
-one thing, whether the figures that the very weights were published with come out of them. A file holds the confusion
-matrix, from which every score follows; `segbench validate` computes it again.
+These weights were not trained by segbench, so the evaluations are not results of runs: they are not in leaderboards or
+comparisons and only answer whether the published scores of the weights are reproduced. A file contains the confusion
+matrix, from which `segbench validate` recomputes all scores.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from benchmark.results.reading import Problem, load, validated
 from benchmark.results.record import Dataset, Environment, Model, Percent, Protocol, Sha256, Split
 
 TOLERANCE = 1e-9
-"""Percent by which a stored score may differ from the recomputed one."""
+"""Maximum difference between a stored and a recomputed score in percent."""
 
 
 class WeightScores(Model):
-    """Accuracy over the dataset."""
+    """Accuracy on the whole split."""
 
     miou: Percent
     macc: Percent
@@ -41,21 +41,21 @@ class WeightScores(Model):
 
 
 class Evaluated(Model):
-    """Published weights, evaluated."""
+    """An evaluation of published weights."""
 
     schema_version: Literal[2] = 2
-    weights_sha256: Sha256 = Field(description="of the file as it was published")
+    weights_sha256: Sha256 = Field(description="SHA-256 of the published file")
     architecture: str
     method: str
     protocol: Protocol
-    size: tuple[int, int] = Field(description="height and width of the images that the network saw")
+    size: tuple[int, int] = Field(description="height and width of the network's input")
     dataset: Dataset
     split: Split
     images: int = Field(ge=1)
     counts: list[list[Annotated[int, Field(ge=0, lt=2**63)]]] = Field(
-        description="confusion matrix of all images, (K + 1) x (K + 1), the last row and column of void"
+        description="confusion matrix over all images, (K + 1) x (K + 1); the last row and column are void"
     )
-    scores: dict[VoidRule, WeightScores] = Field(description="by the rule for void pixels")
+    scores: dict[VoidRule, WeightScores] = Field(description="scores by void rule")
     environment: Environment
     started: str = Field(description="ISO 8601, UTC")
 
@@ -75,7 +75,7 @@ class Evaluated(Model):
 
 
 def scores_of(counts: NDArray[np.integer]) -> dict[VoidRule, WeightScores]:
-    """Scores under every rule for void pixels.
+    """Compute scores under every void rule.
 
     Args:
         counts: confusion matrix, shape (K + 1, K + 1).
@@ -97,7 +97,7 @@ def add(root: Path, evaluated: Evaluated) -> Path:
 
 
 def scan(root: Path, protocol: str | None = None) -> tuple[list[Evaluated], list[Problem]]:
-    """Every evaluation of published weights in a store, or those under one protocol, and every file that is none."""
+    """Return the evaluations of published weights, or those of one protocol, and a problem for any other file."""
     found, problems = [], []
     for path in (root / name for name in names(root, protocol)):
         evaluated = read(path)
@@ -110,18 +110,18 @@ def scan(root: Path, protocol: str | None = None) -> tuple[list[Evaluated], list
 
 
 def names(root: Path, protocol: str | None = None) -> list[str]:
-    """List the evaluations in a store by their path relative to its root, sorted; under one protocol, or under all."""
+    """List the evaluations in a store, or of one protocol, sorted by their path relative to its root."""
     return [f"{layout.WEIGHTS}/{name}" for name in layout.json_files(root / layout.WEIGHTS, protocol)]
 
 
 def check(path: Path) -> list[Problem]:
-    """Return what is wrong with one file; nothing, if all follows from the confusion matrix."""
+    """Return the problems of a file; empty if all values follow from the confusion matrix."""
     evaluated = read(path)
     return [evaluated] if isinstance(evaluated, Problem) else _problems(path, evaluated)
 
 
 def read(path: Path) -> Evaluated | Problem:
-    """Return the evaluation in a JSON file, checked against the schema."""
+    """Read the evaluation in a JSON file and check it against the schema."""
     data = load(path)
     return data if isinstance(data, Problem) else validated(path, data, Evaluated, EVALUATION)
 
@@ -152,9 +152,9 @@ def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
     yield from _normalisation(protocol)
     if evaluated.dataset.images.get(evaluated.split) != evaluated.images:
         expected = evaluated.dataset.images.get(evaluated.split, 0)
-        yield f"{evaluated.images} images were evaluated, and the split has {expected}"
+        yield f"{evaluated.images} images were evaluated, but the split has {expected}"
     if [len(row) for row in evaluated.counts] != [bins] * bins:
-        yield f"counts are not {bins}x{bins}, for {bins - 1} classes and void"
+        yield f"the confusion matrix is not {bins}x{bins}, for {bins - 1} classes and void"
         return
     for rule, found in scores_of(evaluated.matrix).items():
         for name, computed in found:

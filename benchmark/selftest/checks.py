@@ -1,6 +1,6 @@
 """Checks of a device: the steps of a run on a small network and the embedded dataset.
 
-On a CPU the same checks run where they apply.
+On a CPU the applicable checks are run.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ ITERATIONS = 20
 PROTOCOL = "shapes_64x64_smoke"
 
 PIXELS = 5.0
-"""Mean difference of pixels, of 255, up to which batches match those of the CPU; see `inputs.gpu_batches`."""
+"""Maximum mean difference of pixels, of 255, between batches and those of the CPU; see `inputs.gpu_batches`."""
 LABELS = 0.01
-"""Fraction of pixels that a GPU may label differently from the CPU: its sums have another order, so ties are broken
-differently, and after 20 iterations many scores are close. Wrong inputs or weights change some tenths."""
+"""Maximum fraction of pixels that a GPU may label differently from the CPU: its sums have another order, so ties are
+broken differently, and after 20 iterations many scores are close. Wrong inputs or weights change some tenths."""
 MIB = 2**20
 
 
-class Failed(Exception):  # noqa: N818 (a finding, not a program error)
-    """Raised where a check found a problem."""
+class Failed(Exception):  # noqa: N818 (a result, not a program error)
+    """Raised if a check found a problem."""
 
 
 class Skipped(Exception):  # noqa: N818 (likewise)
-    """Raised where a check cannot run here."""
+    """Raised if a check cannot run here."""
 
 
 class DeviceCheck(NamedTuple):
@@ -47,7 +47,7 @@ class DeviceCheck(NamedTuple):
 
     Attributes:
         name: name of the check.
-        function: returns its finding in one line; raises `Skipped`, or any other exception where it fails.
+        function: returns its result in one line; raises `Skipped`, or any other exception if it fails.
         limit: timeout in seconds.
     """
 
@@ -57,7 +57,7 @@ class DeviceCheck(NamedTuple):
 
 
 class Bench:
-    """State that checks share within a process: a small network on the embedded dataset.
+    """State shared by checks within a process: a small network on the embedded dataset.
 
     Args:
         device: "cpu" or "cuda".
@@ -69,7 +69,7 @@ class Bench:
 
     @property
     def config(self) -> Config:
-        """Config of a U-Net of five convolutions, with dropout, that compiles in seconds."""
+        """Return the config of a U-Net with five convolutions and dropout, which compiles in seconds."""
         from benchmark.configs import compose
 
         config = compose.compose("unet-s5-d16", PROTOCOL, max_iters=ITERATIONS)
@@ -86,19 +86,19 @@ class Bench:
         )
         config.model.decode_head.update(in_channels=8, channels=8, in_index=2)
         config.model.auxiliary_head = None
-        # AdamW would take full-size steps along gradients that are only noise.
+        # AdamW would take full-size steps along noisy gradients.
         config.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.01, "momentum": 0.9}
         config.custom_hooks[0].interval = 1  # LossHook
         return config
 
     @cached_property
     def eager(self) -> TrainingResult:
-        """Result of a training with eager steps."""
+        """Return the result of a training with eager steps."""
         return self.train()
 
     @cached_property
     def noise(self) -> float:
-        """Distance of two eager trainings with the same settings."""
+        """Return the distance of two eager trainings with the same settings."""
         from benchmark.engine.agreement import distance
 
         return distance(self.eager.losses, self.train().losses)
@@ -133,7 +133,7 @@ class TrainingResult:
 
 
 def _session(config: Config, folder: Path, notes: logging.Handler, *, graph: bool, compiled: bool) -> Session:
-    """Create a session that trains in one mode, without a trial."""
+    """Create a session that trains in a given mode, without a trial."""
     from benchmark.engine.session import Session
     from benchmark.engine.timings import TrainingMode
 
@@ -144,7 +144,7 @@ def _session(config: Config, folder: Path, notes: logging.Handler, *, graph: boo
 
 
 class _Notes(logging.Handler):
-    """Log handler that keeps the messages."""
+    """Log handler that stores the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class _Notes(logging.Handler):
 
 
 def look(bench: Bench) -> str:
-    """Compute on the device, and read its name and the versions of its software."""
+    """Compute on the device, and read its name and software versions."""
     import torch
 
     from benchmark.results.environment import capture
@@ -203,7 +203,7 @@ def resident(bench: Bench) -> str:
         off = (found["inputs"].cpu().float() - expected["inputs"].float()).abs().mean().item()
         if wrong or off > PIXELS:
             raise Failed(f"batch {i}: {wrong:.2%} of the labels differ from the CPU's, pixels by {off:.1f} of 255")
-    return "labels equal the CPU's, pixels nearly so"
+    return "labels equal the CPU's, pixels nearly"
 
 
 def eager(bench: Bench) -> str:
@@ -211,7 +211,7 @@ def eager(bench: Bench) -> str:
     losses = bench.eager.losses
     if not all(map(math.isfinite, losses)):
         raise Failed(f"losses {losses[0]:.3g} to {losses[-1]:.3g}")
-    return f"{bench.eager.seconds * 1e3:.1f} ms an iteration, {bench.noise:.1g} from another of the same seed"
+    return f"{bench.eager.seconds * 1e3:.1f} ms per iteration, {bench.noise:.1g} from another of the same seed"
 
 
 def graphed(bench: Bench) -> str:
@@ -237,7 +237,7 @@ def compiled(bench: Bench) -> str:
 
 
 def _compilers(device: str) -> str | None:
-    """Return the compilers that Inductor, or Triton on a GPU, calls; None where there is none."""
+    """Return the compilers used by Inductor, or Triton on a GPU; None if they are missing."""
     if device == "cpu":
         names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
     else:
@@ -252,12 +252,12 @@ def _compared(bench: Bench, training: TrainingResult) -> str:
 
     off, bound = distance(bench.eager.losses, training.losses), max(TOLERANCE, NOISE * bench.noise)
     if not off <= bound:  # also raised for NaN
-        raise Failed(f"losses are {off:.2g} from the eager ones, relative to their size; {bound:.2g} is allowed")
-    return f"{training.seconds * 1e3:.1f} ms an iteration, losses {off:.1g} from the eager ones"
+        raise Failed(f"losses differ by {off:.2g} from the eager ones, relative to their size; {bound:.2g} is allowed")
+    return f"{training.seconds * 1e3:.1f} ms per iteration, losses {off:.1g} from the eager ones"
 
 
 def evaluation(bench: Bench) -> str:
-    """Label the test images, and compare the confusion matrices with the CPU's."""
+    """Label the test images, and compare the confusion matrices with those of the CPU."""
     import numpy as np
 
     from benchmark.confusion import scores
@@ -282,7 +282,7 @@ def latency(bench: Bench, regime: Literal["end_to_end", "device"]) -> str:
     from benchmark.profiling.latency import measure
 
     if regime == "device" and bench.device == "cpu":
-        raise Skipped("on a CPU there is one regime")
+        raise Skipped("a CPU has only one regime")
     config = bench.config
     found = measure(config.model, tuple(config.protocol.size), device=bench.device, regime=regime)
     if found.unsteady and "without a CUDA graph" in found.unsteady:
@@ -302,4 +302,4 @@ CHECKS = (
     DeviceCheck("latency end to end", partial(latency, regime="end_to_end"), 60),
     DeviceCheck("latency on the device", partial(latency, regime="device"), 60),
 )
-"""All checks in order, those with the fewest requirements first."""
+"""All checks in order, starting with the fewest requirements."""

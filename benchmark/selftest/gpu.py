@@ -10,7 +10,7 @@ from benchmark.results.environment import DRIVER
 
 
 def absent() -> str | None:
-    """Return why this machine has no usable GPU, and the remedy; None where it has one."""
+    """Return why this machine has no usable GPU, with the remedy; None if it has one."""
     import torch
 
     from benchmark.engine import device

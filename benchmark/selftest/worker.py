@@ -1,6 +1,6 @@
-"""Run checks in a worker process, as runs are.
+"""Run checks in a worker process, like runs.
 
-A check that fails, hangs or ends its process does not affect the others, which run in a new process.
+A check that fails, hangs or ends its process does not affect the others, which are run in a new process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CheckOutcome:
     Attributes:
         name: name of the check.
         status: status of the check.
-        detail: its finding, or why it failed or was skipped, in one line.
+        detail: its result, or why it failed or was skipped, in one line.
         seconds: wall time.
     """
 
@@ -57,23 +57,25 @@ def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOu
 
     Args:
         device: "cpu" or "cuda", from `engine.device.select`.
-        checks: the checks, in order; the start of a worker precedes them as one more.
+            checks: the checks, in order; starting a worker is an additional first check.
     """
-    left, begun = list(checks), False
+    remaining, working = list(checks), False
     with tempfile.TemporaryDirectory() as folder:
-        while left:
-            with _worker([STARTS, *left], device, Path(folder)) as ended:
+        while remaining:
+            with _worker([STARTS, *remaining], device, Path(folder)) as ended:
                 for outcome in ended:
                     starts, failed = outcome.name == STARTS.name, outcome.status == "fail"
                     if not starts:
-                        left.pop(0)
-                    if failed or not (starts and begun):
+                        remaining.pop(0)
+                    if failed or not (starts and working):
                         yield outcome
-                    begun = True
+                    working = True
                     if failed:
                         break
-            if starts:  # the start failed, and would fail again
-                yield from (CheckOutcome(check.name, "skipped", "no worker starts", 0.0) for check in left)
+            if starts:  # starting would fail again
+                yield from (
+                    CheckOutcome(check.name, "skipped", "worker processes cannot start", 0.0) for check in remaining
+                )
                 return
 
 
@@ -96,7 +98,7 @@ def _worker(checks: Sequence[DeviceCheck], device: str, folder: Path) -> Iterato
 
 
 def _receive(check: DeviceCheck, connection: Connection, process: Any) -> CheckOutcome:
-    """Receive the outcome of a check, or infer it where its process has died or hangs."""
+    """Receive the outcome of a check, or infer it if its process has died or hangs."""
     began = time.monotonic()
     try:
         if connection.poll(check.limit):
@@ -112,7 +114,7 @@ def _receive(check: DeviceCheck, connection: Connection, process: Any) -> CheckO
 
 
 def _work(checks: Sequence[DeviceCheck], device: str, folder: Path, parent: Connection) -> None:
-    """Run checks one by one and send their outcomes, up to the first that fails: it may have corrupted the process."""
+    """Run checks one by one and send their outcomes, up to the first failure, which may have corrupted the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and terminates this process
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; stdout belongs to the parent)
     backend.silence()
@@ -134,6 +136,6 @@ def _made(check: DeviceCheck, bench: Bench) -> CheckOutcome:
         status, detail = "skipped", str(reason)
     except (Failed, UserError) as error:
         detail = str(error)
-    except Exception as error:  # any error of a library or the device
+    except Exception as error:  # libraries and devices raise various types
         detail = f"{type(error).__name__}: {error}"
     return CheckOutcome(check.name, status, detail.strip().partition("\n")[0], time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Check which configs of mmsegmentation's zoo build, count and train here, and report why the others do not."""
+"""Check which configs of mmsegmentation's zoo build, count and train here, and report why others do not."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ZooCheck:
         state: "trains" is complete; "counts" is complete except training; the others state the obstacle.
         builds: whether the network can be built.
         counts: whether its cost at the requested size can be counted.
-        trains: whether a training step gives a finite loss and gradients; None where it was not tried.
-        reason: reason of the failure, in one line.
+        trains: whether a training step gives a finite loss and gradients; None if it was not tried.
+        reason: reason for the failure, in one line.
         adapted: settings of the config that were adapted to other classes and images.
         params: parameters that run at inference.
         macs: multiply-accumulates of one image.
@@ -69,7 +69,7 @@ def check(
     train: bool = True,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[ZooCheck]:
-    """Check configs of the zoo; a network that several configs share is checked once.
+    """Check configs of the zoo; a network shared by several configs is checked once.
 
     Args:
         names: names of the configs, `mmseg:NAME`.
@@ -138,7 +138,7 @@ def _train(model_cfg: dict[str, Any], classes: int) -> str | None:
             network.init_weights()
             learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
             loss = passes(network.train(), batch, OptimWrapper(torch.optim.SGD(learned, lr=0.0)))
-        except Exception as error:  # third-party code may raise any exception, and the other configs are still checked
+        except Exception as error:  # third-party code may raise any exception; continue with the other configs
             return f"cannot be trained: {one_line(error)}"
     gradients = [parameter.grad for parameter in learned if parameter.grad is not None]
     if not math.isfinite(loss) or not gradients or not all(gradient.isfinite().all() for gradient in gradients):

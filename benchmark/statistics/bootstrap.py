@@ -1,13 +1,13 @@
-"""How far a difference of mIoU depends on which images happened to be there: the paired bootstrap.
+"""Sampling error of a difference of mIoU over images, by the paired bootstrap.
 
-Two sides, a base and what is new, were tested on the same images with some seeds each. A draw takes images with
-replacement, the same for both sides and all seeds, since all of them saw the same. Efron and Tibshirani, "An
+Two sides, base and new, were tested on the same images with some seeds each. A draw selects images with replacement,
+the same for both sides and all seeds, because they were tested on the same images. Efron and Tibshirani, "An
 Introduction to the Bootstrap" (1993), chapters 8 (paired data) and 14 (BCa intervals). Seeds are not drawn: a few are
-too few to tell how much they differ, and intervals came out too short by far. Whoever asks about them adds the variance
-that a whole leaderboard tells (`benchmark.analysis.regression`).
+too few to estimate their variance, and intervals were far too short. Their variance is estimated from a whole
+leaderboard and added instead (`benchmark.analysis.regression`).
 
-The mIoU of a draw is a function of sums over its images, so that all draws are one product of matrices: how often each
-image was drawn, times what each image counts.
+The mIoU of a draw is a function of sums over its images, so that all draws are one matrix product: the number of
+times that each image was drawn, times the statistics of each image.
 """
 
 from __future__ import annotations

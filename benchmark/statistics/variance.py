@@ -73,7 +73,7 @@ def moderate(variances: Sequence[float], df: Sequence[float]) -> list[Variance |
 def seems_alike(own: Variance, moderated: Variance) -> bool:
     """Return whether the seeds of an architecture show that it is about as noisy as the others.
 
-    With few seeds, a variance that is not significantly larger is no evidence. Here it must be so small that it would
+    With few seeds, a variance that is not significantly larger is not evidence. Here it must be so small that it would
     be unlikely for an architecture `NOISIER` times as noisy: with two seeds this rarely holds, with five for all but
     those that `moderate` does not change.
 

@@ -1,7 +1,7 @@
 """Comparability of a published accuracy with ours: the axes on which they differ.
 
-Facts that a source does not state are no mismatch, but are listed as assumptions of the verdict. A fact that is unknown
-of ours but stated by the source is a mismatch, as nothing shows that the two agree.
+Facts that a source does not state are not mismatches, but are listed as assumptions of the verdict. A fact that is
+unknown of ours but stated by the source is a mismatch, as nothing shows that the two agree.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def _text(candidate: Mapping[str, Any], reference: Reference) -> str:
             "2 ({0} x {1} x {2} + {0} x {2} x {2}) weights"
         ).format(*shape),
         "elementwise": lambda operators: (
-            "counted beside the MACs, an element: "
+            "counted in addition to the MACs, per element: "
             + ", ".join(f"{times} of {name}" for name, times in operators.items())
         ),
     }

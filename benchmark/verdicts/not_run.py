@@ -24,16 +24,16 @@ def planned(architecture: str, conditions: Conditions, size: tuple[int, int]) ->
     return Summary(**plain | known)
 
 
-def verdicts(references: Iterable[Reference], held: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
+def verdicts(references: Iterable[Reference], existing: Iterable[Verdict], plan: Plan, metric: str) -> list[Verdict]:
     """Return a verdict "not run" for every published figure that is comparable with the protocol.
 
     Args:
         references: published accuracies on the dataset of the protocol.
-        held: verdicts on results of the protocol without overrides.
+        existing: verdicts on results of the protocol without overrides.
         plan: returns the planned run of an architecture.
         metric: the compared score: miou, macc or aacc.
     """
-    known = {(each.reference, each.architecture) for each in held}
+    known = {(each.reference, each.architecture) for each in existing}
     found = []
     for reference in references:
         network = reference.ours

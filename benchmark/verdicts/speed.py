@@ -112,7 +112,7 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
 
     Args:
         reference: a published latency or number of images a second.
-        timing: our timing; None if there is none.
+        timing: our timing, or None.
     """
     if timing is None:
         return Verdict.of(reference, None, "not comparable", "no timing of ours")

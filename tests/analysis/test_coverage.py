@@ -29,8 +29,8 @@ def test_what_has_not_been_run_is_a_row_without_figures(run):
     for row in added:
         assert row.status == NOT_RUN
         assert row.method == catalog.architecture(row.architecture).method
-        told = {name for name, value in row._asdict().items() if value not in (None, 0, "")}
-        assert told == {"architecture", "method", "status"}
+        filled = {name for name, value in row._asdict().items() if value not in (None, 0, "")}
+        assert filled == {"architecture", "method", "status"}
     assert not_run(PROTOCOL, found) == [row.architecture for row in added]
 
 

@@ -102,7 +102,7 @@ def copied(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "message"),
     [
         ("enet/metafile.yaml", b"title: [\n", "metafile.yaml:2: "),
         ("enet/metafile.yaml", b"title: T\nyear: \xff\n", "metafile.yaml:2: is not UTF-8"),
@@ -123,32 +123,32 @@ def copied(tmp_path, monkeypatch):
         ("_base_/protocols/voc.py", b"a = = 1\n", "voc.py:1: "),
     ],
 )
-def test_a_broken_file_is_one_line_and_the_others_still_work(copied, capsys, file, content, told):
+def test_a_broken_file_is_one_line_and_the_others_still_work(copied, capsys, file, content, message):
     (copied / file).write_bytes(content)
     for kind, other in (("architectures", "unet"), ("protocols", "shapes_64x64_smoke"), ("methods", "unet")):
         main(["list", kind])
         assert other in capsys.readouterr().out
     (fault,) = catalog.faults()
-    assert told in str(fault)
+    assert message in str(fault)
     assert "\n" not in str(fault)
     kind = "methods" if file.endswith("yaml") else "protocols" if "_base_" in file else "architectures"
     assert main(["list", kind]) == 2
     if kind != "methods":
-        with pytest.raises(UserError, match=re.escape(told)):
+        with pytest.raises(UserError, match=re.escape(message)):
             (catalog.protocol if kind == "protocols" else catalog.architecture)((copied / file).stem)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("model = dict()\n\n1 / 0\n", "enet.py:3: ZeroDivisionError: division by zero"),
         ("_base_ = ['nowhere.py']\nmodel = dict()\n", "nowhere.py"),
         ("model = undefined\n", "enet.py:1: NameError: name 'undefined' is not defined"),
     ],
 )
-def test_a_config_that_cannot_be_read_is_one_line(copied, content, told):
+def test_a_config_that_cannot_be_read_is_one_line(copied, content, message):
     (copied / "enet" / "enet.py").write_text(content)
-    with pytest.raises(UserError, match=re.escape(told)):
+    with pytest.raises(UserError, match=re.escape(message)):
         compose.compose("enet", "shapes_64x64_smoke")
 
 

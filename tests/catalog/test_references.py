@@ -126,7 +126,7 @@ def test_one_who_restates_a_figure_is_a_third_party():
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("metric", "mIoU", "metric is 'mIoU', not one of miou, macc, aacc, params, macs, latency_ms"),
         ("architecture", "nets", "architecture is 'nets', not one of net, net-b"),
@@ -164,15 +164,15 @@ def test_one_who_restates_a_figure_is_a_third_party():
         ("weights_sha256", "abc", "weights_sha256 is 'abc', not 64 hexadecimal digits"),
     ],
 )
-def test_mistakes(field, value, told):
+def test_mistakes(field, value, message):
     with pytest.raises(UserError) as caught:
         read(changed("miou", field, value))
-    assert str(caught.value).startswith(f"paper/metafile.yaml: reference net-camvid-test-miou: {told}")
+    assert str(caught.value).startswith(f"paper/metafile.yaml: reference net-camvid-test-miou: {message}")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("dataset", "camvid", "dataset is 'camvid', not null, as macs needs no data"),
         ("protocol.flop_convention", None, "protocol.flop_convention is null, not mac or 2mac"),
@@ -184,14 +184,14 @@ def test_mistakes(field, value, told):
         ),
     ],
 )
-def test_mistakes_in_a_cost(field, value, told):
+def test_mistakes_in_a_cost(field, value, message):
     with pytest.raises(UserError) as caught:
         read(changed("macs", field, value))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("metric", "changes", "told"),
+    ("metric", "changes", "message"),
     [
         ("miou", {"value": 0.59}, "value 0.59 is a fraction, and unit is percent: write 59"),
         ("miou", {"value": 1}, "value 1 is a fraction, and unit is percent: write 100"),
@@ -220,10 +220,10 @@ def test_mistakes_in_a_cost(field, value, told):
         ("fps", {"value": 2e4}, "value is 20000.0 fps, above all that is plausible (10000 fps)"),
     ],
 )
-def test_values_out_of_proportion(metric, changes, told):
+def test_values_out_of_proportion(metric, changes, message):
     with pytest.raises(UserError) as caught:
         read(of_metric(metric) | changes)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -297,7 +297,7 @@ def test_whatever_a_network_was_trained_on_can_be_written(field, stated, kept):
 
 
 @pytest.mark.parametrize(
-    ("stated", "told"),
+    ("stated", "message"),
     [
         ("imagnet", "write imagenet, if imagnet means that"),
         ("unknown", "write null if the source does not state it"),
@@ -306,10 +306,10 @@ def test_whatever_a_network_was_trained_on_can_be_written(field, stated, kept):
         ([], "not none or what it was trained on"),
     ],
 )
-def test_a_corpus_that_is_none(stated, told):
+def test_a_corpus_that_is_none(stated, message):
     with pytest.raises(UserError, match=r"net-camvid-test-miou: protocol.pretraining is ") as caught:
         read(changed("miou", "protocol.pretraining", stated))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_speed_has_a_device_and_a_precision_and_nothing_else_has():

@@ -126,7 +126,7 @@ def test_the_counters_are_held_against_each_other_where_asked(profile, monkeypat
     assert code == 1
     assert found["macs"] == 1
     assert "segbench: enet: fvcore" in err
-    assert err.endswith(f"counts 1 MACs, torch (what ran) {found['macs_torch']}\n")
+    assert err.endswith(f"counts 1 MACs, torch (executed) {found['macs_torch']}\n")
 
 
 def test_all_is_every_architecture(profile, monkeypatch):

@@ -37,18 +37,18 @@ def test_filters(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["references", "--method", "psnet"], "--method psnet: these references are of deeplabv1, "),
         (["references", "--dataset", "moon"], "--dataset moon: these references are of ade20k, camvid, "),
         (["protocols", "--dataset", "camvid"], "--dataset is of references"),
     ],
 )
-def test_filters_that_match_nothing(capsys, words, told):
+def test_filters_that_match_nothing(capsys, words, message):
     assert main(["list", *words]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"segbench: error: {told}")
+    assert captured.err.startswith(f"segbench: error: {message}")
     assert captured.err.count("\n") == 1
 
 

@@ -9,7 +9,7 @@ from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
 from benchmark.execution import interrupted
 from benchmark.execution.executor import InterruptedRun
-from benchmark.execution.interrupted import Unfinished
+from benchmark.execution.interrupted import ResumableRun
 from benchmark.execution.run import blank
 from benchmark.results import code
 from benchmark.results.reading import read
@@ -131,7 +131,7 @@ def test_what_other_code_has_stored_or_begun_is_run_again_and_said(segbench, tmp
         of = record.environment.code.model_copy(update={"digest": "f" * 64})
         environment = record.environment.model_copy(update={"code": of})
         path = Store(stored.results).add(record.model_copy(update={"status": "ok", "environment": environment}), {})
-        interrupted.save(begun.folder, Unfinished(3, blank(begun, datetime.now(timezone.utc))))
+        interrupted.save(begun.folder, ResumableRun(3, blank(begun, datetime.now(timezone.utc))))
     exit_code, _, err = segbench(completed=completed)
     assert (exit_code, made) == (1, ["enet", "espnet"])
     assert err.splitlines()[:2] == [

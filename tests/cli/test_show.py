@@ -20,11 +20,11 @@ def test_a_method_tells_its_deviations_and_whose_they_are(capsys):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "told"), [("deeplabv3_r50-d8", True), ("deeplabv3_r101-d16", False), ("psanet_r101-d8", True)]
+    ("architecture", "listed"), [("deeplabv3_r50-d8", True), ("deeplabv3_r101-d16", False), ("psanet_r101-d8", True)]
 )
-def test_an_architecture_tells_its_own(capsys, architecture, told):
+def test_an_architecture_lists_its_own(capsys, architecture, listed):
     found = shown(capsys, architecture)["architecture"]["deviations"]
-    assert any("`contract_dilation`" in each for each in found) is told
+    assert any("`contract_dilation`" in each for each in found) is listed
 
 
 def test_of_the_zoo_none_are_recorded(capsys):

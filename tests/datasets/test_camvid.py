@@ -190,7 +190,7 @@ def test_suffixes_in_capitals_are_named_as_the_cause(camvid_miniature, home, lis
     (home / "train" / "train_2.png").rename(home / "train" / "train_2.PNG")
     if not lists:
         (home / "train.txt").unlink()
-    with pytest.raises(UserError, match=r"train_2\.PNG (is there|would be left out, .*): rename it"):
+    with pytest.raises(UserError, match=r"train_2\.PNG (exists|would be ignored, .*): rename it"):
         CamVid(camvid_miniature, "train").files()
 
 

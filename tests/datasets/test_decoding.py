@@ -97,7 +97,7 @@ def test_the_content_counts_and_not_the_suffix(save):
 def test_images_of_16_bits_are_refused(tmp_path, shape):
     path = tmp_path / "x.png"
     cv2.imwrite(str(path), RNG.integers(0, 1 << 16, shape, dtype=np.uint16))
-    with pytest.raises(UserError, match=r"x\.png: an image has 8 bits a channel; this has 16"):
+    with pytest.raises(UserError, match=r"x\.png: images have 8 bits per channel, but this has 16"):
         decode_image(path)
 
 
@@ -169,9 +169,9 @@ def test_a_label_of_16_bits_is_named_with_its_value(save):
 
 
 def test_a_lossy_label_is_refused(save):
-    with pytest.raises(UserError, match=r"x\.jpg: a label is a PNG file; this is JPEG, which is lossy"):
+    with pytest.raises(UserError, match=r"x\.jpg: labels are PNG files, but this is JPEG, which is lossy"):
         decode_values(save(Image.fromarray(LABEL), "x.jpg"))
-    with pytest.raises(UserError, match=r"x\.webp: a label .*one channel"):
+    with pytest.raises(UserError, match=r"x\.webp: labels .*one channel"):
         decode_values(save(Image.fromarray(LABEL), "x.webp", lossless=True))
 
 

@@ -139,7 +139,7 @@ def test_what_is_there_and_differs_is_left_alone(published, root):
 
 def test_empty_folder_in_its_place_is_said(published, root):
     (root / "CamVid").mkdir(parents=True)
-    with pytest.raises(UserError, match="there are no images in it"):
+    with pytest.raises(UserError, match="it contains no images"):
         install("camvid", str(published), root)
 
 
@@ -160,7 +160,7 @@ def test_wrong_content_is_refused_and_leaves_nothing(published, root, served, tm
 def test_page_instead_of_an_archive_is_refused(published, root, served):
     folder, url = served
     (folder / "camvid.zip").write_text("<html>Sign in</html>")
-    with pytest.raises(UserError, match="is not an archive that can be read"):
+    with pytest.raises(UserError, match="is not a readable archive"):
         install("camvid", f"{url}/camvid.zip", root)
     assert contents(root) == []
 
@@ -189,7 +189,7 @@ def test_origin_without_the_dataset_is_said(root, tmp_path):
 def test_lists_alone_are_no_dataset(root, tmp_path):
     (tmp_path / "lists" / "CamVid").mkdir(parents=True)
     (tmp_path / "lists" / "CamVid" / "train.txt").write_text("train/a.png trainannot/a.png")
-    with pytest.raises(UserError, match="there are no images in it"):
+    with pytest.raises(UserError, match="it contains no images"):
         install("camvid", str(tmp_path / "lists"), root)
 
 
@@ -210,7 +210,7 @@ def test_interruption_leaves_nothing(published, root, monkeypatch):
 
 
 def test_embedded_dataset_needs_no_getting(root):
-    with pytest.raises(UserError, match="drawn on the fly"):
+    with pytest.raises(UserError, match="generated on the fly"):
         install("shapes", None, root)
 
 

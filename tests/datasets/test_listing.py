@@ -42,18 +42,18 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", ["b.JPG", "b.Jpg", "b.jpeg", "b.JPEG"])
 def test_other_ways_to_write_the_suffix_are_named(folder, name):
-    with pytest.raises(UserError, match=rf"{name} would be left out, because it does not end in \.jpg: rename it"):
+    with pytest.raises(UserError, match=rf"{name} would be ignored, because it does not end in \.jpg: rename it"):
         files_below(folder("a.jpg", name), (".jpg",))
 
 
 def test_a_suffix_with_capitals_of_its_own(folder):
     assert files_below(folder("a_leftImg8bit.png", "a_other.png"), ("_leftImg8bit.png",)) == ["a_leftImg8bit.png"]
-    with pytest.raises(UserError, match=r"b_leftImg8bit\.PNG would be left out"):
+    with pytest.raises(UserError, match=r"b_leftImg8bit\.PNG would be ignored"):
         files_below(folder("b_leftImg8bit.PNG"), ("_leftImg8bit.png",))
 
 
 def test_packed_files_are_named(folder):
-    with pytest.raises(UserError, match=r"a\.png\.gz would be left out, .*: unpack it"):
+    with pytest.raises(UserError, match=r"a\.png\.gz would be ignored, .*: unpack it"):
         files_below(folder("a.png.gz"), (".png", ".webp"))
 
 
@@ -114,11 +114,11 @@ def test_a_list_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "there", "what"),
     [
-        ("a.jpg", "a.JPG", "but a.JPG is there: rename it"),
-        ("a.jpg", "a.jpeg", "but a.jpeg is there: rename it"),
-        ("a.png", "a.Png", "but a.Png is there: rename it"),
-        ("a.png", "a.png.gz", "but a.png.gz is there: unpack it"),
-        (unicodedata.normalize("NFC", "ä.png"), unicodedata.normalize("NFD", "ä.png"), "is there: rename it"),
+        ("a.jpg", "a.JPG", "but a.JPG exists: rename it"),
+        ("a.jpg", "a.jpeg", "but a.jpeg exists: rename it"),
+        ("a.png", "a.Png", "but a.Png exists: rename it"),
+        ("a.png", "a.png.gz", "but a.png.gz exists: unpack it"),
+        (unicodedata.normalize("NFC", "ä.png"), unicodedata.normalize("NFD", "ä.png"), "exists: rename it"),
     ],
 )
 def test_a_missing_file_is_named_with_what_is_in_its_place(folder, wanted, there, what):
@@ -134,8 +134,8 @@ def test_a_missing_file_is_named_with_what_is_in_its_place(folder, wanted, there
 def test_what_a_missing_file_may_be(tmp_path):
     assert str(missing(tmp_path / "a.png")) == f"{tmp_path / 'a.png'} is missing"
     (tmp_path / "a.png").symlink_to("gone.png")
-    assert str(missing(tmp_path / "a.png")).endswith("it is a link to gone.png, which is not there")
+    assert str(missing(tmp_path / "a.png")).endswith("it is a link to gone.png, which does not exist")
     (tmp_path / "b.png").mkdir()
-    assert str(missing(tmp_path / "b.png")).endswith("its path is no file")
+    assert str(missing(tmp_path / "b.png")).endswith("its path is not a file")
     (tmp_path / "gone.png").touch()
     assert require_file(tmp_path / "a.png") == tmp_path / "a.png"

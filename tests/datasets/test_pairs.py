@@ -104,7 +104,7 @@ def test_an_absent_dataset_says_how_to_come_by_it(name, tmp_path):
 def test_labels_that_have_to_be_made(root):
     for path in root.rglob("*_labelTrainIds.png"):
         path.unlink()
-    with pytest.raises(UserError, match=r"none of the 3 labels of train .*segbench data make cityscapes"):
+    with pytest.raises(UserError, match=r"the 3 labels of train .*segbench data make cityscapes"):
         open_split("cityscapes", "train", root)
     (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/aug.txt").unlink()
     with pytest.raises(UserError, match=r"aug\.txt cannot be read: .*segbench data make voc12aug --from"):

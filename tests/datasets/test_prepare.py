@@ -84,11 +84,11 @@ def test_mistakes_are_said(root, sbd, tmp_path):
             prepare_labels(name, root=root)
     with pytest.raises(UserError, match="give its folder with --from"):
         prepare_labels("voc12aug", root=root)
-    with pytest.raises(UserError, match="elsewhere is not SBD, whose folder dataset holds"):
+    with pytest.raises(UserError, match="elsewhere is not SBD, whose folder dataset has"):
         prepare_labels("voc12aug", str(tmp_path / "elsewhere"), root)
     with pytest.raises(UserError, match=r"register at https://www\.cityscapes-dataset\.com"):
         prepare_labels("cityscapes", root=tmp_path / "elsewhere")
     (sbd / "dataset/cls/2008_000002.mat").write_bytes(b"no matrix")
-    with pytest.raises(UserError, match=r"2008_000002\.mat is no label of SBD"):
+    with pytest.raises(UserError, match=r"2008_000002\.mat is not a label of SBD"):
         prepare_labels("voc12aug", str(sbd), root)
     assert not (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/aug.txt").exists()

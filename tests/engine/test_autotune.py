@@ -120,7 +120,7 @@ def test_a_network_that_cannot_be_captured_trains_eagerly(training, device, capl
         mode = Autotuner(None).prepare(training, LOGGER).mode
     assert mode == TrainingMode("channels_last", False, False)
     assert tried == [GRAPHED[0], EAGER, TrainingMode("channels_last", False, False)]
-    assert [record.getMessage() for record in caplog.records] == ["trained without a CUDA graph: it waits"]
+    assert [record.getMessage() for record in caplog.records] == ["training without a CUDA graph: it waits"]
 
 
 def test_a_mode_that_takes_too_much_memory_is_left_out(training, device):
@@ -137,7 +137,7 @@ def test_a_network_too_large_for_any_mode_fails_with_the_reason(training, device
 
 def test_a_mode_that_fails_in_the_end_leaves_what_is_left_of_it(training, monkeypatch, device, caplog):
     def fail(*_, check=True):
-        raise CaptureFailed("its losses would be 1 off")
+        raise CaptureFailed("its losses would have a relative error of 1")
 
     device({})
     monkeypatch.setattr(autotune, "GraphedStep", fail)

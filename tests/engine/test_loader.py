@@ -25,7 +25,7 @@ def loader(tmp_path):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """As if there were a GPU with that much room, whose memory is the CPU's."""
+    """Simulate a GPU with that much memory, on the CPU."""
 
     def there(roomy):
         monkeypatch.setattr(module, "get_device", lambda: "cuda")

@@ -113,6 +113,6 @@ def test_without_a_gpu_a_graph_is_left_out_in_one_line(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         session.train()
     lines = [record.getMessage() for record in caplog.records if "graph" in record.getMessage()]
-    assert lines == ["trained without a CUDA graph: there is no CUDA device"]
+    assert lines == ["training without a CUDA graph: no CUDA device is available"]
     assert session.runner.train_loop.mode == EAGER
     assert session.runner.train_loop.compile_seconds is None

@@ -55,7 +55,7 @@ def test_a_missing_package_is_named_with_the_command_of_doctor(name, package, mo
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("vpd_sd_4xb8-25k_nyu-480x480", "DepthEstimator estimates depth, it is no segmentor"),
+        ("vpd_sd_4xb8-25k_nyu-480x480", "DepthEstimator estimates depth and is not a segmentor"),
         (
             "swin-tiny-patch4-window7_upernet_1xb8-20k_levir-256x256",
             "its backbone takes images of 6 channels instead of 3",
@@ -70,5 +70,5 @@ def test_what_is_no_segmentor_of_images(name, reason):
 def test_initial_weights_that_are_not_there():
     """SAN's are made by a script of mmsegmentation's from those of CLIP."""
     model_cfg = compose.model_config("mmseg:san-vit-b16_voc12aug-640x640", classes=5, pretrained=True)
-    with pytest.raises(UserError, match=r"there are no initial weights at pretrain/vit_base_patch16_224.pth"):
+    with pytest.raises(UserError, match=r"its config expects initial weights at pretrain/vit_base_patch16_224.pth"):
         segmentor.build(model_cfg)

@@ -13,22 +13,22 @@ from benchmark.results.store import Store
 
 
 class Silent:
-    """A listener that keeps the names of what it was told."""
+    """A listener that records the names of its events."""
 
     def __init__(self):
-        self.told = []
+        self.events = []
 
     def begin(self, spec):
-        self.told.append(("begin", spec.seed))
+        self.events.append(("begin", spec.seed))
 
     def progress(self, spec, phase, done, total, loss):
-        self.told.append((phase, spec.seed))
+        self.events.append((phase, spec.seed))
 
     def end(self, spec, record):
-        self.told.append(("end", spec.seed))
+        self.events.append(("end", spec.seed))
 
     def interrupt(self, run):
-        self.told.append(("interrupt", run.spec.seed))
+        self.events.append(("interrupt", run.spec.seed))
 
 
 class Two:
@@ -109,7 +109,7 @@ def test_a_run_in_this_process(jobs, monkeypatch):
     listener = Silent()
     found = batch.run(jobs(0, 1), listener, executor="debug")
     assert [each.record.seed for each in found.stored] == [0, 1]
-    assert listener.told == [(what, seed) for seed in (0, 1) for what in ("begin", "train", "end")]
+    assert listener.events == [(what, seed) for seed in (0, 1) for what in ("begin", "train", "end")]
 
 
 def test_nothing_to_run():

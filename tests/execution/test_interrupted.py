@@ -5,14 +5,14 @@ import json
 import pytest
 
 from benchmark.execution import interrupted
-from benchmark.execution.interrupted import FILE, Journal, Unfinished, find, remove, save
+from benchmark.execution.interrupted import FILE, Journal, ResumableRun, find, remove, save
 
 
 def test_it_is_found_again(tmp_path, make_record):
     record, _ = make_record()
     assert find(tmp_path) is None
-    save(tmp_path, Unfinished(7, record))
-    assert find(tmp_path) == Unfinished(7, record)
+    save(tmp_path, ResumableRun(7, record))
+    assert find(tmp_path) == ResumableRun(7, record)
     remove(tmp_path)
     assert find(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
@@ -28,11 +28,11 @@ def test_seconds_are_those_of_all_calls(tmp_path, make_record, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(interrupted.time, "perf_counter", lambda: now[0])
     before, _ = make_record()
-    told = []
-    journal = Journal(tmp_path, before, lambda *progress: told.append(progress), on_gpu=True)
+    events = []
+    journal = Journal(tmp_path, before, lambda *progress: events.append(progress), on_gpu=True)
     now[0] = 136.0
     journal.on_progress("train", 5, 10, 0.5)
-    assert told == [("train", 5, 10, 0.5)]
+    assert events == [("train", 5, 10, 0.5)]
     kept = find(tmp_path)
     assert kept.record.seconds == before.seconds + 36
     assert kept.record.gpu_hours == pytest.approx(before.gpu_hours + 0.01)

@@ -288,7 +288,7 @@ def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
         _run_one(spec)
     found = interrupted.find(spec.folder)
     before = found.record.model_copy(update={"seconds": 1000.0})
-    interrupted.save(spec.folder, interrupted.Unfinished(found.iteration, before))
+    interrupted.save(spec.folder, interrupted.ResumableRun(found.iteration, before))
     assert 1000 < read(_run_one(spec)).record.seconds < 1100
 
 

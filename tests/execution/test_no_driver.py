@@ -24,7 +24,7 @@ def watched(name, result=None):
         return result
     return call
 
-# What torch asks whether it is built for CUDA, and by which it counts devices where NVML does not tell.
+# Functions with which torch checks its CUDA build, and counts devices without NVML.
 torch._C._cuda_getDeviceCount = watched("getDeviceCount", 2)
 for name in ("_cuda_init", "_cuda_setDevice", "_cuda_getDevice", "_cuda_getCurrentRawStream"):
     setattr(torch._C, name, watched(name, 0))
@@ -32,14 +32,14 @@ torch._C._cuda_isInBadFork = lambda: False
 torch.cuda.init = torch.cuda._lazy_init = watched("init")
 torch.cuda._raw_device_count_nvml = lambda: {nvml}
 """
-TELL = "\nprint(json.dumps(calls), file=sys.stderr)\n"
+PRINT_CALLS = "\nprint(json.dumps(calls), file=sys.stderr)\n"
 PARENT = ["run", "plan", "train", "eval", "profile", "rerun", "verify", "doctor", "progress"]
 """Commands that start workers or compute, and what they watch them with."""
 
 
 def _calls(code, nvml=2, **variables):
     """Calls into the driver by code in a process of its own, each with the devices that were visible to it."""
-    script = WATCH.replace("{nvml}", str(nvml)) + code + TELL
+    script = WATCH.replace("{nvml}", str(nvml)) + code + PRINT_CALLS
     # As on a machine where nothing was set.
     environment = {
         name: value
@@ -55,7 +55,7 @@ def _calls(code, nvml=2, **variables):
 
 @pytest.mark.parametrize("look", ["torch.cuda.is_available()", "torch.cuda.device_count()", "torch.cuda.init()"])
 def test_the_watch_sees_calls(look):
-    """Where NVML does not tell."""
+    """Without information from NVML."""
     assert _calls(look, nvml=-1)
 
 
@@ -89,6 +89,6 @@ def test_where_the_driver_alone_can_count_it_sees_the_device_asked_for_and_no_ot
 
 
 def test_the_process_that_starts_workers_names_the_gpu_without_it():
-    """Its name tells which results say how long a run takes."""
+    """The name selects the results for the time estimate."""
     code = "from benchmark.engine import device\ndevice.select('cuda')\n"
     assert _calls(f"{code}from benchmark.execution.plan import estimate_speed\nestimate_speed([], 'cuda')\n") == []

@@ -8,7 +8,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.execution import interrupted
 from benchmark.execution import plan as module
-from benchmark.execution.interrupted import Unfinished
+from benchmark.execution.interrupted import ResumableRun
 from benchmark.execution.plan import GUESS, Job, Speed, estimate_speed, lookup, next_jobs, plan, unresumable
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
@@ -112,7 +112,7 @@ def test_what_is_done_of_a_run_that_was_stopped_is_not_estimated_again(tmp_path)
     spec, speed = _spec(tmp_path), Speed(macs=float("inf"), step=1.0)
     (before,) = plan([spec], speed)
     draft = blank(spec, datetime.now(timezone.utc))
-    interrupted.save(spec.folder, Unfinished(7, draft))
+    interrupted.save(spec.folder, ResumableRun(7, draft))
     assert interrupted.find(spec.folder).record == draft
     assert before.seconds - plan([spec], speed)[0].seconds == 7
     interrupted.remove(spec.folder)
@@ -214,7 +214,7 @@ def test_work_that_other_code_has_begun_is_found_and_not_resumed(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(code, "digest", lambda: "f" * 64)
         before = replace(spec)
-        interrupted.save(before.folder, Unfinished(7, blank(before, datetime.now(timezone.utc))))
+        interrupted.save(before.folder, ResumableRun(7, blank(before, datetime.now(timezone.utc))))
         assert interrupted.find(before.folder).iteration == 7
     assert interrupted.find(spec.folder) is None
     assert unresumable(spec) == (before.folder, 7)

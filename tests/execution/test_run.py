@@ -10,7 +10,7 @@ import pytest
 from benchmark.confusion import scores
 from benchmark.engine.hooks import DeadlineHook, Interrupted
 from benchmark.execution import interrupted, run
-from benchmark.execution.interrupted import Unfinished
+from benchmark.execution.interrupted import ResumableRun
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
 from benchmark.results.record import Execution
@@ -34,19 +34,19 @@ def spec(tmp_path):
     )
 
 
-def _told():
-    told = []
-    return told, lambda *event: told.append(event)
+def _recorder():
+    events = []
+    return events, lambda *event: events.append(event)
 
 
 def test_what_a_run_leaves(spec):
-    told, tell = _told()
-    stored = read(run.run_one(spec, tell))
+    events, on_progress = _recorder()
+    stored = read(run.run_one(spec, on_progress))
     record, arrays = stored.record, read_arrays(stored)
 
     assert record.status == "ok"
     assert record.run_id == spec.identity.run_id
-    assert {phase for phase, *_ in told} == {"profile", "train", "val", "test"}
+    assert {phase for phase, *_ in events} == {"profile", "train", "val", "test"}
     assert record.complexity.macs == record.complexity.macs_torch > 0
     assert record.latency[0].anchor_ratio > 0
     assert record.training.iterations == 2
@@ -93,16 +93,16 @@ def test_a_run_that_diverges_is_recorded(spec):
 
 
 def test_a_run_of_two_stages_records_both(spec, two_stages):
-    told, tell = _told()
+    events, on_progress = _recorder()
     spec = replace(spec, protocol=two_stages, overrides={}, latency=False)
-    training = read(run.run_one(spec, tell)).record.training
+    training = read(run.run_one(spec, on_progress)).record.training
     first = training.first_stage
     assert (training.iterations, training.images) == (4, 4 * 4)
     assert (first.iterations, first.images, first.first_stage) == (2, 2 * 6, None)
     assert [iteration for iteration, _ in first.val_miou] == [1, 2]
     assert first.execution == training.execution
-    assert [(done, total) for phase, done, total, _ in told if phase == "first_stage"] == [(1, 2), (2, 2)]
-    assert [(done, total) for phase, done, total, _ in told if phase == "train"] == [(i, 4) for i in range(1, 5)]
+    assert [(done, total) for phase, done, total, _ in events if phase == "first_stage"] == [(1, 2), (2, 2)]
+    assert [(done, total) for phase, done, total, _ in events if phase == "train"] == [(i, 4) for i in range(1, 5)]
 
 
 def test_a_first_stage_that_diverges_is_recorded(spec, two_stages):
@@ -145,20 +145,20 @@ def test_a_run_that_is_stopped_anywhere_leaves_the_result_of_one_that_was_not(sp
     clock = Clock(monkeypatch)
     cut = replace(spec, results=tmp_path / "cut", work_dir=tmp_path / "cut-work", deadline=1.0)
     cut.config.test_dataloader.batch_size = 16
-    told, tell = _told()
+    events, on_progress = _recorder()
     for looks, stopped in ((1, ("train", 1)), (3, ("test", 2)), (0, ("test", 2))):
         clock.looks = looks
         with pytest.raises(Interrupted) as caught:
-            run.run_one(cut, tell)
+            run.run_one(cut, on_progress)
         found = interrupted.find(cut.folder)
         assert (caught.value.phase, found.iteration) == stopped
         assert not list((tmp_path / "cut").rglob("*.json"))
     seconds, (latency,) = found.record.seconds, found.record.latency
-    told.clear()
+    events.clear()
     clock.looks = 99
     monkeypatch.setattr("benchmark.profiling.latency.measure", None)
-    again = read(run.run_one(cut, tell))
-    assert {phase for phase, *_ in told} == {"profile", "test"}
+    again = read(run.run_one(cut, on_progress))
+    assert {phase for phase, *_ in events} == {"profile", "test"}
     one, two = whole.record, again.record
     assert (one.run_id, one.evaluations, one.artifacts) == (two.run_id, two.evaluations, two.artifacts)
     assert (one.training.loss, one.training.val_miou) == (two.training.loss, two.training.val_miou)
@@ -175,7 +175,7 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
     for cpu, begun in (("Another CPU", False), (draft.environment.cpu, True)):
         environment = draft.environment.model_copy(update={"cpu": cpu})
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
-        interrupted.save(spec.folder, Unfinished(1, before))
+        interrupted.save(spec.folder, ResumableRun(1, before))
         assert (run._initial(spec).seconds == 7.0) is begun
 
 

@@ -58,7 +58,7 @@ def test_a_stage_names_what_there_is(campaign):
 def test_mistakes_are_one_line(campaign, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(campaign, "STAGES", (campaign.Stage("a stage", "shapes_64x64_smoke", ("enet",), 1),))
     for words, line in (
-        (["out.zip"], "the name of an archive ends in"),
+        (["out.zip"], "the name of an archive must end in"),
         (["out.tar", "--time-budget", "soon"], "a duration such as 25m"),
         (["out.tar", "--device", "cuda:99"], "device cuda:99 is not available"),
     ):
@@ -149,7 +149,7 @@ def test_unfinished_runs_are_packed_as_far_as_they_fit(campaign, monkeypatch, tm
         (tmp_path / "work" / name / "first_stage").mkdir(parents=True)
         (tmp_path / "work" / name / "first_stage" / "resume.pth").write_bytes(bytes(size))
         (tmp_path / "work" / name / ".lock").touch()
-    out = campaign.beside(tmp_path / "out.tar", "unfinished")
+    out = campaign.next_to(tmp_path / "out.tar", "unfinished")
     campaign.pack_files(tmp_path / "work", [tmp_path / "work" / name for name in "abc"], out)
     assert "too large for out.unfinished.tar" in capsys.readouterr().out
     assert campaign.unpack(out, tmp_path / "again", lambda name: name, 10**6) == 2
@@ -171,7 +171,7 @@ def test_timings_and_the_newest_kernels_are_packed_first(campaign, monkeypatch, 
     assert [file.name for file in campaign.kept_kernels(folder)] == [
         "c.json", "a.artifacts", "b.artifacts", "c.artifacts",
     ]  # fmt: skip
-    out = campaign.beside(tmp_path / "out.tar", "kernels")
+    out = campaign.next_to(tmp_path / "out.tar", "kernels")
     campaign.pack_files(folder, campaign.kept_kernels(folder), out)
     said = capsys.readouterr().out
     with tarfile.open(out) as archive:
@@ -196,7 +196,7 @@ def test_the_device_is_idle_between_the_last_word_of_a_run_and_the_first_of_the_
             ledger.progress(spec, "train", done, 2, None)
         ledger.end(spec, make_record()[0])
     out = capsys.readouterr().out
-    assert "device idle 0.0 s, set-up 0.0 s, 416.7 ms an iteration" in out
+    assert "device idle 0.0 s, set-up 0.0 s, 416.7 ms per iteration" in out
     assert "device idle 3.5 s" in out
     assert len(packed) == 2
     assert len(ledger.table()) == 6

@@ -137,7 +137,7 @@ def test_symbolic_link_of_a_zip_is_refused(tmp_path, target):
 @pytest.mark.parametrize("make", [make_tar, make_zip])
 def test_member_that_comes_twice_is_refused(tmp_path, target, make):
     path = make(tmp_path / "archive", [("a.png", b"first"), ("a.png", b"second")])
-    with pytest.raises(UserError, match=r"its member 'a\.png' comes twice"):
+    with pytest.raises(UserError, match=r"its member 'a\.png' occurs twice"):
         unpack(path, target, anywhere, LIMIT)
     assert files(target) == {"a.png": b"first"}
 
@@ -176,7 +176,7 @@ def test_truncated_archive_is_named(tmp_path, target, kind, kept):
     make_zip(path, members) if kind == "zip" else make_tar(path, members, kind)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data.rstrip(b"\0")) * kept)])
-    with pytest.raises(UserError, match="archive is not an archive that can be read"):
+    with pytest.raises(UserError, match="archive is not a readable archive"):
         unpack(path, target, anywhere, LIMIT)
 
 
@@ -185,7 +185,7 @@ def test_damaged_content_of_a_zip_is_found(tmp_path, target):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", b"content")
     path.write_bytes(path.read_bytes().replace(b"content", b"contest"))
-    with pytest.raises(UserError, match=r"can be read: Bad CRC-32"):
+    with pytest.raises(UserError, match=r"readable archive: Bad CRC-32"):
         unpack(path, target, anywhere, LIMIT)
 
 
@@ -204,7 +204,7 @@ def test_what_is_no_archive_is_said(tmp_path, target):
     path.write_text("<html>Not found</html>")
     assert not is_archive(path)
     assert not is_archive(tmp_path)
-    with pytest.raises(UserError, match=r"page\.html is not an archive"):
+    with pytest.raises(UserError, match=r"page\.html is not a readable archive"):
         unpack(path, target, anywhere, LIMIT)
 
 

@@ -190,17 +190,17 @@ REFUSED = {
     "image in capitals": (
         "ade20k",
         _rename(ADE_PICTURE, "ADE_train_00000001.JPG"),
-        r"00001\.JPG would be left out, .* \.jpg: rename it",
+        r"00001\.JPG would be ignored, .* \.jpg: rename it",
     ),
     "label in capitals": (
         "voc12aug",
         _rename(LABEL, "2007_000032.PNG"),
-        r"032\.png is missing, but 2007_000032\.PNG is there: rename it",
+        r"032\.png is missing, but 2007_000032\.PNG exists: rename it",
     ),
     "listed image in capitals": (
         "voc12aug",
         _rename(PICTURE, "2007_000032.JPG"),
-        r"032\.jpg is missing, but 2007_000032\.JPG is there: rename it",
+        r"032\.jpg is missing, but 2007_000032\.JPG exists: rename it",
     ),
     "accents in another form": (
         "voc12aug",
@@ -208,12 +208,12 @@ REFUSED = {
             _rename_everywhere("2007_000032", unicodedata.normalize("NFC", "zü"))(root),
             _rewrite(TRAIN, lambda text: unicodedata.normalize("NFD", text.decode()).encode())(root),
         ),
-        r"\.(jpg|png) is missing, but .* is there: rename it",
+        r"\.(jpg|png) is missing, but .* exists: rename it",
     ),
     "packed label": (
         "voc12aug",
         _rename(LABEL, "2007_000032.png.gz"),
-        r"is missing, but .*\.png\.gz is there: unpack it",
+        r"is missing, but .*\.png\.gz exists: unpack it",
     ),
     "a name twice": ("voc12aug", _rewrite(TRAIN, lambda text: text * 2), r"train\.txt lists 2007_000032 2 times"),
     "a list in UTF-16": (
@@ -286,7 +286,7 @@ def test_labels_of_one_bit_are_classes_0_and_1(root):
 
 def test_lists_that_share_a_name_are_refused(root):
     (root / AUG).write_text("2008_000008\n2007_000032\n")
-    with pytest.raises(UserError, match=r"lists of train in .* share 2007_000032: it may be in one of them"):
+    with pytest.raises(UserError, match=r"lists of train in .* share 2007_000032: remove it from one of them"):
         open_split("voc12aug", "train", root)
 
 

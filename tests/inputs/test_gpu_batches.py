@@ -56,7 +56,7 @@ def way(request):
         function = triton_kernel.augment
 
     def made(pictures, labels, draws, policy, void=VOID):
-        # From the last image to the first, which their numbers tell.
+        # From the last image to the first, as their numbers show.
         table = tabulate(np.arange(len(labels))[::-1].copy(), draws, labels.shape[1:], policy)
         tensors = [torch.from_numpy(part).to(device) for part in (pictures[::-1].copy(), labels[::-1].copy(), table)]
         return [part.cpu().numpy() for part in function(*tensors, policy, CLASSES, void)]
@@ -189,7 +189,7 @@ def test_a_faster_way_that_is_wrong_is_not_taken(monkeypatch, wrong, problem):
 
 def test_what_is_wrong_in_every_way_is_an_error(monkeypatch):
     monkeypatch.setattr(gpu_batches, "augment", _darker)
-    with pytest.raises(RuntimeError, match="differ from those of the CPU: pixels differ"):
+    with pytest.raises(RuntimeError, match="differ from those on the CPU: pixels differ"):
         _resident()
 
 

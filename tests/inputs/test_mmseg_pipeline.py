@@ -289,7 +289,7 @@ def test_a_session_trains_and_evaluates(cityscapes, tmp_path):
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [
-        (_train()[:3] + _train()[-1:], "image of .* pixels, and a batch has 32x48"),
+        (_train()[:3] + _train()[-1:], "image of .* pixels, but a batch has 32x48"),
         ([step for step in _train() if step["type"] != "LoadAnnotations"][:1] + _train()[-1:], "load the labels"),
         (_train()[:-1], "PackSegInputs"),
         ([{"type": "LoadImageFromFile", "to_float32": True}, *_train()[1:2], *_train()[3:4], *_train()[-1:]], "8 bits"),
@@ -382,7 +382,7 @@ def test_a_label_of_another_loader_does_not_wrap(uneven, monkeypatch):
     loader = pipeline._dataset.pipeline.transforms[1]
     read = loader.transform
     monkeypatch.setattr(loader, "transform", lambda results: _with_wide_labels(read(results)))
-    with pytest.raises(UserError, match=r"0\.png: its label has the value 259, and there are 3 classes"):
+    with pytest.raises(UserError, match=r"0\.png: its label has the value 259, but there are 3 classes"):
         pipeline[0]
 
 

@@ -122,9 +122,9 @@ def test_full_disk_costs_one_line_and_nothing_else(source, folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pixel_cache, "_write_header", full)
-    with pytest.warns(CacheWarning, match="No space left") as told:
+    with pytest.warns(CacheWarning, match="No space left") as caught:
         pixels = cached(source)
-    assert len(told) == 1
+    assert len(caught) == 1
     assert _hold_the_same(pixels, source)
     assert _entries(folder) == []
 

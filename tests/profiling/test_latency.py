@@ -13,10 +13,10 @@ from benchmark.profiling.latency import (
     CLOCKS,
     Budget,
     alternate,
-    doubts,
-    has_settled,
+    instabilities,
     is_precise,
-    settled_times,
+    is_stable,
+    stable_times,
     summary,
 )
 from benchmark.results.checks.cost import check_latency
@@ -49,8 +49,8 @@ class Clock:
     def run(self, budget, *is_enough):
         return alternate([lambda: 0, lambda: 1], self.timer, budget, self.now, *is_enough)
 
-    def settled_times(self, warm_up=WARMED_UP, timing=TIMED):
-        return settled_times([lambda: 0, lambda: 1], self.timer, warm_up, timing, self.now)
+    def stable_times(self, warm_up=WARMED_UP, timing=TIMED):
+        return stable_times([lambda: 0, lambda: 1], self.timer, warm_up, timing, self.now)
 
 
 def noise(deviation, mean=0.05, seed=0):
@@ -106,8 +106,8 @@ def test_enough_is_asked_after_the_lower_bounds():
 )
 def test_times_have_settled_where_two_windows_have_one_median(times, settled):
     steady = [10] * len(times)
-    assert has_settled([times, steady], 3) == settled
-    assert has_settled([steady, times], 3) == settled
+    assert is_stable([times, steady], 3) == settled
+    assert is_stable([steady, times], 3) == settled
 
 
 def test_the_interquartile_range_of_the_median_is_that_of_many_samples():
@@ -135,21 +135,21 @@ def slow_at_first(seconds):
 
 def test_what_is_slow_at_first_is_steady_once_it_has_settled():
     clock = Clock(slow_at_first, slow_at_first)
-    network, anchor = clock.settled_times()
+    network, anchor = clock.stable_times()
     assert len(network) == len(anchor) == 9
     assert max(network) <= 1.03 * min(network)
-    assert doubts(network, anchor, TIMED) == []
+    assert instabilities(network, anchor, TIMED) == []
     early = Clock(slow_at_first, slow_at_first).run(TIMED)  # as it is without a warm-up
-    assert "the network drifted by" in "; ".join(doubts(*early, TIMED))
+    assert "the network drifted by" in "; ".join(instabilities(*early, TIMED))
 
 
 @pytest.mark.parametrize("change", [0.1, -0.1])
 def test_a_network_that_drifts_on_is_unsteady(change):
     """As of throttling: it changes by as much in every second, for longer than the warm-up lasts at most."""
     clock = Clock(lambda seconds: 0.05 * math.exp(change * seconds), 0.05)
-    network, anchor = clock.settled_times(WARMED_UP, Budget(9, 3.0, 20.0))
+    network, anchor = clock.stable_times(WARMED_UP, Budget(9, 3.0, 20.0))
     assert len(network) >= 9
-    (found,) = doubts(network, anchor, TIMED)
+    (found,) = instabilities(network, anchor, TIMED)
     assert found.startswith(f"the network drifted by {'+' if change > 0 else '-'}")
 
 
@@ -157,15 +157,15 @@ def test_a_network_that_drifts_on_is_unsteady(change):
 def test_a_timing_that_began_slow_counts_as_warm_up(seconds):
     """All of the warm-up is equally slow, so that its windows agree."""
     clock = Clock(*[lambda now: 0.05 * (1.4 if now < seconds else 1)] * 2)
-    network, anchor = clock.settled_times(Budget(4, 0.3, 10.0), Budget(9, 2.0, 20.0))
+    network, anchor = clock.stable_times(Budget(4, 0.3, 10.0), Budget(9, 2.0, 20.0))
     assert max(network) == max(anchor) == 50
-    assert doubts(network, anchor, TIMED) == []
+    assert instabilities(network, anchor, TIMED) == []
     assert clock.seconds < 7
 
 
 def test_all_timings_together_keep_to_the_limit():
     clock = Clock(lambda now: 0.05 * math.exp(0.1 * now), 0.05)
-    clock.settled_times(Budget(4, 0.0, 1.0), Budget(9, 3.0, 20.0))
+    clock.stable_times(Budget(4, 0.0, 1.0), Budget(9, 3.0, 20.0))
     assert clock.seconds <= 22
 
 
@@ -181,13 +181,13 @@ def test_noise_is_no_drift():
 @pytest.mark.parametrize("repeats", [3, 6, 8])
 def test_few_repeats_say_nothing_of_drift(repeats):
     drifting = [10 * 0.9**index for index in range(repeats)]
-    assert "drifted" not in "; ".join(doubts(drifting, drifting, TIMED))
-    assert doubts(drifting, drifting, TIMED)[0] == f"only {repeats} of 9 repeats in 20 s"
+    assert "drifted" not in "; ".join(instabilities(drifting, drifting, TIMED))
+    assert instabilities(drifting, drifting, TIMED)[0] == f"only {repeats} of 9 repeats in 20 s"
 
 
 def test_nine_repeats_tell_a_drift():
     drifting = [10 - 0.2 * index for index in range(9)]
-    assert doubts(drifting, [2] * 9, TIMED) == [
+    assert instabilities(drifting, [2] * 9, TIMED) == [
         "the network drifted by -12% from the first to the last third of the timing"
     ]
 
@@ -195,38 +195,38 @@ def test_nine_repeats_tell_a_drift():
 @pytest.mark.parametrize(("deviation", "least", "most"), [(0.0, 9, 9), (0.05, 9, 12), (0.15, 30, 90)])
 def test_repeats_go_on_until_the_medians_are_precise(deviation, least, most):
     """About (1.2533 * 1.349 * deviation / 0.03)^2 of them: 45 for a deviation of 0.12."""
-    network, anchor = Clock(noise(deviation), noise(deviation, seed=1)).settled_times()
+    network, anchor = Clock(noise(deviation), noise(deviation, seed=1)).stable_times()
     assert len(network) == len(anchor)
     assert least <= len(network) <= most
     assert is_precise([network, anchor])
     if len(network) > 9:
         assert not is_precise([network[:-1], anchor[:-1]])  # it stops as soon as it may
-    assert "median" not in "; ".join(doubts(network, [2] * len(network), TIMED))
+    assert "median" not in "; ".join(instabilities(network, [2] * len(network), TIMED))
 
 
 def test_an_imprecise_anchor_goes_on_too():
-    network, _ = Clock(0.05, noise(0.15)).settled_times()
+    network, _ = Clock(0.05, noise(0.15)).stable_times()
     assert len(network) > 20
 
 
 def test_a_timing_stops_when_the_time_is_up():
     clock = Clock(noise(0.5, mean=1.0), 0.01)
-    network, anchor = clock.settled_times(WARMED_UP, Budget(9, 0.5, 20.0))
+    network, anchor = clock.stable_times(WARMED_UP, Budget(9, 0.5, 20.0))
     assert 20 <= sum(network + anchor) / 1e3 <= 23
     assert clock.seconds <= 34  # 10 s of warm-up and 20 s of timing, and the repeats that were on their way
     assert not is_precise([network, anchor])
-    (found,) = doubts(network, [2] * len(network), Budget(9, 0.5, 20.0))
+    (found,) = instabilities(network, [2] * len(network), Budget(9, 0.5, 20.0))
     assert re.fullmatch(r"the (median of the )?network .*", found)
 
 
 def test_a_timing_stops_at_the_most_repeats():
-    network, _ = Clock(noise(0.5), 0.05).settled_times(Budget(4, 0, 1, most=4), Budget(9, 0.5, 100.0, most=30))
+    network, _ = Clock(noise(0.5), 0.05).stable_times(Budget(4, 0, 1, most=4), Budget(9, 0.5, 100.0, most=30))
     assert len(network) == 30
 
 
 def test_an_imprecise_median_is_doubted():
     network = [8, 12] * 6
-    assert doubts(network, [2] * 12, Budget(9, 0.5, 20.0)) == [
+    assert instabilities(network, [2] * 12, Budget(9, 0.5, 20.0)) == [
         "the median of the network has an interquartile range of 14.5%, not below 3%"
     ]
 
@@ -235,7 +235,7 @@ def test_an_imprecise_median_is_doubted():
 def test_the_note_of_an_imprecise_median_is_what_validation_computes(make_record, network):
     record, _ = make_record("enet", 0)
     anchor = [2] * len(network)
-    (note,) = doubts(network, anchor, TIMED)
+    (note,) = instabilities(network, anchor, TIMED)
     for text, problems in ((note, 0), (note.replace("range of ", "range of 1"), 1)):
         timed = record.latency[0].model_copy(update=summary(network, anchor) | {"unsteady": text})
         found = check_latency(record.model_copy(update={"latency": [timed]}))
@@ -262,7 +262,7 @@ def test_summary_by_hand():
 
 
 def test_a_steady_timing_is_not_doubted():
-    assert doubts([10, 10.4, 9.9, 10.1, 10.2, 10], [2, 2.1, 2, 2, 2.1, 2], STEADY) == []
+    assert instabilities([10, 10.4, 9.9, 10.1, 10.2, 10], [2, 2.1, 2, 2, 2.1, 2], STEADY) == []
 
 
 @pytest.mark.parametrize(
@@ -275,13 +275,13 @@ def test_a_steady_timing_is_not_doubted():
     ],
 )
 def test_an_unsteady_timing_is_doubted(network, anchor, doubt):
-    found = doubts(network, anchor, STEADY)
+    found = instabilities(network, anchor, STEADY)
     assert len(found) == 1
     assert found[0].startswith(doubt)
 
 
 def test_one_repeat_says_nothing_of_drift():
-    assert doubts([10], [2], STEADY) == ["only 1 of 6 repeats in 1 s"]
+    assert instabilities([10], [2], STEADY) == ["only 1 of 6 repeats in 1 s"]
 
 
 def test_the_cpu_clock_does_not_count_waiting():
@@ -413,7 +413,7 @@ def test_what_cannot_be_captured_is_timed_as_it_is(monkeypatch, error):
 
     monkeypatch.setattr(latency, "record", record)
     calls = [lambda: 1, lambda: 2]
-    assert latency._graphs(calls) == (calls, ["timed without a CUDA graph, launches included: a wait"])
+    assert latency._graphs(calls) == (calls, ["timed without a CUDA graph, including launches: a wait"])
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ def test_a_capture_that_fails_leaves_the_process_able_to_capture_and_to_draw(tin
     from benchmark.engine.graph import record
 
     found = latency.measure(tiny(waits=True), (32, 40), device="cuda", regime="device")
-    assert found.unsteady.startswith("timed without a CUDA graph, launches included: ")
+    assert found.unsteady.startswith("timed without a CUDA graph, including launches: ")
     assert torch.rand(3, device="cuda").isfinite().all()
     torch.cuda.empty_cache()
     place = torch.zeros(3, device="cuda")

@@ -175,7 +175,7 @@ def test_the_rule_does_not_drift(tmp_path):
 
 
 def test_what_is_declared_is_there():
-    names = [each for each in code.SERVICES + code.APART if each != "model_configs"]  # which a checkout has beside it
+    names = [each for each in code.SERVICES + code.UNUSED if each != "model_configs"]  # which a checkout has beside it
     assert [each for each in names if not (code.PACKAGE / each).exists()] == []
     assert [each for each in names if (code.PACKAGE / each).is_dir() and each.endswith(".py")] == []
 
@@ -212,7 +212,7 @@ def test_every_module_that_a_training_loads_counts_or_is_declared(tmp_path):
     def declared(name, where):
         return any(name == each or name.startswith(f"{each}/") for each in where)
 
-    assert sorted(name for name in names if declared(name, code.APART)) == []
+    assert sorted(name for name in names if declared(name, code.UNUSED)) == []
     assert all(code.counts(name) != declared(name, code.SERVICES) for name in names)
 
 

@@ -174,7 +174,7 @@ def test_a_failed_run_and_an_archive_do_not_replace_a_newer_result(store, make_r
     assert store.add(*make_record(status="failed")) == path
     (entry,) = add(tmp_path / "out.tar", store)
     assert (entry.outcome, path.read_bytes()) == ("refused", content)
-    assert entry.why == f"what is there was {REFUSED}; --replace takes this one"
+    assert entry.why == f"the existing result was {REFUSED}; overwrite it with --replace"
     assert [each.outcome for each in add(tmp_path / "out.tar", store, replace=True)] == ["replaced"]
     assert validate(store.root) == (1, [])
 
@@ -217,7 +217,7 @@ def test_an_evaluation_of_weights_has_the_same_policy(tmp_path, make_record):
 
 def test_an_interrupted_run_of_the_first_schema_is_found(tmp_path, make_record):
     record = make_record(digest_of_code=None)[0]
-    interrupted.save(tmp_path, interrupted.Unfinished(40, record))
+    interrupted.save(tmp_path, interrupted.ResumableRun(40, record))
     file = tmp_path / interrupted.FILE
     rewrite(file, lambda content: content | {"record": first_schema(content["record"])})
     found = interrupted.find(tmp_path)

@@ -53,7 +53,7 @@ def test_counts_that_are_gone(versions):
 
 
 def test_an_unknown_name(versions, tmp_path):
-    with pytest.raises(UserError, match=r"'0\.3\.0' is no folder.* which has 0\.1\.0, 0\.2\.0$"):
+    with pytest.raises(UserError, match=r"'0\.3\.0' is not a folder.* which has 0\.1\.0, 0\.2\.0$"):
         source("0.3.0", versions)
     with pytest.raises(UserError, match="which has no results"):
         source("0.3.0", tmp_path / "none")
@@ -64,7 +64,7 @@ def test_a_file_that_may_not_be_used(versions):
     data = json.loads(path.read_text())
     data["evaluations"][0]["miou"] = 99.0
     path.write_text(json.dumps(data))
-    with pytest.raises(UserError, match=r"miou is 99\.0, the counts give"):
+    with pytest.raises(UserError, match=r"miou is 99\.0, but the confusion matrices give"):
         source(str(path), versions)
     assert len(source(str(versions), versions).problems) == 1
     path.write_text("{")
@@ -87,5 +87,5 @@ def test_code_by_the_first_digits_of_its_digest_or_commit(store, make_record):
     for name in (commit[:8], commit):  # of both
         assert len(source(name, store.root).runs) == 2
     for name in (ours[:6], "ab12ab13", "0" * 40):
-        with pytest.raises(UserError, match="no version in"):
+        with pytest.raises(UserError, match="or a version in"):
             source(name, store.root)

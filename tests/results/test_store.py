@@ -262,7 +262,7 @@ def test_a_total_that_is_none(store, make_record, total):
     record, arrays = make_record()
     added = read(store.add(record, arrays))
     np.savez_compressed(added.path.with_suffix(".npz"), **arrays, last_test_total=total)
-    assert "last_test_total.npy holds no counts" in str(read_totals(added))
+    assert "last_test_total.npy is not an integer array of confusion matrices" in str(read_totals(added))
 
 
 @pytest.mark.parametrize("name", ["other", "predictions", "names_test"])

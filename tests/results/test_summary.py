@@ -18,17 +18,17 @@ def test_a_row_in_full_precision(make_record):
 
 @pytest.mark.parametrize(("void", "other"), [("ignore", "false_positive"), ("false_positive", "ignore")])
 def test_the_other_rule_for_void_is_told_where_the_counts_are(store, make_record, void, other):
-    def told(row):
+    def other_rules(row):
         return row.miou_void_ignored_percent, row.miou_void_counted_percent
 
     record, arrays = make_record(void=void)
     stored = read(store.add(record, arrays))
     score = scores(arrays["last_test"], other).miou
-    assert told(summary_of(stored)) == ((score, None) if other == "ignore" else (None, score))
+    assert other_rules(summary_of(stored)) == ((score, None) if other == "ignore" else (None, score))
     assert score != summary_of(stored).miou_percent
-    assert told(summarise(record)) == (None, None)
+    assert other_rules(summarise(record)) == (None, None)
     stored.path.with_suffix(".npz").unlink()
-    assert told(summary_of(stored)) == (None, None)
+    assert other_rules(summary_of(stored)) == (None, None)
 
 
 def test_what_a_run_does_not_have_is_none(make_record):

@@ -71,11 +71,14 @@ def test_it_is_no_result(store, make_record, evaluated):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda data: data["scores"]["ignore"].update(miou=99.0), "miou with void ignore is 99.0, the counts give "),
-        (lambda data: data["counts"][0].__setitem__(0, data["counts"][0][0] + 1), "the counts give "),
-        (lambda data: data["counts"].pop(), "counts are not "),
+        (
+            lambda data: data["scores"]["ignore"].update(miou=99.0),
+            "miou with void ignore is 99.0, but the confusion matrix gives ",
+        ),
+        (lambda data: data["counts"][0].__setitem__(0, data["counts"][0][0] + 1), "the confusion matrix gives "),
+        (lambda data: data["counts"].pop(), "the confusion matrix is not "),
         (lambda data: data["counts"][0].__setitem__(0, -1), "greater than or equal to 0"),
-        (lambda data: data.update(images=1), "1 images were evaluated, and the split has "),
+        (lambda data: data.update(images=1), "1 images were evaluated, but the split has "),
         (lambda data: data["protocol"]["axes"].update(batch=9), "is not the hash of the axes"),
         (lambda data: data.update(weights_sha256="cd" * 32), "the file should be weights/"),
         (lambda data: data["scores"].pop("false_positive"), "with void false_positive is None"),

@@ -130,7 +130,7 @@ def test_an_explanation_that_does_not_compute_is_not_believed():
     found = verdict(macs(0.02, explanation={"elementwise": {"relu": 2}}), measure)
     assert found.outcome == "differs"
     assert found.measured == 0.01
-    assert "counted beside the MACs, an element: 2 of relu would give 0.011 G" in found.reason
+    assert "counted in addition to the MACs, per element: 2 of relu would give 0.011 G" in found.reason
 
 
 def test_a_figure_of_another_network():

@@ -1,6 +1,6 @@
-"""Operators of `mmcv._ext` in PyTorch, by the same names and arguments: most write to output arguments.
+"""Operators of `mmcv._ext` in PyTorch, with the same names and arguments: most write to output arguments.
 
-Operators that are not implemented exist, since mmcv loads all of them on import, and raise an error when called.
+Operators that are not implemented exist, because mmcv loads all of them on import, and raise an error when called.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Multi-scale deformable attention: https://arxiv.org/abs/2010.04159, equation 3.
 
-mmcv itself computes it in PyTorch on the CPU and asks for the compiled operator on a GPU (Mask2Former's pixel decoder).
+mmcv itself computes it in PyTorch on the CPU, but requires the compiled operator on a GPU (Mask2Former's pixel
+decoder).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-"""Cached sizes of levels that were read from the device, each with the version of their tensor."""
+"""Cached sizes of levels read from the device, each with the version of their tensor."""
 
 
 def ms_deform_attn_forward(
@@ -48,7 +49,7 @@ def ms_deform_attn_forward(
 
 
 def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
-    """Return height and width of each level; a tensor of them is read once, however many layers it is passed to.
+    """Return height and width of each level; a tensor of them is read once for all layers.
 
     Reading it synchronizes with the device.
     """

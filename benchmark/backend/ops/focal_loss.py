@@ -1,7 +1,7 @@
 """Sigmoid focal loss: https://arxiv.org/abs/1708.02002, equation 5, on each class separately.
 
-With p = sigmoid(input), the loss of the class that is the target is -alpha (1 - p)^gamma log p, of every other class
--(1 - alpha) p^gamma log(1 - p). A target outside the classes is background: every class counts as another.
+With p = sigmoid(input), the loss of the target class is -alpha (1 - p)^gamma log p, that of every other class
+-(1 - alpha) p^gamma log(1 - p). A target outside the classes is background: every class is treated as another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def sigmoid_focal_loss_forward(
     Args:
         input: logits (samples, classes).
         target: class index (samples,).
-        weight: weight of the target's class (classes,), or empty for none.
+        weight: weight of the target's class (classes,), or empty for equal weights.
         output: (samples, classes), overwritten.
         gamma: exponent that reduces the loss of well-classified samples.
         alpha: weight of the target's class; the others have 1 - alpha.
@@ -32,15 +32,15 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Compute the derivative of each loss by its own logit into `grad_input`; see the forward pass."""
+    """Compute the derivative of each loss by its logit into `grad_input`; see the forward pass."""
     positive, logit = _sided(input, target)
     p, q = logit.sigmoid(), (-logit).sigmoid()
-    slope = q.pow(gamma) * (gamma * p * F.logsigmoid(logit) - q)  # of -q^gamma log p, since p' = p q and q' = -p q
+    slope = q.pow(gamma) * (gamma * p * F.logsigmoid(logit) - q)  # derivative of -q^gamma log p: p' = p q, q' = -p q
     grad_input.copy_(torch.where(positive, alpha * slope, (alpha - 1) * slope) * _class_weight(weight, target))
 
 
 def _sided(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the target mask, and the logit of being right: negation turns p into 1 - p, so one formula suffices."""
+    """Return the target mask, and the signed logit: negation turns p into 1 - p, so one formula suffices."""
     positive = target[:, None] == torch.arange(input.shape[1], device=input.device)
     return positive, torch.where(positive, input, -input)
 

@@ -1,7 +1,7 @@
 """PSA mask, the operator of PSANet (Zhao et al., ECCV 2018; the authors' own is in https://github.com/hszhao/semseg).
 
 Every position (h, w) predicts attention over a mask of (mask height, mask width) positions around itself, as channels.
-The operator turns that into attention over the positions (y, x) of the map, in one of two directions:
+The operator converts that to attention over the positions (y, x) of the map, in one of two directions:
 
     collect:     output[n, y * W + x, h, w] = input[n, i * mask width + j, h, w]
     distribute:  output[n, h * W + w, y, x] = input[n, i * mask width + j, h, w]
@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-COLLECT = 0  # as mmcv.ops.psa_mask numbers them; 1 is distribute
+COLLECT = 0  # the values of mmcv.ops.psa_mask; 1 is distribute
 
 
 def psamask_forward(
@@ -61,7 +61,7 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Compute the gradient of `psamask_forward` into `grad_input`: each (i, j) has one (y, x), so it gathers, too."""
+    """Compute the gradient of `psamask_forward` into `grad_input`, also by gathering: each (i, j) has one (y, x)."""
     grad = _view(grad_output, psa_type, h_feature, w_feature)
     y = _sums(h_mask, h_feature, grad.device) - half_h_mask
     x = _sums(w_mask, w_feature, grad.device) - half_w_mask
@@ -83,9 +83,9 @@ def _sums(first: int, second: int, device: torch.device) -> Tensor:
 
 
 def _pick(source: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Gather picked[n, a, b, h, w] = source[n, rows[a, h], columns[b, w], h, w], or 0 where that is outside.
+    """Gather picked[n, a, b, h, w] = source[n, rows[a, h], columns[b, w], h, w], or 0 if the index is outside.
 
-    One axis after the other, so that the indices stay tables of (a, h) and (b, w) that are only expanded.
+    The axes are gathered one after the other, so that the indices remain small tables of (a, h) and (b, w).
     """
     n, height, width, h, w = source.shape
     inside = _inside(rows, height)[:, None, :, None] & _inside(columns, width)[:, None, :]

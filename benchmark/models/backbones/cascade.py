@@ -15,16 +15,16 @@ RATES = (2, 4, 8, 16)
 
 @MODELS.register_module()
 class CascadedResNet(ResNet):
-    """ResNet at output stride 16 whose last block, block4 in the paper's count, is followed by three copies of it.
+    """ResNet at output stride 16 whose last block, block4 in the paper, is followed by three copies of it.
 
-    block4 is `layer4` here, so that weights of ImageNet load; for block5 to block7 there are none. A copy needs no
-    projection, since its input has the channels of its output.
+    block4 is `layer4` here, so that ImageNet weights load; block5 to block7 have none. A copy needs no projection,
+    since its input has the same number of channels as its output.
 
     Args:
         depth: depth of the ResNet, 50 or more.
         norm_cfg: mmsegmentation's config of the normalisation layers.
         multi_grid: unit rates of the three units in each block, multiplied by the block's rate (section 3.2.1).
-        **kwargs: `pretrained` or `init_cfg`, as of mmsegmentation's ResNet.
+        **kwargs: `pretrained` or `init_cfg`, see mmsegmentation's ResNet.
     """
 
     def __init__(self, depth: int, norm_cfg: Mapping[str, Any], multi_grid: Sequence[int], **kwargs: Any) -> None:

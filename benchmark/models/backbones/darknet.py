@@ -1,4 +1,4 @@
-"""Darknet-19 (Redmon and Farhadi, arXiv 1612.08242, Table 6) at output stride 16, as LiteSeg uses it."""
+"""Darknet-19 (Redmon and Farhadi, arXiv 1612.08242, Table 6) at output stride 16, as used by LiteSeg."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class Darknet19(BaseModule):
-    """All convolutions of Table 6 but its classifier, without the last pooling, after which convolutions are dilated.
+    """All convolutions of Table 6 except its classifier, without the last pooling, and dilated from there on.
 
-    Borders are those of LiteSeg's authors, github.com/tahaemara/LiteSeg, `models/backbone_networks/darknet.py`, because
+    Padding is that of LiteSeg's authors, github.com/tahaemara/LiteSeg, `models/backbone_networks/darknet.py`, because
     the published cost and accuracy are of that network: three 1x1 convolutions pad their input by a pixel, and the
-    dilated 3x3 convolutions, whose padding of 1 is one short, remove these pixels again. Sizes equal those with the
-    usual borders.
+    dilated 3x3 convolutions, whose padding of 1 is one too small, remove these pixels again. Sizes equal those with the
+    usual padding.
 
     Weights start from PyTorch's defaults.
 

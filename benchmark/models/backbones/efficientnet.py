@@ -18,16 +18,16 @@ the one after them."""
 
 @MODELS.register_module()
 class EfficientNet(BaseModule):
-    """torchvision's EfficientNet up to its seventh stage, without the 1x1 convolution and the classifier that follow.
+    """torchvision's EfficientNet up to its seventh stage, without the following 1x1 convolution and classifier.
 
-    Names and padding are torchvision's, because its ImageNet weights depend on them: it pads both sides alike, where
-    the original in TensorFlow pads an even size more below and to the right. So is stochastic depth, whose probability
-    rises linearly from block to block, towards 0.2.
+    Names and padding are those of torchvision, because its ImageNet weights depend on them: it pads both sides equally,
+    while the original in TensorFlow pads an even size more at the bottom and right. Stochastic depth is torchvision's,
+    too: its probability increases linearly from block to block, up to 0.2.
 
     Args:
         variant: b0 to b4.
-        norm_cfg: mmsegmentation's config of the normalisation layers. torchvision's weights of B0 to B4 go with an
-            epsilon of 1e-5, the original's with 1e-3.
+            norm_cfg: mmsegmentation's config of the normalisation layers. torchvision's weights of B0 to B4 need an
+                epsilon of 1e-5, the original's 1e-3.
         init_cfg: mmengine's config of the initial weights, such as `torchvision://efficientnet_b4`.
     """
 

@@ -17,7 +17,7 @@ from benchmark.models.layers.enet import Bottleneck, DownsamplingBottleneck, Ini
 class ENetEncoder(BaseModule):
     """Three halvings in 22 bottlenecks.
 
-    Weights start from PyTorch's defaults, which for convolutions are Torch's, those of the authors.
+    Weights start from PyTorch's defaults, which for convolutions equal Torch's, used by the authors.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.

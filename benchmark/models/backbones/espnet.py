@@ -18,10 +18,10 @@ from benchmark.models.layers.memory_format import concatenate
 class ESPNetEncoder(BaseModule):
     """Three halvings: a convolution, then twice a strided ESP module and ESP modules that keep the size.
 
-    ESPNet-A is that alone. ESPNet-B has skips: the output of the strided module is concatenated to the output of the
+    ESPNet-A is only that. ESPNet-B has skips: the output of the strided module is concatenated with the output of the
     last one. ESPNet-C, the encoder of ESPNet, also concatenates the image, averaged down to the size of the map. As in
-    the authors' code, `train/Model.py`, every concatenation is followed by batch normalisation and PReLU; they released
-    no A and B, where a level without a concatenation ends with its last module, which has both already.
+    the authors' code, `train/Model.py`, every concatenation is followed by batch normalisation and PReLU; they did not
+    release A and B, in which a level without concatenation ends with its last module, which includes both.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.
@@ -84,5 +84,5 @@ class ESPNetEncoder(BaseModule):
 
 
 def _halve(image: Tensor) -> Tensor:
-    """Average 3x3 windows with stride 2; pixels beyond the border count as zeros."""
+    """Average 3x3 windows with stride 2; pixels beyond the border are zero."""
     return F.avg_pool2d(image, 3, stride=2, padding=1)

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., arXiv 1801.04381) at output stride 32, as LiteSeg uses it."""
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381) at output stride 32, as used by LiteSeg."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TorchvisionMobileNetV2(BaseModule):
     """torchvision's MobileNetV2 with its last 1x1 convolution and without its classifier.
 
     mmsegmentation's own ends before that convolution, with 320 channels. Names and initial weights are torchvision's,
-    so that its ImageNet weights load as they are.
+    so that its ImageNet weights load unchanged.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.

@@ -18,30 +18,29 @@ from benchmark.models.layers.upsampling import crop
 
 @MODELS.register_module()
 class OverlapTileUNet(BaseModule):
-    """U-Net for images of any size: mirrored pixels make up for the borders that unpadded convolutions remove.
+    """U-Net for images of any size: mirrored padding replaces the borders that unpadded convolutions remove.
 
     The receptive field of every pixel is filled from the image itself or, beyond its border, from its mirror image, in
     which the pixels of the border are not repeated. So an output of HxW pixels needs an input of (H + 184)x(W + 184).
     As both must fit the poolings (`OVERLAP`), the input is extended below and to the right by up to 15 more mirrored
     pixels, and the output is cropped.
 
-    An image with more than `tile` pixels a side is divided when the network is evaluated, so that memory does not limit
-    its size. Tiles begin at multiples of 16 pixels: then every pooling has the windows that it has in the undivided
-    image, and the result is the same. In training nothing is divided, because autograd would keep the maps of all
-    tiles.
+    An image with more than `tile` pixels a side is divided in evaluation, so that memory does not limit its size. Tiles
+    begin at multiples of 16 pixels: then every pooling has the same windows as in the undivided image, and the result
+    is the same. In training images are not divided, because autograd would keep the maps of all tiles.
 
     Weights start from N(0, 2 / N) as in section 3. For an up-convolution N is 4 times its output channels, as in the
-    authors' release; without a ReLU behind it, that keeps the variance.
+    authors' release; without a subsequent ReLU, that preserves the variance.
 
     Args:
         channels: channels of the first level, 64 in the paper.
         dropout: probability at the end of the contracting path.
-        tile: side of the largest output of a tile in pixels, at least 20. The paper favours large tiles; 1028 divides
-            Cityscapes' 1024x2048 into two and leaves smaller images whole.
+            tile: side of the largest output of a tile in pixels, at least 20. The paper favours large tiles; 1028
+                divides Cityscapes' 1024x2048 into two and does not divide smaller images.
         init_cfg: mmengine's config of the initial weights.
 
     Raises:
-        ValueError: a tile too small.
+            ValueError: the tile is too small.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class OverlapTileUNet(BaseModule):
         he = {"type": "Kaiming", "layer": ["Conv2d", "ConvTranspose2d"], "mode": "fan_in"}
         super().__init__(init_cfg or he)
         if tile < STRIDE + OVERLAP:
-            raise ValueError(f"tiles of U-Net have at least {STRIDE + OVERLAP} pixels a side, not {tile}")
+            raise ValueError(f"tiles of U-Net need at least {STRIDE + OVERLAP} pixels a side, not {tile}")
         self.tile = tile
         self.network = FigureOne(channels, dropout)
 
@@ -79,15 +78,15 @@ class OverlapTileUNet(BaseModule):
 
 
 def _mirror(x: Tensor, dim: int, size: int) -> Tensor:
-    """Continue a side from `BORDER` pixels before its beginning to `BORDER` pixels after `size`.
+    """Extend a side from `BORDER` pixels before its beginning to `BORDER` pixels after `size`.
 
-    Where the image is smaller than the extension, it is mirrored repeatedly.
+    If the image is smaller than the extension, it is mirrored repeatedly.
     """
     last = int(x.shape[dim]) - 1
     period = max(1, 2 * last)
     places = torch.arange(-BORDER, size + BORDER, device=x.device)
     indices = last - (places.remainder(period) - last).abs()
-    if is_channels_last(x):  # of which `index_select` would make a contiguous map
+    if is_channels_last(x):  # `index_select` would return a contiguous map
         return x.permute(0, 2, 3, 1).index_select(dim - 1, indices).permute(0, 3, 1, 2)
     return x.index_select(dim, indices)
 

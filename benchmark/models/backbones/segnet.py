@@ -16,7 +16,7 @@ VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 
 
 class _Encoder(BaseModule):
-    """A sequence of convolutions and poolings that keeps the indices of every pooling, but not the maps."""
+    """A sequence of convolutions and poolings that stores the indices of every pooling, but not the maps."""
 
     features: nn.Sequential
 
@@ -30,8 +30,8 @@ class _Encoder(BaseModule):
             image: (N, 3, H, W).
 
         Returns:
-            The last map, of stride 2^n after n poolings, sizes rounded up; and of every pooling, the first one first,
-            the indices of its maxima and the size before it.
+                The last map, of stride 2^n after n poolings, with sizes rounded up; and for every pooling, starting
+                    with the first, the indices of its maxima and the size before it.
         """
         poolings: list[Pooling] = []
         x = image
@@ -49,13 +49,13 @@ class _Encoder(BaseModule):
 class SegNetEncoder(_Encoder):
     """VGG16's 13 convolutions, each with batch normalisation, and its 5 poolings.
 
-    The convolutions have biases, as VGG16's and as in the authors' `Models/segnet_train.prototxt`. Layers are named as
-    in torchvision's `vgg16_bn`, whose weights load as they are. Those of `vgg16`, from which the authors start, load
+    The convolutions have biases, like VGG16's and as in the authors' `Models/segnet_train.prototxt`. Layers are named
+    as in torchvision's `vgg16_bn`, whose weights load unchanged. Those of `vgg16`, which the authors start from, load,
     too: names are translated, and normalisation keeps its own initial values.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.
-        init_cfg: mmengine's config of weights to start from.
+        init_cfg: mmengine's config of initial weights.
     """
 
     def __init__(self, norm_cfg: Mapping[str, Any], init_cfg: Mapping[str, Any] | None = None) -> None:
@@ -91,13 +91,13 @@ class SegNetBasicEncoder(_Encoder):
     """Four 7x7 convolutions of 64 channels, each with batch normalisation, ReLU and pooling (section 3.1).
 
     The convolutions have no biases, as in the paper. The authors' `Models/segnet_basic_train.prototxt` has them, but
-    batch normalisation subtracts them again, so that both describe the same network; the paper's 1.425 million
-    parameters do not decide between 1.4161 without and 1.4166 with them. From the prototxt is the local response
-    normalisation of the image. Made for values up to 255, it hardly changes an image of unit variance.
+    batch normalisation removes their effect, so that both describe the same network; the paper's 1.425 million
+    parameters do not decide between 1.4161 without and 1.4166 with them. The local response normalisation of the image
+    is from the prototxt. Designed for values up to 255, it hardly changes an image of unit variance.
 
     Args:
         norm_cfg: mmsegmentation's config of the normalisation layers.
-        init_cfg: mmengine's config of weights to start from.
+        init_cfg: mmengine's config of initial weights.
     """
 
     def __init__(self, norm_cfg: Mapping[str, Any], init_cfg: Mapping[str, Any] | None = None) -> None:

@@ -1,7 +1,7 @@
-"""ShuffleNet, 1x with 8 groups (Zhang et al., arXiv 1707.01083, Table 1 and Figure 2), as LiteSeg uses it.
+"""ShuffleNet, 1x with 8 groups (Zhang et al., arXiv 1707.01083, Table 1 and Figure 2), as used by LiteSeg.
 
-What the paper leaves open is as in the code of LiteSeg's authors, github.com/tahaemara/LiteSeg,
-`models/backbone_networks/ShuffleNet.py`, for whose ImageNet weights it is: all convolutions have a bias, and neither
+Details that the paper does not specify follow the code of LiteSeg's authors, github.com/tahaemara/LiteSeg,
+`models/backbone_networks/ShuffleNet.py`, so that their ImageNet weights load: all convolutions have a bias, and neither
 normalisation nor activation follows Conv1.
 """
 
@@ -56,15 +56,15 @@ class ShuffleNet(BaseModule):
 class ShuffleNetUnit(nn.Module):
     """Pointwise group convolution, channel shuffle, depthwise convolution, pointwise group convolution (Figure 2b, c).
 
-    Of stride 1 it adds its input. Of stride 2 it concatenates the average-pooled input, for which its last convolution
-    leaves room.
+    With stride 1 it adds its input. With stride 2 it concatenates the average-pooled input, so that its last
+    convolution has fewer output channels.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output; the bottleneck has a quarter of them.
-        norm: makes a normalisation layer for a number of channels.
+        norm: returns a normalisation layer for a number of channels.
         stride: 1 or 2.
-        groups: of the first pointwise convolution.
+        groups: groups of the first pointwise convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, stride: int = 1, groups: int = GROUPS) -> None:

@@ -15,9 +15,8 @@ from torch import Tensor
 class PaddedUNet(UNet):
     """U-Net whose input may have any size.
 
-    mmsegmentation's refuses sizes that its stride does not divide, such as CamVid's 360x480. Here such an input is
-    zero-padded below and to the right, and the maps are cropped. Where the stride divides the size, results are the
-    same.
+    mmsegmentation's refuses sizes that are not divisible by its stride, such as CamVid's 360x480. Here such an input is
+    zero-padded at the bottom and right, and the maps are cropped. For divisible sizes, results are the same.
     """
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -27,7 +26,7 @@ class PaddedUNet(UNet):
             x: (N, in_channels, H, W).
 
         Returns:
-            For every stage of stride s a map (N, C, ceil(H/s), ceil(W/s)).
+                A map (N, C, ceil(H/s), ceil(W/s)) for every stage of stride s.
         """
         halved = (stride == 2 or down for stride, down in zip(self.strides[1:], self.downsamples, strict=True))
         strides = list(accumulate((2 if half else 1 for half in halved), mul, initial=1))

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman, arXiv 1409.1556, configuration D) as FCN and DeepLab use it: fully convolutional.
+"""VGG16 (Simonyan and Zisserman, arXiv 1409.1556, configuration D) as used by FCN and DeepLab: fully convolutional.
 
 The convolutions have the names of torchvision's `vgg16`, so that its ImageNet weights load unchanged; those of its
 two hidden fully connected layers, fc6 and fc7, are reduced to the shape of the convolutions that replace them.
@@ -25,8 +25,8 @@ class VGG16(BaseModule):
 
     Args:
         pools: the five poolings.
-        padding: of conv1_1.
-        dilation: of conv5_1 to conv5_3.
+        padding: padding of conv1_1.
+        dilation: dilation of conv5_1 to conv5_3.
         init_cfg: mmengine's config of initial weights.
     """
 
@@ -64,15 +64,15 @@ class VGG16(BaseModule):
 class FullyConnected(nn.Sequential):
     """fc6 and fc7 of VGG16 as convolutions, each with ReLU and dropout: indices as in torchvision's `classifier`.
 
-    Weights of the fully connected layers load by reshaping (FCN, section 3.1). Where the convolution is smaller, its
+    Weights of the fully connected layers load by reshaping (FCN, section 3.1). If the convolution is smaller, its
     kernel takes every third position of the 7x7 (DeepLab v1: simple decimation) and every fourth of the 4096 channels
-    (DeepLab v2, section 4.1.1: a random subset; any does, since the order of the channels means nothing).
+    (DeepLab v2, section 4.1.1: a random subset; any subset works, because the order of channels is arbitrary).
 
     Args:
         width: channels of fc6 and fc7.
-        kernel_size: of fc6.
-        dilation: of fc6.
-        padding: of fc6.
+        kernel_size: kernel size of fc6.
+        dilation: dilation of fc6.
+        padding: padding of fc6.
     """
 
     def __init__(self, width: int, kernel_size: int, dilation: int = 1, padding: int = 0) -> None:
@@ -104,9 +104,8 @@ class FullyConnected(nn.Sequential):
 class FCNVGG16(VGG16):
     """The VGG16 of FCN (Long et al., arXiv 1411.4038, section 4.1).
 
-    As in the authors' code (github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn8s/net.py`) conv1_1 pads by 100, so
-    that the 7x7 convolution fc6, which does not pad, has an input for every size of the image, and poolings
-    round up.
+    As in the authors' code (github.com/shelhamer/fcn.berkeleyvision.org, `voc-fcn8s/net.py`), conv1_1 pads by 100, so
+    that the 7x7 convolution fc6, which does not pad, has an input for every image size, and poolings round up.
     """
 
     def __init__(self, init_cfg: Mapping[str, Any] | None = None) -> None:
@@ -114,14 +113,14 @@ class FCNVGG16(VGG16):
         self.classifier = FullyConnected(4096, kernel_size=7)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute the maps that the head needs.
+        """Compute the inputs of the head.
 
         Args:
             image: (N, 3, H, W) of any size.
 
         Returns:
-            The image itself, to whose size the head crops; pool3 (N, 256, (H + 198)/8, (W + 198)/8); pool4 (N, 512,
-            (H + 198)/16, (W + 198)/16); fc7 (N, 4096, (H + 198)/32 - 6, (W + 198)/32 - 6). All are rounded up.
+                The image, to whose size the head crops; pool3 (N, 256, (H + 198)/8, (W + 198)/8); pool4 (N, 512,
+                (H + 198)/16, (W + 198)/16); fc7 (N, 4096, (H + 198)/32 - 6, (W + 198)/32 - 6). All are rounded up.
         """
         _, _, pool3, pool4, pool5 = super().forward(image)
         return image, pool3, pool4, self.classifier(pool5)
@@ -134,9 +133,9 @@ class DeepLabVGG16(VGG16):
     pool4 and pool5 have stride 1, conv5_1 to conv5_3 therefore dilation 2; fc6 is 3x3, fc6 and fc7 are 1024 wide. One
     branch of rate 12 is DeepLab v1's LargeFOV (arXiv 1412.7062, Table 2), several are v2's ASPP.
 
-    The papers do not state the padding of the poolings. Ports of the authors' Caffe models (as github.com/GitLanx/
-    Semantic-Segmentation-PyTorch) have 3x3 windows with padding 1, and so has this one, because the labels of the loss
-    are every eighth pixel: the centre of output i is then pixel 8i exactly, which it is not with 2x2 windows. The same
+    The papers do not state the padding of the poolings. Ports of the authors' Caffe models (such as github.com/GitLanx/
+    Semantic-Segmentation-PyTorch) have 3x3 windows with padding 1. They are used here, too, because the labels of the
+    loss are every eighth pixel: the centre of output i is then pixel 8i exactly, unlike with 2x2 windows. The same
     ports have a 3x3 average pooling after pool5 in v1 and none in v2.
 
     Args:

@@ -1,6 +1,6 @@
 """Context modules of other networks between a dilated ResNet and the last layers of PSPNet.
 
-PPM and ASPP are mmsegmentation's own modules, PSA is that of its authors.
+PPM and ASPP are mmsegmentation's own modules, PSA is that of PSANet's authors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ContextHead(BaseDecodeHead):
     A subclass sets `context`, a module from (N, in_channels, H, W) to (N, channels, H, W).
 
     Args:
-        **kwargs: arguments of mmsegmentation's heads; `channels` are those of context module and convolution.
+            **kwargs: arguments of mmsegmentation's heads; `channels` applies to context module and convolution.
     """
 
     context: nn.Module
@@ -43,9 +43,9 @@ class ContextHead(BaseDecodeHead):
 class GCNContextHead(ContextHead):
     """Global convolution of GCN as a context module.
 
-    In the paper it outputs scores, one channel a class; here it outputs `channels` features. Its input is the last
-    map alone, at output stride 8, where 15 pixels are 120 of the image; on the paper's res-5 they are 480. Boundary
-    refinement and deconvolutions, which work on scores, are no part of it.
+    In the paper it outputs scores, one channel per class; here it outputs `channels` features. Its input is the last
+    map only, at output stride 8, where 15 pixels are 120 of the image; on the paper's res-5 they are 480. Boundary
+    refinement and deconvolutions, which operate on scores, are not included.
 
     Args:
         k: size of the kernel, odd.
@@ -59,7 +59,7 @@ class GCNContextHead(ContextHead):
 
 @MODELS.register_module()
 class DASPPContextHead(ContextHead):
-    """DASPP of LiteSeg as a context module, of `channels` in every branch where LiteSeg has 96.
+    """DASPP of LiteSeg as a context module, with `channels` instead of LiteSeg's 96 in every branch.
 
     Args:
         rates: dilation rate of each branch.

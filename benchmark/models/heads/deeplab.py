@@ -16,11 +16,11 @@ STRIDE = 8
 
 
 class DeepLabHead(BaseDecodeHead):
-    """Scores that belong to the pixels 0, 8, 16, ... of each side, whose loss is taken there.
+    """Scores for the pixels 0, 8, 16, ... of each side, at which the loss is computed.
 
-    Both papers train against labels subsampled by 8, and to test interpolate the scores bilinearly by 8. Score i stays
-    at pixel 8i here for every size of the image; the pixels after the last score, which do not exist in an
-    image of 8k + 1 pixels, as the authors' are, have the last score.
+    Both papers train on labels subsampled by 8, and interpolate the scores bilinearly by 8 in testing. Here score i is
+    at pixel 8i for every image size; the pixels after the last score, which do not exist in an image of 8k + 1 pixels,
+    like the authors', have the last score.
 
     Args:
         layers: one layer of scores for each branch.
@@ -31,7 +31,7 @@ class DeepLabHead(BaseDecodeHead):
     def __init__(self, layers: Sequence[nn.Conv2d], num_classes: int, **kwargs: Any) -> None:
         channels = layers[0].in_channels
         super().__init__(channels, channels, num_classes=num_classes, dropout_ratio=0, init_cfg=None, **kwargs)
-        # In the place of the one 1x1 classifier that every head of mmsegmentation has. Initial values are the authors'.
+        # Replaces the 1x1 classifier that every head of mmsegmentation has. Initial values are the authors'.
         self.conv_seg = nn.ModuleList(layers)
         for layer in layers:
             nn.init.normal_(layer.weight, std=0.01)
@@ -45,7 +45,7 @@ class DeepLabHead(BaseDecodeHead):
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: Sequence[Mapping[str, Any]]) -> Tensor:
         """Map (N, num_classes, H/8, W/8), rounded up, to (N, num_classes, H, W) by bilinear interpolation."""
         meta = batch_img_metas[0]
-        window = isinstance(meta["img_shape"], torch.Size)  # of sliding inference: the other sizes are the image's
+        window = isinstance(meta["img_shape"], torch.Size)  # set by sliding inference; the other sizes are the image's
         height, width = (meta["img_shape"] if window else meta.get("pad_shape", meta["img_shape"]))[:2]
         extended = F.pad(seg_logits, (0, 1, 0, 1), mode="replicate")
         size = [STRIDE * side + 1 for side in seg_logits.shape[-2:]]
@@ -57,9 +57,9 @@ class FC8Head(DeepLabHead):
     """fc8 of every branch of `DeepLabVGG16`, summed.
 
     Args:
-        branches: their number.
+            branches: number of branches.
         num_classes: number of classes.
-        **kwargs: as of `DeepLabHead`.
+        **kwargs: see `DeepLabHead`.
     """
 
     def __init__(self, branches: int, num_classes: int, **kwargs: Any) -> None:
@@ -72,17 +72,17 @@ class FC8Head(DeepLabHead):
 
 @MODELS.register_module()
 class ASPPv2Head(DeepLabHead):
-    """ASPP on a ResNet: dilated 3x3 convolutions from its last map straight to scores, summed.
+    """ASPP on a ResNet: dilated 3x3 convolutions from its last map directly to scores, summed.
 
-    The paper draws the branches for VGG16 (Figure 7) and calls LargeFOV on ResNet-101 one atrous convolution on top
-    (section 4.1.2). That the four of ASPP give scores directly is from the port that loads the authors' models,
+    The paper shows the branches for VGG16 (Figure 7) and describes LargeFOV on ResNet-101 as one atrous convolution on
+    top (section 4.1.2). That the four of ASPP compute scores directly is from the port that loads the authors' models,
     github.com/kazuto1011/deeplab-pytorch, `libs/models/deeplabv2.py`.
 
     Args:
-        in_channels: of the last map.
+        in_channels: channels of the last map.
         rates: dilation of each convolution.
         num_classes: number of classes.
-        **kwargs: as of `DeepLabHead`.
+        **kwargs: see `DeepLabHead`.
     """
 
     def __init__(self, in_channels: int, rates: Sequence[int], num_classes: int, **kwargs: Any) -> None:

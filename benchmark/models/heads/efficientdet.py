@@ -16,13 +16,14 @@ from benchmark.models.layers.efficientdet import SeparableConv
 class EfficientDetHead(BaseDecodeHead):
     """Separable 3x3 convolutions on P2 and a 1x1 classifier.
 
-    The paper gives width and repetitions of the classification head. The order of convolution, batch normalisation and
-    activation is that of the class network in the authors' code, github.com/google/automl; the 1x1 convolution at a
-    quarter of the resolution, enlarged bilinearly, is that of Panoptic FPN (arXiv 1901.02446), which the paper follows.
+    The paper specifies width and repetitions of the classification head. The order of convolution, batch normalisation
+    and activation is that of the class network in the authors' code, github.com/google/automl; the 1x1 convolution at a
+    quarter of the resolution, upsampled bilinearly, is that of Panoptic FPN (arXiv 1901.02446), which the paper
+    follows.
 
     Args:
-        in_channels: of P2.
-        channels: of the convolutions.
+        in_channels: channels of P2.
+        channels: channels of the convolutions.
         num_convs: number of convolutions.
         num_classes: number of classes.
         norm_cfg: mmsegmentation's config of the normalisation layers.

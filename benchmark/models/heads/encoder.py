@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class EncoderClassifier(BaseDecodeHead):
-    """A pointwise convolution, whose loss is taken at the size of the encoder's map.
+    """A pointwise convolution, whose loss is computed at the size of the encoder's map.
 
-    Labels are reduced as the authors of both networks reduce them, to the nearest: of every `stride` x `stride` pixels
-    the top left one stays.
+    As in the code of the authors of both networks, labels are subsampled by nearest neighbour: the top left of every
+    `stride` x `stride` pixels is used.
 
     Args:
-        in_channels: of the encoder's map.
-        in_index: which of its outputs that map is.
+        in_channels: channels of the encoder's map.
+            in_index: index of that map among the encoder's outputs.
         num_classes: number of classes.
-        bias: of the convolution.
-        stride: of the map.
+        bias: whether the convolution has a bias.
+        stride: stride of the map.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
 

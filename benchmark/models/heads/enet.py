@@ -14,10 +14,10 @@ from benchmark.models.layers.enet import Bottleneck, UpsamplingBottleneck, batch
 
 @MODELS.register_module()
 class ENetDecoder(BaseDecodeHead):
-    """Two max-unpoolings by the encoder's indices, then a bare transposed convolution to full resolution.
+    """Two max-unpoolings with the encoder's indices, then a transposed convolution to full resolution.
 
-    The indices of the initial block's pooling are not used: it pools the 3 channels of the image, the output has one
-    channel a class (section 3).
+    The indices of the initial block's pooling are not used: it pools the 3 channels of the image, but the output has
+    one channel per class (section 3).
 
     Args:
         num_classes: number of classes.
@@ -41,7 +41,7 @@ class ENetDecoder(BaseDecodeHead):
         self.stage4 = nn.Sequential(Bottleneck(64, norm, relu), Bottleneck(64, norm, relu))
         self.bottleneck5_0 = UpsamplingBottleneck(64, 16, norm)
         self.stage5 = Bottleneck(16, norm, relu)
-        # The paper's fullconv, instead of the 1x1 classifier that every head of mmsegmentation has.
+        # The paper's fullconv replaces the 1x1 classifier that every head of mmsegmentation has.
         self.conv_seg = nn.ConvTranspose2d(16, self.out_channels, 2, stride=2)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -51,7 +51,7 @@ class ENetDecoder(BaseDecodeHead):
             inputs: outputs of `ENetEncoder` for an image of (H, W).
 
         Returns:
-            (N, num_classes, H, W), one pixel more where H or W is odd.
+                (N, num_classes, H, W), with one pixel more if H or W is odd.
         """
         initial, stage1, x, indices1_0, indices2_0 = inputs
         x = self.bottleneck4_0(x, indices2_0, size=stage1.shape[-2:])

@@ -16,10 +16,10 @@ from benchmark.models.layers.upsampling import crop
 
 @MODELS.register_module()
 class ESPNetClassifier(BaseDecodeHead):
-    """The pointwise convolution that ESPNet-A, B and C end in, at an eighth of the image's size; without bias.
+    """The last pointwise convolution of ESPNet-A, B and C, at an eighth of the image's size; without bias.
 
     Args:
-        in_channels: of the encoder's last map: 128 for A, 256 for B and C.
+        in_channels: channels of the encoder's last map: 128 for A, 256 for B and C.
         num_classes: number of classes.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
@@ -45,14 +45,14 @@ class ESPNetClassifier(BaseDecodeHead):
 class ESPNetDecoder(BaseDecodeHead):
     """The light decoder of ESPNet: reduce, upsample, merge, to full resolution (Figure 4d).
 
-    Every map in it has one channel a class. The authors published two versions that differ in the last skip:
-    `train/Model.py`, of their CamVid release, takes level 1 with the image concatenated to it (19 channels),
-    `test/Model.py`, of their Cityscapes releases, the bare convolution (16 channels).
+    Every map in it has one channel per class. The authors published two versions that differ in the last skip:
+    `train/Model.py`, of their CamVid release, uses level 1 concatenated with the image (19 channels), `test/Model.py`,
+    of their Cityscapes releases, the convolution only (16 channels).
 
     Args:
         num_classes: number of classes, at least 5.
         norm_cfg: mmsegmentation's config of the normalisation layers.
-        skip_channels: the last skip, by its channels.
+            skip_channels: number of channels of the last skip.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
 
     Raises:
@@ -78,7 +78,7 @@ class ESPNetDecoder(BaseDecodeHead):
                 f"not {num_classes}; espnet-a, espnet-b and espnet-c take fewer classes"
             )
         if skip_channels not in (16, 19):
-            raise ValueError(f"skip_channels is 16 or 19, not {skip_channels}")
+            raise ValueError(f"skip_channels must be 16 or 19, not {skip_channels}")
         self.skip_channels = skip_channels
         norm = batch_norm(norm_cfg)
         self.level3 = nn.Conv2d(256, num_classes, 1, bias=False)
@@ -90,7 +90,7 @@ class ESPNetDecoder(BaseDecodeHead):
         self.deconv2 = _deconv(num_classes)
         self.norm_act2 = NormAct(num_classes, norm)
         self.conv1 = Conv3(skip_channels + num_classes, num_classes, norm)
-        self.conv_seg = _deconv(num_classes)  # instead of the classifier that every head of mmsegmentation has
+        self.conv_seg = _deconv(num_classes)  # replaces the classifier of mmsegmentation's heads
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Compute the logits.

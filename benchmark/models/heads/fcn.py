@@ -35,18 +35,18 @@ OFFSETS = {32: 19, 16: 27, 8: 31}
 class FCNSkipHead(BaseDecodeHead):
     """FCN-32s, FCN-16s or FCN-8s on `FCNVGG16`.
 
-    The final upsampling is fixed; those before it start from bilinear interpolation and are learned (section 4.3, dense
-    prediction). The authors' later code fixes all, which according to its README makes no significant difference; the
-    paper is followed. Layers that score start from zero (section 4.3, optimization).
+    The final upsampling is fixed; the others are initialized with bilinear interpolation and learned (section 4.3,
+    dense prediction). The authors' later code fixes all, which makes no significant difference according to its README;
+    this class follows the paper. Scoring layers are initialized with zeros (section 4.3, optimization).
 
     Args:
         num_classes: number of classes.
-        stride: of the finest scores: 32 has no skip, 16 that of pool4, 8 those of pool4 and pool3.
+            stride: stride of the finest scores: 32 has no skip, 16 that of pool4, 8 those of pool4 and pool3.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
 
     def __init__(self, num_classes: int, stride: int, **kwargs: Any) -> None:
-        # fc7 has been through dropout. The head's 1x1 classifier, conv_seg, is the authors' score_fr.
+        # fc7 includes dropout. The head's 1x1 classifier, conv_seg, is the authors' score_fr.
         super().__init__(4096, 4096, num_classes=num_classes, dropout_ratio=0, init_cfg=None, **kwargs)
         zero(self.conv_seg)
         self.fuse_pool4 = Fusion(512, num_classes, offset=5) if stride <= 16 else None
@@ -78,9 +78,9 @@ class Fusion(nn.Module):
     The transposed convolution is a full one, from every class to every class, as the authors define it.
 
     Args:
-        channels: of the finer map.
+        channels: channels of the finer map.
         classes: number of classes.
-        offset: where the upsampled scores begin in the finer map.
+            offset: start of the upsampled scores in the finer map.
     """
 
     def __init__(self, channels: int, classes: int, offset: int) -> None:
@@ -101,8 +101,8 @@ class Fusion(nn.Module):
 class Interpolation(nn.Module):
     """The fixed upsampling: a transposed convolution of kernel 2 * stride with one bilinear kernel for all classes.
 
-    It has no parameters. The paper counts none either: with those of a full 64x64 convolution its 134 M (Table 1)
-    would be 136 M.
+    It has no parameters. The paper does not count any either: with those of a full 64x64 convolution its 134 M (Table
+    1) would be 136 M.
 
     Args:
         classes: number of classes.

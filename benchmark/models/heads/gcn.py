@@ -18,17 +18,17 @@ from benchmark.models.layers.upsampling import crop
 
 @MODELS.register_module()
 class GCNHead(BaseDecodeHead):
-    """Score maps by global convolution at four resolutions, summed from the coarsest up to the image's own.
+    """Score maps by global convolution at four resolutions, summed from the coarsest to that of the image.
 
     Boundary refinement follows each global convolution, each sum, and each of the two last deconvolutions, nine times
-    in all. The paper does not state the initial weights: with a standard deviation of 0.01 the refinements are close to
-    the identity and the scores close to zero.
+    in total. The paper does not state the initial weights: with a standard deviation of 0.01 the refinements are close
+    to the identity and the scores close to zero.
 
     Args:
         num_classes: number of classes.
         in_channels: channels of res-2 to res-5.
         k: size of the global convolutions, 15 in the paper: the map of res-5 is 16x16 for its input of 512x512.
-        boundary_refinement: whether there is any (Table 5 has both).
+            boundary_refinement: whether boundary refinement is used (Table 5 has both).
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
 
@@ -50,7 +50,7 @@ class GCNHead(BaseDecodeHead):
             init_cfg={"type": "Normal", "layer": "Conv2d", "std": 0.01},
             **kwargs,
         )
-        del self.conv_seg  # every head of mmsegmentation has a classifier; here all maps are of scores
+        del self.conv_seg  # the classifier of mmsegmentation's heads; here all maps are scores
         classes = self.out_channels
         refinement = partial(BoundaryRefinement, classes) if boundary_refinement else nn.Identity
         self.gcn = nn.ModuleList(
@@ -85,7 +85,7 @@ class GCNHead(BaseDecodeHead):
         return losses
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: Sequence[Mapping[str, Any]]) -> Tensor:
-        """Crop scores to the image, where mmsegmentation's heads resize them."""
+        """Crop scores to the image; mmsegmentation's heads resize them."""
         image = batch_img_metas[0]
-        window = isinstance(image["img_shape"], torch.Size)  # mmsegmentation's sign of sliding-window inference
+        window = isinstance(image["img_shape"], torch.Size)  # set by mmsegmentation in sliding-window inference
         return crop(seg_logits, image["img_shape"] if window else image.get("pad_shape", image["img_shape"]))

@@ -17,18 +17,18 @@ from benchmark.models.layers.memory_format import concatenate
 
 @MODELS.register_module()
 class LiteSegHead(BaseDecodeHead):
-    """DASPP on the last features, upsampled, joined with early ones, then two separable convolutions and a classifier.
+    """DASPP on the last features, upsampled, concatenated with early ones, two separable convolutions, a classifier.
 
     The early features are the paper's long residual connection. Outside of DASPP's branches weights start from
-    PyTorch's defaults, as they do in the authors' code, github.com/tahaemara/LiteSeg, `models/liteseg_*.py`: the other
+    PyTorch's defaults, as in the authors' code, github.com/tahaemara/LiteSeg, `models/liteseg_*.py`: the other
     initialisation in that code is never called.
 
     Args:
         in_channels: channels of the early and of the last features.
         num_classes: number of classes.
         norm_cfg: mmsegmentation's config of the normalisation layers.
-        channels: of DASPP and of the decoder.
-        reduced_channels: channels that the early features are reduced to; by default they are taken as they are.
+            channels: channels of DASPP and of the decoder.
+            reduced_channels: channels that the early features are reduced to; by default they are not reduced.
         rates: dilation rates of DASPP.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
@@ -82,7 +82,7 @@ class LiteSegHead(BaseDecodeHead):
             inputs: the early features (N, in_channels[0], h, w) and the last ones, of any size.
 
         Returns:
-            (N, num_classes, h, w); mmsegmentation upsamples them bilinearly to the image, as the paper does.
+                (N, num_classes, h, w); mmsegmentation upsamples them bilinearly to the image, as in the paper.
         """
         early, last = self._transform_inputs(inputs)
         x = self.daspp(last)

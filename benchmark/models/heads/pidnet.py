@@ -13,11 +13,11 @@ from torch import Tensor
 
 @MODELS.register_module()
 class LabelEdgePIDHead(PIDHead):
-    """PIDNet head of mmsegmentation whose boundary loss needs no edge maps from a data pipeline.
+    """PIDNet head of mmsegmentation, with a boundary loss that needs no edge maps from a data pipeline.
 
     Args:
         edge_width: width of an edge in pixels, 4 in mmsegmentation's configs.
-        kwargs: of mmsegmentation's head.
+            kwargs: arguments of mmsegmentation's head.
     """
 
     def __init__(self, *args: Any, edge_width: int = 4, **kwargs: Any) -> None:
@@ -30,12 +30,12 @@ class LabelEdgePIDHead(PIDHead):
 
 
 def edges(labels: Tensor, width: int, ignore_index: int = 255) -> Tensor:
-    """Mark the borders between classes, as mmsegmentation's transform `GenerateEdge` does.
+    """Mark the borders between classes, like mmsegmentation's transform `GenerateEdge`.
 
     Args:
-        labels: classes, (..., 1, H, W); at borders of pixels without ground truth there is no edge.
-        width: of an edge in pixels.
-        ignore_index: label of pixels without ground truth.
+            labels: classes, (..., 1, H, W); borders of void pixels are not edges.
+            width: width of an edge in pixels.
+            ignore_index: label of void pixels.
 
     Returns:
         1 on edges and 0 elsewhere, shape and type of `labels`.

@@ -12,8 +12,8 @@ from mmseg.registry import MODELS
 class PointRendHead(PointHead):
     """Multilayer perceptron that reclassifies uncertain points (Kirillov et al., arXiv 1912.08193, section 3.3).
 
-    Its predictor starts from a normal distribution of deviation 0.001, as in the authors' code (detectron2,
-    `projects/PointRend/point_rend/point_head.py`); mmsegmentation's has 0.01.
+    Its predictor is initialized from a normal distribution with deviation 0.001, as in the authors' code (detectron2,
+    `projects/PointRend/point_rend/point_head.py`); mmsegmentation uses 0.01.
 
     Args:
         **kwargs: arguments of mmsegmentation's `PointHead`.

@@ -14,7 +14,7 @@ from benchmark.models.layers.unpool import max_unpool
 
 
 class _Decoder(BaseDecodeHead):
-    """A decoder with one stage per pooling of the encoder; each begins with unpooling by its indices."""
+    """A decoder with one stage for each pooling of the encoder; each begins with unpooling by its indices."""
 
     stages: nn.ModuleList
 

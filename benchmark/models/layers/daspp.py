@@ -1,6 +1,6 @@
 """The context module of LiteSeg: deeper atrous spatial pyramid pooling (Emara et al., arXiv 1912.06683).
 
-The paper's figure draws the module, the authors' code, github.com/tahaemara/LiteSeg, `models/aspp.py` and
+The paper's figure shows the module; the authors' code, github.com/tahaemara/LiteSeg, `models/aspp.py` and
 `models/liteseg_mobilenet.py`, adds the positions of normalisation and activation and the initial weights.
 """
 
@@ -16,13 +16,14 @@ from benchmark.models.layers.memory_format import GlobalAvgPool2d, concatenate
 class DASPP(nn.Module):
     """Separable atrous convolutions at several rates and image pooling, concatenated with the input itself.
 
-    Deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch of a rate above 1, which smooths
-    the samples of the atrous one. Its input is concatenated with the branches: the paper's short residual connection.
+    It is deeper than the ASPP of DeepLabv3 by a second 3x3 convolution in every branch with a rate above 1, which
+    smooths the samples of the atrous one. Its input is concatenated with the branches: the paper's short residual
+    connection.
 
     Args:
         in_channels: channels of the input.
         channels: channels of every branch and of the output; 96 in the paper.
-        norm: makes a normalisation layer for a number of channels.
+        norm: returns a normalisation layer for a number of channels.
         rates: dilation rate of each branch; a branch of rate 1 is a 1x1 convolution.
     """
 
@@ -54,18 +55,19 @@ class DASPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, channels, H, W)."""
-        pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # one pixel, however it is interpolated
+        pooled = self.image_pooling(x).expand(-1, -1, *x.shape[-2:])  # the same as any interpolation of one pixel
         return self.projection(concatenate((x, *(branch(x) for branch in self.branches), pooled)))
 
 
 def separable_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
-    """Build a depthwise convolution that keeps the size of the map, directly followed by a pointwise one.
+    """Build a depthwise convolution that keeps the size of the map, followed directly by a pointwise one.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: of the depthwise convolution, odd. At 1 it scales each channel, as it does in the authors' code.
-        dilation: of the depthwise convolution.
+            kernel_size: kernel size of the depthwise convolution, odd. With 1 it scales each channel, as in the
+                authors' code.
+            dilation: dilation of the depthwise convolution.
     """
     return nn.Sequential(
         nn.Conv2d(

@@ -1,7 +1,7 @@
 """The convolutions of EfficientDet (Tan, Pang and Le, arXiv 1911.09070).
 
-Weights start from Glorot's uniform distribution, the default of Keras that the authors' code, github.com/google/automl,
-keeps. The biases of their convolutions, which batch normalisation subtracts at once, are left out.
+Weights start from Glorot's uniform distribution, the default of Keras, which the authors' code,
+github.com/google/automl, uses. The biases of their convolutions, which batch normalisation cancels, are omitted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PointwiseConv(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """Depthwise separable 3x3 convolution and batch normalisation, with nothing between depthwise and pointwise."""
+    """Depthwise separable 3x3 convolution and batch normalisation, without layers between depthwise and pointwise."""
 
     def __init__(self, in_channels: int, out_channels: int, norm_cfg: Mapping[str, Any]) -> None:
         super().__init__()

@@ -1,11 +1,12 @@
 """The blocks of ENet (Paszke et al., arXiv 1606.02147, Figure 2 and section 3).
 
-What the paper leaves open is as in the authors' code, github.com/e-lab/ENet-training, `train/models/encoder.lua` and
-`decoder.lua`: an extension narrows to a quarter of its *output* channels, the convolution in its middle has a bias,
-no layer separates the two asymmetric convolutions, and batch normalisation adds 1e-3 to the variance.
+Details that the paper does not specify follow the authors' code, github.com/e-lab/ENet-training,
+`train/models/encoder.lua` and `decoder.lua`: an extension reduces to a quarter of its *output* channels, the
+convolution in its middle has a bias, no layer separates the two asymmetric convolutions, and batch normalisation adds
+1e-3 to the variance.
 
-The paper's sizes are even wherever they are halved. Here an odd size is rounded up, by the 3x3 convolution of the
-initial block as by every pooling, and the decoder restores the sizes of the encoder.
+In the paper all sizes that are halved are even. Here an odd size is rounded up, by the 3x3 convolution of the initial
+block and by every pooling, and the decoder restores the sizes of the encoder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmark.models.layers.unpool import max_unpool
 from benchmark.models.layers.upsampling import crop
 
 Layer = Callable[[int], nn.Module]
-"""Makes the layer for a number of channels."""
+"""Returns the layer for a number of channels."""
 
 
 def batch_norm(norm_cfg: Mapping[str, Any]) -> Layer:
@@ -31,7 +32,7 @@ def batch_norm(norm_cfg: Mapping[str, Any]) -> Layer:
 
 
 def relu(channels: int) -> nn.Module:
-    """Return a ReLU: the decoder's activation, where the encoder has PReLU with one slope a channel (section 4)."""
+    """Return a ReLU: the decoder's activation; the encoder has PReLU with one slope per channel (section 4)."""
     return nn.ReLU(inplace=True)
 
 
@@ -54,10 +55,10 @@ class Bottleneck(nn.Module):
     """The bottleneck that keeps its size: regular, dilated or asymmetric (Figure 2b).
 
     Args:
-        channels: of input and output.
-        norm: makes a normalisation layer.
-        act: makes an activation layer.
-        dilation: of the 3x3 convolution.
+        channels: channels of input and output.
+        norm: returns a normalisation layer.
+        act: returns an activation layer.
+        dilation: dilation of the 3x3 convolution.
         asymmetric: 5 for a 5x5 convolution decomposed into 1x5 and 5x1, in place of the 3x3 convolution.
         dropout: probability of the regulariser, spatial dropout.
     """
@@ -93,7 +94,7 @@ class Bottleneck(nn.Module):
 class DownsamplingBottleneck(nn.Module):
     """The bottleneck that halves its input (Figure 2b).
 
-    In the main branch a 2x2 max-pooling, then zeros as further channels; in the extension a 2x2 projection of stride 2.
+    The main branch has a 2x2 max-pooling and zeros as further channels, the extension a 2x2 projection of stride 2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Layer, dropout: float) -> None:
@@ -118,8 +119,8 @@ class DownsamplingBottleneck(nn.Module):
 class UpsamplingBottleneck(nn.Module):
     """The decoder's bottleneck that doubles its input (Figure 2b, section 3).
 
-    In the main branch a 1x1 convolution without bias takes the place of the padding and max-unpooling that of the
-    max-pooling; in the extension a transposed convolution (the paper's full convolution) takes the middle.
+    In the main branch a 1x1 convolution without bias replaces the padding and max-unpooling the max-pooling; in the
+    extension a transposed convolution (the paper's full convolution) replaces the convolution in the middle.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Layer) -> None:
@@ -137,7 +138,7 @@ class UpsamplingBottleneck(nn.Module):
         Args:
             x: the input.
             indices: (N, out_channels, h, w), of the downsampling bottleneck that this one mirrors.
-            size: (H, W) before that bottleneck: 2h or, where that was odd, 2h - 1; the same for W.
+                size: (H, W) before that bottleneck: 2h or, if that was odd, 2h - 1; the same for W.
         """
         main = max_unpool(self.main(x), indices, size)
         return self.act(main + crop(self.extension(x), size))

@@ -1,7 +1,7 @@
 """The blocks of ESPNet (Mehta et al., ECCV 2018, arXiv 1803.06815, section 3).
 
-What the paper leaves open is as in the authors' code, github.com/sacmehta/ESPNet, `train/Model.py`: convolutions have
-no bias, batch normalisation adds 1e-3 to the variance, PReLU has one slope a channel.
+Details that the paper does not specify follow the authors' code, github.com/sacmehta/ESPNet, `train/Model.py`:
+convolutions have no bias, batch normalisation adds 1e-3 to the variance, PReLU has one slope per channel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmark.models.layers.memory_format import concatenate
 
 Norm = Callable[[int], nn.Module]
-"""Makes the normalisation layer for a number of channels."""
+"""Returns the normalisation layer for a number of channels."""
 
 DILATIONS = (1, 2, 4, 8, 16)
 """Rates of the K = 5 parallel convolutions of an ESP module: 2^(k-1)."""
@@ -24,8 +24,8 @@ DILATIONS = (1, 2, 4, 8, 16)
 def batch_norm(norm_cfg: Mapping[str, Any]) -> Norm:
     """Return ESPNet's normalization layer; `norm_cfg` selects whether it is synchronized between processes.
 
-    The authors leave every initial weight to PyTorch, which in 2018 drew the scales of batch normalisation uniformly
-    from [0, 1]; they start at 1 since PyTorch 1.2 (pytorch/pytorch#12259). Its other defaults are the same today.
+    The authors use PyTorch's initial weights. In 2018 it drew the scales of batch normalisation uniformly from [0, 1];
+    since PyTorch 1.2 they start at 1 (pytorch/pytorch#12259). Its other defaults have not changed.
     """
 
     def layer(channels: int) -> nn.Module:
@@ -64,14 +64,16 @@ class Conv3(NormAct):
 class ESP(NormAct):
     """Efficient spatial pyramid: reduce, split, transform, merge (Figure 1).
 
-    The reduction outputs a fifth of the output's channels, rounded down; the convolution of dilation 1 has the
-    remaining ones. Merging is hierarchical against gridding: the maps of dilation 2 to 16 are summed up one after the
-    other before all are concatenated. In the authors' code the map of dilation 1 is concatenated, but not summed.
+    The reduction has a fifth of the output channels, rounded down; the convolution with dilation 1 has the remaining
+    ones. Maps are merged hierarchically against gridding artifacts: the maps of dilation 2 to 16 are summed
+    successively before all are concatenated. In the authors' code the map of dilation 1 is concatenated, but not
+    summed.
 
     Args:
-        in_channels: of the input. Where it equals `out_channels` and the stride is 1, the input is added to the output.
-        out_channels: of the output.
-        norm: makes a normalisation layer.
+            in_channels: channels of the input. If it equals `out_channels` and the stride is 1, the input is added to
+                the output.
+        out_channels: channels of the output.
+        norm: returns a normalisation layer.
         stride: 2 for the strided module, which reduces with a 3x3 convolution instead of the pointwise one.
 
     Raises:
@@ -82,7 +84,7 @@ class ESP(NormAct):
         super().__init__(out_channels, norm)
         narrow = out_channels // len(DILATIONS)
         if not narrow:
-            raise ValueError(f"an ESP module has at least {len(DILATIONS)} output channels, not {out_channels}")
+            raise ValueError(f"an ESP module needs at least {len(DILATIONS)} output channels, not {out_channels}")
         first = out_channels - narrow * (len(DILATIONS) - 1)
         kernel = 1 if stride == 1 else 3
         self.reduce = nn.Conv2d(in_channels, narrow, kernel, stride=stride, padding=kernel // 2, bias=False)

@@ -1,8 +1,8 @@
 """The blocks of GCN (Peng et al., arXiv 1703.02719, Figure 2 and sections 3.1 and 3.2).
 
-Whether the convolutions have biases the parameter counts of Table 2, in thousands, do not show; here they have, as by
-default in Caffe. Of the deconvolutions the paper states only that they are learned; here they are FCN's (arXiv
-1411.4038): 4x4, without bias, bilinear interpolation to begin with.
+The parameter counts of Table 2, in thousands, do not show whether the convolutions have biases; here they do, the
+default of Caffe. The paper only states that the deconvolutions are learned; here they are FCN's (arXiv 1411.4038):
+4x4, without bias, initialized with bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class GlobalConvolution(nn.Module):
     There is no normalisation or activation in between.
 
     Args:
-        in_channels: of the input.
-        channels: of the output, in the paper the number of classes.
+        in_channels: channels of the input.
+        channels: channels of the output, in the paper the number of classes.
         k: size of the kernel, odd.
     """
 
@@ -55,12 +55,12 @@ class BoundaryRefinement(nn.Module):
 
 
 class Deconvolution(nn.ConvTranspose2d):
-    """Learned upsampling of a score map by two, bilinear interpolation of each class to begin with."""
+    """Learned upsampling of a score map by two, initialized with bilinear interpolation of each class."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
 
     def reset_parameters(self) -> None:
-        """Initialize with bilinear interpolation of each class from itself alone."""
+        """Initialize with separate bilinear interpolation of each class."""
         with torch.no_grad():
             self.weight.copy_(torch.eye(self.in_channels)[..., None, None] * bilinear(4))

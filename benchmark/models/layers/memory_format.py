@@ -1,7 +1,7 @@
-"""Operations that keep maps in the memory format and the data type of their input, in the backward pass, too.
+"""Operations that keep the memory format and data type of their input, also in the backward pass.
 
-PyTorch's own return contiguous gradients, or slices of a larger one, for every format of the map; the next operation
-then copies. In contiguous format the functions here are PyTorch's own operations.
+PyTorch's own operations return contiguous gradients, or slices of a larger one, for every format of the map, which the
+next operation then copies. In contiguous format the functions here are PyTorch's own operations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Return whether a map is stored in channels_last format and not in contiguous format, which may be the same."""
+    """Return whether a map is stored in channels_last format and not also in contiguous format."""
     return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
@@ -26,9 +26,9 @@ def pixels(x: Tensor) -> Tensor:
 def concatenate(maps: Sequence[Tensor]) -> Tensor:
     """Concatenate maps along their channels, in the memory format of the first and the lowest type under autocast.
 
-    `torch.cat` returns the widest type: one float32 map among bfloat16 ones makes all float32. It returns a contiguous
-    map where the formats differ, and gradients that are slices along the channels, which in channels_last format every
-    convolution has to copy.
+    `torch.cat` returns the widest type: one float32 map among bfloat16 ones makes the result float32. If the formats
+    differ, it returns a contiguous map, and gradients that are slices along the channels, which every convolution in
+    channels_last format must copy.
 
     Args:
         maps: (N, C_i, H, W) each.

@@ -1,4 +1,4 @@
-"""Layers that encoder and decoder of SegNet share (Badrinarayanan et al., arXiv 1511.00561).
+"""Layers shared by encoder and decoder of SegNet (Badrinarayanan et al., arXiv 1511.00561).
 
 The authors' prototxt files are those of github.com/alexgkendall/SegNet-Tutorial.
 """
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from benchmark.models.layers.memory_format import is_channels_last, pixels
 
 Pooling = tuple[Tensor, tuple[int, int]]
-"""Of a max-pooling: indices of the maxima, (N, C, h, w), and size (H, W) of the map that was pooled."""
+"""State of a max-pooling: indices of the maxima, (N, C, h, w), and size (H, W) of the input map."""
 
 INITIAL_WEIGHTS: list[dict[str, Any]] = [
     {"type": "Kaiming", "layer": "Conv2d", "mode": "fan_in"},

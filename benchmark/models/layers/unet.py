@@ -1,8 +1,8 @@
 """The network of U-Net's Figure 1 (Ronneberger et al., arXiv 1505.04597), up to its last layer.
 
-What the paper leaves open is as in the authors' release of 2015-10-02, `phseg_v5-train.prototxt`: dropout of one half
-at the end of the last two levels of the contracting path, and the up-convolved maps before the copied ones where the
-two are concatenated. Where the release differs from the paper, the paper is followed: no ReLU after an up-convolution,
+Details that the paper does not specify follow the authors' release of 2015-10-02, `phseg_v5-train.prototxt`: dropout of
+one half at the end of the last two levels of the contracting path, and the order of concatenation, with up-convolved
+maps before copied ones. If the release differs from the paper, the paper is followed: no ReLU after an up-convolution,
 and the last one has 64 channels, not 128.
 """
 
@@ -18,8 +18,8 @@ from benchmark.models.layers.upsampling import crop
 BORDER = 92
 """Pixels by which the output is smaller than the input, on each side.
 
-Two unpadded 3x3 convolutions take 2 pixels off each side of a map. At level l, where a pixel is 2^l of the image, that
-is 2^(l+1): 2 + 4 + 8 + 16 on the way down, 32 at the bottom, 16 + 8 + 4 + 2 on the way up.
+Two unpadded 3x3 convolutions remove 2 pixels from each side of a map. At level l, where a pixel is 2^l of the image,
+that is 2^(l+1): 2 + 4 + 8 + 16 in the contracting path, 32 at the lowest level, 16 + 8 + 4 + 2 in the expanding path.
 """
 
 STRIDE = 16
@@ -27,19 +27,19 @@ STRIDE = 16
 windows."""
 
 OVERLAP = 4
-"""What remains of the side of an output on division by `STRIDE`; tiles side by side on that grid have it in common.
+"""Remainder of the side of an output on division by `STRIDE`; adjacent tiles on that grid share it.
 
-Every pooling must meet an even size: an input has 16n + 188 pixels, the output 184 fewer, 16n + 4 (Figure 1: 572 and
+Every pooling needs an even size: an input has 16n + 188 pixels, the output 184 fewer, 16n + 4 (Figure 1: 572 and
 388, n = 24).
 """
 
 
 class FigureOne(nn.Module):
-    """Five levels down, four up, unpadded: 22 of the 23 convolutional layers; the head has the last.
+    """Five levels down, four up, unpadded: 22 of the 23 convolutional layers; the head has the last one.
 
     Args:
-        channels: of the first level; each further level has twice as many.
-        dropout: probability, at the end of the contracting path.
+            channels: channels of the first level; each further level has twice as many.
+            dropout: dropout probability at the end of the contracting path.
     """
 
     def __init__(self, channels: int, dropout: float) -> None:

@@ -8,15 +8,15 @@ from benchmark.models.layers.memory_format import is_channels_last
 
 
 def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Write every value to the position of its maximum, with zeros elsewhere.
+    """Write every value to the position of its maximum, and zeros elsewhere.
 
-    `torch.nn.functional.max_unpool2d` computes the same, but given a size it can be traced neither by `torch.jit.trace`
-    nor, so, by fvcore.
+    `torch.nn.functional.max_unpool2d` computes the same, but with a given size it cannot be traced by
+    `torch.jit.trace`, and so not by fvcore.
 
     Args:
         x: (N, C, h, w).
-        indices: (N, C, h, w), from `max_pool2d(..., return_indices=True)`: positions in the flattened map. Windows must
-            not overlap, so that no two are the same.
+            indices: (N, C, h, w), from `max_pool2d(..., return_indices=True)`: positions in the flattened map. Windows
+                must not overlap, so that indices are unique.
         size: (H, W) of the pooled map; odd and even sizes pool to the same size.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Class-weighted cross-entropy, averaged as by PyTorch's `cross_entropy(weight=...)`.
+"""Class-weighted cross-entropy, averaged like PyTorch's `cross_entropy(weight=...)`.
 
-mmsegmentation's own, given class weights, looks the weight of every label up, which fails at pixels without ground
-truth, whose label is no class; and it divides by the number of all pixels with them, by default.
+mmsegmentation's own, with class weights, looks up the weight of every label, which fails for void pixels, whose label
+is not a class; and by default it divides by the number of all pixels, including void.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LABELS = 256
 
 @MODELS.register_module()
 class WeightedCrossEntropyLoss(nn.Module):
-    """The weighted mean over pixels: sum(w l) / sum(w), where w is the weight of a pixel's class.
+    """The weighted mean over pixels: sum(w l) / sum(w), with w the weight of a pixel's class.
 
     Args:
         class_weight: weight of every class.
-        loss_weight: factor of the whole.
-        loss_name: under which mmsegmentation's heads return it.
+            loss_weight: factor of the loss.
+            loss_name: name under which mmsegmentation's heads return it.
     """
 
     _weights: Tensor
@@ -41,7 +41,7 @@ class WeightedCrossEntropyLoss(nn.Module):
     def forward(
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
-        """Compute the loss, one number; 0 where all pixels are ignored.
+        """Compute the loss as a scalar; 0 if all pixels are ignored.
 
         Args:
             cls_score: scores, (N, classes, ...).
@@ -49,7 +49,7 @@ class WeightedCrossEntropyLoss(nn.Module):
             weight: weight of every pixel in addition to that of its class, (N, ...).
             ignore_index: label of ignored pixels.
         """
-        if is_channels_last(cls_score):  # whose `log_softmax` along the channels, and its gradient, would be contiguous
+        if is_channels_last(cls_score):  # `log_softmax` along the channels, and its gradient, would be contiguous
             cls_score, label = pixels(cls_score), label.flatten()
             weight = None if weight is None else weight.flatten()
         weights = self._weights[label] * (label != ignore_index)

@@ -1,11 +1,11 @@
 """BiFPN, the bidirectional feature pyramid of EfficientDet (Tan, Pang and Le, arXiv 1911.09070, section 3).
 
-What the paper leaves open is as in the authors' code, github.com/google/automl, `efficientdet/keras/fpn_configs.py` and
-`efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled; the fused map of a node is activated,
-convolved and normalised, in this order; maps are resized upwards by nearest neighbour and downwards by 3x3 max-pooling
-of stride 2; the first layer projects P3 to P5 twice, for the top-down path and for the extra edges. Max-pooling pads
-both sides alike, as the backbone's convolutions do, so that its windows have the same positions; TensorFlow pads an
-even size below and to the right.
+Details that the paper does not specify follow the authors' code, github.com/google/automl,
+`efficientdet/keras/fpn_configs.py` and `efficientdet_keras.py`: P6 is P5, projected and pooled, and P7 is P6 pooled;
+the fused map of a node is activated, convolved and normalised, in this order; maps are upsampled by nearest neighbour
+and downsampled by 3x3 max-pooling of stride 2; the first layer projects P3 to P5 twice, for the top-down path and for
+the extra edges. Max-pooling pads both sides equally, like the backbone's convolutions, so that its windows have the
+same positions; TensorFlow pads an even size at the bottom and right.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from benchmark.models.layers.efficientdet import PointwiseConv, SeparableConv
 
 @MODELS.register_module()
 class BiFPN(BaseModule):
-    """Layers of a top-down and a bottom-up path over P2 to P7, for a head that reads P2 alone (section 5.2).
+    """Layers of a top-down and a bottom-up path over P2 to P7, for a head that reads only P2 (section 5.2).
 
-    P2 is complete when the top-down path reaches it. The last layer ends there: its bottom-up path would be computed
-    for nothing and never learn.
+    P2 is complete at the end of the top-down path. The last layer ends there, because its bottom-up path would be
+    unused and never trained.
 
     Args:
-        in_channels: of P2 to P5.
-        channels: of all levels in the pyramid.
+        in_channels: channels of P2 to P5.
+        channels: channels of all levels in the pyramid.
         layers: number of layers, at least 2.
         norm_cfg: mmsegmentation's config of the normalisation layers.
     """
@@ -60,7 +60,7 @@ class BiFPN(BaseModule):
             maps: P2 to P5, (N, C, H/s, W/s) for the strides s of 4, 8, 16, 32.
 
         Returns:
-            (N, channels, H/4, W/4), alone in a tuple.
+                (N, channels, H/4, W/4), in a tuple.
         """
         p6 = _downsample(self.p6(maps[-1]))
         p7 = _downsample(p6)
@@ -86,12 +86,12 @@ class TopDownPath(nn.Module):
             inputs: P2 to P7, (N, channels, h, w) each.
 
         Returns:
-            P2 to P6, in the sizes that they had.
+                P2 to P6, in unchanged sizes.
         """
         *levels, above = inputs
         fused: list[Tensor] = []
         for node, level in zip(self.nodes.values(), reversed(levels), strict=True):
-            enlarged = F.interpolate(above, size=level.shape[-2:], mode="nearest").to(above.dtype)  # despite autocast
+            enlarged = F.interpolate(above, size=level.shape[-2:], mode="nearest").to(above.dtype)  # undo autocast
             above = node(level, enlarged)
             fused.insert(0, above)
         return fused
@@ -102,7 +102,7 @@ class BottomUpPath(nn.Module):
 
     def __init__(self, channels: int, norm_cfg: Mapping[str, Any]) -> None:
         super().__init__()
-        # P7 has no intermediate feature: a node with one input edge would fuse nothing.
+        # P7 has no intermediate feature: a node with one input edge has nothing to fuse.
         edges = {"p3": 3, "p4": 3, "p5": 3, "p6": 3, "p7": 2}
         self.nodes = nn.ModuleDict({level: Node(number, channels, norm_cfg) for level, number in edges.items()})
 
@@ -110,12 +110,12 @@ class BottomUpPath(nn.Module):
         """Fuse every level with the one below it.
 
         Args:
-            extra: the layer's inputs P3 to P7, (N, channels, h, w) each: the edges from an input to the output of its
-                level.
+                extra: the layer's inputs P3 to P7, (N, channels, h, w) each: the edges from an input to the output of
+                    its level.
             intermediate: P2 to P6 of the top-down path.
 
         Returns:
-            P2 to P7, in the sizes that they had.
+                P2 to P7, in unchanged sizes.
         """
         *nodes, p7 = self.nodes.values()
         p2, *between = intermediate
@@ -131,7 +131,7 @@ class Node(nn.Module):
 
     Args:
         edges: number of maps.
-        channels: of the maps and of the output.
+        channels: channels of the maps and of the output.
         norm_cfg: mmsegmentation's config of the normalisation layers.
     """
 
@@ -141,14 +141,14 @@ class Node(nn.Module):
         self.conv = SeparableConv(channels, channels, norm_cfg)
 
     def fuse(self, *maps: Tensor) -> Tensor:
-        """Return the weighted mean, nearly: the weights are at least 0 and sum to a little less than 1."""
+        """Return approximately the weighted mean: the weights are at least 0 and sum to slightly less than 1."""
         weights = F.relu(self.weights)
         weights = weights / (weights.sum() + 1e-4)
         fused: Tensor = reduce(add, map(mul, weights.unbind(), maps))
         return fused
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """Map (N, channels, H, W) an edge to (N, channels, H, W)."""
+        """Map one (N, channels, H, W) per edge to (N, channels, H, W)."""
         return self.conv(F.silu(self.fuse(*maps)))
 
 

@@ -1,1 +1,1 @@
-"""Segmentors: networks from an image to logits that are no plain sequence of parts."""
+"""Segmentors: networks from an image to logits that are not a plain sequence of parts."""

@@ -20,13 +20,14 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
     """A network on several scales of the image, with the maximum of their scores at every position.
 
     Training and testing use all scales. The paper takes the maximum at the resolution of the image; here it is taken at
-    that of the largest scale's scores, where the labels of the loss are, and the loss is the sum of those of the
-    maximum and of every scale on its own, both as in the port of the authors' models
-    (github.com/kazuto1011/deeplab-pytorch). Images, labels and scores are resized with their corner pixels aligned, so
-    that their pixels stay on those of the image: a side of n pixels becomes scale * (n - 1) + 1, rounded down.
+    that of the largest scale's scores, at which the loss is computed, and the loss is the sum of the losses of the
+    maximum and of every single scale, both as in the port of the authors' models
+    (github.com/kazuto1011/deeplab-pytorch). Images,
+    labels and scores are resized with aligned corners, so that their pixels stay on those of the image: a side of n
+    pixels becomes scale * (n - 1) + 1, rounded down.
 
     Args:
-        scales: in ascending order.
+            scales: scales in ascending order.
         **kwargs: arguments of mmsegmentation's `EncoderDecoder`.
     """
 
@@ -77,7 +78,7 @@ def _interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _resized(sample: SegDataSample, size: tuple[int, int]) -> SegDataSample:
-    """Resize labels by nearest neighbour, corner pixels aligned."""
+    """Resize labels by nearest neighbour with aligned corners."""
     label = sample.gt_sem_seg.data
     rows, columns = (
         torch.linspace(0, side - 1, wanted, device=label.device).round().long()

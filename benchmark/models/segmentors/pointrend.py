@@ -1,4 +1,4 @@
-"""PointRend cascade whose heads get their initial weights."""
+"""PointRend cascade whose heads are initialized."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mmseg.registry import MODELS
 class PointRend(CascadeEncoderDecoder):
     """A head for coarse scores and a point head that refines them (Kirillov et al., arXiv 1912.08193).
 
-    mmsegmentation's own cascade keeps its heads in a list that mmengine does not look into, so that the initial weights
-    they ask for are never set; classifiers then start from PyTorch's defaults, unlike those of every other network.
+    mmsegmentation's own cascade stores its heads in a list that mmengine does not search, so that their initial weights
+    are never set; classifiers then start from PyTorch's defaults, unlike those of every other network.
 
     Args:
-        **kwargs: arguments of mmsegmentation's `CascadeEncoderDecoder`, less the number of stages, which is two.
+            **kwargs: arguments of mmsegmentation's `CascadeEncoderDecoder`, without the number of stages, which is two.
     """
 
     decode_head: ModuleList

@@ -1,4 +1,4 @@
-"""SAN (arXiv 2302.12242) from random weights: mmsegmentation's initialisation needs those of CLIP."""
+"""SAN (arXiv 2302.12242) with random weights: mmsegmentation's initialisation needs those of CLIP."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def _is_pretrained(module: Any) -> bool:
 
 @MODELS.register_module()
 class InitialisedCLIPTextEncoder(CLIPTextEncoder):
-    """Text encoder of mmsegmentation, whose embeddings are initialized as CLIP's own where no weights are loaded.
+    """Text encoder of mmsegmentation, with embeddings initialized like CLIP's if no weights are loaded.
 
     Deviations follow `CLIP.initialize_parameters` of github.com/openai/CLIP.
     """
 
     def init_weights(self) -> None:
-        """Load the weights that the config names, or draw random ones."""
+        """Load the weights given in the config, or draw random ones."""
         super().init_weights()
         if not _is_pretrained(self):
             nn.init.normal_(self.token_embedding.weight, std=0.02)
@@ -32,10 +32,10 @@ class InitialisedCLIPTextEncoder(CLIPTextEncoder):
 
 @MODELS.register_module()
 class InitialisedSideAdapterCLIPHead(SideAdapterCLIPHead):
-    """Head of mmsegmentation, whose copies of CLIP's last layers keep PyTorch's weights where none are loaded."""
+    """Head of mmsegmentation, with PyTorch's weights in its copies of CLIP's last layers if none are loaded."""
 
     def init_weights(self) -> None:
-        """Load the weights that the config names, or draw random ones."""
+        """Load the weights given in the config, or draw random ones."""
         if _is_pretrained(self):
             super().init_weights()
         else:

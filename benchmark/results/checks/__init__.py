@@ -1,5 +1,5 @@
-"""Find contradictions in a stored result: each check is a function that yields reasons, one line each.
+"""Find contradictions in a stored result: each check is a function that yields messages of one line.
 
-`protocol`, `training`, `cost` and `environment` look at the record alone, `confusion` at the arrays beside it,
-`catalog` at what the package knows of the names in it, `siblings` at other results. `recount` builds the network again.
+`protocol`, `training`, `cost` and `environment` check the record, `confusion` the arrays of the result, `catalog` its
+names against the package, `siblings` other results. `recount` builds the network again.
 """

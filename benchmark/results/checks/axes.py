@@ -1,4 +1,4 @@
-"""Read the axes of a protocol, which are plain JSON data that another version may have laid out otherwise."""
+"""Read the axes of a protocol: plain JSON data, whose layout may differ between versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def axis(axes: Mapping[str, Any], name: str) -> Any:
-    """Return the value at a dotted name, `schedule.iterations`; None where there is none."""
+    """Return the value at a dotted name, `schedule.iterations`; None if it is missing."""
     found: Any = axes
     for part in name.split("."):
         if not isinstance(found, Mapping) or part not in found:
@@ -17,6 +17,6 @@ def axis(axes: Mapping[str, Any], name: str) -> Any:
 
 
 def number(axes: Mapping[str, Any], name: str) -> int | None:
-    """Return the whole number at a dotted name; None where there is none."""
+    """Return the integer at a dotted name; None if it is missing."""
     found = axis(axes, name)
     return found if type(found) is int else None

@@ -1,4 +1,4 @@
-"""Check a result against what the package says of the names in it: architecture, protocol, dataset."""
+"""Check the architecture, protocol and dataset of a result against the package."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from benchmark.results.record import Code, Complexity, Dataset, Protocol, Record
 DATASETS: dict[str, type[DatasetSplit]] = {**EMBEDDED, **ON_DISK}
 
 VERSIONS = ("0.1.0", "0.2.0")
-"""Versions of segbench with the protocols and architectures of this one, by name; its own is the last.
+"""Versions of segbench with the same protocols and architectures as this one; its own is the last.
 
-A release that changes one of them leaves the earlier versions out.
+A release that changes one of them removes the earlier versions.
 """
 
 OVERRIDES = {"max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data"}
 """What the command line can change."""
 
 SIZES = {"camvid": (360, 480), "camvid_180x240": (180, 240), "shapes": (64, 64)}
-"""Height and width of the images of datasets, where all have one size and the digest covers them."""
+"""Height and width of the images of datasets with images of one size that are included in the digest."""
 
 
 def check_dataset(dataset: Dataset) -> Iterator[str]:
-    """Compare a dataset with the published one of its name, or of its digest."""
+    """Compare a dataset with the published one of the same name or the same digest."""
     if dataset.digest not in _published():
         yield from _altered(dataset)
         return
@@ -44,35 +44,35 @@ def check_dataset(dataset: Dataset) -> Iterator[str]:
         if published_digest(source) != dataset.digest:
             continue
         if name != dataset.name:
-            yield f"the dataset is called {dataset.name}, and its digest is that of {name}"
+            yield f"the dataset is named {dataset.name}, but its digest is that of {name}"
         for split, identity in source.published.items():
             if dataset.images.get(split) != identity.images:
-                yield f"{split} has {dataset.images.get(split, 0)} images, and that of {name} {identity.images}"
+                yield f"{split} has {dataset.images.get(split, 0)} images, but {name} has {identity.images}"
 
 
 def _altered(dataset: Dataset) -> Iterator[str]:
-    """Tell of data that have as many images as the published ones, and are others."""
+    """Report data that differs from the published data although the number of images is equal."""
     known = DATASETS.get(dataset.name)
     if known is None or published_digest(known) not in _published():
         return
     if dataset.images == {split: identity.images for split, identity in known.published.items()}:
-        yield f"the digest is not that of {dataset.name} as it is published, which has as many images"
+        yield f"the digest is not that of the published {dataset.name}, which has the same number of images"
 
 
 def check_method(architecture: str, method: str, code: Code) -> Iterator[str]:
-    """Compare the method with that of the architecture."""
+    """Compare the method with that of the architecture in the catalog."""
     if code.version not in VERSIONS:
         return
     try:
         expected = catalog.architecture(architecture).method
-    except UserError:  # an architecture that somebody has added
+    except UserError:  # an architecture that is not in the catalog
         return
     if method != expected:
-        yield f"method is {method}, and {architecture} is an architecture of {expected}"
+        yield f"method is {method}, but {architecture} is an architecture of {expected}"
 
 
 def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
-    """Compare a protocol with what the package has by its name: what makes it another protocol, not its schedule."""
+    """Compare a protocol with the package's of that name: the settings that identify it, without its schedule."""
     known = _facts(protocol.name) if code.version in VERSIONS else None
     if known is None:
         return
@@ -87,49 +87,49 @@ def check_name(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str
         facts |= {"void_output": facts.get("void_output", False)}
     for name, value in found.items():
         if value != facts.get(name) and (value is not None or name == "pretraining"):
-            yield f"{name} is {value}, and that of the protocol {protocol.name} {facts.get(name)}"
+            yield f"{name} is {value}, but the protocol {protocol.name} has {facts.get(name)}"
 
 
 def check_size(protocol: Protocol, size: tuple[int, int], code: Code) -> Iterator[str]:
     """Compare the size of the input with that of the protocol."""
     facts = _facts(protocol.name) if code.version in VERSIONS else None
     if facts is not None and list(size) != list(facts["size"]):
-        yield f"size is {list(size)}, and that of {protocol.name} {list(facts['size'])}"
+        yield f"size is {list(size)}, but {protocol.name} has {list(facts['size'])}"
 
 
 def check_overrides(protocol: Protocol, dataset: Dataset, code: Code) -> Iterator[str]:
-    """Compare what the command line may change with the protocol: where it differs, an override says so."""
+    """Compare the overridable settings with the protocol: each difference requires an override."""
     config = _config(protocol.name) if code.version in VERSIONS and dataset.digest in _published() else None
     if config is None:
         return
     axes, overrides = protocol.axes, protocol.overrides
     for name in sorted(overrides.keys() - OVERRIDES):
-        yield f"there is no override {name}"
+        yield f"unknown override {name}"
     for name, place, usual in (
         ("max_iters", "schedule.iterations", "train_cfg.max_iters"),
         ("batch_size", "batch", "train_dataloader.dataset.batch_size"),
     ):
         found, expected = axis(axes, place), overrides.get(name, axis(config, usual))
         if None not in (found, expected) and found != expected:
-            yield f"{place} is {found} in the axes, that of {protocol.name} {expected}, and no override {name} says why"
+            yield f"{place} is {found} in the axes, but {expected} in {protocol.name}, without an override {name}"
 
 
 def check_images(dataset: Dataset, images: NDArray[np.integer]) -> Iterator[str]:
-    """Compare the number of pixels of each image with the size of the images of a dataset.
+    """Compare the number of pixels of each image with the image size of the dataset.
 
     Args:
-        dataset: its name and digest.
+            dataset: the dataset of the result.
         images: confusion matrices, shape (images, K + 1, K + 1).
     """
     height, width = SIZES.get(dataset.name, (0, 0))
     pixels = images.sum(axis=(1, 2))
     if height and dataset.digest == published_digest(DATASETS[dataset.name]) and (pixels != height * width).any():
         odd = pixels[pixels != height * width][0]
-        yield f"an image has {odd} pixels, and those of {dataset.name} {height * width}"
+        yield f"an image has {odd} pixels, but those of {dataset.name} have {height * width}"
 
 
 def _published() -> set[str]:
-    """Digests of the datasets as they are published, of those that are digested whole."""
+    """Return the digests of published datasets that are digested completely."""
     return {
         published_digest(source)
         for source in DATASETS.values()
@@ -138,14 +138,14 @@ def _published() -> set[str]:
 
 
 def _facts(protocol: str) -> Mapping[str, Any] | None:
-    """Return what a protocol of the package says of itself; None where there is none of that name."""
+    """Return the settings of a protocol of the package; None if it has none of that name."""
     config = _config(protocol)
     return None if config is None else {"void": "ignore"} | config.get("protocol", {})
 
 
 @cache
 def _config(protocol: str) -> Mapping[str, Any] | None:
-    """Return the literal values in the config of a protocol; None where there is none of that name."""
+    """Return the literal values in the config of a protocol; None if the package has none of that name."""
     try:
         return _read(catalog.protocols()[protocol].path)
     except (KeyError, OSError, SyntaxError, ValueError):
@@ -153,7 +153,7 @@ def _config(protocol: str) -> Mapping[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the literal values of a config and its bases, read without mmengine, which needs torch."""
+    """Return the literal values of a config and its bases, read without mmengine, which imports torch."""
     found: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -167,7 +167,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge as mmengine does: dicts key by key, all else replaced."""
+    """Merge configs like mmengine: dicts key by key, other values are replaced."""
     both = {name: _merge(base[name], value) for name, value in own.items() if _are_dicts(base.get(name), value)}
     return {**base, **own, **both}
 
@@ -177,10 +177,10 @@ def _are_dicts(*values: Any) -> bool:
 
 
 def _literal(node: ast.expr) -> Any:
-    """Return the value of an expression of literals and `dict(...)`, as JSON has it.
+    """Evaluate an expression of literals and `dict(...)` to JSON data.
 
     Raises:
-        ValueError: it is another expression.
+            ValueError: the expression contains anything else.
     """
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         return {each.arg: _literal(each.value) for each in node.keywords}
@@ -190,7 +190,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def check_catalog(record: Record) -> Iterator[str]:
-    """Compare a result with the package, where the same version made it."""
+    """Compare a result with the package if the same version produced it."""
     protocol, code = record.protocol, record.environment.code
     yield from check_dataset(record.dataset)
     yield from check_method(record.architecture, record.method, code)
@@ -220,7 +220,7 @@ def check_recount(record: Record) -> Iterator[str]:
             fitted = record.protocol.axes.get("fitted")
             model = compose.model_config(record.architecture, classes=classes, crop_dependent=fitted)
     except (UserError, TypeError):
-        yield "nothing is recounted: this version has no such architecture, protocol or override"
+        yield "cannot recount: this version lacks the architecture, protocol or override"
         return
     if may_recompose and "init" not in record.protocol.overrides and config_hash(config) != record.config_sha256:
         yield f"config_sha256 is not that of {record.architecture} on {record.protocol.name} in this version"

@@ -1,4 +1,4 @@
-"""Check complexity, latency, memory and artifacts: parts against ratios, orders of quantiles, bounds of hardware."""
+"""Check complexity, latency, memory and artifacts: ratios, orders of quantiles, bounds of hardware."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ WEIGHT = 4
 """Bytes of a weight: networks are trained and saved in float32."""
 
 PROCESS = 100 << 20
-"""Bytes that a process with torch in it takes at least."""
+"""Minimum memory of a process with torch in bytes."""
 
 FASTEST = {"cpu": 1e12, "gpu": 1e16}
-"""Multiply-accumulates a second of one thread of a CPU, or of a GPU, above those of any; convolutions that take fewer
-multiplications than they count (Winograd) included."""
+"""Upper bound of multiply-accumulates per second of one CPU thread, or of a GPU; includes convolutions with fewer
+multiplications than counted (Winograd)."""
 
 PERCENT = 1e-9
-"""Relative difference by which a stored ratio may differ from that of its parts."""
+"""Maximum relative difference between a stored and a recomputed ratio."""
 
 
 NOTED = 0.051
-"""Difference in percent by which a note that is rounded to a tenth may differ from what it says."""
+"""Maximum difference in percent between a note rounded to a tenth and its value."""
 
 
 def check_complexity(record: Record) -> Iterator[str]:
@@ -37,21 +37,21 @@ def check_complexity(record: Record) -> Iterator[str]:
     yield from _sizes(found)
     classes = len(record.dataset.classes) + bool(axis(record.protocol.axes, "void_output"))
     if found.classes != classes:
-        yield f"complexity.classes is {found.classes}, and the protocol has {classes}"
+        yield f"complexity.classes is {found.classes}, but the protocol has {classes}"
 
 
 def _sizes(found: Complexity) -> Iterator[str]:
     if not 1 <= found.params <= found.params_total:
-        yield f"complexity.params is {found.params}, of {found.params_total} in total"
+        yield f"complexity.params is {found.params}, more than {found.params_total} in total"
     if found.params_start > found.params_total:
-        yield f"complexity.params_start is {found.params_start}, of {found.params_total} in total"
+        yield f"complexity.params_start is {found.params_start}, more than {found.params_total} in total"
     for name in ("macs", "macs_torch"):
         macs = getattr(found, name)
         if macs is not None and macs < found.params // 2:
-            yield f"complexity.{name} is {macs}, and each of {found.params} parameters is used once at least"
+            yield f"complexity.{name} is {macs}, less than one for each of {found.params} parameters"
     both = (found.macs, found.macs_torch)
     if None not in both and max(both) > 2 * min(both):  # type: ignore[type-var, operator]
-        yield f"complexity.macs is {found.macs}, and the other counter has {found.macs_torch}"
+        yield f"complexity.macs is {found.macs}, but the other counter gives {found.macs_torch}"
     if found.uncounted != sorted(set(found.uncounted)):
         yield "complexity.uncounted is not sorted, or names an operator twice"
 
@@ -98,19 +98,19 @@ def _statistics(each: Latency) -> Iterator[str]:
     if each.repeats < 1:
         yield "repeats is 0"
     if each.repeats == 1 and (each.iqr_ms > 0 or each.p90_ms != each.median_ms):
-        yield "one repeat has no spread"
+        yield "iqr_ms of a single repeat must be 0"
     if each.repeats > 2 and each.iqr_ms == 0 and each.clock != "cuda_event":
-        yield f"iqr_ms is 0, of {each.repeats} repeats"
+        yield f"iqr_ms of {each.repeats} repeats is 0"
     noted = re.search(r"only (\d+) of \d+ repeats", each.unsteady or "")
     if noted and int(noted[1]) != each.repeats:
-        yield f"repeats is {each.repeats}, and the note says {noted[0]}"
+        yield f"repeats is {each.repeats}, but the note says {noted[0]}"
     noted = re.search(r"median of the network has an interquartile range of (\d+\.\d)%", each.unsteady or "")
     if noted and each.repeats and each.median_ms:
         percent = 100 * median_iqr(each.iqr_ms, each.repeats) / each.median_ms
         if not abs(float(noted[1]) - percent) <= NOTED:
-            yield f"the median has an interquartile range of {percent:.1f}%, and the note says {noted[1]}%"
+            yield f"the median has an interquartile range of {percent:.1f}%, but the note says {noted[1]}%"
     if each.repeats < 3 and each.unsteady is None:
-        yield f"{each.repeats} repeats are no steady timing, and no note says so"
+        yield f"{each.repeats} repeats are not a steady timing, but no note says so"
 
 
 def _setting(each: Latency, record: Record) -> Iterator[str]:
@@ -118,16 +118,16 @@ def _setting(each: Latency, record: Record) -> Iterator[str]:
     on_gpu = each.clock != "thread_cpu"
     device = environment.gpu or environment.cpu
     if each.device != device:
-        yield f"its device is {each.device}, and that of the run {device}"
+        yield f"its device is {each.device}, but that of the run is {device}"
     if on_gpu != (environment.device != "cpu"):
         yield f"its clock is {each.clock}, on {environment.device}"
     if (each.clock == "cuda_event") != (each.regime == "device"):
         yield f"its clock is {each.clock}"
     if each.clock == "thread_cpu" and each.threads != 1:
-        yield f"the clock of one thread timed {each.threads}"
+        yield f"the clock of a single thread timed {each.threads} threads"
     if found is not None:
         if each.size != found.size:
-            yield f"its size is {list(each.size)}, and that of the complexity {list(found.size)}"
+            yield f"its size is {list(each.size)}, but that of the complexity is {list(found.size)}"
         macs = (found.macs_torch or found.macs or 0) * each.batch
         least = macs / FASTEST["gpu" if on_gpu else "cpu"] * 1e3
         if each.median_ms < least:
@@ -135,11 +135,11 @@ def _setting(each: Latency, record: Record) -> Iterator[str]:
     # Half of them took the median, or longer.
     spent = each.repeats / 2 * (each.median_ms + (each.anchor_median_ms or 0)) / 1e3
     if spent > record.seconds + UNCOUNTED:
-        yield f"{each.repeats} repeats took {spent:.0f} seconds, and the whole run {record.seconds:.0f}"
+        yield f"{each.repeats} repeats took {spent:.0f} seconds, but the whole run {record.seconds:.0f}"
 
 
 def check_memory(record: Record) -> Iterator[str]:
-    """Compare peaks of memory with the weights that lie there and with what the machine has."""
+    """Compare peak memory with the size of the weights and with the memory of the machine."""
     memory, found, environment = record.memory, record.complexity, record.environment
     if memory is None:
         return
@@ -150,13 +150,13 @@ def check_memory(record: Record) -> Iterator[str]:
     ):
         peak, least = getattr(memory, name), WEIGHT * parameters + (PROCESS if on_cpu else 0)
         if peak is not None and peak < least:
-            yield f"memory.{name} is {peak} bytes, and weights and process take {least}"
+            yield f"memory.{name} is {peak} bytes, but weights and process take at least {least}"
         if peak is not None and on_cpu and peak > environment.memory > 0:
-            yield f"memory.{name} is {peak} bytes, and the machine has {environment.memory}"
+            yield f"memory.{name} is {peak} bytes, but the machine has {environment.memory}"
 
 
 def check_artifacts(record: Record) -> Iterator[str]:
-    """Compare the list of files with each other and with the weights that are in them."""
+    """Compare artifacts with each other and with the size of the weights."""
     names = [artifact.name for artifact in record.artifacts]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"artifact {name} is listed twice"
@@ -164,31 +164,29 @@ def check_artifacts(record: Record) -> Iterator[str]:
     for artifact in record.artifacts:
         sizes.setdefault(artifact.sha256, artifact)
         if sizes[artifact.sha256].bytes != artifact.bytes:
-            yield f"artifact {artifact.name} has the hash of {sizes[artifact.sha256].name}, and another size"
+            yield f"artifact {artifact.name} has the hash of {sizes[artifact.sha256].name}, but another size"
         if artifact.name.startswith("checkpoint") and found and artifact.bytes < WEIGHT * found.params_total:
-            yield f"artifact {artifact.name} has {artifact.bytes} bytes, and {found.params_total} weights take more"
+            yield f"artifact {artifact.name} has {artifact.bytes} bytes, but {found.params_total} weights take more"
 
 
 def check_seconds(record: Record) -> Iterator[str]:
-    """Compare the seconds of the run and its GPU hours with each other and with the arithmetic that was done."""
+    """Compare the seconds of the run and its GPU hours with each other and with the number of operations."""
     seconds = record.gpu_hours * 3600
     if record.environment.device == "cpu":
         if record.gpu_hours:
             yield f"gpu_hours is {record.gpu_hours}, on a CPU"
     elif seconds > record.seconds + UNCOUNTED:
-        yield f"gpu_hours is {record.gpu_hours}, and the run took {record.seconds / 3600} hours"
+        yield f"gpu_hours is {record.gpu_hours}, but the run took {record.seconds / 3600} hours"
     elif record.training is not None and record.training.seconds > seconds + UNCOUNTED:
-        yield f"gpu_hours is {record.gpu_hours}, and training alone took {record.training.seconds / 3600}"
+        yield f"gpu_hours is {record.gpu_hours}, but training alone took {record.training.seconds / 3600}"
     training, found = record.training, record.complexity
     crop = axis(record.protocol.axes, "augmentation.crop_size")
     if training is None or found is None or not found.macs_torch or not crop:
         return
-    share = (
-        crop[0] * crop[1] / (found.size[0] * found.size[1]) / 4
-    )  # a quarter: not all of a network need be convolution
+    share = crop[0] * crop[1] / (found.size[0] * found.size[1]) / 4  # a quarter: not all layers need be convolutions
     fastest = (
         FASTEST["cpu"] * max(record.environment.cores, 1) if record.environment.device == "cpu" else FASTEST["gpu"]
     )
     least = 3 * training.images * found.macs_torch * share / fastest  # a backward pass is two forward passes
     if record.status == "ok" and training.seconds < least:
-        yield f"training.seconds is {training.seconds}, and its arithmetic takes {least:.3g} at least"
+        yield f"training.seconds is {training.seconds}, but its operations take at least {least:.3g}"

@@ -1,4 +1,4 @@
-"""Check what a result calls itself: its fingerprint, its run id, its classes, its place in the store."""
+"""Check the identity of a result: fingerprint, run id, classes, path in the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.results.record import Dataset, Record, run_id
 
 
 def check_identity(record: Record) -> Iterator[str]:
-    """Compare fingerprint, classes and run id with what they are made of."""
+    """Recompute fingerprint and run id, and check the classes."""
     protocol = record.protocol
     yield from check_fingerprint(protocol)
     expected = run_id(
@@ -21,7 +21,7 @@ def check_identity(record: Record) -> Iterator[str]:
     )
     yield from check_classes(record.dataset)
     if record.run_id != expected:
-        yield f"run id {record.run_id} does not follow from what was run, which gives {expected}"
+        yield f"run id {record.run_id} does not match the run, whose id is {expected}"
 
 
 def check_classes(dataset: Dataset) -> Iterator[str]:
@@ -35,11 +35,11 @@ def check_classes(dataset: Dataset) -> Iterator[str]:
     if known is None or dataset.digest != published_digest(known) or list(known.classes) == dataset.classes:
         return
     first = next(pair for pair in zip_longest(dataset.classes, known.classes) if pair[0] != pair[1])
-    yield f"the classes are not those of the digest: {first[0]} stands where {dataset.name} has {first[1]}"
+    yield f"the classes are not those of the digest: {first[0]} instead of {first[1]} of {dataset.name}"
 
 
 def check_place(stored: Stored) -> Iterator[str]:
-    """Compare the name of a file and its folders with the result in it."""
+    """Compare the path of a file with the result in it."""
     path, record = stored.path.resolve(), stored.record
     if path.stem != record.run_id:
         yield f"the file should be named {record.run_id}.json"

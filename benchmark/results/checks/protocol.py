@@ -1,4 +1,4 @@
-"""Check a protocol: facts that its axes and the fields of the record both hold must agree."""
+"""Check a protocol: values that are stored both in its axes and in the record must agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERRIDES = {
     "init": "pretraining",
     "data": "data.dataset",
 }
-"""The axis that holds what an override set."""
+"""The axis that an override changes."""
 
 
 def check_fingerprint(protocol: Protocol) -> Iterator[str]:
@@ -36,10 +36,10 @@ def check_protocol(protocol: Protocol, dataset: Dataset) -> Iterator[str]:
     if axis(axes, "data.classes") not in (None, dataset.classes):
         yield f"the classes of the dataset are not those of the axes, {axis(axes, 'data.classes')}"
     if axis(axes, "void") not in (None, protocol.void):
-        yield f"void is {protocol.void}, and {axis(axes, 'void')} in the axes"
+        yield f"void is {protocol.void}, but {axis(axes, 'void')} in the axes"
     metric = axis(axes, "evaluation.metric")
     if metric is not None and (type(metric) is not int or not 1 <= metric <= METRIC_VERSION):
-        yield f"evaluation.metric is {metric} in the axes, and versions of the metric are 1 to {METRIC_VERSION}"
+        yield f"evaluation.metric is {metric} in the axes, but versions of the metric are 1 to {METRIC_VERSION}"
     yield from _overrides(protocol)
     yield from _stage(axes, "")
     if isinstance(axis(axes, "first_stage"), Mapping):
@@ -51,29 +51,29 @@ def _overrides(protocol: Protocol) -> Iterator[str]:
     for name, place in OVERRIDES.items():
         found = axis(axes, place)
         if name in overrides and found is not None and found != overrides[name]:
-            yield f"the override {name} is {overrides[name]}, and {place} in the axes {found}"
+            yield f"the override {name} is {overrides[name]}, but {place} in the axes is {found}"
     interval, found = overrides.get("val_interval"), number(axes, "schedule.validation_interval")
     if type(interval) is int and found is not None:
         expected = min(interval, number(axes, "schedule.iterations") or interval)
         if found != expected:
-            yield f"the override val_interval is {interval}, and schedule.validation_interval in the axes {found}"
+            yield f"the override val_interval is {interval}, but schedule.validation_interval in the axes is {found}"
     if "crf" in overrides and "evaluation" in axes and not axis(axes, "evaluation.crf"):
-        yield f"the override crf is {overrides['crf']}, and the axes have no evaluation.crf"
+        yield f"the override crf is {overrides['crf']}, but the axes have no evaluation.crf"
     if axis(axes, "evaluation.crf") and "crf" not in overrides:
-        yield "the axes have an evaluation.crf, and no override asked for it"
+        yield "the axes have an evaluation.crf without an override"
 
 
 def _stage(axes: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """Compare the axes of one stage of the training with each other."""
     crop, size = axis(axes, "augmentation.crop_size"), axis(axes, "input.size")
     if size is not None and crop is not None and list(size) != list(crop):
-        yield f"{prefix}input.size is {size} in the axes, and augmentation.crop_size {crop}"
+        yield f"{prefix}input.size is {size} in the axes, but augmentation.crop_size is {crop}"
     iterations, interval = number(axes, "schedule.iterations"), number(axes, "schedule.validation_interval")
     if iterations is not None and interval is not None and not 1 <= interval <= iterations:
-        yield f"{prefix}schedule.validation_interval is {interval} in the axes, of {iterations} iterations"
+        yield f"{prefix}schedule.validation_interval is {interval} in the axes, with {iterations} iterations"
     steps = axis(axes, "schedule.learning_rate")
     ends = [step.get("end") for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
     last = max((end for end in ends if type(end) is int), default=None)
-    # A step of a very short training, which would vanish, takes an iteration more.
+    # In a very short training, a step that would vanish takes one iteration more.
     if iterations is not None and last is not None and not 0 <= last - iterations <= len(ends):
-        yield f"{prefix}schedule.learning_rate ends at {last} in the axes, of {iterations} iterations"
+        yield f"{prefix}schedule.learning_rate ends at {last} in the axes, with {iterations} iterations"

@@ -1,7 +1,7 @@
-"""Check results against each other: what one store says in several places, and what only one of its runs can have left.
+"""Check results of one store against each other: shared facts, and values that are unique to a run.
 
-A result yields facts, plain data: a subject and what is said of it. Facts of one subject must agree; where they do not,
-those that say what most do not are in doubt, all of them where no value has a majority.
+A result yields facts as plain data: a subject and a value. Facts of one subject must agree; otherwise those that differ
+from the majority are reported, or all of them without a majority.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from benchmark.results.weights import Evaluated
 
 
 class Fact(NamedTuple):
-    """What a file says of something that other files say something of, too."""
+    """A value that several files of a store state."""
 
     path: Path
     what: str
-    """in words, with the files that share it as subject"""
+    """a message about the files with the same subject"""
     subject: Hashable
     value: Hashable
 
 
 class SharedFact(NamedTuple):
-    """A measurement that others of its subject are like."""
+    """A measurement that should be similar for all results of its subject."""
 
     path: Path
     what: str
     subject: Hashable
     value: float
     least: float
-    """the least that it may be, as a part of the smallest of the others"""
+    """the minimum, as a factor of the smallest of the others"""
     most: float
-    """the most that it may be, as a multiple of the largest of the others"""
+    """the maximum, as a factor of the largest of the others"""
 
 
 def outliers(figures: Iterable[SharedFact]) -> Iterator[Problem]:
-    """Find the figures that are far from the others of their subject, where there are two others at least."""
+    """Find the measurements that are far from the others of their subject, if there are at least two others."""
     groups: dict[Hashable, list[SharedFact]] = defaultdict(list)
     for figure in figures:
         groups[figure.what, figure.subject].append(figure)
@@ -58,11 +58,11 @@ def outliers(figures: Iterable[SharedFact]) -> Iterator[Problem]:
             others = [other.value for other in group if other is not figure]
             if not figure.least * min(others) <= figure.value <= figure.most * max(others):
                 span = f"{min(others):.3g} to {max(others):.3g}"
-                yield Problem(figure.path, f"{figure.what} is {figure.value:.3g}, and those of like results {span}")
+                yield Problem(figure.path, f"{figure.what} is {figure.value:.3g}, of similar results {span}")
 
 
 def figures(stored: Stored) -> Iterator[SharedFact]:
-    """Yield what a result measured that others have measured, too, on the same device."""
+    """Yield the measurements of a result that are comparable with those of other results on the same device."""
     record, environment = stored.record, stored.record.environment
     device, torch = environment.gpu or environment.cpu, environment.packages.get("torch")
     for each in record.latency:
@@ -74,12 +74,12 @@ def figures(stored: Stored) -> Iterator[SharedFact]:
     if record.status == "ok" and training is not None and training.iterations:
         like = (record.config_sha256, record.protocol.fingerprint, device, torch, environment.threads)
         seconds = training.seconds / training.iterations
-        # Whatever else a machine does makes a step slower, and none faster.
+        # Other load on a machine makes a step slower, never faster.
         yield SharedFact(stored.path, "the time of a training step in seconds", like, seconds, 1 / 4, math.inf)
 
 
 def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:
-    """Find the facts that do not agree with the others of their subject."""
+    """Find the facts that disagree with the others of their subject."""
     groups: dict[Hashable, list[Fact]] = defaultdict(list)
     for fact in facts:
         groups[fact.what, fact.subject].append(fact)
@@ -92,22 +92,22 @@ def contradictions(facts: Iterable[Fact]) -> Iterator[Problem]:
         for fact in group:
             if fact.value not in usual:
                 other = next(each for each in group if each.value != fact.value and (not usual or each.value in usual))
-                yield Problem(fact.path, f"{fact.what}, as {other.path.name} has it otherwise")
+                yield Problem(fact.path, f"{fact.what}: compare {other.path.name}")
 
 
 def facts(stored: Stored, arrays: Arrays | None) -> Iterator[Fact]:
-    """Yield what a result says that others say, too.
+    """Yield the facts of a result that other results state too.
 
     Args:
         stored: the result.
-        arrays: those beside it, if they were read and hold what they should.
+            arrays: its arrays, if they were read and are valid.
     """
     for what, subject, value in (*_shared(stored.record), *_own(stored.record), *_counted(stored.record, arrays or {})):
         yield Fact(stored.path, what, subject, value)
 
 
 def weights_facts(path: Path, evaluated: Evaluated) -> Iterator[Fact]:
-    """Yield what an evaluation of published weights says that others say, too."""
+    """Yield the facts of an evaluation of published weights that other results state too."""
     protocol, dataset = evaluated.protocol, evaluated.dataset
     for what, subject, value in _dataset(dataset.digest, dataset.name, dataset.classes, dataset.images):
         yield Fact(path, what, subject, value)
@@ -122,7 +122,7 @@ def weights_facts(path: Path, evaluated: Evaluated) -> Iterator[Fact]:
 
 Claim = tuple[str, Hashable, Hashable]
 
-TRUTH = "the ground truth has not as many pixels of each class as that of the same data"
+TRUTH = "the ground truth has other numbers of pixels by class than that of the same data"
 AXES = "the axes are not those of the same protocol of the same commit"
 COUNTS = "the confusion matrix is the same as that of other weights"
 
@@ -134,7 +134,7 @@ def _dataset(digest: str, name: str, classes: list[str], images: dict[str, int])
 
 
 def _shared(record: Record) -> Iterator[Claim]:
-    """Yield what follows from what a result shares with others."""
+    """Yield the facts of a result that others of the same config, code or packages share."""
     protocol, environment, found = record.protocol, record.environment, record.complexity
     dataset, code, packages = record.dataset, environment.code, environment.packages
     yield from _dataset(dataset.digest, dataset.name, dataset.classes, dataset.images)
@@ -164,15 +164,15 @@ def _shared(record: Record) -> Iterator[Claim]:
         for artifact in record.artifacts:
             if artifact.name.startswith("checkpoint"):
                 saved = (*config, packages.get("torch"))
-                yield "a checkpoint has not as many bytes as those of the same config", saved, artifact.bytes
+                yield "a checkpoint has another size than those of the same config", saved, artifact.bytes
     for each in record.latency:
         timed = (protocol.fingerprint, code.version, each.regime, each.device)
         value = (each.clock, each.batch, each.precision, each.layout, each.compiled, each.threads, each.anchor)
-        yield "what was timed is not what was timed of others", timed, value
+        yield "the timed settings differ from those of other results", timed, value
 
 
 def _own(record: Record) -> Iterator[Claim]:
-    """Yield what no two trainings can have alike, bit by bit: value is the training that has it."""
+    """Yield values that are bitwise unique to a training, with the training as the value of the fact."""
     training = record.training
     if record.status != "ok" or training is None:
         return
@@ -181,11 +181,11 @@ def _own(record: Record) -> Iterator[Claim]:
         if artifact.name.startswith("checkpoint"):
             yield "the weights are those of another training", artifact.sha256, owner
         elif artifact.name == "counts":
-            yield "the counts are those of another training", artifact.sha256, owner
+            yield "the confusion matrices are those of another training", artifact.sha256, owner
     if len(training.loss) > 1:
         yield "the losses are those of another training", tuple(training.loss), owner
     for each in record.evaluations:
-        if sum(bool(value) for value in each.iou.values()) > 1:  # a network that puts out one class is like any other
+        if sum(bool(value) for value in each.iou.values()) > 1:  # constant predictions have equal scores
             scores = (record.dataset.digest, each.split, record.protocol.void, _plain(each.iou))
             yield "the scores are those of another training", scores, owner
 
@@ -201,7 +201,7 @@ def _is_own(record: Record) -> bool:
 
 
 def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
-    """Yield what arrays say of the ground truth, and of images."""
+    """Yield the facts of the arrays: ground truth and images."""
     digest, void = record.dataset.digest, len(record.dataset.classes)
     for each in record.evaluations:
         names, counts = arrays.get(f"names_{each.split}"), arrays.get(each.counts)
@@ -214,7 +214,7 @@ def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
     if arrays and record.evaluations:
         images = tuple(arrays["prediction_names"].tolist()) if "prediction_names" in arrays else ()
         yield (
-            "other images are kept than of the same protocol",
+            "predictions are stored for other images than in the same protocol",
             (record.protocol.fingerprint, record.protocol.name),
             images,
         )
@@ -229,7 +229,7 @@ def _origin(protocol: str, overrides: Any, environment: Any) -> Hashable:
 
 
 def _conditions(axes: dict[str, Any]) -> str:
-    """Return the axes that a training depends on, which those of an evaluation leave alone."""
+    """Return the axes that affect the training, without those of the evaluation."""
     kept = {name: value for name, value in axes.items() if name not in ("evaluation", "void", "splits")}
     schedule = axis(axes, "schedule")
     if isinstance(schedule, dict):

@@ -1,6 +1,6 @@
 """ADE20K with 150 classes: 20210 train and 2000 val images.
 
-The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
+The ground truth of test is not public: val is used instead, as in mmsegmentation's configs.
 """
 
 _base_ = "./pipeline.py"

@@ -1,6 +1,6 @@
 """Cityscapes with 19 classes: 2975 train and 500 val images of 1024x2048, fine annotations.
 
-The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
+The ground truth of test is not public: val is used instead, as in mmsegmentation's configs.
 """
 
 _base_ = "./pipeline.py"

@@ -1,4 +1,4 @@
-"""What datasets share that mmsegmentation's own classes and pipelines read, see `benchmark.inputs.mmseg_pipeline`."""
+"""Settings of datasets read by mmsegmentation's own classes and pipelines, see `benchmark.inputs.mmseg_pipeline`."""
 
 _base_ = "./loaders.py"
 

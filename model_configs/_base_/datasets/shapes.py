@@ -1,4 +1,4 @@
-"""The embedded dataset: drawn scenes with exact labels, made on the fly, no files needed."""
+"""The embedded dataset: drawn scenes with exact labels, generated on the fly without files."""
 
 _base_ = "./in_memory.py"
 

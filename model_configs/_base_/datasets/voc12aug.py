@@ -1,6 +1,6 @@
 """VOC 2012 with 21 classes, its 1464 training images joined by 9118 of SBD; 1449 val images.
 
-The ground truth of test is not public: val stands for it, as in mmsegmentation's configs.
+The ground truth of test is not public: val is used instead, as in mmsegmentation's configs.
 """
 
 _base_ = "./pipeline.py"

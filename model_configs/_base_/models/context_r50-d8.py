@@ -1,6 +1,6 @@
-"""What the context modules are compared on: ResNet-50 at output stride 8, auxiliary head and last layers of PSPNet.
+"""The network for comparing context modules: ResNet-50 at output stride 8, auxiliary head and last layers of PSPNet.
 
-An architecture of `context/` sets the type of the decode head, and with it what stands before the last layers: a 3x3
+An architecture of `context/` sets the type of the decode head, and with it the module before the last layers: a 3x3
 convolution to 512 channels with batch normalisation and ReLU, dropout, and the classifier.
 """
 

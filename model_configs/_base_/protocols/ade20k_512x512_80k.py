@@ -7,8 +7,8 @@ protocol = dict(
     inference=dict(mode="whole"),
     pretraining="imagenet",
     keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
-    crop_dependent=dict(mask_size=(66, 66)),  # to the crop: of PSANet
+    threads=None,  # for a run on a CPU: all cores
+    crop_dependent=dict(mask_size=(66, 66)),  # of PSANet
 )
 train_dataloader = dict(dataset=dict(batch_size=16))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=80000, val_interval=8000)

@@ -1,9 +1,9 @@
-"""CamVid at half its size, every weight trained from scratch: a leaderboard that a processor regenerates.
+"""CamVid at half its size, every weight trained from scratch: a leaderboard for a CPU.
 
-A light network (ENet, ESPNet, LiteSeg) takes about ten minutes on one core, and two cores make two runs at a time. What
-it says is how far networks come in 800 steps, which is not how good they become: light ones lead here.
+A light network (ENet, ESPNet, LiteSeg) takes about ten minutes on one core, and two cores run two at a time. It shows
+the progress of networks in 800 steps, not their final accuracy: light ones lead here.
 
-The learning rate, one for all, was chosen on val: docs/schedule.md.
+The learning rate, the same for all, was chosen on val: docs/schedule.md.
 """
 
 _base_ = ["../datasets/camvid_180x240.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
@@ -13,7 +13,7 @@ protocol = dict(
     inference=dict(mode="whole"),
     pretraining=None,
     keep_weights=True,
-    threads=1,  # of a run on a CPU: two runs side by side do a third more than one that has both cores
+    threads=1,  # for a run on a CPU: two parallel runs are a third faster than one on both cores
 )
 train_dataloader = dict(
     dataset=dict(

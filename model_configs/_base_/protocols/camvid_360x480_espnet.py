@@ -2,24 +2,24 @@
 
 Source: github.com/sacmehta/ESPNet, `train/`; for CamVid they used "the same code and procedure" (issue #45) at 480x360.
 
-Networks have one output more than there are classes, the last of them void; the highest score wins over all of them. A
-pixel of void ground truth counts as a false positive of the class predicted there: under this rule, and not under the
-usual one, the released weights give the published 55.64 mIoU.
+Networks have an additional last output for void; the prediction is the highest score including void. A pixel of void
+ground truth is a false positive of its predicted class: the released weights give the published 55.64 mIoU under this
+rule, but not under the usual one.
 
-Images are normalised as OpenCV reads them, blue first, with mean and deviation of the authors, and then divided by 255,
-which is done here by deviations 255 times as large.
+Images are normalised in OpenCV's order, BGR, with mean and deviation of the authors, and then divided by 255, here by
+deviations 255 times as large.
 
-ESPNet-C learns alone, in batches of 12, against labels reduced by 8, of which every eighth pixel stays; then all with
-the decoder, in batches of 6, for as many epochs again. A class weighs 1/ln(1.10 + p) in the loss, p its share of the
-pixels of the 367 training labels; void is weighted like any other. The second stage begins with the last weights of the
+ESPNet-C is trained alone, in batches of 12, on labels subsampled by 8; then with the decoder, in batches of 6, for the
+same number of epochs. The loss weights a class by 1/ln(1.10 + p), with p its share of the pixels of the 367 training
+labels; void is weighted like any other. The second stage begins with the last weights of the
 first, which the authors do not state.
 
-What differs from their training:
-- Their batches hold two or four images more at the three smaller sizes.
-- Their epoch goes through the images at five sizes, half to one and a half times the size that is evaluated. Here, too,
-  an epoch is five times the 367 images, but all are crops of 360x480 from images enlarged by up to one and a half:
-  smaller ones would have to be filled up with void, which is a class.
-- Their flip is vertical, where the comment beside it says horizontal. Here it is horizontal.
+Differences from their training:
+- Their batches have two or four images more at the three smaller sizes.
+- Their epoch contains the images at five sizes, half to one and a half times the evaluated size. Here, too, an epoch
+  is five times the 367 images, but all are crops of 360x480 from images enlarged by up to one and a half: smaller ones
+  would need padding with void, which is a class.
+- Their flip is vertical, although its comment says horizontal. Here it is horizontal.
 """
 
 _base_ = ["../camvid_360x480.py", "../schedules/adam_steps.py"]

@@ -1,7 +1,7 @@
-"""CamVid at its full 360x480, every weight trained from scratch: the leaderboard that one GPU regenerates.
+"""CamVid at its full 360x480, every weight trained from scratch: the leaderboard for one GPU.
 
 1,500 steps of 16 crops are 24,000 images, 65 epochs, under bfloat16 autocast; evaluation is in float32. The learning
-rate, one for all, was fixed before anything was trained: docs/schedule.md has the arithmetic.
+rate, the same for all, was fixed before any training: docs/schedule.md has the arithmetic.
 """
 
 _base_ = ["../camvid_360x480.py", "../schedules/adamw_poly.py"]

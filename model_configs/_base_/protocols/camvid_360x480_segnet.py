@@ -1,20 +1,20 @@
 """CamVid at 360x480 as the authors of SegNet train on it: SGD at a fixed rate, rare classes weighted up.
 
-Source: Badrinarayanan et al., arXiv 1511.00561, section 3.2 and Table 1; what it leaves open, the authors' tutorial,
+Sources: Badrinarayanan et al., arXiv 1511.00561, section 3.2 and Table 1; for details, the authors' tutorial,
 github.com/alexgkendall/SegNet-Tutorial, `Models/`.
 
-Of the paper: SGD with a fixed learning rate of 0.1 and a momentum of 0.9, batches of 12, no augmentation; the loss
-weights a class by median frequency balancing. SegNet-Basic has no pre-training; for SegNet itself, which starts from
-VGG16, there is `camvid_360x480_segnet_imagenet`.
+From the paper: SGD with a fixed learning rate of 0.1 and a momentum of 0.9, batches of 12, no augmentation; the loss
+weights a class by median frequency balancing. SegNet-Basic has no pre-training; SegNet itself, which starts from VGG16,
+is trained with `camvid_360x480_segnet_imagenet`.
 
-Of the tutorial: the weights, as they stand in its prototxt, and a weight decay of 5e-4.
+From the tutorial: the weights in its prototxt, and a weight decay of 5e-4.
 
 Chosen here: 10,000 iterations; the paper trains until the loss has converged.
 
-What differs from the paper:
+Differences from the paper:
 - The input is normalised by mean and deviation; theirs, by local contrast. SegNet-Basic has the tutorial's local
   response normalisation as its first layer.
-- Testing uses the running statistics of batch normalisation, theirs are computed anew over the training images.
+- Testing uses the running statistics of batch normalisation, theirs are recomputed over the training images.
 - Checkpoints are the last and the best by mIoU on val, theirs is the best by global accuracy on val.
 """
 

@@ -7,7 +7,7 @@ protocol = dict(
     inference=dict(mode="whole"),
     pretraining="imagenet",
     keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
+    threads=None,  # for a run on a CPU: all cores
 )
 train_dataloader = dict(dataset=dict(batch_size=8))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=80000, val_interval=8000)

@@ -7,8 +7,8 @@ protocol = dict(
     inference=dict(mode="slide", crop_size=(769, 769), stride=(513, 513)),
     pretraining="imagenet",
     keep_weights=True,
-    threads=None,  # of a run on a CPU: all cores
-    crop_dependent=dict(align_corners=True),  # to a crop of 8 n + 1 pixels
+    threads=None,  # for a run on a CPU: all cores
+    crop_dependent=dict(align_corners=True),  # for crops of 8 n + 1 pixels
 )
 train_dataloader = dict(dataset=dict(batch_size=8))
 train_cfg = dict(type="StatelessTrainLoop", max_iters=80000, val_interval=8000)

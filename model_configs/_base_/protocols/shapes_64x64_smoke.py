@@ -1,7 +1,7 @@
 """Drawn scenes at 64x64, sixteen iterations: every architecture in minutes on a laptop's CPU.
 
-It shows that an architecture trains, not how good it is: sixteen iterations from scratch say little about where a
-network ends up.
+It shows that an architecture trains, not how good it is: sixteen iterations from scratch say little about its
+final accuracy.
 """
 
 _base_ = ["../datasets/shapes.py", "../normalisation.py", "../schedules/adamw_poly.py", "../runtime.py"]
@@ -11,7 +11,7 @@ protocol = dict(
     inference=dict(mode="whole"),
     pretraining=None,
     keep_weights=False,
-    threads=1,  # of a run on a CPU: maps this small are not worth sharing, runs go side by side instead
+    threads=1,  # for a run on a CPU: maps are small, so runs are parallel instead
 )
 train_dataloader = dict(
     dataset=dict(
