@@ -32,11 +32,11 @@ class Scores:
     """Scores over a whole dataset, in percent and full precision.
 
     Attributes:
-            miou: mean of ``iou`` over the classes with a defined value.
-            macc: mean of ``acc`` (class accuracy) over the classes with a defined value.
-            aacc: correct pixels among all pixels with ground truth (global accuracy).
-            iou: intersection over union by class; NaN if the class is neither in the ground truth nor predicted.
-            acc: recall by class; NaN if the class is not in the ground truth.
+        miou: mean of ``iou`` over the classes with a defined value.
+        macc: mean of ``acc`` (class accuracy) over the classes with a defined value.
+        aacc: correct pixels among all pixels with ground truth (global accuracy).
+        iou: intersection over union by class; NaN if the class is neither in the ground truth nor predicted.
+        acc: recall by class; NaN if the class is not in the ground truth.
     """
 
     miou: float
@@ -50,12 +50,12 @@ def count(prediction: NDArray[np.integer], label: NDArray[np.integer], classes: 
     """Count pixels by ground truth and prediction.
 
     Args:
-            prediction: class indices, any shape; values outside 0..classes-1 are void.
-            label: ground truth of the same shape; values outside 0..classes-1 are void.
+        prediction: class indices, any shape; values outside 0..classes-1 are void.
+        label: ground truth of the same shape; values outside 0..classes-1 are void.
         classes: number of classes K, at most 254.
 
     Returns:
-            int64 confusion matrix of shape (K + 1, K + 1), see the module docstring.
+        int64 confusion matrix of shape (K + 1, K + 1), see the module docstring.
 
     Raises:
         ValueError: the shapes differ.
@@ -76,11 +76,11 @@ def scores(counts: NDArray[np.integer], void: VoidRule = "ignore") -> Scores:
     over images (PASCAL VOC 2012 development kit, section 3.2).
 
     Args:
-            counts: confusion matrices, shape (K + 1, K + 1) or (images, K + 1, K + 1).
-            void: how pixels with void ground truth are scored.
+        counts: confusion matrices, shape (K + 1, K + 1) or (images, K + 1, K + 1).
+        void: how pixels with void ground truth are scored.
 
     Raises:
-            ValueError: the void rule is unknown, or the shape is wrong.
+        ValueError: the void rule is unknown, or the shape is wrong.
     """
     if counts.ndim not in (2, 3) or counts.shape[-1] != counts.shape[-2]:
         raise ValueError(f"counts must have shape (K+1, K+1) or (images, K+1, K+1), not {counts.shape}")
@@ -95,14 +95,14 @@ def marginals(counts: NDArray[np.integer], void: VoidRule = "ignore") -> tuple[N
     """Count the pixels of each class in the ground truth, and in the predictions that are scored.
 
     Args:
-            counts: confusion matrices, shape (..., K + 1, K + 1).
-            void: how pixels with void ground truth are scored.
+        counts: confusion matrices, shape (..., K + 1, K + 1).
+        void: how pixels with void ground truth are scored.
 
     Returns:
-            Both of shape (..., K). The first includes pixels predicted as void.
+        Both of shape (..., K). The first includes pixels predicted as void.
 
     Raises:
-            ValueError: the void rule is unknown.
+        ValueError: the void rule is unknown.
     """
     if void not in get_args(VoidRule):
         raise ValueError(f"unknown void rule {void!r}: {' or '.join(get_args(VoidRule))}")
@@ -117,14 +117,14 @@ def overlaps(counts: NDArray[np.integer], void: VoidRule = "ignore") -> tuple[ND
     Both are additive: their sums over images are those of the dataset.
 
     Args:
-            counts: confusion matrices, shape (..., K + 1, K + 1).
-            void: how pixels with void ground truth are scored.
+        counts: confusion matrices, shape (..., K + 1, K + 1).
+        void: how pixels with void ground truth are scored.
 
     Returns:
         Intersections and unions, of shape (..., K).
 
     Raises:
-            ValueError: the void rule is unknown.
+        ValueError: the void rule is unknown.
     """
     truth, predicted = marginals(counts, void)
     hit = np.diagonal(counts, axis1=-2, axis2=-1)[..., :-1]

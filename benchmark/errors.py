@@ -26,9 +26,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for an unknown name, with similar known names.
 
     Args:
-            kind: kind of the name, in the singular ("architecture").
-            name: the unknown name.
-            known: the known names.
+        kind: kind of the name, in the singular ("architecture").
+        name: the unknown name.
+        known: the known names.
     """
     known = list(known)
     longer = [each for each in known if name and name.lower() in each.lower()]

@@ -122,7 +122,7 @@ def experiment(args: argparse.Namespace, deadline: float) -> int:
     """Run the missing trainings, and print the comparison.
 
     Returns:
-            0 if all trainings are finished, 1 if one failed, 3 if the time limit was reached.
+        0 if all trainings are finished, 1 if one failed, 3 if the time limit was reached.
     """
     args.device = device.select(args.device)
     check(args)
@@ -152,7 +152,7 @@ def check(args: argparse.Namespace) -> None:
     """Check the arguments.
 
     Raises:
-            UserError: an argument is invalid.
+        UserError: an argument is invalid.
     """
     if args.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {args.seeds}")
@@ -206,7 +206,7 @@ def train(cell: ParityRun, args: argparse.Namespace) -> None:
     """Train and evaluate one cell in this process, and store its result in the file.
 
     Raises:
-            UserError: it cannot be trained, or failed.
+        UserError: it cannot be trained, or failed.
     """
     on = device.select(args.device)
     backend.silence()

@@ -32,11 +32,11 @@ def write_split(config: Config, folder: Path) -> None:
     """Write the training split of a composed config as PNG files for mmsegmentation's pipeline.
 
     Args:
-            config: a config from `compose.compose`.
-            folder: parent of the new folders `images` and `labels`; void labels are 255.
+        config: a config from `compose.compose`.
+        folder: parent of the new folders `images` and `labels`; void labels are 255.
 
     Raises:
-            UserError: the protocol trains in two stages, or with mmsegmentation's pipeline.
+        UserError: the protocol trains in two stages, or with mmsegmentation's pipeline.
     """
     dataset = config.train_dataloader.dataset
     if "first_stage" in config or "augmentation" not in dataset:
@@ -54,10 +54,10 @@ def runner(config: Config, split: Path, work_dir: Path, workers: int) -> Runner:
     """Return the Runner that mmsegmentation builds with its `default_runtime` and `schedule_20k`.
 
     Args:
-            config: a config from `compose.compose`.
-            split: folder with the files of `write_split`.
-            work_dir: folder of weights and logs.
-            workers: worker processes for batches; 0 for none.
+        config: a config from `compose.compose`.
+        split: folder with the files of `write_split`.
+        work_dir: folder of weights and logs.
+        workers: worker processes for batches; 0 for none.
     """
     bases = Path(mmseg.__file__).parent / ".mim" / "configs" / "_base_"
     runtime = Config.fromfile(bases / "default_runtime.py")
@@ -93,7 +93,7 @@ def pipeline(policy: Policy, size: tuple[int, int]) -> list[dict[str, Any]]:
     """Return mmsegmentation's pipeline for an augmentation of ours.
 
     Args:
-            policy: ranges of the augmentation.
+        policy: ranges of the augmentation.
         size: height and width of the images.
     """
     steps: list[dict[str, Any]] = [

@@ -18,11 +18,11 @@ def run(
 
     Args:
         command: program and arguments.
-            seconds: time limit; None for no limit.
-            environment: environment of the command; by default that of this process.
+        seconds: time limit; None for no limit.
+        environment: environment of the command; by default that of this process.
 
     Returns:
-            Its exit status; None if it was killed at the time limit.
+        Its exit status; None if it was killed at the time limit.
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

@@ -48,8 +48,8 @@ class Roofline(TorchDispatchMode):
     """Sums the minimum time of every operator.
 
     Args:
-            arithmetic: multiply-accumulates per second.
-            memory: bytes per second.
+        arithmetic: multiply-accumulates per second.
+        memory: bytes per second.
     """
 
     def __init__(self, arithmetic: float, memory: float) -> None:

@@ -30,12 +30,12 @@ def fill(
     """Add a result for every protocol, architecture and seed.
 
     Args:
-            folder: folder of the store.
-            protocols: number of protocols; the first have the names of real ones.
-            architectures: number of architectures; the first have the names of real ones.
-            seeds: seeds of the runs.
-            version: version of segbench in the results.
-            loss: steps by which their quality is reduced; a step is about half a point of mIoU.
+        folder: folder of the store.
+        protocols: number of protocols; the first have the names of real ones.
+        architectures: number of architectures; the first have the names of real ones.
+        seeds: seeds of the runs.
+        version: version of segbench in the results.
+        loss: steps by which their quality is reduced; a step is about half a point of mIoU.
     """
     found = read(Store(ROOT / "results").files()[0])
     assert isinstance(found, Stored)

@@ -21,7 +21,7 @@ class Deadline:
     """The time limit of a script.
 
     Args:
-            seconds: seconds since the start of the process, including imports; None for no limit.
+        seconds: seconds since the start of the process, including imports; None for no limit.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -53,8 +53,8 @@ class Medians(dict[str, float]):
     """Median seconds of functions, by name.
 
     Attributes:
-            rounds: number of measured rounds: fewer than requested if the time limit was reached; 0 if only the first
-                one, the warm-up, has finished.
+        rounds: number of measured rounds: fewer than requested if the time limit was reached; 0 if only the first
+            one, the warm-up, has finished.
     """
 
     rounds: int
@@ -67,14 +67,14 @@ def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> Medi
     excludes time in which other processes used the cores. The first round is a warm-up and is not counted.
 
     Args:
-            functions: functions by name.
-            rounds: number of measured rounds.
+        functions: functions by name.
+        rounds: number of measured rounds.
 
     Returns:
-            CPU seconds of this process with all threads and the child processes it waited for.
+        CPU seconds of this process with all threads and the child processes it waited for.
 
     Raises:
-            TimeLimitError: the limit was reached in the first round; later, it reduces the number of rounds.
+        TimeLimitError: the limit was reached in the first round; later, it reduces the number of rounds.
     """
     return _medians(functions, rounds, _cpu_seconds)
 

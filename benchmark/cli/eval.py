@@ -178,7 +178,7 @@ def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
 
     Raises:
         UserError: the evaluation is to be recorded, but no figure exists or the settings differ from the published
-        ones.
+            ones.
     """
     found = [each for each in catalog.references().values() if each.weights_sha256 == sha256]
     if args.record and not found:

@@ -139,11 +139,11 @@ def decode_label(
 
     Args:
         path: the file.
-            image: the file of its image, which must have the same size.
-            classes: number of classes.
-            first: value of class 0 in the file; smaller values are void.
-            void: value of void in the file.
-            shape: (height, width) of the image if known.
+        image: the file of its image, which must have the same size.
+        classes: number of classes.
+        first: value of class 0 in the file; smaller values are void.
+        void: value of void in the file.
+        shape: (height, width) of the image if known.
 
     Returns:
         Shape (height, width); 255 is void.

@@ -32,8 +32,8 @@ def install(
 
     Args:
         name: a dataset with files.
-            origin: a folder that contains the dataset or its archives; an archive; or an address of one. By default the
-                dataset's `url`.
+        origin: a folder that contains the dataset or its archives; an archive; or an address of one. By default the
+            dataset's `url`.
         root: root to install it below, see `benchmark.datasets.catalog.locate`.
         log: called with a line on each step.
         progress: called with the progress of a download.
@@ -42,8 +42,8 @@ def install(
         The folder of the dataset.
 
     Raises:
-            UserError: its folder has other content, `origin` is not available or not the published dataset, or `origin`
-                is missing and the dataset cannot be downloaded without registration.
+        UserError: its folder has other content, `origin` is not available or not the published dataset, or `origin`
+            is missing and the dataset cannot be downloaded without registration.
     """
     place = locate(name, root)
     if place is None:

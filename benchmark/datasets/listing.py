@@ -24,13 +24,13 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
     Args:
         images, labels: the folders.
-            image_suffix, label_suffix: the endings of file names, in which an image and its label differ.
+        image_suffix, label_suffix: the endings of file names, in which an image and its label differ.
 
     Returns:
-            Unsorted pairs; a name is the path below the folder without suffix.
+        Unsorted pairs; a name is the path below the folder without suffix.
 
     Raises:
-            UserError: the name of a file is not UTF-8, or its suffix is another spelling of this one.
+        UserError: the name of a file is not UTF-8, or its suffix is another spelling of this one.
     """
     return [
         (
@@ -51,10 +51,10 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
     """List the files below a folder that have one of the suffixes; an empty list if the folder is missing.
 
     Returns:
-            Paths below the folder, with slashes, unsorted.
+        Paths below the folder, with slashes, unsorted.
 
     Raises:
-            UserError: the name of a file is not UTF-8, or its suffix is another spelling of one of these.
+        UserError: the name of a file is not UTF-8, or its suffix is another spelling of one of these.
     """
     found = []
     for path in _files(folder):
@@ -118,7 +118,7 @@ def read_names(path: Path) -> list[str]:
     """Read a list of names.
 
     Raises:
-            UserError: the list cannot be read, or a line is not a name or a duplicate.
+        UserError: the list cannot be read, or a line is not a name or a duplicate.
     """
     found = read_lines(path)
     for number, line in found:
@@ -158,7 +158,7 @@ def require_file(path: Path) -> Path:
     """Return the path of a file that must exist.
 
     Raises:
-            UserError: it does not exist, see `missing`.
+        UserError: it does not exist, see `missing`.
     """
     if path.is_file():
         return path

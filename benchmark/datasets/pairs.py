@@ -27,19 +27,19 @@ class Pairs(ABC):
     configs.
 
     Args:
-            root: the folder that contains the dataset's folder, or that folder itself.
+        root: the folder that contains the dataset's folder, or that folder itself.
         split: "train", "val" or "test".
 
     Attributes:
         title: the dataset's name as its authors write it.
         folder: path of the dataset below a root; its first parts may be missing.
-            marks: folders that identify the dataset.
-            members: patterns of its files.
+        marks: folders that identify the dataset.
+        members: patterns of its files.
         advice: how to get it, continuing "no TITLE in ROOT: ".
         first: value of class 0 in the label files; the one below is void, and so is 255.
 
     Raises:
-            AbsentError: the dataset is not found at `root`.
+        AbsentError: the dataset is not found at `root`.
         UserError: the list of the split is missing or malformed, or its images or labels are missing.
     """
 

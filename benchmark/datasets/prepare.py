@@ -39,7 +39,7 @@ def prepare_labels(name: str, origin: str | None = None, root: str | Path | None
         The number of prepared labels.
 
     Raises:
-            UserError: no labels can be prepared, their sources are missing, or writing fails.
+        UserError: no labels can be prepared, their sources are missing, or writing fails.
     """
     place = locate(name, root)
     if place is None or name not in ("cityscapes", "voc12aug"):
@@ -58,7 +58,7 @@ def make_train_ids(home: Path) -> int:
     """Prepare the labels of the 19 classes of Cityscapes from those of all classes.
 
     Args:
-            home: the folder that contains `gtFine`.
+        home: the folder that contains `gtFine`.
     """
     classes = np.full(256, VOID, np.uint8)
     classes[list(TRAINED)] = range(len(TRAINED))

@@ -19,7 +19,7 @@ class Shapes:
     A scene is drawn on first access and cached.
 
     Args:
-            split: "train", "val" or "test"; splits share no scene.
+        split: "train", "val" or "test"; splits share no scene.
         size: (height, width) in pixels, at least 16 each.
         seed: seed of the dataset, 0 to 2^64 - 1; every seed gives other scenes.
 

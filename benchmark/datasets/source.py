@@ -28,7 +28,7 @@ class PublishedSplit:
 
     Attributes:
         images: number of images.
-            digest: its `benchmark.datasets.digest.split_digest`; None if unknown.
+        digest: its `benchmark.datasets.digest.split_digest`; None if unknown.
     """
 
     images: int
@@ -39,10 +39,10 @@ class DatasetSplit(Protocol):
     """One split of a dataset.
 
     Attributes:
-            classes: class names; label value c means classes[c].
-            palette: one RGB triple per class, 0 to 255.
-            published: properties of each published split with public ground truth.
-            names: one name per image, in the order of the split.
+        classes: class names; label value c means classes[c].
+        palette: one RGB triple per class, 0 to 255.
+        published: properties of each published split with public ground truth.
+        names: one name per image, in the order of the split.
     """
 
     classes: ClassVar[Sequence[str]]
@@ -74,9 +74,9 @@ class FileSplit(StoredSplit, Protocol):
 
     Attributes:
         folder: name of the dataset's folder below a root.
-            url: the archive of the published dataset; None if it needs a registration.
-            limit: maximum size of the dataset, and of its archive, in bytes.
-            advice: how to obtain it.
+        url: the archive of the published dataset; None if it needs a registration.
+        limit: maximum size of the dataset, and of its archive, in bytes.
+        advice: how to obtain it.
     """
 
     folder: ClassVar[str]

@@ -28,9 +28,9 @@ class Verification:
         images: number of images.
         sizes: number of images of each (height, width).
         pixels: number of pixels of each class, shape (K + 1,), void last; of readable labels.
-            digest: the digest of the split; None if a file cannot be read.
-            problems: one line each, with the file.
-            notes: remarks that are not problems, one line each.
+        digest: the digest of the split; None if a file cannot be read.
+        problems: one line each, with the file.
+        notes: remarks that are not problems, one line each.
     """
 
     images: int
@@ -49,7 +49,7 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
         root: root of the dataset, see `benchmark.datasets.catalog.locate`.
 
     Raises:
-            UserError: the dataset is unknown or not found.
+        UserError: the dataset is unknown or not found.
     """
     found = {}
     origin = "as the card says" if is_card(name) else "as published"

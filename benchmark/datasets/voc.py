@@ -84,7 +84,7 @@ def listed(home: Path, part: str, advice: str) -> list[str]:
     Args:
         home: the folder VOC2012.
         part: name of the list.
-            advice: advice for the error message if the list is missing.
+        advice: advice for the error message if the list is missing.
 
     Raises:
         UserError: it is missing, or `read_names` cannot read it.

@@ -36,8 +36,8 @@ def outcome(model: nn.Module, optim_wrapper: OptimWrapper, passes: Callable[[], 
 
     Args:
         model: the network.
-            optim_wrapper: optimizer wrapper of the training; if it scales the loss, gradients are returned unscaled.
-            passes: computes both passes, sets gradients and returns the loss; is called again at each lower scale.
+        optim_wrapper: optimizer wrapper of the training; if it scales the loss, gradients are returned unscaled.
+        passes: computes both passes, sets gradients and returns the loss; is called again at each lower scale.
     """
     scaler = optim_wrapper.loss_scaler if isinstance(optim_wrapper, AmpOptimWrapper) else None
     usual = scale = float(scaler.get_scale()) if scaler else 1.0
@@ -68,8 +68,8 @@ def last_bits_changed(model: nn.Module, seed: int, dtype: torch.dtype | None = N
 
     Args:
         model: the network.
-            seed: seed of the choice of weights that become larger.
-            dtype: data type whose last bit is changed; by default that of the weights.
+        seed: seed of the choice of weights that become larger.
+        dtype: data type whose last bit is changed; by default that of the weights.
     """
     kept = [weight.detach().clone() for weight in model.parameters()]
     generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,7 @@ def float32_arithmetic(tf32: bool) -> Iterator[None]:
     products. Both settings are restored at the end. CPUs, and GPUs before Ampere, compute in IEEE float32 either way.
 
     Args:
-            tf32: whether convolutions and matrix products use TF32.
+        tf32: whether convolutions and matrix products use TF32.
     """
     before = _allowed()
     _allow(tf32, tf32)
@@ -59,8 +59,8 @@ def without_search(function: Callable[[], Result]) -> Result:
     passes, which autograd otherwise moves to a thread for each GPU. On a CPU it is called directly.
 
     Args:
-            function: called once, with the context variables of the caller, which contain the settings of PyTorch's
-                compilers.
+        function: called once, with the context variables of the caller, which contain the settings of PyTorch's
+            compilers.
 
     Returns:
         The result of the function; its exceptions propagate.

@@ -64,8 +64,8 @@ class TrainingTask:
 
     Attributes:
         model: the network.
-            batch: a batch; all others have its shape.
-            optim_wrapper: optimizer wrapper of the training.
+        batch: a batch; all others have its shape.
+        optim_wrapper: optimizer wrapper of the training.
         iterations: number of remaining steps.
     """
 
@@ -82,7 +82,7 @@ class Prepared:
     Attributes:
         mode: the training mode of its steps.
         step: takes a batch, trains on it, and returns its loss.
-            compile_seconds: seconds of compilation; None if the network is not compiled.
+        compile_seconds: seconds of compilation; None if the network is not compiled.
     """
 
     mode: TrainingMode
@@ -94,10 +94,10 @@ class Autotuner:
     """Selects the training mode of a network and prepares its training step.
 
     Args:
-            mode: the mode to use without a trial; None to find one.
-            compile: whether the network is compiled: always, never, or None to compile if it is expected to pay.
-            memory: file, without suffix, in which timings and compiled kernels are stored for the next run; None to
-                store nothing.
+        mode: the mode to use without a trial; None to find one.
+        compile: whether the network is compiled: always, never, or None to compile if it is expected to pay.
+        memory: file, without suffix, in which timings and compiled kernels are stored for the next run; None to
+            store nothing.
 
     Attributes:
         interrupted: callable that returns whether to stop compiling ahead before the next part of the network.

@@ -50,12 +50,12 @@ class CompiledParts:
     """The parts of a segmentor, each in an eager and a compiled version.
 
     Args:
-            model: the segmentor; it stays eager until `active` is set.
+        model: the segmentor; it stays eager until `active` is set.
 
     Attributes:
         active: whether the compiled versions run in training.
-            layout: the memory layout that they were compiled for; None before compilation.
-            interrupted: called before each part is run; if it returns True, `CompilationInterrupted` is raised.
+        layout: the memory layout that they were compiled for; None before compilation.
+        interrupted: called before each part is run; if it returns True, `CompilationInterrupted` is raised.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -70,9 +70,9 @@ class CompiledParts:
 
         Args:
             model: the segmentor.
-                batch: a batch of the training; all others have its shape.
-                optim_wrapper: optimizer wrapper of the training.
-                layout: name of the current memory layout of its weights.
+            batch: a batch of the training; all others have its shape.
+            optim_wrapper: optimizer wrapper of the training.
+            layout: name of the current memory layout of its weights.
 
         Raises:
             CompilationFailed: it cannot be compiled, or its compiled version computes different values.
@@ -156,7 +156,7 @@ def load_artifacts(path: Path) -> bool:
     The file contains code and is only read from the user's own cache.
 
     Args:
-            path: the file written by `save_artifacts`.
+        path: the file written by `save_artifacts`.
     """
     if not hasattr(torch.compiler, "load_cache_artifacts"):  # torch 2.6
         return False
@@ -172,7 +172,7 @@ def save_artifacts(path: Path) -> None:
     They contain the kernels of a GPU. Those of a CPU are libraries in Inductor's own cache folder.
 
     Args:
-            path: the file to write; its folder is created.
+        path: the file to write; its folder is created.
     """
     if not hasattr(torch.compiler, "save_cache_artifacts"):
         return

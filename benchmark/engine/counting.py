@@ -36,12 +36,12 @@ def count(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     Every pixel is counted: void has its own row and column, so no mask is needed.
 
     Args:
-            prediction: class indices, any shape and integer type; values outside 0..classes-1 are void.
-            label: ground truth of the same shape, on the same device; values outside 0..classes-1 are void.
+        prediction: class indices, any shape and integer type; values outside 0..classes-1 are void.
+        label: ground truth of the same shape, on the same device; values outside 0..classes-1 are void.
         classes: number of classes K, at most 254.
 
     Returns:
-            int64 confusion matrix of shape (K + 1, K + 1) on that device, see `benchmark.confusion`.
+        int64 confusion matrix of shape (K + 1, K + 1) on that device, see `benchmark.confusion`.
 
     Raises:
         ValueError: the shapes differ.

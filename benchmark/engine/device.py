@@ -18,13 +18,13 @@ def select(device: str) -> str:
     mmengine uses the first visible GPU and has no setting for it, so the others are hidden.
 
     Args:
-            device: "auto" (a GPU if available), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a GPU if available), "cpu", "cuda" or "cuda:N".
 
     Returns:
         "cpu" or "cuda".
 
     Raises:
-            UserError: the name is unknown, or the device is not available.
+        UserError: the name is unknown, or the device is not available.
     """
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):

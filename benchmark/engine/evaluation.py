@@ -42,7 +42,7 @@ class _Evaluation(BaseLoop):
     """A loop over the images of a split.
 
     Args:
-            resident: keep the images in GPU memory if they have one size and fit in half of its free memory.
+        resident: keep the images in GPU memory if they have one size and fit in half of its free memory.
 
     Attributes:
         phase: name of the loop in mmengine's hooks ("val" or "test").
@@ -143,7 +143,7 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
 
     Returns:
         The samples, on the device of the model, with `seg_logits` of shape (K, height, width) and `pred_sem_seg` of
-            shape (1, height, width), at the size of the images before any test-time resizing or padding.
+        shape (1, height, width), at the size of the images before any test-time resizing or padding.
     """
     data = model.data_preprocessor(batch, False)
     samples: list[SegDataSample] = data["data_samples"]
@@ -168,9 +168,9 @@ def unpadded(scores: Tensor, image: Mapping[str, Any], align_corners: bool) -> T
 
     Args:
         scores: shape (K, height, width).
-            image: metadata of the image by mmsegmentation's names: `ori_shape`, and `img_padding_size` if it was
-                padded.
-            align_corners: `align_corners` of the network.
+        image: metadata of the image by mmsegmentation's names: `ori_shape`, and `img_padding_size` if it was
+            padded.
+        align_corners: `align_corners` of the network.
     """
     scores = _cropped(scores, image)
     if scores.shape[1:] == tuple(image["ori_shape"]):

@@ -50,10 +50,10 @@ class GraphedStep:
 
     Args:
         model: the network; its state is restored.
-            batch: a batch of the training; all others have its shape.
-            optim_wrapper: optimizer wrapper of the training.
-            capture: records the passes; by default `record`.
-            check: compare a replay with eager passes; not needed if the capture is only timed.
+        batch: a batch of the training; all others have its shape.
+        optim_wrapper: optimizer wrapper of the training.
+        capture: records the passes; by default `record`.
+        check: compare a replay with eager passes; not needed if the capture is only timed.
 
     Attributes:
         peak_memory: peak GPU memory of the passes in bytes.

@@ -59,9 +59,9 @@ class Interrupted(Exception):  # noqa: N818 (an outcome of a run, not a program 
 
     Attributes:
         phase: "train", "first_stage", "val" or "test".
-            done: completed iterations or images of the phase.
-            total: all iterations or images of the phase.
-            iteration: completed iterations of the training, over all stages.
+        done: completed iterations or images of the phase.
+        total: all iterations or images of the phase.
+        iteration: completed iterations of the training, over all stages.
     """
 
     def __init__(self, phase: str, done: int, total: int, iteration: int) -> None:
@@ -77,7 +77,7 @@ class LossHook(Hook):
         interval: iterations between log points.
 
     Attributes:
-            curve: (iteration, mean loss since the previous entry).
+        curve: (iteration, mean loss since the previous entry).
     """
 
     priority = "ABOVE_NORMAL"  # before validation and checkpoints use diverged weights
@@ -141,7 +141,7 @@ class WeightsHook(Hook):
 
     Attributes:
         curve: (iteration, mIoU on val in percent).
-            best_iteration: the iteration of `best.pth`, the earliest for ties; None before the first validation.
+        best_iteration: the iteration of `best.pth`, the earliest for ties; None before the first validation.
     """
 
     def __init__(self) -> None:
@@ -332,7 +332,7 @@ def save_state(runner: Runner, *, by_epoch: bool) -> None:
 
     Args:
         runner: Runner of the training.
-            by_epoch: whether the current iteration is finished; else mmengine counts it, as within an epoch.
+        by_epoch: whether the current iteration is finished; else mmengine counts it, as within an epoch.
     """
     if not is_main_process():
         return
@@ -347,7 +347,7 @@ def find_state(folder: Path) -> Path | None:
     """Find the state that a training resumes from.
 
     Args:
-            folder: folder of the state; it may have been moved since `save_state` wrote it.
+        folder: folder of the state; it may have been moved since `save_state` wrote it.
 
         Returns:
             The file; None if it is missing or damaged, which prints a warning on stderr.
@@ -401,7 +401,7 @@ class ProgressHook(Hook):
 
     Args:
         on_progress: called at most once per iteration or image.
-            losses: hook that has the latest loss.
+        losses: hook that has the latest loss.
         phase: phase name of the training in progress reports.
     """
 

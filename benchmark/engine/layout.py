@@ -26,8 +26,8 @@ def arrange(model: nn.Module, layout: str, optimizer: Optimizer | None = None) -
     Args:
         model: the network.
         layout: name of the memory format.
-            optimizer: optimizer whose moments, possibly from a run in another format, are converted to that of the
-                weights.
+        optimizer: optimizer whose moments, possibly from a run in another format, are converted to that of the
+            weights.
     """
     model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's stubs lack it
     for weight, state in (optimizer.state if optimizer else {}).items():

@@ -25,10 +25,10 @@ def training_loader(loader: DataLoader[Batch], resident: Resident, *, determinis
     Args:
         loader: data loader config.
         resident: whether batches are computed on the GPU.
-            deterministic: keep batches bitwise equal to the CPU's, unless `resident` is "on".
+        deterministic: keep batches bitwise equal to the CPU's, unless `resident` is "on".
 
     Raises:
-            UserError: `resident` is "on", but the GPU cannot compute the batches.
+        UserError: `resident` is "on", but the GPU cannot compute the batches.
     """
     if get_device() != "cuda":
         return loader

@@ -36,8 +36,8 @@ class ConfusionMetric(BaseMetric):
 
     Attributes:
         names: names of the evaluated images.
-            counts: confusion matrices, int64, shape (images, K + 1, K + 1), in the order of `names`.
-            predictions: predicted labels by name, uint8, for the images in `keep`; a learned void class is void.
+        counts: confusion matrices, int64, shape (images, K + 1, K + 1), in the order of `names`.
+        predictions: predicted labels by name, uint8, for the images in `keep`; a learned void class is void.
     """
 
     results: list[tuple[str, Any]]  # names and confusion matrices, which are tensors until the last image
@@ -63,7 +63,7 @@ class ConfusionMetric(BaseMetric):
         """Count one batch of predictions: all of it, or nothing if that raises.
 
         Args:
-                data_batch: `inputs`, the images as stored: RGB, uint8 of shape (3, height, width).
+            data_batch: `inputs`, the images as stored: RGB, uint8 of shape (3, height, width).
             data_samples: predictions of the network, at the size of the images.
         """
         classes = len(self.dataset_meta["classes"])

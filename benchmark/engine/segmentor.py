@@ -30,12 +30,12 @@ def build(model_cfg: Mapping[str, Any], *, meta: bool = False) -> nn.Module:
     """Build a segmentor.
 
     Args:
-            model_cfg: its config, as returned by `compose.model_config`.
-            meta: put parameters and buffers on the meta device: shapes without values, in a fraction of the time.
+        model_cfg: its config, as returned by `compose.model_config`.
+        meta: put parameters and buffers on the meta device: shapes without values, in a fraction of the time.
 
     Raises:
-            UserError: it is not a segmentor of RGB images, a package is missing, or a part is not registered or does
-                not accept its arguments.
+        UserError: it is not a segmentor of RGB images, a package is missing, or a part is not registered or does
+            not accept its arguments.
     """
     reason = obstacle(model_cfg)
     if reason:

@@ -66,8 +66,8 @@ class Counted:
 
     Attributes:
         names: names of the images.
-            counts: confusion matrices, int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
-            predictions: predicted labels, uint8, of the images in `keep`.
+        counts: confusion matrices, int64, shape (images, K + 1, K + 1): see `benchmark.confusion`.
+        predictions: predicted labels, uint8, of the images in `keep`.
     """
 
     names: list[str]
@@ -156,18 +156,18 @@ class Session:
         config: config from `compose.compose`; it is not changed.
         work_dir: folder of weights and logs.
         on_progress: called with the progress of the work.
-            resume: resume from the state that a killed training left in `work_dir`, if any.
+        resume: resume from the state that a killed training left in `work_dir`, if any.
         quiet: silence mmengine on the console.
         resident: whether the batches of a training are computed on the GPU.
-            compile: whether the network is compiled for the training: always, never, or None to compile if it is
-                expected to pay, on a GPU only.
-            mode: training mode; None for the fastest one by trial on a GPU, and eager steps on other devices.
+        compile: whether the network is compiled for the training: always, never, or None to compile if it is
+            expected to pay, on a GPU only.
+        mode: training mode; None for the fastest one by trial on a GPU, and eager steps on other devices.
         deadline: time at which training and evaluation are interrupted, see `hooks.DeadlineHook`; None for never.
         phase: phase name of the training in progress reports.
         tracking: where the curves of the training are written besides `work_dir`; None for nowhere.
 
     Attributes:
-            first_stage: result of the first of two stages, once it has finished; None without one.
+        first_stage: result of the first of two stages, once it has finished; None without one.
     """
 
     def __init__(
@@ -303,9 +303,9 @@ class Session:
         """Train to the last iteration.
 
         Raises:
-                Diverged: the loss is not finite.
-                Interrupted: the deadline has passed.
-                UserError: `resident` requires batches on the GPU, which cannot compute them.
+            Diverged: the loss is not finite.
+            Interrupted: the deadline has passed.
+            UserError: `resident` requires batches on the GPU, which cannot compute them.
         """
         if self._first is not None:
             start = self._train_first(self._first)
@@ -363,7 +363,7 @@ class Session:
         """Load weights.
 
         Raises:
-                UserError: the file is not a checkpoint, or is one of another network.
+            UserError: the file is not a checkpoint, or is one of another network.
         """
         checkpoint.load(self.runner.model, path)
 
@@ -380,7 +380,7 @@ class Session:
 
         Args:
             split: "val" or "test".
-                keep: names of images whose predictions are stored.
+            keep: names of images whose predictions are stored.
 
         Raises:
             Interrupted: the deadline has passed.

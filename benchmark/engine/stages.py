@@ -27,8 +27,8 @@ def transferred_modules(state: Mapping[str, Tensor], modules: Mapping[str, str])
 
     Args:
         state: weights of the first stage.
-            modules: names of the transferred modules in the second stage, by their names in the first. Equal names are
-                not sufficient: the two classifiers of ENet share theirs, and their biases have the same shape.
+        modules: names of the transferred modules in the second stage, by their names in the first. Equal names are
+            not sufficient: the two classifiers of ENet share theirs, and their biases have the same shape.
     """
     return {
         f"{there}{name.removeprefix(here)}": value

@@ -32,8 +32,8 @@ class Timings:
     """Timings of a network from trials.
 
     Attributes:
-            seconds: seconds of forward and backward pass, by mode.
-            compile_seconds: seconds of its first compilation; None if it was not compiled.
+        seconds: seconds of forward and backward pass, by mode.
+        compile_seconds: seconds of its first compilation; None if it was not compiled.
     """
 
     seconds: Mapping[TrainingMode, float] = field(default_factory=dict)

@@ -17,10 +17,10 @@ class ExecutionMode:
     """Options of the computation of training steps.
 
     Attributes:
-            batches: device on which batches were augmented.
+        batches: device on which batches were augmented.
         layout: memory format of weights and feature maps.
         graph: whether steps were replayed from a CUDA graph.
-            compile_seconds: seconds of compiling the network; None if it was not compiled.
+        compile_seconds: seconds of compiling the network; None if it was not compiled.
     """
 
     batches: Literal["host", "device"]
@@ -36,12 +36,12 @@ class Trained:
     Attributes:
         iterations: number of iterations, including those before a resume.
         seconds: wall time of the training steps of this session.
-            loss: (iteration, mean loss since the previous entry).
+        loss: (iteration, mean loss since the previous entry).
         val_miou: (iteration, mIoU on val in percent).
-            best_iteration: iteration of the best mIoU on val, the earliest for ties.
-            execution: execution mode of the steps; None without steps.
+        best_iteration: iteration of the best mIoU on val, the earliest for ties.
+        execution: execution mode of the steps; None without steps.
         folder: folder of the weights.
-            setup_seconds: wall time before the first step of this session: autotuning, compilation and capture.
+        setup_seconds: wall time before the first step of this session: autotuning, compilation and capture.
     """
 
     iterations: int

@@ -55,9 +55,9 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
         The number of unpacked files.
 
     Raises:
-            UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one
-                with `..`, or a selected member is a link, a device or a duplicate. Files unpacked before the error are
-                kept.
+        UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one
+            with `..`, or a selected member is a link, a device or a duplicate. Files unpacked before the error are
+            kept.
     """
     taken: set[PurePosixPath] = set()
     try:

@@ -49,7 +49,7 @@ class Order:
     Args:
         key: identifies the run's batches, for example digest, protocol and seed.
         images: number of images in the dataset.
-            batch_size: images per batch.
+        batch_size: images per batch.
     """
 
     def __init__(self, key: str, images: int, batch_size: int) -> None:
@@ -100,7 +100,7 @@ class TrainingBatches(Dataset[Batch]):
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
-            void: label of void pixels, the networks' last output if they learn void like a class.
+        void: label of void pixels, the networks' last output if they learn void like a class.
     """
 
     def __init__(

@@ -21,9 +21,9 @@ def tabulate(indices: NDArray[np.int64], draws: Draws, shape: tuple[int, ...], p
         policy: policy of the decisions.
 
     Returns:
-            Shape (batch, FIELDS + 6 tries). For each image: its index, flip, brightness, the factor of an early
-            contrast, saturation, sixths of the hue circle, the factor of a late contrast; and for each of its crops the
-            attributes of `Window` in their order. A float32 represents integers of this size exactly.
+        Shape (batch, FIELDS + 6 tries). For each image: its index, flip, brightness, the factor of an early
+        contrast, saturation, sixths of the hue circle, the factor of a late contrast; and for each of its crops the
+        attributes of `Window` in their order. A float32 represents integers of this size exactly.
     """
     windows = tabulated(shape, draws, policy)
     table = np.empty((len(indices), FIELDS + len(windows) * windows[0].shape[1]), np.float32)

@@ -201,7 +201,7 @@ class _Crop:
 
     Args:
         windows: attributes of `Window`, shape (batch, 6).
-            flip: nonzero if the image is flipped horizontally, shape (batch,).
+        flip: nonzero if the image is flipped horizontally, shape (batch,).
         size: (height, width) of the output.
     """
 

@@ -80,16 +80,16 @@ class Pipeline:
     """A dataset of mmsegmentation with its pipeline, as images and labels by index.
 
     Args:
-            config: config of the dataset, with the name of its class.
+        config: config of the dataset, with the name of its class.
 
     Attributes:
-            names: one name per image, sorted: its path below the common folder, without the suffix. The order of lists
-                is ignored, because the script that creates them for VOC with SBD does not fix it.
+        names: one name per image, sorted: its path below the common folder, without the suffix. The order of lists
+            is ignored, because the script that creates them for VOC with SBD does not fix it.
         metainfo: names and colours of the classes.
         digest: digest of the dataset, see `benchmark.datasets.digest.listing_digest`.
 
     Raises:
-            UserError: the dataset is missing or empty, or lacks a file.
+        UserError: the dataset is missing or empty, or lacks a file.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -119,12 +119,12 @@ class Pipeline:
         """Run the pipeline on an image.
 
         Returns:
-                The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape after the pipeline; and
-                the (height, width) of the file.
+            The image, RGB, uint8 of shape (3, height, width); its label, uint8 of the shape after the pipeline; and
+            the (height, width) of the file.
 
         Raises:
-                UserError: a file cannot be decoded, a label value is not a class, or the pipeline has an unexpected
-                    output.
+            UserError: a file cannot be decoded, a label value is not a class, or the pipeline has an unexpected
+                output.
         """
         try:
             made = self._dataset[self._order[index]]
@@ -190,10 +190,10 @@ class PipelineBatches(Dataset[Batch]):
         protocol: name of the protocol.
         seed: seed of the run.
         length: number of batches of the run.
-            void: label of void pixels, the networks' last output if they learn void like a class.
+        void: label of void pixels, the networks' last output if they learn void like a class.
 
     Raises:
-            UserError: the dataset is missing, or the images of its pipeline do not fit the crop.
+        UserError: the dataset is missing, or the images of its pipeline do not fit the crop.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class PipelineImages(Dataset[dict[str, Any]]):
         dataset: config of mmsegmentation's dataset, with its pipeline.
 
     Raises:
-            UserError: the dataset is missing, or all of its labels are void.
+        UserError: the dataset is missing, or all of its labels are void.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
@@ -317,7 +317,7 @@ def _replace_io(dataset: Any) -> None:
     """Replace the file listing and the file readers of a dataset by the suite's.
 
     Raises:
-            UserError: it has no images. Parts of a joined dataset may be empty, such as VOC without SBD.
+        UserError: it has no images. Parts of a joined dataset may be empty, such as VOC without SBD.
     """
     parts = _parts(dataset)
     for part in parts:

@@ -66,12 +66,12 @@ class Cache:
     """Memory-mapped pixels of a split.
 
     Args:
-            folder: folder written by `cached`.
+        folder: folder written by `cached`.
         images: expected number of images.
 
     Raises:
-            OSError: the files are missing.
-            ValueError: they are damaged.
+        OSError: the files are missing.
+        ValueError: they are damaged.
     """
 
     def __init__(self, folder: Path, images: int) -> None:

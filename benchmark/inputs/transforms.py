@@ -18,7 +18,7 @@ class LoadImage(BaseTransform):
     Reads `img_path`; adds `img`, of shape (height, width, 3), BGR, `img_shape` and `ori_shape`.
 
     Args:
-            to_float32: convert the image to float32.
+        to_float32: convert the image to float32.
     """
 
     def __init__(self, to_float32: bool = False) -> None:
@@ -39,7 +39,7 @@ class LoadLabel(BaseTransform):
     shape (height, width), 255 for void.
 
     Args:
-            classes: number of classes in the files, before `label_map` is applied.
+        classes: number of classes in the files, before `label_map` is applied.
     """
 
     def __init__(self, classes: int) -> None:

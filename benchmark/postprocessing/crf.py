@@ -38,8 +38,8 @@ class DenseCRF:
 
     Attributes:
         w1: weight of the appearance kernel, in units of energy (negative log-probability).
-            sigma_alpha: standard deviation of the appearance kernel in position, in pixels.
-            sigma_beta: standard deviation of the appearance kernel in colour, in steps of 8-bit RGB.
+        sigma_alpha: standard deviation of the appearance kernel in position, in pixels.
+        sigma_beta: standard deviation of the appearance kernel in colour, in steps of 8-bit RGB.
         w2: weight of the smoothness kernel, in units of energy.
         sigma_gamma: standard deviation of the smoothness kernel, in pixels.
         iterations: number of mean-field updates.
@@ -67,9 +67,9 @@ class DenseCRF:
         """Refine the prediction of an image.
 
         Args:
-                image: RGB, uint8 of shape (height, width, 3).
-                probabilities: probabilities of K labels at every pixel, shape (K, height, width). A void label is
-                    treated like any other.
+            image: RGB, uint8 of shape (height, width, 3).
+            probabilities: probabilities of K labels at every pixel, shape (K, height, width). A void label is
+                treated like any other.
 
         Returns:
             Marginals of the same shape, with sum 1 at every pixel; the arguments are not changed.

@@ -47,8 +47,8 @@ class SizeError(UserError):
     """Raised for an input size that a network cannot process.
 
     Attributes:
-            takes: a valid size, if one was found.
-            fixed: whether that is the only valid size.
+        takes: a valid size, if one was found.
+        fixed: whether that is the only valid size.
     """
 
     def __init__(self, message: str, takes: tuple[int, int] | None = None, *, fixed: bool = False) -> None:
@@ -71,8 +71,8 @@ class Counts:
         params_total: parameters of the network.
         uncounted: operators not included in `macs`, by name, with the number of their output elements.
         kernels: `macs` of convolutions, by the number of positions in the kernel: 9 for 3x3.
-            transposed_surplus: additional MACs if transposed convolutions were counted at every output position, as by
-                counters that treat them like other convolutions.
+        transposed_surplus: additional MACs if transposed convolutions were counted at every output position, as by
+            counters that treat them like other convolutions.
     """
 
     macs: int
@@ -94,9 +94,9 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
         cross_check: count with fvcore too; without it `macs` is None.
 
     Returns:
-            Both counts. A `CounterWarning` is emitted if they differ or fvcore cannot count: torch's counter counts
-            executed operators, fvcore only those that the scores depend on, so they differ for networks with unused
-            computations.
+        Both counts. A `CounterWarning` is emitted if they differ or fvcore cannot count: torch's counter counts
+        executed operators, fvcore only those that the scores depend on, so they differ for networks with unused
+        computations.
 
     Raises:
         UserError: the network cannot be built, or cannot process an input of that size.

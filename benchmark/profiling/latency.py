@@ -99,8 +99,8 @@ def measure(
         size: height and width of the input in pixels.
         device: "cpu" or "cuda".
         regime: "device" needs a GPU.
-            precision: float32, which is IEEE 754 on every device; tf32, the same with TF32 in convolutions and matrix
-                products, on GPUs only; or the type of autocast.
+        precision: float32, which is IEEE 754 on every device; tf32, the same with TF32 in convolutions and matrix
+            products, on GPUs only; or the type of autocast.
 
     Raises:
         UserError: TF32 on a CPU.
@@ -154,14 +154,14 @@ def stable_times(
     if all of it is slow.
 
     Args:
-            calls: the calls to time.
-            timer: executes a call and returns its milliseconds.
-            warm_up: bounds of the warm-up; half of its `repeats` is the window of `is_stable`.
-            timing: bounds of the timing; its `limit` applies to all repetitions together.
+        calls: the calls to time.
+        timer: executes a call and returns its milliseconds.
+        warm_up: bounds of the warm-up; half of its `repeats` is the window of `is_stable`.
+        timing: bounds of the timing; its `limit` applies to all repetitions together.
         now: the wall clock, in seconds.
 
     Returns:
-            The times of each call in the last timing, see `alternate`.
+        The times of each call in the last timing, see `alternate`.
     """
     window = max(warm_up.repeats // 2, 1)
     alternate(calls, timer, warm_up, now, lambda times: is_stable(times, window))
@@ -183,8 +183,8 @@ def alternate(
     """Time calls alternately, A B A B ..., so that a slowdown of the machine affects all of them.
 
     Args:
-            calls: the calls to time.
-            timer: executes a call and returns its milliseconds.
+        calls: the calls to time.
+        timer: executes a call and returns its milliseconds.
         budget: bounds of repeats and seconds.
         now: the wall clock, in seconds.
         is_enough: whether these times suffice, once the budget's lower bounds are reached.

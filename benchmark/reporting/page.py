@@ -84,7 +84,7 @@ class Section:
         facts: short description of the protocol.
         table: the leaderboard.
         not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
-        protocol.
+            protocol.
         published: comparison with published figures; None on an embedded dataset.
         label_errors: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.

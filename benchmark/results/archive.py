@@ -41,10 +41,10 @@ class Entry:
     """The outcome of adding one result.
 
     Attributes:
-            name: its path in a store.
-            outcome: `added`; `replaced` the existing result; `present`, with identical bytes; `kept` the existing
-                result, whose status is as good; `refused`, with an action for the user.
-            why: the reason, or an empty text.
+        name: its path in a store.
+        outcome: `added`; `replaced` the existing result; `present`, with identical bytes; `kept` the existing
+            result, whose status is as good; `refused`, with an action for the user.
+        why: the reason, or an empty text.
     """
 
     name: str
@@ -57,11 +57,11 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
 
     Args:
         root: folder of the store.
-            out: the archive; compressed if its name ends in .gz or .tgz.
-            files: the JSON files to pack; None for all.
+        out: the archive; compressed if its name ends in .gz or .tgz.
+        files: the JSON files to pack; None for all.
 
     Returns:
-            The number of packed results, and the problems of the others.
+        The number of packed results, and the problems of the others.
 
     Raises:
         UserError: the archive's name has another ending, no result can be packed, or the archive is not writable.
@@ -94,12 +94,12 @@ def add(source: Path, store: Store, *, replace: bool = False) -> list[Entry]:
     """Add the results of an archive or a folder to a store, after all of them were validated.
 
     Args:
-            source: an archive from `pack`, any tar or zip archive of results, or a folder of results.
-            store: the target.
-            replace: overwrite a different result of the same run.
+        source: an archive from `pack`, any tar or zip archive of results, or a folder of results.
+        store: the target.
+        replace: overwrite a different result of the same run.
 
     Raises:
-            UserError: the archive is missing, damaged or malicious, or the store is not writable.
+        UserError: the archive is missing, damaged or malicious, or the store is not writable.
     """
     if source.is_dir():
         return _add(source, source, store, replace)

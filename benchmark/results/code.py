@@ -111,8 +111,8 @@ def code(source: str) -> tuple[str, list[str]]:
         source: its text, with lines that end in "\\n".
 
     Returns:
-            The code with a NUL in place of each string, and the strings. Every string that is a statement is treated as
-            a docstring.
+        The code with a NUL in place of each string, and the strings. Every string that is a statement is treated as
+        a docstring.
     """
     pieces = _STRING_OR_COMMENT.split(f"\n{source}")
     gaps, tokens = pieces[::2], pieces[1::2]

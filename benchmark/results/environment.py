@@ -66,9 +66,9 @@ def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Envi
     """Return the environment of this process.
 
     Args:
-            device: the device of torch: "cpu", "cuda", "cuda:1".
-            deterministic: whether deterministic algorithms are enabled in torch.
-            in_child: query the name of the GPU in a child process, for a process that must not create a CUDA context.
+        device: the device of torch: "cpu", "cuda", "cuda:1".
+        deterministic: whether deterministic algorithms are enabled in torch.
+        in_child: query the name of the GPU in a child process, for a process that must not create a CUDA context.
     """
     import torch
 
@@ -107,7 +107,7 @@ def gpu_name(device: str) -> str | None:
         device: "cuda" or "cuda:1".
 
     Returns:
-            The name, or None if the GPU is missing or its driver does not answer within a minute.
+        The name, or None if the GPU is missing or its driver does not answer within a minute.
     """
     index = device.partition(":")[2] or "0"
     command = [sys.executable, "-c", _GPU_NAME, index]

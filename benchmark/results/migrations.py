@@ -32,11 +32,11 @@ def migrated(data: bytes, migrations: Migrations) -> bytes:
     """Migrate the JSON of a file to the newest version of its schema.
 
     Args:
-            data: content of the file.
-            migrations: migrations of its kind.
+        data: content of the file.
+        migrations: migrations of its kind.
 
     Returns:
-            JSON; the same bytes if they have the newest version or are not JSON.
+        JSON; the same bytes if they have the newest version or are not JSON.
 
     Raises:
         NewerSchemaError: see there.
@@ -55,11 +55,11 @@ def migrate(plain: Any, migrations: Migrations) -> Any:
     """Migrate the plain data of a file to the newest version of its schema.
 
     Args:
-            plain: parsed content of the file; data without a version has version 1.
-            migrations: migrations of its kind.
+        plain: parsed content of the file; data without a version has version 1.
+        migrations: migrations of its kind.
 
     Returns:
-            The data; the same object if it has the newest version or is not a record.
+        The data; the same object if it has the newest version or is not a record.
 
     Raises:
         NewerSchemaError: see there.

@@ -49,7 +49,7 @@ def read_or_raise(path: Path) -> Stored:
     """Read the result in a JSON file.
 
     Raises:
-            UserError: the file cannot be used.
+        UserError: the file cannot be used.
     """
     stored = read(path)
     if isinstance(stored, Problem):
@@ -89,9 +89,9 @@ def validated(path: Path, data: bytes, model: type[M], migrations: Migrations) -
 
     Args:
         path: the file.
-            data: its content.
-            model: the newest version of the schema.
-            migrations: migrations to that version.
+        data: its content.
+        model: the newest version of the schema.
+        migrations: migrations to that version.
     """
     from pydantic import ValidationError
 

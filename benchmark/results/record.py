@@ -358,7 +358,7 @@ def fingerprint(axes: Mapping[str, Any]) -> str:
     """Compute the 16 hexadecimal digits that identify a protocol: results are ranked together only if they are equal.
 
     Args:
-            axes: all settings that can change results, as plain JSON data.
+        axes: all settings that can change results, as plain JSON data.
     """
     return _digest(axes)
 
@@ -367,11 +367,11 @@ def run_id(fingerprint: str, architecture: str, config_sha256: str, seed: int, c
     """Compute the 16 hexadecimal digits that identify a run; they depend on the code.
 
     Args:
-            fingerprint: fingerprint of the protocol.
-            architecture: name of the architecture.
-            config_sha256: hash of its resolved config.
-            seed: seed of the run.
-            code: `Code.identity` of the code.
+        fingerprint: fingerprint of the protocol.
+        architecture: name of the architecture.
+        config_sha256: hash of its resolved config.
+        seed: seed of the run.
+        code: `Code.identity` of the code.
     """
     return _digest([fingerprint, architecture, config_sha256, seed, code])
 

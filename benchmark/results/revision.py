@@ -18,10 +18,10 @@ def unpacked(name: str) -> Path:
     It is unpacked once into the user's cache under the hash of its content, and read from a snapshot afterwards.
 
     Args:
-            name: a revision and a path in the repository of the current folder, `v0.1:results`.
+        name: a revision and a path in the repository of the current folder, `v0.1:results`.
 
     Raises:
-            UserError: git, the repository, the revision or the path is missing.
+        UserError: git, the repository, the revision or the path is missing.
     """
     revision, _, path = name.partition(":")
     if _git("cat-file", "-t", name) == "blob":

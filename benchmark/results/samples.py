@@ -32,7 +32,7 @@ def stack(images: Iterable[NDArray[np.uint8]], fill: int) -> NDArray[np.uint8]:
 
     Args:
         images: each of shape (height, width, ...), of any size.
-            fill: the padding value.
+        fill: the padding value.
     """
     found = list(images)
     largest = np.max([image.shape for image in found], axis=0)

@@ -73,7 +73,7 @@ class Snapshot:
         """The path of the SQLite file.
 
         Raises:
-                RuntimeError: the user has no home folder.
+            RuntimeError: the user has no home folder.
         """
         name = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
         return user_cache().absolute() / "results" / f"{name}.sqlite"

@@ -24,8 +24,8 @@ class ResultSet:
 
     Attributes:
         path: the folder of their store, or the one file.
-            runs: one row for each result.
-            problems: files without a usable result.
+        runs: one row for each result.
+        problems: files without a usable result.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class ResultSet:
         """Return the confusion matrices of a result on test: int64, shape (images, K + 1, K + 1), sorted by image name.
 
         Raises:
-                UserError: they are not readable.
+            UserError: they are not readable.
         """
         # Imported here because comparisons from a snapshot do not need it.
         from benchmark.results.arrays import read_arrays
@@ -55,12 +55,12 @@ def source(name: str, store: Path) -> ResultSet:
     """Return the results that a name refers to.
 
     Args:
-            name: a folder of results or a result file; `REVISION:PATH`, the same in git; or, in the store, a version of
-                segbench or the first digits of a commit or a digest of code.
-            store: the folder of results that is searched for the latter.
+        name: a folder of results or a result file; `REVISION:PATH`, the same in git; or, in the store, a version of
+            segbench or the first digits of a commit or a digest of code.
+        store: the folder of results that is searched for the latter.
 
     Raises:
-            UserError: nothing with that name exists, or it contains no result.
+        UserError: nothing with that name exists, or it contains no result.
     """
     path = Path(name)
     if not path.exists() and ":" in name:

@@ -39,7 +39,7 @@ class Samples:
 
     Attributes:
         images: RGB, uint8 of shape (n, height, width, 3).
-            labels: ground truth, uint8 of shape (n, height, width), 255 for void and padding.
+        labels: ground truth, uint8 of shape (n, height, width), 255 for void and padding.
         names: names of the images, shape (n,).
         classes: names of the K classes, shape (K,).
         palette: RGB colour of each class, uint8 of shape (K, 3).
@@ -90,11 +90,11 @@ class Store:
         """Store a result and replace an earlier one of the same run; a failure never replaces a successful result.
 
         Args:
-                record: the result; the artifact of its confusion matrices is added to it.
-                arrays: the confusion matrices that its evaluations name, and other arrays of the run; may be empty.
+            record: the result; the artifact of its confusion matrices is added to it.
+            arrays: the confusion matrices that its evaluations name, and other arrays of the run; may be empty.
 
         Returns:
-                The JSON file of the result that is now stored.
+            The JSON file of the result that is now stored.
 
         Raises:
             UserError: the folder is not writable.

@@ -59,10 +59,10 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
 
     Args:
         path: the file or the folder.
-            recount: build the network of each result and count its parameters and MACs again; needs torch.
+        recount: build the network of each result and count its parameters and MACs again; needs torch.
 
     Returns:
-            The number of checked files, and their problems.
+        The number of checked files, and their problems.
     """
     paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     examined = {each: _examine(each) for each in paths}
@@ -161,8 +161,8 @@ def _others(root: Path | None, known: set[Path]) -> Iterator[_Examined]:
     """Yield the facts of the other files of a store; of their arrays only as many as needed to find the usual values.
 
     Args:
-            root: folder of the store, None without one.
-            known: files to skip.
+        root: folder of the store, None without one.
+        known: files to skip.
     """
     remaining: dict[str, int] = defaultdict(lambda: ENOUGH)  # by digest of the data
     names = (*layout.json_files(root), *weights.names(root)) if root else ()

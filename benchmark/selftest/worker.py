@@ -57,7 +57,7 @@ def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOu
 
     Args:
         device: "cpu" or "cuda", from `engine.device.select`.
-            checks: the checks, in order; starting a worker is an additional first check.
+        checks: the checks, in order; starting a worker is an additional first check.
     """
     remaining, working = list(checks), False
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ class Verdict:
         margin: equivalence margin of measured - published, in the same unit; None if the margin is of another kind,
             which the reason states.
         further_seeds: number of further seeds that would settle an inconclusive verdict; None if it is settled or no
-        number would.
+            number would.
     """
 
     reference: str

@@ -26,8 +26,8 @@ class EfficientNet(BaseModule):
 
     Args:
         variant: b0 to b4.
-            norm_cfg: mmsegmentation's config of the normalisation layers. torchvision's weights of B0 to B4 need an
-                epsilon of 1e-5, the original's 1e-3.
+        norm_cfg: mmsegmentation's config of the normalisation layers. torchvision's weights of B0 to B4 need an
+            epsilon of 1e-5, the original's 1e-3.
         init_cfg: mmengine's config of the initial weights, such as `torchvision://efficientnet_b4`.
     """
 

@@ -35,12 +35,12 @@ class OverlapTileUNet(BaseModule):
     Args:
         channels: channels of the first level, 64 in the paper.
         dropout: probability at the end of the contracting path.
-            tile: side of the largest output of a tile in pixels, at least 20. The paper favours large tiles; 1028
-                divides Cityscapes' 1024x2048 into two and does not divide smaller images.
+        tile: side of the largest output of a tile in pixels, at least 20. The paper favours large tiles; 1028
+            divides Cityscapes' 1024x2048 into two and does not divide smaller images.
         init_cfg: mmengine's config of the initial weights.
 
     Raises:
-            ValueError: the tile is too small.
+        ValueError: the tile is too small.
     """
 
     def __init__(

@@ -30,8 +30,8 @@ class _Encoder(BaseModule):
             image: (N, 3, H, W).
 
         Returns:
-                The last map, of stride 2^n after n poolings, with sizes rounded up; and for every pooling, starting
-                    with the first, the indices of its maxima and the size before it.
+            The last map, of stride 2^n after n poolings, with sizes rounded up; and for every pooling, starting
+            with the first, the indices of its maxima and the size before it.
         """
         poolings: list[Pooling] = []
         x = image

@@ -26,7 +26,7 @@ class PaddedUNet(UNet):
             x: (N, in_channels, H, W).
 
         Returns:
-                A map (N, C, ceil(H/s), ceil(W/s)) for every stage of stride s.
+            A map (N, C, ceil(H/s), ceil(W/s)) for every stage of stride s.
         """
         halved = (stride == 2 or down for stride, down in zip(self.strides[1:], self.downsamples, strict=True))
         strides = list(accumulate((2 if half else 1 for half in halved), mul, initial=1))

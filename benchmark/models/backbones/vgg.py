@@ -119,8 +119,8 @@ class FCNVGG16(VGG16):
             image: (N, 3, H, W) of any size.
 
         Returns:
-                The image, to whose size the head crops; pool3 (N, 256, (H + 198)/8, (W + 198)/8); pool4 (N, 512,
-                (H + 198)/16, (W + 198)/16); fc7 (N, 4096, (H + 198)/32 - 6, (W + 198)/32 - 6). All are rounded up.
+            The image, to whose size the head crops; pool3 (N, 256, (H + 198)/8, (W + 198)/8); pool4 (N, 512,
+            (H + 198)/16, (W + 198)/16); fc7 (N, 4096, (H + 198)/32 - 6, (W + 198)/32 - 6). All are rounded up.
         """
         _, _, pool3, pool4, pool5 = super().forward(image)
         return image, pool3, pool4, self.classifier(pool5)

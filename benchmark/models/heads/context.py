@@ -23,7 +23,7 @@ class ContextHead(BaseDecodeHead):
     A subclass sets `context`, a module from (N, in_channels, H, W) to (N, channels, H, W).
 
     Args:
-            **kwargs: arguments of mmsegmentation's heads; `channels` applies to context module and convolution.
+        **kwargs: arguments of mmsegmentation's heads; `channels` applies to context module and convolution.
     """
 
     context: nn.Module

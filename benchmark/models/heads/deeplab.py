@@ -57,7 +57,7 @@ class FC8Head(DeepLabHead):
     """fc8 of every branch of `DeepLabVGG16`, summed.
 
     Args:
-            branches: number of branches.
+        branches: number of branches.
         num_classes: number of classes.
         **kwargs: see `DeepLabHead`.
     """

@@ -20,7 +20,7 @@ class EncoderClassifier(BaseDecodeHead):
 
     Args:
         in_channels: channels of the encoder's map.
-            in_index: index of that map among the encoder's outputs.
+        in_index: index of that map among the encoder's outputs.
         num_classes: number of classes.
         bias: whether the convolution has a bias.
         stride: stride of the map.

@@ -51,7 +51,7 @@ class ENetDecoder(BaseDecodeHead):
             inputs: outputs of `ENetEncoder` for an image of (H, W).
 
         Returns:
-                (N, num_classes, H, W), with one pixel more if H or W is odd.
+            (N, num_classes, H, W), with one pixel more if H or W is odd.
         """
         initial, stage1, x, indices1_0, indices2_0 = inputs
         x = self.bottleneck4_0(x, indices2_0, size=stage1.shape[-2:])

@@ -52,7 +52,7 @@ class ESPNetDecoder(BaseDecodeHead):
     Args:
         num_classes: number of classes, at least 5.
         norm_cfg: mmsegmentation's config of the normalisation layers.
-            skip_channels: number of channels of the last skip.
+        skip_channels: number of channels of the last skip.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
 
     Raises:

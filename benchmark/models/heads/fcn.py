@@ -41,7 +41,7 @@ class FCNSkipHead(BaseDecodeHead):
 
     Args:
         num_classes: number of classes.
-            stride: stride of the finest scores: 32 has no skip, 16 that of pool4, 8 those of pool4 and pool3.
+        stride: stride of the finest scores: 32 has no skip, 16 that of pool4, 8 those of pool4 and pool3.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
 
@@ -80,7 +80,7 @@ class Fusion(nn.Module):
     Args:
         channels: channels of the finer map.
         classes: number of classes.
-            offset: start of the upsampled scores in the finer map.
+        offset: start of the upsampled scores in the finer map.
     """
 
     def __init__(self, channels: int, classes: int, offset: int) -> None:

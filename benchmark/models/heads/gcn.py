@@ -28,7 +28,7 @@ class GCNHead(BaseDecodeHead):
         num_classes: number of classes.
         in_channels: channels of res-2 to res-5.
         k: size of the global convolutions, 15 in the paper: the map of res-5 is 16x16 for its input of 512x512.
-            boundary_refinement: whether boundary refinement is used (Table 5 has both).
+        boundary_refinement: whether boundary refinement is used (Table 5 has both).
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
 

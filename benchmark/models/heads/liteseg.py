@@ -27,8 +27,8 @@ class LiteSegHead(BaseDecodeHead):
         in_channels: channels of the early and of the last features.
         num_classes: number of classes.
         norm_cfg: mmsegmentation's config of the normalisation layers.
-            channels: channels of DASPP and of the decoder.
-            reduced_channels: channels that the early features are reduced to; by default they are not reduced.
+        channels: channels of DASPP and of the decoder.
+        reduced_channels: channels that the early features are reduced to; by default they are not reduced.
         rates: dilation rates of DASPP.
         **kwargs: further arguments of mmsegmentation's heads: loss, ignore_index, align_corners.
     """
@@ -82,7 +82,7 @@ class LiteSegHead(BaseDecodeHead):
             inputs: the early features (N, in_channels[0], h, w) and the last ones, of any size.
 
         Returns:
-                (N, num_classes, h, w); mmsegmentation upsamples them bilinearly to the image, as in the paper.
+            (N, num_classes, h, w); mmsegmentation upsamples them bilinearly to the image, as in the paper.
         """
         early, last = self._transform_inputs(inputs)
         x = self.daspp(last)

@@ -33,9 +33,9 @@ def edges(labels: Tensor, width: int, ignore_index: int = 255) -> Tensor:
     """Mark the borders between classes, like mmsegmentation's transform `GenerateEdge`.
 
     Args:
-            labels: classes, (..., 1, H, W); borders of void pixels are not edges.
-            width: width of an edge in pixels.
-            ignore_index: label of void pixels.
+        labels: classes, (..., 1, H, W); borders of void pixels are not edges.
+        width: width of an edge in pixels.
+        ignore_index: label of void pixels.
 
     Returns:
         1 on edges and 0 elsewhere, shape and type of `labels`.

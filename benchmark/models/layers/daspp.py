@@ -65,9 +65,9 @@ def separable_conv(in_channels: int, out_channels: int, kernel_size: int, dilati
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-            kernel_size: kernel size of the depthwise convolution, odd. With 1 it scales each channel, as in the
-                authors' code.
-            dilation: dilation of the depthwise convolution.
+        kernel_size: kernel size of the depthwise convolution, odd. With 1 it scales each channel, as in the
+            authors' code.
+        dilation: dilation of the depthwise convolution.
     """
     return nn.Sequential(
         nn.Conv2d(

@@ -138,7 +138,7 @@ class UpsamplingBottleneck(nn.Module):
         Args:
             x: the input.
             indices: (N, out_channels, h, w), of the downsampling bottleneck that this one mirrors.
-                size: (H, W) before that bottleneck: 2h or, if that was odd, 2h - 1; the same for W.
+            size: (H, W) before that bottleneck: 2h or, if that was odd, 2h - 1; the same for W.
         """
         main = max_unpool(self.main(x), indices, size)
         return self.act(main + crop(self.extension(x), size))

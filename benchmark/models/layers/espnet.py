@@ -70,8 +70,8 @@ class ESP(NormAct):
     summed.
 
     Args:
-            in_channels: channels of the input. If it equals `out_channels` and the stride is 1, the input is added to
-                the output.
+        in_channels: channels of the input. If it equals `out_channels` and the stride is 1, the input is added to
+            the output.
         out_channels: channels of the output.
         norm: returns a normalisation layer.
         stride: 2 for the strided module, which reduces with a 3x3 convolution instead of the pointwise one.

@@ -38,8 +38,8 @@ class FigureOne(nn.Module):
     """Five levels down, four up, unpadded: 22 of the 23 convolutional layers; the head has the last one.
 
     Args:
-            channels: channels of the first level; each further level has twice as many.
-            dropout: dropout probability at the end of the contracting path.
+        channels: channels of the first level; each further level has twice as many.
+        dropout: dropout probability at the end of the contracting path.
     """
 
     def __init__(self, channels: int, dropout: float) -> None:

@@ -15,8 +15,8 @@ def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         x: (N, C, h, w).
-            indices: (N, C, h, w), from `max_pool2d(..., return_indices=True)`: positions in the flattened map. Windows
-                must not overlap, so that indices are unique.
+        indices: (N, C, h, w), from `max_pool2d(..., return_indices=True)`: positions in the flattened map. Windows
+            must not overlap, so that indices are unique.
         size: (H, W) of the pooled map; odd and even sizes pool to the same size.
 
     Returns:

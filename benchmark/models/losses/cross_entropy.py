@@ -25,8 +25,8 @@ class WeightedCrossEntropyLoss(nn.Module):
 
     Args:
         class_weight: weight of every class.
-            loss_weight: factor of the loss.
-            loss_name: name under which mmsegmentation's heads return it.
+        loss_weight: factor of the loss.
+        loss_name: name under which mmsegmentation's heads return it.
     """
 
     _weights: Tensor

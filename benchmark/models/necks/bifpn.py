@@ -60,7 +60,7 @@ class BiFPN(BaseModule):
             maps: P2 to P5, (N, C, H/s, W/s) for the strides s of 4, 8, 16, 32.
 
         Returns:
-                (N, channels, H/4, W/4), in a tuple.
+            (N, channels, H/4, W/4), in a tuple.
         """
         p6 = _downsample(self.p6(maps[-1]))
         p7 = _downsample(p6)
@@ -86,7 +86,7 @@ class TopDownPath(nn.Module):
             inputs: P2 to P7, (N, channels, h, w) each.
 
         Returns:
-                P2 to P6, in unchanged sizes.
+            P2 to P6, in unchanged sizes.
         """
         *levels, above = inputs
         fused: list[Tensor] = []
@@ -110,12 +110,12 @@ class BottomUpPath(nn.Module):
         """Fuse every level with the one below it.
 
         Args:
-                extra: the layer's inputs P3 to P7, (N, channels, h, w) each: the edges from an input to the output of
-                    its level.
+            extra: the layer's inputs P3 to P7, (N, channels, h, w) each: the edges from an input to the output of
+                its level.
             intermediate: P2 to P6 of the top-down path.
 
         Returns:
-                P2 to P7, in unchanged sizes.
+            P2 to P7, in unchanged sizes.
         """
         *nodes, p7 = self.nodes.values()
         p2, *between = intermediate

@@ -27,7 +27,7 @@ class MultiScaleEncoderDecoder(EncoderDecoder):
     pixels becomes scale * (n - 1) + 1, rounded down.
 
     Args:
-            scales: scales in ascending order.
+        scales: scales in ascending order.
         **kwargs: arguments of mmsegmentation's `EncoderDecoder`.
     """
 

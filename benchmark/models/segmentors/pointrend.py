@@ -18,7 +18,7 @@ class PointRend(CascadeEncoderDecoder):
     are never set; classifiers then start from PyTorch's defaults, unlike those of every other network.
 
     Args:
-            **kwargs: arguments of mmsegmentation's `CascadeEncoderDecoder`, without the number of stages, which is two.
+        **kwargs: arguments of mmsegmentation's `CascadeEncoderDecoder`, without the number of stages, which is two.
     """
 
     decode_head: ModuleList

@@ -118,7 +118,7 @@ def check_images(dataset: Dataset, images: NDArray[np.integer]) -> Iterator[str]
     """Compare the number of pixels of each image with the image size of the dataset.
 
     Args:
-            dataset: the dataset of the result.
+        dataset: the dataset of the result.
         images: confusion matrices, shape (images, K + 1, K + 1).
     """
     height, width = SIZES.get(dataset.name, (0, 0))
@@ -180,7 +180,7 @@ def _literal(node: ast.expr) -> Any:
     """Evaluate an expression of literals and `dict(...)` to JSON data.
 
     Raises:
-            ValueError: the expression contains anything else.
+        ValueError: the expression contains anything else.
     """
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         return {each.arg: _literal(each.value) for each in node.keywords}

@@ -23,7 +23,7 @@ def check_arrays(record: Record, arrays: Arrays) -> Iterator[str]:
 
     Args:
         record: the result.
-            arrays: all of its arrays.
+        arrays: all of its arrays.
     """
     truth: dict[str, NDArray[np.int64]] = {}  # by split: pixels of each class in each image
     compared: dict[tuple[str, int], Evaluation] = {}  # by split and iteration
@@ -143,7 +143,7 @@ def check_samples(record: Record, arrays: Arrays, samples: Arrays | Problem) -> 
     Args:
         record: the result.
         arrays: all of its arrays.
-            samples: `labels`, shape (n, height, width), and `names` of these images; a problem if they are missing.
+        samples: `labels`, shape (n, height, width), and `names` of these images; a problem if they are missing.
     """
     last, kept = record.evaluation("last", "test"), arrays.get("predictions")
     if isinstance(samples, Problem) or last is None or kept is None or _form(record, last, arrays):

@@ -61,8 +61,8 @@ def check_time(started: str, seconds: float, now: datetime | None = None) -> Ite
 
     Args:
         started: ISO 8601, UTC.
-            seconds: duration of the run.
-            now: the current time; by default that of the clock.
+        seconds: duration of the run.
+        now: the current time; by default that of the clock.
     """
     start = datetime.fromisoformat(started)
     if start.tzinfo is None or start.utcoffset():

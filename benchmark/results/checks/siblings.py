@@ -100,7 +100,7 @@ def facts(stored: Stored, arrays: Arrays | None) -> Iterator[Fact]:
 
     Args:
         stored: the result.
-            arrays: its arrays, if they were read and are valid.
+        arrays: its arrays, if they were read and are valid.
     """
     for what, subject, value in (*_shared(stored.record), *_own(stored.record), *_counted(stored.record, arrays or {})):
         yield Fact(stored.path, what, subject, value)

@@ -105,11 +105,11 @@ def _curve(name: str, at: Sequence[int], interval: int | None, last: int, *, don
     """Compare the iterations of a curve's points with the expected ones.
 
     Args:
-            name: name of the curve.
-            at: the iterations of its points.
-            interval: interval of the points; None to use the first point.
-            last: number of completed iterations, where the last point is if the training was finished.
-            done: whether the training was finished.
+        name: name of the curve.
+        at: the iterations of its points.
+        interval: interval of the points; None to use the first point.
+        last: number of completed iterations, where the last point is if the training was finished.
+        done: whether the training was finished.
     """
     if not at:
         if done and last:
