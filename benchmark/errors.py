@@ -26,14 +26,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for an unknown name, with similar known names.
 
     Args:
-        kind: kind of the name, in the singular ("architecture").
+        kind: kind of the name, in the singular ("architecture"); "name" if it may be of any kind.
         name: the unknown name.
         known: the known names.
     """
     known = list(known)
     longer = [each for each in known if name and name.lower() in each.lower()]
     near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"see `segbench list {kind}s`"
+    listed = "segbench list" if kind == "name" else f"segbench list {kind}s"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"see `{listed}`"
     return UserError(f"unknown {kind} {name!r}: {hint}")
 
 

@@ -30,9 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--macs", type=options.whole(1, 10**15), metavar="N", help="number of multiply-accumulates; needs --params"
     )
     costs.add_argument(
-        "--latency", type=options.real(1e-6, 1e9), metavar="MS", help="median latency in milliseconds; needs --device"
+        "--latency",
+        type=options.real(1e-6, 1e9),
+        metavar="MS",
+        help="median latency in milliseconds; needs --latency-device",
     )
-    costs.add_argument("--device", metavar="NAME", help="name of the processor of --latency, such as 'NVIDIA H100'")
+    costs.add_argument(
+        "--latency-device", metavar="NAME", help="name of the processor that was timed, such as 'NVIDIA H100'"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.json_output(parser)
 
@@ -46,17 +51,17 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--name {args.name} is an architecture of the catalog: choose another name")
     if args.macs is not None and args.params is None:
         raise UserError("--macs needs --params")
-    if (args.latency is None) != (args.device is None):
-        raise UserError("--latency and --device are given together: a time is that of a device")
-    if args.device is not None and not 1 <= len(args.device.strip()) <= 100:
-        raise UserError("--device: the name of a processor, up to 100 characters")
+    if (args.latency is None) != (args.latency_device is None):
+        raise UserError("--latency and --latency-device are given together: a time is that of a device")
+    if args.latency_device is not None and not 1 <= len(args.latency_device.strip()) <= 100:
+        raise UserError("--latency-device: the name of a processor, up to 100 characters")
 
     from benchmark.execution.external import StatedCosts, score
     from benchmark.results.store import Store
 
     options.require_use_of_root(args)
     options.check_data(args)
-    costs = StatedCosts(args.params, args.macs, args.latency, args.device)
+    costs = StatedCosts(args.params, args.macs, args.latency, args.latency_device)
     record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, args.data, costs)
     path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations

@@ -113,7 +113,13 @@ def gpu_name(device: str) -> str | None:
     command = [sys.executable, "-c", _GPU_NAME, index]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=GPU_SECONDS, check=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=GPU_SECONDS,
+            check=True,
+            cwd=sys.prefix,  # the working directory of the user may contain a torch.py, which would be imported
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None

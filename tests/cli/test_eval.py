@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose, LoadImageFromFile
-from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401
 from benchmark.catalog import catalog
@@ -30,20 +29,7 @@ STATED = "mean 72.3924 82.9089 73.1584, std 1 1 1, RGB"
 IMAGENET = "mean 123.675 116.28 103.53, std 58.395 57.12 57.375, RGB"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mmseg_scope():
-    """Names in a config are mmsegmentation's, as under its Runner."""
-    with DefaultScope.overwrite_default_scope("mmseg"):
-        yield
-
-
-@pytest.fixture
-def segbench(capsys):
-    def call(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return call
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 @pytest.fixture(scope="module")

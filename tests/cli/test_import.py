@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
 import benchmark.registration  # noqa: F401
 from benchmark.catalog import catalog
-from benchmark.cli import main
 from benchmark.configs import compose
 from benchmark.configs.axes import axes_of, config_hash
 from benchmark.profiling.inference import Inference
@@ -15,20 +13,7 @@ from benchmark.weights import checkpoint
 from mmseg.registry import MODELS  # isort: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mmseg_scope():
-    """Names in a config are mmsegmentation's, as under its Runner."""
-    with DefaultScope.overwrite_default_scope("mmseg"):
-        yield
-
-
-@pytest.fixture
-def segbench(capsys):
-    def call(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return call
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_it_joins_the_leaderboard_of_the_protocol(predicted, tmp_path, capsys):
     assert stored.record.protocol.fingerprint == Spec("enet", PROTOCOL, 1, "cpu").identity.fingerprint
 
 
-COSTS = ["--params", "360000", "--macs", "4000000", "--latency", "3.5", "--device", "NVIDIA H100"]
+COSTS = ["--params", "360000", "--macs", "4000000", "--latency", "3.5", "--latency-device", "NVIDIA H100"]
 
 
 def test_stated_costs_are_shown_as_stated(predicted, tmp_path, capsys):
@@ -110,9 +110,9 @@ def test_stated_costs_are_shown_as_stated(predicted, tmp_path, capsys):
     ("words", "said"),
     [
         (["--macs", "5"], "--macs needs --params"),
-        (["--latency", "5"], "--latency and --device are given together"),
-        (["--device", "NVIDIA H100"], "--latency and --device are given together"),
-        (["--latency", "5", "--device", " "], "--device: the name of a processor"),
+        (["--latency", "5"], "--latency and --latency-device are given together"),
+        (["--latency-device", "NVIDIA H100"], "--latency and --latency-device are given together"),
+        (["--latency", "5", "--latency-device", " "], "--latency-device: the name of a processor"),
     ],
 )
 def test_costs_are_checked(words, said, tmp_path, capsys):

@@ -219,3 +219,10 @@ def test_a_child_says_what_torch_does(gpu_name):
     assert found == environment.capture("cuda", deterministic=False, in_child=True)
     assert found.cuda
     assert found.cudnn
+
+
+def test_a_module_in_the_working_directory_does_not_hide_the_gpu(gpu_name, monkeypatch, tmp_path):
+    (tmp_path / "json.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "_GPU_NAME", "import json; print('NVIDIA H100')")
+    assert gpu_name("cuda") == "NVIDIA H100"

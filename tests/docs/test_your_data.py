@@ -1,30 +1,20 @@
 """The commands of docs/your-data.md work as they stand there."""
 
-import re
-import shlex
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from benchmark.cli import main
 from benchmark.datasets.catalog import open_split
 from benchmark.results.store import Store
 
-PAGE = Path(__file__).parents[1] / "docs" / "your-data.md"
 COLOURS = ((128, 128, 128), (128, 64, 128), (128, 128, 0), (64, 0, 128), (0, 0, 0))
 
 
-def test_every_command_of_the_page(tmp_path, monkeypatch, capsys):
-    if not PAGE.is_file():
-        pytest.skip("no checkout")
-    text = PAGE.read_text(encoding="utf-8")
+def test_every_command_of_the_page(page, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SEGBENCH_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    (palette,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
-    Path("palette.txt").write_text(palette)
+    Path("palette.txt").write_text(page.block("# palette.txt"))
     for folder in ("photos", "masks", "indices"):
         Path(folder).mkdir()
     train = open_split("shapes", "train")
@@ -36,12 +26,9 @@ def test_every_command_of_the_page(tmp_path, monkeypatch, capsys):
         Image.fromarray(label).save(f"indices/{name}.png")
     Path("train.txt").write_text("\n".join(names[:5]))
     Path("val.txt").write_text("\n".join(names[5:]))
-    commands = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert len(commands) == 9
-    for command in commands:
-        program, *words = shlex.split(command)
-        assert program == "segbench"
-        assert main(words) == 0, (command, capsys.readouterr().err)
+    assert len(page.commands) == 9
+    for command in page.commands:
+        page.run(command)
     printed, said = capsys.readouterr()
     assert "shapes_64x64_smoke with max_iters = 2, data = streets" in printed
     assert "streets is used under shapes_64x64_smoke, the default" in said
