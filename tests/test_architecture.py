@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import resolve_name
@@ -203,3 +204,13 @@ def test_an_arrow_back_up_is_found(tmp_path, line):
     (found,) = imports("statistics.variance", module, modules())
     assert wrong(found, table())
     assert found.eager is not line.startswith("def")
+
+
+def test_no_class_name_is_defined_twice():
+    """Outside of `models`, where layers of several papers have the same name."""
+    places = defaultdict(list)
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and root(module) != "models":
+                places[node.name].append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GATES = ("accuracy", "cost", "speed")
 
 
-class Budget(NamedTuple):
+class CostLimit(NamedTuple):
     """An upper limit of a figure of NEW.
 
     Attributes:
@@ -39,10 +39,10 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "latency-ratio": Budget("latency, relative to the anchor's on the same device", "RATIO", "latency_ratio", 1),
-    "params": Budget("number of parameters, in millions", "M", "params", 10**6),
-    "macs": Budget("number of multiply-accumulates of an image, in 10^9", "G", "macs", 10**9),
-    "memory": Budget("peak memory at inference, in MiB", "MIB", "inference_memory_bytes", 2**20),
+    "latency-ratio": CostLimit("latency, relative to the anchor's on the same device", "RATIO", "latency_ratio", 1),
+    "params": CostLimit("number of parameters, in millions", "M", "params", 10**6),
+    "macs": CostLimit("number of multiply-accumulates of an image, in 10^9", "G", "macs", 10**9),
+    "memory": CostLimit("peak memory at inference, in MiB", "MIB", "inference_memory_bytes", 2**20),
 }
 """The budgets, by the name of their option without "max"."""
 

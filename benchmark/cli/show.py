@@ -48,7 +48,7 @@ def _yaml(found: dict[str, Any]) -> str:
     """Format the facts as YAML, with multi-line text such as BibTeX in literal blocks, ready to be copied."""
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class ShownDumper(yaml.SafeDumper):
         pass
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -58,10 +58,10 @@ def _yaml(found: dict[str, Any]) -> str:
         is_short = bool(value) and all(isinstance(each, int | float) for each in value)
         return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=is_short)
 
-    Dumper.add_representer(str, text)
-    Dumper.add_representer(tuple, sequence)
-    Dumper.add_representer(list, sequence)
-    return yaml.dump(found, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
+    ShownDumper.add_representer(str, text)
+    ShownDumper.add_representer(tuple, sequence)
+    ShownDumper.add_representer(list, sequence)
+    return yaml.dump(found, Dumper=ShownDumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
 
 
 def _joined(found: dict[str, Any]) -> dict[str, Any]:

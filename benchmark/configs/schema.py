@@ -37,7 +37,7 @@ Channels = Annotated[
 Weights = Annotated[list[Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(min_length=1, strict=False)]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -49,7 +49,7 @@ class _Open(BaseModel):
     type: str
 
 
-class Inference(_Part):
+class InferenceSettings(_Section):
     """How whole images are evaluated: at once, or by a sliding window of a size and a stride."""
 
     mode: Literal["whole", "slide"]
@@ -57,19 +57,19 @@ class Inference(_Part):
     stride: Size | None = None
 
     @model_validator(mode="after")
-    def _has_a_window(self) -> Inference:
+    def _has_a_window(self) -> InferenceSettings:
         if (self.mode == "slide") != (self.crop_size is not None and self.stride is not None):
             raise ValueError("crop_size and stride are for mode='slide', which needs both")
         return self
 
 
-class Facts(_Part):
+class Facts(_Section):
     """What is neither batches nor schedule: `protocol = dict(...)`."""
 
     dataset: str
     void: Literal["ignore", "false_positive"]
     size: Size
-    inference: Inference
+    inference: InferenceSettings
     pretraining: str | None
     keep_weights: bool
     threads: Count | None
@@ -80,7 +80,7 @@ class Facts(_Part):
     learning_rate_multipliers: dict[str, Positive] | None = None
 
 
-class Augmentation(_Part):
+class Augmentation(_Section):
     """The settings of `benchmark.inputs.augmentation.Policy`."""
 
     crop_size: Size
@@ -97,7 +97,7 @@ class Augmentation(_Part):
         return value
 
 
-class TrainData(_Part):
+class TrainData(_Section):
     """Batches of the training split, augmented by us, or by a pipeline of mmsegmentation."""
 
     type: Literal["TrainingBatches", "PipelineBatches"]
@@ -119,7 +119,7 @@ class TrainData(_Part):
         return self
 
 
-class EvaluationData(_Part):
+class EvaluationData(_Section):
     """Whole images of a split."""
 
     type: Literal["EvaluationImages", "PipelineImages"]
@@ -127,7 +127,7 @@ class EvaluationData(_Part):
     dataset: dict[str, Any] | None = None
 
 
-class _Loader(_Part):
+class _Loader(_Section):
     num_workers: Annotated[int, Field(ge=0, le=1024)]
     sampler: _Open
     prefetch_factor: Count | None = None
@@ -156,7 +156,7 @@ class EvaluationLoader(_Loader):
     dataset: EvaluationData
 
 
-class Optimization(_Part):
+class Optimization(_Section):
     """Optimizer and precision."""
 
     type: str
@@ -180,7 +180,7 @@ class Step(_Open):
     by_epoch: Literal[False]
 
 
-class Loop(_Part):
+class Loop(_Section):
     """The length of the training."""
 
     type: Literal["StatelessTrainLoop"]
@@ -188,7 +188,7 @@ class Loop(_Part):
     val_interval: Count
 
 
-class Preprocessor(_Part):
+class Preprocessor(_Section):
     """How pixels are normalised."""
 
     type: Literal["SegDataPreProcessor"]
@@ -201,7 +201,7 @@ class Preprocessor(_Part):
     size: Size | None = None
 
 
-class FirstStage(_Part):
+class FirstStage(_Section):
     """What is otherwise in the first of two stages."""
 
     train_dataloader: dict[str, Any] = {}
@@ -210,7 +210,7 @@ class FirstStage(_Part):
     train_cfg: dict[str, Any] = {}
 
 
-class ProtocolFile(_Part):
+class ProtocolFile(_Section):
     """The keys of a protocol file with its bases."""
 
     protocol: Facts

@@ -321,7 +321,7 @@ def write(content: Content, path: Path) -> None:
     """
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class CardDumper(yaml.SafeDumper):
         """Writes colours, and lists of them, in one line."""
 
         def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
@@ -329,7 +329,7 @@ def write(content: Content, path: Path) -> None:
             return super().represent_sequence(tag, sequence, flow_style=short)
 
     plain = content.model_dump(mode="json", exclude_none=True)
-    text = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
+    text = yaml.dump(plain, Dumper=CardDumper, sort_keys=False, allow_unicode=True, width=math.inf)
     with replacing(path) as temporary:
         temporary.write_text(HEADING.format(name=path.name) + text, encoding="utf-8")
 

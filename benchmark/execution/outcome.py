@@ -20,9 +20,9 @@ from benchmark.results.record import (
     Dataset,
     Evaluation,
     Execution,
+    NetworkSource,
     Protocol,
     Record,
-    Source,
     Training,
     fingerprint,
     printable,
@@ -53,12 +53,12 @@ def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
     )
 
 
-def source(spec: Spec) -> Source | None:
+def source(spec: Spec) -> NetworkSource | None:
     """Describe what defines the network of a run, if it is not the suite's or the zoo's."""
     found = spec.config.get("source")
     if found is None:
         return None
-    return Source(
+    return NetworkSource(
         name=spec.entry.full_name,
         kind=found.kind,
         packages=dict(found.packages),

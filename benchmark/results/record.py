@@ -128,7 +128,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Source(Model):
+class NetworkSource(Model):
     """What defines a network that is not the suite's or the zoo's."""
 
     name: Text = Field(description="by which it was named, without folders")
@@ -310,7 +310,7 @@ class Record(Model):
     error: Text | None = Field(description="one line, null where status is ok")
     architecture: ArchitectureName
     method: Text
-    source: Source | None = Field(
+    source: NetworkSource | None = Field(
         default=None,
         description="what defines a network of the user's; left out for those of the suite and of the zoo",
     )

@@ -18,7 +18,7 @@ from benchmark.datasets.catalog import EMBEDDED, ON_DISK
 from benchmark.datasets.digest import SplitHasher, remember
 from benchmark.datasets.listing import IMAGE_SUFFIXES, by_name, other_files
 from benchmark.datasets.own import pairing, partition
-from benchmark.datasets.own.classes import RGB, Entry
+from benchmark.datasets.own.classes import RGB, ClassEntry
 from benchmark.datasets.own.faults import FaultsError, counted, listed
 from benchmark.datasets.own.meaning import Meaning, meaning
 from benchmark.datasets.own.partition import FRACTIONS, Partition
@@ -53,8 +53,8 @@ class Request:
     images: Path
     labels: Path
     card: Path
-    classes: Sequence[Entry] = ()
-    palette: Sequence[Entry] = ()
+    classes: Sequence[ClassEntry] = ()
+    palette: Sequence[ClassEntry] = ()
     void: Sequence[int | RGB | str] = ()
     others_void: bool = False
     split: Sequence[str] = ()

@@ -51,7 +51,7 @@ NUMBERS = r"[+-]?\d+(?:\s*[\s,;:|]\s*\d+)*"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClassEntry:
     """A class, as it was given.
 
     Attributes:
@@ -65,7 +65,7 @@ class Entry:
     values: tuple[int, ...] = ()
 
 
-def parse(text: str) -> list[Entry]:
+def parse(text: str) -> list[ClassEntry]:
     """Return the classes that an argument names: `a,b,c`, `a=1,b=2+3`, or a file.
 
     Raises:
@@ -80,11 +80,11 @@ def parse(text: str) -> list[Entry]:
             raise UserError(
                 f"--classes {text!r}: names with commas between them, such as a,b,c or a=1,b=2+3, or a file"
             )
-        found.append(Entry(name, values=tuple(map(int, values.split("+"))) if separator else ()))
+        found.append(ClassEntry(name, values=tuple(map(int, values.split("+"))) if separator else ()))
     return _joined(found, "--classes", again=False)
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[ClassEntry]:
     """Read classes from a file.
 
     Raises:
@@ -103,7 +103,7 @@ def read(path: Path) -> list[Entry]:
     return _joined(found, str(path), again=True)
 
 
-def _of_lines(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[Entry]:
+def _of_lines(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[ClassEntry]:
     """Yield the classes of a text of one a line."""
     split = [(number, line, _split(line)) for number, line in lines]
     lead = all(
@@ -123,14 +123,14 @@ def _of_lines(lines: Sequence[tuple[int, str]], path: Path) -> Iterator[Entry]:
         if before and after and len(before) not in (1, 3):
             numbers = [0] * 9  # refused below
         if len(numbers) == 3:
-            yield Entry(name or None, (*colours, _rgb(numbers)))
+            yield ClassEntry(name or None, (*colours, _rgb(numbers)))
         elif len(numbers) == 4:
             value, rgb = (numbers[3], numbers[:3]) if len(before) == 3 else (numbers[0], numbers[1:])
-            yield Entry(name or None, (*colours, _rgb(rgb)), (value,))
+            yield ClassEntry(name or None, (*colours, _rgb(rgb)), (value,))
         elif len(numbers) == 1 or (numbers and "+" in line):
-            yield Entry(name or None, tuple(colours), tuple(numbers))
+            yield ClassEntry(name or None, tuple(colours), tuple(numbers))
         elif not numbers and (name or colours):
-            yield Entry(name or None, tuple(colours))
+            yield ClassEntry(name or None, tuple(colours))
         else:
             raise UserError(f"{path}, line {number}: not a class, its colour or its value: {line[:80]!r}")
 
@@ -150,7 +150,7 @@ def _split(line: str) -> tuple[list[int], str, list[int], bool]:
     return _integers(before), name.strip().strip("\"'"), _integers(after), separated
 
 
-def _of_table(lines: Sequence[tuple[int, str]], path: Path) -> list[Entry]:
+def _of_table(lines: Sequence[tuple[int, str]], path: Path) -> list[ClassEntry]:
     """Return the classes of a table with a heading; none where there is no heading."""
     if not lines:
         return []
@@ -182,7 +182,7 @@ def _of_table(lines: Sequence[tuple[int, str]], path: Path) -> list[Entry]:
             values = (int(cells["value"]),) if "value" in cells else ()
         except (IndexError, ValueError) as error:
             raise UserError(f"{path}, line {number}: not a row of {heading!r}") from error
-        found.append(Entry(cells.get("name") or None, tuple(colours), values))
+        found.append(ClassEntry(cells.get("name") or None, tuple(colours), values))
     return found
 
 
@@ -198,7 +198,7 @@ def _load(path: Path) -> Any:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _structured(found: Any, path: Path) -> Iterator[Entry]:
+def _structured(found: Any, path: Path) -> Iterator[ClassEntry]:
     """Yield the classes of JSON or YAML."""
     if isinstance(found, Mapping):
         inner = next((found[key] for key in ("classes", "names", "labels", "categories") if key in found), None)
@@ -213,16 +213,16 @@ def _structured(found: Any, path: Path) -> Iterator[Entry]:
             if isinstance(each, Mapping):
                 yield _of_dict(each, path)
             elif isinstance(each, str):
-                yield Entry(None, (_of_hex(each[1:]),)) if HEX.fullmatch(each) else Entry(each)
+                yield ClassEntry(None, (_of_hex(each[1:]),)) if HEX.fullmatch(each) else ClassEntry(each)
             elif _is_rgb(each):
-                yield Entry(None, (_rgb(each),))
+                yield ClassEntry(None, (_rgb(each),))
             else:
                 raise UserError(f"{path}: {each!r} is not a class")
     else:
         raise UserError(f"{path} has neither a list nor a dict of classes")
 
 
-def _of_item(key: Any, value: Any, colours: bool, path: Path) -> Entry:
+def _of_item(key: Any, value: Any, colours: bool, path: Path) -> ClassEntry:
     """Return the class of an item of a dict: of a name to what means it, or the other way round."""
     try:
         if isinstance(value, Mapping):
@@ -231,25 +231,25 @@ def _of_item(key: Any, value: Any, colours: bool, path: Path) -> Entry:
             HEX.fullmatch(value) or THREE.fullmatch(value)
         ):  # a value or a colour to a name
             if isinstance(key, int) or re.fullmatch(r"\d+", str(key)):
-                return Entry(value, values=(int(key),))
-            return Entry(value, (_colour(str(key)),))
+                return ClassEntry(value, values=(int(key),))
+            return ClassEntry(value, (_colour(str(key)),))
         name = str(key)
         if isinstance(value, str):
-            return Entry(name, (_colour(value),))
+            return ClassEntry(name, (_colour(value),))
         if isinstance(value, int):
-            return Entry(name, values=(value,))
+            return ClassEntry(name, values=(value,))
         if colours:
-            return Entry(name, (_rgb(value),))
+            return ClassEntry(name, (_rgb(value),))
         if isinstance(value, list) and value and all(_is_rgb(each) for each in value):
-            return Entry(name, tuple(map(_rgb, value)))
+            return ClassEntry(name, tuple(map(_rgb, value)))
         if isinstance(value, list) and all(isinstance(each, int) for each in value):
-            return Entry(name, values=tuple(value))
+            return ClassEntry(name, values=tuple(value))
     except ValueError:
         pass
     raise UserError(f"{path}: {key!r}: {value!r} is not a class, its colour or its values")
 
 
-def _of_dict(given: Mapping[str, Any], path: Path) -> Entry:
+def _of_dict(given: Mapping[str, Any], path: Path) -> ClassEntry:
     """Return the class of a dict with its name, colour and value."""
     parts = {str(key).lower(): value for key, value in given.items()}
     found = {kind: next((parts[name] for name in names if name in parts), None) for kind, names in COLUMNS.items()}
@@ -262,18 +262,18 @@ def _of_dict(given: Mapping[str, Any], path: Path) -> Entry:
         numbers = () if values is None else tuple(values) if isinstance(values, list) else (values,)
         if not all(isinstance(each, int) for each in numbers):
             raise ValueError
-        return Entry(None if found["name"] is None else str(found["name"]), colours, numbers)
+        return ClassEntry(None if found["name"] is None else str(found["name"]), colours, numbers)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {dict(given)!r} is not a class") from error
 
 
-def _joined(found: Iterable[Entry], where: str, again: bool) -> list[Entry]:
+def _joined(found: Iterable[ClassEntry], where: str, again: bool) -> list[ClassEntry]:
     """Join the entries of one name.
 
     Raises:
         UserError: a name comes twice where it may not, or without anything that differs.
     """
-    by_name: dict[str | int, Entry] = {}
+    by_name: dict[str | int, ClassEntry] = {}
     for number, entry in enumerate(found):
         if len(entry.name or "") > 100:
             raise UserError(f"{where}: the name of a class is longer than 100 characters: {(entry.name or '')[:40]}...")
@@ -282,7 +282,7 @@ def _joined(found: Iterable[Entry], where: str, again: bool) -> list[Entry]:
         if known is None:
             by_name[key] = entry
             continue
-        more = Entry(
+        more = ClassEntry(
             entry.name,
             tuple(dict.fromkeys(known.colours + entry.colours)),
             tuple(dict.fromkeys(known.values + entry.values)),

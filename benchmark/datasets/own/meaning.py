@@ -10,9 +10,9 @@ from benchmark.confusion import VOID
 from benchmark.datasets.annotation import Encoding, packed, unpacked
 from benchmark.datasets.card import MOST_CLASSES, CardClass
 from benchmark.datasets.colours import distinct_colours
-from benchmark.datasets.own.classes import RGB, VOID_NAMES, Entry
+from benchmark.datasets.own.classes import RGB, VOID_NAMES, ClassEntry
 from benchmark.datasets.own.faults import SHOWN, counted, listed
-from benchmark.datasets.own.survey import Code, Survey
+from benchmark.datasets.own.survey import LabelCode, Survey
 from benchmark.errors import UserError
 
 
@@ -37,8 +37,8 @@ class Meaning:
 
 def meaning(
     found: Survey,
-    classes: Sequence[Entry],
-    palette: Sequence[Entry],
+    classes: Sequence[ClassEntry],
+    palette: Sequence[ClassEntry],
     void: Sequence[int | RGB | str],
     others: bool,
     encoding: Encoding | None = None,
@@ -67,8 +67,8 @@ def meaning(
 
 
 def _entries(
-    classes: Sequence[Entry], palette: Sequence[Entry], void: Sequence[int | RGB | str]
-) -> tuple[list[Entry], list[Entry], list[str]]:
+    classes: Sequence[ClassEntry], palette: Sequence[ClassEntry], void: Sequence[int | RGB | str]
+) -> tuple[list[ClassEntry], list[ClassEntry], list[str]]:
     """Return the classes with their colours, the entries that are void by their names, and notes."""
     notes = []
     names = {word.lower() for word in void if isinstance(word, str)}
@@ -80,7 +80,7 @@ def _entries(
             raise UserError(
                 f"--palette has {counted(len(palette), 'colour')} without names, and --classes {len(classes)} names"
             )
-        given = [Entry(one.name, other.colours, one.values) for one, other in zip(classes, palette, strict=True)]
+        given = [ClassEntry(one.name, other.colours, one.values) for one, other in zip(classes, palette, strict=True)]
     elif palette:
         by_name = {(each.name or "").lower(): each for each in palette}
         lacking = [each.name or "" for each in classes if (each.name or "").lower() not in by_name]
@@ -88,7 +88,7 @@ def _entries(
             raise UserError(f"--palette has no colour of {listed(lacking)}")
         found = [by_name[(each.name or "").lower()] for each in classes]
         given = [
-            Entry(one.name, other.colours, one.values or other.values)
+            ClassEntry(one.name, other.colours, one.values or other.values)
             for one, other in zip(classes, found, strict=True)
         ]
     known = {(entry.name or "").lower() for entry in (*given, *palette)}
@@ -109,7 +109,7 @@ def _entries(
 
 
 def _encoding(
-    found: Survey, entries: Sequence[Entry], void: Sequence[Entry], words: Sequence[int | RGB | str]
+    found: Survey, entries: Sequence[ClassEntry], void: Sequence[ClassEntry], words: Sequence[int | RGB | str]
 ) -> Encoding:
     """Return what tells the classes: colours where they are known and are all that the labels show, else values."""
     colours = {packed(colour) for entry in (*entries, *void) for colour in entry.colours}
@@ -123,9 +123,9 @@ def _encoding(
 
 def _by_colour(
     found: Survey,
-    entries: Sequence[Entry],
-    coloured: Sequence[Entry],
-    named_void: Sequence[Entry],
+    entries: Sequence[ClassEntry],
+    coloured: Sequence[ClassEntry],
+    named_void: Sequence[ClassEntry],
     words: Sequence[int | RGB | str],
     others: bool,
     notes: list[str],
@@ -171,8 +171,8 @@ def _by_colour(
 
 def _by_value(
     found: Survey,
-    entries: Sequence[Entry],
-    named_void: Sequence[Entry],
+    entries: Sequence[ClassEntry],
+    named_void: Sequence[ClassEntry],
     words: Sequence[int | RGB | str],
     others: bool,
     notes: list[str],
@@ -192,18 +192,20 @@ def _by_value(
     if both := sorted(said & set(void)):
         raise UserError(f"the value {both[0]} is of a class and void: a value means one thing")
     if not entries:
-        entries = [Entry(f"class {value}", values=(value,)) for value in sorted(seen.keys() - set(void))]
+        entries = [ClassEntry(f"class {value}", values=(value,)) for value in sorted(seen.keys() - set(void))]
         if not 0 < len(entries) <= MOST_CLASSES:
             raise UserError(f"the labels hold {len(entries)} values that are not void: name the classes with --classes")
         notes.append(f"classes named after the {len(entries)} values of the labels: give names with --classes")
     elif binary:
-        entries = [Entry(entry.name, entry.colours, (value,)) for entry, value in zip(entries, (0, VOID), strict=True)]
+        entries = [
+            ClassEntry(entry.name, entry.colours, (value,)) for entry, value in zip(entries, (0, VOID), strict=True)
+        ]
         notes.append(
             f"the values are 0 and {VOID}: {VOID} is {entries[1].name} (where it is void, write --void {VOID})"
         )
     elif not said:
         free = (value for value in range(len(entries) + len(void)) if value not in void)
-        entries = [Entry(entry.name, entry.colours, (value,)) for entry, value in zip(entries, free, strict=False)]
+        entries = [ClassEntry(entry.name, entry.colours, (value,)) for entry, value in zip(entries, free, strict=False)]
     elif bare := [entry.name or "" for entry in entries if not entry.values]:
         raise UserError(f"there is no value of {listed(bare)}: give one to every class, or to none")
     colours_of = [tuple(int(part) for part in colour) for colour in distinct_colours(len(entries))]
@@ -232,11 +234,11 @@ def _by_value(
     return Meaning("index", classes, [*void, *(["others"] if others else [])], notes, faults)
 
 
-def _class(entry: Entry, index: int, colour: RGB, labels: Sequence[Any]) -> CardClass:
+def _class(entry: ClassEntry, index: int, colour: RGB, labels: Sequence[Any]) -> CardClass:
     return CardClass(name=entry.name or f"class {index}", colour=colour, labels=list(labels))
 
 
-def _ordered(codes: dict[int, Code]) -> list[tuple[int, Code]]:
+def _ordered(codes: dict[int, LabelCode]) -> list[tuple[int, LabelCode]]:
     """Return the first codes, those of most pixels first."""
     return sorted(codes.items(), key=lambda item: (-item[1].pixels, item[0]))[:SHOWN]
 
@@ -246,7 +248,7 @@ def _all(shown: Sequence[str], total: int) -> str:
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
-def _where(code: Code) -> str:
+def _where(code: LabelCode) -> str:
     return f"in {listed(code.first, code.files)}"
 
 

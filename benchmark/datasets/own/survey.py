@@ -20,7 +20,7 @@ MOST_CODES = 1000
 
 
 @dataclass
-class Code:
+class LabelCode:
     """A value or a colour, and where it was seen.
 
     Attributes:
@@ -72,7 +72,7 @@ class Survey:
     """
 
     seen: list[Seen]
-    codes: dict[Encoding, dict[int, Code]]
+    codes: dict[Encoding, dict[int, LabelCode]]
 
     def has(self, encoding: Encoding) -> bool:
         """Return whether all labels that can be decoded have codes of a kind."""
@@ -121,7 +121,7 @@ def survey(pairs: Sequence[tuple[str, Path, Path]]) -> Survey:
         for encoding, codes in each.codes.items():
             for code, pixels in (codes or {}).items():
                 if code in found.codes[encoding] or len(found.codes[encoding]) < MOST_CODES:
-                    found.codes[encoding].setdefault(code, Code()).add(each.name, pixels)
+                    found.codes[encoding].setdefault(code, LabelCode()).add(each.name, pixels)
     return found
 
 
