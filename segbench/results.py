@@ -39,7 +39,7 @@ class Results:
 
         self.path, self.mix_code = Path(path), mix_code
         if not self.path.is_dir():
-            raise UserError(f"{self.path} is no folder: `segbench run` leaves results in results/")
+            raise UserError(f"{self.path} is not a folder: `segbench run` writes results to results/")
         self._runs, problems = stored_runs(self.path, mix_code=mix_code)
         self.problems = [str(problem) for problem in problems]
 

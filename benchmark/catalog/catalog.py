@@ -349,7 +349,7 @@ def protocol(name: str) -> ProtocolEntry:
         if name not in protocols() and here.is_file():
             raise UserError(f"unknown protocol {name!r}: did you mean the file {here}?")
         return _find("protocol", name, protocols())
-    path = own.config_file(name)
+    path = own.existing_file(name)
     ours = protocols().get(path.stem)
     if ours and ours.path.resolve() == path:
         return ours

@@ -221,12 +221,22 @@ def config_file(name: str) -> Path:
     Raises:
         UserError: there is no such file, or it is code that defines no model.
     """
-    path = Path(name)
-    if not path.is_file():
-        raise UserError(f"{name}: there is no such file")
+    path = existing_file(name)
     with suppress(SyntaxError, ValueError, RecursionError):  # which reading it will tell with the line
         if not {"model", "_base_"} & usercode.assigned(path) and b"read_base" not in path.read_bytes():
             raise UserError(f"{name} does not define `model = dict(...)`: for a class write {path.name}:NAME")
+    return path
+
+
+def existing_file(name: str) -> Path:
+    """Return the absolute path of a file.
+
+    Raises:
+        UserError: the file does not exist.
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"{name}: there is no such file")
     return path.resolve()
 
 

@@ -51,9 +51,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if "first_stage" in config:
         print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
-    if "own_imports" in config:
+    folders = [each.folder for each in config.get("source", {}).get("imports", []) if each.folder]
+    if folders:
         print("import sys\n")
-        print(f"sys.path.extend({list(config.own_imports.places)!r})  # for the modules of custom_imports\n")
+        print(f"sys.path.extend({list(dict.fromkeys(folders))!r})  # for the modules of custom_imports\n")
     print(config.pretty_text, end="")
     return 0
 

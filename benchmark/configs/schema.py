@@ -55,6 +55,7 @@ class InferenceSettings(_Section):
     mode: Literal["whole", "slide"]
     crop_size: Size | None = None
     stride: Size | None = None
+    resized: Literal["labels"] | None = None
 
     @model_validator(mode="after")
     def _has_a_window(self) -> InferenceSettings:
@@ -229,6 +230,7 @@ class ProtocolFile(_Section):
     custom_imports: dict[str, Any]
     default_scope: Literal["mmseg"]
     default_hooks: dict[str, Any]
+    visualizer: dict[str, Any] = {}
     custom_hooks: list[_Open]
     log_processor: dict[str, Any]
     log_level: str

@@ -72,7 +72,7 @@ def decode_image(
     with opened(path, formats) as (data, image):
         if depth(data) > 8 or image.mode.startswith(WIDE):
             bits = depth(data) if depth(data) > 8 else 32 if image.mode in WIDE else 16
-            raise UserError(f"{path}: an image has 8 bits a channel; this has {bits}: convert it")
+            raise UserError(f"{path}: images have 8 bits per channel, but this has {bits}: convert it")
         if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
             image.load()  # Pillow distinguishes truncated files from trailing bytes
     try:

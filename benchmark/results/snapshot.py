@@ -30,7 +30,7 @@ from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
 REVISION = 8
-"""Raise it with every change of the schema of a result and of what `summary_of` says of one."""
+"""Increase it with every change of the schema of a result or of `summary_of`."""
 
 MTIME_RESOLUTION_NS = 2_000_000_000
 """Coarsest timestamp resolution of file systems in nanoseconds. A younger file is not cached: it could change again

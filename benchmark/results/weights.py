@@ -160,7 +160,7 @@ def _whys(path: Path, evaluated: Evaluated) -> Iterator[str]:
         for name, computed in found:
             stored = getattr(evaluated.scores.get(rule), name, None)
             if stored is None or not abs(stored - computed) <= TOLERANCE:
-                yield f"{name} with void {rule} is {stored}, the counts give {computed}"
+                yield f"{name} with void {rule} is {stored}, but the confusion matrix gives {computed}"
 
 
 def _normalisation(protocol: Protocol) -> Iterator[str]:
@@ -175,4 +175,4 @@ def _normalisation(protocol: Protocol) -> Iterator[str]:
         yield "the override normalisation is damaged, or the axes have no input"
         return
     if stated != used:
-        yield f"the override normalisation is {stated.text}, and input in the axes {used.text}"
+        yield f"the override normalisation is {stated.text}, but input in the axes {used.text}"

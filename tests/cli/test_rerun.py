@@ -164,7 +164,7 @@ def test_what_is_no_result(filled, tmp_path, capsys):
         ("0" * 16, "there is no result"),
         (str(tmp_path / "no.json"), "No such file"),
         (str(diverged), "has no scores to reproduce: diverged"),
-        (str(forged), "does not follow from what was run"),
+        (str(forged), "does not match the run"),
     ):
         assert main(["rerun", name, "--results", results]) == 2
         assert line in capsys.readouterr().err

@@ -104,7 +104,7 @@ class Loop:
 class Runner:
     """Trains two weights for four iterations, with the hooks and the files of a training and nothing else of it."""
 
-    max_iters = 4
+    max_iters, cfg = 4, {}
 
     def __init__(self, work_dir):
         self.work_dir, self.iter, self.model = str(work_dir), 0, torch.nn.Linear(2, 1, bias=False)

@@ -74,23 +74,23 @@ def check_latency(record: Record) -> Iterator[str]:
 def _stated(record: Record) -> Iterator[str]:
     """Compare the latency that was stated for an external result with what such a result has."""
     if len(record.latency) > 1:
-        yield f"latency: {len(record.latency)} stated, and an external result has one"
+        yield f"latency: {len(record.latency)} stated, but an external result has one"
     for each in record.latency:
         if each.anchor is not None or each.anchor_median_ms is not None or each.anchor_ratio is not None:
-            yield "latency: it was stated, and yet there is an anchor"
+            yield "latency: it was stated, but has an anchor"
         if each.unsteady != STATED:
-            yield f"latency: it was stated, and the note is {each.unsteady!r}"
+            yield f"latency: it was stated, but the note is {each.unsteady!r}"
         if (each.p90_ms, each.iqr_ms, each.repeats) != (each.median_ms, 0, 1):
-            yield "latency: it was stated, and yet there is a spread"
+            yield "latency: it was stated, but has a spread"
 
 
 def _statistics(each: Latency) -> Iterator[str]:
     if each.anchor_ratio is None or each.anchor_median_ms is None:
-        yield "there is no anchor, without which only a stated latency can be"
+        yield "the anchor is missing, which only a stated latency lacks"
     else:
         ratio = each.median_ms / each.anchor_median_ms
         if not abs(each.anchor_ratio - ratio) <= PERCENT * ratio:
-            yield f"anchor_ratio is {each.anchor_ratio}, the medians give {ratio}"
+            yield f"anchor_ratio is {each.anchor_ratio}, but the medians give {ratio}"
     if each.p90_ms < each.median_ms:
         yield f"p90_ms is {each.p90_ms}, below the median of {each.median_ms}"
     if each.iqr_ms > each.p90_ms:
@@ -131,7 +131,7 @@ def _setting(each: Latency, record: Record) -> Iterator[str]:
         macs = (found.macs_torch or found.macs or 0) * each.batch
         least = macs / FASTEST["gpu" if on_gpu else "cpu"] * 1e3
         if each.median_ms < least:
-            yield f"median_ms is {each.median_ms}, and {macs} MACs take {least:.3g} at least"
+            yield f"median_ms is {each.median_ms}, but {macs} MACs take at least {least:.3g}"
     # Half of them took the median, or longer.
     spent = each.repeats / 2 * (each.median_ms + (each.anchor_median_ms or 0)) / 1e3
     if spent > record.seconds + UNCOUNTED:

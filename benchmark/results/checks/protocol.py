@@ -32,9 +32,9 @@ def check_protocol(protocol: Protocol, dataset: Dataset) -> Iterator[str]:
         found = axis(axes, f"data.{name}")
         if found not in (None, here):
             what = "digest" if name == "digest" else "name"
-            yield f"the {what} of the dataset is not that of the axes, {found}"
+            yield f"the {what} of the dataset differs from that in the axes, {found}"
     if axis(axes, "data.classes") not in (None, dataset.classes):
-        yield f"the classes of the dataset are not those of the axes, {axis(axes, 'data.classes')}"
+        yield f"the classes of the dataset differ from those in the axes, {axis(axes, 'data.classes')}"
     if axis(axes, "void") not in (None, protocol.void):
         yield f"void is {protocol.void}, but {axis(axes, 'void')} in the axes"
     metric = axis(axes, "evaluation.metric")

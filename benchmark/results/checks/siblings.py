@@ -221,7 +221,7 @@ def _counted(record: Record, arrays: Arrays) -> Iterator[Claim]:
     kept = arrays.get("predictions")
     if kept is not None and len(np.unique(kept[kept < void])) > 1:
         owner = _owner(record)
-        yield "the predictions that are kept are those of another training", _hash(kept.tobytes()), owner
+        yield "the stored predictions are those of another training", _hash(kept.tobytes()), owner
 
 
 def _origin(protocol: str, overrides: Any, environment: Any) -> Hashable:
