@@ -101,7 +101,7 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
         whose `iou` is the mIoU and whose `acc` is the mean class accuracy.
 
     Raises:
-        UserError: there is no such protocol or dataset, or the protocol evaluates by sliding window.
+        UserError: there is no such protocol or dataset, the protocol evaluates by sliding window, or scores are NaN.
 
     >>> import segbench as sb
     >>> scores = sb.evaluate(sb.build("espnet-c", num_classes=8), "shapes_64x64_smoke")
@@ -134,6 +134,8 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
                 scores = torch.nn.functional.interpolate(
                     scores.float(), label.shape, mode="bilinear", align_corners=False
                 )
+                if scores.isnan().any():
+                    raise UserError(f"the scores of the network are NaN in image {source.names[index]} of {split}")
                 counts = confusion.count(labels(scores[0]).cpu().numpy(), label, len(classes))
                 total = counts if total is None else total + counts
     finally:

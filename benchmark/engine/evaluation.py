@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.layout import memory_format
+from benchmark.errors import UserError
 from benchmark.inputs.batches import EvaluationImages
 from benchmark.inputs.gpu_batches import ResidentImages, fits
 
@@ -56,9 +57,15 @@ class _Evaluation(BaseLoop):
         super().__init__(*args, **kwargs)
         self.resident = resident
         self.batch_size = self.dataloader.batch_size or 1
+        self._has_nan: list[Tensor] = []  # for each image; on the device, as the loop does not wait for it
 
     def run(self) -> Any:
-        """Evaluate the network on all images of the split; return the metrics by name."""
+        """Evaluate the network on all images of the split; return the metrics by name.
+
+        Raises:
+            UserError: scores are NaN, of which no class is the highest.
+        """
+        self._has_nan.clear()
         images = self.dataloader.dataset
         if self.resident and isinstance(images, EvaluationImages) and fits(images.pixels, self._device):
             self.dataloader = DataLoader(
@@ -68,7 +75,10 @@ class _Evaluation(BaseLoop):
                 collate_fn=self.dataloader.collate_fn,
             )
         with float32_arithmetic(tf32=False), algorithm_search(False):
-            return super().run()
+            metrics = super().run()
+        if invalid := int(torch.stack(self._has_nan).sum()):
+            raise UserError(f"the scores of the network are NaN in {invalid} of {len(self._has_nan)} images")
+        return metrics
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
@@ -99,7 +109,9 @@ class _Evaluation(BaseLoop):
     def _evaluated(self, batch: dict[str, Any], size: int) -> list[SegDataSample]:
         """Remove the scores, which take much more memory than labels, once the evaluator has processed them."""
         samples = predict(self._segmentor, batch, size)
+        has_nan = [sample.seg_logits.data.isnan().any() for sample in samples]
         self.evaluator.process(data_samples=samples, data_batch=batch)
+        self._has_nan += has_nan
         for sample in samples:
             del sample.seg_logits
         return samples

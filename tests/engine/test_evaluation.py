@@ -13,6 +13,7 @@ from benchmark.configs import compose
 from benchmark.engine import counting, evaluation
 from benchmark.engine.evaluation import labels, predict, unpadded
 from benchmark.engine.session import Session
+from benchmark.errors import UserError
 from benchmark.inputs.gpu_batches import ResidentImages
 
 
@@ -130,6 +131,23 @@ def session(tmp_path, monkeypatch):
         return session
 
     return made
+
+
+def test_scores_that_are_nan_are_an_error_and_no_prediction(session, monkeypatch):
+    made = session()
+    network, seen = made.runner.model.inference, []
+
+    def inference(inputs, facts):
+        scores = network(inputs, facts)
+        if not seen:
+            scores[1, 3, 5, 7] = torch.nan
+        seen.append(len(inputs))
+        return scores
+
+    monkeypatch.setattr(made.runner.model, "inference", inference)
+    with pytest.raises(UserError, match="the scores of the network are NaN in 1 of 64 images"):
+        made.evaluate("test")
+    assert len(made.evaluate("test").names) == 64  # and the next evaluation begins anew
 
 
 def same(one, other):
