@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from benchmark.catalog import catalog
 from benchmark.errors import UserError
 from benchmark.execution import feasibility
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
@@ -50,7 +51,15 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
         seeds: seeds of the runs.
         device: "cpu" or "cuda".
         options: further fields of `Spec`.
+
+    Raises:
+        UserError: two architectures have one name in results, so that one would replace the other in tables.
     """
+    named: dict[str, str] = {}
+    for each in architectures:
+        title = catalog.architecture(each).name
+        if named.setdefault(title, each) != each:
+            raise UserError(f"{named[title]} and {each} are both {title} in results: rename one of them, or its file")
     return [Spec(name, protocol, seed, device, **options) for seed in seeds for name in architectures]
 
 

@@ -211,6 +211,16 @@ def test_where_the_file_is_does_not_matter(source, tmp_path):
     assert len(hashes) == 1
 
 
+def test_two_files_of_one_name_are_refused(source, tmp_path, capsys):
+    """In tables one would replace the other, as an edited file does."""
+    other = tmp_path / "other" / "net.py"
+    other.parent.mkdir()
+    other.write_text(SOURCE)
+    for command in ("run", "plan"):
+        assert main([command, f"{source}:Net", f"{other}:Net"]) == 2
+        assert "are both net.py:Net in results: rename one of them, or its file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name",
     [
