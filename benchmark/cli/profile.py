@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
+from benchmark.cli.columns import rounded
 from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -130,9 +131,9 @@ def _macs(complexity: Complexity) -> int | None:
 def _cells(complexity: Complexity, latency: Latency | None) -> list[str]:
     macs = _macs(complexity)
     cells = [
-        f"{complexity.params / 1e6:.3f}",
-        f"{complexity.params_total / 1e6:.3f}",
-        "-" if macs is None else f"{macs / 1e9:.3f}",
+        rounded(complexity.params / 1e6, 3),
+        rounded(complexity.params_total / 1e6, 3),
+        "-" if macs is None else rounded(macs / 1e9, 3),
     ]
     if latency is None:
         return cells + ["-"] * 3

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from benchmark.cli.columns import rounded
 from benchmark.cli.options import duration_text
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def _ended(record: Record) -> str:
     evaluation, complexity = record.evaluation(), record.complexity
     assert evaluation is not None
     assert complexity is not None
-    parts = [f"mIoU {evaluation.miou:.2f} %", f"{complexity.params / 1e6:.2f} M parameters"]
+    parts = [f"mIoU {evaluation.miou:.2f} %", f"{rounded(complexity.params / 1e6, 2)} M parameters"]
     if complexity.macs is not None:
-        parts.append(f"{complexity.macs / 1e9:.2f} G MACs")
+        parts.append(f"{rounded(complexity.macs / 1e9, 2)} G MACs")
     if record.latency:
         parts.append(f"{record.latency[0].median_ms:.1f} ms")
     return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
