@@ -212,16 +212,16 @@ def test_drawn_predictions(tool, tmp_path, printed):
 
 
 def test_own_modules_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
-    (tmp_path / "parts_of_mine.py").write_text("LOADED = True\n")
+    (tmp_path / "parts_of_a_runner.py").write_text("LOADED = True\n")
     mine = tmp_path / "mine.py"
     mine.write_text(
-        '_base_ = "mmseg::_base_/models/fcn_unet_s5-d16.py"\ncustom_imports = dict(imports=["parts_of_mine"])\n'
+        '_base_ = "mmseg::_base_/models/fcn_unet_s5-d16.py"\ncustom_imports = dict(imports=["parts_of_a_runner"])\n'
     )
     path = list(sys.path)
     assert main(["config", str(mine)]) == 0
     monkeypatch.setattr(sys, "path", path)  # as in another process
-    monkeypatch.delitem(sys.modules, "parts_of_mine")
+    monkeypatch.delitem(sys.modules, "parts_of_a_runner")
     (tmp_path / "printed.py").write_text(capsys.readouterr().out)
     config = Config.fromfile(tmp_path / "printed.py")
-    assert sys.modules["parts_of_mine"].LOADED
+    assert sys.modules["parts_of_a_runner"].LOADED
     assert config.model.type == "EncoderDecoder"

@@ -128,6 +128,6 @@ def test_the_folder_of_the_work_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert f"sqlite:///{tmp_path}/mlflow/mlflow.db" in tracking.viewer("mlflow", tmp_path)
     to = Tracking.of("wandb", tmp_path, "p", "smp:Unet/resnet34", 1, "id")
-    assert to.run == "p-smp+Unet-resnet34-seed-1-id"
-    assert to.first_stage.run == "p-smp+Unet-resnet34-seed-1-id-first_stage"
+    assert to.run == "p-smp+Unet+resnet34-seed-1-id"
+    assert to.first_stage.run == "p-smp+Unet+resnet34-seed-1-id-first_stage"
     assert Tracking.of(None, tmp_path, "p", "enet", 0) is None
