@@ -419,7 +419,10 @@ class TestFiles:
         folder(Path())
         Path("images/02.png").unlink()
         save(image(2)[..., 0].astype(np.uint16), Path(f"images/02{suffix}"))
-        assert fault(capsys, *COLOURED) == f"images/02{suffix}: images have 8 bits per channel, but this has 16: convert it"
+        assert (
+            fault(capsys, *COLOURED)
+            == f"images/02{suffix}: images have 8 bits per channel, but this has 16: convert it"
+        )
 
     def test_damaged_files(self, capsys):
         folder(Path())
