@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 
 INSTALLED = ("site-packages", "dist-packages")
 """Folders of installed packages, which are known by their versions."""
@@ -68,7 +68,7 @@ class Module:
             return _load(self)
         except UserError:
             raise
-        except Exception as error:  # of the user's code, of any kind
+        except FOREIGN as error:  # of the user's code, of any kind
             where = self.path if self.folder else self.name
             raise UserError(f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
 

@@ -28,7 +28,7 @@ from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
 from benchmark.datasets.source import SPLITS, Split
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.usercode import Module, digest
 
 if TYPE_CHECKING:
@@ -433,7 +433,7 @@ def read(path: Path) -> Config:
         return Config.fromfile(path, import_custom_modules=False)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (Exception, SystemExit) as error:  # the code of a config may raise anything
+    except FOREIGN as error:  # the code of a config may raise anything
         raise UserError(f"{_place(path, error)}: {_said(error)}") from error
 
 

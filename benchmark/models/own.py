@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, distributed, nn
 
 from benchmark.catalog import own
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.usercode import Module
 
 CLASSES = ("num_classes", "classes", "num_labels", "n_classes")
@@ -80,6 +80,10 @@ class OwnNetwork(nn.Module):
         for each in found:
             if each.shape[1] != self.classes:
                 raise UserError(f"{self.title} returned {each.shape[1]} channels of scores for {self.classes} classes")
+            if each.shape[0] != images.shape[0]:
+                raise UserError(f"{self.title} returned scores of {each.shape[0]} images for {images.shape[0]} images")
+            if not each.is_floating_point():
+                raise UserError(f"{self.title} returned {each.dtype}, as of labels: floating-point scores are needed")
         main, *others = found
         return (*others, main)
 
@@ -136,8 +140,21 @@ def scores(output: Any) -> list[Tensor]:
         for name in ("logits", "out"):
             if _is_map(value := getattr(output, name, None)):
                 return [value]
-    shape = f" of shape {tuple(output.shape)}" if isinstance(output, Tensor) else ""
-    raise UserError(f"the network returned {type(output).__name__}{shape}: {FORMS} is needed")
+    raise UserError(f"the network returned {_described(output)}: {FORMS} is needed")
+
+
+def _described(output: Any) -> str:
+    """Return the type of an output, and what of it tells why it is no scores."""
+    kind = type(output).__name__
+    if isinstance(output, Tensor):
+        return f"{kind} of shape {tuple(output.shape)}"
+    if isinstance(output, list | tuple | Mapping) and not output:
+        return f"an empty {kind}"
+    if isinstance(output, Mapping):
+        return f"{kind} with {', '.join(map(str, output))}"
+    if isinstance(output, list | tuple):
+        return f"{kind} with {', '.join(dict.fromkeys(map(_described, output)))}"
+    return kind
 
 
 def _is_map(value: Any) -> TypeGuard[Tensor]:
@@ -193,7 +210,7 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
         return make(**arguments)
     except UserError:
         raise
-    except Exception as error:  # of the user's code, of any kind
+    except FOREIGN as error:  # of the user's code, of any kind
         raise UserError(f"{title} cannot be made: {type(error).__name__}: {one_line(error)}") from error
 
 

@@ -16,6 +16,7 @@ from benchmark.results.validate import validate
 PROTOCOL = "shapes_64x64_smoke"
 
 SOURCE = '''
+import sys
 from dataclasses import dataclass
 from functools import partial
 
@@ -162,6 +163,62 @@ class Raises(nn.Module):
 class Wrong(Net):
     def forward(self, images):
         return "scores"
+
+
+class Empty(Net):
+    def forward(self, images):
+        return []
+
+
+class Exits(Net):
+    def forward(self, images):
+        sys.exit(3)
+
+
+class ExitsAtOnce(Net):
+    def __init__(self, num_classes):
+        sys.exit("bye")
+
+
+class Integers(Net):
+    def forward(self, images):
+        return super().forward(images).long()
+
+
+class OneImage(Net):
+    def forward(self, images):
+        return super().forward(images)[:1]
+
+
+class Detached(Net):
+    def forward(self, images):
+        return super().forward(images).detach()
+
+
+class Frozen(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.requires_grad_(False)
+
+
+class Lazy(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.scores = nn.LazyConv2d(num_classes, 1)
+
+
+class Keyed(Net):
+    def forward(self, images):
+        return {}["absent"]
+
+
+class NoParameters(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.classes = num_classes
+
+    def forward(self, images):
+        return images.mean(1, keepdim=True).expand(-1, self.classes, -1, -1)
 '''
 
 
@@ -247,6 +304,11 @@ def test_it_is_profiled(source, capsys):
     assert found["macs"] == 16 * 16 * (8 * 27 + 5 * 8)
 
 
+def test_one_without_parameters_is_profiled(source, capsys):
+    assert main(["profile", f"{source}:NoParameters", "--json", "--size", "64x64", "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["params"] == 0
+
+
 def test_an_installed_one(capsys):
     """torchvision's networks take num_classes, and return `out` and `aux`."""
     name = "torchvision:lraspp_mobilenet_v3_large"
@@ -308,6 +370,16 @@ def test_outputs_that_are_no_scores(source):
         ("Multiple", (), "net.py:Multiple: cannot process an input of 64x64: needs a multiple of 100"),
         ("Pooled", ("--batch-size", "1"), "over a map of 1x1 pixel, which needs at least two images: --batch-size 2"),
         ("Wrong", (), "the network returned str: a tensor of scores"),
+        ("Empty", (), "the network returned an empty list: a tensor of scores"),
+        ("Exits", (), "cannot process an input of 64x64: SystemExit: 3"),
+        ("ExitsAtOnce", (), "cannot be made: SystemExit: bye"),
+        ("Keyed", (), "cannot process an input of 64x64: KeyError: absent"),
+        ("Integers", (), "net.py:Integers returned torch.int64, as of labels: floating-point scores are needed"),
+        ("OneImage", (), "net.py:OneImage returned scores of 1 images for 2 images"),
+        ("Detached", (), "net.py:Detached: cannot be trained: its scores are detached from its parameters"),
+        ("Frozen", (), "net.py:Frozen: cannot be trained: it has no parameters that require gradients"),
+        ("NoParameters", (), "net.py:NoParameters: cannot be trained: it has no parameters that require gradients"),
+        ("Lazy", (), "backbone.network.scores (LazyConv2d) has no shape before its first input"),
         ("made", ("--model-args", "width=3"), "net.py:made(width=3) takes no argument width; it takes classes"),
         ("Net", ("--model-args", "width"), "--model-args width: is not NAME=VALUE"),
         ("Net", ("--model-args", "pretrained=True"), "networks start from random weights"),
