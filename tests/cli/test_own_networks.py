@@ -175,6 +175,11 @@ class Exits(Net):
         sys.exit(3)
 
 
+class ExitsLate(Net):
+    def forward(self, images):
+        return super().forward(images) if images.is_meta else sys.exit(3)
+
+
 class ExitsAtOnce(Net):
     def __init__(self, num_classes):
         sys.exit("bye")
@@ -258,6 +263,14 @@ def test_workers_make_it_too(source, tmp_path, monkeypatch):
     assert main(["run", *words]) == 0
     stored, _ = Store(tmp_path / "results").scan()
     assert {each.record.architecture: each.record.status for each in stored} == {"net.py:Listed": "ok", "enet": "ok"}
+
+
+def test_an_exit_of_a_network_is_the_failure_of_its_run(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--max-iters", "1", "--no-latency", "--device", "cpu", "--executor", "debug"]
+    assert main(["run", "mine/net.py:ExitsLate", *words]) == 1
+    (stored,), _ = Store(tmp_path / "results").scan()
+    assert (stored.record.status, stored.record.error) == ("failed", "SystemExit: 3")
 
 
 def test_where_the_file_is_does_not_matter(source, tmp_path):
