@@ -313,6 +313,7 @@ def architecture(name: str) -> Architecture:
         path = own.config_file(base)
         entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")
     else:
+        own.check_complete(base)
         entry = _find("architecture", base, architectures())
     if not arguments:
         return entry

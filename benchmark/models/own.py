@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeGuard
 
 from mmengine.model import revert_sync_batchnorm
@@ -174,12 +176,26 @@ def _member(module: Module, name: str) -> Callable[..., Any]:
     if isinstance(found, nn.Module):
         raise UserError(f"{module.path.name}:{name} is a network; name the class or a function that makes one")
     if not callable(found):
-        public = sorted(n for n, v in vars(loaded).items() if callable(v) and not n.startswith("_"))
-        raise UserError(
-            f"{module.path if module.folder else module.name} has no class or function {name}: it has "
-            f"{', '.join(public[:6]) or 'none'}"
-        )
+        known = _makers(loaded)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known[:6]) or 'none'}"
+        raise UserError(f"{module.path if module.folder else module.name} has no class or function {name}: {hint}")
     return found
+
+
+def _makers(module: ModuleType) -> list[str]:
+    """Return the names of what may make a network in a module, first what takes a number of classes, in order."""
+    found = {}
+    for name, value in vars(module).items():
+        if name.startswith("_") or not callable(value):
+            continue
+        if isinstance(value, nn.Module) or (inspect.isclass(value) and not issubclass(value, nn.Module)):
+            continue
+        parameters, takes_any = _parameters(value)
+        takes_classes = not parameters.keys().isdisjoint(CLASSES)
+        if takes_classes or takes_any or inspect.isclass(value) or getattr(value, "__module__", None) == module.__name__:
+            found[name] = (not takes_classes, name)
+    return sorted(found, key=found.__getitem__)
 
 
 def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any], title: str) -> Any:
@@ -190,7 +206,8 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
     """
     parameters, takes_any = _parameters(make)
     arguments = {name: num_classes if isinstance(value, own.ClassCount) else value for name, value in given.items()}
-    if not any(isinstance(value, own.ClassCount) for value in given.values()):
+    counted = next((name for name, value in given.items() if isinstance(value, own.ClassCount)), None)
+    if counted is None:
         named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
         if named is None:
             raise UserError(
@@ -203,6 +220,11 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
     if not takes_any and (others := sorted(arguments.keys() - parameters)):
         raise UserError(f"{title} takes no argument {others[0]}; it takes {', '.join(parameters)}")
     required = [name for name, each in parameters.items() if each.default is each.empty and name not in arguments]
+    if counted and (others := [name for name in required if name in CLASSES]):
+        raise UserError(
+            f"{title} takes the number of classes as {others[0]}: leave out {counted}={own.CLASSES}, or give {counted} "
+            "a value of its own"
+        )
     if required:
         raise UserError(f"{title} needs {', '.join(required)}: give --model-args {required[0]}=VALUE")
     arguments |= {name: value for name, value in own.UNTRAINED.items() if name in parameters}

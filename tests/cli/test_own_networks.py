@@ -346,7 +346,9 @@ def test_an_installed_one(capsys):
         ("Net(depth=3)", r"net\.py:Net\(depth=3\) takes no argument depth; it takes num_classes, width"),
         ("Net(num_classes=3)", "num_classes is the number of classes, which the protocol sets"),
         ("Raises", "cannot be made: ValueError: nothing works"),
-        ("Absent", "has no class or function Absent: it has"),
+        ("Absent", r"has no class or function Absent: it has Dataclass, Detached,"),
+        ("Nett", r"has no class or function Nett: did you mean Net"),
+        ("Net(width=num_classes)", r"takes the number of classes as num_classes: leave out width=num_classes, or give"),
     ],
 )
 def test_mistakes_are_one_line(name, said, source):
@@ -434,6 +436,19 @@ def test_arguments_are_in_title_and_hash_and_record(source, tmp_path, monkeypatc
 def test_arguments_are_for_networks_that_take_any(capsys):
     assert main(["profile", "enet", "--no-latency", "--model-args", "width=4"]) == 2
     assert "--model-args is for a class or function" in capsys.readouterr().err
+
+
+def test_config_checks_it(source, capsys):
+    assert main(["config", f"{source}:Absent"]) == 2
+    printed = capsys.readouterr()
+    assert "has no class or function Absent" in printed.err
+    assert printed.out == ""
+    assert main(["config", f"{source}:Net"]) == 0
+
+
+def test_an_installed_one_is_suggested(capsys):
+    with pytest.raises(UserError, match="no class or function nope: it has LRASPP, deeplabv3_mobilenet_v3_large, deep"):
+        segmentor.build(compose.model_config("torchvision:nope", classes=5))
 
 
 def test_show(source, capsys):
