@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 FOREIGN = (Exception, SystemExit)
 """What code of others may raise: `sys.exit` in it must end no more than an exception would."""
 

@@ -182,7 +182,9 @@ def _is_own(model_cfg: Mapping[str, Any]) -> bool:
     return (model_cfg.get("backbone") or {}).get("type") == "OwnNetwork"
 
 
-def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: BaseException) -> SizeError:
+def _size_error(
+    model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: BaseException
+) -> SizeError:
     """Return the error for a size at which a network fails, with a valid size if one is found."""
     message = f"cannot process an input of {_by(size)}"
     said = one_line(error) if isinstance(error, FAILURES) else f"{type(error).__name__}: {one_line(error)}"

@@ -427,9 +427,10 @@ def test_arguments_are_in_title_and_hash_and_record(source, tmp_path, monkeypatc
     assert main(["leaderboard", "--format", "latex"]) == 0
     assert "net.py:Net(width=4)" in capsys.readouterr().out
     assert validate(tmp_path / "results") == (2, [])
-    monkeypatch.chdir(source.parent)
     again = next(str(each.path) for each in stored if each.record is net)
-    assert main(["rerun", again]) == 0
+    assert main(["rerun", again]) == 2
+    assert "net.py is not in the working directory: name it with --network path/to/net.py" in capsys.readouterr().err
+    assert main(["rerun", again, "--network", "mine/net.py"]) == 0
     assert "reproduced bitwise" in capsys.readouterr().out
 
 
