@@ -193,12 +193,8 @@ def _makers(module: ModuleType) -> list[str]:
             continue
         parameters, takes_any = _parameters(value)
         takes_classes = not parameters.keys().isdisjoint(CLASSES)
-        if (
-            takes_classes
-            or takes_any
-            or inspect.isclass(value)
-            or getattr(value, "__module__", None) == module.__name__
-        ):
+        is_of_module = inspect.isclass(value) or getattr(value, "__module__", None) == module.__name__
+        if takes_classes or takes_any or is_of_module:
             found[name] = (not takes_classes, name)
     return sorted(found, key=found.__getitem__)
 
