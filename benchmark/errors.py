@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+FOREIGN = (Exception, SystemExit)
+"""What code of others may raise: `sys.exit` in it must end no more than an exception would."""
+
 
 class UserError(Exception):
     """An error a user can fix: its message is one line that says what to do.
@@ -30,7 +33,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         name: the unknown name.
         known: the known names.
     """
-    known = list(known)
+    known = list(dict.fromkeys(known))
     longer = [each for each in known if name and name.lower() in each.lower()]
     near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     listed = "segbench list" if kind == "name" else f"segbench list {kind}s"

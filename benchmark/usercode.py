@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 
 INSTALLED = ("site-packages", "dist-packages")
 """Folders of installed packages, which are known by their versions."""
@@ -68,7 +68,7 @@ class Module:
             return _load(self)
         except UserError:
             raise
-        except Exception as error:  # of the user's code, of any kind
+        except FOREIGN as error:  # of the user's code, of any kind
             where = self.path if self.folder else self.name
             raise UserError(f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
 
@@ -150,10 +150,10 @@ def _is_installed(path: Path) -> bool:
 def _path(name: str, places: list[str] | None) -> Path | None:
     """Return the file of a module without importing the packages that it is in."""
     spec = None
-    parts = name.split(".")
-    for number in range(1, len(parts) + 1):
+    for part in name.split("."):
         try:  # the finders of editable installations know top-level modules
-            spec = find_spec(parts[0]) if places is None else PathFinder.find_spec(".".join(parts[:number]), places)
+            # without its parents' names, of which a package without __init__.py would look up its parent's module
+            spec = find_spec(part) if places is None else PathFinder.find_spec(part, places)
         except (ImportError, ValueError):
             return None
         if spec is None:

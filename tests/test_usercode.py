@@ -71,6 +71,18 @@ def test_a_module_of_the_working_directory(write, monkeypatch):
     assert usercode.named("pack_x.absent") is None
 
 
+@pytest.mark.parametrize("packages", [{}, {"pack_x/__init__": ""}, {"pack_x/sub/__init__": ""}])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_package_without_init(packages, is_known, write, monkeypatch):
+    folder = write(packages | {"pack_x/sub/more/net": "WIDTH = 8"})
+    if is_known:
+        monkeypatch.syspath_prepend(folder)
+    else:
+        monkeypatch.chdir(folder)
+    assert usercode.named("pack_x.sub.more.net").load().WIDTH == 8
+    assert usercode.named("pack_x.sub.absent.net") is None
+
+
 def test_where_it_is_does_not_matter(write):
     folder = write({"a/net": "import numpy", "b/net": "import numpy"})
     first, second = (usercode.at(folder / each / "net.py").sources for each in "ab")

@@ -133,6 +133,8 @@ def architectures() -> dict[str, Architecture]:
 
 
 def _architectures(root: Path, kind: Kind | None) -> dict[str, Architecture]:
+    if kind is not None:  # a fault of the user's is said whatever the command reads; ours have tests
+        _valid(sorted(root.glob("[!_]*/metafile.yaml")), _method)
     return {
         path.stem: Architecture(path.stem, path.parent.name, summary, path, kind)
         for path, summary in _valid(sorted(root.glob("[!_]*/*.py")), _summary)
@@ -266,8 +268,9 @@ def _members(method: str) -> list[str]:
 
 def forget() -> None:
     """Read all files again when they are asked for next: the folders of `SEGBENCH_MODELS` have changed."""
-    for each in (architectures, methods, references, related, deviations_of):
+    for each in (architectures, protocols, methods, references, related, deviations_of):
         each.cache_clear()
+    _faults.clear()
 
 
 def zoo_root() -> Path:
@@ -313,6 +316,7 @@ def architecture(name: str) -> Architecture:
         path = own.config_file(base)
         entry = Architecture(own.shown(path), own.METHOD, f"config {path}", path, "config")
     else:
+        own.check_complete(base)
         entry = _find("architecture", base, architectures())
     if not arguments:
         return entry
@@ -398,7 +402,13 @@ def _valid(paths: Iterable[Path], read: Callable[[Path], T]) -> list[tuple[Path,
 
 def _leave_out(path: Path, fault: UserError) -> None:
     _faults.setdefault(path, fault)
-    print(f"segbench: error: {fault}", file=sys.stderr)
+    _warn(str(fault))
+
+
+@cache
+def _warn(fault: str) -> None:
+    """Print why a file or an entry of it is left out, once a process."""
+    print(f"segbench: warning: {fault}", file=sys.stderr)
 
 
 def _method(path: Path) -> Method:

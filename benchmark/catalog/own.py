@@ -46,6 +46,7 @@ Kind = Literal["file", "module", "config", "folder", "entry point", "torchvision
 
 _ARGUMENTS = re.compile(r"(?P<base>.*?:[\w./+-]+|[\w.+-]+)\((?P<arguments>.*)\)", re.DOTALL)
 _NAME = re.compile(r"(?P<place>[^:]+(?::[\\/][^:]+)?):(?P<factory>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_UNFINISHED = re.compile(r"\S+\.py:(?P<factory>[^\W\d][\w.]*\(.*)?", re.DOTALL)
 _PEER = re.compile(r"(?P<library>smp|hf|timm):(?P<network>\S*)")
 _UNNAMABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\`|<>]")
 
@@ -215,6 +216,19 @@ def is_config(name: str) -> bool:
     return name.endswith(".py")
 
 
+def check_complete(name: str) -> None:
+    """Check that a name is not the beginning of one of ours.
+
+    Raises:
+        UserError: it ends after `FILE.py:`, or within its arguments.
+    """
+    found = _UNFINISHED.fullmatch(name)
+    if found and found["factory"]:
+        raise UserError(f"{name}: its arguments end with `)`: quote the name for the shell")
+    if found:
+        raise UserError(f"{name}: name a class or function of it, {name}NAME")
+
+
 def config_file(name: str) -> Path:
     """Find a config, `path/to/net.py`.
 
@@ -224,7 +238,7 @@ def config_file(name: str) -> Path:
     path = existing_file(name)
     with suppress(SyntaxError, ValueError, RecursionError):  # which reading it will tell with the line
         if not {"model", "_base_"} & usercode.assigned(path) and b"read_base" not in path.read_bytes():
-            raise UserError(f"{name} does not define `model = dict(...)`: for a class write {path.name}:NAME")
+            raise UserError(f"{name} does not define `model = dict(...)`: for a class write {name}:NAME")
     return path
 
 

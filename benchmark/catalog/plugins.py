@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmark import usercode
 from benchmark.catalog.own import Factory
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 
 FOLDERS = "SEGBENCH_MODELS"
 """Environment variable of folders, separated as in PATH."""
@@ -84,7 +84,7 @@ def warned(point: EntryPoint) -> Iterator[None]:
         yield
     except UserError as error:
         _warn(point, str(error))
-    except Exception as error:  # of another package's code, of any kind
+    except FOREIGN as error:  # of another package's code, of any kind
         _warn(point, f"{type(error).__name__}: {one_line(error)}")
 
 

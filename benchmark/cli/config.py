@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the config, or its differences from the zoo's; return 1 if a difference is unexplained."""
     from benchmark.configs.compose import compose
+    from benchmark.execution import feasibility
 
     options.require_use_of_root(args)
     options.check_data(args)
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         distributed=args.distributed,
         **options.chosen_overrides(args),
     )
+    if "source" in config:  # no test of ours has built it
+        feasibility.check(config, args.architecture)
     if "first_stage" in config:
         print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
     folders = [each.folder for each in config.get("source", {}).get("imports", []) if each.folder]

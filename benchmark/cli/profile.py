@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             complexity, latency, warnings = _profile(
                 name, size, classes, args.cross_check, on if args.latency else None
             )
-        except (UserError, RuntimeError, MemoryError) as error:
+        except (UserError, RuntimeError, MemoryError, SystemExit) as error:
             warnings = [one_line(error)]
         else:
             if not args.json and not found:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.catalog import catalog
+from benchmark.catalog import catalog, own
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
@@ -50,6 +50,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", type=Path, metavar="FILE", help="file of the initial weights, if the run had one")
     options.models(parser)
+    parser.add_argument(
+        "--network",
+        type=Path,
+        metavar="FILE",
+        help="Python file of the network, if it is the user's and not in the working directory",
+    )
     parser.add_argument(
         "-p", "--protocol", metavar="FILE", help="file of the protocol, if it is not one of `segbench list protocols`"
     )
@@ -117,7 +123,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
     if execution:
         mode = TrainingMode(execution.layout, execution.graph, compiled=execution.compile_seconds is not None)
     return Spec(
-        architecture=record.source.name if record.source else record.architecture,
+        architecture=_network(record, args.network),
         protocol=_protocol(record.protocol.name, args.protocol),
         seed=record.seed,
         device=device,
@@ -130,6 +136,31 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         resident="off" if execution and execution.batches == "host" else "auto",
         mode=mode,
     )
+
+
+def _network(record: Record, file: Path | None) -> str:
+    """Return the name of the network of a record, of which records keep no folders.
+
+    Args:
+        record: of the run.
+        file: of the network, as given.
+
+    Raises:
+        UserError: the file is not given and not in the working directory, or the network is of no file.
+    """
+    source = record.source
+    if source is None or source.kind not in ("file", "config"):
+        if file is not None:
+            raise UserError(f"the network of the run, {record.architecture}, is of no file: omit --network {file}")
+        return source.name if source else record.architecture
+    base, _ = own.split(source.name)
+    name = base.rpartition(":")[0] or base
+    if file is None and not Path(name).is_file():
+        raise UserError(
+            f"the run was of {source.name}, and {name} is not in the working directory: name it with "
+            f"--network path/to/{name}, or repeat the command in its folder"
+        )
+    return f"{file or name}{source.name.removeprefix(name)}"
 
 
 def _protocol(name: str, file: str | None) -> str:

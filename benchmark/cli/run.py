@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
         return 3
     if made.failed:
         return 1
-    return 2 if left_out or catalog.faults() else 0
+    is_incomplete = not args.architectures and catalog.faults()  # what was meant by "all" is not known
+    return 2 if left_out or is_incomplete else 0
 
 
 def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:

@@ -28,7 +28,7 @@ from benchmark.datasets import card
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
 from benchmark.datasets.source import SPLITS, Split
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.usercode import Module, digest
 
 if TYPE_CHECKING:
@@ -249,10 +249,7 @@ def model_config(
         UserError: an unknown architecture, one that does not define a model, or one that has no first stage.
     """
     entry = catalog.architecture(architecture)
-    config = _own(entry.factory) if entry.factory else read(entry.path)
-    if "model" not in config:
-        hint = f": for a class write {entry.name}:NAME" if entry.kind == "config" else ""
-        raise UserError(f"{entry.path} does not define `model = dict(...)`{hint}")
+    config = _own(entry.factory) if entry.factory else _of_network(entry)
     if entry.kind:
         imports.load(imports.requested(config, entry.path.parent))
         for name, default in (("train_cfg", {}), ("test_cfg", {"mode": "whole"})):
@@ -280,6 +277,26 @@ def model_config(
     return model
 
 
+def _of_network(entry: Architecture) -> Config:
+    """Return the config of a network, of which the parts that are read before it is built have the right form.
+
+    Raises:
+        UserError: it cannot be read, it has no `model`, or that or a part of it is no dict.
+    """
+    config = read(entry.path)
+    if "model" not in config:
+        hint = f": for a class write {entry.path}:NAME" if entry.kind == "config" else ""
+        raise UserError(f"{entry.path} does not define `model = dict(...)`{hint}")
+    parts = {name: config[name] for name in ("model", "custom_imports", "data_preprocessor") if name in config}
+    if isinstance(config.model, Mapping):
+        names = ("backbone", "train_cfg", "test_cfg", "data_preprocessor")
+        parts |= {f"model.{name}": config.model[name] for name in names if config.model.get(name) is not None}
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            raise UserError(f"{entry.path}: {name} is {type(part).__name__}, not dict(...)")
+    return config
+
+
 def stated_normalisation(architecture: str) -> Normalisation | None:
     """Return the normalisation that the config of a network of mmsegmentation's zoo, or of the user's, states.
 
@@ -289,7 +306,10 @@ def stated_normalisation(architecture: str) -> Normalisation | None:
     entry = catalog.architecture(architecture)
     if entry.factory or (entry.kind is None and not entry.name.startswith(catalog.ZOO_PREFIX)):
         return None
-    return normalisation.stated(read(entry.path))
+    try:
+        return normalisation.stated(_of_network(entry))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{entry.path}: data_preprocessor: mean and std are not lists of three numbers") from error
 
 
 def _source(entry: Architecture) -> dict[str, Any] | None:
@@ -299,7 +319,7 @@ def _source(entry: Architecture) -> dict[str, Any] | None:
     if entry.factory:
         found = entry.factory.sources
         return {"kind": entry.kind, "sha256": found.sha256, "packages": found.packages, "imports": []}
-    modules = imports.requested(read(entry.path), entry.path.parent)
+    modules = imports.requested(_of_network(entry), entry.path.parent)
     files = [entry.path, *(path for module in modules for path in module.sources.files)]
     packages = {name: version for module in modules for name, version in module.sources.packages.items()}
     plain = [
@@ -433,7 +453,7 @@ def read(path: Path) -> Config:
         return Config.fromfile(path, import_custom_modules=False)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (Exception, SystemExit) as error:  # the code of a config may raise anything
+    except FOREIGN as error:  # the code of a config may raise anything
         raise UserError(f"{_place(path, error)}: {_said(error)}") from error
 
 

@@ -22,11 +22,14 @@ def requested(config: Mapping[str, Any], folder: Path) -> list[usercode.Module]:
             what is installed.
 
     Raises:
-        UserError: there is no such module.
+        UserError: there is no such module, or they are no names.
     """
     names = (config.get("custom_imports") or {}).get("imports") or []
     found = []
-    for name in [names] if isinstance(names, str) else names:
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"custom_imports: imports is {names!r}, not a list of names of modules")
+    for name in names:
         module = usercode.named(name, [folder, *folder.parents])
         if module is None:
             raise UserError(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 import benchmark.registration  # noqa: F401
@@ -85,7 +86,20 @@ def _build(model_cfg: Mapping[str, Any]) -> nn.Module:
             network: nn.Module = MODELS.build(copy.deepcopy(model_cfg))  # some segmentors write into their config
         except (KeyError, ImportError, TypeError, ValueError, AssertionError) as error:
             raise UserError(f"cannot be built: {one_line(error)}") from error
+        except (AttributeError, IndexError, SystemExit) as error:
+            raise UserError(f"cannot be built: {type(error).__name__}: {one_line(error)}") from error
+    lazy = next((name for name, module in network.named_modules() if _is_lazy(module)), None)
+    if lazy is not None:
+        raise UserError(
+            f"cannot be built: {lazy} ({type(network.get_submodule(lazy)).__name__}) has no shape before its first "
+            "input: give it its number of channels"
+        )
     return network
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return any(is_lazy(tensor) for tensor in tensors)
 
 
 def _types(model_cfg: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmark.engine import segmentor
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.profiling import complexity
 
 if TYPE_CHECKING:
@@ -48,15 +48,17 @@ def _check_training(model_cfg: Mapping[str, Any], batch: int, crop: tuple[int, i
         return
     for meta in (True, False) if is_own else (True,):
         try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
+            with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(is_own):
                 network: Any = segmentor.build(model_cfg, meta=meta).train()
                 maps = network.extract_feat(torch.zeros(min(batch, 2), 3, *crop, device="meta" if meta else "cpu"))
                 for head in _heads(network):
                     head(maps)
+            if is_own and not maps[-1].requires_grad:
+                raise UserError(_nothing_to_learn(network.backbone))
             return
         except UserError:
             raise
-        except Exception as error:  # such as an operator that the meta device lacks
+        except FOREIGN as error:  # such as an operator that the meta device lacks
             if TOO_FEW in str(error):
                 raise UserError(
                     f"cannot be trained with a batch of one image of {crop[0]}x{crop[1]}: it has batch normalization "
@@ -64,6 +66,13 @@ def _check_training(model_cfg: Mapping[str, Any], batch: int, crop: tuple[int, i
                 ) from error
             if not meta:
                 raise UserError(f"cannot be trained: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _nothing_to_learn(network: nn.Module) -> str:
+    """Return why the gradients of a network's scores reach no parameter."""
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return "cannot be trained: it has no parameters that require gradients"
+    return "cannot be trained: its scores are detached from its parameters, so they have no gradients"
 
 
 def _heads(network: Any) -> list[nn.Module]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmark import backend
 from benchmark.engine import device
-from benchmark.errors import UserError
+from benchmark.errors import FOREIGN, UserError
 from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import blank, run_one
@@ -290,15 +290,22 @@ class _Turn:
         try:
             self._word = self._parent.recv()
         except (EOFError, ConnectionError):
-            _give_up()
+            raise _GivenUp from None
 
 
-def _give_up() -> None:
-    sys.exit("the run was given up: segbench has gone")  # not an Exception, so not recorded as a failure
+class _GivenUp(BaseException):
+    """Raised in a worker whose parent has gone; no Exception, so that the run does not record it as a failure."""
 
 
 def _work(spec: Spec, parent: Connection) -> None:
-    """Execute one run and report to the parent."""
+    """Execute one run and report to the parent, unless it has gone."""
+    try:
+        _report(spec, parent)
+    except _GivenUp:
+        sys.exit("the run was given up: segbench has gone")
+
+
+def _report(spec: Spec, parent: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
@@ -310,7 +317,7 @@ def _work(spec: Spec, parent: Connection) -> None:
         try:
             parent.send((kind, content))
         except ConnectionError:
-            _give_up()
+            raise _GivenUp from None
 
     def on_progress(phase: str, done: int, total: int, loss: float | None) -> None:
         nonlocal reported
@@ -327,5 +334,5 @@ def _work(spec: Spec, parent: Connection) -> None:
         send("interrupted", (stop.phase, stop.done, stop.total))
     except UserError as error:
         send("mistake", str(error))
-    except Exception as error:  # failures of the run are recorded by it; this is a failure of the process
+    except FOREIGN as error:  # failures of the run are recorded by it; this is a failure of the process
         send("failed", outcome.failure(error))

@@ -166,7 +166,7 @@ def artifacts(trained: Trained) -> list[Artifact]:
     ]
 
 
-def failure(error: Exception) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, Any]:
     """Return the status and the one-line error of a run that raised an exception, as fields of its record."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)

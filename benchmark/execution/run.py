@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
-from benchmark.errors import UserError
+from benchmark.errors import FOREIGN, UserError
 from benchmark.execution import interrupted, outcome
 from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
@@ -87,7 +87,7 @@ def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     ready = _Preparation()
     try:
         ready.make(spec, lambda *progress: journal.on_progress(*progress), turn)
-    except Exception as error:  # it is recorded once the run has the device that the record describes
+    except FOREIGN as error:  # it is recorded once the run has the device that the record describes
         ready.error = error
     prepared = time.perf_counter() - start
     if turn:
@@ -104,7 +104,7 @@ def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     except Interrupted as stop:
         journal.keep(stop.iteration)
         raise
-    except Exception as error:
+    except FOREIGN as error:
         arrays.clear()  # of evaluations that are not in the record
         with replacing(spec.folder / "error.log") as log:
             log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
@@ -138,7 +138,7 @@ class _Preparation:
 
     complexity: record.Complexity | None = None
     session: Session | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""

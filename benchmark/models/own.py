@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeGuard
 
 from mmengine.model import revert_sync_batchnorm
@@ -13,7 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, distributed, nn
 
 from benchmark.catalog import own
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.usercode import Module
 
 CLASSES = ("num_classes", "classes", "num_labels", "n_classes")
@@ -80,6 +82,10 @@ class OwnNetwork(nn.Module):
         for each in found:
             if each.shape[1] != self.classes:
                 raise UserError(f"{self.title} returned {each.shape[1]} channels of scores for {self.classes} classes")
+            if each.shape[0] != images.shape[0]:
+                raise UserError(f"{self.title} returned scores of {each.shape[0]} images for {images.shape[0]} images")
+            if not each.is_floating_point():
+                raise UserError(f"{self.title} returned {each.dtype}, as of labels: floating-point scores are needed")
         main, *others = found
         return (*others, main)
 
@@ -136,8 +142,21 @@ def scores(output: Any) -> list[Tensor]:
         for name in ("logits", "out"):
             if _is_map(value := getattr(output, name, None)):
                 return [value]
-    shape = f" of shape {tuple(output.shape)}" if isinstance(output, Tensor) else ""
-    raise UserError(f"the network returned {type(output).__name__}{shape}: {FORMS} is needed")
+    raise UserError(f"the network returned {_described(output)}: {FORMS} is needed")
+
+
+def _described(output: Any) -> str:
+    """Return the type of an output, and what of it tells why it is no scores."""
+    kind = type(output).__name__
+    if isinstance(output, Tensor):
+        return f"{kind} of shape {tuple(output.shape)}"
+    if isinstance(output, list | tuple | Mapping) and not output:
+        return f"an empty {kind}"
+    if isinstance(output, Mapping):
+        return f"{kind} with {', '.join(map(str, output))}"
+    if isinstance(output, list | tuple):
+        return f"{kind} with {', '.join(dict.fromkeys(map(_described, output)))}"
+    return kind
 
 
 def _is_map(value: Any) -> TypeGuard[Tensor]:
@@ -157,12 +176,27 @@ def _member(module: Module, name: str) -> Callable[..., Any]:
     if isinstance(found, nn.Module):
         raise UserError(f"{module.path.name}:{name} is a network; name the class or a function that makes one")
     if not callable(found):
-        public = sorted(n for n, v in vars(loaded).items() if callable(v) and not n.startswith("_"))
-        raise UserError(
-            f"{module.path if module.folder else module.name} has no class or function {name}: it has "
-            f"{', '.join(public[:6]) or 'none'}"
-        )
+        known = _makers(loaded)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known[:6]) or 'none'}"
+        raise UserError(f"{module.path if module.folder else module.name} has no class or function {name}: {hint}")
     return found
+
+
+def _makers(module: ModuleType) -> list[str]:
+    """Return the names of what may make a network in a module, first what takes a number of classes, in order."""
+    found = {}
+    for name, value in vars(module).items():
+        if name.startswith("_") or not callable(value):
+            continue
+        if isinstance(value, nn.Module) or (inspect.isclass(value) and not issubclass(value, nn.Module)):
+            continue
+        parameters, takes_any = _parameters(value)
+        takes_classes = not parameters.keys().isdisjoint(CLASSES)
+        is_of_module = inspect.isclass(value) or getattr(value, "__module__", None) == module.__name__
+        if takes_classes or takes_any or is_of_module:
+            found[name] = (not takes_classes, name)
+    return sorted(found, key=found.__getitem__)
 
 
 def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any], title: str) -> Any:
@@ -173,7 +207,8 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
     """
     parameters, takes_any = _parameters(make)
     arguments = {name: num_classes if isinstance(value, own.ClassCount) else value for name, value in given.items()}
-    if not any(isinstance(value, own.ClassCount) for value in given.values()):
+    counted = next((name for name, value in given.items() if isinstance(value, own.ClassCount)), None)
+    if counted is None:
         named = next((each for each in CLASSES if each in parameters), CLASSES[0] if takes_any else None)
         if named is None:
             raise UserError(
@@ -186,6 +221,11 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
     if not takes_any and (others := sorted(arguments.keys() - parameters)):
         raise UserError(f"{title} takes no argument {others[0]}; it takes {', '.join(parameters)}")
     required = [name for name, each in parameters.items() if each.default is each.empty and name not in arguments]
+    if counted and (others := [name for name in required if name in CLASSES]):
+        raise UserError(
+            f"{title} takes the number of classes as {others[0]}: leave out {counted}={own.CLASSES}, or give {counted} "
+            "a value of its own"
+        )
     if required:
         raise UserError(f"{title} needs {', '.join(required)}: give --model-args {required[0]}=VALUE")
     arguments |= {name: value for name, value in own.UNTRAINED.items() if name in parameters}
@@ -193,7 +233,7 @@ def _called(make: Callable[..., Any], num_classes: int, given: Mapping[str, Any]
         return make(**arguments)
     except UserError:
         raise
-    except Exception as error:  # of the user's code, of any kind
+    except FOREIGN as error:  # of the user's code, of any kind
         raise UserError(f"{title} cannot be made: {type(error).__name__}: {one_line(error)}") from error
 
 

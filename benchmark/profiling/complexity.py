@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.errors import UserError, one_line
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.profiling.inference import Inference
 from benchmark.results.record import Complexity
 
@@ -40,7 +41,7 @@ SMALL = 64
 """Upper bound of strides."""
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""Exceptions that networks raise for unsupported input sizes."""
+"""Exceptions that networks raise for unsupported input sizes; the text of others does not tell what they are."""
 
 
 class SizeError(UserError):
@@ -161,14 +162,18 @@ def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Infer
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
     try:
         return network, count(network, _image(size, network))
-    except FAILURES as error:
+    except UserError:
+        raise
+    except FOREIGN as error:
         if "meta" not in str(error) and not _is_own(model_cfg):
             raise _size_error(model_cfg, network, size, error) from error
     with torch.random.fork_rng(devices=[]):
         computed = Inference(model_cfg, size)
     try:
         return computed, count(computed, _image(size, computed))
-    except FAILURES as error:
+    except UserError:
+        raise
+    except FOREIGN as error:
         raise _size_error(model_cfg, network, size, error) from error
 
 
@@ -177,9 +182,12 @@ def _is_own(model_cfg: Mapping[str, Any]) -> bool:
     return (model_cfg.get("backbone") or {}).get("type") == "OwnNetwork"
 
 
-def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: Exception) -> SizeError:
+def _size_error(
+    model_cfg: Mapping[str, Any], network: Inference, size: tuple[int, int], error: BaseException
+) -> SizeError:
     """Return the error for a size at which a network fails, with a valid size if one is found."""
     message = f"cannot process an input of {_by(size)}"
+    said = one_line(error) if isinstance(error, FAILURES) else f"{type(error).__name__}: {one_line(error)}"
     built_for = (model_cfg.get("backbone") or {}).get("img_size")
     fixed = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or size)
     if fixed != size and _takes(network, fixed):
@@ -187,18 +195,18 @@ def _size_error(model_cfg: Mapping[str, Any], network: Inference, size: tuple[in
     for factor in (2, 4, 8, 16):
         larger = (factor * size[0], factor * size[1])
         if _takes(network, larger):
-            return SizeError(f"{message}: {one_line(error)}; {_by(larger)} is large enough", larger)
-    return SizeError(f"{message}: {one_line(error)}")
+            return SizeError(f"{message}: {said}; {_by(larger)} is large enough", larger)
+    return SizeError(f"{message}: {said}")
 
 
 def _takes(network: Inference, size: tuple[int, int]) -> bool:
     """Return whether a network can process an input of a size; False if it does not run on the meta device."""
-    if not next(network.parameters()).is_meta:
+    if not _image(size, network).is_meta:
         return False
     network.size = size
     try:
         count(network, _image(size, network))
-    except FAILURES:
+    except FOREIGN:
         return False
     return True
 
@@ -208,8 +216,9 @@ def _by(size: Sequence[int]) -> str:
 
 
 def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
-    """Return an image on the device of a network."""
-    return torch.zeros(1, 3, *size, device=next(network.parameters()).device)
+    """Return an image on the device of a network: the CPU if it has no tensors."""
+    tensor = next(chain(network.parameters(), network.buffers()), None)
+    return torch.zeros(1, 3, *size, device="cpu" if tensor is None else tensor.device)
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Names of networks that the suite does not have."""
 
+import re
+
 import pytest
 
 from benchmark.catalog import catalog, own
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 
 
 @pytest.mark.parametrize(
@@ -55,5 +57,22 @@ def test_titles_hold_what_results_may(tmp_path):
 
 def test_code_that_is_no_config(tmp_path):
     (tmp_path / "net.py").write_text("class Net: pass\n")
-    with pytest.raises(UserError, match=r"does not define `model = dict\(...\)`: for a class write net.py:NAME"):
+    with pytest.raises(UserError, match=r"does not define `model = dict\(...\)`: for a class write \S+/net.py:NAME"):
         catalog.architecture(f"{tmp_path}/net.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a/net.py:", "a/net.py:: name a class or function of it, a/net.py:NAME"),
+        ("a/net.py:Net(width=8", "a/net.py:Net(width=8: its arguments end with `)`: quote the name for the shell"),
+    ],
+)
+def test_an_unfinished_name(name, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        catalog.architecture(name)
+
+
+def test_a_name_is_suggested_once():
+    with pytest.raises(UserError, match=r"did you mean unet\?"):
+        raise unknown("name", "unett", ["unet", "unet"])

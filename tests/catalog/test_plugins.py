@@ -111,6 +111,17 @@ def test_its_published_figures_get_verdicts(folder, monkeypatch, capsys):
     assert main(["show", "ours-s"]) == 0
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "ours-s"], ["plan", "ours-s", "--device", "cpu"]])
+def test_a_broken_metafile_is_said_once(command, folder, capsys):
+    """Whatever the command reads; a named network is not concerned."""
+    (folder / "ours" / "metafile.yaml").write_text("title: [")
+    code = main([*command, "--models", str(folder)])
+    printed = capsys.readouterr().err
+    assert printed.count("metafile.yaml") == 1
+    assert printed.startswith("segbench: warning: ")
+    assert code == (2 if command == ["list"] else 0)
+
+
 def test_names_that_are_taken(folder, capsys):
     (folder / "ours" / "enet.py").write_text(CONFIG)
     assert main(["list", "--models", str(folder)]) == 2

@@ -99,14 +99,19 @@ def test_the_printed_config_names_its_modules(config, capsys):
     ("text", "said"),
     [
         ("custom_imports = dict(imports=['nobody_has_this'])\nmodel = dict()", "nobody_has_this cannot be imported"),
-        ("x = 1", r"does not define `model = dict\(\.\.\.\)`: for a class write net\.py:NAME"),
+        ("x = 1", r"does not define `model = dict\(\.\.\.\)`: for a class write \S+/net\.py:NAME"),
         ("model = dict(", r"net\.py:1: SyntaxError"),
+        ("model = 3", r"net\.py: model is int, not dict"),
+        ("model = dict(backbone=3)", r"net\.py: model.backbone is int, not dict"),
+        ("model = dict()\ncustom_imports = 3", r"net\.py: custom_imports is int, not dict"),
+        ("model = dict()\ncustom_imports = dict(imports=3)", r"custom_imports: imports is 3, not a list of names"),
+        ("model = dict()\ndata_preprocessor = dict(mean=3)", r"net\.py: data_preprocessor: mean and std are not"),
     ],
 )
 def test_mistakes_are_one_line(text, said, config):
     config.write_text(text)
     with pytest.raises(UserError, match=said) as caught:
-        compose.model_config(str(config), classes=5)
+        compose.compose(str(config), PROTOCOL)
     assert "\n" not in str(caught.value)
 
 

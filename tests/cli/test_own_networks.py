@@ -16,6 +16,7 @@ from benchmark.results.validate import validate
 PROTOCOL = "shapes_64x64_smoke"
 
 SOURCE = '''
+import sys
 from dataclasses import dataclass
 from functools import partial
 
@@ -162,6 +163,67 @@ class Raises(nn.Module):
 class Wrong(Net):
     def forward(self, images):
         return "scores"
+
+
+class Empty(Net):
+    def forward(self, images):
+        return []
+
+
+class Exits(Net):
+    def forward(self, images):
+        sys.exit(3)
+
+
+class ExitsLate(Net):
+    def forward(self, images):
+        return super().forward(images) if images.is_meta else sys.exit(3)
+
+
+class ExitsAtOnce(Net):
+    def __init__(self, num_classes):
+        sys.exit("bye")
+
+
+class Integers(Net):
+    def forward(self, images):
+        return super().forward(images).long()
+
+
+class OneImage(Net):
+    def forward(self, images):
+        return super().forward(images)[:1]
+
+
+class Detached(Net):
+    def forward(self, images):
+        return super().forward(images).detach()
+
+
+class Frozen(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.requires_grad_(False)
+
+
+class Lazy(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.scores = nn.LazyConv2d(num_classes, 1)
+
+
+class Keyed(Net):
+    def forward(self, images):
+        return {}["absent"]
+
+
+class NoParameters(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.classes = num_classes
+
+    def forward(self, images):
+        return images.mean(1, keepdim=True).expand(-1, self.classes, -1, -1)
 '''
 
 
@@ -201,6 +263,14 @@ def test_workers_make_it_too(source, tmp_path, monkeypatch):
     assert main(["run", *words]) == 0
     stored, _ = Store(tmp_path / "results").scan()
     assert {each.record.architecture: each.record.status for each in stored} == {"net.py:Listed": "ok", "enet": "ok"}
+
+
+def test_an_exit_of_a_network_is_the_failure_of_its_run(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--max-iters", "1", "--no-latency", "--device", "cpu", "--executor", "debug"]
+    assert main(["run", "mine/net.py:ExitsLate", *words]) == 1
+    (stored,), _ = Store(tmp_path / "results").scan()
+    assert (stored.record.status, stored.record.error) == ("failed", "SystemExit: 3")
 
 
 def test_where_the_file_is_does_not_matter(source, tmp_path):
@@ -257,6 +327,11 @@ def test_it_is_profiled(source, capsys):
     assert found["macs"] == 16 * 16 * (8 * 27 + 5 * 8)
 
 
+def test_one_without_parameters_is_profiled(source, capsys):
+    assert main(["profile", f"{source}:NoParameters", "--json", "--size", "64x64", "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["params"] == 0
+
+
 def test_an_installed_one(capsys):
     """torchvision's networks take num_classes, and return `out` and `aux`."""
     name = "torchvision:lraspp_mobilenet_v3_large"
@@ -281,7 +356,9 @@ def test_an_installed_one(capsys):
         ("Net(depth=3)", r"net\.py:Net\(depth=3\) takes no argument depth; it takes num_classes, width"),
         ("Net(num_classes=3)", "num_classes is the number of classes, which the protocol sets"),
         ("Raises", "cannot be made: ValueError: nothing works"),
-        ("Absent", "has no class or function Absent: it has"),
+        ("Absent", r"has no class or function Absent: it has Dataclass, Detached,"),
+        ("Nett", r"has no class or function Nett: did you mean Net"),
+        ("Net(width=num_classes)", r"takes the number of classes as num_classes: leave out width=num_classes, or give"),
     ],
 )
 def test_mistakes_are_one_line(name, said, source):
@@ -318,6 +395,16 @@ def test_outputs_that_are_no_scores(source):
         ("Multiple", (), "net.py:Multiple: cannot process an input of 64x64: needs a multiple of 100"),
         ("Pooled", ("--batch-size", "1"), "over a map of 1x1 pixel, which needs at least two images: --batch-size 2"),
         ("Wrong", (), "the network returned str: a tensor of scores"),
+        ("Empty", (), "the network returned an empty list: a tensor of scores"),
+        ("Exits", (), "cannot process an input of 64x64: SystemExit: 3"),
+        ("ExitsAtOnce", (), "cannot be made: SystemExit: bye"),
+        ("Keyed", (), "cannot process an input of 64x64: KeyError: absent"),
+        ("Integers", (), "net.py:Integers returned torch.int64, as of labels: floating-point scores are needed"),
+        ("OneImage", (), "net.py:OneImage returned scores of 1 images for 2 images"),
+        ("Detached", (), "net.py:Detached: cannot be trained: its scores are detached from its parameters"),
+        ("Frozen", (), "net.py:Frozen: cannot be trained: it has no parameters that require gradients"),
+        ("NoParameters", (), "net.py:NoParameters: cannot be trained: it has no parameters that require gradients"),
+        ("Lazy", (), "backbone.network.scores (LazyConv2d) has no shape before its first input"),
         ("made", ("--model-args", "width=3"), "net.py:made(width=3) takes no argument width; it takes classes"),
         ("Net", ("--model-args", "width"), "--model-args width: is not NAME=VALUE"),
         ("Net", ("--model-args", "pretrained=True"), "networks start from random weights"),
@@ -350,15 +437,29 @@ def test_arguments_are_in_title_and_hash_and_record(source, tmp_path, monkeypatc
     assert main(["leaderboard", "--format", "latex"]) == 0
     assert "net.py:Net(width=4)" in capsys.readouterr().out
     assert validate(tmp_path / "results") == (2, [])
-    monkeypatch.chdir(source.parent)
     again = next(str(each.path) for each in stored if each.record is net)
-    assert main(["rerun", again]) == 0
+    assert main(["rerun", again]) == 2
+    assert "net.py is not in the working directory: name it with --network path/to/net.py" in capsys.readouterr().err
+    assert main(["rerun", again, "--network", "mine/net.py"]) == 0
     assert "reproduced bitwise" in capsys.readouterr().out
 
 
 def test_arguments_are_for_networks_that_take_any(capsys):
     assert main(["profile", "enet", "--no-latency", "--model-args", "width=4"]) == 2
     assert "--model-args is for a class or function" in capsys.readouterr().err
+
+
+def test_config_checks_it(source, capsys):
+    assert main(["config", f"{source}:Absent"]) == 2
+    printed = capsys.readouterr()
+    assert "has no class or function Absent" in printed.err
+    assert printed.out == ""
+    assert main(["config", f"{source}:Net"]) == 0
+
+
+def test_an_installed_one_is_suggested(capsys):
+    with pytest.raises(UserError, match="no class or function nope: it has LRASPP, deeplabv3_mobilenet_v3_large, deep"):
+        segmentor.build(compose.model_config("torchvision:nope", classes=5))
 
 
 def test_show(source, capsys):

@@ -229,7 +229,7 @@ def test_a_run_that_compiles_hears_of_its_turn():
     assert turn.has_device()
     turn.wait()
     ours.close()
-    with pytest.raises(SystemExit):
+    with pytest.raises(local._GivenUp):
         local._Turn(theirs).has_device()
 
 
