@@ -22,6 +22,7 @@ from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.own import Factory, Kind
 from benchmark.catalog.references import METAFILE, YEARS, Reference, parse
 from benchmark.errors import UserError, one_line, unknown
+from benchmark.files import unique_keys
 
 ZOO_PREFIX = "mmseg:"
 """`mmseg:NAME` names an architecture by its config in the mmsegmentation zoo."""
@@ -369,10 +370,12 @@ def protocol_name(name: str) -> str:
     if not own.is_config(name):
         return name
     path = Path(name)
-    if not _STEM.fullmatch(path.stem) or own.is_config(path.stem) or path.stem.lower() in RESERVED:
+    if path.stem.lower() in RESERVED:
+        raise UserError(f"{name}: {path.stem!r} is a folder of results that is not a protocol's: rename the file")
+    if not _STEM.fullmatch(path.stem) or own.is_config(path.stem):
         raise UserError(
             f"{name}: {path.stem!r} cannot be the name of a protocol: rename the file, with up to 100 letters, digits, "
-            "dots, dashes and underscores"
+            "dots, dashes and underscores, a letter or digit first and last"
         )
     ours = next((each for each in protocols().values() if each.name.lower() == path.stem.lower()), None)
     if ours and ours.path.resolve() != path.resolve():
@@ -420,7 +423,7 @@ def _method(path: Path) -> Method:
     import yaml
 
     try:
-        facts = yaml.load(_text(path), Loader=_loader())
+        facts = yaml.load(_text(path), Loader=unique_keys.loader())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: {error.problem or 'is not YAML'}") from error
@@ -444,25 +447,6 @@ def _method(path: Path) -> Method:
 
 
 @cache
-def _loader() -> Any:
-    """Return a YAML loader that rejects duplicate keys, of which PyYAML silently uses the last."""
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-            seen = set()
-            for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue  # which the loader rejects
-                if key.value in seen:
-                    problem = f"{key.value} is given twice"
-                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    return Loader
-
-
 def _summary(path: Path) -> str:
     """Return the first line of a config's docstring.
 

@@ -103,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     if not re.fullmatch(card.NAME, name):
         raise UserError(f"{name!r} is no name of a dataset: letters, digits, dots, dashes and underscores")
     path = args.out if card.is_card(args.out.name) else args.out / f"{name}.yaml"
+    if not path.parent.is_dir():
+        raise UserError(f"--out: {path.parent} is not a folder: create it, or write to another one")
     if path.exists() and not args.force:
         raise UserError(f"{path} exists: write elsewhere with --out, or over it with --force")
     void, others = classes.parse_void(args.void)

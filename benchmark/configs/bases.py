@@ -27,7 +27,9 @@ def activate() -> None:
 
     original = Config._get_cfg_path
 
-    def find(path: str, filename: str) -> tuple[str, str | None]:
+    def find(path: Any, filename: str) -> tuple[str, str | None]:
+        if not isinstance(path, str):
+            raise UserError(f"{filename}: _base_ names files, as texts, and not {path!r}")
         # Without the scope, mmengine does not look for the classes of the base in a registry of that name.
         if path.startswith(SCOPE):
             return str(resolve(path)), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmark.configs import bases
 from benchmark.configs.axes import PRECISIONS, readers_of
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
-from benchmark.errors import UserError
+from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -303,6 +304,8 @@ def check(config: Config, path: Path) -> Config:
 
 
 def _validate(plain: Mapping[str, Any], path: Path, prefix: str = "") -> None:
+    if key := _unbounded(plain):
+        raise UserError(f"{path}: {prefix}{key}: should be a finite number")
     try:
         ProtocolFile.model_validate(plain)
     except ValidationError as error:
@@ -375,7 +378,36 @@ def _arguments(registry: str, named: Mapping[str, Any]) -> str | None:
     if wrong := [name for name in named if name not in known and name != "type"]:
         near = get_close_matches(wrong[0], known, n=1)
         return f"{wrong[0]}: {named['type']} has no such argument{f': did you mean {near[0]}?' if near else ''}"
+    defaults = {
+        name: each.default
+        for init in reversed(inits)
+        for name, each in inspect.signature(init).parameters.items()
+        if type(each.default) in (int, float)
+    }
+    for name in defaults.keys() & named.keys():
+        if type(named[name]) not in (int, float):
+            return f"{name}: should be a number, not {named[name]!r}"
+    return _refused(kind, named) if registry == "OPTIMIZERS" else None
+
+
+def _refused(optimizer: Any, named: Mapping[str, Any]) -> str | None:
+    """Return why an optimizer refuses its arguments; None if it takes them."""
+    import torch
+
+    try:
+        optimizer([torch.nn.Parameter(torch.zeros(1))], **{name: named[name] for name in named if name != "type"})
+    except Exception as error:  # whatever a class of the user's raises
+        return f"type: {named['type']} refuses its arguments: {one_line(error)}"
     return None
+
+
+def _unbounded(plain: Any, place: str = "") -> str | None:
+    """Return the key of the first number that is not finite; None if all are."""
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return place
+    parts = plain.items() if isinstance(plain, Mapping) else enumerate(plain) if isinstance(plain, list | tuple) else ()
+    keys = (_unbounded(value, f"{place}.{name}" if place else str(name)) for name, value in parts)
+    return next((key for key in keys if key), None)
 
 
 def _locate_dataset(config: Config, path: Path) -> None:

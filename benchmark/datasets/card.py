@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ from benchmark.datasets.decoding import ANY_FORMAT, SIDEWAYS, decode_image, orie
 from benchmark.datasets.listing import by_name
 from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit, Split
 from benchmark.errors import UserError
+from benchmark.files import unique_keys
 from benchmark.files.atomic import replacing
 
 SUFFIXES = (".yaml", ".yml")
@@ -45,6 +47,7 @@ HEADING = """\
 Byte = Annotated[int, Field(ge=0, le=255)]
 Colour = Annotated[tuple[Byte, Byte, Byte], Field(strict=False)]  # YAML has lists
 Pattern = Annotated[str, Field(pattern=r"^[^/{}]*\{name\}[^/{}]*$")]
+Value = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]  # of labels of 32 bits
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -74,7 +77,7 @@ class CardClass(_Part):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     colour: Colour
-    labels: list[int | Colour] = Field(min_length=1)
+    labels: list[Value | Colour] = Field(min_length=1)
 
 
 class Statistics(_Part):
@@ -117,7 +120,7 @@ class Content(_Part):
     orientation: Literal["stored", "applied"] = "stored"
     encoding: Encoding
     classes: list[CardClass] = Field(min_length=1, max_length=MOST_CLASSES)
-    void: list[int | Colour | Literal["others"]] = []
+    void: list[Value | Colour | Literal["others"]] = []
     splits: dict[Split, list[str] | Literal["val"]]
     digest: dict[Split, Digest] = {}
     statistics: Statistics | None = None
@@ -334,6 +337,18 @@ def write(content: Content, path: Path) -> None:
         temporary.write_text(HEADING.format(name=path.name) + text, encoding="utf-8")
 
 
+def card_class(name: str, colour: Sequence[int], labels: Sequence[Any]) -> CardClass:
+    """Return a class of a card.
+
+    Raises:
+        UserError: a field is not as it should be.
+    """
+    try:
+        return CardClass(name=name, colour=colour, labels=list(labels))  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise UserError(f"class {name[:40]!r}: {_said(error)}") from error
+
+
 def content(**fields: Any) -> Content:
     """Return the content of a card.
 
@@ -376,7 +391,7 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
     import yaml
 
     try:
-        found = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found = yaml.load(path.read_bytes(), Loader=unique_keys.loader())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
@@ -389,11 +404,25 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
         raise UserError(f"{path}: {_said(error)}") from error
 
 
+MESSAGES = {
+    "extra_forbidden": "unknown key",
+    "list_type": "should be a list",
+    "tuple_type": "should be a colour, [red, green, blue]",
+    "model_type": "should be a mapping",
+    "dict_type": "should be a mapping",
+    "int_type": "should be a whole number",
+    "string_type": "should be a text",
+}
+"""What pydantic's kinds of faults say in the words of YAML."""
+
+
 def _said(error: ValidationError) -> str:
     """Return the first thing that is wrong in one line."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("int", "constrained-str"))
-    message = first["msg"].removeprefix("Value error, ")
+    # A part of a union is named by its type, which is no key of the card.
+    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or re.fullmatch(r"[a-z_]+", part))
+    place = place.removesuffix(".int")
+    message = MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
     return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}"
 
 

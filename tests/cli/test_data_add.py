@@ -173,6 +173,11 @@ class TestLabels:
         add(capsys, "--classes", "road=0,tree=1,car=2", "--void", "-1")
         assert (labels()["03"] == np.where(label(3) == 0, 255, label(3) - 1)).all()
 
+    def test_values_that_no_label_can_hold(self, capsys):
+        folder(Path(), colour=False)
+        line = fault(capsys, "--classes", "road=1,tree=2,car=3+99999999999", "--void", "0")
+        assert line == "class 'car': labels.1: input should be less than or equal to 2147483647"
+
     def test_from_1_with_0_as_void(self, capsys):
         folder(Path(), colour=False)
         line = fault(capsys, "--classes", "road,tree,car")
@@ -423,6 +428,18 @@ class TestFiles:
             fault(capsys, *COLOURED)
             == f"images/02{suffix}: images have 8 bits per channel, but this has 16: convert it"
         )
+
+    def test_images_and_labels_in_one_folder(self, capsys):
+        folder(Path())
+        for path in Path("labels").iterdir():
+            path.rename(f"images/{path.stem}_mask.png")
+        Path("images/03_mask.png").unlink()
+        line = fault(capsys, "--labels", "images", *COLOURED)
+        assert line.startswith("images and labels are in one folder, images, and 1 of its images has no label: 03 (")
+
+    def test_a_folder_of_cards_that_is_missing(self, capsys):
+        folder(Path())
+        assert fault(capsys, *COLOURED, "--out", "no/where.yaml").startswith("--out: no is not a folder")
 
     def test_damaged_files(self, capsys):
         folder(Path())

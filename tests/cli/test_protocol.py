@@ -77,7 +77,7 @@ def test_without_options_it_is_the_base(capsys):
     [
         (["mine", "--like", SMOKE], "mine.py exists"),
         ([SMOKE.upper(), "--like", SMOKE], "is a protocol of segbench"),
-        (["weights", "--like", SMOKE], "cannot be the name of a protocol"),
+        (["weights", "--like", SMOKE], "is a folder of results that is not a protocol's"),
         (["..", "--like", SMOKE], "cannot be the name of a protocol"),
         (["a/b", "--like", SMOKE], "name the folder with --out"),
         (["other", "--like", "nosuch"], "unknown protocol 'nosuch'"),

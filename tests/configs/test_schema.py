@@ -40,6 +40,12 @@ FAULTS = {
     BASE + "optim_wrapper = dict(type='AmpOptimWrapper')": r": optim_wrapper\.type: should be Float32OptimWrapper or",
     BASE + "optim_wrapper = dict(optimizer=dict(type='Nol'))": r": optim_wrapper\.optimizer\.type: there is no Nol",
     BASE + "optim_wrapper = dict(optimizer=dict(rate=1))": r": optim_wrapper\.optimizer\.rate: AdamW has no such",
+    BASE
+    + "optim_wrapper = dict(optimizer=dict(lr=float('nan')))": r": optim_wrapper\.optimizer\.lr: should be a finite",
+    BASE + "optim_wrapper = dict(optimizer=dict(lr='0.1'))": r": optim_wrapper\.optimizer\.lr: should be a number, not",
+    BASE
+    + "optim_wrapper = dict(optimizer=dict(lr=-1.0))": r": optim_wrapper\.optimizer\.type: AdamW refuses .*: Invalid l",
+    "_base_ = 5": r".*_base_ names files, as texts, and not 5",
     BASE + "param_scheduler = [dict(type='PolyLR', begin=0, end=1)]": r": param_scheduler\.0\.by_epoch is missing",
     BASE + "first_stage = dict(train_cfg=dict(max_iters=-1))": r": first_stage\.train_cfg\.max_iters: should",
     BASE + "1 / 0": r":2: ZeroDivisionError: division by zero",

@@ -150,7 +150,9 @@ def test_a_label_of_an_unknown_colour_and_of_another_size(path):
     [
         ({"name": "camvid"}, "camvid is a dataset of segbench"),
         ({"name": "a/b"}, "name: string should match"),
-        ({"typo": 1}, "typo: extra inputs are not permitted"),
+        ({"typo": 1}, "typo: unknown key"),
+        ({"void": [2**31]}, "void.0: input should be less than or equal to"),
+        ({"pairing": 3}, "pairing: should be a mapping"),
         ({"splits": {"train": ["0"], "val": ["3"]}}, "the split test has no image"),
         ({"splits": {**SPLITS, "val": []}}, "the split val has no image"),
         ({"splits": {**SPLITS, "val": ["0"]}}, "the image 0 is in the splits twice"),

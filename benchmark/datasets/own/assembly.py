@@ -183,13 +183,19 @@ def _unpaired(
 ) -> list[str]:
     """Return the faults of images without a label, and of labels without an image."""
     lines = []
-    bare = [name for name in chosen if name in images and name not in labels]
+    bare = [images[name] for name in chosen if name in images and name not in labels]
+    if bare and _is_one_folder(request):
+        have, them = ("has", "it") if len(bare) == 1 else ("have", "them")
+        return [
+            f"images and labels are in one folder, {request.images}, and {len(bare)} of its images {have} no label: "
+            f"{listed(bare)} (add or remove {them}, or say with --image-name and --label-name how names differ)"
+        ]
     hint = "add or remove them, or leave them out with --labelled-only"
     if bare:
         is_listed = bool(request.split)
         remedy = "add them, or take the images out of the lists" if is_listed else hint
         lines.append(f"{counted(len(bare), 'image')} without a label in {request.labels}: {listed(bare)} ({remedy})")
-    surplus = sorted(labels.keys() - images.keys())
+    surplus = sorted(labels[name] for name in labels.keys() - images.keys())
     if surplus and not request.split and not request.labelled_only:
         lines.append(
             f"{counted(len(surplus), 'label')} without an image in {request.images}: {listed(surplus)} ({hint})"

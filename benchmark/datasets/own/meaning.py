@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.confusion import VOID
 from benchmark.datasets.annotation import Encoding, packed, unpacked
-from benchmark.datasets.card import MOST_CLASSES, CardClass
+from benchmark.datasets.card import MOST_CLASSES, CardClass, card_class
 from benchmark.datasets.colours import distinct_colours
 from benchmark.datasets.own.classes import RGB, VOID_NAMES, ClassEntry
 from benchmark.datasets.own.faults import SHOWN, counted, listed
@@ -235,7 +235,7 @@ def _by_value(
 
 
 def _class(entry: ClassEntry, index: int, colour: RGB, labels: Sequence[Any]) -> CardClass:
-    return CardClass(name=entry.name or f"class {index}", colour=colour, labels=list(labels))
+    return card_class(entry.name or f"class {index}", colour, labels)
 
 
 def _ordered(codes: dict[int, LabelCode]) -> list[tuple[int, LabelCode]]:

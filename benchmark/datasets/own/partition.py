@@ -127,14 +127,14 @@ def parse_fractions(text: str) -> list[float]:
     """Return the shares of train, val and test.
 
     Raises:
-        UserError: they are not two or three numbers above 0.
+        UserError: they are not two or three numbers above 0, up to 100.
     """
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = []
-    if len(found) not in (2, 3) or not all(0 < share < 1e9 for share in found):
-        raise UserError(f"--fractions {text!r}: three numbers above 0, such as 70,15,15")
+    if len(found) not in (2, 3) or not all(0 < share <= 100 for share in found):
+        raise UserError(f"--fractions {text!r}: three numbers above 0, up to 100, such as 70,15,15")
     return found
 
 
