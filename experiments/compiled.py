@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmengine import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 import benchmark.registration  # noqa: F401  (activates the backend, before mmseg is imported)
 from benchmark import backend
@@ -35,6 +38,16 @@ def config(architecture: str) -> Config:
     return found
 
 
+class RoundingHook(Hook):
+    """Changes the last bits of the weights once they are initialized, until a stack is unwound."""
+
+    def __init__(self, stack: ExitStack, seed: int) -> None:
+        self.stack, self.seed = stack, seed
+
+    def before_train(self, runner: Runner) -> None:
+        self.stack.enter_context(last_bits_changed(runner.model, self.seed))
+
+
 def losses(architecture: str, *, compiled: bool = False, seed: int | None = None) -> tuple[list[float], float | None]:
     """Train; return the losses and the seconds of the compilation, None where there was none.
 
@@ -46,11 +59,10 @@ def losses(architecture: str, *, compiled: bool = False, seed: int | None = None
     with tempfile.TemporaryDirectory() as folder:
         mode = TrainingMode("contiguous", graph=False, compiled=compiled)
         session = Session(config(architecture), Path(folder), mode=mode)
-        if seed is None:
+        with ExitStack() as stack:
+            if seed is not None:
+                session.runner.register_hook(RoundingHook(stack, seed))
             trained = session.train()
-        else:
-            with last_bits_changed(session.runner.model, seed):
-                trained = session.train()
         execution = session.execution
         return [loss for _, loss in trained.loss], execution and execution.compile_seconds
 

@@ -63,7 +63,7 @@ class _Evaluation(BaseLoop):
         """Evaluate the network on all images of the split; return the metrics by name.
 
         Raises:
-            UserError: scores are NaN, of which no class is the highest.
+            UserError: scores are NaN, in a test.
         """
         self._has_nan.clear()
         images = self.dataloader.dataset
@@ -76,9 +76,18 @@ class _Evaluation(BaseLoop):
             )
         with float32_arithmetic(tf32=False), algorithm_search(False):
             metrics = super().run()
+        if self.phase == "test":  # a training whose weights are NaN ends by its loss, and not in a validation
+            self.check_scores()
+        return metrics
+
+    def check_scores(self) -> None:
+        """Check the scores of the last evaluation.
+
+        Raises:
+            UserError: some are NaN, of which no class is the highest.
+        """
         if invalid := int(torch.stack(self._has_nan).sum()):
             raise UserError(f"the scores of the network are NaN in {invalid} of {len(self._has_nan)} images")
-        return metrics
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:

@@ -384,12 +384,14 @@ class Session:
 
         Raises:
             Interrupted: the deadline has passed.
+            UserError: scores of the network are NaN.
         """
         self.runner.to_device()
         loop = self.runner.val_loop if split == "val" else self.runner.test_loop
         metric: ConfusionMetric = loop.evaluator.metrics[0]
         metric.keep, metric.predictions = set(keep), {}
         loop.run()
+        loop.check_scores()
         return Counted(metric.names, metric.counts, metric.predictions)
 
     @property

@@ -145,8 +145,10 @@ def test_scores_that_are_nan_are_an_error_and_no_prediction(session, monkeypatch
         return scores
 
     monkeypatch.setattr(made.runner.model, "inference", inference)
-    with pytest.raises(UserError, match="the scores of the network are NaN in 1 of 64 images"):
-        made.evaluate("test")
+    for split, images in (("test", 64), ("val", 32)):
+        seen.clear()
+        with pytest.raises(UserError, match=f"the scores of the network are NaN in 1 of {images} images"):
+            made.evaluate(split)
     assert len(made.evaluate("test").names) == 64  # and the next evaluation begins anew
 
 

@@ -145,7 +145,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tool, tmp_path):
     tool("train.py", "--work-dir", tmp_path / "whole", train_cfg__max_iters=3)
     tool("train.py", "--work-dir", tmp_path / "parts", train_cfg__max_iters=2)
     tool("train.py", "--work-dir", tmp_path / "parts", "--resume", train_cfg__max_iters=3)
-    assert [line["step"] for line in _scalars(tmp_path / "parts")] == [3, 3]
+    assert [line["step"] for line in _scalars(tmp_path / "parts")][-2:] == [3, 3]  # a file for both within a second
     assert _equal(*(_state(tmp_path / part / "last.pth") for part in ("whole", "parts")))
 
 
