@@ -41,6 +41,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}: {hint}")
 
 
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown key of a user's file, with the most similar known key."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"unknown key{f': did you mean {near[0]}?' if near else ''}"
+
+
 def one_line(error: BaseException) -> str:
     """Return the first line of an exception's message, up to 200 characters, or the name of its type if empty."""
     text = str(error.args[0] if error.args else error).strip().partition("\n")[0] or type(error).__name__

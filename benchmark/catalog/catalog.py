@@ -446,7 +446,6 @@ def _method(path: Path) -> Method:
     return Method(path.parent.name, facts["title"], facts["year"], name, facts)
 
 
-@cache
 def _summary(path: Path) -> str:
     """Return the first line of a config's docstring.
 

@@ -18,7 +18,7 @@ from benchmark.configs import bases
 from benchmark.configs.axes import PRECISIONS, readers_of
 from benchmark.datasets import catalog as datasets
 from benchmark.datasets.card import is_card
-from benchmark.errors import UserError, one_line
+from benchmark.errors import UserError, one_line, unknown_key
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -286,7 +286,7 @@ def check(config: Config, path: Path) -> Config:
     for file, tree in bases.chain(path):
         for name in _unused(tree):
             if name not in ProtocolFile.model_fields:
-                raise UserError(f"{file}: {name}: {_unknown(name, ProtocolFile.model_fields)}")
+                raise UserError(f"{file}: {name}: {unknown_key(name, ProtocolFile.model_fields)}")
     content = config.to_dict()
     plain = {name: content[name] for name in content if name in ProtocolFile.model_fields}
     _validate(plain, path)
@@ -329,7 +329,7 @@ def _fault(error: ValidationError, plain: Mapping[str, Any]) -> str:
         model: Any = ProtocolFile
         for part in place[:-1]:
             model = _model_of(model, part) or model
-        return f"{key}: {_unknown(str(place[-1]), model.model_fields)}"
+        return f"{key}: {unknown_key(str(place[-1]), model.model_fields)}"
     message = MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, ").removeprefix("Input "))
     given = first["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool | list | tuple | None) else ""
@@ -341,11 +341,6 @@ def _model_of(model: Any, part: str | int) -> Any:
     annotation = getattr(model.model_fields.get(part), "annotation", None)
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     return next((each for each in candidates if inspect.isclass(each) and issubclass(each, BaseModel)), None)
-
-
-def _unknown(name: str, known: Any) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"unknown key{f': did you mean {near[0]}?' if near else ''}"
 
 
 def _unused(tree: ast.Module) -> Iterator[str]:

@@ -10,23 +10,22 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from benchmark.confusion import VOID
 from benchmark.datasets.annotation import Encoding, decode_annotation, packed, unpacked
 from benchmark.datasets.decoding import ANY_FORMAT, SIDEWAYS, decode_image, orientation, size
 from benchmark.datasets.listing import by_name
 from benchmark.datasets.source import SPLITS, AbsentError, PublishedSplit, Split
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_key
 from benchmark.files import unique_keys
 from benchmark.files.atomic import replacing
 
@@ -44,11 +43,35 @@ HEADING = """\
 # Folders are relative to this file. Fill in the licence; docs/your-data.md explains the rest.
 """
 
+
+def _worded(message: str) -> WrapValidator:
+    """Return a validator that says in one message what a value should be, instead of pydantic's for each part of it."""
+
+    def check(value: Any, validate: Callable[[Any], Any]) -> Any:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            raise ValueError(message) from error
+
+    return WrapValidator(check)
+
+
 Byte = Annotated[int, Field(ge=0, le=255)]
-Colour = Annotated[tuple[Byte, Byte, Byte], Field(strict=False)]  # YAML has lists
-Pattern = Annotated[str, Field(pattern=r"^[^/{}]*\{name\}[^/{}]*$")]
+Triple = Annotated[tuple[Byte, Byte, Byte], Field(strict=False)]  # YAML has lists
 Value = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]  # of labels of 32 bits
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+COLOUR = "a colour, [red, green, blue] of 0 to 255"
+CODE = f"a whole number of 32 bits, or {COLOUR}"
+Colour = Annotated[Triple, _worded(f"should be {COLOUR}")]
+Code = Annotated[Value | Triple, _worded(f"should be {CODE}")]
+Void = Annotated[Value | Triple | Literal["others"], _worded(f"should be {CODE}, or others")]
+Pattern = Annotated[
+    str,
+    Field(pattern=r"^[^/{}]*\{name\}[^/{}]*$"),
+    _worded("should be {name} with what names have before and after it, such as '{name}_mask'"),
+]
+Names = Annotated[list[str] | Literal["val"], _worded("should be a list of names in quotes, or for test val")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), _worded("should be 64 hexadecimal digits")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -77,7 +100,7 @@ class CardClass(_Part):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     colour: Colour
-    labels: list[Value | Colour] = Field(min_length=1)
+    labels: list[Code] = Field(min_length=1)
 
 
 class Statistics(_Part):
@@ -88,9 +111,9 @@ class Statistics(_Part):
         class_weights: by median frequency balancing (Eigen, Fergus, ICCV 2015, section 6.3.1).
     """
 
-    mean: list[float] = Field(min_length=3, max_length=3)
-    std: list[float] = Field(min_length=3, max_length=3)
-    class_weights: list[float]
+    mean: list[Finite] = Field(min_length=3, max_length=3)
+    std: list[Finite] = Field(min_length=3, max_length=3)
+    class_weights: list[Finite]
 
 
 class Content(_Part):
@@ -112,7 +135,11 @@ class Content(_Part):
     """
 
     card: Literal[1] = 1
-    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    name: Annotated[
+        str,
+        Field(pattern=f"^{NAME}$"),
+        _worded("should be up to 64 letters, digits, dots, dashes and underscores, a letter or digit first"),
+    ]
     licence: str = ""
     images: str
     labels: str
@@ -120,18 +147,18 @@ class Content(_Part):
     orientation: Literal["stored", "applied"] = "stored"
     encoding: Encoding
     classes: list[CardClass] = Field(min_length=1, max_length=MOST_CLASSES)
-    void: list[Value | Colour | Literal["others"]] = []
-    splits: dict[Split, list[str] | Literal["val"]]
+    void: list[Void] = []
+    splits: dict[Split, Names]
     digest: dict[Split, Digest] = {}
     statistics: Statistics | None = None
 
     @model_validator(mode="after")
     def _is_sound(self) -> Content:
-        if twice := _duplicate([each.name for each in self.classes]):
+        if (twice := _duplicate([each.name for each in self.classes])) is not None:
             raise ValueError(f"two classes are named {twice}")
         codes: list[Any] = [code for each in self.classes for code in each.labels] + self.void
-        if twice := _duplicate(codes):
-            raise ValueError(f"{twice} means two things: one class, or void")
+        if (twice := _duplicate(codes)) is not None:
+            raise ValueError(f"{twice} means two things: two classes, or a class and void")
         wrong = [code for code in codes if code != "others" and isinstance(code, int) != (self.encoding == "index")]
         if wrong:
             raise ValueError(f"{wrong[0]} is not {'a value' if self.encoding == 'index' else 'a colour'}")
@@ -140,7 +167,7 @@ class Content(_Part):
         if "val" in (self.splits["train"], self.splits["val"]):
             raise ValueError("only test can be the images of val")
         names = [name for found in self.splits.values() if found != "val" for name in found]
-        if twice := _duplicate(names):
+        if (twice := _duplicate(names)) is not None:
             raise ValueError(f"the image {twice} is in the splits twice")
         return self
 
@@ -346,7 +373,7 @@ def card_class(name: str, colour: Sequence[int], labels: Sequence[Any]) -> CardC
     try:
         return CardClass(name=name, colour=colour, labels=list(labels))  # type: ignore[arg-type]
     except ValidationError as error:
-        raise UserError(f"class {name[:40]!r}: {_said(error)}") from error
+        raise UserError(f"class {name[:40]!r}: {_said(error, CardClass)}") from error
 
 
 def content(**fields: Any) -> Content:
@@ -405,25 +432,48 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
 
 
 MESSAGES = {
-    "extra_forbidden": "unknown key",
+    "missing": "is missing",
     "list_type": "should be a list",
-    "tuple_type": "should be a colour, [red, green, blue]",
     "model_type": "should be a mapping",
     "dict_type": "should be a mapping",
     "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
     "string_type": "should be a text",
+    "string_too_short": "should be a text that is not empty",
+    "invalid_key": "unknown key",
 }
 """What pydantic's kinds of faults say in the words of YAML."""
 
 
-def _said(error: ValidationError) -> str:
-    """Return the first thing that is wrong in one line."""
-    first = error.errors()[0]
-    # A part of a union is named by its type, which is no key of the card.
-    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or re.fullmatch(r"[a-z_]+", part))
-    place = place.removesuffix(".int")
-    message = MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
-    return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}"
+def _said(error: ValidationError, model: type[BaseModel] = Content) -> str:
+    """Return the first thing that is wrong in one line: the key, and what is wrong with its value."""
+    first = error.errors(include_url=False)[0]
+    *above, last = first["loc"] or ("",)
+    if first["type"] == "extra_forbidden":
+        message = unknown_key(str(last), _fields(model, above))
+    elif last == "[key]":  # of splits or digest
+        above, last = above[:-1], above[-1]
+        message = unknown_key(str(last), SPLITS)
+    else:
+        said = first["msg"].replace(" after validation", "")
+        for start in ("Value error, ", "Input ", "List ", "String "):
+            said = said.removeprefix(start)
+        message = MESSAGES.get(first["type"], f"{said[:1].lower()}{said[1:]}")
+        if message.startswith("should") and isinstance(first["input"], str | int | float | None):
+            message += f", not {first['input']!r}"[:80]
+    place = ".".join(map(str, [*above, last]))
+    return f"{' '.join(place.split())}: {message}" if place else message
+
+
+def _fields(model: Any, place: Sequence[str | int]) -> Iterable[str]:
+    """Return the keys of a part of a model."""
+    for part in place:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            kinds = [annotation, *get_args(annotation)]
+            model = next(each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel))
+    return model.model_fields  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=16)

@@ -176,7 +176,10 @@ class TestLabels:
     def test_values_that_no_label_can_hold(self, capsys):
         folder(Path(), colour=False)
         line = fault(capsys, "--classes", "road=1,tree=2,car=3+99999999999", "--void", "0")
-        assert line == "class 'car': labels.1: input should be less than or equal to 2147483647"
+        assert line == (
+            "class 'car': labels.1: should be a whole number of 32 bits, or a colour, [red, green, blue] of 0 to 255, "
+            "not 99999999999"
+        )
 
     def test_from_1_with_0_as_void(self, capsys):
         folder(Path(), colour=False)

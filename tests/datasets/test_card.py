@@ -149,19 +149,27 @@ def test_a_label_of_an_unknown_colour_and_of_another_size(path):
     ("changes", "message"),
     [
         ({"name": "camvid"}, "camvid is a dataset of segbench"),
-        ({"name": "a/b"}, "name: string should match"),
-        ({"typo": 1}, "typo: unknown key"),
-        ({"void": [2**31]}, "void.0: input should be less than or equal to"),
+        ({"name": "a/b"}, "name: should be up to 64 letters, digits, dots, dashes and underscores"),
+        ({"Images": 1}, "Images: unknown key: did you mean images?"),
+        ({"pairing": {"lable": "{name}"}}, "pairing.lable: unknown key: did you mean label?"),
+        ({"splits": {**SPLITS, "trian": ["0"]}}, "splits.trian: unknown key: did you mean train?"),
+        ({"splits": {**SPLITS, "test": "all"}}, "splits.test: should be a list of names in quotes, or for test val"),
+        ({"void": [2**31]}, "void.0: should be a whole number of 32 bits, or a colour, "),
+        ({"void": ["other"]}, "or others, not 'other'"),
+        ({"classes": [{"name": "a", "colour": [1, 2], "labels": [0]}]}, "classes.0.colour: should be a colour, [red"),
+        ({"classes": [{"name": "a", "labels": [0]}]}, "classes.0.colour: is missing"),
+        ({"classes": [{"name": n, "colour": [0, 0, 0], "labels": [0]} for n in "ab"]}, ": 0 means two things"),
+        ({"statistics": {"mean": [0.0, 0.0, float("nan")]}}, "statistics.mean.2: should be a finite number, not nan"),
         ({"pairing": 3}, "pairing: should be a mapping"),
         ({"splits": {"train": ["0"], "val": ["3"]}}, "the split test has no image"),
         ({"splits": {**SPLITS, "val": []}}, "the split val has no image"),
         ({"splits": {**SPLITS, "val": ["0"]}}, "the image 0 is in the splits twice"),
-        ({"splits": {**SPLITS, "val": [3]}}, "splits.val"),
-        ({"classes": []}, "classes: list should have at least 1 item"),
+        ({"splits": {**SPLITS, "val": [3]}}, "splits.val: should be a list of names in quotes"),
+        ({"classes": []}, "classes: should have at least 1 item"),
         ({"void": [[0, 0, 0]]}, "means two things"),
         ({"void": [255]}, "255 is not a colour"),
-        ({"pairing": {"label": "x"}}, "pairing.label"),
-        ({"card": 2}, "card: input should be 1"),
+        ({"pairing": {"label": "x"}}, "pairing.label: should be {name} with"),
+        ({"card": 2}, "card: should be 1, not 2"),
     ],
 )
 def test_faults_of_a_card_are_one_line_with_its_path(path, changes, message):
@@ -173,7 +181,15 @@ def test_faults_of_a_card_are_one_line_with_its_path(path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "line 2: is not YAML"), ("3", "is not a dataset card")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "line 2: is not YAML"),
+        ("a: 1\nb: 2\na: 3", "line 3: is not YAML: a is given twice"),
+        ("a: 1\nb: 2020-13-45", "line 2: is not YAML: month must be in"),
+        ("3", "is not a dataset card"),
+    ],
+)
 def test_another_file(tmp_path, text, message):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
