@@ -28,12 +28,22 @@ def activate() -> None:
     original = Config._get_cfg_path
 
     def find(path: Any, filename: str) -> tuple[str, str | None]:
-        if not isinstance(path, str):
+        if not isinstance(path, str) or not path:
             raise UserError(f"{filename}: _base_ names files, as texts, and not {path!r}")
         # Without the scope, mmengine does not look for the classes of the base in a registry of that name.
         if path.startswith(SCOPE):
-            return str(resolve(path)), None
-        found: tuple[str, str | None] = original(path, filename)
+            try:
+                return str(resolve(path)), None
+            except UserError as error:
+                raise UserError(f"{filename}: {error}") from error
+        if "::" not in path:
+            file = Path(filename).parent / path
+            if not file.is_file():
+                raise UserError(f"{filename}: _base_ names {path}: {file}: No such file")
+        try:
+            found: tuple[str, str | None] = original(path, filename)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"{filename}: there is no base {path}") from error
         return found
 
     Config._get_cfg_path = staticmethod(find)
@@ -53,6 +63,14 @@ def resolve(base: str) -> Path:
     return root / wanted
 
 
+def cycle(path: Path, above: tuple[Path, ...] = ()) -> Path | None:
+    """Return a config file that is, directly or by its bases, a base of itself; None if there is none."""
+    if path.resolve() in above:
+        return path
+    found = (cycle(base, (*above, path.resolve())) for base in _files(path, ast.parse(path.read_bytes())))
+    return next(filter(None, found), None)
+
+
 def chain(path: Path) -> Iterator[tuple[Path, ast.Module]]:
     """Yield a config file and those of its bases that are the user's, each before its bases, with what they say.
 
@@ -61,9 +79,15 @@ def chain(path: Path) -> Iterator[tuple[Path, ast.Module]]:
     """
     tree = ast.parse(path.read_bytes())
     yield path, tree
+    for base in _files(path, tree):
+        yield from chain(base)
+
+
+def _files(path: Path, tree: ast.Module) -> Iterator[Path]:
+    """Yield the bases of a config file that are the user's."""
     for base in _bases(tree):
         if isinstance(base, str) and "::" not in base and (path.parent / base).is_file():
-            yield from chain(path.parent / base)
+            yield path.parent / base
 
 
 def _bases(tree: ast.Module) -> list[Any]:

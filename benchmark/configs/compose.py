@@ -451,9 +451,11 @@ def read(path: Path) -> Config:
 
     try:
         return Config.fromfile(path, import_custom_modules=False)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except UserError:  # of the names of bases
+        raise
     except FOREIGN as error:  # the code of a config may raise anything
+        if isinstance(error, RecursionError) and (file := bases.cycle(path)):
+            raise UserError(f"{file}: is a base of itself: correct its _base_") from error
         raise UserError(f"{_place(path, error)}: {_said(error)}") from error
 
 

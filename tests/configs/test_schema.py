@@ -45,7 +45,12 @@ FAULTS = {
     BASE + "optim_wrapper = dict(optimizer=dict(lr='0.1'))": r": optim_wrapper\.optimizer\.lr: should be a number, not",
     BASE
     + "optim_wrapper = dict(optimizer=dict(lr=-1.0))": r": optim_wrapper\.optimizer\.type: AdamW refuses .*: Invalid l",
-    "_base_ = 5": r".*_base_ names files, as texts, and not 5",
+    "_base_ = 5": r": _base_ names files, as texts, and not 5",
+    '_base_ = ""': r": _base_ names files, as texts, and not ''",
+    '_base_ = "./"': r": _base_ names \./: .*: No such file",
+    '_base_ = "mmseg::no.py"': r": there is no base mmseg::no\.py$",
+    '_base_ = "nowhere::no.py"': r": there is no base nowhere::no\.py$",
+    '_base_ = ["mine.py"]': r": is a base of itself",
     BASE + "param_scheduler = [dict(type='PolyLR', begin=0, end=1)]": r": param_scheduler\.0\.by_epoch is missing",
     BASE + "first_stage = dict(train_cfg=dict(max_iters=-1))": r": first_stage\.train_cfg\.max_iters: should",
     BASE + "1 / 0": r":2: ZeroDivisionError: division by zero",
@@ -77,7 +82,13 @@ def test_a_file_that_is_not_text_or_has_no_base(tmp_path):
     with pytest.raises(UserError, match="is not UTF-8"):
         compose.read_protocol(str(file))
     file.write_text('_base_ = "other.py"')
-    with pytest.raises(UserError, match=r"other\.py: No such file"):
+    with pytest.raises(UserError, match=r"mine\.py: _base_ names other\.py: .*/other\.py: No such file"):
+        compose.read_protocol(str(file))
+    (tmp_path / "other.py").write_text('_base_ = "../gone.py"')
+    with pytest.raises(UserError, match=r"/other\.py: _base_ names \.\./gone\.py: .*: No such file"):
+        compose.read_protocol(str(file))
+    (tmp_path / "other.py").write_text('_base_ = "mine.py"')
+    with pytest.raises(UserError, match=r"/mine\.py: is a base of itself"):
         compose.read_protocol(str(file))
 
 
