@@ -6,8 +6,11 @@ import ast
 import copy
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -158,13 +161,38 @@ class EvaluationLoader(_Loader):
     dataset: EvaluationData
 
 
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ParameterOptions(BaseModel):
+    """Factors, and other arguments of the optimizer, for parameters whose name contains a key."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    lr_mult: Factor = 1
+    decay_mult: Factor = 1
+
+
+class ParameterRules(_Section):
+    """Factors of kinds of parameters, see `mmengine.optim.DefaultOptimWrapperConstructor`."""
+
+    bias_lr_mult: Factor | None = None
+    bias_decay_mult: Factor | None = None
+    norm_decay_mult: Factor | None = None
+    flat_decay_mult: Factor | None = None
+    dwconv_decay_mult: Factor | None = None
+    dcn_offset_lr_mult: Factor | None = None
+    bypass_duplicate: bool = False
+    custom_keys: dict[str, ParameterOptions] = {}
+
+
 class Optimization(_Section):
     """Optimizer and precision."""
 
     type: str
     optimizer: _Open
     clip_grad: dict[str, Any] | None = None
-    paramwise_cfg: dict[str, Any] | None = None
+    paramwise_cfg: ParameterRules | None = None
 
     @field_validator("type")
     @classmethod
@@ -172,6 +200,15 @@ class Optimization(_Section):
         if value not in PRECISIONS.values():
             raise ValueError(f"should be {' or '.join(PRECISIONS.values())}")
         return value
+
+    @model_validator(mode="after")
+    def _has_what_is_multiplied(self) -> Optimization:
+        rules = self.paramwise_cfg or ParameterRules()
+        given = set(rules.model_fields_set).union(*(each.model_fields_set for each in rules.custom_keys.values()))
+        for factor, argument in (("lr_mult", "lr"), ("decay_mult", "weight_decay")):
+            if any(name.endswith(factor) for name in given) and argument not in (self.optimizer.model_extra or {}):
+                raise ValueError(f"paramwise_cfg has a {factor}: give the optimizer its {argument}")
+        return self
 
 
 class Step(_Open):
@@ -313,6 +350,7 @@ def _validate(plain: Mapping[str, Any], path: Path, prefix: str = "") -> None:
     for key, registry, named in _classes(plain):
         if fault := _arguments(registry, named):
             raise UserError(f"{path}: {prefix}{key}.{fault}")
+    _build(plain, f"{path}: {prefix}")
 
 
 def _fault(error: ValidationError, plain: Mapping[str, Any]) -> str:
@@ -377,30 +415,79 @@ def _arguments(registry: str, named: Mapping[str, Any]) -> str | None:
         name: each.default
         for init in reversed(inits)
         for name, each in inspect.signature(init).parameters.items()
-        if type(each.default) in (int, float)
+        if type(each.default) in (int, float, bool)
     }
-    for name in defaults.keys() & named.keys():
-        if type(named[name]) not in (int, float):
-            return f"{name}: should be a number, not {named[name]!r}"
-    return _refused(kind, named) if registry == "OPTIMIZERS" else None
-
-
-def _refused(optimizer: Any, named: Mapping[str, Any]) -> str | None:
-    """Return why an optimizer refuses its arguments; None if it takes them."""
-    import torch
-
-    try:
-        optimizer([torch.nn.Parameter(torch.zeros(1))], **{name: named[name] for name in named if name != "type"})
-    except Exception as error:  # whatever a class of the user's raises
-        return f"type: {named['type']} refuses its arguments: {one_line(error)}"
+    for name in (each for each in named if each in defaults):
+        numbers = (bool,) if type(defaults[name]) is bool else (int, float)
+        if type(named[name]) not in numbers:
+            return f"{name}: {MESSAGES['bool_type' if bool in numbers else 'float_type']}, not {named[name]!r}"
+    if not named.get("lr", 1) > 0:
+        return f"lr: should be greater than 0, not {named['lr']!r}"
     return None
 
 
+def _build(plain: Mapping[str, Any], start: str) -> None:
+    """Build optimizer, clipping and schedule for a network of one parameter.
+
+    Args:
+        plain: the content of a protocol file.
+        start: what messages start with.
+
+    Raises:
+        UserError: a class refuses its arguments.
+    """
+    import torch
+    from mmengine import registry as registries
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    wrapper = plain["optim_wrapper"]
+    kind = wrapper["optimizer"]["type"]
+    with _taking_arguments(f"{start}optim_wrapper.optimizer.type", kind):
+        optimizer = registries.OPTIMIZERS.get(kind)([parameter], **_given(wrapper["optimizer"]))
+    if (clip := wrapper.get("clip_grad")) is not None:
+        clipping: dict[str, Callable[..., Any]] = {
+            "norm": torch.nn.utils.clip_grad_norm_,
+            "value": torch.nn.utils.clip_grad_value_,
+        }
+        kind = clip.get("type", "norm")
+        if kind not in clipping:
+            raise UserError(f"{start}optim_wrapper.clip_grad.type: should be norm or value, not {kind!r}")
+        with _taking_arguments(f"{start}optim_wrapper.clip_grad", clipping[kind].__name__):
+            clipping[kind]([parameter], **_given(clip))
+    known = {*optimizer.defaults, *ParameterOptions.model_fields}
+    for key, options in (wrapper.get("paramwise_cfg") or {}).get("custom_keys", {}).items():
+        if wrong := [name for name in options if name not in known]:
+            place = f"{start}optim_wrapper.paramwise_cfg.custom_keys.{key}.{wrong[0]}"
+            raise UserError(f"{place}: {unknown_key(wrong[0], known)}")
+    for number, step in enumerate(plain["param_scheduler"]):
+        with _taking_arguments(f"{start}param_scheduler.{number}.type", step["type"]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no step of the optimizer comes before that of the schedule
+            registries.PARAM_SCHEDULERS.get(step["type"])(optimizer, **_given(step)).step()
+
+
+@contextmanager
+def _taking_arguments(place: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever a class of the user's raises
+        raise UserError(f"{place}: {name} refuses its arguments: {one_line(error)}") from error
+
+
+def _given(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments in the config of a class."""
+    return {name: copy.deepcopy(named[name]) for name in named if name != "type"}
+
+
 def _unbounded(plain: Any, place: str = "") -> str | None:
-    """Return the key of the first number that is not finite; None if all are."""
-    if isinstance(plain, float) and not math.isfinite(plain):
-        return place
-    parts = plain.items() if isinstance(plain, Mapping) else enumerate(plain) if isinstance(plain, list | tuple) else ()
+    """Return the key of the first number that is not finite, or larger than any float; None if there is none."""
+    if isinstance(plain, Real):
+        try:
+            return None if math.isfinite(plain) else place
+        except OverflowError:
+            return place
+    sequence = isinstance(plain, list | tuple | set | frozenset)
+    parts = plain.items() if isinstance(plain, Mapping) else enumerate(plain) if sequence else ()
     keys = (_unbounded(value, f"{place}.{name}" if place else str(name)) for name, value in parts)
     return next((key for key in keys if key), None)
 

@@ -43,8 +43,28 @@ FAULTS = {
     BASE
     + "optim_wrapper = dict(optimizer=dict(lr=float('nan')))": r": optim_wrapper\.optimizer\.lr: should be a finite",
     BASE + "optim_wrapper = dict(optimizer=dict(lr='0.1'))": r": optim_wrapper\.optimizer\.lr: should be a number, not",
+    BASE + "optim_wrapper = dict(optimizer=dict(lr=10**400))": r": optim_wrapper\.optimizer\.lr: should be a finite",
     BASE
-    + "optim_wrapper = dict(optimizer=dict(lr=-1.0))": r": optim_wrapper\.optimizer\.type: AdamW refuses .*: Invalid l",
+    + "optim_wrapper = dict(optimizer=dict(lr=-1.0))": r": optim_wrapper\.optimizer\.lr: .* greater than 0, not -1\.0",
+    BASE + "optim_wrapper = dict(optimizer=dict(lr=0))": r": optim_wrapper\.optimizer\.lr: .* greater than 0, not 0",
+    BASE + "optim_wrapper = dict(optimizer=dict(weight_decay=-1))": r": optim_wrapper\.optimizer\.type: AdamW refuses",
+    BASE
+    + "optim_wrapper = dict(optimizer=dict(amsgrad='no'))": r": optim_wrapper\.optimizer\.amsgrad: should be True or",
+    BASE + "optim_wrapper = dict(clip_grad=dict(max_norm='a'))": r": optim_wrapper\.clip_grad: clip_grad_norm_ refuses",
+    BASE
+    + "optim_wrapper = dict(clip_grad=dict(_delete_=True))": r": optim_wrapper\.clip_grad: clip_grad_norm_ refuses",
+    BASE
+    + "optim_wrapper = dict(clip_grad=dict(type='L2'))": r": optim_wrapper\.clip_grad\.type: should be norm or value",
+    BASE + "optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mul=0))": r": .*\.norm_decay_mul: .* norm_decay_mult",
+    BASE
+    + "optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(a=dict(lr_mul=1))))": r": .*\.a\.lr_mul: unknown key",
+    BASE
+    + "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1), paramwise_cfg=dict(bias_decay_mult=0))": (
+        r": optim_wrapper: paramwise_cfg has a decay_mult: give the optimizer its weight_decay"
+    ),
+    BASE + "param_scheduler = [dict(type='StepLR', begin=0, end=1, by_epoch=False)]": r": .*\.0\.type: StepLR refuses",
+    BASE + "param_scheduler = [dict(type='PolyLR', begin=2, end=1, by_epoch=False)]": r": .*\.0\.type: PolyLR refuses",
+    BASE + "custom_hooks = [dict(type='A', b={float('inf')})]": r": custom_hooks\.0\.b\.0: should be a finite",
     "_base_ = 5": r": _base_ names files, as texts, and not 5",
     '_base_ = ""': r": _base_ names files, as texts, and not ''",
     '_base_ = "./"': r": _base_ names \./: .*: No such file",
