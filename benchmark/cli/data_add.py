@@ -6,6 +6,8 @@ import argparse
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,9 @@ from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.datasets.own.assembly import Assembly
+    from rich.progress import TaskID
+
+    from benchmark.datasets.own.assembly import Assembly, Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
         licence=args.licence,
     )
     try:
-        made = assembly.assemble(request)
+        with _progress() as progress:
+            made = assembly.assemble(request, progress)
     except faults.FaultsError as error:
         for line in error.lines:
             print(f"segbench: error: {' '.join(line.split())}", file=sys.stderr)
@@ -138,6 +143,27 @@ def run(args: argparse.Namespace) -> int:
     _print(made)
     print(f"\n{path}: train networks on it with `segbench run ARCH --data {shlex.quote(str(path))}`")
     return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show the progress by a bar on a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda what, total: None
+        return
+
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.advance(tasks[what])
+
+        yield advance
 
 
 def _print(made: Assembly) -> None:

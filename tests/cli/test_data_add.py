@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -440,6 +441,28 @@ class TestFiles:
         line = fault(capsys, "--labels", "images", *COLOURED)
         assert line.startswith("images and labels are in one folder, images, and 1 of its images has no label: 03 (")
 
+    def test_one_folder_in_which_nothing_is_a_label(self, capsys):
+        folder(Path())
+        for words in ([], ["--split", "train=a,val=b"]):
+            line = fault(capsys, "--labels", "images", *COLOURED, *words)
+            assert line.startswith("images and labels are in one folder, and no file in it is named as the label of")
+
+    def test_progress_on_a_terminal(self, capsys, monkeypatch):
+        folder(Path())
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        assert main(["data", "add", "mine", *FOLDERS, *COLOURED]) == 0
+        err = capsys.readouterr().err
+        assert "checking" in err
+        assert "computing digests" in err
+
+    def test_progress_counts_every_image_twice(self, capsys):
+        from benchmark.datasets.own.assembly import Request, assemble
+
+        folder(Path(), colour=False)
+        steps = []
+        assemble(Request("mine", Path("images"), Path("labels"), Path("mine.yaml")), lambda *step: steps.append(step))
+        assert steps == [("checking", 8)] * 8 + [("computing digests", 8)] * 8
+
     def test_a_folder_of_cards_that_is_missing(self, capsys):
         folder(Path())
         assert fault(capsys, *COLOURED, "--out", "no/where.yaml").startswith("--out: no is not a folder")
@@ -523,12 +546,21 @@ class TestSplits:
             (["--split", "train=a", "train=b"], "--split has train twice"),
             (["--split", "train=a,val=b", "--seed", "1"], "omit --seed and --fractions"),
             (["--fractions", "70,x"], "--fractions '70,x'"),
+            (["--fractions", "2e9,1,1"], "--fractions '2e9,1,1': three numbers above 0, up to 1e+09"),
         ],
     )
     def test_arguments(self, capsys, words, line):
         folder(Path())
         Path("a").write_text("00\n")
         assert line in fault(capsys, *COLOURED, *words)
+
+    def test_shares_are_of_any_sum(self, capsys):
+        folder(Path())
+        found = []
+        for words in ("50,25,25", "400,200,200", "1e9,5e8,5e8"):
+            add(capsys, *COLOURED, "--force", "--fractions", words)
+            found.append(content().splits)
+        assert found[0] == found[1] == found[2]
 
     def test_too_few_images(self, capsys):
         folder(Path(), number=2)

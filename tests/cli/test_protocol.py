@@ -79,6 +79,7 @@ def test_without_options_it_is_the_base(capsys):
         ([SMOKE.upper(), "--like", SMOKE], "is a protocol of segbench"),
         (["weights", "--like", SMOKE], "is a folder of results that is not a protocol's"),
         (["..", "--like", SMOKE], "cannot be the name of a protocol"),
+        (["mine_", "--like", SMOKE], "a letter or digit first and last"),
         (["a/b", "--like", SMOKE], "name the folder with --out"),
         (["other", "--like", "nosuch"], "unknown protocol 'nosuch'"),
         (["other", "--like", SMOKE, "--size", "64"], "--size 64: give height and width"),

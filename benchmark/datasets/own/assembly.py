@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from benchmark.datasets.own.survey import survey
 from benchmark.datasets.prefetch import prefetch
 from benchmark.datasets.source import SPLITS, Split
 from benchmark.errors import UserError
+
+Progress = Callable[[str, int], None]
+"""Called after each image, with what is done with all of them, and their number."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,12 @@ class Assembly:
     notes: list[str] = field(default_factory=list)
 
 
-def assemble(request: Request) -> Assembly:
+def assemble(request: Request, progress: Progress = lambda what, total: None) -> Assembly:
     """Check everything, and make the card.
+
+    Args:
+        request: what the user says of the dataset.
+        progress: receives the progress.
 
     Raises:
         FaultsError: something is wrong with the data, a line for each kind.
@@ -109,7 +117,7 @@ def assemble(request: Request) -> Assembly:
         if twice:
             faults.append(f"{counted(len(twice), 'name')} of several files each, of which one must go: {listed(twice)}")
     pairs = [(name, images[image_stems[name]][0], labels[label_stems[name]][0]) for name in paired]
-    found = survey(pairs)
+    found = survey(pairs, partial(progress, "checking", len(pairs)))
     upright, turned = found.orientation()
     if request.orientation is not None:
         upright = request.orientation == "applied"
@@ -133,7 +141,7 @@ def assemble(request: Request) -> Assembly:
     if part.splits["test"] == "val":
         notes.append("there is no test: the images of val stand for it")
     content = _content(request, rule, upright, meant, part)
-    return _digested(request, content, notes)
+    return _digested(request, content, notes, partial(progress, "computing digests", len(part.names)))
 
 
 def _files(request: Request) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
@@ -242,7 +250,7 @@ def _content(request: Request, rule: Pairing, upright: bool, meant: Meaning, par
     )
 
 
-def _digested(request: Request, content: Content, notes: list[str]) -> Assembly:
+def _digested(request: Request, content: Content, notes: list[str], advance: Callable[[], None]) -> Assembly:
     """Compute digests, the pixels of each class and the statistics, which need every file once more."""
     source = Card(request.card.absolute(), content).split()
     digests: dict[Split, str] = {}
@@ -253,7 +261,7 @@ def _digested(request: Request, content: Content, notes: list[str]) -> Assembly:
         if content.splits[split] == "val":
             continue
         opened = source(split)
-        digests[split], pixels[split], moments, present = _read(opened, seen, notes)
+        digests[split], pixels[split], moments, present = _read(opened, seen, notes, advance)
         remember(opened, digests[split])
         if split == "train" and request.statistics:
             statistics = _statistics(moments, pixels[split][:-1], present)
@@ -269,7 +277,7 @@ def _digested(request: Request, content: Content, notes: list[str]) -> Assembly:
 
 
 def _read(
-    source: CardSplit, seen: dict[str, tuple[Split, str]], notes: list[str]
+    source: CardSplit, seen: dict[str, tuple[Split, str]], notes: list[str], advance: Callable[[], None]
 ) -> tuple[str, NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Read a split.
 
@@ -277,6 +285,7 @@ def _read(
         source: the split.
         seen: the split and the name of each image by its pixels; this split's are added.
         notes: receives a note on images that are those of another split.
+        advance: called after each image.
 
     Returns:
         Its digest; the pixels of each class, void last, shape (K + 1,); number, sum and sum of squares of each channel,
@@ -289,6 +298,7 @@ def _read(
     values, copies = np.arange(256.0), list[str]()
     pairs = prefetch(lambda index: (source.image(index), source.label(index)), len(source))
     for name, (image, label) in zip(source.names, pairs, strict=True):
+        advance()
         hasher.add(name, image, label)
         other, known = seen.setdefault(hashlib.sha256(image.tobytes()).hexdigest(), (source.split, name))
         if other != source.split:

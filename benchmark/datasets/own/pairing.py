@@ -50,12 +50,17 @@ def find(images: Collection[str], labels: Collection[str], one_folder: bool = Fa
     for image in ordered[:: max(1, len(ordered) // SAMPLES)]:
         folder, _, stem = image.rpartition("/")
         votes.update({rule for label in by_folder[folder] for rule in _rules(stem, label)})
-    if one_folder:
-        del votes[SAME]
+    if one_folder:  # where numbers tell images apart, and not labels from images
+        votes = Counter({rule: number for rule, number in votes.items() if _has_letter(rule)})
     counts = {rule: len(_pairs(images, labels, rule)) for rule, _ in votes.most_common(CANDIDATES)}
     if not one_folder:
         counts[SAME] = len(_pairs(images, labels, SAME))
     best = max(counts.values(), default=0)
+    if best == 0 and one_folder:
+        raise UserError(
+            "images and labels are in one folder, and no file in it is named as the label of another: give the "
+            "labels a folder of their own, or say with --image-name and --label-name how names differ"
+        )
     if best == 0:
         first, other = min(images), min(labels)
         raise UserError(
@@ -114,6 +119,10 @@ def _start(one: str, other: str) -> str:
     """Return what two names begin with, without a part that they only begin alike: "a" of "a_left" and "a_labels"."""
     length = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
     return re.sub("[_. -][^_. -]*$", "", one[:length])
+
+
+def _has_letter(rule: Pairing) -> bool:
+    return bool(re.search(r"[^\W\d_]", (rule.image + rule.label).replace("{name}", "")))
 
 
 def _length(rule: Pairing) -> tuple[bool, int, str, str]:

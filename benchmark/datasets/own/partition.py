@@ -31,6 +31,9 @@ SYNONYMS: Mapping[str, Split] = {
 
 FRACTIONS = (70.0, 15.0, 15.0)
 
+MOST = 1e9
+"""Largest share; numbers of images are shares, too."""
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -127,14 +130,14 @@ def parse_fractions(text: str) -> list[float]:
     """Return the shares of train, val and test.
 
     Raises:
-        UserError: they are not two or three numbers above 0, up to 100.
+        UserError: they are not two or three numbers above 0, up to 1e9.
     """
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = []
-    if len(found) not in (2, 3) or not all(0 < share <= 100 for share in found):
-        raise UserError(f"--fractions {text!r}: three numbers above 0, up to 100, such as 70,15,15")
+    if len(found) not in (2, 3) or not all(0 < share <= MOST for share in found):
+        raise UserError(f"--fractions {text!r}: three numbers above 0, up to {MOST:g}, such as 70,15,15")
     return found
 
 

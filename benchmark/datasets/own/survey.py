@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,14 +109,16 @@ class Survey:
         return upright > stored, len(turned)
 
 
-def survey(pairs: Sequence[tuple[str, Path, Path]]) -> Survey:
+def survey(pairs: Sequence[tuple[str, Path, Path]], advance: Callable[[], None] = lambda: None) -> Survey:
     """Decode every image and label.
 
     Args:
         pairs: name, image and label of each.
+        advance: called after each of them.
     """
     found = Survey([], {"index": {}, "colour": {}})
     for each in prefetch(lambda index: _seen(*pairs[index]), len(pairs)):
+        advance()
         found.seen.append(each)
         for encoding, codes in each.codes.items():
             for code, pixels in (codes or {}).items():
