@@ -419,7 +419,7 @@ def _read(path: Path, _mtime: int, _size: int) -> Card:
 
     try:
         found = yaml.load(path.read_bytes(), Loader=unique_keys.loader())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # of text that is not UTF-8, or a date that is none
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise UserError(f"{path}{line}: is not YAML: {getattr(error, 'problem', None) or error}") from error

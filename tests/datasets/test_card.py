@@ -186,7 +186,7 @@ def test_faults_of_a_card_are_one_line_with_its_path(path, changes, message):
     [
         ("a: [", "line 2: is not YAML"),
         ("a: 1\nb: 2\na: 3", "line 3: is not YAML: a is given twice"),
-        ("a: 1\nb: 2020-13-45", "line 2: is not YAML: month must be in"),
+        ("a: 1\nb: 2020-13-45", "x.yaml: is not YAML: month must be in"),
         ("3", "is not a dataset card"),
     ],
 )
