@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -511,7 +512,7 @@ def _locate_dataset(config: Config, path: Path) -> None:
         datasets.dataset(facts.dataset)
     except UserError:
         raise UserError(f"{path}: protocol.dataset: no dataset {facts.dataset!r}: {_known_datasets()}") from None
-    expected = {_reader(each) for each in _of_ours(facts.dataset)}
+    expected = _readers_of_ours(facts.dataset)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         found = _reader(config[name].dataset)
         if expected and found not in expected:
@@ -538,14 +539,18 @@ def _reader(dataset: Any) -> str:
     return named
 
 
-def _of_ours(name: str) -> Iterator[Any]:
-    """Yield the training datasets of the files of ours for a dataset."""
+@cache  # a protocol file is checked for every run, and the files of ours take longer than all the rest
+def _readers_of_ours(name: str) -> set[str]:
+    """Return the classes that the files of ours read a dataset with."""
     from mmengine import Config
 
-    for file in sorted((catalog.config_root() / "_base_" / "datasets").glob("*.py")):
-        config = Config.fromfile(file, import_custom_modules=False)
-        if config.get("protocol", {}).get("dataset") == name:
-            yield config.train_dataloader.dataset
+    files = sorted((catalog.config_root() / "_base_" / "datasets").glob("*.py"))
+    configs = [Config.fromfile(file, import_custom_modules=False) for file in files]
+    return {
+        _reader(config.train_dataloader.dataset)
+        for config in configs
+        if config.get("protocol", {}).get("dataset") == name
+    }
 
 
 def _known_datasets() -> str:

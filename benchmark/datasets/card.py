@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -172,7 +172,7 @@ class Content(_Part):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Card:
     """A card that was read.
 
@@ -194,12 +194,10 @@ class Card:
         """The folder of the labels."""
         return self.path.parent / self.content.labels
 
+    @cached_property
     def split(self) -> type[CardSplit]:
-        """Return the class of its splits."""
+        """The class of its splits."""
         return _split_class(self)
-
-    def __hash__(self) -> int:
-        return hash((self.path, id(self.content)))
 
 
 class CardSplit:
@@ -324,7 +322,7 @@ def open_card(root: str | Path, split: Split) -> CardSplit:
     Raises:
         UserError: the card cannot be read or is malformed, or its data are not there.
     """
-    return read(root).split()(split)
+    return read(root).split(split)
 
 
 def read(path: str | Path) -> Card:
@@ -476,7 +474,6 @@ def _fields(model: Any, place: Sequence[str | int]) -> Iterable[str]:
     return model.model_fields  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=16)
 def _split_class(card: Card) -> type[CardSplit]:
     content = card.content
     rules = content.model_dump_json(include={"orientation", "encoding", "classes", "void"})

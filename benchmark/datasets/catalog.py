@@ -43,7 +43,7 @@ def dataset(name: str) -> type[DatasetSplit]:
         found = card.read(name)
         if found.content.name in known:
             raise UserError(f"{name}: {found.content.name} is a dataset of segbench: give this one another name")
-        return found.split()
+        return found.split
     if name not in known:
         raise UserError(f"unknown dataset {name!r}: there are {', '.join(sorted(known))}")
     return known[name]

@@ -118,9 +118,8 @@ class _Evaluation(BaseLoop):
     def _evaluated(self, batch: dict[str, Any], size: int) -> list[SegDataSample]:
         """Remove the scores, which take much more memory than labels, once the evaluator has processed them."""
         samples = predict(self._segmentor, batch, size)
-        has_nan = [sample.seg_logits.data.isnan().any() for sample in samples]
         self.evaluator.process(data_samples=samples, data_batch=batch)
-        self._has_nan += has_nan
+        self._has_nan += [sample.has_nan for sample in samples]
         for sample in samples:
             del sample.seg_logits
         return samples
@@ -164,7 +163,8 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
 
     Returns:
         The samples, on the device of the model, with `seg_logits` of shape (K, height, width) and `pred_sem_seg` of
-        shape (1, height, width), at the size of the images before any test-time resizing or padding.
+        shape (1, height, width), at the size of the images before any test-time resizing or padding, and `has_nan`,
+        whether scores are NaN, of shape ().
     """
     data = model.data_preprocessor(batch, False)
     samples: list[SegDataSample] = data["data_samples"]
@@ -177,10 +177,11 @@ def predict(model: EncoderDecoder, batch: dict[str, Any], size: int = 0) -> list
     resizes_labels = model.test_cfg.get("resized") == LABELS
     for sample, padded in zip(samples, scores, strict=True):
         each = unpadded(padded, sample.metainfo, model.align_corners)
-        predicted = labels(each)
+        predicted, highest = _highest(each)
         if resizes_labels:
             predicted = enlarged(labels(_cropped(padded, sample.metainfo)), sample.metainfo["ori_shape"])
         sample.set_data({"seg_logits": PixelData(data=each), "pred_sem_seg": PixelData(data=predicted[None])})
+        sample.set_data({"has_nan": highest.isnan().any()})
     return samples
 
 
@@ -224,7 +225,13 @@ def labels(scores: Tensor) -> Tensor:
     Returns:
         uint8, shape (height, width).
     """
-    return scores.max(dim=0).indices.to(torch.uint8)
+    return _highest(scores)[0]
+
+
+def _highest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the labels of scores, and the score of each label, which is NaN if any score of the pixel is."""
+    values, indices = scores.max(dim=0)
+    return indices.to(torch.uint8), values
 
 
 def _count_same_size(batch: dict[str, Any], first: int, most: int) -> int:

@@ -349,8 +349,8 @@ def find_state(folder: Path) -> Path | None:
     Args:
         folder: folder of the state; it may have been moved since `save_state` wrote it.
 
-        Returns:
-            The file; None if it is missing or damaged, which prints a warning on stderr.
+    Returns:
+        The file; None if it is missing or damaged, which prints a warning on stderr.
     """
     state = folder / STATE
     try:

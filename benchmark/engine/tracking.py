@@ -55,7 +55,7 @@ class Tracking:
         """Return where a run is tracked, in a folder of its `work_dir`; None without a tracker."""
         if tracker is None:
             return None
-        run = f"{protocol}-{folder(architecture)}-seed-{seed}-{run_id}".replace("/", "-")
+        run = f"{protocol}-{folder(architecture)}-seed-{seed}-{run_id}"
         return cls(tracker, work_dir.absolute() / tracker, protocol, architecture, seed, run)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.configs import compose
 from benchmark.configs.axes import axes_of
 from benchmark.confusion import VOID, count
+from benchmark.datasets.annotation import pack, packed, unpacked
 from benchmark.datasets.decoding import decode_image, decode_values
 from benchmark.datasets.digest import digest
 from benchmark.datasets.source import DatasetSplit
@@ -209,17 +210,10 @@ def _read(path: Path, palette: Sequence[tuple[int, int, int]]) -> NDArray[np.int
 
 def _of_colours(path: Path, pixels: NDArray[np.uint8], palette: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
     """Return the class of each colour; black is none where no class has it."""
-    indices: Mapping[int, int] = {_code(colour): index for index, colour in enumerate(palette)}
-    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    known = {0: VOID} | dict(indices)
+    known = {0: VOID} | {packed(colour): index for index, colour in enumerate(palette)}
+    codes = pack(pixels.astype(np.int32))
     values, inverse = np.unique(codes, return_inverse=True)
     unknown = [value for value in values.tolist() if value not in known]
     if unknown:
-        red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
-        raise UserError(f"{path}: the colour ({red}, {green}, {blue}) is not that of a class of the dataset")
+        raise UserError(f"{path}: the colour {unpacked(unknown[0])} is not that of a class of the dataset")
     return np.array([known[value] for value in values.tolist()], np.uint8)[inverse].reshape(codes.shape)
-
-
-def _code(colour: Sequence[int]) -> int:
-    red, green, blue = colour
-    return red << 16 | green << 8 | blue

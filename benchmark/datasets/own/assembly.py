@@ -252,7 +252,7 @@ def _content(request: Request, rule: Pairing, upright: bool, meant: Meaning, par
 
 def _digested(request: Request, content: Content, notes: list[str], advance: Callable[[], None]) -> Assembly:
     """Compute digests, the pixels of each class and the statistics, which need every file once more."""
-    source = Card(request.card.absolute(), content).split()
+    source = Card(request.card.absolute(), content).split
     digests: dict[Split, str] = {}
     pixels: dict[Split, NDArray[np.int64]] = {}
     statistics = None
@@ -270,9 +270,7 @@ def _digested(request: Request, content: Content, notes: list[str], advance: Cal
         raise FaultsError([f"{split} has no labelled pixel: all of its labels are void" for split in empty])
     absent = [name for name, number in zip(names, pixels["train"], strict=False) if not number]
     if absent:
-        notes.append(
-            f"{counted(len(absent), 'class').replace('classs', 'classes')} without a pixel in train: {listed(absent)}"
-        )
+        notes.append(f"{counted(len(absent), 'class', 'classes')} without a pixel in train: {listed(absent)}")
     return Assembly(content.model_copy(update={"digest": digests, "statistics": statistics}), pixels, notes)
 
 

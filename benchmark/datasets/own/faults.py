@@ -1,4 +1,4 @@
-"""FaultsError of a user's data: one line for all of a kind, with their number and the first names."""
+"""Faults of a user's data: one line for all of a kind, with their number and the first names."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def listed(names: Sequence[str], total: int | None = None) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more else "")
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number of things: "1 image", "3 images"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def counted(number: int, what: str, plural: str | None = None) -> str:
+    """Return a number of things: "1 image", "3 images"; with the plural where that is another one."""
+    return f"{number} {what}" if number == 1 else f"{number} {plural or f'{what}s'}"
