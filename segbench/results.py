@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
@@ -256,11 +257,12 @@ def run(
         results=Path(results),
         work_dir=Path(work_dir),
     )
-    _, refused = batch.trainable(wanted)
-    if refused:
-        raise next(iter(refused.values()))
-    jobs = [job for job in plan(wanted) if not job.stored]
-    with shown(len(jobs)) as listener, _main_not_imported():
+    with shown() as listener, _main_not_imported():
+        _, refused = batch.trainable(wanted, partial(listener.step, "checking"))
+        if refused:
+            raise next(iter(refused.values()))
+        jobs = [job for job in plan(wanted) if not job.stored]
+        listener.expect(jobs)
         batch.run(jobs, listener, executor=executor)
     return Results(results)
 

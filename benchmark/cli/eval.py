@@ -97,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
     line = f"normalisation: {normalisation.text} (of {source})"
     print(f"segbench: {line}" if args.json else line, file=sys.stderr if args.json else sys.stdout, flush=True)
 
-    from benchmark.cli.progress import Lines
+    from benchmark.cli.progress import shown
     from benchmark.engine.session import Session
 
     device.limit_threads(config.protocol.threads)
 
-    with tempfile.TemporaryDirectory() as logs:
-        session = Session(config, Path(logs), partial(Lines(sys.stderr).report, args.architecture))
+    with tempfile.TemporaryDirectory() as logs, shown() as listener:
+        session = Session(config, Path(logs), partial(listener.report, args.architecture))
         session.load_state(fitted.state)
         counted = session.evaluate(args.split)
     names = session.runner.test_dataloader.dataset.metainfo["classes"]

@@ -227,8 +227,10 @@ def _made(spec: Spec) -> Stored:
     """Execute the run; return its result."""
     from benchmark.execution import batch
 
-    with shown(1) as listener:
-        made = batch.run(batch.ordered([spec]), listener)
+    with shown() as listener:
+        jobs = batch.ordered([spec])
+        listener.expect(jobs)
+        made = batch.run(jobs, listener)
     (stored,) = made.stored
     return stored
 

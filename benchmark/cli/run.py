@@ -7,12 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import of_other_code, restarted, shown, summary
+from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
@@ -77,24 +78,26 @@ def run(args: argparse.Namespace) -> int:
     """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
     deadline = _deadline(args)
     names = chosen(args)
+    with shown() as listener:
+        listener.step("starting", "", 0, len(names))
 
-    from benchmark.engine import device
+        from benchmark.engine import device
 
-    on = device.select(args.device)
+        on = device.select(args.device)
 
-    from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
-    from benchmark.results.store import Store
+        from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
+        from benchmark.results.store import Store
 
-    store = Store(args.results)
-    options.check_speed(args, on)
-    options.prepare_tracker(args)
-    for folder in (args.results, args.reports, args.work_dir):
-        _check_writable(folder)
-    wanted, left_out = composed(specs(names, on, args))
-    waiting = wanted if args.force else _waiting(wanted, args.any_code)
-    jobs = batch.ordered(waiting, deadline)
-    before = _states(jobs)
-    with shown(len(jobs)) as listener:
+        store = Store(args.results)
+        options.check_speed(args, on)
+        options.prepare_tracker(args)
+        for folder in (args.results, args.reports, args.work_dir):
+            _check_writable(folder)
+        wanted, left_out = composed(specs(names, on, args), listener)
+        waiting = wanted if args.force else _waiting(wanted, args.any_code)
+        jobs = batch.ordered(waiting, deadline, partial(listener.step, "planning"))
+        before = _states(jobs)
+        listener.expect(jobs)
         made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
     if jobs:
         options.print_viewer(args)
@@ -179,8 +182,12 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     )
 
 
-def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
+def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], int]:
     """Skip runs whose architecture the protocol cannot train, and print why.
+
+    Args:
+        wanted: the runs.
+        listener: shows the progress.
 
     Returns:
         The remaining runs, and the number of skipped ones.
@@ -190,7 +197,7 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
     """
     from benchmark.execution import batch
 
-    left, reasons = batch.trainable(wanted)
+    left, reasons = batch.trainable(wanted, partial(listener.step, "checking"))
     for spec, reason in reasons.items():
         print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
     return left, len(reasons)

@@ -19,7 +19,7 @@ from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
-from benchmark.cli.progress import shown
+from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -210,8 +210,10 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
 
     from benchmark.execution import batch
 
-    with shown(len(specs)) as listener:
-        batch.run(batch.ordered(specs), listener)
+    with shown() as listener:
+        jobs = batch.ordered(specs)
+        listener.expect(jobs)
+        batch.run(jobs, listener)
     return True
 
 
@@ -311,7 +313,11 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
         for reference in catalog.references().values()
         if reference.architecture == name and reference.metric in COST
     ]
-    found = [cost.verdict(reference, _measure) for reference in references]
+    with shown() as listener:
+        found = [
+            cost.verdict(reference, _measure)
+            for reference in counted(references, listener, "counting", lambda each: each.architecture)
+        ]
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:

@@ -37,8 +37,16 @@ class ProgressListener(Protocol):
     def begin(self, spec: Spec) -> None:
         """Handle the start of a run, when it has its device."""
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Handle progress of a run."""
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
+        """Handle progress of a run.
+
+        Args:
+            spec: the run.
+            phase: "profile", "first_stage", "train", "val" or "test".
+            done: completed iterations or images of the phase.
+            total: all of them.
+            value: the latest loss in training; the mIoU in percent at the end of a validation; else None.
+        """
 
     def end(self, spec: Spec, record: Record) -> None:
         """Handle the end of a run; its result is stored."""
