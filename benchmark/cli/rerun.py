@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
 from benchmark.cli import options
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import fitted, terminal_width
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -259,7 +259,7 @@ def _print(then: Record, now: Record, found: Reproduction) -> None:
     print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
     rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]
     rows = [*rows, *((each.name, each.then, each.now, each.differs or "equal") for each in found.figures)]
-    for line in aligned(rows):
+    for line in fitted(rows, terminal_width()):
         print(line)
     others = environment_differences(then, now)
     print()

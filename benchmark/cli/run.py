@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
+from benchmark.cli.columns import terminal_width
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
@@ -233,7 +234,7 @@ def _print_leaderboard(spec: Spec) -> None:
     runs, _ = Store(spec.results).summaries(spec.protocol_name)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
-    print(render(found, "table"), end="\n\n")
+    print(render(found, "table", terminal_width()), end="\n\n")
 
 
 def _check_writable(folder: Path) -> None:

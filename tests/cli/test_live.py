@@ -28,7 +28,7 @@ def test_names_are_shortened_and_counters_are_not(width, phase):
     assert "119999/160000" in line
     assert "3d 04:00:00 left" in line
     assert "━" in line
-    assert line.startswith(row.name[:8])
+    assert line.startswith(row.name[:6])
     assert width < 80 or " seed 12  " in line
 
 
