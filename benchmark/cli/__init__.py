@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "list what `run` would do, with an estimate of the time",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
+    "predict": "predict label maps of images with given weights",
     "score": "score predictions of another program and store the result",
     "import": "convert third-party weights",
     "profile": "measure parameters, MACs and latency",
