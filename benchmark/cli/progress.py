@@ -36,11 +36,11 @@ LINE_SECONDS = 15.0
 """Seconds between the plain lines of a long run."""
 
 
-def _ended(record: Record) -> str:
+def _ended(spec: Spec, record: Record) -> str:
     """Summarize a run in one line."""
-    name = f"{record.architecture} seed {record.seed}"
+    name, attempt = f"{record.architecture} seed {record.seed}", f", attempt {spec.attempt}" if spec.attempt > 1 else ""
     if record.status != "ok":
-        return f"{name}: {record.status.replace('_', ' ')}: {record.error}"
+        return f"{name}{attempt}: {record.status.replace('_', ' ')}: {record.error}"
     evaluation, complexity = record.evaluation(), record.complexity
     assert evaluation is not None
     assert complexity is not None
@@ -49,7 +49,7 @@ def _ended(record: Record) -> str:
         parts.append(f"{rounded(complexity.macs / 1e9, 2)} G MACs")
     if record.latency:
         parts.append(f"{record.latency[0].median_ms:.1f} ms")
-    return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
+    return f"{name}{attempt}: {', '.join(parts)} ({record.seconds:.0f} s)"
 
 
 def standing(run: InterruptedRun) -> str:
@@ -131,9 +131,12 @@ class Lines:
             self._say(" ".join(filter(None, [what, f"{done}/{total}" if total else "", name])))
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show the end of a run."""
+        """Show the end of a run, or of an attempt."""
+        if spec.next_attempt(record):
+            self._say(f"{_ended(spec, record)}; it is tried again")
+            return
         self._ended += 1
-        self._say(f"[{self._ended}/{self.runs}] {_ended(record)}")
+        self._say(f"[{self._ended}/{self.runs}] {_ended(spec, record)}")
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
@@ -189,22 +192,22 @@ class Bars:
         self._item = name
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show the end of a run."""
-        self._remove(spec)
-        self._display.console.print(_ended(record), highlight=False, markup=False)
+        """Show the end of a run, or of an attempt."""
+        course = self._courses.pop(_name(spec), None)
+        again = "; it is tried again" if spec.next_attempt(record) else ""
+        if not again:
+            self._ended[_name(spec)] = time.monotonic() - course.began if course else 0.0
+        self._display.console.print(f"{_ended(spec, record)}{again}", highlight=False, markup=False)
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
-        self._remove(run.spec)
+        self._courses.pop(_name(run.spec), None)
+        self._ended[_name(run.spec)] = self._jobs[_name(run.spec)] = 0.0  # it says nothing of estimates
         self._display.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Close the live display."""
         self._display.stop()
-
-    def _remove(self, spec: Spec) -> None:
-        course = self._courses.pop(_name(spec), None)
-        self._ended[_name(spec)] = time.monotonic() - course.began if course else 0.0
 
     def _rows(self) -> list[Row]:
         from benchmark.cli.live import UNKNOWN, Row

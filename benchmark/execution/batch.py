@@ -5,9 +5,9 @@ Commands, scripts and the Python API call this; the caller's listener displays p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal
 
 from benchmark.catalog import catalog
@@ -162,22 +162,38 @@ def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Ou
 
 
 def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | InterruptedRun]:
-    """Submit runs to an executor; yield each as soon as it ends.
+    """Submit runs to an executor; yield each as soon as it ends, for the last time if it has several attempts.
 
     Args:
         wanted: the runs; the next one is requested when the executor has a free slot.
         executor: the executor; all of its runs are ended when this returns or raises.
     """
-    waiting = iter(wanted)
+    waiting, again, submitted = iter(wanted), deque[Spec](), dict[str, Spec]()
     try:
         while True:
-            for spec in islice(waiting, executor.free_slots):
+            for _ in range(executor.free_slots):
+                spec = again.popleft() if again else next(waiting, None)
+                if spec is None:
+                    break
                 executor.submit(spec)
+                if spec.retries or spec.attempt > 1:
+                    submitted[spec.identity.run_id] = spec
             if not executor.active:
                 return
-            yield from executor.poll()
+            for ended in executor.poll():
+                if spec := _next_attempt(ended, submitted):
+                    again.append(spec)
+                else:
+                    yield ended
     finally:
         executor.cancel()
+
+
+def _next_attempt(ended: Stored | InterruptedRun, submitted: Mapping[str, Spec]) -> Spec | None:
+    """Return the run that has ended as it is to be submitted again; None if it is not."""
+    if isinstance(ended, InterruptedRun) or (spec := submitted.get(ended.record.run_id)) is None:
+        return None
+    return spec.next_attempt(ended.record)
 
 
 def _executor(
