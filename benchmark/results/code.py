@@ -30,6 +30,7 @@ SERVICES = (
     "execution/interrupted.py",
     "execution/local.py",
     "execution/outcome.py",
+    "execution/own.py",
     "files",
     "usercode.py",  # finds and imports code of the user's, which is hashed
     "results",  # keeps what was measured; `validate` computes scores again from the counts
