@@ -21,6 +21,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from benchmark.configs.normalisation import of_protocol
+from benchmark.engine import stop
 from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
 from benchmark.errors import UserError
@@ -55,7 +56,7 @@ class Diverged(Exception):  # noqa: N818 (an outcome of a run, not a program err
 
 
 class Interrupted(Exception):  # noqa: N818 (an outcome of a run, not a program error)
-    """Raised if the deadline of a training or an evaluation has passed; its folder contains the state to resume from.
+    """Raised if a training or an evaluation is to stop; its folder contains the state to resume from.
 
     Attributes:
         phase: "train", "first_stage", "val" or "test".
@@ -283,7 +284,7 @@ class ScoresHook(Hook):
 
 
 class DeadlineHook(Hook):
-    """Interrupts a run at its deadline, in a state from which it resumes bit-exactly.
+    """Interrupts a run at its deadline or on request (see `stop`), in a state from which it resumes bit-exactly.
 
     A training ends after the current iteration. An evaluation ends after the current batch and is repeated later. An
     evaluation without remaining images and the last validation of a training are not interrupted.
@@ -295,7 +296,7 @@ class DeadlineHook(Hook):
 
     priority = "LOWEST"  # after the step of the learning rate, at the end of the iteration
 
-    def __init__(self, deadline: float, phase: str = "train") -> None:
+    def __init__(self, deadline: float = math.inf, phase: str = "train") -> None:
         self.deadline, self.phase = deadline, phase
 
     def before_train(self, runner: Runner) -> None:
@@ -324,7 +325,7 @@ class DeadlineHook(Hook):
             raise Interrupted("test", done, total, runner.iter)
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self.deadline
+        return stop.is_requested() or time.monotonic() >= self.deadline
 
 
 def save_state(runner: Runner, *, by_epoch: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -238,8 +239,7 @@ class Session:
         if self._on_progress is not None:
             losses = next(hook for hook in runner.hooks if isinstance(hook, LossHook))
             runner.register_hook(ProgressHook(self._on_progress, losses, self._phase))
-        if self._deadline is not None:
-            runner.register_hook(DeadlineHook(self._deadline, self._phase))
+        runner.register_hook(DeadlineHook(math.inf if self._deadline is None else self._deadline, self._phase))
         return runner
 
     @cached_property

@@ -16,7 +16,7 @@ from benchmark.results.record import Record
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """A run that was interrupted at its deadline and has no result yet.
+    """A run that was interrupted, at its deadline or on request, and has no result yet.
 
     Attributes:
         spec: the run.

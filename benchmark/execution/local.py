@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backend
-from benchmark.engine import device
+from benchmark.engine import device, stop
 from benchmark.errors import FOREIGN, UserError
 from benchmark.execution import interrupted, outcome
 from benchmark.execution.executor import InterruptedRun, ProgressListener
@@ -42,6 +43,8 @@ GRACE_SECONDS = 60.0
 
 TERMINATION_SECONDS = 5.0
 """Seconds that a process may take to end after SIGTERM."""
+
+_starting, _has_server = threading.Lock(), False
 
 AHEAD = 1
 """The number of runs that are prepared while another one uses the GPU."""
@@ -73,9 +76,18 @@ def processes(device: str) -> Any:
     """
     found = context(device)
     if found.get_start_method() == "forkserver":
-        with _same_path():
-            forkserver.ensure_running()
+        _start_server()
     return found
+
+
+def _start_server() -> None:
+    """Start the fork server once: its environment is that of all threads."""
+    global _has_server
+    with _starting:
+        if not _has_server:
+            with _same_path():
+                forkserver.ensure_running()
+            _has_server = True
 
 
 @contextmanager
@@ -126,10 +138,13 @@ class Local:
         """Start the process of a run."""
         self._workers.append(_Worker(self._processes, spec))
 
-    def poll(self) -> Sequence[Stored | InterruptedRun]:
+    def poll(self, seconds: float | None = None) -> Sequence[Stored | InterruptedRun]:
         """Wait for a message of any worker; return the runs that have ended.
 
         A run whose deadline passes before it has the device is dropped, as it has not started.
+
+        Args:
+            seconds: the longest time to wait; None for no limit.
 
         Raises:
             UserError: a result cannot be stored.
@@ -141,7 +156,7 @@ class Local:
             for worker in self._workers[self._most :]:
                 worker.allow_compile()
         limit = min((worker.limit for worker in self._workers), default=0.0)
-        timeout = None if limit == math.inf else max(0.0, limit - time.monotonic())
+        timeout = seconds if limit == math.inf else min(max(0.0, limit - time.monotonic()), seconds or math.inf)
         heard = wait([worker.connection for worker in self._workers], timeout)
         found = []
         for worker in list(self._workers):
@@ -155,6 +170,11 @@ class Local:
                     self._listener.end(worker.spec, ended.record)
                 found.append(ended)
         return found
+
+    def stop(self) -> None:
+        """Ask all runs to stop at the next safe point, as at a deadline; those that do not stop are killed."""
+        for worker in self._workers:
+            worker.stop()
 
     def cancel(self) -> None:
         """End all processes."""
@@ -178,6 +198,7 @@ class _Worker:
     def __init__(self, processes: Any, spec: Spec) -> None:
         self.spec, self._started = spec, datetime.now(timezone.utc)
         self.trains, self._has_device, self._may_compile = False, False, False
+        self._stop, self._asked = spec.deadline, False
         self.limit = math.inf if spec.deadline is None else spec.deadline + GRACE_SECONDS
         self._reached = ("train", 0, 0)
         self.connection, theirs = processes.Pipe()
@@ -199,9 +220,17 @@ class _Worker:
             self._may_compile = True
             self._send("compile")
 
+    def stop(self) -> None:
+        """Set its deadline to now."""
+        if not self._asked:
+            self._asked = True
+            self._stop = min(time.monotonic(), math.inf if self._stop is None else self._stop)
+            self.limit = min(self.limit, self._stop + GRACE_SECONDS)
+            self._process.terminate()
+
     def is_late(self) -> bool:
         """Return whether its deadline passed before it had the device; end its process in that case."""
-        late = not self._has_device and self.spec.deadline is not None and time.monotonic() >= self.spec.deadline
+        late = not self._has_device and self._stop is not None and time.monotonic() >= self._stop
         if late:
             self.end()
         return late
@@ -236,7 +265,7 @@ class _Worker:
         """Return the outcome of a run that exceeded its time limit; None before."""
         if time.monotonic() < self.limit:
             return None
-        if self.spec.deadline is not None and self.limit >= self.spec.deadline + GRACE_SECONDS:
+        if self._stop is not None and self.limit >= self._stop + GRACE_SECONDS:
             return InterruptedRun(self.spec, *self._reached)
         return self._lost({"status": "timed_out", "error": f"no result within {self.spec.timeout:g} s"})
 
@@ -307,6 +336,7 @@ def _work(spec: Spec, parent: Connection) -> None:
 
 def _report(spec: Spec, parent: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
+    stop.on_signal(signal.SIGTERM)
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
     backend.silence()
     from benchmark.engine.hooks import Interrupted
@@ -330,8 +360,8 @@ def _report(spec: Spec, parent: Connection) -> None:
         device.limit_threads(spec.config.protocol.threads)
         turn = None if spec.device == "cpu" else _Turn(parent)
         send("stored", str(run_one(spec, on_progress, turn)))
-    except Interrupted as stop:
-        send("interrupted", (stop.phase, stop.done, stop.total))
+    except Interrupted as ended:
+        send("interrupted", (ended.phase, ended.done, ended.total))
     except UserError as error:
         send("mistake", str(error))
     except FOREIGN as error:  # failures of the run are recorded by it; this is a failure of the process

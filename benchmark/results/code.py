@@ -28,6 +28,7 @@ SERVICES = (
     "execution/executor.py",
     "execution/in_process.py",
     "execution/interrupted.py",
+    "execution/isolated.py",
     "execution/local.py",
     "execution/outcome.py",
     "execution/own.py",
