@@ -48,7 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs on a CPU (default: cores / threads per run); one on a GPU of this machine",
+        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of an executor of yours, "
+        "as many as it takes); one on a GPU of this machine",
     )
     parser.add_argument(
         "--executor",
