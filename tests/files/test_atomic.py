@@ -105,6 +105,7 @@ def test_a_file_that_is_swept_before_it_is_locked_is_created_again(tmp_path, mon
     monkeypatch.setattr(os, "open", open_and_sweep)
     with replacing(tmp_path / "now") as temporary:
         temporary.write_text("whole")
+        sweep(tmp_path)
     assert swept
     assert (tmp_path / "now").read_text() == "whole"
     assert [path.name for path in tmp_path.iterdir()] == ["now"]
