@@ -25,6 +25,18 @@ class UserError(Exception):
         super().__init__(message)
 
 
+class Terminated(BaseException):  # noqa: N818 (not an error)
+    """Raised in the main thread when a signal asks the process to end; no Exception, so that no run records it.
+
+    Attributes:
+        number: number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for an unknown name, with similar known names.
 

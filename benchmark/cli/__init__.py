@@ -6,14 +6,16 @@ import argparse
 import io
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
 from benchmark import __version__, backend
-from benchmark.errors import UserError
+from benchmark.errors import Terminated, UserError
 from benchmark.files.atomic import shortened
 
 COMMANDS = {
@@ -65,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 success, 1 success but the command found a problem, 2 invalid input,
-        3 interrupted by the time budget with runs left, 130 interrupted by the user.
+        3 interrupted by the time budget with runs left, 130 interrupted by the user, 143 and 129 ended by SIGTERM and
+        SIGHUP.
     """
     backend.silence()
     argv = sys.argv[1:] if argv is None else argv
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.command_line = shlex.join(["segbench", *argv])
         from benchmark.cli import options
 
-        with options.catalog_of(args):
+        with options.catalog_of(args), _signals_raised():
             code: int = args.run(args)
         sys.stdout.flush()
         return code
@@ -88,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Terminated as error:
+        return _fail(f"ended by {signal.Signals(error.number).name}", 128 + error.number)
     except BrokenPipeError:  # the reader closed the pipe, as in `segbench list | head`
         _drop_output()
         return 141
@@ -99,8 +104,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}", 2)
 
 
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM and SIGHUP, so that processes and temporary folders of the command are cleaned up.
+
+    Later signals of these are ignored meanwhile. A signal that is ignored, as under nohup, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated(number)
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for each, handler in before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(each, terminate)
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def _fail(message: str, code: int) -> int:
-    prefix = "segbench: " if code == 130 else "segbench: error: "
+    prefix = "segbench: " if code > 128 else "segbench: error: "
     with suppress(OSError):  # its reader closed the pipe, or the disk is full
         print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
     return code

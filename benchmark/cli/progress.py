@@ -30,11 +30,11 @@ LINE_SECONDS = 15.0
 """Seconds between the plain lines of a long run."""
 
 
-def _ended(record: Record) -> str:
+def _ended(spec: Spec, record: Record) -> str:
     """Summarize a run in one line."""
-    name = f"{record.architecture} seed {record.seed}"
+    name, attempt = f"{record.architecture} seed {record.seed}", f", attempt {spec.attempt}" if spec.attempt > 1 else ""
     if record.status != "ok":
-        return f"{name}: {record.status.replace('_', ' ')}: {record.error}"
+        return f"{name}{attempt}: {record.status.replace('_', ' ')}: {record.error}"
     evaluation, complexity = record.evaluation(), record.complexity
     assert evaluation is not None
     assert complexity is not None
@@ -43,7 +43,7 @@ def _ended(record: Record) -> str:
         parts.append(f"{rounded(complexity.macs / 1e9, 2)} G MACs")
     if record.latency:
         parts.append(f"{record.latency[0].median_ms:.1f} ms")
-    return f"{name}: {', '.join(parts)} ({record.seconds:.0f} s)"
+    return f"{name}{attempt}: {', '.join(parts)} ({record.seconds:.0f} s)"
 
 
 def standing(run: InterruptedRun) -> str:
@@ -122,9 +122,12 @@ class Lines:
             self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show the end of a run."""
+        """Show the end of a run, or of an attempt."""
+        if spec.next_attempt(record):
+            self._say(f"{_ended(spec, record)}; it is tried again")
+            return
         self._ended += 1
-        self._say(f"[{self._ended}/{self.runs}] {_ended(record)}")
+        self._say(f"[{self._ended}/{self.runs}] {_ended(spec, record)}")
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
@@ -168,16 +171,23 @@ class Bars:
         self._bars.update(self._tasks[spec.identity.run_id], completed=done, total=total, note=note)
 
     def end(self, spec: Spec, record: Record) -> None:
-        """Show the end of a run."""
-        self._bars.remove_task(self._tasks.pop(spec.identity.run_id))
-        self._bars.console.print(_ended(record), highlight=False, markup=False)
-        self._bars.advance(self._all)
+        """Show the end of a run, or of an attempt."""
+        self._remove(spec)
+        again = "; it is tried again" if spec.next_attempt(record) else ""
+        self._bars.console.print(f"{_ended(spec, record)}{again}", highlight=False, markup=False)
+        if not again:
+            self._bars.advance(self._all)
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
-        self._bars.remove_task(self._tasks.pop(run.spec.identity.run_id))
+        self._remove(run.spec)
         self._bars.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Close the live display."""
         self._bars.stop()
+
+    def _remove(self, spec: Spec) -> None:
+        """Remove the bar of a run, which has none if it ended before it had the device."""
+        if (task := self._tasks.pop(spec.identity.run_id, None)) is not None:
+            self._bars.remove_task(task)

@@ -65,6 +65,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="time limit of a run (25m, 90s, 1h30m; default: none); a run that exceeds it is recorded as failed",
     )
+    parser.add_argument(
+        "--hang-timeout",
+        type=options.duration,
+        default="30m",
+        metavar="T",
+        help="end a run that makes no progress for this time and record it as hung, with its stacks in the log "
+        "(default: %(default)s; profiling and compilation may take minutes without progress)",
+    )
+    parser.add_argument(
+        "--retry",
+        type=options.whole(0, 1000),
+        default=0,
+        metavar="N",
+        help="repeat a run up to N times that was killed, exited, hung or ran out of memory; it resumes from its state "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="do not measure latency")
     parser.add_argument("--force", action="store_true", help="repeat runs that have a stored result")
     options.any_code(parser)
@@ -177,6 +193,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
+        hang_timeout=args.hang_timeout,
+        retries=args.retry,
         track=args.track,
     )
 

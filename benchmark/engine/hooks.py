@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from benchmark.engine.layout import arrange
 from benchmark.engine.timings import TrainingMode
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
+from benchmark.warning import warn
 from benchmark.weights import checkpoint
 
 STATE = "resume.pth"
@@ -366,7 +366,7 @@ def find_state(folder: Path) -> Path | None:
         why = " ".join(str(error).split()).partition(". ")[0][:100] or type(error).__name__
     if why is None:
         return state
-    print(f"segbench: warning: {state} is ignored, and the training restarts: {why}", file=sys.stderr)
+    warn(f"segbench: warning: {state} is ignored, and the training restarts: {why}")
     return None
 
 

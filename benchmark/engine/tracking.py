@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 
 from benchmark.errors import UserError, one_line
 from benchmark.results.layout import folder
+from benchmark.warning import warn
 
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -209,7 +209,7 @@ class TrackerBackend(BaseVisBackend):
             action()
         except Exception as error:  # of its package, its files or its server
             self._failed = True
-            print(f"segbench: warning: {self._tracker} stopped tracking: {one_line(error)}", file=sys.stderr)
+            warn(f"segbench: warning: {self._tracker} stopped tracking: {one_line(error)}")
 
 
 def _continue_mlflow_run(name: str | None, store: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmark.files.atomic import replacing
 from benchmark.results.arrays import file_sha256
+from benchmark.warning import warn
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read(folder: Path) -> Trained | None:
         whole = False
     if whole:
         return found
-    print(f"segbench: warning: {_file(folder)} is damaged and ignored; the stage restarts", file=sys.stderr)
+    warn(f"segbench: warning: {_file(folder)} is damaged and ignored; the stage restarts")
     return None
 
 

@@ -5,9 +5,9 @@ Commands, scripts and the Python API call this; the caller's listener displays p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal, TypeGuard, get_args
 
 from benchmark.catalog import catalog
@@ -170,22 +170,40 @@ def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Ou
 
 
 def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | InterruptedRun]:
-    """Submit runs to an executor; yield each as soon as it ends.
+    """Submit runs to an executor; yield each as soon as it ends, for the last time if it has several attempts.
 
     Args:
         wanted: the runs; the next one is requested when the executor has a free slot.
         executor: the executor; all of its runs are ended when this returns or raises.
     """
-    waiting = iter(wanted)
+    waiting, again, repeatable = iter(wanted), deque[Spec](), list[Spec]()
     try:
         while True:
-            for spec in islice(waiting, executor.free_slots):
+            for _ in range(executor.free_slots):
+                spec = again.popleft() if again else next(waiting, None)
+                if spec is None:
+                    break
                 executor.submit(spec)
+                if spec.retries:
+                    repeatable.append(spec)
             if not executor.active:
                 return
-            yield from executor.poll()
+            for ended in executor.poll():
+                if spec := _next_attempt(ended, repeatable):
+                    again.append(spec)
+                else:
+                    yield ended
     finally:
         executor.cancel()
+
+
+def _next_attempt(ended: Stored | InterruptedRun, repeatable: Sequence[Spec]) -> Spec | None:
+    """Return the run that has ended as it is to be submitted again; None if it is not."""
+    if isinstance(ended, InterruptedRun):
+        return None
+    made = (spec for spec in repeatable if spec.identity.run_id == ended.record.run_id)
+    spec = max(made, key=lambda spec: spec.attempt, default=None)
+    return spec and spec.next_attempt(ended.record)
 
 
 def _executor(

@@ -10,48 +10,47 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from benchmark import backend
-from benchmark.engine import device, stop
-from benchmark.errors import FOREIGN, UserError
-from benchmark.execution import interrupted, outcome
+from benchmark.errors import UserError
+from benchmark.execution import interrupted, log, outcome, process_tree
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import blank, run_one
+from benchmark.execution.run import add, blank
 from benchmark.execution.spec import Spec
+from benchmark.execution.supervisor import Ending, supervise
+from benchmark.execution.worker import work
 from benchmark.results.reading import Stored, read_or_raise
-from benchmark.results.store import Store
 
-PROGRESS_SECONDS = 0.1
-"""Seconds between the progress reports of a worker."""
-
-PRELOAD = ["benchmark.engine.session", "benchmark.execution.run", "torchvision"]
+PRELOAD = ["benchmark.engine.session", "benchmark.execution.worker", "torchvision"]
 """Modules that the fork server imports once, which takes seconds."""
 
 GRACE_SECONDS = 60.0
 """Seconds after its deadline at which a run that does not stop is killed; evaluation stops between images."""
 
-TERMINATION_SECONDS = 5.0
-"""Seconds that a process may take to end after SIGTERM."""
-
-_starting, _has_server = threading.Lock(), False
+END_SECONDS = 30.0
+"""Seconds that a supervisor may take to end its worker, before it is killed itself."""
 
 AHEAD = 1
 """The number of runs that are prepared while another one uses the GPU."""
 
+_starting, _has_server = threading.Lock(), False
+
 
 def context(device: str) -> Any:
-    """Return the context that starts worker processes.
+    """Return the context that starts supervisors, which start workers in the same way.
 
     On a CPU a server imports torch and mmsegmentation once (seconds) and forks workers (milliseconds). It
     computes nothing itself, so that no thread pool is forked. On a GPU workers are spawned: a process that is forked
@@ -69,7 +68,7 @@ def context(device: str) -> Any:
 
 
 def processes(device: str) -> Any:
-    """Return the context that starts worker processes, with its server running.
+    """Return the context that starts supervisors, with its server running.
 
     Args:
         device: "cpu" or "cuda".
@@ -85,7 +84,7 @@ def _start_server() -> None:
     global _has_server
     with _starting:
         if not _has_server:
-            with _same_path():
+            with _same_path(), _without_interrupts():
                 forkserver.ensure_running()
             _has_server = True
 
@@ -108,6 +107,16 @@ def _same_path() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = path
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started here until they ignore it: it is sent to all of the terminal's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Local:
@@ -149,7 +158,6 @@ class Local:
         Raises:
             UserError: a result cannot be stored.
         """
-        self._workers = [worker for worker in self._workers if not worker.is_late()]
         for worker in self._workers[: self._most]:
             worker.start(self._listener)
         if all(worker.trains for worker in self._workers[: self._most]):
@@ -160,15 +168,16 @@ class Local:
         heard = wait([worker.connection for worker in self._workers], timeout)
         found = []
         for worker in list(self._workers):
-            ended = worker.hear(self._listener) if worker.connection in heard else worker.expired()
-            if ended is not None:
+            if worker.connection in heard:
+                worker.hear(self._listener)
+            else:
+                worker.check_limits()
+            if worker.ending is not None:
                 self._workers.remove(worker)
-                worker.end()
-                if isinstance(ended, InterruptedRun):
-                    self._listener.interrupt(ended)
-                else:
-                    self._listener.end(worker.spec, ended.record)
-                found.append(ended)
+                worker.close()
+                if (ended := worker.outcome()) is not None:
+                    self._report(worker.spec, ended)
+                    found.append(ended)
         return found
 
     def stop(self) -> None:
@@ -177,40 +186,70 @@ class Local:
             worker.stop()
 
     def cancel(self) -> None:
-        """End all processes."""
+        """End all processes; trainings that can save their state in a few seconds do so."""
         for worker in self._workers:
             worker.end()
+        for worker in self._workers:
+            worker.close()
         self._workers.clear()
+
+    def _report(self, spec: Spec, ended: Stored | InterruptedRun) -> None:
+        if isinstance(ended, InterruptedRun):
+            self._listener.interrupt(ended)
+        else:
+            self._listener.end(spec, ended.record)
 
 
 class _Worker:
-    """A process that executes one run.
+    """A process that executes one run, below the process that supervises it.
 
     Args:
         processes: how processes are started.
         spec: the run.
 
     Attributes:
+        connection: receives messages, see `supervisor.supervise`.
         trains: whether its training has started, after which nothing is timed.
-        limit: time of `time.monotonic` at which it is killed.
+        ending: how its processes have ended; None before.
     """
 
     def __init__(self, processes: Any, spec: Spec) -> None:
         self.spec, self._started = spec, datetime.now(timezone.utc)
         self.trains, self._has_device, self._may_compile = False, False, False
-        self._stop, self._asked = spec.deadline, False
-        self.limit = math.inf if spec.deadline is None else spec.deadline + GRACE_SECONDS
+        self.ending: Ending | None = None
+        self._stop = math.inf if spec.deadline is None else spec.deadline
+        self._time_limit, self._heard, self._waits = math.inf, time.monotonic(), False
+        self._asked, self._dropped, self._ends_by = False, False, math.inf
         self._reached = ("train", 0, 0)
+        self._process_id: int | None = None
+        self._last: tuple[str, Any] | None = None
+        self._temporary = Path(tempfile.mkdtemp(prefix="segbench-"))
+        method = "spawn" if processes.get_start_method() == "spawn" else "fork"
         self.connection, theirs = processes.Pipe()
-        self._process = processes.Process(target=_work, args=(spec, theirs))
-        self._process.start()
+        payload = pickle.dumps((work, spec))
+        arguments = (theirs, method, payload, spec.folder / log.FILE, self._temporary)
+        with _without_interrupts():
+            self._supervisor = processes.Process(target=supervise, args=arguments)
+            self._supervisor.start()
         theirs.close()
+
+    @property
+    def limit(self) -> float:
+        """The time of `time.monotonic` at which `check_limits` has something to do."""
+        if self._ends_by < math.inf:
+            return self._ends_by
+        stop = self._stop + (GRACE_SECONDS if self._has_device else 0.0)
+        return min(stop, self._time_limit, self._hang_limit)
+
+    @property
+    def _hang_limit(self) -> float:
+        return math.inf if self._waits else self._heard + (self.spec.hang_timeout or math.inf)
 
     def start(self, listener: ProgressListener) -> None:
         """Grant it the device."""
         if not self._has_device:
             self._has_device, self._started = True, datetime.now(timezone.utc)
-            self.limit = min(self.limit, time.monotonic() + (self.spec.timeout or math.inf))
+            self._time_limit = time.monotonic() + (self.spec.timeout or math.inf)
             self._send("start")
             listener.begin(self.spec)
 
@@ -221,148 +260,120 @@ class _Worker:
             self._send("compile")
 
     def stop(self) -> None:
-        """Set its deadline to now."""
+        """Ask it to stop at the next safe point."""
         if not self._asked:
-            self._asked = True
-            self._stop = min(time.monotonic(), math.inf if self._stop is None else self._stop)
-            self.limit = min(self.limit, self._stop + GRACE_SECONDS)
-            self._process.terminate()
+            self._asked, self._stop = True, min(self._stop, time.monotonic())
+            self._send("stop")
 
-    def is_late(self) -> bool:
-        """Return whether its deadline passed before it had the device; end its process in that case."""
-        late = not self._has_device and self._stop is not None and time.monotonic() >= self._stop
-        if late:
-            self.end()
-        return late
+    def hear(self, listener: ProgressListener) -> None:
+        """Receive a message."""
+        try:
+            kind, content = self.connection.recv()
+        except (EOFError, OSError):  # the supervisor was killed
+            self._abandon()
+            return
+        self._heard, self._waits = time.monotonic(), kind == "waiting"
+        if kind == "progress":
+            phase, done, total, _ = content
+            self.trains |= phase == "train"  # the first stage is followed by the autotuning of the second
+            if phase != "profile":
+                self._reached = phase, done, total
+            listener.progress(self.spec, *content)
+        elif kind == "warning":
+            print(content, file=sys.stderr)
+        elif kind == "started":
+            self._process_id = content
+        elif kind == "ended":
+            self.ending = content
+        elif kind != "waiting":
+            self._last, self._ends_by = (kind, content), time.monotonic() + END_SECONDS
 
-    def hear(self, listener: ProgressListener) -> Stored | InterruptedRun | None:
-        """Receive a message of the worker or the end of its pipe; return its outcome if it has ended.
+    def check_limits(self) -> None:
+        """End it if it has exceeded a limit; `outcome` tells which."""
+        now = time.monotonic()
+        if now < self.limit:
+            return
+        if self._ends_by < math.inf:
+            self._abandon()
+        elif not self._has_device and now >= self._stop:
+            self._dropped = True
+            self._end("end")
+        elif now >= self._stop + GRACE_SECONDS:
+            self._last = "interrupted", self._reached
+            self._end("kill")
+        else:
+            late = self.spec.timeout is not None and now >= self._time_limit
+            self._last = "failed", outcome.late(self.spec) if late else outcome.hung(self.spec, *self._reached)
+            self._end("stacks")
+
+    def outcome(self) -> Stored | InterruptedRun | None:
+        """Return the outcome of a run whose processes have ended; None if it was dropped before it started.
 
         Raises:
             UserError: the result could not be stored.
         """
-        try:
-            kind, content = self.connection.recv()
-        except (EOFError, ConnectionError):  # the process ended without a message, and may not have received one
-            self._process.join()
-            return self._lost(outcome.death(self._process.exitcode))
+        assert self.ending is not None
+        last: tuple[str, Any] = self._last or ("", None)
+        kind, content = last
         if kind == "mistake":
             raise UserError(content)
-        if kind == "failed":
-            return self._lost(content)
-        if kind == "stored":
-            return read_or_raise(Path(content))
         if kind == "interrupted":
             return InterruptedRun(self.spec, *content)
-        phase, done, total, _ = content
-        self.trains |= phase == "train"  # the first stage is followed by the autotuning of the second
-        if phase != "profile":
-            self._reached = phase, done, total
-        listener.progress(self.spec, *content)
-        return None
-
-    def expired(self) -> Stored | InterruptedRun | None:
-        """Return the outcome of a run that exceeded its time limit; None before."""
-        if time.monotonic() < self.limit:
+        if kind == "stored":
+            return self._with_log(read_or_raise(Path(content)))
+        if self._dropped:
             return None
-        if self._stop is not None and self.limit >= self._stop + GRACE_SECONDS:
-            return InterruptedRun(self.spec, *self._reached)
-        return self._lost({"status": "timed_out", "error": f"no result within {self.spec.timeout:g} s"})
+        return self._lost(content or outcome.death(self.ending.exitcode, self.ending.out_of_memory))
 
     def end(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.join(TERMINATION_SECONDS)
-        self._process.kill()
-        self._process.join()
+        """Begin to end it."""
+        if self._ends_by == math.inf:
+            self._end("end")
+
+    def close(self) -> None:
+        """Wait until its processes have ended."""
+        while self.ending is None:
+            try:
+                kind, content = self.connection.recv() if self.connection.poll(END_SECONDS) else ("", None)
+            except (EOFError, OSError):
+                kind, content = "", None
+            if kind == "ended":
+                self.ending = content
+            elif not kind:
+                self._abandon()
         self.connection.close()
+        self._supervisor.join(END_SECONDS)
+        self._supervisor.kill()
+        self._supervisor.join()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _end(self, word: str) -> None:
+        self._ends_by = time.monotonic() + END_SECONDS
+        self._send(word)
+
+    def _abandon(self) -> None:
+        """End what can be found without the supervisor, which was killed or does not answer."""
+        self._supervisor.kill()
+        if self._process_id is not None:
+            process_tree.send_group(self._process_id, signal.SIGKILL)
+        self.ending = Ending(None, False, b"")
 
     def _lost(self, end: dict[str, Any]) -> Stored:
         """Return the result of a run whose process left none: its exit status and the measurements so far."""
         draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
         if found and found.record.run_id == draft.run_id:
-            draft = found.record.model_copy(update={"status": draft.status, "error": draft.error})
-        return read_or_raise(Store(self.spec.results).add(draft, {}))
+            draft = found.record.model_copy(update=end)
+        return self._with_log(add(draft, {}, self.spec.results))
+
+    def _with_log(self, stored: Stored) -> Stored:
+        """Add the end of the log to a failure."""
+        assert self.ending is not None
+        tail = outcome.log_tail(self.ending.output)
+        if stored.record.status == "ok" or not tail:
+            return stored
+        return add(stored.record.model_copy(update={"log_tail": tail}), {}, self.spec.results)
 
     def _send(self, word: str) -> None:
-        with suppress(ConnectionError):  # it has ended; the next poll reports it
+        self._heard, self._waits = time.monotonic(), False
+        with suppress(OSError):  # it has ended; the next poll reports it
             self.connection.send(word)
-
-
-class _Turn:
-    """The worker's side of its turn on the device.
-
-    Args:
-        parent: the connection to the parent.
-    """
-
-    def __init__(self, parent: Connection) -> None:
-        self._parent, self._word = parent, ""
-
-    def may_compile(self) -> bool:
-        """Wait until the run may compile on the device or has it; return whether it may only compile."""
-        self._hear()
-        return self._word == "compile"
-
-    def has_device(self) -> bool:
-        """Return whether the run has the device."""
-        while self._word != "start" and self._parent.poll():
-            self._hear()
-        return self._word == "start"
-
-    def wait(self) -> None:
-        """Wait until the run has the device."""
-        while self._word != "start":
-            self._hear()
-
-    def _hear(self) -> None:
-        try:
-            self._word = self._parent.recv()
-        except (EOFError, ConnectionError):
-            raise _GivenUp from None
-
-
-class _GivenUp(BaseException):
-    """Raised in a worker whose parent has gone; no Exception, so that the run does not record it as a failure."""
-
-
-def _work(spec: Spec, parent: Connection) -> None:
-    """Execute one run and report to the parent, unless it has gone."""
-    try:
-        _report(spec, parent)
-    except _GivenUp:
-        sys.exit("the run was given up: segbench has gone")
-
-
-def _report(spec: Spec, parent: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
-    stop.on_signal(signal.SIGTERM)
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (mmengine prints; the answer on stdout is the parent's)
-    backend.silence()
-    from benchmark.engine.hooks import Interrupted
-
-    reported = 0.0
-
-    def send(kind: str, content: Any) -> None:
-        try:
-            parent.send((kind, content))
-        except ConnectionError:
-            raise _GivenUp from None
-
-    def on_progress(phase: str, done: int, total: int, loss: float | None) -> None:
-        nonlocal reported
-        now = time.monotonic()
-        if done == total or now - reported > PROGRESS_SECONDS:
-            reported = now
-            send("progress", (phase, done, total, loss))
-
-    try:
-        device.limit_threads(spec.config.protocol.threads)
-        turn = None if spec.device == "cpu" else _Turn(parent)
-        send("stored", str(run_one(spec, on_progress, turn)))
-    except Interrupted as ended:
-        send("interrupted", (ended.phase, ended.done, ended.total))
-    except UserError as error:
-        send("mistake", str(error))
-    except FOREIGN as error:  # failures of the run are recorded by it; this is a failure of the process
-        send("failed", outcome.failure(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from benchmark.confusion import scores
 from benchmark.errors import UserError
 from benchmark.results.arrays import file_sha256
 from benchmark.results.record import (
+    CONTROL,
     Artifact,
     Checkpoint,
     Dataset,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from benchmark.datasets.source import DatasetSplit, Split
     from benchmark.engine.trained import Trained
     from benchmark.execution.spec import Spec
+
+
+LOG_LINES, LOG_CHARACTERS = 20, 4000
+"""The largest part of a log that a record keeps."""
 
 
 def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
@@ -167,20 +173,63 @@ def artifacts(trained: Trained) -> list[Artifact]:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Return the status and the one-line error of a run that raised an exception, as fields of its record."""
+    """Return status, cause and one-line error of a run that raised an exception, as fields of its record."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-    return {"status": "out_of_memory" if memory else "failed", "error": printable(text)}
+    status, cause = ("out_of_memory", "out_of_memory") if memory else ("failed", "exception")
+    return {"status": status, "cause": cause, "error": printable(text)}
 
 
-def death(exitcode: int | None) -> dict[str, Any]:
-    """Return the status and the error of a run whose process died without a message, as fields of its record.
+def death(exitcode: int | None, out_of_memory: bool) -> dict[str, Any]:
+    """Return status, cause and error of a run whose process died without a message, as fields of its record.
 
     Args:
-        exitcode: of the process; negative for the signal that killed it.
+        exitcode: of the process; negative for the signal that killed it; None if it is not known.
+        out_of_memory: whether the kernel has killed a process of the control group because its memory ran out.
     """
-    if exitcode is None or exitcode >= 0:
-        return {"status": "failed", "error": f"the process died with exit code {exitcode}"}
-    name = signal.Signals(-exitcode).name
-    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return {"status": "failed", "error": f"the process was killed by {name}{hint}"}
+    if exitcode is not None and exitcode >= 0:
+        return {"status": "failed", "cause": "exited", "error": f"the process died with exit code {exitcode}"}
+    name = _signal_name(-exitcode) if exitcode else "a signal, with its supervisor"
+    if out_of_memory:
+        error = f"the process was killed by {name}, as the memory of the machine or its control group ran out"
+        return {"status": "out_of_memory", "cause": "out_of_memory", "error": error}
+    hint = ", as some systems do when memory runs out" if name == "SIGKILL" else ""
+    return {"status": "failed", "cause": "killed", "error": f"the process was killed by {name}{hint}"}
+
+
+def late(spec: Spec) -> dict[str, Any]:
+    """Return status, cause and error of a run that exceeded its time limit, as fields of its record."""
+    return {"status": "timed_out", "cause": "time_limit", "error": f"no result within {spec.timeout:g} s"}
+
+
+def hung(spec: Spec, phase: str, done: int, total: int) -> dict[str, Any]:
+    """Return status, cause and error of a run that made no progress, as fields of its record.
+
+    Args:
+        spec: the run.
+        phase: its last phase.
+        done: completed iterations or images of the phase.
+        total: all of them; 0 if it has not begun.
+    """
+    where = f"after {done} of {total} of {phase}" if total else "before the training"
+    return {"status": "timed_out", "cause": "hung", "error": f"no progress for {spec.hang_timeout:g} s, {where}"}
+
+
+def log_tail(output: bytes) -> list[str]:
+    """Return the last lines of a log, printable and limited in size, as they are kept in records."""
+    lines = re.split(r"[\r\n]+", output.decode("utf-8", errors="replace"))
+    kept, size = list[str](), 0
+    for line in reversed([clean for each in lines if (clean := re.sub(f"[{CONTROL}]+", " ", each).rstrip())]):
+        size += len(line) + 1
+        if len(kept) == LOG_LINES or size > LOG_CHARACTERS:
+            break
+        kept.insert(0, line)
+    return kept
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

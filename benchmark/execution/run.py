@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,6 +28,7 @@ from benchmark.results import code, environment, record, samples
 from benchmark.results.reading import Stored, read_or_raise
 from benchmark.results.record import Record
 from benchmark.results.store import Store
+from benchmark.warning import warn
 
 if TYPE_CHECKING:
     from benchmark.engine.session import Counted, Session
@@ -53,13 +53,19 @@ class Turn(Protocol):
         """Wait until the run has the device."""
 
 
-def run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Path:
+def run_one(
+    spec: Spec,
+    on_progress: OnProgress,
+    turn: Turn | None = None,
+    on_error: Callable[[BaseException], None] = lambda error: None,
+) -> Path:
     """Execute one run and store its record, even if it fails.
 
     Args:
         spec: the run.
         on_progress: receives its progress.
         turn: its turn on the device; None to start immediately.
+        on_error: receives the exception that the run fails with, if any.
 
     Returns:
         The path of the stored record, whose status is "ok" or the kind of failure.
@@ -67,19 +73,21 @@ def run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None = None) -> Pa
     Raises:
         UserError: the store cannot be written, another process executes the same run, or the code has changed
             since the run was named.
-        Interrupted: its deadline passed; no result is stored, and the next call resumes it.
+        Interrupted: its deadline passed or it was asked to stop; no result is stored, and the next call resumes it.
     """
     if code.digest() != spec.identity.code:
         raise UserError("the code was changed after the runs were planned: repeat the command")
     with exclusive(spec.folder):
-        stored = _run_one(spec, on_progress, turn)
+        stored = _run_one(spec, on_progress, turn, on_error)
         keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
         if stored.record.status == "ok" and not keep:  # after it is stored, so that a kill before loses no training
             shutil.rmtree(spec.folder)
     return stored.path
 
 
-def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
+def _run_one(
+    spec: Spec, on_progress: OnProgress, turn: Turn | None, on_error: Callable[[BaseException], None]
+) -> Stored:
     from benchmark.engine.hooks import Interrupted
 
     start = time.perf_counter()
@@ -101,28 +109,33 @@ def _run_one(spec: Spec, on_progress: OnProgress, turn: Turn | None) -> Stored:
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
             journal.add(found)
-    except Interrupted as stop:
-        journal.keep(stop.iteration)
+    except Interrupted as ended:
+        journal.keep(ended.iteration)
         raise
     except FOREIGN as error:
+        on_error(error)
         arrays.clear()  # of evaluations that are not in the record
         with replacing(spec.folder / "error.log") as log:
             log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
         journal.keep()  # if it is repeated, the seconds of this call count
         journal.add(outcome.failure(error))
     draft = journal.record
-    path = Store(spec.results).add(draft, arrays)
+    stored = add(draft, arrays, spec.results)
     if draft.status in ("ok", "diverged"):
         interrupted.remove(spec.folder)
-    return _read(path, draft)
+    return stored
 
 
-def _read(path: Path, draft: Record) -> Stored:
-    """Store the record of a run and return its path; a failure does not replace an earlier successful result."""
-    stored = read_or_raise(path)
+def add(draft: Record, arrays: Mapping[str, NDArray[Any]], results: Path) -> Stored:
+    """Store the record of a run and return it; a failure does not replace an earlier successful result.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    stored = read_or_raise(Store(results).add(draft, arrays))
     if stored.record.status != draft.status:
         failure = f"{draft.architecture} seed {draft.seed}: {draft.status.replace('_', ' ')}: {draft.error}"
-        print(f"{failure}; the earlier successful result is kept: {path}", file=sys.stderr)
+        warn(f"{failure}; the earlier successful result is kept: {stored.path}")
     return stored
 
 
@@ -178,7 +191,7 @@ def _initial(spec: Spec) -> Record:
     if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
         return fresh
     if found.record.training and not interrupted.has_weights(spec.folder, found.record):
-        print(f"segbench: warning: {spec.folder} lacks weights of its training, which starts over", file=sys.stderr)
+        warn(f"segbench: warning: {spec.folder} lacks weights of its training, which starts over")
         return found.record.model_copy(update={"training": None, "artifacts": []})
     return found.record
 
@@ -188,6 +201,7 @@ def blank(
     started: datetime,
     status: record.Status = "failed",
     error: str | None = None,
+    cause: record.Cause | None = None,
     *,
     in_child: bool = True,
 ) -> Record:
@@ -198,6 +212,7 @@ def blank(
         started: start time.
         status: outcome of the run.
         error: its reason, in one line.
+        cause: its reason, of a fixed list.
         in_child: query the GPU in a child process, so that this process does not initialize CUDA.
     """
     identity = spec.identity
@@ -205,6 +220,7 @@ def blank(
         run_id=identity.run_id,
         status=status,
         error=record.printable(error) if error else "the run did not end",
+        cause=cause,
         architecture=spec.name,
         method=spec.entry.method,
         source=outcome.source(spec),
@@ -275,7 +291,7 @@ def _measure(
                 trained = session.train()
             except Diverged as error:
                 yield {"training": outcome.training(session.partial_result(error), session.first_stage, config)}
-                yield {"status": "diverged", "error": str(error)}
+                yield {"status": "diverged", "cause": "diverged", "error": str(error)}
                 return
         yield {
             "training": outcome.training(trained, session.first_stage, config),

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from benchmark.engine.loader import Resident
     from benchmark.engine.timings import TrainingMode
     from benchmark.engine.tracking import Tracker
+    from benchmark.results.record import Record
+
+
+HANG_SECONDS = 1800.0
+"""Seconds without progress after which a run hangs: profiling and compilation report none for minutes."""
+
+PASSING = ("killed", "exited", "hung", "out_of_memory")
+"""Causes of failures that may not occur again: not exceptions, divergence and time limits."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,9 @@ class Spec:
         compile: whether the network is compiled for training; None for if it is expected to save time, on a GPU.
         mode: how steps are computed; None for autotuning on a GPU, and eager mode on a CPU.
         timeout: seconds on the device after which it is killed and recorded as a failure; None for no limit.
+        hang_timeout: seconds without progress after which it is killed and recorded as a failure; None for no limit.
+        retries: number of further attempts if it ends for a cause that may pass, see `PASSING`.
+        attempt: number of this attempt.
         deadline: time of `time.monotonic` at which it is interrupted, to be resumed later; None for no deadline.
         track: tracker that shows the curves of the training, see `engine.tracking`; None for none.
         looks: number of times that seeds were added because a verdict was inconclusive, this time included.
@@ -100,6 +111,9 @@ class Spec:
     compile: bool | None = None
     mode: TrainingMode | None = None
     timeout: float | None = None
+    hang_timeout: float | None = HANG_SECONDS
+    retries: int = 0
+    attempt: int = 1
     deadline: float | None = None
     looks: int = 0
     track: Tracker | None = None
@@ -148,7 +162,17 @@ class Spec:
 
     def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""
-        other = replace(self, deadline=deadline)
+        return self._changed(deadline=deadline)
+
+    def next_attempt(self, ended: Record) -> Spec | None:
+        """Return the same run if it is to be repeated after it ended with a record; else None."""
+        is_late = self.deadline is not None and time.monotonic() >= self.deadline
+        if self.retries == 0 or is_late or ended.cause not in PASSING:
+            return None
+        return self._changed(attempt=self.attempt + 1, retries=self.retries - 1)
+
+    def _changed(self, **changes: Any) -> Spec:
+        other = replace(self, **changes)
         other.__dict__.update(
             (name, self.__dict__[name]) for name in ("config", "identity", "entry") if name in self.__dict__
         )

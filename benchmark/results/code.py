@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 SERVICES = (
     "__init__.py",  # the version
     "errors.py",
+    "engine/stop.py",
     "catalog",  # finds configs, which are hashed as they are resolved
     "configs/bases.py",  # finds bases of configs, which are hashed as they are resolved
     "configs/schema.py",  # refuses protocol files
@@ -30,9 +31,15 @@ SERVICES = (
     "execution/interrupted.py",
     "execution/isolated.py",
     "execution/local.py",
+    "execution/log.py",
+    "execution/memory_events.py",
     "execution/outcome.py",
     "execution/own.py",
+    "execution/process_tree.py",
+    "execution/supervisor.py",
+    "execution/worker.py",
     "files",
+    "warning.py",
     "usercode.py",  # finds and imports code of the user's, which is hashed
     "results",  # keeps what was measured; `validate` computes scores again from the counts
 )

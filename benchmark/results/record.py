@@ -27,6 +27,7 @@ DEPTH = 32
 """Maximum nesting depth of mappings and lists in the axes of a protocol."""
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timed_out"]
+Cause = Literal["exception", "killed", "exited", "hung", "time_limit", "out_of_memory", "diverged"]
 Checkpoint = Literal["last", "best"]
 Split = Literal["val", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -299,6 +300,10 @@ class Artifact(Model):
     sha256: Sha256
 
 
+NEWER = ("cause", "log_tail", "source", "stated_normalisation")
+"""Fields that are newer than segbench 0.2.0 and left out of files where they are null."""
+
+
 class Record(Model):
     """The result of one run: architecture, protocol and seed."""
 
@@ -308,6 +313,17 @@ class Record(Model):
     )
     status: Status
     error: Text | None = Field(description="one line, null where status is ok")
+    cause: Cause | None = Field(
+        default=None,
+        description="why the run failed: exception, raised by its code; killed, by a signal; exited, without a result; "
+        "hung, no progress within the limit; time_limit; out_of_memory; diverged; left out where status is ok and in "
+        "results of segbench 0.2.0",
+    )
+    log_tail: list[Text] | None = Field(
+        default=None,
+        max_length=100,
+        description="last lines that the processes of a failed run have printed; left out where there are none",
+    )
     architecture: ArchitectureName
     method: Text
     source: NetworkSource | None = Field(
@@ -341,7 +357,7 @@ class Record(Model):
 
     def to_json(self) -> str:
         """Return the text of the result's file, without fields that are newer than segbench 0.2.0 and null."""
-        absent = {name for name in ("source", "stated_normalisation") if getattr(self, name) is None}
+        absent = {name for name in NEWER if getattr(self, name) is None}
         return self.model_dump_json(indent=2, exclude=absent) + "\n"
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
-from benchmark.execution import batch, local
+from benchmark.execution import batch, local, worker
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
@@ -71,7 +71,7 @@ def in_worker(monkeypatch):
     )  # GPUs or not
 
     def carry_out(run_one, specs, watcher=None, device="cpu", most=1):
-        monkeypatch.setattr(local, "run_one", run_one)
+        monkeypatch.setattr(worker, "run_one", run_one)
         return [stored.record for stored in made_by_workers(specs, watcher or Watcher(), device, most)]
 
     return carry_out
@@ -98,7 +98,7 @@ def test_a_worker_that_exits_leaves_a_record(tmp_path, in_worker):
 
 
 def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         raise UserError("cannot write results: disk full")
 
     with pytest.raises(UserError, match="disk full"):
@@ -107,12 +107,12 @@ def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
 
 
 def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         if spec.seed == 0:
             raise Interrupted("train", 3, 8, 3)
         return _record(spec)
 
-    monkeypatch.setattr(local, "run_one", run_one)
+    monkeypatch.setattr(worker, "run_one", run_one)
     watcher, specs = Watcher(), [_spec(tmp_path), _spec(tmp_path, seed=1)]
     cut, stored = made_by_workers(specs, watcher)
     assert cut == InterruptedRun(specs[0], "train", 3, 8)
@@ -131,7 +131,7 @@ def test_what_escapes_a_run_is_kept(tmp_path, in_worker):
 
 
 def test_a_run_that_hangs_is_given_up(tmp_path, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         if spec.seed == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(1000)
@@ -153,7 +153,7 @@ def clock(monkeypatch):
 
 
 def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monkeypatch, in_worker, clock):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         tell("train", 7, 7, None)
         time.sleep(1000)
 
@@ -162,7 +162,7 @@ def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monke
             super().progress(*event)
             clock[0] = 9.0 + local.GRACE_SECONDS
 
-    monkeypatch.setattr(local, "run_one", run_one)
+    monkeypatch.setattr(worker, "run_one", run_one)
     spec = _spec(tmp_path, deadline=8.0)
     assert list(made_by_workers([spec], Late())) == [InterruptedRun(spec, "train", 7, 7)]
     assert not (tmp_path / "results").exists()
@@ -190,7 +190,7 @@ def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_w
     """It compiles when the other trains and not while that is timed, and begins when that has ended."""
     pipeline = Pipeline(tmp_path)
 
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         pipeline.note(spec, "is ready")
         compiles = turn.may_compile()
         if compiles:
@@ -220,7 +220,7 @@ def test_the_next_run_makes_itself_ready_while_one_has_the_device(tmp_path, in_w
 
 def test_a_run_that_compiles_hears_of_its_turn():
     ours, theirs = multiprocessing.Pipe()
-    turn = local._Turn(theirs)
+    turn = worker.DeviceTurn(theirs)
     ours.send("compile")
     assert turn.may_compile()
     assert not turn.has_device()
@@ -229,12 +229,12 @@ def test_a_run_that_compiles_hears_of_its_turn():
     assert turn.has_device()
     turn.wait()
     ours.close()
-    with pytest.raises(local._GivenUp):
-        local._Turn(theirs).has_device()
+    with pytest.raises(worker.GivenUp):
+        worker.DeviceTurn(theirs).has_device()
 
 
 def test_a_run_that_dies_before_its_turn_leaves_the_device_to_the_others(tmp_path, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         if spec.seed == 1:
             os._exit(3)
         turn.wait()
@@ -251,7 +251,7 @@ def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_work
             super().begin(spec)
             clock[0] = 9.0
 
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         turn.wait()
         return _record(spec)
 
@@ -299,7 +299,7 @@ def test_workers_import_what_their_parent_does(tmp_path):
 
 
 def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         (tmp_path / f"pid-{spec.seed}").write_text(str(os.getpid()))
         tell("train", 1, 1, None)
         signal.pause()
@@ -322,7 +322,7 @@ def test_an_interrupt_ends_the_workers(tmp_path, in_worker):
 def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, monkeypatch, device):
     """When it reports, or when it waits for its turn."""
 
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         try:
             if turn:
                 turn.wait()
@@ -330,19 +330,19 @@ def test_a_worker_whose_parent_has_gone_gives_up_and_stores_nothing(tmp_path, mo
         except Exception:
             return _record(spec)
 
-    monkeypatch.setattr(local, "run_one", run_one)
+    monkeypatch.setattr(worker, "run_one", run_one)
     ours, theirs = FORK.Pipe()
-    worker = FORK.Process(target=local._work, args=(_spec(tmp_path, device=device), theirs))
+    process = FORK.Process(target=worker.work, args=(_spec(tmp_path, device=device), theirs))
     ours.close()
-    worker.start()
+    process.start()
     theirs.close()
-    worker.join()
-    assert worker.exitcode == 1
+    process.join()
+    assert process.exitcode == 1
     assert not (tmp_path / "results").exists()
 
 
 def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         for i in range(1000):
             tell("train", i + 1, 1000, 0.5)
         return _record(spec)
@@ -356,7 +356,7 @@ def test_progress_is_told_but_not_too_often(tmp_path, in_worker):
 def test_runs_go_side_by_side(tmp_path, in_worker):
     """Each of the two waits for the other to have begun."""
 
-    def run_one(spec, tell, turn):
+    def run_one(spec, tell, turn, on_error):
         (tmp_path / f"begun-{spec.seed}").touch()
         for _ in range(100):
             if len(list(tmp_path.glob("begun-*"))) == 2:

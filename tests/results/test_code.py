@@ -183,7 +183,7 @@ def test_what_is_declared_is_there():
 TRAINING = """
 import json, sys
 from pathlib import Path
-from benchmark.execution import local
+from benchmark.execution import worker
 from benchmark.execution.spec import Spec
 
 folder = Path(sys.argv[1])
@@ -198,7 +198,7 @@ class Parent:
             Path(folder, "loaded.json").write_text(json.dumps(sorted(map(str, files))))
 
 
-local._work(spec, Parent())
+worker.work(spec, Parent())
 """
 
 

@@ -1,0 +1,70 @@
+"""The log of a run: what its processes print, in a file of limited size."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+FILE = "run.log"
+
+HEAD, TAIL = 1 << 16, 1 << 20
+"""Bytes that are kept of the beginning and the end of a longer output."""
+
+OMITTED = b"\n[segbench: output omitted]\n"
+
+LAST = 1 << 13
+"""Bytes of the end that are kept in memory."""
+
+
+class Log:
+    """Writes output to a file, which has its beginning and its end if it is long.
+
+    Output of an earlier process of the run is kept and counts as the beginning. As long as the folder does not exist,
+    the end of the output is kept in memory; if the file cannot be written, it is discarded.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        last: the last bytes of the output.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._size, self._waiting, self._fails = 0, b"", False
+        self.last = b""
+
+    def write(self, data: bytes) -> None:
+        """Append output."""
+        self.last = (self.last + data[-LAST:])[-LAST:]
+        if self._fails:
+            return
+        self._waiting = (self._waiting + data)[-TAIL:]
+        try:
+            self._append()
+        except OSError:  # the disk is full: the run goes on
+            self._fails, self._waiting = True, b""
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = None
+
+    def _append(self) -> None:
+        if self._file is None:
+            try:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:  # the run has not created its folder yet, or has removed it
+                return
+            self._size = os.fstat(self._file).st_size
+        data, self._waiting = self._waiting, b""
+        if self._size + len(data) > HEAD + len(OMITTED) + 2 * TAIL:
+            end = max(HEAD, self._size + len(data) - TAIL)
+            data = OMITTED + os.pread(self._file, max(0, self._size - end), end) + data[-TAIL:]
+            os.ftruncate(self._file, HEAD)
+            self._size = HEAD
+        self._size += os.pwrite(self._file, data, self._size)

@@ -1,0 +1,144 @@
+"""The process of one run: executes it and reports to its supervisor."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmark import backend, warning
+from benchmark.engine import device
+from benchmark.errors import FOREIGN, UserError
+from benchmark.execution import outcome
+from benchmark.execution.run import run_one
+from benchmark.execution.spec import Spec
+
+PROGRESS_SECONDS = 0.1
+"""Seconds between progress reports."""
+
+
+def work(spec: Spec, parent: Connection) -> None:
+    """Execute one run and report to the parent, unless it has gone.
+
+    Sends `("progress", arguments)`, `("waiting", None)` before it waits for the device, `("warning", text)`, and at
+    last the path of the result as "stored", where it was interrupted as "interrupted", a `UserError` as "mistake" or
+    the status of any other failure as "failed".
+    """
+    try:
+        _report(spec, parent)
+    except GivenUp:
+        sys.exit("the run was given up: segbench has gone")
+
+
+class GivenUp(BaseException):
+    """Raised in a worker whose parent has gone; no Exception, so that the run does not record it as a failure."""
+
+
+class DeviceTurn:
+    """The worker's side of its turn on the device.
+
+    Args:
+        parent: the connection to the parent.
+    """
+
+    def __init__(self, parent: Connection) -> None:
+        self._parent, self._word = parent, ""
+
+    def may_compile(self) -> bool:
+        """Wait until the run may compile on the device or has it; return whether it may only compile."""
+        self._hear()
+        return self._word == "compile"
+
+    def has_device(self) -> bool:
+        """Return whether the run has the device."""
+        while self._word != "start" and self._parent.poll():
+            self._hear()
+        return self._word == "start"
+
+    def wait(self) -> None:
+        """Wait until the run has the device."""
+        while self._word != "start":
+            self._hear()
+
+    def _hear(self) -> None:
+        try:
+            if not self._parent.poll():
+                self._parent.send(("waiting", None))
+            self._word = self._parent.recv()
+        except (EOFError, ConnectionError):
+            raise GivenUp from None
+        if self._word == "stop":  # before it has begun
+            raise GivenUp
+
+
+def _report(spec: Spec, parent: Connection) -> None:
+    _open_streams()
+    backend.silence()
+    from benchmark.engine.hooks import Interrupted
+
+    send, process, reported = _sender(parent), os.getpid(), 0.0
+
+    def on_progress(phase: str, done: int, total: int, loss: float | None) -> None:
+        nonlocal reported
+        if os.getpid() != process:  # the network has forked, and the child trains, too
+            os._exit(1)
+        now = time.monotonic()
+        if done == total or now - reported > PROGRESS_SECONDS:
+            reported = now
+            send("progress", (phase, done, total, loss))
+
+    end: tuple[str, Any]
+    warning.redirect(lambda text: send("warning", text))
+    try:
+        device.limit_threads(spec.config.protocol.threads)
+        turn = None if spec.device == "cpu" else DeviceTurn(parent)
+        end = "stored", str(run_one(spec, on_progress, turn, traceback.print_exception))
+    except Interrupted as error:
+        end = "interrupted", (error.phase, error.done, error.total)
+    except UserError as error:
+        end = "mistake", str(error)
+    except FOREIGN as error:  # failures of the run are recorded by it; this is a failure of the process
+        traceback.print_exc()
+        end = "failed", outcome.failure(error)
+    if os.getpid() != process:
+        os._exit(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be saved
+    _flush()
+    send(*end)
+
+
+def _sender(parent: Connection) -> Callable[[str, Any], None]:
+    def send(kind: str, content: Any) -> None:
+        try:
+            parent.send((kind, content))
+        except ConnectionError:
+            raise GivenUp from None
+
+    return send
+
+
+def _open_streams() -> None:
+    """Print line by line, so that the log has all of it if the process is killed; on SIGQUIT print the stacks."""
+    sys.stdout, sys.stderr = (
+        open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for number in (1, 2)
+    )
+    faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT)
+
+
+def _flush() -> None:
+    """Write what Python and the C library have buffered: the process may be ended after its last message."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
