@@ -32,6 +32,7 @@ SERVICES = (
     "execution/isolated.py",
     "execution/local.py",
     "execution/log.py",
+    "execution/lost.py",
     "execution/memory_events.py",
     "execution/outcome.py",
     "execution/own.py",
