@@ -91,6 +91,31 @@ def test_a_file_that_may_change_within_the_tick_of_a_clock_is_not_trusted(settle
     assert opened == []
 
 
+def test_a_replaced_file_of_the_same_size_and_time_is_opened(settled):
+    """As of a machine with another clock, on a file system whose timestamps are coarse."""
+    path = sorted(settled.glob("*/*/*.json"))[0]
+    before, text = path.stat(), path.read_text()
+    other = path.with_suffix(".new")
+    other.write_text(text.replace('"seconds": 20.0', '"seconds": 21.0'))
+    os.utime(other, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    other.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert_true(settled)
+
+
+def test_a_result_that_is_deleted_while_it_is_read_is_no_problem(filled, monkeypatch):
+    load, (first, *others) = snapshot_module.load, sorted(filled.root.glob("*/*/*.json"))
+
+    def late(path):
+        if path == first:
+            first.unlink(missing_ok=True)
+        return load(path)
+
+    monkeypatch.setattr(snapshot_module, "load", late)
+    summaries, problems = Snapshot(filled.root).summaries()
+    assert (len(summaries), problems) == (len(others), [])
+
+
 def test_damaged_results_are_named_each_time(settled):
     path = sorted(settled.glob("*/*/*.json"))[0]
     path.write_text("{")
