@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,8 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.execution.executor import Executor, ProgressListener
 
 
 class Results:
@@ -204,7 +206,7 @@ def run(
     root: str | Path | None = None,
     device: str = "auto",
     latency: bool = True,
-    executor: Literal["local", "debug"] = "local",
+    executor: str | Callable[[ProgressListener], Executor] = "local",
     **overrides: Any,
 ) -> Results:
     """Profile, train and evaluate architectures, and store what is not in the store yet.
@@ -219,7 +221,8 @@ def run(
         device: "cpu", "cuda", "cuda:N" or "auto".
         latency: whether latency is measured.
         executor: "local" makes runs in worker processes, so that one that crashes costs itself alone. "debug" makes
-            them in this process.
+            them in this process. For another machine or scheduler, a class of your own, or its name as of
+            `segbench run --executor`; docs/executors.md describes what it must do.
         overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
@@ -244,6 +247,7 @@ def run(
     from benchmark.execution import batch
     from benchmark.execution.plan import plan
 
+    executor = batch.executor_of(executor)
     wanted = batch.specs(
         [names] if isinstance(names, str) else list(names),
         protocol,

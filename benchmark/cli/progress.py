@@ -157,18 +157,18 @@ class Bars:
             transient=True,
         )
         self._all = self._bars.add_task("all runs", total=runs, note="")
-        self._tasks: dict[Spec, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}  # by run, as specs are copied to other processes and back
         self._bars.start()
 
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
         name = f"{spec.architecture} seed {spec.seed}"
-        self._tasks[spec] = self._bars.add_task(name, total=None, note="starting")
+        self._tasks[spec.identity.run_id] = self._bars.add_task(name, total=None, note="starting")
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
         """Move the bar of a run."""
         note = PHASES[phase] + (f", loss {loss:.3f}" if loss is not None else "")
-        self._bars.update(self._tasks[spec], completed=done, total=total, note=note)
+        self._bars.update(self._tasks[spec.identity.run_id], completed=done, total=total, note=note)
 
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
@@ -189,5 +189,5 @@ class Bars:
 
     def _remove(self, spec: Spec) -> None:
         """Remove the bar of a run, which has none if it ended before it had the device."""
-        if (task := self._tasks.pop(spec, None)) is not None:
+        if (task := self._tasks.pop(spec.identity.run_id, None)) is not None:
             self._bars.remove_task(task)

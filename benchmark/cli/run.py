@@ -48,13 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs on a CPU (default: cores / threads per run); one on a GPU",
+        help="maximum number of concurrent runs on a CPU (default: cores / threads per run); one on a GPU of this machine",
     )
     parser.add_argument(
         "--executor",
-        choices=["local", "debug"],
         default="local",
-        help="executor of the runs: local, worker processes; debug, this process (default: local)",
+        metavar="NAME",
+        help="executor of the runs: local, worker processes; debug, this process; or one of yours, FILE.py:CLASS or "
+        "package.module:CLASS, see docs/executors.md (default: local)",
     )
     options.time_budget(parser)
     parser.add_argument(
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
     from benchmark.results.store import Store
 
-    store = Store(args.results)
+    store, executor = Store(args.results), batch.executor_of(args.executor, args.jobs)
     options.check_speed(args, on)
     options.prepare_tracker(args)
     for folder in (args.results, args.reports, args.work_dir):
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = batch.ordered(waiting, deadline)
     before = _states(jobs)
     with shown(len(jobs)) as listener:
-        made = batch.run(jobs, listener, executor=args.executor, most=args.jobs, deadline=deadline)
+        made = batch.run(jobs, listener, executor=executor, most=args.jobs, deadline=deadline)
     if jobs:
         options.print_viewer(args)
     if store.files():  # there may have been no time for a single run

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 from benchmark.catalog import catalog
 from benchmark.errors import UserError
@@ -20,6 +20,9 @@ from benchmark.results.environment import cores
 from benchmark.results.reading import Stored
 
 ExecutorName = Literal["local", "debug"]
+
+Factory = Callable[[ProgressListener], Executor]
+"""Makes an executor that reports to a listener."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def run(
     jobs: Sequence[Job],
     listener: ProgressListener,
     *,
-    executor: ExecutorName | Callable[[ProgressListener], Executor] = "local",
+    executor: ExecutorName | Factory = "local",
     most: int | None = None,
     deadline: float | None = None,
     on_end: Callable[[Stored | InterruptedRun], None] | None = None,
@@ -115,13 +118,15 @@ def run(
     Args:
         jobs: the runs in order, all on the same kind of device.
         listener: receives their progress.
-        executor: "local" (worker processes), "debug" (this process), or a factory of executors.
-        most: maximum number of concurrent runs on a CPU; None for cores / threads per run. One on a GPU.
+        executor: "local" (worker processes), "debug" (this process), or a callable that takes the listener: see
+            `executor_of`.
+        most: maximum number of concurrent runs; None for cores / threads per run, or as many as an executor of the
+            user's takes. One on a GPU of this machine.
         deadline: time of `time.monotonic` at which runs are interrupted; None for no deadline.
         on_end: is called with each finished run.
 
     Raises:
-        UserError: a result cannot be stored.
+        UserError: a result cannot be stored, or the executor is unknown or does not work.
     """
     if not jobs:
         return Outcome([], [], [])
@@ -132,6 +137,27 @@ def run(
         if on_end:
             on_end(each)
     return outcome(jobs, ended)
+
+
+def executor_of(name: str | Factory, most: int | None = None) -> ExecutorName | Factory:
+    """Load an executor of the user's, so that its mistakes are reported before anything is computed.
+
+    Args:
+        name: of ours, of one of the user's as in `execution.own`, or what makes an executor.
+        most: maximum number of concurrent runs of one that is loaded.
+
+    Raises:
+        UserError: there is no such executor, or its code raises an exception.
+    """
+    if not isinstance(name, str) or _is_ours(name):
+        return name
+    from benchmark.execution import own
+
+    return own.load(name, most)
+
+
+def _is_ours(name: str) -> TypeGuard[ExecutorName]:
+    return name in get_args(ExecutorName)
 
 
 def outcome(jobs: Sequence[Job], ended: Sequence[Stored | InterruptedRun]) -> Outcome:
@@ -181,7 +207,7 @@ def _next_attempt(ended: Stored | InterruptedRun, repeatable: Sequence[Spec]) ->
 
 
 def _executor(
-    name: ExecutorName | Callable[[ProgressListener], Executor],
+    name: ExecutorName | Factory,
     spec: Spec,
     listener: ProgressListener,
     most: int | None,

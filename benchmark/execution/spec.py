@@ -179,9 +179,23 @@ class Spec:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the identity, so that a worker neither recomputes nor changes it."""
+        """Return the state with the identity, so that a worker neither recomputes nor changes it.
+
+        It is valid in other folders and on other machines: paths are absolute, that of the data included, and the
+        deadline is a time of day, as `time.monotonic` of two machines cannot be compared.
+        """
         _ = self.identity
-        return self.__dict__
+        state = self.__dict__ | {"root": datasets.locate(self.config.protocol.dataset, self.root)}
+        state = {name: value.absolute() if isinstance(value, Path) else value for name, value in state.items()}
+        if self.deadline is not None:
+            state["deadline"] = self.deadline - time.monotonic() + time.time()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the state, with the deadline on the clock of this machine."""
+        self.__dict__.update(state)
+        if self.deadline is not None:
+            self.__dict__["deadline"] = self.deadline - time.time() + time.monotonic()
 
 
 @cache

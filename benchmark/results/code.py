@@ -37,6 +37,7 @@ SERVICES = (
     "execution/process_tree.py",
     "execution/supervisor.py",
     "execution/worker.py",
+    "execution/own.py",
     "files",
     "warning.py",
     "usercode.py",  # finds and imports code of the user's, which is hashed

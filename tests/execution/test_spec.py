@@ -1,6 +1,7 @@
 """What names a run is worked out once, and goes with it to the process that makes it."""
 
 import pickle
+import time
 from collections import Counter
 from dataclasses import FrozenInstanceError, replace
 
@@ -10,7 +11,7 @@ from benchmark.cli import main
 from benchmark.configs import axes
 from benchmark.errors import UserError
 from benchmark.execution import run
-from benchmark.execution.spec import Spec
+from benchmark.execution.spec import Spec, sources
 from benchmark.results import code, record
 from benchmark.results.reading import read
 from benchmark.results.validate import validate
@@ -86,6 +87,26 @@ def test_a_worker_gets_it(spec, calls):
     there = pickle.loads(sent)
     assert there.identity == spec.identity
     assert calls.total() == 4
+
+
+def test_it_is_valid_in_another_folder_and_on_another_machine(camvid_miniature, tmp_path, monkeypatch):
+    """Paths do not depend on the working directory, and the deadline not on the clock since the start of a machine."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("SEGBENCH_DATA", str(camvid_miniature))
+    now = time.monotonic()
+    spec = Spec("enet", "camvid_360x480_scratch", 0, "cpu", deadline=now + 60)
+    sent = pickle.dumps(spec)
+    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.delenv("SEGBENCH_DATA")
+    monkeypatch.setattr(time, "monotonic", lambda: now - 5000)
+    there = pickle.loads(sent)
+    assert (there.results, there.work_dir) == (tmp_path / "here" / "results", tmp_path / "here" / "work_dirs")
+    assert there.folder == tmp_path / "here" / spec.folder
+    assert len(sources("camvid", there.root)["test"]) == 3
+    assert there.deadline - time.monotonic() == pytest.approx(60, abs=10)
+    assert spec.deadline == now + 60
 
 
 def test_another_deadline_keeps_it_and_any_other_change_does_not(spec, calls):
