@@ -121,6 +121,12 @@ class Lines:
             note = f", loss {loss:.3f}" if loss is not None else ""
             self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
 
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Print at intervals that runs wait for a scheduler."""
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self._say(f"{spec.architecture} seed {spec.seed}: pending{f' ({reason})' if reason else ''}")
+
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
         if spec.next_attempt(record):
@@ -157,12 +163,14 @@ class Bars:
             transient=True,
         )
         self._all = self._bars.add_task("all runs", total=runs, note="")
+        self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler
         self._tasks: dict[str, TaskID] = {}  # by run, as specs are copied to other processes and back
         self._bars.start()
 
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
         name = f"{spec.architecture} seed {spec.seed}"
+        self._no_longer_pending(spec)
         self._tasks[spec.identity.run_id] = self._bars.add_task(name, total=None, note="starting")
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
@@ -170,8 +178,15 @@ class Bars:
         note = PHASES[phase] + (f", loss {loss:.3f}" if loss is not None else "")
         self._bars.update(self._tasks[spec.identity.run_id], completed=done, total=total, note=note)
 
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Count a run that waits for a scheduler, again or for the first time."""
+        self._remove(spec)
+        self._pending[spec.identity.run_id] = reason
+        self._count_pending()
+
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
+        self._no_longer_pending(spec)
         self._remove(spec)
         again = "; it is tried again" if spec.next_attempt(record) else ""
         self._bars.console.print(f"{_ended(spec, record)}{again}", highlight=False, markup=False)
@@ -191,3 +206,12 @@ class Bars:
         """Remove the bar of a run, which has none if it ended before it had the device."""
         if (task := self._tasks.pop(spec.identity.run_id, None)) is not None:
             self._bars.remove_task(task)
+
+    def _no_longer_pending(self, spec: Spec) -> None:
+        if self._pending.pop(spec.identity.run_id, None) is not None:
+            self._count_pending()
+
+    def _count_pending(self) -> None:
+        reasons = ", ".join(sorted({reason for reason in self._pending.values() if reason}))
+        note = f"{len(self._pending)} pending{f': {reasons}' if reasons else ''}" if self._pending else ""
+        self._bars.update(self._all, note=note)

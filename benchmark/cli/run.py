@@ -17,6 +17,7 @@ from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
 if TYPE_CHECKING:
+    from benchmark.cli.progress import Bars, Lines
     from benchmark.execution.plan import Job
     from benchmark.execution.spec import Spec
 
@@ -54,9 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--executor",
         default="local",
         metavar="NAME",
-        help="executor of the runs: local, worker processes; debug, this process; or one of yours, FILE.py:CLASS or "
-        "package.module:CLASS, see docs/executors.md (default: local)",
+        help="executor of the runs: local, worker processes; slurm, jobs of a cluster; debug, this process; or one of "
+        "yours, FILE.py:CLASS or package.module:CLASS, see docs/executors.md (default: local)",
     )
+    options.slurm(parser)
     options.time_budget(parser)
     parser.add_argument(
         "--run-timeout",
@@ -94,15 +96,13 @@ def run(args: argparse.Namespace) -> int:
     """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
     deadline = _deadline(args)
     names = chosen(args)
+    on = options.selected_device(args)
 
-    from benchmark.engine import device
-
-    on = device.select(args.device)
-
-    from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
+    from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
     from benchmark.results.store import Store
 
-    store, executor = Store(args.results), batch.executor_of(args.executor, args.jobs)
+    store = Store(args.results)
+    executor = options.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
     options.check_speed(args, on)
     options.prepare_tracker(args)
     for folder in (args.results, args.reports, args.work_dir):
@@ -112,7 +112,15 @@ def run(args: argparse.Namespace) -> int:
     jobs = batch.ordered(waiting, deadline)
     before = _states(jobs)
     with shown(len(jobs)) as listener:
-        made = batch.run(jobs, listener, executor=executor, most=args.jobs, deadline=deadline)
+        made = batch.run(
+            jobs,
+            listener,
+            executor=executor,
+            most=args.jobs,
+            deadline=deadline,
+            leave=lambda jobs: _leaves(jobs, listener),
+            command=args.command_line,
+        )
     if jobs:
         options.print_viewer(args)
     if store.files():  # there may have been no time for a single run
@@ -138,6 +146,18 @@ def run(args: argparse.Namespace) -> int:
     return 2 if left_out or is_incomplete else 0
 
 
+def _leaves(jobs: int, listener: Lines | Bars) -> bool:
+    """Ask whether jobs of Slurm are left running; they are where nobody can be asked."""
+    listener.close()
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    while True:
+        print(f"{jobs} runs are with Slurm: [l]eave them running, or [c]ancel them? ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("", "l", "leave", "c", "cancel"):
+            return not answer.startswith("c")
+
+
 def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
     """Return the progress of each interrupted run: iterations, and whether it is profiled and trained."""
     from benchmark.execution.interrupted import find
@@ -150,6 +170,8 @@ def _deadline(args: argparse.Namespace) -> float | None:
     """Return the deadline on the clock of `time.monotonic`."""
     if args.time_budget is None:
         return None
+    if args.executor == "slurm":
+        raise UserError("--time-budget does not limit jobs of Slurm, which resume at the end of --time: use --time")
     if args.force:
         raise UserError("--force restarts every run in every call, so that none resumes: omit --time-budget")
     return time.monotonic() + options.seconds(args.time_budget)

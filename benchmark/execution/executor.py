@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored
@@ -45,6 +45,14 @@ class ProgressListener(Protocol):
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Handle the interruption of a run."""
+
+
+@runtime_checkable
+class QueueListener(ProgressListener, Protocol):
+    """Receives, in addition, what becomes of runs that wait for a scheduler."""
+
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Handle that a run waits for resources, for the first time or after an interruption, and why."""
 
 
 class Executor(Protocol):

@@ -38,6 +38,9 @@ SERVICES = (
     "execution/supervisor.py",
     "execution/worker.py",
     "execution/own.py",
+    "execution/progress.py",
+    "execution/slurm",
+    "execution/sweep.py",
     "files",
     "warning.py",
     "usercode.py",  # finds and imports code of the user's, which is hashed
@@ -58,6 +61,7 @@ UNUSED = (
     "datasets/verify.py",
     "execution/description.py",
     "execution/plan.py",
+    "execution/status.py",
     "model_configs",  # their place in a wheel; their resolved form is hashed
     "reporting",
     "selftest",
