@@ -49,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs on a CPU (default: cores / threads per run); one on a GPU of this machine",
+        help="maximum number of concurrent runs: on a CPU (default: cores / threads per run; one on a GPU of this machine), "
+        "or of jobs of Slurm",
     )
     parser.add_argument(
         "--executor",
@@ -152,7 +153,8 @@ def _leaves(jobs: int, listener: Lines | Bars) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     while True:
-        print(f"{jobs} runs are with Slurm: [l]eave them running, or [c]ancel them? ", end="", file=sys.stderr, flush=True)
+        question = f"{jobs} runs are with Slurm: [l]eave them running, or [c]ancel them? "
+        print(question, end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline().strip().lower()
         if answer in ("", "l", "leave", "c", "cancel"):
             return not answer.startswith("c")

@@ -16,7 +16,9 @@ from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.sweep import Manifest, Run, log_of, stamp
 
-State = Literal["done", "failed", "running", "unresponsive", "requeued", "pending", "interrupted", "cancelled", "unknown"]
+State = Literal[
+    "done", "failed", "running", "unresponsive", "requeued", "pending", "interrupted", "cancelled", "unknown"
+]
 
 ENDED = ("done", "failed")
 """States of runs that have an outcome."""
@@ -24,7 +26,7 @@ ENDED = ("done", "failed")
 ACTIVE = ("running", "unresponsive", "requeued", "pending", "unknown")
 """States of runs that somebody is to end."""
 
-SILENT_SECONDS = 30.0
+SILENT_SECONDS = 20.0
 """Seconds without a sign of life after which a run is called unresponsive; there is one every few seconds."""
 
 
@@ -140,9 +142,7 @@ def _stored(run: Run) -> RunStatus | None:
     return RunStatus(run, state, error=record.error, cause=record.cause)
 
 
-def _of_job(
-    manifest: Manifest, status: RunStatus, states: Mapping[str, JobState] | None, now: float
-) -> RunStatus:
+def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState] | None, now: float) -> RunStatus:
     """Return how a run without a result stands, given the states of jobs."""
     run, progress, sweep = status.run, status.progress, manifest.sweep
     if run.job is None:  # being submitted, unless its process was killed
@@ -191,7 +191,8 @@ def _seconds_left(found: Sequence[RunStatus], most: int | None, now: float) -> f
             if rest is not None and (progress := status.progress)
         ]
     typical = sum(taken) / len(taken) if taken else None
-    each = [*(typical if rest is None else rest for rest in rests), *(status.run.seconds or typical for status in waiting)]
+    each = [typical if rest is None else rest for rest in rests]
+    each += [status.run.seconds or typical for status in waiting]
     known = [seconds for seconds in each if seconds is not None]
     if len(known) < len(each):
         return None

@@ -154,7 +154,7 @@ class Slurm:
         ended = {job.name for job in self._jobs}
         states = queue.ask([job for job in jobs.values() if job not in ended])
         if states is None:
-            raise UserError("Slurm does not answer, so that it is not known which runs are submitted: repeat the command")
+            raise UserError("squeue does not answer, and may have jobs of these runs: repeat the command later")
         return {run: job for run, job in jobs.items() if job in states and not states[job].ended}
 
     def _submitted(self, specs: Sequence[Spec], room: int | None) -> list[str]:

@@ -151,7 +151,9 @@ class Cluster:
             subprocess.run(["scancel", "-u", getpass.getuser()], env=self.environment, capture_output=True, timeout=10)
         left = [process for daemon in self._daemons.values() for process in _descendants(daemon.pid)]
         left += [
-            each for step in _processes(lambda c: c.startswith("slurmstepd")) for each in _descendants(step)
+            each
+            for step in _processes(lambda c: c.startswith("slurmstepd"))
+            for each in _descendants(step)
             if self._is_mine(each)
         ]
         left += [each for each in _processes(lambda _: True) if self._is_mine(each) and each != os.getpid()]
