@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs: on a CPU (default: cores / threads per run; one on a GPU of this machine), "
-        "or of jobs of Slurm",
+        help="maximum number of concurrent runs: on a CPU (default: cores / threads per run; one on a GPU here), or "
+        "of jobs of Slurm",
     )
     parser.add_argument(
         "--executor",

@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 NODES = ("node1", "node2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
@@ -45,7 +47,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,requeue_delay=2
 SlurmdParameters=config_overrides
-SlurmdTimeout=10
+SlurmdTimeout=15
 SlurmctldTimeout=10
 InactiveLimit=0
 KillWait=5
@@ -53,8 +55,8 @@ MinJobAge=3600
 JobRequeue=1
 ReturnToService=2
 NodeName={nodes} NodeAddr=127.0.0.1 NodeHostname={host} Port={ports} CPUs={cpus} RealMemory=32000
-PartitionName=main Nodes={nodes} Default=YES PriorityTier=1 MaxTime=UNLIMITED
-PartitionName=urgent Nodes={nodes} PriorityTier=2 GraceTime=0
+PartitionName=main Nodes={nodes} Default=YES PriorityTier=1 GraceTime=20 MaxTime=UNLIMITED
+PartitionName=urgent Nodes={nodes} PriorityTier=2
 """
 
 
@@ -77,7 +79,7 @@ class Cluster:
         cpus: of each node, whatever the machine has.
     """
 
-    def __init__(self, folder: Path, cpus: int = 4) -> None:
+    def __init__(self, folder: Path, cpus: int = 2) -> None:
         self.folder, self._cpus = folder, cpus
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._variables = {"PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
@@ -141,6 +143,16 @@ class Cluster:
         except subprocess.CalledProcessError:
             return {}
 
+    def states(self) -> dict[str, str]:
+        """Return the state of every job, by its id or, of a task of an array, ARRAY_TASK."""
+        lines = [line.split("|") for line in self("squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T").splitlines()]
+        return {f"{job}_{task}" if task.isdigit() else job: state for job, task, state in lines}
+
+    def clear(self) -> None:
+        """Cancel all jobs and wait until the nodes are idle."""
+        self("scancel", "-u", getpass.getuser())
+        self._wait(lambda: self.nodes() == dict.fromkeys(NODES, "idle"), "the nodes")
+
     def __call__(self, *command: str) -> str:
         """Run a command of Slurm; return its output."""
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
@@ -185,6 +197,19 @@ class Cluster:
                 logs = "".join(f"\n{path.name}: {path.read_text()[-2000:]}" for path in self.folder.glob("*.out"))
                 raise RuntimeError(f"{what} did not start{logs}")
             time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A cluster that runs until the tests end."""
+    if why := missing():
+        pytest.skip(why)
+    made = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 def _of(command: str, jobs: list[str]) -> bool:
