@@ -21,6 +21,7 @@ from benchmark.files.atomic import shortened
 COMMANDS = {
     "run": "profile, train and evaluate architectures, record the results, render the report",
     "plan": "list what `run` would do, with an estimate of the time",
+    "status": "print how runs of this machine or of Slurm stand",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
     "predict": "predict label maps of images with given weights",

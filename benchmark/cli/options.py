@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.execution.slurm.request import Request
 
 TIME_BUDGET = (
     "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
@@ -292,6 +295,79 @@ def device(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use only deterministic algorithms on a GPU (default: off; a CPU is always deterministic)",
     )
+
+
+def slurm(parser: argparse.ArgumentParser) -> None:
+    """Add what is requested of Slurm for each run; `slurm_request` reads it."""
+    group = parser.add_argument_group("jobs of --executor slurm", "see docs/slurm.md")
+    group.add_argument("--partition", metavar="P", help="partition (default: that of the cluster)")
+    group.add_argument(
+        "--time",
+        metavar="T",
+        help="time limit of a job: 2:00:00, 90 (minutes), 1-12 (days-hours) or 2h30m (default: that of the partition); "
+        "a run that needs longer is requeued and resumes bit-exactly",
+    )
+    group.add_argument("--mem", metavar="SIZE", help="memory of a job on each node, such as 32G")
+    group.add_argument("--gpus", type=count, metavar="N", help="GPUs of a run on each node (default: 1; none on a CPU)")
+    group.add_argument("--nodes", type=count, metavar="N", help="nodes of a run (default: 1)")
+    group.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE.yaml",
+        help="file of these and further settings: account, qos, constraint, gres, setup, cache, ...",
+    )
+
+
+SLURM = ("partition", "time", "mem", "gpus", "nodes", "profile")
+"""Options of `slurm`."""
+
+
+def slurm_request(args: argparse.Namespace) -> Request | None:
+    """Return what is requested of Slurm for each run; None for another executor.
+
+    Raises:
+        UserError: an option or the profile is not valid, or jobs cannot be submitted from here.
+    """
+    given = {name: getattr(args, name) for name in SLURM if getattr(args, name) is not None}
+    if args.executor != "slurm":
+        if given:
+            raise UserError(f"--{next(iter(given))} is for --executor slurm")
+        return None
+    from benchmark.execution.slurm import request
+
+    request.require()
+    profile = given.pop("profile", None)
+    for name, read in (("time", request.minutes), ("mem", request.memory)):
+        if name in given:
+            try:
+                given[name] = read(given[name])
+            except ValueError as error:
+                raise UserError(f"--{name}: {error}") from None
+    return request.read(profile, given)
+
+
+def selected_device(args: argparse.Namespace) -> str:
+    """Select the device of the runs; call it before mmengine is imported.
+
+    A machine that submits jobs need not have the GPUs of the cluster: there, `auto` is a GPU if any is requested.
+
+    Returns:
+        "cpu" or "cuda".
+
+    Raises:
+        UserError: the device is unknown or not available, or an option of Slurm is not valid.
+    """
+    from benchmark.engine import device
+
+    found = slurm_request(args)
+    if found is None or args.device == "cpu":
+        return device.select(args.device)
+    if args.device not in ("auto", "cuda"):
+        raise UserError(f"--device {args.device}: Slurm selects the GPUs of a job: use cpu, cuda or auto")
+    if args.device == "auto" and not found.requests_gpus:
+        return device.select("cpu")
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # for the jobs, as `device.select` does
+    return "cuda"
 
 
 def speed(parser: argparse.ArgumentParser) -> None:

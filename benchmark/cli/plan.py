@@ -22,11 +22,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the runs in their order of execution."""
     names = chosen(args)
 
-    from benchmark.engine import device
-
     with shown() as listener:
         listener.step("starting", "", 0, len(names))
-        on = device.select(args.device)  # before mmengine is imported
+        on = options.selected_device(args)  # before mmengine is imported
 
         from benchmark.execution.plan import estimate_speed, plan
         from benchmark.results.store import Store

@@ -130,6 +130,12 @@ class Lines:
             self._said = time.monotonic()
             self._say(" ".join(filter(None, [what, f"{done}/{total}" if total else "", name])))
 
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Print at intervals that runs wait for a scheduler."""
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self._say(f"{_name(spec)}: pending{f' ({reason})' if reason else ''}")
+
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
         if spec.next_attempt(record):
@@ -158,6 +164,7 @@ class Bars:
         self._courses: dict[str, Course] = {}
         self._jobs: dict[str, float] = {}  # estimated seconds of each run
         self._ended: dict[str, float] = {}  # and the real ones
+        self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler
         self._step: tuple[str, Course] | None = None
         self._item = ""
         self._display = live.display(self._rows)
@@ -171,6 +178,7 @@ class Bars:
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
         name = _name(spec)
+        self._pending.pop(name, None)
         self._courses[name] = Course(time.monotonic(), spec.config.train_cfg.max_iters, self._jobs.get(name, 0.0))
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
@@ -191,9 +199,15 @@ class Bars:
         self._step[1].report(time.monotonic(), what, done, total)
         self._item = name
 
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Count a run that waits for a scheduler, again or for the first time."""
+        self._courses.pop(_name(spec), None)
+        self._pending[_name(spec)] = reason
+
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
         course = self._courses.pop(_name(spec), None)
+        self._pending.pop(_name(spec), None)
         again = "; it is tried again" if spec.next_attempt(record) else ""
         if not again:
             self._ended[_name(spec)] = time.monotonic() - course.began if course else 0.0
@@ -218,17 +232,11 @@ class Bars:
         if self._step is not None:
             what, course = self._step
             rows.append(Row.of(self._item or what, course, now, what if self._item else ""))
-        elif len(self._jobs) > 1:
-            left = self._seconds_left(courses, now)
-            rows.append(
-                Row(
-                    "all runs",
-                    "",
-                    len(self._ended),
-                    len(self._jobs),
-                    left=UNKNOWN if left is None else f"{clock(left)} left",
-                )
-            )
+        elif len(self._jobs) > 1 or self._pending:
+            seconds = self._seconds_left(courses, now)
+            left = UNKNOWN if seconds is None else f"{clock(seconds)} left"
+            pending = f"{len(self._pending)} pending" if self._pending else ""
+            rows.append(Row("all runs", pending, len(self._ended), len(self._jobs), left=left))
         return rows
 
     def _seconds_left(self, courses: dict[str, Course], now: float) -> float | None:

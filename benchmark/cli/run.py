@@ -19,6 +19,7 @@ from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
 if TYPE_CHECKING:
+    from benchmark.cli.progress import Bars, Lines
     from benchmark.execution.plan import Job
     from benchmark.execution.spec import Spec
 
@@ -50,16 +51,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of an executor of yours, "
-        "as many as it takes); one on a GPU of this machine",
+        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm and of an "
+        "executor of yours, as many as it takes); one on a GPU of this machine",
     )
     parser.add_argument(
         "--executor",
         default="local",
         metavar="NAME",
-        help="executor of the runs: local, worker processes; debug, this process; or one of yours, FILE.py:CLASS or "
-        "package.module:CLASS, see docs/executors.md (default: local)",
+        help="executor of the runs: local, worker processes; slurm, jobs of a cluster; debug, this process; or one of "
+        "yours, FILE.py:CLASS or package.module:CLASS, see docs/executors.md (default: local)",
     )
+    options.slurm(parser)
     options.time_budget(parser)
     parser.add_argument(
         "--run-timeout",
@@ -100,14 +102,13 @@ def run(args: argparse.Namespace) -> int:
     with shown() as listener:
         listener.step("starting", "", 0, len(names))
 
-        from benchmark.engine import device
+        on = options.selected_device(args)
 
-        on = device.select(args.device)
-
-        from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
+        from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
         from benchmark.results.store import Store
 
-        store, executor = Store(args.results), batch.executor_of(args.executor, args.jobs)
+        store = Store(args.results)
+        executor = options.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
         options.check_speed(args, on)
         options.prepare_tracker(args)
         for folder in (args.results, args.reports, args.work_dir):
@@ -117,7 +118,15 @@ def run(args: argparse.Namespace) -> int:
         jobs = batch.ordered(waiting, deadline, partial(listener.step, "planning"))
         before = _states(jobs)
         listener.expect(jobs)
-        made = batch.run(jobs, listener, executor=executor, most=args.jobs, deadline=deadline)
+        made = batch.run(
+            jobs,
+            listener,
+            executor=executor,
+            most=args.jobs,
+            deadline=deadline,
+            leave=lambda jobs: _leaves(jobs, listener),
+            command=args.command_line,
+        )
     if jobs:
         options.print_viewer(args)
     if store.files():  # there may have been no time for a single run
@@ -143,6 +152,19 @@ def run(args: argparse.Namespace) -> int:
     return 2 if left_out or is_incomplete else 0
 
 
+def _leaves(jobs: int, listener: Lines | Bars) -> bool:
+    """Ask whether jobs of Slurm are left running; they are where nobody can be asked."""
+    listener.close()
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    while True:
+        question = f"{jobs} runs are with Slurm: [l]eave them running, or [c]ancel them? "
+        print(question, end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("", "l", "leave", "c", "cancel"):
+            return not answer.startswith("c")
+
+
 def _states(jobs: Sequence[Job]) -> list[tuple[int, bool, bool] | None]:
     """Return the progress of each interrupted run: iterations, and whether it is profiled and trained."""
     from benchmark.execution.interrupted import find
@@ -155,6 +177,8 @@ def _deadline(args: argparse.Namespace) -> float | None:
     """Return the deadline on the clock of `time.monotonic`."""
     if args.time_budget is None:
         return None
+    if args.executor == "slurm":
+        raise UserError("--time-budget does not limit jobs of Slurm, which resume at the end of --time: use --time")
     if args.force:
         raise UserError("--force restarts every run in every call, so that none resumes: omit --time-budget")
     return time.monotonic() + options.seconds(args.time_budget)

@@ -51,24 +51,31 @@ def split_digest(source: DatasetSplit) -> str:
     Raises:
         UserError: a file is missing or cannot be decoded.
     """
-    if isinstance(source, LargeSplit):
-        return listing_digest(source.names, source.image_files())
-    stamp = _stamp(source) if isinstance(source, StoredSplit) else None
-    known = _recall(stamp) if stamp else None
-    if known:
+    if isinstance(source, LargeSplit | StoredSplit) and (known := known_digest(source)):
         return known
     hasher = SplitHasher(len(source.classes))
     pairs = prefetch(lambda index: (source.image(index), source.label(index)), len(source))
     for name, (image, label) in zip(source.names, pairs, strict=True):
         hasher.add(name, image, label)
-    if stamp:
-        _store(stamp, hasher.hexdigest())
+    if isinstance(source, StoredSplit):
+        remember(source, hasher.hexdigest())
     return hasher.hexdigest()
+
+
+def known_digest(source: LargeSplit | StoredSplit) -> str | None:
+    """Return the digest of a split if no image needs to be decoded for it.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    if isinstance(source, LargeSplit):
+        return listing_digest(source.names, source.image_files())
+    return _recall(stamp(source))
 
 
 def remember(source: StoredSplit, value: str) -> None:
     """Cache the digest of a split that was computed with a `SplitHasher`."""
-    _store(_stamp(source), value)
+    _store(stamp(source), value)
 
 
 def listing_digest(names: Sequence[str], images: Sequence[Path]) -> str:
@@ -116,7 +123,7 @@ def _digest(classes: Sequence[str], splits: Mapping[Split, str | None]) -> str:
     return hashlib.sha256(json.dumps([list(classes), splits], sort_keys=True).encode()).hexdigest()
 
 
-def _stamp(source: StoredSplit) -> str:
+def stamp(source: StoredSplit) -> str:
     """Return a stamp that changes with a file: its name, size, and the modification times of content and inode."""
     stamp = hashlib.sha256(f"{type(source).__name__} {RULE}".encode())
     for path in source.files():

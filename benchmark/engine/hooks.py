@@ -34,6 +34,9 @@ STATE = "resume.pth"
 POINTER = "last_checkpoint"
 """File with the path of `STATE`, read by mmengine."""
 
+STATE_SECONDS = 600.0
+"""Seconds of a training after which its state is written, in addition to that of each validation."""
+
 PARTS = {"meta", "state_dict", "optimizer", "message_hub", "param_schedulers"}
 """Keys of a state that mmengine requires."""
 
@@ -289,6 +292,9 @@ class DeadlineHook(Hook):
     A training ends after the current iteration. An evaluation ends after the current batch and is repeated later. An
     evaluation without remaining images and the last validation of a training are not interrupted.
 
+    The state is also written every `STATE_SECONDS` of a training, so that the death of its process or machine costs no
+    more even if validations are hours apart. That does not change the training.
+
     Args:
         deadline: time on the clock of `time.monotonic`, which all processes share, in seconds.
         phase: phase name of the training in progress reports.
@@ -298,18 +304,25 @@ class DeadlineHook(Hook):
 
     def __init__(self, deadline: float = math.inf, phase: str = "train") -> None:
         self.deadline, self.phase = deadline, phase
+        self._saved = math.inf
 
     def before_train(self, runner: Runner) -> None:
         """Interrupt immediately if the deadline has passed, without changing the state."""
         if self._is_over():
             raise Interrupted(self.phase, runner.iter, runner.max_iters, runner.iter)
+        self._saved = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Interrupt the training."""
+        """Interrupt the training, or write its state if it was not written for long."""
         done = batch_idx + 1
-        if done < runner.max_iters and self._is_over():
+        if done == runner.max_iters:
+            return
+        if self._is_over():
             save_state(runner, by_epoch=False)
             raise Interrupted(self.phase, done, runner.max_iters, done)
+        if time.monotonic() - self._saved >= STATE_SECONDS:
+            save_state(runner, by_epoch=False)
+            self._saved = time.monotonic()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Interrupt a validation."""

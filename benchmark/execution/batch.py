@@ -5,8 +5,11 @@ Commands, scripts and the Python API call this; the caller's listener displays p
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, get_args
 
@@ -15,7 +18,10 @@ from benchmark.errors import UserError
 from benchmark.execution import feasibility
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
 from benchmark.execution.plan import Job, OnCheck, next_jobs, plan
+from benchmark.execution.progress import Reporter
+from benchmark.execution.slurm.request import Request
 from benchmark.execution.spec import Spec
+from benchmark.execution.sweep import Manifest
 from benchmark.results.environment import cores
 from benchmark.results.reading import Stored
 
@@ -126,34 +132,50 @@ def run(
     jobs: Sequence[Job],
     listener: ProgressListener,
     *,
-    executor: ExecutorName | Factory = "local",
+    executor: ExecutorName | Factory | Request = "local",
     most: int | None = None,
     deadline: float | None = None,
     on_end: Callable[[Stored | InterruptedRun], None] | None = None,
+    leave: Callable[[int], bool] | None = None,
+    command: str | None = None,
 ) -> Outcome:
     """Execute runs; store each failure as a result and continue with the others.
 
     Args:
         jobs: the runs in order, all on the same kind of device.
         listener: receives their progress.
-        executor: "local" (worker processes), "debug" (this process), or a callable that takes the listener: see
-            `executor_of`.
+        executor: "local" (worker processes), "debug" (this process), a callable that takes the listener: see
+            `executor_of`, or what is requested of Slurm for each run.
         most: maximum number of concurrent runs; None for cores / threads per run, or as many as an executor of the
             user's takes. One on a GPU of this machine.
         deadline: time of `time.monotonic` at which runs are interrupted; None for no deadline.
         on_end: is called with each finished run.
+        leave: is asked whether that many jobs of Slurm are left running when this is interrupted; None to leave them.
+        command: the command that `segbench status` shows; None for that of this process.
 
     Raises:
         UserError: a result cannot be stored, or the executor is unknown or does not work.
     """
     if not jobs:
         return Outcome([], [], [])
-    made = _executor(executor, jobs[0].spec, listener, most)
+    name = executor if isinstance(executor, str) else "slurm" if isinstance(executor, Request) else "own"
+    manifest = Manifest.create(jobs, name, most, command or shlex.join(sys.argv))
     ended = list[Stored | InterruptedRun]()
-    for each in completed((job.spec for job in next_jobs(jobs, deadline)), made):
-        ended.append(each)
-        if on_end:
-            on_end(each)
+    with ExitStack() as stack:
+        stack.enter_context(manifest.executed())
+        made: Executor
+        if isinstance(executor, Request):
+            from benchmark.execution.slurm.executor import Slurm
+
+            made = Slurm(listener, manifest, executor, most, leave)
+        else:
+            reporter = Reporter(manifest.sweep.name, listener)
+            stack.enter_context(reporter.beating())
+            made = _executor(executor, jobs[0].spec, reporter, most)
+        for each in completed((job.spec for job in next_jobs(jobs, deadline)), made):
+            ended.append(each)
+            if on_end:
+                on_end(each)
     return outcome(jobs, ended)
 
 

@@ -1,8 +1,8 @@
 """The interface of executors, which make runs in worker processes, in this process, or elsewhere.
 
 `execution.batch` submits runs while an executor has free slots, and polls it until the last run has ended. Where a run
-is to take place, `execution.isolated` makes it; `execution.lost` stores the failure of one of which nothing is heard any
-more. docs/executors.md has an example.
+is to take place, `execution.isolated` makes it; `execution.lost` stores the failure of one of which nothing is heard
+any more. docs/executors.md has an example.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from benchmark.execution.spec import Spec
 from benchmark.results.reading import Stored
@@ -68,7 +68,7 @@ class Silent:
     def begin(self, spec: Spec) -> None:
         """Ignore the start of a run."""
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Ignore progress of a run."""
 
     def end(self, spec: Spec, record: Record) -> None:
@@ -93,10 +93,10 @@ class Serial:
         with self._lock:
             self._listener.begin(spec)
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Pass on progress of a run."""
         with self._lock:
-            self._listener.progress(spec, phase, done, total, loss)
+            self._listener.progress(spec, phase, done, total, value)
 
     def end(self, spec: Spec, record: Record) -> None:
         """Pass on the end of a run."""
@@ -107,6 +107,14 @@ class Serial:
         """Pass on the interruption of a run."""
         with self._lock:
             self._listener.interrupt(run)
+
+
+@runtime_checkable
+class QueueListener(ProgressListener, Protocol):
+    """Receives, in addition, what becomes of runs that wait for a scheduler."""
+
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Handle that a run waits for resources, for the first time or after an interruption, and why."""
 
 
 class Executor(Protocol):

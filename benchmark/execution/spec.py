@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HANG_SECONDS = 1800.0
 """Seconds without progress after which a run hangs: profiling and compilation report none for minutes."""
 
-PASSING = ("killed", "exited", "hung", "out_of_memory")
+PASSING = ("killed", "exited", "hung", "out_of_memory", "node_failed", "lost")
 """Causes of failures that may not occur again: not exceptions, divergence and time limits."""
 
 

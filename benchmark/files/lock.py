@@ -1,4 +1,4 @@
-"""Lock the folder of a run while its process runs."""
+"""Locks between processes: of the folder of a run while its process runs, and of a file that one of them is to make."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ def exclusive(folder: Path) -> Iterator[None]:
         if handle is not None:
             _held.discard(handle)
             os.close(handle)
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock of a file, which is created if necessary, and hold it.
+
+    If the platform or the file system does not support locks, nobody waits.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    if fcntl is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    _held.add(handle)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        _close(handle)
 
 
 def _lock(folder: Path) -> int | None:

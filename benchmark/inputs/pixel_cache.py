@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Protocol
@@ -17,9 +18,10 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.datasets.digest import split_digest
+from benchmark.datasets.digest import SplitHasher, known_digest, remember, stamp
 from benchmark.datasets.prefetch import prefetch
 from benchmark.datasets.source import DatasetSplit, StoredSplit
+from benchmark.files.lock import turn
 from benchmark.files.user_cache import user_cache
 
 
@@ -49,6 +51,11 @@ class Decoded:
 
     def __init__(self, source: DatasetSplit) -> None:
         self._source = source
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the images."""
+        return self._source.names
 
     def __len__(self) -> int:
         return len(self._source)
@@ -110,11 +117,13 @@ def cached(source: DatasetSplit) -> Pixels:
     decoded = Decoded(source)
     if not isinstance(source, StoredSplit):
         return decoded
-    digest = split_digest(source)
+    known, name = known_digest(source), stamp(source)
     try:
-        # A digest encodes void as the number of classes: digest and number together identify labels.
-        folder = user_cache() / "pixels" / f"{digest}_{len(source.classes)}"
-        return _opened(folder, len(source)) or _built(decoded, folder)
+        if known and (found := _opened(_folder(source, known), len(source))):
+            return found
+        with turn(user_cache() / "locks" / name):  # others that need it wait, and read what this process has written
+            known = known_digest(source)
+            return (known and _opened(_folder(source, known), len(source))) or _built(source, known)
     except (OSError, RuntimeError) as error:  # full or read-only disk; missing home
         warnings.warn(f"decoded images are not cached, which slows training down: {error}", CacheWarning, stacklevel=2)
         return decoded
@@ -127,13 +136,29 @@ def _opened(folder: Path, images: int) -> Cache | None:
         return None
 
 
-def _built(pixels: Pixels, folder: Path) -> Pixels:
-    """Fill the cache; concurrent processes use the folder of the first one to finish."""
-    temporary = folder.with_name(f".{folder.name}.{token_hex(4)}")
+def _folder(source: StoredSplit, digest: str) -> Path:
+    """Return the folder of a split: a digest encodes void as the number of classes, so both identify labels."""
+    return user_cache() / "pixels" / f"{digest}_{len(source.classes)}"
+
+
+def _built(source: StoredSplit, digest: str | None) -> Pixels:
+    """Fill the cache; without locks, concurrent processes use the folder of the first one to finish.
+
+    Args:
+        source: the split.
+        digest: its digest; None to compute it from the same pixels, so that each image is decoded once.
+    """
+    pixels, hasher = Decoded(source), None if digest else SplitHasher(len(source.classes))
+    temporary = user_cache() / "pixels" / f".{token_hex(8)}"
     try:
         temporary.mkdir(parents=True)
-        if not _write(pixels, temporary):
+        if not _write(pixels, temporary, hasher):
             return pixels
+        if hasher:
+            digest = hasher.hexdigest()
+            remember(source, digest)
+        assert digest
+        folder = _folder(source, digest)
         try:
             temporary.replace(folder)
         except OSError:  # the folder exists
@@ -146,8 +171,8 @@ def _built(pixels: Pixels, folder: Path) -> Pixels:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(pixels: Pixels, folder: Path) -> bool:
-    """Write the arrays image by image; return whether all images have one size.
+def _write(pixels: Decoded, folder: Path, hasher: SplitHasher | None) -> bool:
+    """Write the arrays image by image, and hash them; return whether all images have one size.
 
     They are written as files, not through a memory map, which would kill the process on a full disk.
     """
@@ -160,6 +185,8 @@ def _write(pixels: Pixels, folder: Path) -> bool:
                 _write_header(labels, (len(pixels), *label.shape))
             elif image.shape != size:
                 return False
+            if hasher:
+                hasher.add(pixels.names[index], image.transpose(1, 2, 0), label)
             images.write(image.tobytes())
             labels.write(label.tobytes())
         for file in (images, labels):

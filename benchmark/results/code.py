@@ -36,10 +36,13 @@ SERVICES = (
     "execution/lost.py",
     "execution/memory_events.py",
     "execution/outcome.py",
-    "execution/own.py",
     "execution/process_tree.py",
     "execution/supervisor.py",
     "execution/worker.py",
+    "execution/own.py",
+    "execution/progress.py",
+    "execution/slurm",
+    "execution/sweep.py",
     "files",
     "warning.py",
     "usercode.py",  # finds and imports code of the user's, which is hashed
@@ -60,6 +63,7 @@ UNUSED = (
     "datasets/verify.py",
     "execution/description.py",
     "execution/plan.py",
+    "execution/status.py",
     "model_configs",  # their place in a wheel; their resolved form is hashed
     "reporting",
     "selftest",

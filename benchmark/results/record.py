@@ -27,7 +27,18 @@ DEPTH = 32
 """Maximum nesting depth of mappings and lists in the axes of a protocol."""
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timed_out"]
-Cause = Literal["exception", "killed", "exited", "hung", "time_limit", "out_of_memory", "diverged"]
+Cause = Literal[
+    "exception",
+    "killed",
+    "exited",
+    "hung",
+    "time_limit",
+    "out_of_memory",
+    "diverged",
+    "cancelled",
+    "node_failed",
+    "lost",
+]
 Checkpoint = Literal["last", "best"]
 Split = Literal["val", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -316,7 +327,8 @@ class Record(Model):
     cause: Cause | None = Field(
         default=None,
         description="why the run failed: exception, raised by its code; killed, by a signal; exited, without a result; "
-        "hung, no progress within the limit; time_limit; out_of_memory; diverged; left out where status is ok and in "
+        "hung, no progress within the limit; time_limit; out_of_memory; diverged; cancelled, node_failed and lost, of "
+        "the job of a scheduler, the last one for an unknown reason; left out where status is ok and in "
         "results of segbench 0.2.0",
     )
     log_tail: list[Text] | None = Field(

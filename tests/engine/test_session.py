@@ -74,6 +74,29 @@ def test_a_killed_run_that_is_resumed_equals_one_that_was_not(tmp_path):
     assert not (tmp_path / "killed" / "resume.pth").exists()
 
 
+def test_the_state_is_written_between_validations_that_are_far_apart(tmp_path, monkeypatch):
+    whole = Session(_config(8, interval=8), tmp_path / "whole").train()
+    monkeypatch.setattr("benchmark.engine.hooks.STATE_SECONDS", 0.0)
+    steps = []
+
+    def kill(phase, done, total, loss):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    def watch(phase, done, total, loss):
+        if phase == "train":
+            steps.append(done)
+
+    with pytest.raises(KeyboardInterrupt):
+        Session(_config(8, interval=8), tmp_path / "killed", kill).train()
+    resumed = Session(_config(8, interval=8), tmp_path / "killed", watch, resume=True).train()
+    assert steps[0] in (6, 7)
+    assert resumed.last.read_bytes() == whole.last.read_bytes()
+    assert resumed.best.read_bytes() == whole.best.read_bytes()
+    assert (resumed.loss, resumed.val_miou) == (whole.loss, whole.val_miou)
+    assert not (tmp_path / "killed" / "resume.pth").exists()
+
+
 @pytest.fixture
 def looks(monkeypatch):
     """Let a deadline be a number of looks at the clock: before a training, after iterations and batches of images."""

@@ -1,8 +1,8 @@
 """SIGKILL at random moments of `segbench run enet`: the repeated command leaves what one that was not killed leaves.
 
 A moment is a time since the start of training, or the n-th change of a file below the folder of the run or the store:
-checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed, `segbench run`,
-or all its processes.
+checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed, `segbench
+run`, or all its processes.
 """
 
 from __future__ import annotations

@@ -2,12 +2,16 @@
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.datasets import digest
 from benchmark.datasets.camvid import CamVid
 from benchmark.datasets.shapes import Shapes
 from benchmark.inputs import pixel_cache
@@ -95,11 +99,12 @@ def test_damaged_is_rebuilt(source, folder, name, damage):
 def test_the_loser_uses_what_the_winner_made(source, folder, monkeypatch):
     write = pixel_cache._write
 
-    def slow(pixels, temporary):
+    def slow(*arguments):
         monkeypatch.setattr(pixel_cache, "_write", write)
         cached(source)  # the winner is done while the loser writes
-        return write(pixels, temporary)
+        return write(*arguments)
 
+    monkeypatch.setattr(pixel_cache, "turn", lambda path: nullcontext())  # a file system without locks
     monkeypatch.setattr(pixel_cache, "_write", slow)
     assert _hold_the_same(cached(source), source)
     assert len(_entries(folder)) == 1
@@ -115,6 +120,40 @@ def test_several_processes_at_once(camvid_miniature, folder):
     with multiprocessing.get_context("fork").Pool(4) as pool:
         assert all(pool.map(_open, [camvid_miniature] * 8, chunksize=1))
     assert len(_entries(folder)) == 1
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["cold", "known digest"])
+def test_processes_of_a_node_decode_each_image_once(camvid_miniature, tmp_path, folder, known):
+    """The first one decodes, and the others wait for it and map the same files."""
+    if known:
+        digest.split_digest(CamVid(camvid_miniature, "train"))
+    code = (
+        "import sys, time; from pathlib import Path; from benchmark.datasets.camvid import CamVid\n"
+        "from benchmark.inputs.pixel_cache import Cache, cached\n"
+        "decode = CamVid.image\n"
+        "def image(self, index):\n"
+        "    time.sleep(0.3)\n"
+        "    with Path(sys.argv[2]).open('a') as log: log.write(f'{index}\\n')\n"
+        "    return decode(self, index)\n"
+        "CamVid.image = image\n"
+        "source = CamVid(Path(sys.argv[1]), 'train')\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "pixels = cached(source)\n"
+        "assert isinstance(pixels, Cache) and len(pixels) == 4, pixels\n"
+    )
+    command = [sys.executable, "-c", code, camvid_miniature, tmp_path / "decoded"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    assert sorted((tmp_path / "decoded").read_text().split()) == ["0", "1", "2", "3"]
+    assert digest.split_digest(CamVid(camvid_miniature, "train")) in _entries(folder)[0].name
 
 
 def test_full_disk_costs_one_line_and_nothing_else(source, folder, monkeypatch):

@@ -1,0 +1,200 @@
+"""`segbench status`: print how the runs of a sweep stand, of this machine or of Slurm, in progress or not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.cli import options
+from benchmark.cli.options import duration_text
+from benchmark.cli.progress import PHASES
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.execution.status import RunStatus, SweepStatus
+    from benchmark.execution.sweep import Manifest
+
+WATCH_SECONDS = 5.0
+"""Seconds between two prints of --watch."""
+
+LINES = 10
+"""Lines of the log of a failed run."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "sweep", nargs="?", metavar="SWEEP", help="name of a sweep (default: those in progress, else the last one)"
+    )
+    parser.add_argument("--all", action="store_true", help="all sweeps of the work folder whose manifests are kept")
+    options.work_dir(parser)
+    parser.add_argument("--watch", action="store_true", help="print again every few seconds until all runs have ended")
+    parser.add_argument("--cancel", action="store_true", help="cancel the jobs of the sweep that have not ended")
+    options.json_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print how the runs stand.
+
+    Returns:
+        0 if all runs are done, 1 if all have ended and some failed, 3 if some have not ended.
+    """
+    if args.cancel:
+        _cancel(args)
+    while True:
+        found = _looks(args)
+        if args.watch and sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")
+        if args.json:
+            print(json.dumps({"sweeps": [_plain(each) for each in found]}, indent=2, allow_nan=False))
+        else:
+            print("\n\n".join(_text(each) for each in found))
+        if not (args.watch and any(each.active for each in found)):
+            return max(each.exit_code for each in found)
+        sys.stdout.flush()
+        time.sleep(WATCH_SECONDS)
+
+
+def _looks(args: argparse.Namespace) -> list[SweepStatus]:
+    """Return how the chosen sweeps stand."""
+    from benchmark.execution.status import look
+
+    chosen = _chosen(args)
+    found = [look(manifest, time.time()) for manifest in chosen]
+    if args.all or args.sweep:
+        return found
+    return [each for each in found if each.active] or found[-1:]
+
+
+def _chosen(args: argparse.Namespace) -> list[Manifest]:
+    """Return the sweeps that are named, or may be in progress.
+
+    Raises:
+        UserError: there are none.
+    """
+    from benchmark.execution.sweep import manifests
+
+    known = manifests(args.work_dir.absolute())
+    if not known:
+        raise UserError(f"no sweep in {args.work_dir}: --work-dir names the work folder of `segbench run`")
+    if args.sweep:
+        if not (found := [each for each in known if each.sweep.name == args.sweep]):
+            raise UserError(f"no sweep {args.sweep} in {args.work_dir}: the last one is {known[-1].sweep.name}")
+        return found
+    if args.all:
+        return known
+    return [each for each in known[:-1] if each.sweep.ended is None] + known[-1:]
+
+
+def _cancel(args: argparse.Namespace) -> None:
+    """Cancel the jobs of the chosen sweeps.
+
+    Raises:
+        UserError: a sweep is one of this machine, or Slurm does not answer.
+    """
+    from benchmark.execution.slurm import queue
+
+    for manifest in [each.manifest for each in _looks(args) if each.active]:
+        sweep = manifest.sweep
+        if sweep.executor != "slurm":
+            raise UserError(
+                f"{sweep.name} is no sweep of Slurm: press Ctrl-C in its terminal, or end process "
+                f"{sweep.process.number} on {sweep.process.host}"
+            )
+        queue.cancel([run.job for run in sweep.runs if run.job])
+        manifest.write(cancelled=True)
+
+
+def _text(found: SweepStatus) -> str:
+    sweep = found.manifest.sweep
+    counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
+    left = f"; about {duration_text(found.seconds_left)} left" if found.active and found.seconds_left else ""
+    width = max(len(_name(each)) for each in found.runs)
+    lines = [f"{sweep.name} ({sweep.executor}): {sweep.command}", f"{counts}{left}"]
+    for each in found.runs:
+        lines.append(f"  {_name(each):{width}}  {each.state:12}  {_detail(each)}".rstrip())
+        if each.state == "failed":
+            from benchmark.execution.status import log_tail
+
+            lines += [f"      {line}" for line in log_tail(each, found.manifest)[-LINES:]]
+    return "\n".join(lines)
+
+
+def _name(status: RunStatus) -> str:
+    return f"{status.run.architecture} seed {status.run.seed}"
+
+
+def _detail(status: RunStatus) -> str:
+    """Describe a run in addition to its state."""
+    progress, job = status.progress, f"job {status.run.job}" if status.run.job else ""
+    if status.state == "done":
+        return status.run.result
+    if status.state == "failed":
+        return f"{status.cause}: {status.error}" if status.cause else f"{status.error}"
+    parts = []
+    if status.starting:
+        parts.append("starting")
+    elif progress and progress.phase in PHASES:
+        parts.append(f"{PHASES[progress.phase]} {progress.done}/{progress.total}")
+        if status.state == "running" and progress.rate:
+            parts.append(f"{progress.rate:.3g}/s, {duration_text(progress.seconds_left or 0.0)} left")
+    if status.state == "unresponsive" and status.silent is not None:
+        parts.append(f"no sign of life for {duration_text(status.silent)}")
+    if status.state in ("running", "unresponsive") and status.node:
+        parts.append(f"on {status.node}")
+    parts += [each for each in (status.reason, job) if each]
+    return ", ".join(parts)
+
+
+def _plain(found: SweepStatus) -> dict[str, Any]:
+    sweep = found.manifest.sweep
+    return {
+        "sweep": sweep.name,
+        "command": sweep.command,
+        "executor": sweep.executor,
+        "created": _time(sweep.created),
+        "active": found.active,
+        "counts": dict(found.counts),
+        "seconds_left": found.seconds_left if found.active else 0.0,
+        "runs": [_plain_run(each, found.manifest) for each in found.runs],
+    }
+
+
+def _plain_run(status: RunStatus, manifest: Manifest) -> dict[str, Any]:
+    progress = status.progress
+    ended = status.state in ("done", "failed")
+    plain = {
+        "run_id": status.run.run_id,
+        "architecture": status.run.architecture,
+        "protocol": status.run.protocol,
+        "seed": status.run.seed,
+        "state": status.state,
+        "starting": status.starting,
+        "job": status.run.job,
+        "node": status.node,
+        "reason": status.reason,
+        "phase": progress.phase if progress else None,
+        "done": progress.done if progress else None,
+        "total": progress.total if progress else None,
+        "loss": progress.loss if progress else None,
+        "rate": progress.rate if progress and status.state == "running" else None,
+        "phase_seconds_left": progress.seconds_left if progress and status.state == "running" else None,
+        "silent_seconds": status.silent,
+        "result": status.run.result if ended and Path(status.run.result).exists() else None,
+        "cause": status.cause,
+        "error": status.error,
+    }
+    if status.state == "failed":
+        from benchmark.execution.status import log_tail
+
+        plain["log_tail"] = log_tail(status, manifest)
+    return plain
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,256 @@
+"""The executor of runs as jobs of Slurm."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmark.errors import UserError, one_line
+from benchmark.execution import outcome, progress
+from benchmark.execution.executor import InterruptedRun, ProgressListener, QueueListener
+from benchmark.execution.progress import Progress
+from benchmark.execution.run import lost
+from benchmark.execution.slurm import queue
+from benchmark.execution.slurm.queue import JobState
+from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.task import Task
+from benchmark.execution.spec import Spec
+from benchmark.execution.sweep import Manifest, Run, log_of, manifests, stamp
+from benchmark.results.reading import Stored, read, read_or_raise
+
+POLL_SECONDS = 1.0
+"""Seconds between looks at the files of the runs."""
+
+QUEUE_SECONDS = 5.0
+"""Seconds between questions to the controller of Slurm."""
+
+LOST_SECONDS = 15.0
+"""Seconds after the end of a job at which its run is taken for lost: a shared file system may be late."""
+
+ARRAY = 1000
+"""Maximum number of tasks of an array, one less than the default limit of Slurm."""
+
+
+class Slurm:
+    """Executes runs as tasks of a job array.
+
+    Runs that are submitted before the first poll become one array. A run that a job of an earlier call still executes
+    is attached to, and not submitted again.
+
+    Args:
+        listener: receives the progress of runs.
+        manifest: manifest of the sweep.
+        request: resources of each run.
+        most: maximum number of concurrent runs; None for no limit but that of the cluster.
+        leave: is asked whether jobs are left running when this call is interrupted; by default they are.
+    """
+
+    def __init__(
+        self,
+        listener: ProgressListener,
+        manifest: Manifest,
+        request: Request,
+        most: int | None = None,
+        leave: Callable[[int], bool] | None = None,
+    ) -> None:
+        self._listener, self._manifest, self._request, self._most = listener, manifest, request, most
+        self._leave = leave or (lambda jobs: True)
+        self._gathered: list[Spec] = []
+        self._jobs: list[_Job] = []
+        self._asked = 0.0
+
+    @property
+    def free_slots(self) -> int:
+        """The number of further runs that may be submitted now: Slurm limits how many are concurrent."""
+        return sys.maxsize
+
+    @property
+    def active(self) -> int:
+        """The number of submitted runs that have not ended."""
+        return len(self._gathered) + len(self._jobs)
+
+    def submit(self, spec: Spec) -> None:
+        """Add a run to the array that the next poll submits."""
+        self._gathered.append(spec)
+
+    def poll(self) -> Sequence[Stored | InterruptedRun]:
+        """Submit what was gathered, look at the runs; return those that have ended.
+
+        Raises:
+            UserError: Slurm refuses the jobs, or a result cannot be stored.
+        """
+        if self._gathered:
+            self._send()
+        states = self._states()
+        found = []
+        for job in list(self._jobs):
+            ended = job.look(self._listener, states.get(job.name) if states else None)
+            if ended is not None:
+                self._jobs.remove(job)
+                self._listener.end(job.spec, ended.record)
+                found.append(ended)
+        if not found:
+            time.sleep(POLL_SECONDS)
+        return found
+
+    def cancel(self) -> None:
+        """Leave the active jobs running, or cancel them, as the user decides."""
+        if not self._jobs:
+            return
+        name, jobs = self._manifest.sweep.name, [job.name for job in self._jobs]
+        where = f"--work-dir {self._manifest.work_dir}"
+        try:
+            leaves = self._leave(len(jobs))
+        except KeyboardInterrupt:
+            leaves = True
+        if leaves:
+            print(
+                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} {where}` shows them, with "
+                "--cancel it cancels them, and the same command attaches to them",
+                file=sys.stderr,
+            )
+        else:
+            queue.cancel(jobs)
+            self._manifest.write(cancelled=True)
+            print(f"segbench: {len(jobs)} runs are cancelled", file=sys.stderr)
+        self._jobs.clear()
+
+    def _states(self) -> dict[str, JobState] | None:
+        """Return the states of the jobs, if it is time to ask for them and Slurm answers."""
+        if time.monotonic() - self._asked < QUEUE_SECONDS:
+            return None
+        states = queue.ask([job.name for job in self._jobs])
+        self._asked = time.monotonic()
+        return states
+
+    def _send(self) -> None:
+        """Submit the gathered runs as one array, as far as no other call has."""
+        room = None if self._most is None else self._most - len(self._jobs)
+        if room is not None and room <= 0:  # runs that are repeated wait for others to end
+            return
+        gathered, self._gathered = self._gathered, []
+        known = self._known(gathered)
+        names = dict(known)
+        new = [spec for spec in gathered if spec.identity.run_id not in names]
+        for first in range(0, len(new), ARRAY):
+            part = new[first : first + ARRAY]
+            names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
+        self._manifest.assign(names)
+        runs = {run.run_id: run for run in self._manifest.sweep.runs}
+        self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]
+        if known:
+            print(f"{len(known)} runs are with Slurm already: attached to their jobs", file=sys.stderr)
+        self._asked = 0.0
+
+    def _known(self, gathered: Sequence[Spec]) -> dict[str, str]:
+        """Return the jobs of earlier calls that are to execute these runs or do so now, by run."""
+        wanted, jobs = {spec.identity.run_id for spec in gathered}, dict[str, str]()
+        for earlier in manifests(self._manifest.work_dir):
+            if earlier.sweep.executor == "slurm" and earlier.sweep.ended is None:
+                jobs |= {run.run_id: run.job for run in earlier.sweep.runs if run.run_id in wanted and run.job}
+        ended = {job.name for job in self._jobs}
+        states = queue.ask([job for job in jobs.values() if job not in ended])
+        if states is None:
+            raise UserError("squeue does not answer, and may have jobs of these runs: repeat the command later")
+        return {run: job for run, job in jobs.items() if job in states and not states[job].ended}
+
+    def _submitted(self, specs: Sequence[Spec], room: int | None) -> list[str]:
+        """Submit one array; return the id of the job of each run."""
+        import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        folder = self._manifest.folder
+        executor = submitit.SlurmExecutor(folder, python=self._request.python)
+        executor.update_parameters(
+            job_name=f"segbench-{self._manifest.sweep.name}",
+            **self._request.parameters(specs[0], len(specs) if room is None else room),
+        )
+        try:
+            jobs = executor.map_array(Task.__call__, [Task(spec, self._request.cache) for spec in specs])
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            raise UserError(f"sbatch: {_reason(error)}") from error
+        return [job.job_id for job in jobs]
+
+
+def _reason(error: BaseException) -> str:
+    """Return what sbatch says."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if "error:" in line]
+    return said[0].partition("error:")[2].strip() if said else one_line(error)
+
+
+class _Job:
+    """A job and the run that it executes.
+
+    Args:
+        spec: the run.
+        run: the run in the manifest, with its job.
+        sweeps: folder of the manifests.
+
+    Attributes:
+        name: id of the job.
+    """
+
+    def __init__(self, spec: Spec, run: Run, sweeps: Path) -> None:
+        assert run.job is not None
+        self.spec, self.name, self._run, self._sweeps = spec, run.job, run, sweeps
+        self._submitted = datetime.now(timezone.utc)
+        self._seen: Progress | None = None
+        self._state: JobState | None = None
+        self._ended_at: float | None = None
+
+    def look(self, listener: ProgressListener, state: JobState | None) -> Stored | None:
+        """Report its progress; return the result of its run if it has ended.
+
+        Args:
+            listener: receives the progress.
+            state: state of the job; None if it is not known now.
+
+        Raises:
+            UserError: a result cannot be stored.
+        """
+        found = progress.read(progress.path_of(self.spec.work_dir, self._run.run_id))
+        if found is not None and found.owner == self.name:
+            if found.state == "ended":
+                return read_or_raise(Path(self._run.result))
+            self._report(listener, found)
+        if state is not None:
+            self._take(listener, state)
+        if self._ended_at is not None and time.monotonic() - self._ended_at > LOST_SECONDS:
+            return self._lost()
+        return None
+
+    def _report(self, listener: ProgressListener, found: Progress) -> None:
+        if found.state != "running" or found == self._seen or (self._state is not None and self._state.waits):
+            return
+        if self._seen is None:
+            listener.begin(self.spec)
+        self._seen = found
+        if found.phase != "starting":
+            listener.progress(self.spec, found.phase, found.done, found.total, found.loss)
+
+    def _take(self, listener: ProgressListener, state: JobState) -> None:
+        """Take note of the state of its job."""
+        if state.waits and state != self._state and isinstance(listener, QueueListener):
+            listener.wait(self.spec, state.reason)
+        if state.waits:
+            self._seen = None
+        self._state = state
+        if not state.ended:
+            self._ended_at = None
+        elif self._ended_at is None:
+            self._ended_at = time.monotonic()
+
+    def _lost(self) -> Stored:
+        """Return the result of a run whose job ended and did not report it."""
+        assert self._state is not None
+        path = Path(self._run.result)
+        if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
+            return stored
+        status, cause, error = self._state.end
+        tail = outcome.log_tail(log_of(self._run, self._sweeps)) or None
+        end = {"status": status, "cause": cause, "error": error, "log_tail": tail}
+        return lost(self.spec, self._submitted, end)

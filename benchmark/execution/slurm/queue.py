@@ -1,0 +1,158 @@
+"""The states of jobs, as Slurm reports them: its queue, and its accounting if there is any."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from benchmark.errors import UserError, one_line
+
+COMMAND_SECONDS = 60.0
+"""Timeout of a command of Slurm."""
+
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING")
+ACTIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+
+GONE = "GONE"
+"""State of a job that Slurm does not know any more."""
+
+ENDS = {
+    "CANCELLED": ("failed", "cancelled", "the job was cancelled"),
+    "OUT_OF_MEMORY": ("out_of_memory", "out_of_memory", "Slurm killed the job for its memory: ask for more with --mem"),
+    "TIMEOUT": ("timed_out", "time_limit", "the time limit of the job ended: ask for more with --time"),
+    "DEADLINE": ("timed_out", "time_limit", "the deadline of the job passed"),
+    "NODE_FAIL": ("failed", "node_failed", "the node failed, and Slurm did not requeue the job"),
+    "BOOT_FAIL": ("failed", "node_failed", "the node did not start"),
+    "PREEMPTED": ("failed", "cancelled", "the job was preempted, and Slurm did not requeue it"),
+}
+"""Status, cause and error of a run whose job ended in a state without leaving a result."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """The state of a job.
+
+    Attributes:
+        job: its id; of a task of an array, ARRAY_TASK.
+        state: its state, in the words of Slurm, or `GONE`.
+        reason: why it waits, or why it ended so.
+        node: the node or nodes that it runs on, or ran on.
+        started: time of its last start, in seconds since 1970; 0 if it has none or it is not known.
+    """
+
+    job: str
+    state: str
+    reason: str = ""
+    node: str = ""
+    started: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be started, again or for the first time."""
+        return self.state in WAITING
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not run any more."""
+        return self.state not in (*WAITING, *ACTIVE)
+
+    @property
+    def end(self) -> tuple[str, str, str]:
+        """Status, cause and error of its run if it left no result."""
+        other = f"the job ended without a result (state {self.state}, {self.reason or 'no reason given'})"
+        if self.state == GONE:
+            other = "the job ended without a result, and Slurm does not know it any more"
+        status, cause, error = ENDS.get(self.state, ("failed", "lost", other))
+        return status, cause, f"{error} (job {self.job}{f' on {self.node}' if self.node else ''})"
+
+
+def require() -> None:
+    """Check that jobs can be submitted.
+
+    Raises:
+        UserError: a command of Slurm is missing.
+    """
+    if missing := [name for name in ("sbatch", "srun", "squeue", "scancel") if shutil.which(name) is None]:
+        raise UserError(
+            f"--executor slurm needs {', '.join(missing)}: call segbench on a machine that submits jobs of the cluster "
+            "(Debian: apt-get install slurm-client)"
+        )
+
+
+def ask(jobs: Collection[str]) -> dict[str, JobState] | None:
+    """Return the state of each job; None if Slurm does not answer."""
+    if not jobs:
+        return {}
+    arrays = ",".join(sorted({job.partition("_")[0] for job in jobs}))
+    done = _call("squeue", "-h", "-r", "-t", "all", "-j", arrays, "-o", "%F|%K|%S|%T|%r|%N")
+    if done is None or (done.returncode and "Invalid job id" not in done.stderr):
+        return None
+    found = dict(_queued(done.stdout.splitlines()))
+    if missing := [job for job in jobs if job not in found]:
+        found |= _accounted(missing)
+    return {job: found.get(job, JobState(job, GONE)) for job in jobs}
+
+
+def _queued(lines: Iterable[str]) -> Iterable[tuple[str, JobState]]:
+    for line in lines:
+        array, task, start, state, reason, node = (line.split("|") + [""] * 6)[:6]
+        job = f"{array}_{task}" if task.isdigit() else array
+        started = float(start) if start.isdigit() and state not in WAITING else 0.0
+        yield job, JobState(job, state, "" if reason == "None" else reason, node, started)
+
+
+def _accounted(jobs: Collection[str]) -> dict[str, JobState]:
+    """Ask the accounting, which few test clusters have, for jobs that have left the queue."""
+    if shutil.which("sacct") is None:
+        return {}
+    done = _call("sacct", "-X", "-n", "-P", "-D", "-j", ",".join(jobs), "-o", "JobID,State,Reason,NodeList")
+    if done is None or done.returncode:
+        return {}
+    found = {}
+    for line in done.stdout.splitlines():
+        job, state, reason, node = (line.split("|") + [""] * 4)[:4]
+        found[job] = JobState(job, state.partition(" ")[0], "" if reason == "None" else reason, node)
+    return found
+
+
+def cancel(jobs: Collection[str]) -> None:
+    """Cancel jobs, those that have ended excepted.
+
+    Raises:
+        UserError: Slurm does not answer.
+    """
+    states = ask(jobs)
+    active = list(jobs) if states is None else [job for job in jobs if not states[job].ended]
+    if not active:
+        return
+    done = _call("scancel", *active)
+    if done is None or (done.returncode and "already completing or completed" not in done.stderr):
+        why = "Slurm does not answer" if done is None else one_line(RuntimeError(done.stderr))
+        raise UserError(f"the jobs are not cancelled: {why}: repeat with scancel {' '.join(active)}")
+
+
+def requeue(job: str) -> str | None:
+    """Put the running job back into the queue; return why not, or None."""
+    done = _call("scontrol", "requeue", job)
+    if done is None:
+        return "Slurm does not answer"
+    return one_line(RuntimeError(done.stderr)) if done.returncode else None
+
+
+def runs_on(job: str) -> bool:
+    """Return whether a job that was told to stop is still to be run, as far as Slurm is concerned."""
+    states = ask([job])
+    return states is None or states[job].state in ("RUNNING", "SIGNALING")
+
+
+def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
+    variables = os.environ | {"SLURM_TIME_FORMAT": "%s"}  # seconds since 1970
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False, env=variables
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,100 @@
+"""What a job of Slurm does: one run, in a worker process under supervision, until it ends or the job must give way.
+
+Slurm starts the same task again after the failure of its node. Before its time limit, and before the job is preempted,
+Slurm sends a signal: the run then stops in a state from which it resumes bit-exactly, and the job requeues itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from benchmark.errors import UserError
+from benchmark.execution import interrupted, progress
+from benchmark.execution.executor import InterruptedRun
+from benchmark.execution.isolated import isolated
+from benchmark.execution.progress import Reporter
+from benchmark.execution.run import lost
+from benchmark.execution.slurm import queue
+from benchmark.execution.spec import Spec
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+"""Sent before the time limit, and before a preemption or a cancellation."""
+
+STARTS = 4
+"""The number of starts at the same point of a run after which it is given up."""
+
+CLEARED_SECONDS = 30.0
+"""Seconds that the process of a failed node may take to release the folder of its run."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run, as it is sent to its job.
+
+    Attributes:
+        spec: the run.
+        cache: folder of decoded data on the node, with variables of its environment; None for that of the user.
+    """
+
+    spec: Spec
+    cache: str | None = None
+
+    def __call__(self) -> None:
+        """Execute the run. Its result is in the store, and its progress in the file of the run."""
+        stop = _requests()
+        if self.cache:
+            os.environ["SEGBENCH_CACHE"] = os.path.expandvars(self.cache)
+        spec, job = self.spec, job_of(os.environ)
+        path = progress.path_of(spec.work_dir, spec.identity.run_id)
+        before = progress.read(path)
+        starts = before.starts if before and before.owner == job else ()
+        starts = (*starts, _point(spec))[-STARTS:]
+        reporter = Reporter(job, starts=starts, host=os.environ.get("SLURMD_NODENAME"))
+        if len(starts) == STARTS and len(set(starts)) == 1:
+            error = f"the job was started {STARTS} times without progress: ask for more time or another node"
+            reporter.end(spec, lost(spec, datetime.now(timezone.utc), {"status": "timed_out", "error": error}).record)
+            return
+        with reporter.beating():
+            try:
+                ended = isolated(spec, reporter, stop=stop)
+            except UserError as error:  # costs this run alone; if it cannot be recorded either, the terminal tries to
+                found = lost(spec, datetime.now(timezone.utc), {"status": "failed", "error": str(error)})
+                reporter.end(spec, found.record)
+                return
+        if isinstance(ended, InterruptedRun) and stop.is_set() and queue.runs_on(job):
+            queue.requeue(job)
+
+
+def job_of(variables: os._Environ[str]) -> str:
+    """Return the id of the job of this process; of a task of an array, ARRAY_TASK."""
+    array = variables.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{variables['SLURM_ARRAY_TASK_ID']}" if array else variables["SLURM_JOB_ID"]
+
+
+def _requests() -> threading.Event:
+    """Return an event that the signals of Slurm set.
+
+    Slurm sends them to every process of the job. They are blocked in all but the thread that waits for them, and in
+    processes that are started from here: a worker unblocks the one that asks it to stop.
+    """
+    stop = threading.Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def wait() -> None:
+        signal.sigwait(SIGNALS)
+        stop.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return stop
+
+
+def _point(spec: Spec) -> str:
+    """Return where a run stands: the iteration of its state, and what is measured."""
+    found = interrupted.find(spec.folder)
+    state = spec.folder / "resume.pth"
+    stamp = state.stat().st_mtime_ns if state.exists() else 0
+    return f"{found.iteration} {bool(found.record.memory)} {bool(found.record.training)} {stamp}" if found else "0"

@@ -1,0 +1,185 @@
+"""What is requested of Slurm: options over a profile, and mistakes of either in one line."""
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.errors import UserError
+from benchmark.execution.slurm import queue, request
+from benchmark.execution.slurm.request import Request
+from benchmark.execution.spec import Spec
+
+PROFILE = """\
+partition: long
+time: 2:00:00
+mem: 32G
+gpus: 2
+cpus: 12
+account: vision
+exclusive: true
+gres: gpu:a100:2
+cache: /local/$USER/segbench
+setup:
+  - module load cuda
+sbatch:
+  mail-type: END
+"""
+
+
+@pytest.fixture
+def profile(tmp_path):
+    def write(text):
+        path = tmp_path / "profile.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_profile_and_options_that_win(profile):
+    found = request.read(profile(PROFILE), {"partition": "short", "time": 30, "mem": None})
+    assert (found.partition, found.time, found.mem, found.gpus, found.cpus) == ("short", 30, "32G", 2, 12)
+    assert found.setup == ("module load cuda",)
+    assert found.cache == "/local/$USER/segbench"
+    passed = {"account": "vision", "exclusive": True, "gres": "gpu:a100:2", "mail-type": "END"}
+    assert found.sbatch == passed
+    assert request.read(None, {}) == Request()
+    assert request.read(profile(PROFILE), {}).time == 120
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partitoin: x", "did you mean partition?"),
+        ("- a", "names and values"),
+        ("a: [", "is not YAML"),
+        ("time: soon", "'soon' is not a time"),
+        ("mem: lots", "'lots' is not an amount"),
+        ("gpus: 0", "whole number"),
+        ("gpus: many", "whole number"),
+        ("cpus: [1]", "one value"),
+        ("account:", "one value"),
+        ("setup: {a: b}", "list of shell commands"),
+        ("sbatch: x", "parameters of sbatch"),
+        ("sbatch: {array: 1-3}", "array is set by segbench"),
+        ("sbatch: {mem: 1G}", "one level up"),
+        ("sbatch: {'Bad Name': 1}", "not a long name"),
+    ],
+)
+def test_a_bad_profile_is_one_line(profile, text, said):
+    with pytest.raises(UserError, match=r"^--profile \S+") as caught:
+        request.read(profile(text), {})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_profile_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        request.read(tmp_path / "none.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("90", 90),
+        ("2:00:00", 120),
+        ("0:30", 1),
+        ("1:30", 2),
+        ("1-12", 2160),
+        ("1-0:30", 1470),
+        ("2h30m", 150),
+        ("90s", 2),
+    ],
+)
+def test_times(text, minutes):
+    assert request.minutes(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "1:2:3:4", "1d", "٣", "1-"])
+def test_no_times(text):
+    with pytest.raises(ValueError, match="is not a time"):
+        request.minutes(text)
+
+
+def _spec(device, protocol="shapes_64x64_smoke"):
+    return Spec("enet", protocol, 0, device)
+
+
+def test_parameters():
+    """A run on CPUs requests no GPU, and as many CPUs as it has threads."""
+    asked = Request(time=1, mem="3G", gpus=2, sbatch={"qos": "low", "exclusive": False})
+    found = asked.parameters(_spec("cpu"), 5)
+    assert found["additional_parameters"] == {"requeue": True, "qos": "low", "mem": "3G"}
+    assert (found["cpus_per_task"], found["array_parallelism"], found["signal_delay_s"]) == (2, 5, 30)
+    found = asked.parameters(_spec("cuda"), 5)
+    assert found["additional_parameters"]["gpus-per-node"] == 2
+    assert found["cpus_per_task"] == 6
+    assert Request().parameters(_spec("cuda"), 5)["additional_parameters"]["gpus-per-node"] == 1
+    with_gres = Request(sbatch={"gres": "gpu:1"}).parameters(_spec("cuda"), 5)["additional_parameters"]
+    assert "gpus-per-node" not in with_gres
+    assert Request().cpus_of(_spec("cpu", "camvid_360x480_scratch")) == request.THREADS
+
+
+def _mistake(capsys, *words):
+    code = main(["run", "enet", *words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    return line
+
+
+def test_what_is_missing_is_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(request.importlib.util, "find_spec", lambda name: None)
+    assert 'pip install "segbench[slurm]"' in _mistake(capsys, "--executor", "slurm")
+    monkeypatch.undo()
+    monkeypatch.setattr(request.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "sbatch, srun, squeue, scancel: call segbench on" in _mistake(capsys, "--executor", "slurm")
+
+
+def test_options_of_slurm_are_for_slurm(capsys):
+    assert "--partition is for --executor slurm" in _mistake(capsys, "--partition", "x")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--time", "soon"], "--time: 'soon' is not a time"),
+        (["--mem", "much"], "--mem: 'much' is not an amount"),
+        (["--profile", "nosuch.yaml"], "--profile nosuch.yaml: No such file"),
+        (["--device", "cuda:1"], "--device cuda:1: Slurm selects the GPUs"),
+        (["--time-budget", "5m"], "use --time"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_submitted(capsys, monkeypatch, words, said):
+    monkeypatch.setattr(request, "require", lambda: None)
+    assert said in _mistake(capsys, "--executor", "slurm", *words)
+
+
+QUEUE = """\
+7|0|1700000000|RUNNING|None|node1
+7|1|N/A|PENDING|Resources|
+8|N/A|1700000000|COMPLETED|None|node2
+"""
+
+
+def test_the_queue_is_read(monkeypatch):
+    answers = {"squeue": (0, QUEUE, ""), "sacct": (0, "9_2|CANCELLED by 0|None|node1\n", "")}
+
+    def call(*command):
+        code, out, err = answers[command[0]]
+        return queue.subprocess.CompletedProcess(command, code, out, err)
+
+    monkeypatch.setattr(queue, "_call", call)
+    monkeypatch.setattr(queue.shutil, "which", lambda name: name)
+    found = queue.ask(["7_0", "7_1", "8", "9_2", "10"])
+    assert [found[job].state for job in ("7_0", "7_1", "8", "9_2", "10")] == [
+        "RUNNING",
+        "PENDING",
+        "COMPLETED",
+        "CANCELLED",
+        "GONE",
+    ]
+    assert (found["7_0"].node, found["7_0"].started, found["7_1"].reason) == ("node1", 1.7e9, "Resources")
+    answers |= {"squeue": (1, "", "slurm_load_jobs error: Invalid job id specified"), "sacct": (1, "", "disabled")}
+    assert queue.ask(["7_0"])["7_0"].state == "GONE"
+    answers["squeue"] = (1, "", "slurm_load_jobs error: Unable to contact slurm controller")
+    assert queue.ask(["7_0"]) is None

@@ -1,0 +1,254 @@
+"""Runs on a real Slurm of two nodes: they end as runs of this machine do, whatever becomes of their jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.results.store import Store
+
+pytestmark = pytest.mark.slurm
+
+SECONDS = 240
+"""The longest that anything is waited for."""
+
+
+class Sweep:
+    """Sweeps of ENet on drawn scenes in a folder of its own."""
+
+    def __init__(self, folder, environment):
+        self.folder, self.environment = folder, environment | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        folder.mkdir(exist_ok=True)
+
+    def command(self, *words, seeds=1, iterations=24):
+        run = ["run", "enet", "-p", "shapes_64x64_smoke", "--seeds", ",".join(map(str, range(seeds)))]
+        run += ["--max-iters", str(iterations), "--val-interval", "6", "--no-latency", "--device", "cpu"]
+        return [sys.executable, "-m", "benchmark", *run, *words]
+
+    def start(self, *words, slurm=True, **fields):
+        words = ["--executor", "slurm", "--time", "30", "--mem", "3G", *words] if slurm else words
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {
+            name: fields.pop(name) for name in ("stdin", "stderr") if name in fields
+        }
+        command = self.command(*words, **fields)
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **streams)
+
+    def run(self, *words, **fields):
+        return ended(self.start(*words, **fields))
+
+    def status(self, *words):
+        """The exit code of `segbench status`, and what it says of the last sweep; of none before there is one."""
+        command = [sys.executable, "-m", "benchmark", "status", "--json", *words]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        if done.returncode == 2:
+            assert "no sweep" in done.stderr
+            return 3, {"runs": []}
+        assert done.returncode in (0, 1, 3), done.stderr
+        return done.returncode, json.loads(done.stdout)["sweeps"][-1]
+
+    def until(self, is_so):
+        """The runs as soon as something holds for them."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            runs = self.status()[1]["runs"]
+            if runs and is_so(runs):
+                return runs
+            time.sleep(0.5)
+        raise AssertionError(runs)
+
+    @property
+    def records(self):
+        stored, problems = Store(self.folder / "results").scan()
+        assert not problems
+        return {each.record.seed: each.record for each in stored}
+
+    def bits(self):
+        """What must not depend on where and in how many parts the runs are made, by seed."""
+        found = {}
+        for each in Store(self.folder / "results").scan()[0]:
+            record = each.record
+            training = record.training.model_copy(update={"seconds": 0.0, "setup_seconds": None})
+            with np.load(each.path.with_suffix(".npz")) as arrays:
+                counts = {name: arrays[name].tobytes() for name in arrays.files}
+            found[record.seed] = record.status, record.run_id, record.evaluations, record.artifacts, training, counts
+        return found
+
+
+def ended(process):
+    out, err = process.communicate(timeout=SECONDS)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def sweep(cluster, tmp_path):
+    yield Sweep(tmp_path / "sweep", cluster.environment)
+    cluster.clear()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """The bits of the same runs on this machine, by seed."""
+    made = Sweep(tmp_path_factory.mktemp("local") / "sweep", dict(os.environ))
+    code, _, err = made.run("--jobs", "2", slurm=False, seeds=8)
+    assert code == 0, err
+    return made.bits()
+
+
+def _trains(run, at_least=7):
+    """Whether a run trains, and has been validated once."""
+    return run["state"] == "running" and run["phase"] == "train" and run["done"] >= at_least
+
+
+def test_a_sweep_survives_the_death_of_a_node(cluster, sweep, local):
+    process, killed, seen = sweep.start(seeds=8), None, set()
+    while process.poll() is None:
+        before = cluster.states()
+        code, status = sweep.status()
+        after = cluster.states()
+        for run in status["runs"]:
+            state, slurm = run["state"], {before.get(run["job"]), after.get(run["job"])}
+            seen.add(state)
+            if state == "done":
+                assert Path(run["result"]).is_file()
+            elif run["job"] is None:
+                assert state == "pending"
+            elif state in ("running", "unresponsive"):
+                assert slurm & {"RUNNING", "COMPLETING", "COMPLETED"}
+                assert (run["silent_seconds"] or 0) <= 20 or state == "unresponsive"
+            else:
+                assert state in ("pending", "requeued")
+                assert slurm & {"PENDING", "REQUEUED", "CONFIGURING"}
+        ends = sum(run["state"] == "done" for run in status["runs"])
+        assert len(list(sweep.folder.glob("results/*/enet/*.json"))) >= ends
+        assert (code == 0) == (ends == 8)
+        victims = [run for run in status["runs"] if _trains(run) and run["node"] == "node1"]
+        if killed is None and victims:
+            cluster.kill_node("node1")
+            killed = [run["seed"] for run in victims]
+        time.sleep(0.5)
+    code, _, err = ended(process)
+    cluster.start_node("node1")
+    assert code == 0, err
+    assert killed
+    assert sweep.bits() == local
+    assert (
+        {"pending", "running", "requeued", "done"} <= seen <= {"pending", "running", "unresponsive", "requeued", "done"}
+    )
+    assert sweep.status()[0] == 0
+
+
+def _restarts(cluster, job):
+    """How often Slurm has started a job again."""
+    return int(cluster("scontrol", "show", "job", job).partition("Restarts=")[2].split()[0])
+
+
+def test_a_job_that_is_told_to_stop_is_requeued_and_resumes(cluster, sweep, local):
+    """As Slurm tells it before its time limit."""
+    process = sweep.start(seeds=1)
+    (run,) = sweep.until(lambda runs: _trains(runs[0]))
+    cluster("scancel", "--signal=USR2", run["job"])
+    (run,) = sweep.until(lambda runs: runs[0]["state"] == "requeued")
+    assert 7 <= run["done"] < 24
+    assert Path(sweep.folder, "work_dirs").glob("**/resume.pth")
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert _restarts(cluster, run["job"]) == 1
+    assert sweep.bits()[0] == local[0]
+
+
+def test_a_job_that_is_preempted_resumes(cluster, sweep, local):
+    process = sweep.start("--partition", "main", seeds=1)
+    (run,) = sweep.until(lambda runs: _trains(runs[0]))
+    other = cluster(
+        "sbatch", "--parsable", "-p", "urgent", "-N", "2", "--exclusive", "-o", "/dev/null", "--wrap", "true"
+    )
+    sweep.until(lambda runs: runs[0]["state"] in ("requeued", "done"))
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert cluster.states()[other.strip()] == "COMPLETED"
+    assert _restarts(cluster, run["job"]) == 1
+    assert sweep.bits()[0] == local[0]
+
+
+def test_interrupted_without_a_terminal_the_jobs_are_left_and_attached_to(cluster, sweep, local):
+    """One at a time, as --jobs says; the second call submits nothing."""
+    process = sweep.start("--jobs", "1", seeds=2)
+    sweep.until(lambda runs: any(_trains(run, 1) for run in runs))
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert code == 130
+    left = next(line for line in err.splitlines() if "left to Slurm" in line)
+    assert "2 runs are left to Slurm: `segbench status" in left
+    assert "--cancel" in left
+    jobs, again, most = set(cluster.states()), sweep.start("--jobs", "1", seeds=2), 0
+    while again.poll() is None:
+        most = max(most, list(cluster.states().values()).count("RUNNING"))
+        time.sleep(0.5)
+    code, out, err = ended(again)
+    assert code == 0, err
+    assert "2 runs are with Slurm already: attached" in err
+    assert set(cluster.states()) == jobs
+    assert most == 1
+    assert [sweep.bits()[seed] for seed in (0, 1)] == [local[seed] for seed in (0, 1)]
+    assert "enet" in out
+
+
+def test_jobs_are_cancelled_by_scancel_and_by_the_answer_to_ctrl_c(cluster, sweep):
+    ours, theirs = pty.openpty()
+    process = sweep.start(seeds=2, iterations=3000, stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    runs = sweep.until(lambda runs: all(_trains(run, 1) for run in runs))
+    cluster("scancel", runs[0]["job"])
+    runs = sweep.until(lambda runs: runs[0]["state"] == "failed")
+    assert (runs[0]["cause"], runs[1]["state"]) == ("cancelled", "running")
+    end = time.monotonic() + SECONDS
+    while 0 not in sweep.records and time.monotonic() < end:
+        time.sleep(0.5)
+    record = sweep.records[0]
+    assert (record.status, record.cause) == ("failed", "cancelled")
+    assert "was cancelled" in record.error
+    process.send_signal(signal.SIGINT)
+    said = _read_until(ours, "[c]ancel them? ")
+    assert "1 runs are with Slurm" in said
+    os.write(ours, b"c\n")
+    assert process.wait(SECONDS) == 130
+    code, status = sweep.status()
+    assert (code, [run["state"] for run in status["runs"]]) == (3, ["failed", "cancelled"])
+    assert not {"RUNNING", "PENDING"} & {cluster.states()[run["job"]] for run in runs}
+    assert set(sweep.records) == {0}
+
+
+def _read_until(terminal, words):
+    found, end = "", time.monotonic() + SECONDS
+    while words not in found:
+        assert time.monotonic() < end, found
+        if select.select([terminal], [], [], 1)[0]:
+            found += os.read(terminal, 10_000).decode()
+    return found
+
+
+def test_a_job_that_slurm_kills_for_its_memory(cluster, sweep):
+    code, _, err = sweep.run("--mem", "150M", seeds=1)
+    assert code == 1, err
+    (record,) = sweep.records.values()
+    assert (record.status, record.cause) == ("out_of_memory", "out_of_memory")
+    assert "ask for more with --mem" in record.error
+    assert any("memory" in line for line in record.log_tail)
+    assert sweep.status()[0] == 1
+
+
+def test_what_sbatch_refuses_is_one_line(sweep):
+    code, _, err = sweep.run("--partition", "nosuch", seeds=1)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("segbench: error: sbatch: ")
+    assert "partition" in err
