@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmark import __version__
+from benchmark.analysis.ranking import Group, Standing
 from benchmark.catalog import catalog, mmseg_zoo
 from benchmark.errors import UserError, unknown
 from benchmark.reporting.latex import escaped
@@ -41,6 +42,9 @@ LIBRARIES = {
     "torchvision": "torchvision2016torchvision",
 }
 """Key of a library, by the prefix of the names of its networks."""
+
+_YEAR = "2026"
+"""Of the installed version."""
 
 _ENTRY = re.compile(r"^@\w+\s*\{\s*([^\s,{}]+)\s*,.*?^\}", re.DOTALL | re.MULTILINE)
 _KEY = re.compile(r"\s*@\w+\s*\{\s*([^\s,{}]+)\s*,")
@@ -118,6 +122,27 @@ def bibtex(keys: Iterable[str], runs: Sequence[Summary] = ()) -> str:
     return "\n\n".join(known[each] for each in wanted)
 
 
+def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> str:
+    """Return all that tables of these rows cite: methods, datasets, the suite, and the results with their ids.
+
+    Args:
+        found: groups of results.
+        rows: their rows.
+        datasets: further datasets.
+
+    Raises:
+        UserError: two metafiles have different entries of one key.
+    """
+    found = list(found)
+    runs = [run for group in found for run in group.runs]
+    wanted = {SUITE}
+    wanted.update(key for row in rows for key in keys(row.architecture, row.method))
+    wanted.update(key for run in runs for key in protocol_keys(run.conditions.axes))
+    wanted.update(result_key(group.protocol, group.fingerprint) for group in found if group.runs)
+    wanted.update(key for name in datasets for key in dataset_keys(name))
+    return bibtex(wanted, runs)
+
+
 @cache
 def _others() -> dict[str, str]:
     """Return the entries of `papers.bib` by key."""
@@ -171,21 +196,25 @@ def _key(entry: str) -> str:
 
 def _suite(runs: Sequence[Summary]) -> str:
     """Return the entry of the suite, with the versions and commits that made the results."""
-    versions = sorted({_version(run) for run in runs}) or [f"version {__version__}"]
-    years = sorted({run.started[:4] for run in runs})
+    commits: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        commits[run.version].update([run.revision] if run.revision else [])
+    found = "; ".join(_version(version, commits[version]) for version in sorted(commits or {__version__}))
     return _misc(
         SUITE,
         {
             "title": "{segbench}: A Benchmark and Reproducibility Suite for Semantic Segmentation",
             "author": "{The segbench authors}",
-            "year": years[-1] if years else "2026",
-            "note": (versions[0][0].upper() + versions[0][1:]) + "".join(f"; {each}" for each in versions[1:]),
+            "year": max(run.started for run in runs)[:4] if runs else _YEAR,
+            "note": found[0].upper() + found[1:],
         },
     )
 
 
-def _version(run: Summary) -> str:
-    return f"version {run.version}" + (f", commit {run.revision}" if run.revision else "")
+def _version(version: str, commits: Collection[str]) -> str:
+    if not commits:
+        return f"version {version}"
+    return f"version {version} (commit{'s' if len(commits) > 1 else ''} {', '.join(sorted(commits))})"
 
 
 def _results(runs: Sequence[Summary]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-r"""Text for LaTeX and BibTeX."""
+"""Text for LaTeX and BibTeX: escaped, and as wide as it will be."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 SPECIAL = {
@@ -62,8 +63,8 @@ ACCENTS = dict(
 )
 """Commands of combining characters."""
 
-GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "θ": "theta", "κ": "kappa"}
-GREEK |= {"λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ω": "omega"}
+GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "θ": "theta", "κ": "kappa"}  # noqa: RUF001
+GREEK |= {"λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ω": "omega"}  # noqa: RUF001
 GREEK |= {"Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ω": "Omega"}
 
 
@@ -87,3 +88,34 @@ def _escaped(character: str) -> str:
     if len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS:
         return f"{{\\{ACCENTS[parts[1]]}{parts[0]}}}"
     return f"U+{ord(character):04X}"
+
+
+def breakable(text: str) -> str:
+    """Escape a name, with line breaks allowed within it."""
+    return with_breaks(escaped(text))
+
+
+def with_breaks(latex: str) -> str:
+    r"""Allow line breaks within the names of an escaped text, but not within a `\cite` after it."""
+    text, cite, keys = latex.partition(r"~\cite")
+    return re.sub(r"(\\_|[:/+.])(?=.)", r"\1\\allowbreak{}", text) + cite + keys
+
+
+WIDTHS = {
+    character: width
+    for characters, width in {
+        " -_()[]": 3.9,
+        "ijl.,:;|!'": 3.1,
+        "rst": 4.0,
+        "acevxyz0123456789": 5.3,
+        "bdghknopquf/+=": 5.6,
+        "mwMWO%@#&<>": 10.0,
+    }.items()
+    for character in characters
+}
+"""Widths in points of characters of 10 pt Computer Modern Roman, rounded up; capitals have 7.7."""
+
+
+def width(text: str) -> float:
+    """Return the width of a text in points at 10 pt, before it is escaped; no less than LaTeX will need."""
+    return sum(WIDTHS.get(character, 7.7 if character.isascii() else 33.0) for character in text)
