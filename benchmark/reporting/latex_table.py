@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from benchmark.analysis.marks import ACCURACY
@@ -41,7 +42,7 @@ TITLES = {
     "ade20k": "ADE20K",
     "camvid": "CamVid",
     "cityscapes": "Cityscapes",
-    "shapes": "drawn shapes",
+    "shapes": "Drawn shapes",
     "voc12": "PASCAL VOC 2012",
     "voc12aug": "PASCAL VOC 2012 with SBD",
 }
@@ -389,14 +390,9 @@ def _parts(fields: Sequence[Field], layout: Layout) -> Iterator[list[str]]:
         for index in range(len(rows))
     ]
     count = max(1, math.ceil(sum(lines) / LINES[layout.size]))
-    most, part, used = sum(lines) / count, list[str](), 0
-    for row, needed in zip(rows, lines, strict=True):
-        if part and used + needed > math.ceil(most):
-            yield part
-            part, used = [], 0
-        part.append(row)
-        used += needed
-    yield part
+    ends = list(accumulate(lines))
+    for number in range(count):
+        yield [row for row, end in zip(rows, ends, strict=True) if (end - 1) * count // ends[-1] == number]
 
 
 def _label(text: str) -> str:
@@ -437,12 +433,13 @@ def _protocol(group: Group) -> str:
     axes = group.runs[0].conditions.axes if group.runs else {}
     dataset = str(axes.get("data", {}).get("dataset", ""))
     name = escaped(TITLES.get(re.sub(r"_\d+x\d+$", "", dataset), dataset))
-    data = f"{name}{_cite(*citation.protocol_keys(axes))}, " if name else ""
+    keys = [key for key in citation.protocol_keys(axes) if key != citation.SUITE]
+    data = f"{name}{_cite(*keys)}, protocol" if name else "Protocol"
     iterations = axes.get("schedule", {}).get("iterations")
     start = "with a pre-trained backbone" if axes.get("pretraining") else "from random weights"
     trained = f", {iterations} iterations {start}" if iterations else ""
     results = [citation.result_key(group.protocol, group.fingerprint)] if group.runs else []
-    return f"{data}protocol {breakable(group.title)} of segbench{_cite(citation.SUITE, *results)}{trained}"
+    return f"{data} {breakable(group.title)} of segbench{_cite(citation.SUITE, *results)}{trained}"
 
 
 def _accuracy(group: Group, rows: Sequence[Standing], has_deviation: bool) -> str:
