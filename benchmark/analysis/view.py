@@ -68,6 +68,27 @@ def groups_of(runs: Sequence[Summary], patterns: Sequence[str] = (), asked: Coll
     return [group for group in found if group.runs or group.not_run]
 
 
+def one(found: Sequence[Group], fingerprint: str | None = None) -> tuple[Group, list[Group]]:
+    """Return the group of a figure or an archive, and the others of its protocol.
+
+    Args:
+        found: the groups of one protocol or several.
+        fingerprint: of the group, or its first digits; by default, that of the protocol as it is defined or, where
+            nothing was run without overrides, of the most runs.
+
+    Raises:
+        UserError: there are groups of several protocols, or none with the fingerprint.
+    """
+    protocols = list(dict.fromkeys(group.protocol for group in found))
+    if len(protocols) > 1:
+        raise UserError(f"there are results of {', '.join(protocols)}: name one with -p")
+    chosen = next((group for group in found if group.fingerprint.startswith(fingerprint or "")), None)
+    if chosen is None:
+        known = ", ".join(f"{group.title} ({group.fingerprint})" for group in found)
+        raise UserError(f"no results of fingerprint {fingerprint}: there are {known}")
+    return chosen, [group for group in found if group is not chosen]
+
+
 def was_run(rows: Sequence[Standing]) -> list[Standing]:
     """Return the rows that have results."""
     return [row for row in rows if row.status != coverage.NOT_RUN]
