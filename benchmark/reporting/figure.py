@@ -216,8 +216,18 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
                 steps, values = _aligned(series)
                 if not steps:
                     continue
+                every = (index % 3, max(1, len(steps) // 6))
                 axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-                axes.plot(steps, values.mean(0), dash, color=color, label=name)
+                axes.plot(
+                    steps,
+                    values.mean(0),
+                    dash,
+                    color=color,
+                    marker=MARKERS[index % len(MARKERS)],
+                    markersize=2.5,
+                    markevery=every if len(steps) > 12 else None,
+                    label=name,
+                )
         above.set_yscale("log")
         _log_ticks(above.yaxis)
         above.set_ylabel("training loss")
@@ -278,7 +288,7 @@ def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float
             )
         axes.set_yticks(places, names)
         axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=-1.5)
         of = f", {len(shown)} of {len(classes)} classes" if len(shown) < len(classes) else ""
         axes.set_xlabel(f"IoU (%){of}")
         axes.grid(True, axis="x")
@@ -372,7 +382,7 @@ def _figure(
     """
     from matplotlib.figure import Figure
 
-    bottom, right, gap = 0.36, 0.06, 0.1
+    bottom, right, gap = 0.36, 0.12, 0.1
     top = 0.06 + (math.ceil(len(legend) / _across(legend, width)) * 0.135 + 0.04 if legend else 0)
     height = bottom + top + sum(heights) + gap * (len(heights) - 1)
     figure = Figure(figsize=(width, height))
