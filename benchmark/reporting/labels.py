@@ -22,6 +22,10 @@ DIRECTIONS = ((1, 0), (-1, 0), (1, 1), (-1, 1), (0, 1), (1, -1), (-1, -1), (0, -
 """Directions in which a name is from its point, the most legible first."""
 
 
+MOST_LEADERS = 12
+"""Most points whose names may all be away from them, with a line: of more, only those on the front."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A point.
@@ -64,6 +68,8 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
         text = axes.text(0, 0, point.name, color=COLOURS[point.front], verticalalignment="bottom")
         size = text.get_window_extent()
         places = [place for place in _places(*at[point], size.width, size.height, unit) if _within(place[0], room)]
+        if len(points) > MOST_LEADERS and not point.front:
+            places = [place for place in places if place[1]]
         taken = [*placed, *(mark for other, mark in marks.items() if other is not point)]
         free = _free(places, [*taken, *steps]) or _free(places, taken)
         if not free and point.front:  # these have a name in any case
