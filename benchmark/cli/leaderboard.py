@@ -8,7 +8,8 @@ import io
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,14 @@ from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
-    from benchmark.analysis.ranking import Group
+    from benchmark.analysis.ranking import Group, Standing
+    from benchmark.reporting.latex_table import Environment
     from benchmark.reporting.table import Table
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
+
+Shown = Sequence[tuple["Group", Sequence["Standing"]]]
+"""The tables, each with its rows in their order."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="output format; csv and json in full precision (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="only these architectures: names, globs such as 'fcn*', or methods; ranks, bold and fronts are among them "
+        "(default: all, in LaTeX those that were run)",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="only these columns, by their names in csv or their titles in tables (default: those that have values, in "
+        "LaTeX a choice of them)",
+    )
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="sort rows by a column, the best first; --sort=-COLUMN for the worst first; given: as in --rows (default: "
+        "by rank)",
+    )
+    parser.add_argument("--label", metavar="LABEL", help="label of a LaTeX table (default: tab:PROTOCOL)")
+    parser.add_argument(
+        "--caption",
+        metavar="TEXT",
+        help="caption of a LaTeX table: text, or LaTeX where it has a backslash (default: facts of the protocol)",
+    )
+    parser.add_argument(
+        "--float",
+        choices=["table", "table*", "longtable"],
+        dest="environment",
+        help="environment of a LaTeX table; longtable for documents of one column (default: table or table*, by width)",
+    )
     options.models(parser)
     options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
@@ -43,18 +82,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; return 1 if a result could not be read."""
+    from benchmark.analysis import view
     from benchmark.analysis.code import stored_runs
-    from benchmark.analysis.coverage import completed
-    from benchmark.analysis.ranking import groups
 
+    if args.format != "latex" and (args.label or args.caption or args.environment):
+        raise UserError("--label, --caption and --float are of a LaTeX table: add --format latex")
+    patterns = view.split(args.rows)
     protocol = catalog.protocol_name(args.protocol) if args.protocol else None
     runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
     for problem in problems:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    found = completed(groups(runs), [protocol] if protocol and args.results.is_dir() else [])
+    found = view.groups_of(runs, patterns, [protocol] if protocol and args.results.is_dir() else [])
+    if args.format == "latex" and not patterns:
+        found = [group for group in found if group.runs]
     if not found:
         raise _nothing(args.protocol, args.results)
-    text = render(found, args.format, terminal_width() if args.output is None else None)
+    choice = Choice(patterns, view.split(args.columns), args.sort, args.label, args.caption, args.environment)
+    if args.output is None and not choice.columns:
+        choice = replace(choice, width=terminal_width())
+    text = render(found, args.format, choice)
     if args.output is None:
         print(text)
     else:
@@ -71,47 +117,98 @@ def _nothing(protocol: str | None, results: Path) -> UserError:
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")
 
 
-def render(found: Sequence[Group], format: str, width: int | None = None) -> str:
-    """Return the tables as text.
+@dataclass(frozen=True)
+class Choice:
+    """What of a leaderboard is shown, and how.
 
-    Args:
-        found: the leaderboards.
-        format: one of `FORMATS`.
+    Attributes:
+        rows: patterns of `benchmark.analysis.view`; all rows without one.
+        columns: their names or titles; those of the format without one.
+        sort: as in `view.ordered`.
+        label, caption, environment: of a LaTeX table, as in `latex_table`.
         width: width of the terminal in characters, which "table" fits by leaving out columns; None for no limit.
     """
-    if format == "json":
-        return json.dumps([_plain(group) for group in found], indent=2)
-    if format == "csv":
-        return _csv(found)
+
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    sort: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    environment: Environment | None = None
+    width: int | None = None
+
+
+def render(found: Sequence[Group], format: str, choice: Choice = Choice()) -> str:
+    """Return the tables as text.
+
+    Raises:
+        UserError: a column does not exist.
+    """
+    from benchmark.analysis import view
+
+    shown = [(group, view.ordered(group.table, _order(choice.sort), choice.rows)) for group in found]
+    return _RENDERERS[format](shown, choice)
+
+
+def _order(sort: str | None) -> str | None:
+    """Return an order with the name of a column in place of its title."""
+    from benchmark.analysis.ranking import Standing
+    from benchmark.analysis.view import GIVEN
+
+    if sort is None or sort == GIVEN:
+        return sort
+    name = sort.removeprefix("-")
+    return sort.replace(name, _fields([name], Standing._fields)[0])
+
+
+def _table(found: Shown, choice: Choice) -> str:
+    from benchmark.reporting import table
+
+    chosen, sections = table.columns(choice.columns), []
+    for group, rows in found:
+        cells, remarks = table.table(rows, chosen), [*_remarks(group), *_advice(group)]
+        if choice.width is not None:
+            cells, hidden = table.narrowed(cells, choice.width)
+            if hidden:
+                remarks.append(f"Not shown in {choice.width} columns: {', '.join(hidden)}.")
+            remarks = [textwrap.fill(remark, choice.width) for remark in remarks]
+        sections.append("\n".join([_heading(group), "", table.plain(cells), "", *remarks]))
+    return "\n\n".join(sections)
+
+
+def _markdown(found: Shown, choice: Choice) -> str:
     from benchmark.reporting import table
 
     sections = []
-    for group in found:
-        cells = table.table(group.table)
-        if format == "latex":
-            name = f"{group.title}, fingerprint {group.fingerprint}." if group.fingerprint else f"{group.title}."
-            caption = " ".join([name, *_remarks(group), *_bold(cells)])
-            sections.append(table.latex(cells, caption))
-            continue
-        heading = f"{group.title} (fingerprint {group.fingerprint})" if group.fingerprint else group.title
-        remarks = [*_remarks(group), *_advice(group)]
-        if format == "markdown":
-            remarks += _bold(cells)
-            sections += [f"### {table.prose(heading)}", table.markdown(cells), *map(table.prose, remarks)]
-        else:
-            cells, hidden = (cells, []) if width is None else table.narrowed(cells, width)
-            if hidden:
-                remarks.append(f"Not shown in {width} columns: {', '.join(hidden)}.")
-            if width is not None:
-                remarks = [textwrap.fill(remark, width) for remark in remarks]
-            sections.append("\n".join([heading, "", table.plain(cells), "", *remarks]))
+    for group, rows in found:
+        cells = table.table(rows, table.columns(choice.columns))
+        remarks = [*_remarks(group), *_advice(group), *_bold(cells)]
+        sections += [f"### {table.prose(_heading(group))}", table.markdown(cells), *map(table.prose, remarks)]
     return "\n\n".join(sections)
+
+
+def _latex(found: Shown, choice: Choice) -> str:
+    from benchmark.analysis.view import was_run
+    from benchmark.reporting.latex_table import latex_tables
+
+    return latex_tables(
+        [(group, rows if choice.rows else was_run(rows)) for group, rows in found],
+        choice.columns,
+        label=choice.label,
+        caption=choice.caption,
+        environment=choice.environment,
+        remarks=_remarks,
+    )
 
 
 def _remarks(group: Group) -> list[str]:
     differs = [f"{axis} is {here}, not {there}" for axis, (here, there) in group.differs.items()]
     unlike = [f"Not ranked with the first table of the protocol: {'; '.join(differs)}."] if differs else []
     return [*unlike, *group.notes]
+
+
+def _heading(group: Group) -> str:
+    return f"{group.title} (fingerprint {group.fingerprint})" if group.fingerprint else group.title
 
 
 def _bold(cells: Table) -> list[str]:
@@ -128,24 +225,58 @@ def _advice(group: Group) -> list[str]:
     return [f"Not run: {what}; `{command(group.protocol)}` runs what is missing."] if missing else []
 
 
-def _plain(group: Group) -> dict[str, object]:
-    return {
-        "protocol": group.protocol,
-        "fingerprint": group.fingerprint,
-        "overrides": dict(group.overrides),
-        "differs": {axis: list(values) for axis, values in group.differs.items()},
-        "notes": list(group.notes),
-        "rows": [row._asdict() for row in group.table],
-    }
+def _json(found: Shown, choice: Choice) -> str:
+    from benchmark.analysis.ranking import Standing
+
+    names = _fields(choice.columns, Standing._fields)
+    return json.dumps(
+        [
+            {
+                "protocol": group.protocol,
+                "fingerprint": group.fingerprint,
+                "overrides": dict(group.overrides),
+                "differs": {axis: list(values) for axis, values in group.differs.items()},
+                "notes": list(group.notes),
+                "rows": [{name: getattr(row, name) for name in names} for row in rows],
+            }
+            for group, rows in found
+        ],
+        indent=2,
+    )
 
 
-def _csv(found: Sequence[Group]) -> str:
+def _csv(found: Shown, choice: Choice) -> str:
     from benchmark.analysis.ranking import Standing
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["protocol", "fingerprint", "overrides", *Standing._fields])
-    for group in found:
-        overrides = json.dumps(dict(group.overrides), sort_keys=True)
-        writer.writerows([group.protocol, group.fingerprint, overrides, *row] for row in group.table)
+    names = _fields(choice.columns, ("protocol", "fingerprint", "overrides", *Standing._fields))
+    writer.writerow(names)
+    for group, rows in found:
+        shared = {
+            "protocol": group.protocol,
+            "fingerprint": group.fingerprint,
+            "overrides": json.dumps(dict(group.overrides), sort_keys=True),
+        }
+        writer.writerows([shared[name] if name in shared else getattr(row, name) for name in names] for row in rows)
     return text.getvalue().rstrip("\n")
+
+
+def _fields(columns: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the names of the columns: those of a ranking, or those of the titles of a table.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    from benchmark.reporting import table
+
+    return [name if name in known else table.columns([name])[0].name for name in columns] or known
+
+
+_RENDERERS: dict[str, Callable[[Shown, Choice], str]] = {
+    "table": _table,
+    "markdown": _markdown,
+    "csv": _csv,
+    "json": _json,
+    "latex": _latex,
+}

@@ -16,7 +16,9 @@ from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.analysis.ranking import Group
     from benchmark.execution.slurm.request import Request
+    from benchmark.results.reading import Problem
 
 TIME_BUDGET = (
     "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
@@ -196,6 +198,48 @@ def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the given overrides as arguments of `compose.compose`."""
     names = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf", "data")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+
+
+def group(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`."""
+    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: the one that has results)")
+    parser.add_argument(
+        "--fingerprint",
+        metavar="F",
+        help="fingerprint, or its first digits, where a protocol was run with overrides (default: without overrides, "
+        "else the one with most runs)",
+    )
+    models(parser)
+    mix_code(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def chosen_group(args: argparse.Namespace) -> tuple[Group, list[Problem]]:
+    """Return the results of one protocol and fingerprint, of the named architectures, and the damaged files.
+
+    What is not shown is said on stderr.
+
+    Raises:
+        UserError: there are no such results, or those of several protocols.
+    """
+    from benchmark.analysis import view
+    from benchmark.analysis.code import stored_runs
+    from benchmark.catalog import catalog
+
+    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
+    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    found = [group for group in view.groups_of(runs, view.split(args.architectures)) if group.runs]
+    if not found:
+        if args.protocol:
+            catalog.protocol(args.protocol)
+        of = f" of {protocol}" if protocol else ""
+        raise UserError(f"no results{of} in {args.results}/: make some with `segbench run`")
+    chosen, others = view.one(found, args.fingerprint)
+    for other in [] if args.fingerprint else others:
+        print(f"segbench: not shown: {other.title} (--fingerprint {other.fingerprint})", file=sys.stderr)
+    return chosen, problems
 
 
 def any_code(parser: argparse.ArgumentParser) -> None:

@@ -272,13 +272,13 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
 def _print_leaderboard(spec: Spec) -> None:
     """Print the leaderboard of the runs."""
     from benchmark.analysis.ranking import groups
-    from benchmark.cli.leaderboard import render
+    from benchmark.cli.leaderboard import Choice, render
     from benchmark.results.store import Store
 
     runs, _ = Store(spec.results).summaries(spec.protocol_name)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
-    print(render(found, "table", terminal_width()), end="\n\n")
+    print(render(found, "table", Choice(width=terminal_width())), end="\n\n")
 
 
 def _check_writable(folder: Path) -> None:

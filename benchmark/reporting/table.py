@@ -1,4 +1,4 @@
-"""The leaderboard as cells, and their output as text, Markdown or LaTeX. Values are rounded only here."""
+"""The leaderboard as cells, and their output as text or Markdown. Values are rounded only here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchmark.analysis.ranking import Standing
+from benchmark.analysis.view import unknown_column
 from benchmark.results.summary import EXTERNAL
 
 MISSING = "-"
@@ -75,6 +76,17 @@ COLUMNS = (
 )
 """The columns of a table, in order; `table` omits those without information."""
 
+FURTHER = (
+    Column("method", "Method"),
+    Column("failed", "Failed", decimals=0),
+    Column("params_total", "All params", "M", scale=1e6, decimals=2),
+    Column("input", "Input"),
+    Column("latency_setting", "Latency setting"),
+    Column("training_memory_bytes", "Training memory", "MiB", scale=2**20, decimals=0),
+    Column("device", "Device"),
+)
+"""Columns that are shown where they are asked for by name."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -99,10 +111,29 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-def table(board: Sequence[Standing]) -> Table:
-    """Convert a leaderboard to cells."""
-    values = {column: [_value(column, row) for row in board] for column in COLUMNS}
-    shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
+def columns(names: Sequence[str]) -> list[Column]:
+    """Return columns by their names in a ranking, or their titles.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    known = {column.name: column for column in (*COLUMNS, *FURTHER)}
+    titles = {title.casefold(): each for each in reversed(known.values()) for title in (each.title, each.heading)}
+    found = [known.get(name) or titles.get(name.casefold()) for name in names]
+    if None in found:
+        raise unknown_column(names[found.index(None)], known)
+    return list(dict.fromkeys(column for column in found if column))
+
+
+def table(board: Sequence[Standing], chosen: Sequence[Column] = ()) -> Table:
+    """Convert a leaderboard to cells.
+
+    Args:
+        board: its rows.
+        chosen: the columns; by default all of `COLUMNS` that say something of these rows.
+    """
+    values = {column: [_value(column, row) for row in board] for column in chosen or COLUMNS}
+    shown = {_resolved(column, each): each for column, each in values.items() if chosen or says(column, each)}
     cells = [
         [_cell(column, row, value) for row, value in zip(board, each, strict=True)] for column, each in shown.items()
     ]
@@ -164,32 +195,6 @@ def markdown(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def latex(table: Table, caption: str) -> str:
-    r"""Format a LaTeX table for `booktabs` and `siunitx`, the best of a column in bold."""
-    lines = [
-        [_heading(column) for column in table.columns],
-        *_marked(table, _escape_latex, r"\bfseries {}".format, missing="{--}"),
-    ]
-    head, *body = [f"    {' & '.join(line)} \\\\" for line in lines]
-    formats = " ".join(_column_type(column, cells) for column, cells in _by_column(table))
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs} and \usepackage[detect-weight, mode=text]{siunitx}",
-            r"\begin{table}",
-            r"  \centering",
-            f"  \\caption{{{_escape_latex(caption)}}}",
-            f"  \\begin{{tabular}}{{{formats}}}",
-            r"    \toprule",
-            head,
-            r"    \midrule",
-            *body,
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-        ]
-    )
-
-
 def _value(column: Column, row: Standing) -> Any:
     if column.name == "status":
         return f"ok, {row.failed} failed" if row.seeds and row.failed else row.status.replace("_", " ")
@@ -203,7 +208,8 @@ def _cell(column: Column, row: Standing, value: Any) -> Cell:
     return Cell(value, text, column.name in row.best.split())
 
 
-def _says_something(column: Column, values: Sequence[Any]) -> bool:
+def says(column: Column, values: Sequence[Any]) -> bool:
+    """Return whether the values of a column have information: any at all, or a status that is not ok."""
     return any(value not in (None, "ok") if column.name == "status" else value is not None for value in values)
 
 
@@ -218,37 +224,13 @@ def _resolved(column: Column, values: Sequence[Any]) -> Column:
     return replace(column, decimals=max(column.decimals, digits))
 
 
-def _marked(
-    table: Table, escape: Callable[[str], str], bold: Callable[[str], str], missing: str = MISSING
-) -> list[list[str]]:
+def _marked(table: Table, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
     def mark(cell: Cell) -> str:
         if cell.value is None:
-            return missing
+            return MISSING
         return bold(escape(cell.text)) if cell.best else escape(cell.text)
 
     return [[mark(cell) for cell in row] for row in table.rows]
-
-
-def _by_column(table: Table) -> list[tuple[Column, list[Cell]]]:
-    return [(column, [row[index] for row in table.rows]) for index, column in enumerate(table.columns)]
-
-
-def _column_type(column: Column, cells: Sequence[Cell]) -> str:
-    if column.decimals is None or not all(map(_is_number, (cell.text for cell in cells if cell.value is not None))):
-        return "l"
-    digits = max((len(cell.text.partition(".")[0]) for cell in cells if cell.value is not None), default=1)
-    return f"S[table-format={digits}.{column.decimals}]" if column.decimals else f"S[table-format={digits}]"
-
-
-def _is_number(text: str) -> bool:
-    """Return whether siunitx parses it as a number, unlike a range of ranks."""
-    return re.fullmatch(r"[\d.]+", text) is not None
-
-
-def _heading(column: Column) -> str:
-    """Enclose in braces, so that siunitx does not parse it as a number."""
-    title = _escape_latex(column.heading)
-    return title if column.decimals is None else f"{{{title}}}"
 
 
 def prose(text: str) -> str:
@@ -258,15 +240,3 @@ def prose(text: str) -> str:
 
 def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_|<>&\[\]~])", r"\\\1", text)
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)

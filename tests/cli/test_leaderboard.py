@@ -97,7 +97,8 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(filled, capsys):
 @pytest.mark.parametrize("format", ["table", "markdown", "csv", "json", "latex"])
 def test_a_protocol_of_which_only_a_variant_was_run(store, make_record, capsys, format):
     store.add(*make_record("enet", protocol="camvid_360x480_scratch", overrides={"iterations": 3}))
-    code, out, _ = board(capsys, "-p", "camvid_360x480_scratch", "--results", store.root, "--format", format)
+    rows = ["--rows", "*"] if format == "latex" else []
+    code, out, _ = board(capsys, "-p", "camvid_360x480_scratch", "--results", store.root, "--format", format, *rows)
     assert code == 0
     assert out.replace("_", " ").replace("\\", "").count("not run") == len(catalog.architectures())
     _, out, _ = board(capsys, "--results", store.root, "--format", format)
@@ -173,7 +174,73 @@ def test_ranks_are_numbers_for_machines_and_ranges_for_readers(store, make_recor
     assert [row["rank_high"] for row in csv.DictReader(io.StringIO(out))][:3] == ["2", "2", "3"]
     _, out, _ = board(capsys, "--results", store.root)
     assert [line.split()[0] for line in out.splitlines()[4:7]] == ["1-2", "1-2", "3"]
-    for format, bold in (("markdown", "| 1-2 |"), ("latex", "1-2 &")):
-        _, out, _ = board(capsys, "--results", store.root, "--format", format)
-        assert out.count(bold) == 2
-        assert "Bold: among the best of the column" in out
+    _, out, _ = board(capsys, "--results", store.root, "--format", "markdown")
+    assert out.count("| 1-2 |") == 2
+    assert "Bold: among the best of the column" in out
+    _, out, _ = board(capsys, "--results", store.root, "--format", "latex", "--columns", "rank,architecture,mIoU")
+    assert out.count("1-2 &") == 2
+    assert r"\bfseries" not in out
+
+
+def shown(out):
+    return [row["architecture"] for row in csv.DictReader(io.StringIO(out))]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["enet"], ["enet"]),
+        (["pspnet", "enet"], ["pspnet_r50-d8", "enet", "pspnet_r101-d8"]),  # a method; ranked, then not run
+        (["espnet-?"], ["espnet-a", "espnet-b", "espnet-c"]),
+        (["mmseg:*"], ["mmseg:bisenetv1"]),
+        (["enet,pspnet_r50-d8"], ["pspnet_r50-d8", "enet"]),
+    ],
+)
+def test_chosen_rows(filled, capsys, patterns, names):
+    code, out, _ = board(capsys, "-p", PROTOCOL, "--results", filled.root, "--format", "csv", "--rows", *patterns)
+    first = [row for row in csv.DictReader(io.StringIO(out)) if not json.loads(row["overrides"])]
+    assert (code, [row["architecture"] for row in first]) == (0, names)
+
+
+def test_ranks_are_those_among_the_chosen_rows(filled, capsys):
+    _, out, _ = board(capsys, "--results", filled.root, "--json", "--rows", "enet")
+    (first, *_) = json.loads(out)
+    assert [row["rank"] for row in first["rows"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rows", "enett"], "unknown architecture 'enett': did you mean enet"),
+        (["--rows", "unet"], "no results of unet: there are those of"),
+        (["--columns", "speed"], "unknown column 'speed': there are rank"),
+        (["--sort", "speed"], "unknown column 'speed': there are rank"),
+        (["--label", "tab:x"], "--label, --caption and --float are of a LaTeX table: add --format latex"),
+        (["--format", "latex", "--label", "tab:%"], "--label tab:%: leave out '%'"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_a_line(filled, capsys, words, said):
+    code, out, err = board(capsys, "--results", filled.root, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_chosen_columns_and_order(filled, capsys):
+    arguments = ["-p", PROTOCOL, "--results", filled.root, "--rows", "enet", "pspnet_r50-d8", "mmseg:bisenetv1"]
+    arguments += ["--columns", "architecture,Latency", "--format", "csv"]
+    _, out, _ = board(capsys, *arguments)
+    assert out.splitlines()[0] == "architecture,latency_ms"
+    for sort, names in (
+        ("latency_ms", ["enet", "mmseg:bisenetv1", "pspnet_r50-d8"]),
+        ("Latency", ["enet", "mmseg:bisenetv1", "pspnet_r50-d8"]),
+        ("-latency_ms", ["pspnet_r50-d8", "mmseg:bisenetv1", "enet"]),
+        ("mIoU", ["pspnet_r50-d8", "enet", "mmseg:bisenetv1"]),  # without a score
+        ("-mIoU", ["enet", "pspnet_r50-d8", "mmseg:bisenetv1"]),
+        ("given", ["enet", "pspnet_r50-d8", "mmseg:bisenetv1"]),
+    ):
+        _, out, _ = board(capsys, *arguments, f"--sort={sort}")
+        assert shown(out)[:3] == names
+    _, out, _ = board(capsys, *arguments[:-1], "json")
+    assert {tuple(row) for group in json.loads(out) for row in group["rows"]} == {("architecture", "latency_ms")}
+    _, out, _ = board(capsys, *arguments[:-1], "table")
+    assert out.splitlines()[2].split() == ["Architecture", "Latency", "(ms)"]

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from benchmark.analysis.ranking import Standing, ranking
-from benchmark.reporting.table import COLUMNS, latex, markdown, narrowed, plain, table
+from benchmark.errors import UserError
+from benchmark.reporting.table import COLUMNS, FURTHER, columns, markdown, narrowed, plain, table
 from benchmark.results.summary import summarise
 
 
@@ -89,12 +90,7 @@ def test_ms_of_two_devices_are_never_bold(near):
     cells = table(near)
     assert set(texts(cells, "latency_ms")) == {"9.00", "10.00", "100.00"}
     assert not any(cell.best for name in ("latency_ms", "latency_ratio") for cell in column(cells, name))
-    bold = r"\bfseries"
-    assert (
-        markdown(cells).count("**")
-        == 2 * latex(cells, "").count(bold)
-        == 2 * sum(cell.best for row in cells.rows for cell in row)
-    )
+    assert markdown(cells).count("**") == 2 * sum(cell.best for row in cells.rows for cell in row)
 
 
 def test_best_is_by_value_not_by_spelling(make_record):
@@ -102,12 +98,6 @@ def test_best_is_by_value_not_by_spelling(make_record):
     cells = table(ranking(map(summarise, rows)))
     names, best = texts(cells, "architecture"), [cell.best for cell in column(cells, "latency_ms")]
     assert dict(zip(names, best, strict=True)) == {"a": True, "b": False, "c": False}
-
-
-def test_ranges_of_ranks_are_no_numbers_for_latex(near, board):
-    head = r"\begin{tabular}{"
-    assert f"{head}l l " in latex(table(near), "")
-    assert f"{head}S[table-format=1] l " in latex(table(board), "")
 
 
 def test_a_lone_figure_is_not_the_best(make_record):
@@ -149,33 +139,17 @@ def test_markdown_is_a_table_and_escaped(board):
     assert lines[1].startswith("| ---: | --- |")
 
 
-def test_latex_is_escaped_and_well_formed(board):
-    text = latex(table(board), "shapes_64x64_smoke & 100%")
-    assert r"\caption{shapes\_64x64\_smoke \& 100\%}" in text
-    assert r"unet\_100\%\&more" in text
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    ampersands = {len(re.findall(r"(?<!\\)&", row)) for row in rows}
-    assert ampersands == {len(table(board).columns) - 1}
-    assert not re.search(r"(?<!\\)[%_#]", body)
-    assert len(re.findall(r"\bS\[|\bl\b", text[text.index(r"\begin{tabular}") :].splitlines()[0])) == len(
-        table(board).columns
-    )
-    assert text.count("{") == text.count("}")
-    assert r"\bfseries" in rows[1]
-    assert "{--}" in rows[3]  # and no bare dash that siunitx would take for a minus
-
-
-def test_latex_specials_all_round_trip_to_something_printable(board):
-    from benchmark.reporting.table import _escape_latex
-
-    assert _escape_latex("a\\b~c^d&e%f$g#h_i{j}") == (
-        r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\&e\%f\$g\#h\_i\{j\}"
-    )
+def test_columns_are_named_by_their_names_or_titles(board):
+    found = columns(["architecture", "mIoU (%)", "latency", "Training memory"])
+    names = ["architecture", "miou_percent", "latency_ms", "training_memory_bytes"]
+    assert [column.name for column in found] == names
+    assert [column.name for column in table(board, found).columns] == names
+    with pytest.raises(UserError, match="unknown column 'speed': there are rank, architecture"):
+        columns(["speed"])
 
 
 def test_every_column_exists():
-    assert {column.name for column in COLUMNS} <= set(Standing._fields)
+    assert {column.name for column in (*COLUMNS, *FURTHER)} <= set(Standing._fields)
 
 
 def test_a_narrow_terminal_does_without_columns(board):

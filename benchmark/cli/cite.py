@@ -1,0 +1,61 @@
+"""`segbench cite`: print the BibTeX of what a leaderboard is made of."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmark.catalog import catalog
+from benchmark.cli import options
+from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "architectures",
+        nargs="*",
+        metavar="ARCH",
+        help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
+    )
+    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
+    options.models(parser)
+    options.mix_code(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the entries; return 1 if a result could not be read."""
+    from benchmark.analysis import view
+    from benchmark.analysis.code import stored_runs
+    from benchmark.reporting import citation
+
+    patterns = view.split(args.architectures)
+    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
+    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    found = view.groups_of(runs, patterns, [protocol] if protocol and patterns else [])
+    if not found:
+        what = f" of {protocol}: name architectures to cite without results, or" if protocol else ":"
+        raise UserError(f"no results in {args.results}/{what} make some with `segbench run`")
+    rows = [row for group in found for row in (group.table if patterns else view.was_run(group.table))]
+    for name in dict.fromkeys(row.architecture for row in rows if citation.key(row.architecture, row.method) is None):
+        print(f"segbench: no paper is known of {name}", file=sys.stderr)
+    text = citation.bibliography(found, rows, [_dataset(group.protocol) for group in found if not group.runs])
+    if args.output is None:
+        print(text)
+    else:
+        with replacing(args.output) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    return 1 if problems else 0
+
+
+def _dataset(protocol: str) -> str:
+    """Return the dataset of a protocol of the catalog."""
+    from benchmark.configs import compose
+
+    return str(compose.read_protocol(protocol).protocol.dataset)

@@ -1,0 +1,97 @@
+"""`segbench figure`: draw a figure of a leaderboard for a paper."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from benchmark.cli import options
+from benchmark.errors import UserError
+from benchmark.files.atomic import replacing
+
+KINDS = {
+    "pareto": "accuracy against a cost, with the Pareto front",
+    "curves": "training loss and mIoU on val over the iterations",
+    "iou": "IoU of each class",
+    "predictions": "predictions of the same test images",
+}
+
+COSTS = ("macs", "params", "latency_ms", "latency_ratio", "inference_memory_bytes")
+
+INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
+"""Inches of a unit; pt is that of TeX."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add a parser for each kind of figure."""
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    for kind, summary in KINDS.items():
+        sub = kinds.add_parser(kind, help=summary, description=f"Draw {summary}; bars and bands are over seeds.")
+        sub.add_argument(
+            "architectures",
+            nargs="*",
+            metavar="ARCH",
+            help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
+        )
+        options.group(sub)
+        sub.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="FILE.pdf, FILE.svg or FILE.png",
+        )
+        sub.add_argument(
+            "--width",
+            type=_width,
+            default="3.25in",
+            metavar="W",
+            help="width in in, cm, mm or pt (default: %(default)s, a column)",
+        )
+        if kind == "pareto":
+            sub.add_argument("--cost", choices=COSTS, default="macs", help="the cost (default: %(default)s)")
+        if kind == "predictions":
+            sub.add_argument(
+                "--photographs",
+                action="store_true",
+                help="show dataset images and ground truth; do not redistribute (default: off)",
+            )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the figure; return 1 if a result could not be read."""
+    from benchmark.reporting import figure
+
+    format = args.output.suffix.removeprefix(".").lower()
+    if format not in figure.FORMATS:
+        raise UserError(f"-o {args.output}: name a file that ends in .{', .'.join(figure.FORMATS)}")
+    found, problems = options.chosen_group(args)
+    from benchmark.analysis.view import was_run
+
+    content, damaged = figure.draw(
+        args.kind,
+        args.results,
+        found,
+        was_run(found.table),
+        format,
+        width=args.width,
+        cost=getattr(args, "cost", "macs"),
+        photographs=getattr(args, "photographs", False),
+    )
+    for problem in damaged:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    with replacing(args.output) as temporary:
+        temporary.write_bytes(content)
+    return 1 if problems or damaged else 0
+
+
+def _width(text: str) -> float:
+    """Return the inches of a width."""
+    found = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(INCHES)})", text)
+    inches = float(found[1]) * INCHES[found[2]] if found else 0
+    if not 1.5 <= inches <= 20:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a width of 1.5in to 20in, such as 3.25in or 8.3cm")
+    return inches

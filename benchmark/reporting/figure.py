@@ -1,0 +1,461 @@
+"""Figures for papers: as wide as a column, in fonts of 7 pt or more that are embedded, equal bytes for equal data.
+
+Colours are those of Okabe and Ito ("Color universal design", 2008), which people with any colour vision tell apart;
+no information is in the colour alone. matplotlib is imported where a figure is drawn, without a screen.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchmark.analysis.ranking import Group, Standing
+from benchmark.errors import UserError
+from benchmark.reporting.labels import Point, label_points
+from benchmark.reporting.palette import coloured, legend
+from benchmark.reporting.predictions import Predictions
+from benchmark.reporting.predictions import predictions as kept_predictions
+from benchmark.reporting.table import columns
+from benchmark.results.reading import Problem, Stored
+from benchmark.results.record import Record, Training
+from benchmark.results.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
+"""The colours of Okabe and Ito, without the yellow, which is too light for lines on white."""
+
+MARKERS = "osD^vPX"
+DASHES = ("-", "--", ":", "-.")
+
+MOST = len(SERIES) * len(DASHES)
+"""Most networks of a figure with a line for each."""
+
+FONT = 7.0
+"""Size of all text in points."""
+
+COLUMN = 3.25
+"""Width in inches of a column of a two-column paper."""
+
+FORMATS = ("pdf", "svg", "png")
+
+Kind = Literal["pareto", "curves", "iou", "predictions"]
+
+SOFT, GRID = "#555555", "#d9d9d9"
+
+CLASSES = 40
+"""Most classes of a figure of IoU: of more, those in which the networks differ the most are shown."""
+
+SETTINGS: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.labelsize": FONT,
+    "axes.linewidth": 0.5,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "errorbar.capsize": 1.5,
+    "font.size": FONT,
+    "grid.color": GRID,
+    "grid.linewidth": 0.4,
+    "legend.fontsize": FONT,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "segbench",
+    "xtick.labelsize": FONT,
+    "xtick.major.width": 0.5,
+    "ytick.labelsize": FONT,
+    "ytick.major.width": 0.5,
+}
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw with our settings, whatever the user's own are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        settings: Any = matplotlib.rcParams  # whose keys are typed since 3.11
+        settings.update(SETTINGS)
+        yield
+
+
+def draw(
+    kind: Kind,
+    results: Path,
+    group: Group,
+    rows: Sequence[Standing],
+    format: str,
+    *,
+    width: float = COLUMN,
+    cost: str = "macs",
+    photographs: bool = False,
+) -> tuple[bytes, list[Problem]]:
+    """Draw a figure of results in a store.
+
+    Args:
+        kind: which.
+        results: folder of the store.
+        group: results of it.
+        rows: rows of the group, in their order.
+        format: one of `FORMATS`.
+        width: in inches.
+        cost: of `pareto`.
+        photographs: show images and ground truth of any dataset above predictions; most must not be redistributed.
+
+    Returns:
+        The file, and stored files that could not be used.
+
+    Raises:
+        UserError: the results lack what the figure shows.
+    """
+    if kind == "pareto":
+        return pareto(rows, cost, format, width), []
+    store = Store(results)
+    wanted = {run.run_id: run.architecture for run in group.runs}
+    stored: dict[str, list[Stored]] = {row.architecture: [] for row in rows}
+    for each in sorted(store.scan(group.protocol)[0], key=lambda each: each.record.seed):
+        if wanted.get(each.record.run_id) in stored:
+            stored[each.record.architecture].append(each)
+    stored = {name: found for name, found in stored.items() if found}
+    if kind == "predictions":
+        kept, problems = kept_predictions(store, stored, photographs)
+        return predictions(kept, rows, format, width), problems
+    records = {name: [each.record for each in found if each.record.status == "ok"] for name, found in stored.items()}
+    if kind == "iou":
+        return class_iou(records, format, width), []
+    trained = {name: [each.training for each in found if each.training] for name, found in records.items()}
+    return curves(trained, format, width), []
+
+
+def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLUMN) -> bytes:
+    """Draw mIoU, with its standard deviation over seeds, against a cost, and the Pareto front.
+
+    Args:
+        rows: a leaderboard.
+        cost: one of its columns; the axis is logarithmic if the largest is three times the smallest.
+        format: one of `FORMATS`.
+        width: in inches.
+
+    Raises:
+        UserError: fewer than two rows have both.
+    """
+    (column,) = columns([cost])
+    points = [
+        Point(row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split())
+        for row in rows
+        if row.miou_percent is not None and (value := getattr(row, cost))
+    ]
+    if len(points) < 2:
+        raise UserError(f"{len(points)} of the chosen networks has mIoU and {column.title}: a figure needs two")
+    with _style():
+        figure, (axes,) = _figure(width, [0.72 * width])
+        for point in points:
+            axes.errorbar(
+                point.x,
+                point.y,
+                yerr=point.spread or 0,
+                fmt="o" if point.front else "s",
+                color=SERIES[0] if point.front else SOFT,
+                markerfacecolor=SERIES[0] if point.front else "white",
+                markersize=4 if point.front else 3,
+                markeredgewidth=0.7,
+                elinewidth=0.6,
+                zorder=3 if point.front else 2,
+            )
+        low, high = min(point.x for point in points), max(point.x for point in points)
+        axes.margins(x=0.15, y=0.12)
+        if high > 3 * low:
+            room = (high / low) ** 0.12
+            axes.set_xscale("log")
+            axes.set_xlim(low / room, high * room)
+            _log_ticks(axes.xaxis)
+        axes.set_xlabel(column.heading)
+        axes.set_ylabel("mIoU (%)")
+        axes.grid(True)
+        front = sorted((point for point in points if point.front), key=lambda point: point.x)
+        if front:
+            xs, ys = [point.x for point in front], [point.y for point in front]
+            axes.step([*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", color=SERIES[0], linewidth=0.8)
+        label_points(figure, axes, points, front)
+        return _saved(figure, format)
+
+
+def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: float = COLUMN) -> bytes:
+    """Draw the training loss and mIoU on val over the iterations: the mean over seeds, and their range as a band.
+
+    Args:
+        trainings: the runs of each network.
+        format: one of `FORMATS`.
+        width: in inches.
+
+    Raises:
+        UserError: no run was trained, or there are more networks than line styles.
+    """
+    trained = {name: runs for name, runs in trainings.items() if any(run.loss for run in runs)}
+    _check_count(trained, "was trained")
+    with _style():
+        names = list(trained)
+        figure, (above, below) = _figure(width, [0.42 * width, 0.42 * width], legend=names)
+        for index, (name, runs) in enumerate(trained.items()):
+            color, dash = SERIES[index % len(SERIES)], DASHES[index // len(SERIES)]
+            for axes, series in ((above, [run.loss for run in runs]), (below, [run.val_miou for run in runs])):
+                steps, values = _aligned(series)
+                if not steps:
+                    continue
+                every = (index % 3, max(1, len(steps) // 6))
+                axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
+                axes.plot(
+                    steps,
+                    values.mean(0),
+                    dash,
+                    color=color,
+                    marker=MARKERS[index % len(MARKERS)],
+                    markersize=2.5,
+                    markevery=every if len(steps) > 12 else None,
+                    label=name,
+                )
+        above.set_yscale("log")
+        _log_ticks(above.yaxis)
+        above.set_ylabel("training loss")
+        below.set_ylabel("mIoU on val (%)")
+        below.set_xlabel("iterations")
+        for axes in (above, below):
+            axes.grid(True)
+            axes.set_xlim(left=0)
+        above.sharex(below)
+        above.tick_params(labelbottom=False)
+        _legend(figure, above)
+        return _saved(figure, format)
+
+
+def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float = COLUMN) -> bytes:
+    """Draw the IoU of each class: mean and standard deviation over seeds.
+
+    Args:
+        records: the results of each network.
+        format: one of `FORMATS`.
+        width: in inches.
+
+    Raises:
+        UserError: no result has scores, or there are more networks than colours.
+    """
+    scores = {
+        name: found
+        for name, each in records.items()
+        if (found := [evaluation.iou for record in each if (evaluation := record.evaluation())])
+    }
+    _check_count(scores, "has scores", len(SERIES))
+    classes = list(next(iter(scores.values()))[0])
+    means = {
+        name: np.array([[_number(iou.get(each)) for each in classes] for iou in found])
+        for name, found in scores.items()
+    }
+    shown = list(range(len(classes)))
+    if len(classes) > CLASSES:
+        spread = np.nan_to_num(np.ptp([_mean(values) for values in means.values()], axis=0), nan=-1.0)
+        shown = sorted(np.argsort(-spread, kind="stable")[:CLASSES].tolist())
+    with _style():
+        row = 0.13 + 0.035 * len(scores)
+        names = [f"{classes[index]}" for index in shown]
+        left = max(map(len, names)) * FONT * 0.6 / 72 + 0.08
+        figure, (axes,) = _figure(width, [row * len(shown) + 0.4], legend=list(scores), left=min(left, 0.45 * width))
+        places = np.arange(len(shown), dtype=float)
+        for index, (name, values) in enumerate(means.items()):
+            offset = (index - (len(means) - 1) / 2) * 0.7 / len(means)
+            axes.errorbar(
+                _mean(values)[shown],
+                places + offset,
+                xerr=np.nanstd(values[:, shown], axis=0, ddof=1) if len(values) > 1 else None,
+                fmt=MARKERS[index],
+                color=SERIES[index],
+                elinewidth=0.6,
+                markersize=3,
+                label=name,
+            )
+        axes.set_yticks(places, names)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlim(left=-1.5)
+        of = f", {len(shown)} of {len(classes)} classes" if len(shown) < len(classes) else ""
+        axes.set_xlabel(f"IoU (%){of}")
+        axes.grid(True, axis="x")
+        axes.tick_params(axis="y", length=0)
+        _legend(figure, axes)
+        return _saved(figure, format)
+
+
+def predictions(kept: Predictions, rows: Sequence[Standing], format: str, width: float = COLUMN) -> bytes:
+    """Draw the predictions of networks for the same images, in the colours of the classes, a row for each network.
+
+    Args:
+        kept: the stored predictions; images and ground truth come first, where it has them.
+        rows: rows of the leaderboard, in their order.
+        format: one of `FORMATS`.
+        width: in inches.
+
+    Raises:
+        UserError: none of the rows has stored predictions.
+    """
+    seen = [row for row in rows if kept.seen.get(row.architecture)]
+    images = [name for name in kept.images if all(name in kept.seen[row.architecture] for row in seen)]
+    images = images[: max(2, round(width))]
+    if not seen or not images:
+        raise UserError("none of the chosen networks has stored predictions of a common image")
+    strips: list[tuple[str, list[Any]]] = []
+    if all(name in kept.truth for name in images):
+        strips.append(("image", [kept.truth[name].image for name in images]))
+        strips.append(("ground truth", [coloured(kept.truth[name].labels, kept.palette) for name in images]))
+    for row in seen:
+        maps = [coloured(kept.seen[row.architecture][name].labels, kept.palette) for name in images]
+        score = "" if row.miou_percent is None else f": mIoU {row.miou_percent:.2f} %"
+        strips.append((f"{row.architecture}{score}", maps))
+    with _style():
+        return _saved(_grid(strips, legend(kept.classes, kept.palette), width), format)
+
+
+def _grid(
+    strips: Sequence[tuple[str, Sequence[Any]]], classes: Sequence[tuple[str, tuple[int, int, int]]], width: float
+) -> Figure:
+    """Return strips of pictures, each below its title, and the classes with their colours below them."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    across, gap, title = len(strips[0][1]), 0.03, 0.14
+    cell = (width - gap * (across - 1)) / across
+    high = [max(cell * picture.shape[0] / picture.shape[1] for picture in pictures) for _, pictures in strips]
+    entries = max(1, int(width / (0.28 + max(len(name) for name, _ in classes) * FONT * 0.55 / 72)))
+    below = math.ceil(len(classes) / entries) * 0.135 + 0.1
+    height = sum(high) + len(strips) * title + below
+    figure = Figure(figsize=(width, height))
+    top = height
+    for (name, pictures), tall in zip(strips, high, strict=True):
+        figure.text(0, (top - title / 2) / height, name, va="center", ha="left")
+        for index, picture in enumerate(pictures):
+            left, bottom = index * (cell + gap), top - title - tall
+            axes = figure.add_axes((left / width, bottom / height, cell / width, tall / height))
+            axes.imshow(picture, interpolation="none", aspect="auto")
+            axes.set_axis_off()
+        top -= title + tall
+    handles = [
+        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor=SOFT, linewidth=0.3)
+        for _, (red, green, blue) in classes
+    ]
+    figure.legend(
+        handles,
+        [name for name, _ in classes],
+        loc="lower left",
+        bbox_to_anchor=(0, 0),
+        ncols=entries,
+        borderaxespad=0,
+        handlelength=0.9,
+        handleheight=0.9,
+        columnspacing=0.9,
+        handletextpad=0.4,
+        labelspacing=0.25,
+    )
+    return figure
+
+
+def _figure(
+    width: float, heights: Sequence[float], legend: Sequence[str] = (), left: float = 0.4
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes below each other, in fixed margins, below room for a legend.
+
+    Args:
+        width: of the figure, in inches.
+        heights: of the axes, in inches.
+        legend: its names.
+        left: margin in inches.
+    """
+    from matplotlib.figure import Figure
+
+    bottom, right, gap = 0.36, 0.12, 0.1
+    top = 0.06 + (math.ceil(len(legend) / _across(legend, width)) * 0.135 + 0.04 if legend else 0)
+    height = bottom + top + sum(heights) + gap * (len(heights) - 1)
+    figure = Figure(figsize=(width, height))
+    found, upper = [], height - top
+    for each in heights:
+        found.append(
+            figure.add_axes((left / width, (upper - each) / height, (width - left - right) / width, each / height))
+        )
+        upper -= each + gap
+    return figure, found
+
+
+def _across(names: Sequence[str], width: float) -> int:
+    """Return how many columns of a legend fit."""
+    return max(1, min(len(names), int(width / (0.35 + max(map(len, names)) * FONT * 0.57 / 72))))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        names,
+        loc="upper left",
+        bbox_to_anchor=(0, 1),
+        ncols=_across(names, figure.get_figwidth()),
+        borderaxespad=0.2,
+        columnspacing=0.9,
+        handletextpad=0.4,
+        labelspacing=0.25,
+    )
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers, as many as are legible."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    subs = next((each for each in ((1, 2, 5), (1, 3), (1,)) if decades * len(each) <= 6), (1,))
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _aligned(series: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], Any]:
+    """Return the steps that all runs have, and the values there, of shape (runs, steps)."""
+    maps = [dict(each) for each in series if each]
+    steps = sorted(set.intersection(*map(set, maps))) if maps else []
+    return steps, np.array([[each[step] for step in steps] for each in maps])
+
+
+def _mean(values: Any) -> Any:
+    """Return the mean over seeds, without warnings where a class has no value at all."""
+    known = ~np.isnan(values)
+    counts = known.sum(0)
+    total = np.where(known, values, 0).sum(0)
+    return np.divide(total, counts, out=np.full(values.shape[1], np.nan), where=counts > 0)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _check_count(found: Mapping[str, Any], what: str, most: int = MOST) -> None:
+    if not found:
+        raise UserError(f"none of the chosen networks {what}")
+    if len(found) > most:
+        raise UserError(f"{len(found)} networks are too many to tell apart: name at most {most}")
+
+
+def _saved(figure: Figure, format: str) -> bytes:
+    """Return the file of a figure, without the date."""
+    dated = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator"), "png": ("Software",)}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format, dpi=300, metadata=dict.fromkeys(dated[format]))
+    return buffer.getvalue()

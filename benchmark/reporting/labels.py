@@ -1,0 +1,134 @@
+"""The names of points of a matplotlib plot, written where they hide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+COLOURS = {True: "#000000", False: "#555555"}
+"""Colours of names, by whether the point is on the front."""
+
+AWAY = (4, 10, 18, 28, 40, 55)
+"""Distances of a name from its point, in points of 1/72 inch."""
+
+DIRECTIONS = ((1, 0), (-1, 0), (1, 1), (-1, 1), (0, 1), (1, -1), (-1, -1), (0, -1))
+"""Directions in which a name is from its point, the most legible first."""
+
+
+MOST_LEADERS = 12
+"""Most points whose names may all be away from them, with a line: of more, only those on the front."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point.
+
+    Attributes:
+        name: its label.
+        x: the cost.
+        y: the score.
+        spread: standard deviation of the score, or None.
+        front: whether it is on the Pareto front.
+    """
+
+    name: str
+    x: float
+    y: float
+    spread: float | None
+    front: bool
+
+
+def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
+    """Write the names of all points of the front, and of the others where there is room.
+
+    Args:
+        figure: that has the axes.
+        axes: on which the points are drawn, with final limits.
+        points: all points.
+        front: those of the front, from the cheapest.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    unit = figure.dpi / 72
+    frame = axes.get_window_extent()
+    room = Bbox.from_extents(frame.x0, frame.y0, figure.bbox.x1, figure.bbox.y1)
+    at = {point: _at(axes, point.x, point.y) for point in points}
+    marks = {point: _mark(axes, point, unit) for point in points}
+    steps = list(_stairs([at[point] for point in front], frame.x1, unit))
+    placed: list[Bbox] = []
+    for point in sorted(points, key=lambda point: (not point.front, -point.y)):
+        text = axes.text(0, 0, point.name, color=COLOURS[point.front], verticalalignment="bottom")
+        size = text.get_window_extent()
+        places = [place for place in _places(*at[point], size.width, size.height, unit) if _within(place[0], room)]
+        if len(points) > MOST_LEADERS and not point.front:
+            places = [place for place in places if place[1]]
+        taken = [*placed, *(mark for other, mark in marks.items() if other is not point)]
+        free = _free(places, [*taken, *steps]) or _free(places, taken)
+        if not free and point.front:  # these have a name in any case
+            free = sorted(places, key=lambda place: sum(place[0].overlaps(other) for other in taken))
+        if not free:
+            text.remove()
+            continue
+        box, is_near = free[0]
+        placed.append(box)
+        back = axes.transData.inverted().transform
+        text.set_position(tuple(back((box.x0, box.y0))))
+        if not is_near:
+            x, y = at[point]
+            end = (min(max(x, box.x0), box.x1), box.y0 if box.y0 > y else box.y1)
+            (x0, y0), (x1, y1) = back((x, y)), back(end)
+            axes.plot([x0, x1], [y0, y1], color=COLOURS[False], linewidth=0.4, zorder=1)
+
+
+def _at(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """Return the place of data in pixels."""
+    found = axes.transData.transform((x, y))
+    return float(found[0]), float(found[1])
+
+
+def _mark(axes: Axes, point: Point, unit: float) -> Bbox:
+    """Return the box of a point with its error bar, in pixels."""
+    from matplotlib.transforms import Bbox
+
+    reach = point.spread or 0
+    (x, low), (_, high) = (_at(axes, point.x, point.y + sign * reach) for sign in (-1, 1))
+    return Bbox.from_extents(x - 2.5 * unit, low - 2 * unit, x + 2.5 * unit, high + 2 * unit)
+
+
+def _stairs(points: Sequence[tuple[float, float]], end: float, unit: float) -> Iterator[Bbox]:
+    """Yield boxes along the front, in pixels."""
+    from matplotlib.transforms import Bbox
+
+    for index, (x, y) in enumerate(points):
+        to_x, to_y = points[index + 1] if index + 1 < len(points) else (end, y)
+        yield Bbox.from_extents(x, y - unit, to_x, y + unit)
+        yield Bbox.from_extents(to_x - unit, min(y, to_y), to_x + unit, max(y, to_y))
+
+
+def _places(x: float, y: float, wide: float, high: float, unit: float) -> Iterator[tuple[Bbox, bool]]:
+    """Yield places of a name, the best first, and whether each is next to its point."""
+    from matplotlib.transforms import Bbox
+
+    for away, (right, up) in product(AWAY, DIRECTIONS):
+        if up == 0 and away > AWAY[0]:
+            continue
+        gap = (away if up == 0 else 3) * unit  # diagonally, the corner is near the point
+        left = x - wide / 2 if right == 0 else x + gap if right > 0 else x - gap - wide
+        bottom = y - high / 2 if up == 0 else y + away * unit if up > 0 else y - away * unit - high
+        yield Bbox.from_bounds(left, bottom, wide, high), away == AWAY[0]
+
+
+def _within(box: Bbox, room: Bbox) -> bool:
+    return bool(box.x0 >= room.x0 and box.x1 <= room.x1 and box.y0 >= room.y0 and box.y1 <= room.y1)
+
+
+def _free(places: Sequence[tuple[Bbox, bool]], taken: Sequence[Bbox]) -> list[tuple[Bbox, bool]]:
+    return [place for place in places if not any(place[0].overlaps(other) for other in taken)]
