@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.reporting import plot
 from benchmark.reporting.palette import legend
-from benchmark.reporting.picture import Picture, label_map, photo
+from benchmark.reporting.picture import Picture, error_map, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
 from benchmark.reporting.table import Table, table
@@ -50,11 +52,21 @@ class RunRow:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A picture with caption and note."""
+    """A picture with caption and note.
+
+    Attributes:
+        picture: the picture.
+        caption: its caption.
+        note: a line below.
+        architecture: the architecture whose prediction it shows; None for an image or its ground truth.
+        errors: the errors of the prediction; None where the ground truth may not be shown.
+    """
 
     picture: Picture
     caption: str
     note: str = ""
+    architecture: str | None = None
+    errors: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ class Section:
         published: comparison with published figures; None on an embedded dataset.
         label_errors: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.
+        stored: the same results with their files.
         plots: plots of accuracy against cost.
         legend: each class and its colour.
         scenes: predictions as pictures.
@@ -108,6 +121,7 @@ class Section:
     published: PublishedComparison | None
     label_errors: Sequence[str]
     runs: Mapping[str, Sequence[RunRow]]
+    stored: Mapping[str, Sequence[Stored]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
     scenes: Sequence[Scene]
@@ -119,9 +133,22 @@ class Section:
     axes: Sequence[tuple[str, str]]
 
     @property
+    def has_errors(self) -> bool:
+        """Whether the predictions are shown with their errors."""
+        return any(figure.errors for scene in self.scenes for figure in scene.figures)
+
+    @property
     def command(self) -> str:
         """The command that runs the architectures without results."""
         return coverage.command(self.group.protocol)
+
+
+def anchor(architecture: str) -> str:
+    """Return the id of an architecture's section: its name, with a hash where characters had to be replaced."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", architecture)
+    if plain == architecture:
+        return f"arch-{plain}"
+    return f"arch-{plain}-{hashlib.sha256(architecture.encode()).hexdigest()[:8]}"
 
 
 def sections(
@@ -192,6 +219,7 @@ def _section(
         published=comparison,
         label_errors=list(_label_errors(by_architecture)),
         runs=runs,
+        stored=by_architecture,
         plots=_plots(group.table),
         legend=[(name, "#{:02x}{:02x}{:02x}".format(*rgb)) for name, rgb in legend(kept.classes, kept.palette)],
         scenes=[_scene(kept, name) for name in kept.images],
@@ -241,7 +269,9 @@ def _scene(kept: Predictions, name: str) -> Scene:
         figures.append(PageFigure(label_map(truth.labels, kept.palette), "Ground truth"))
     for architecture, images in kept.seen.items():
         if seen := images.get(name):
-            figures.append(PageFigure(label_map(seen.labels, kept.palette), architecture, _image_miou(seen)))
+            errors = error_map(seen.labels, truth.labels) if truth else None
+            picture = label_map(seen.labels, kept.palette)
+            figures.append(PageFigure(picture, architecture, _image_miou(seen), architecture, errors))
     return Scene(name, figures)
 
 

@@ -15,15 +15,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmark.analysis.ranking import Group, Standing
-from benchmark.catalog import catalog, mmseg_zoo
+from benchmark.catalog import catalog, mmseg_zoo, stages
 from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
 from benchmark.reporting import prediction_grid
+from benchmark.reporting.architecture import architecture_sections
+from benchmark.reporting.methods import methods
 from benchmark.reporting.page import Section, sections
+from benchmark.reporting.picture import WRONG
 from benchmark.reporting.published_comparison import PublishedRow, evaluated_weights
 from benchmark.reporting.table import BOLD
+from benchmark.reporting.verdict_tally import MEANINGS, tallies
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
@@ -147,6 +151,14 @@ def _page(
         runs=len(stored),
         newest=max(each.record.started for each in stored)[:10],
         bold=BOLD,
+        architecture_sections=architecture_sections(made),
+        stage_size=stages.SIZE,
+        stage_classes=stages.CLASSES,
+        error_colour="rgb({}, {}, {})".format(*WRONG),
+        methods=[methods(section) for section in made],
+        tallies=(counted := tallies(made, checks)),
+        outcomes=[outcome for outcome in MEANINGS if any(each.counts[outcome] for each in counted)],
+        meanings=MEANINGS,
         versions=sorted({each.record.environment.code.version for each in stored}),
     )
     return page.encode()
