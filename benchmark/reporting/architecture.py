@@ -22,6 +22,8 @@ EXTREMES = 10
 """Number of the lowest, and of the highest."""
 
 
+NOT_COMPARABLE = "not comparable"
+
 HEADINGS = ("rank", "architecture", "status")
 """Columns of the leaderboard that are not figures."""
 
@@ -43,7 +45,8 @@ class ArchitectureResults:
     Attributes:
         section: the group of results that they belong to.
         figures: title and text of the headline figures.
-        published: published figures with verdicts, the comparable ones first.
+        compared: published figures that are comparable with the results, and speeds, with verdicts.
+        not_comparable: other published figures, with reasons.
         classes: IoU by class, in the order of the dataset; the lowest and highest ones if there are many.
         omitted: number of classes left out.
         seeds: number of runs with an IoU by class.
@@ -55,7 +58,8 @@ class ArchitectureResults:
 
     section: Section
     figures: Sequence[tuple[str, str]]
-    published: Sequence[PublishedRow]
+    compared: Sequence[PublishedRow]
+    not_comparable: Sequence[PublishedRow]
     classes: Sequence[ClassIoU]
     omitted: int
     seeds: int
@@ -120,12 +124,14 @@ def _section(name: str, sections: Sequence[Section]) -> ArchitectureSection:
 def _results(name: str, section: Section) -> ArchitectureResults:
     stored = section.stored[name]
     records = [each.record for each in stored]
+    published = _published(name, section)
     classes, seeds = _class_iou(records)
     shown = classes if len(classes) <= CLASSES else _extremes(classes)
     return ArchitectureResults(
         section=section,
         figures=_figures(name, section),
-        published=_published(name, section),
+        compared=[check for check in published if check.verdict.outcome != NOT_COMPARABLE],
+        not_comparable=[check for check in published if check.verdict.outcome == NOT_COMPARABLE],
         classes=shown,
         omitted=len(classes) - len(shown),
         seeds=seeds,

@@ -6,7 +6,7 @@ No information is encoded by colour only, and every mark has a tooltip with its 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -152,6 +152,46 @@ def curves(
     )
 
 
+def versions(
+    values: Sequence[tuple[int, Sequence[float]]], count: int, steps: Mapping[int, str], what: str
+) -> Markup:
+    """Plot a figure over versions: a dot for each value, a line through the means, and a mark at each step.
+
+    Args:
+        values: index of a version, from 0 on, and the values of the figure there; at least one.
+        count: number of versions of the axis.
+        steps: by version, whether the figure is `better` or `worse` from there on.
+        what: the figure, with its unit.
+    """
+    width, height = 220, 120
+    frame = _Box(40, 8, width - 10, height - 20)
+    everything = [value for _, each in values for value in each]
+    ticks = _linear_ticks(everything, least=0.05 * max(map(abs, everything)) or 1)
+    x = _Axis(0, max(count - 1, 1), frame.left + 6, frame.right - 6)
+    y = _Axis(ticks[0], ticks[-1], frame.bottom, frame.top)
+    means = [(index, sum(each) / len(each)) for index, each in values]
+    found = ", ".join(f"{kind} at version {index + 1}" for index, kind in steps.items())
+    numbers = [(x(index), str(index + 1)) for index in range(count) if not index % math.ceil(count / 6)]
+    return _svg(
+        width,
+        height,
+        what,
+        f"From {_number(means[0][1])} to {_number(means[-1][1])} over {count} versions; {found or 'no step'}.",
+        *_grid(frame, lambda at: at, numbers, y, ticks),
+        *(
+            Markup('<path class="step {}" d="M{:.1f} {:.1f}V{:.1f}"/>').format(kind, x(at), frame.top, frame.bottom)
+            for at, kind in steps.items()
+        ),
+        *(
+            Markup('<circle class="seed" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(x(index), y(value))
+            for index, each in values
+            for value in each
+            if len(each) > 1
+        ),
+        _line([(x(index), y(mean)) for index, mean in means]),
+    )
+
+
 def _svg(width: float, height: float, title: str, description: str, *parts: Markup) -> Markup:
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>').format(
         width, height, f"{title}. {description}", description, Markup("").join(parts)
@@ -163,7 +203,7 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> Ma
 
 
 def _grid(
-    frame: _Box, x: _Axis, x_ticks: Sequence[tuple[float, str]], y: _Axis, y_ticks: Sequence[float]
+    frame: _Box, x: Callable[[float], float], x_ticks: Sequence[tuple[float, str]], y: _Axis, y_ticks: Sequence[float]
 ) -> Iterator[Markup]:
     for tick in y_ticks:
         at = y(tick)
@@ -268,17 +308,17 @@ def _line(points: Sequence[tuple[float, float]]) -> Markup:
     )
 
 
-def _thinned(line: Sequence[tuple[int, float]], most: int = 240) -> Sequence[tuple[int, float]]:
+def _thinned(line: Sequence[tuple[int, float]], most: int = 120) -> Sequence[tuple[int, float]]:
     """Reduce points to as many as the plot can show, including the last one."""
     step = math.ceil(len(line) / most)
     return [*line[:-1:step], line[-1]]
 
 
-def _linear_ticks(values: Sequence[float]) -> list[float]:
-    """Return three to seven round numbers whose first and last enclose the values."""
+def _linear_ticks(values: Sequence[float], least: float = 1) -> list[float]:
+    """Return three to seven round numbers, at least a range apart, whose first and last enclose the values."""
     low, high = min(values), max(values)
-    if high - low < 1:
-        low, high = low - 0.5, high + 0.5
+    if high - low < least:
+        low, high = low - least / 2, high + least / 2
     size = 10 ** math.floor(math.log10((high - low) / 4))
     step = next(size * factor for factor in (1, 2, 5, 10) if (high - low) / (size * factor) <= 5)
     first, last = math.floor(low / step), math.ceil(high / step)

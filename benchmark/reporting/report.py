@@ -22,6 +22,7 @@ from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
 from benchmark.reporting import prediction_grid
 from benchmark.reporting.architecture import architecture_sections
+from benchmark.reporting.history import history_sections
 from benchmark.reporting.methods import methods
 from benchmark.reporting.page import Section, sections
 from benchmark.reporting.picture import WRONG
@@ -31,6 +32,7 @@ from benchmark.reporting.verdict_tally import MEANINGS, tallies
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
+from benchmark.results.summary import summarise
 
 PAGE = "index.html"
 PREDICTIONS, CURVES = "predictions.png", "curves.svg"
@@ -155,6 +157,7 @@ def _page(
         stage_size=stages.SIZE,
         stage_classes=stages.CLASSES,
         error_colour="rgb({}, {}, {})".format(*WRONG),
+        histories=history_sections(summarise(each.record) for each in stored),
         methods=[methods(section) for section in made],
         tallies=(counted := tallies(made, checks)),
         outcomes=[outcome for outcome in MEANINGS if any(each.counts[outcome] for each in counted)],
