@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
 
@@ -129,12 +130,12 @@ def _history(runs: Sequence[Summary]) -> History:
     names = sorted({name for side in sides for name in side})
     spans = {name: [index for index, side in enumerate(sides) if name in side] for name in names}
     spans = {name: span for name, span in spans.items() if len(span) > 1}
-    pairs = sorted({pair for span in spans.values() for pair in zip(span, span[1:], strict=False)})
+    pairs = sorted({pair for span in spans.values() for pair in pairwise(span)})
     steps = [
         step
         for before, after in pairs
         for step in _steps(sides, before, after)
-        if (before, after) in zip(spans[step.architecture], spans[step.architecture][1:], strict=False)
+        if (before, after) in pairwise(spans[step.architecture])
     ]
     conditions = runs[0].conditions
     return History(

@@ -165,10 +165,12 @@ def _published(name: str, section: Section) -> list[PublishedRow]:
 def _class_iou(records: Sequence[Record]) -> tuple[list[ClassIoU], int]:
     """Return the IoU of each class over the successful runs, and their number."""
     found = [each.iou for record in records if record.status == "ok" and (each := record.evaluation())]
-    by_class = {name: [iou[name] for iou in found if iou.get(name) is not None] for name in (found[0] if found else ())}
-    return [
-        ClassIoU(name, float(np.mean(values)), min(values), max(values)) for name, values in by_class.items() if values
-    ], len(found)
+    rows = []
+    for name in found[0] if found else ():
+        values = [value for iou in found if (value := iou.get(name)) is not None]
+        if values:
+            rows.append(ClassIoU(name, float(np.mean(values)), min(values), max(values)))
+    return rows, len(found)
 
 
 def _extremes(classes: Sequence[ClassIoU]) -> list[ClassIoU]:

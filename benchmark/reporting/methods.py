@@ -177,8 +177,8 @@ def _evaluation(record: Record, section: Section) -> Iterator[str]:
     split = _mapping(_mapping(axes.get("splits")).get("test")).get("split", last.split)
     chosen = " of the last iteration, not of the best one on the validation images," if record.training else ""
     yield (
-        f"We report the mean intersection over union (mIoU){chosen} on the {last.images:,} {SPLITS.get(split, split)} images"
-        f"{f', predicted {how}' if how else ''} at the size of the labels."
+        f"We report the mean intersection over union (mIoU){chosen} on the {last.images:,} "
+        f"{SPLITS.get(split, split)} images{f', predicted {how}' if how else ''} at the size of the labels."
     )
     void = "count as false positives" if record.protocol.void == "false_positive" else "are ignored"
     yield f"It is computed from one confusion matrix over all images; pixels without ground truth {void}."

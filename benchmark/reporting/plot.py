@@ -152,9 +152,7 @@ def curves(
     )
 
 
-def versions(
-    values: Sequence[tuple[int, Sequence[float]]], count: int, steps: Mapping[int, str], what: str
-) -> Markup:
+def versions(values: Sequence[tuple[int, Sequence[float]]], count: int, steps: Mapping[int, str], what: str) -> Markup:
     """Plot a figure over versions: a dot for each value, a line through the means, and a mark at each step.
 
     Args:
@@ -189,6 +187,30 @@ def versions(
             if len(each) > 1
         ),
         _line([(x(index), y(mean)) for index, mean in means]),
+    )
+
+
+def interval(change: float, bounds: tuple[float, float], margin: float, reach: float) -> Markup:
+    """Plot the confidence interval of a change, with lines at 0 and at the margin of a loss.
+
+    Args:
+        change: the change.
+        bounds: its confidence interval.
+        margin: the margin.
+        reach: largest absolute value of the axis.
+    """
+    width, height = 180, 22
+    x = _Axis(-reach, reach, 6, width - 6)
+    low, high = (max(min(each, reach), -reach) for each in bounds)
+    return _svg(
+        width,
+        height,
+        "Change of mIoU",
+        f"{change:+.2f}, interval {bounds[0]:+.2f} to {bounds[1]:+.2f}; margin {-margin:g}",
+        Markup('<path class="zero" d="M{:.1f} 0V{}"/>').format(x(0), height),
+        Markup('<path class="margin" d="M{:.1f} 0V{}"/>').format(x(-margin), height),
+        Markup('<path class="range" d="M{:.1f} 11H{:.1f}"/>').format(x(low), x(high)),
+        Markup('<circle class="end" cx="{:.1f}" cy="11" r="4"/>').format(x(max(min(change, reach), -reach))),
     )
 
 

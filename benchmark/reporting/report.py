@@ -105,7 +105,7 @@ def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bo
     evaluated, unreadable = weights.scan(results)
     problems += unreadable
     checks = evaluated_weights(evaluated, catalog.references().values()) if evaluated else []
-    templates = _templates()
+    templates = environment()
     files = {PAGE: _page(templates, made, stored, checks, problems)}
     for section in _leaderboards(made):
         files |= _figures(templates, section)
@@ -119,7 +119,8 @@ def _references(stored: Iterable[Stored]) -> list[Reference]:
     return list(mmseg_zoo.everything().values())
 
 
-def _templates() -> Environment:
+def environment() -> Environment:
+    """Return the environment of the templates: everything is escaped, and an undefined name is an error."""
     templates = Environment(
         loader=PackageLoader("benchmark.reporting"),
         autoescape=True,

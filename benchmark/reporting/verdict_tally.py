@@ -14,7 +14,8 @@ from benchmark.verdicts.accuracy import MARGIN
 MEANINGS = {
     "reproduced": (
         f"The results agree with the figure: the 90 % confidence interval of the difference is within {MARGIN:g} point "
-        f"of mIoU (two one-sided tests, each at {100 * LEVEL:g} %); of evaluated weights, the difference is one of rounding."
+        f"of mIoU (two one-sided tests, each at {100 * LEVEL:g} %); of evaluated weights, the difference is one of "
+        "rounding."
     ),
     "explained": "The results differ from the figure as the stated reason says, which was checked.",
     "differs": (
@@ -47,7 +48,7 @@ class Tally:
 
 
 def tallies(sections: Iterable[Section], evaluated: Sequence[PublishedRow]) -> list[Tally]:
-    """Count the verdicts on the results of each section, and on evaluated weights; sets without a verdict are left out."""
+    """Count the verdicts on the results of each section, and on evaluated weights, where there are any."""
     found = [
         Tally(section.group.title, _counts([*comparison.comparable, *comparison.speeds, *comparison.others]))
         for section in sections
