@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from benchmark.analysis.history import History, Step, histories
+from benchmark.analysis.history import History, VersionStep, histories
 from benchmark.reporting import plot
 from benchmark.reporting.page import anchor
 from benchmark.results.summary import Summary
@@ -34,7 +34,7 @@ class StepRow:
         change: the change with its unit, and its interval.
     """
 
-    step: Step
+    step: VersionStep
     title: str
     before: int
     after: int
@@ -103,7 +103,7 @@ def _plots(history: History, name: str) -> list[Markup]:
     ]
 
 
-def _change(step: Step) -> str:
+def _change(step: VersionStep) -> str:
     """Format a change: mIoU in points, others in percent."""
     if step.change is None:
         return "failed"

@@ -242,9 +242,9 @@ def _latency(found: Latency) -> str:
 def _statistics(section: Section) -> Iterator[str]:
     if any(row.seeds > 1 for row in section.group.table) and len(section.group.table) > 1:
         yield (
-            "Ranks are those compatible with pairwise Welch tests of the means, whose variances between seeds are "
-            "moderated over all architectures (Smyth, 2004), with Holm's adjustment at a family-wise error of "
-            f"{100 * LEVEL:g} % (Mogstad et al., 2024); the lowest and the highest rank are given."
+            "Ranks are those compatible with Welch tests of all pairs of means (the lowest and the highest rank are "
+            "given). Variances between seeds are moderated by those of the other architectures, upwards only (Smyth, "
+            f"2004), and Holm's adjustment keeps the family-wise error at {100 * LEVEL:g} % (Mogstad et al., 2024)."
         )
     if section.published is not None and section.published.comparable:
         yield (
