@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.reporting import citation
 from benchmark.reporting.page import Section
 from benchmark.results.record import Complexity, Latency, Record
 from benchmark.statistics.equivalence import LEVEL
@@ -18,6 +19,11 @@ from benchmark.verdicts.accuracy import MARGIN
 Axes = Mapping[str, Any]
 
 PRETRAINED = {"imagenet": "backbones pre-trained on ImageNet"}
+
+SOURCES = (
+    "[Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3; Mogstad, Romano, Shaikh and "
+    "Wilhelm, Review of Economic Studies 91 (2024), 476-518.]"
+)
 
 CLOCKS = {"thread_cpu": "CPU time of the thread", "wall": "wall time", "cuda_event": "CUDA events"}
 
@@ -33,10 +39,12 @@ class Methods:
     Attributes:
         section: the leaderboard.
         paragraphs: what was done: data and training, evaluation, costs, statistics; each of complete sentences.
+        bibtex: what to cite for the data and the suite.
     """
 
     section: Section
     paragraphs: Sequence[str]
+    bibtex: str
 
     @property
     def anchor(self) -> str:
@@ -55,7 +63,12 @@ def methods(section: Section) -> Methods:
         _costs(trained),
         _statistics(section),
     )
-    return Methods(section, [text for each in paragraphs if (text := " ".join(each))])
+    keys = [*citation.protocol_keys(first.protocol.axes), citation.SUITE]
+    return Methods(
+        section,
+        [text for each in paragraphs if (text := " ".join(each))],
+        citation.bibtex(keys, section.group.runs),
+    )
 
 
 def _data(record: Record, architectures: int) -> Iterator[str]:
@@ -67,7 +80,8 @@ def _data(record: Record, architectures: int) -> Iterator[str]:
         yield f"We evaluated {networks} on {what}."
         return
     weights = _weights(record.protocol.axes)
-    yield f"We trained {networks} on {what}{f' from {weights}' if weights else ''}, all under the same protocol."
+    same = ", all under the same protocol" if architectures > 1 else ""
+    yield f"We trained {networks} on {what}{f' from {weights}' if weights else ''}{same}."
 
 
 def _weights(axes: Axes) -> str | None:
@@ -88,7 +102,8 @@ def _training(record: Record) -> Iterator[str]:
         yield from _stage(axes, "Each network")
     if weights := axes.get("class_weights"):
         yield f"Classes were weighted in the loss ({_value(weights)})."
-    yield "For one seed, all architectures saw the same batches: the same images, crops and augmentation."
+    if "pipeline" not in _mapping(axes.get("augmentation")):
+        yield "Runs of the same seed saw the same batches: the same images, crops and augmentation."
 
 
 def _stage(axes: Axes, subject: str) -> Iterator[str]:
@@ -135,7 +150,9 @@ def _learning_rate(steps: Any) -> str | None:
 
 def _poly(step: Mapping[str, Any]) -> str:
     lowest = step.get("eta_min")
-    return f"polynomial decay of power {_value(step.get('power', 1))}" + (f" to {_value(lowest)}" if lowest else "")
+    return f"polynomial decay of the learning rate with power {_value(step.get('power', 1))}" + (
+        f" to {_value(lowest)}" if lowest else ""
+    )
 
 
 def _linear(step: Mapping[str, Any]) -> str:
@@ -244,7 +261,7 @@ def _statistics(section: Section) -> Iterator[str]:
         yield (
             "Ranks are those compatible with Welch tests of all pairs of means (the lowest and the highest rank are "
             "given). Variances between seeds are moderated by those of the other architectures, upwards only (Smyth, "
-            f"2004), and Holm's adjustment keeps the family-wise error at {100 * LEVEL:g} % (Mogstad et al., 2024)."
+            f"2004), and Holm's adjustment keeps the family-wise error at {100 * LEVEL:g} % (Mogstad et al., 2024). {SOURCES}"
         )
     if section.published is not None and section.published.comparable:
         yield (
