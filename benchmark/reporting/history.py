@@ -21,6 +21,7 @@ TITLES = {
 """Title and unit of each figure."""
 
 PLOTTED = ("miou_percent", "latency_ratio", "params")
+"""Figures that are plotted; those that are exact only where they changed."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _plots(history: History, name: str) -> list[Markup]:
             TITLES[figure][0],
         )
         for figure in PLOTTED
-        if figure in found
+        if figure in found and (figure != "params" or len({value.mean for value in found[figure]}) > 1)
     ]
 
 

@@ -175,13 +175,13 @@ def versions(values: Sequence[tuple[int, Sequence[float]]], count: int, steps: M
         height,
         what,
         f"From {_number(means[0][1])} to {_number(means[-1][1])} over {count} versions; {found or 'no step'}.",
-        *_grid(frame, lambda at: at, numbers, y, ticks),
+        *_grid(frame, lambda at: at, numbers, y, [ticks[0], ticks[len(ticks) // 2], ticks[-1]]),
         *(
-            Markup('<path class="step {}" d="M{:.1f} {:.1f}V{:.1f}"/>').format(kind, x(at), frame.top, frame.bottom)
+            Markup('<path class="step {}" d="M{:.1f} {}V{}"/>').format(kind, x(at), frame.top, frame.bottom)
             for at, kind in steps.items()
         ),
         *(
-            Markup('<circle class="seed" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(x(index), y(value))
+            Markup('<circle class="seed" cx="{}" cy="{}" r="2"/>').format(_short(x(index)), _short(y(value)))
             for index, each in values
             for value in each
             if len(each) > 1
@@ -221,21 +221,26 @@ def _svg(width: float, height: float, title: str, description: str, *parts: Mark
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}" text-anchor="{}">{}</text>').format(x, y, kind, anchor, text)
+    place = _short(x), _short(y)
+    return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(*place, kind, anchor, text)
+
+
+def _short(value: float) -> str:
+    """Format a coordinate to a tenth, without a trailing zero."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _grid(
     frame: _Box, x: Callable[[float], float], x_ticks: Sequence[tuple[float, str]], y: _Axis, y_ticks: Sequence[float]
 ) -> Iterator[Markup]:
+    lines = [f"M{_short(frame.left)} {_short(y(tick))}H{_short(frame.right)}" for tick in y_ticks]
+    lines += [f"M{_short(x(tick))} {_short(frame.bottom)}v4" for tick, _ in x_ticks]
+    yield Markup('<path class="grid" d="{}"/>').format("".join(lines))
     for tick in y_ticks:
-        at = y(tick)
-        yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(frame.left, at, frame.right)
-        yield _text(frame.left - 6, at + 4, _number(tick), "tick", "end")
+        yield _text(frame.left - 6, y(tick) + 4, _number(tick), "tick", "end")
     for tick, text in x_ticks:
         at = x(tick)
-        anchor = "end" if at > frame.right - 8 else "middle"
-        yield Markup('<path class="grid" d="M{:.1f} {:.1f}v4"/>').format(at, frame.bottom)
-        yield _text(at, frame.bottom + 16, text, "tick", anchor)
+        yield _text(at, frame.bottom + 16, text, "tick", "end" if at > frame.right - 8 else "middle")
 
 
 def _staircase(front: Sequence[Point], x: _Axis, y: _Axis, frame: _Box) -> Markup:
@@ -324,9 +329,10 @@ def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, f
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:
     """Return a line that ends in a dot; a single point is only the dot."""
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(
-        path, *points[-1]
+    places = [(_short(x), _short(y)) for x, y in points]
+    path = " ".join(f"{x},{y}" for x, y in places)
+    return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{}" cy="{}" r="2"/>').format(
+        path, *places[-1]
     )
 
 
