@@ -7,7 +7,7 @@ import pytest
 from benchmark.catalog import catalog
 from benchmark.configs import compose
 
-OPTIONAL = {"related"}
+OPTIONAL = {"related", "modules"}
 METHOD = {
     "title",
     "authors",
@@ -33,6 +33,9 @@ def test_method(method):
     assert facts["representative"] is None or catalog.architecture(facts["representative"]).method == method.name
     assert len(facts["summary"]) > 200
     assert "\n" not in facts["summary"].rstrip("\n")
+    modules = facts.get("modules", {})
+    assert all(catalog.architecture(each).method == method.name for each in modules)
+    assert set(modules.values()) <= catalog.methods().keys()
 
 
 @methods
