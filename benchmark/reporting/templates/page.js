@@ -26,7 +26,12 @@ function labelCells() {
     const labels = [...(table.tHead?.rows[0].cells ?? [])].map((head) => head.textContent.trim().replace(/\s+/g, " "));
     table.classList.toggle("many", labels.length > 24);
     for (const body of table.tBodies) {
-      for (const row of body.rows) [...row.cells].forEach((cell, index) => (cell.dataset.label = labels[index]));
+      for (const row of body.rows) {
+        [...row.cells].forEach((cell, index) => {
+          cell.dataset.label = labels[index];
+          cell.classList.toggle("long", labels[index].length > 18);
+        });
+      }
     }
   }
 }

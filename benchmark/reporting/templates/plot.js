@@ -36,6 +36,7 @@ function makeAxis(values, isLog, start, end) {
     const room = Math.max((high / low) ** 0.12, 1.6);
     [low, high] = [low / room, high * room];
     ticks = logTicks(low, high, 7);
+    if (ticks.length < 3) ticks = linearTicks(low, high).filter((tick) => tick >= low && tick <= high);
   } else {
     ticks = linearTicks(low, high);
     [low, high] = [ticks[0], ticks.at(-1)];
@@ -96,7 +97,7 @@ function drawPlot(board, width = board.figure?.clientWidth, height = Math.round(
   const front = paretoFront(board, points, x, y);
   for (const point of points) point.front = front.includes(point);
   const bars = points.map((point) => errorBars(point, xAxis, yAxis, isLogX, isLogY));
-  const labels = placeLabels(points, front, { left: 2, top: 16, right: width - 2, bottom: frame.bottom }, bars);
+  const labels = placeLabels(points, front, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars);
   if (!labels && height < 1400) return drawPlot(board, width, Math.round(height * 1.25)); // all names of the front are shown
 
   const better = (column, less, more) => ({ max: ` ${more} better`, min: ` ${less} better` })[column.good] ?? "";
@@ -204,12 +205,12 @@ function moveByKeys(marks) {
 const overlaps = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 const around = (point) => ({ left: point.cx - RADIUS, right: point.cx + RADIUS, top: point.cy - RADIUS, bottom: point.cy + RADIUS });
 
-// Returns the labels with their leaders: of all points on the front, and of others where there is room. Null if a name
-// of the front has no place.
+// Returns the labels with their leaders: of all points on the front, and on a wide screen of others where
+// there is room. Null if a name of the front has no place.
 function placeLabels(points, front, room, bars) {
   const shapes = [], placed = [];
   const marks = points.map((point, index) => ({ point, boxes: [around(point), ...bars[index]] }));
-  const others = points.filter((point) => !point.front).sort((a, b) => b.y - a.y);
+  const others = room.right < 480 ? [] : points.filter((point) => !point.front).sort((a, b) => b.y - a.y);
   for (const point of [...front, ...others]) {
     const name = point.name.length > NAME ? `${point.name.slice(0, NAME - 1)}…` : point.name;
     const taken = marks.filter((each) => each.point !== point);
