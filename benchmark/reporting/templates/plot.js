@@ -246,20 +246,23 @@ function* candidates(point, wide, room, everywhere) {
   const near = RADIUS + 4;
   const offsets = [[near, 0], [near, -13], [near, 13]];
   for (const rise of [20, 32, 44, 58, 72]) for (const gap of [near, 26]) offsets.push([gap, -rise], [gap, rise]);
-  if (everywhere) {
-    for (let away = 40; away < 700; away += 14) {
-      for (const turn of [-75, -45, -15, 15, 45, 75]) {
-        offsets.push([away * Math.cos((turn * Math.PI) / 180), away * Math.sin((turn * Math.PI) / 180)]);
-      }
-    }
-  }
+  const inside = (box) => box.left >= room.left && box.right <= room.right && box.top >= room.top && box.bottom <= room.bottom;
+  const boxAt = (left, middle) => ({ left, right: left + wide, top: middle - LINE / 2, bottom: middle + LINE / 2 });
   for (const [gap, rise] of offsets) {
     for (const side of [-1, 1]) {
-      const left = side < 0 ? point.cx - gap - wide : point.cx + gap, middle = point.cy + rise;
-      const box = { left, right: left + wide, top: middle - LINE / 2, bottom: middle + LINE / 2 };
-      if (box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom) continue;
-      const leader = Math.abs(rise) > 13 || gap > 26 ? dots(point, side < 0 ? box.right : box.left, middle) : [];
-      yield { box, leader };
+      const box = boxAt(side < 0 ? point.cx - gap - wide : point.cx + gap, point.cy + rise);
+      const leader = Math.abs(rise) > 13 ? dots(point, side < 0 ? box.right + 2 : box.left - 2, point.cy + rise) : [];
+      if (inside(box)) yield { box, leader };
+    }
+  }
+  if (!everywhere) return;
+  for (let away = 17; away < room.bottom; away += 5) {
+    for (const shift of [0, -0.5, 0.5, -1, 1]) {
+      const left = Math.min(Math.max(point.cx + (shift - 0.5) * wide, room.left), room.right - wide);
+      for (const rise of [-away, away]) {
+        const box = boxAt(left, point.cy + rise), x = Math.min(Math.max(point.cx, box.left), box.right);
+        if (inside(box)) yield { box, leader: away > 17 ? dots(point, x, rise < 0 ? box.bottom : box.top) : [] };
+      }
     }
   }
 }
@@ -267,7 +270,7 @@ function* candidates(point, wide, room, everywhere) {
 // A leader as a row of small boxes, between the border of the mark and the label.
 function dots(point, x, y) {
   const length = Math.hypot(x - point.cx, y - point.cy), count = Math.max(8, Math.ceil(length / 6));
-  const first = (RADIUS + 2) / length, last = 1 - 3 / length;
+  const first = (RADIUS + 2) / length, last = Math.max(first, 1 - 2 / length);
   return Array.from({ length: count + 1 }, (_, index) => {
     const share = first + ((last - first) * index) / count;
     const [cx, cy] = [point.cx + (x - point.cx) * share, point.cy + (y - point.cy) * share];
@@ -279,6 +282,7 @@ function makeAxes(board, change) {
   const place = board.section.querySelector(".plots");
   if (!place) return;
   const form = document.getElementById("axes").content.querySelector("form").cloneNode(true);
+  form.setAttribute("aria-label", `Axes of the plot of ${board.title}, ${board.fingerprint}`);
   for (const name of ["x", "y"]) {
     form.elements[name].append(...board.numeric.map((column) => element("option", { value: column.name }, heading(column))));
   }

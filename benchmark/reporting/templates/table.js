@@ -19,7 +19,7 @@ function matches(board, row) {
 
 function compare(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null); // missing values stay last
-  return sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
+  return sign * (typeof a === "string" ? (a > b) - (a < b) : a - b);
 }
 
 // Filters and sorts the rows, and shows them.
@@ -66,6 +66,7 @@ function fitTable(board) {
 
 function makeControls(board, change) {
   const form = document.getElementById("controls").content.firstElementChild.cloneNode(true);
+  form.setAttribute("aria-label", `Filters of ${board.title}, ${board.fingerprint}`);
   const panel = (facet) => form.querySelector(`[data-facet=${facet}] .panel`);
   const check = (facet, value, text) =>
     element("label", {}, element("input", { type: "checkbox", name: facet, value }), text);
