@@ -97,7 +97,7 @@ function drawPlot(board, width = board.figure?.clientWidth, height = Math.round(
   const front = paretoFront(board, points, x, y);
   for (const point of points) point.front = front.includes(point);
   const bars = points.map((point) => errorBars(point, xAxis, yAxis, isLogX, isLogY));
-  const labels = placeLabels(points, front, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars);
+  const labels = placeLabels(points, front, x, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars);
   if (!labels && height < 1400) return drawPlot(board, width, Math.round(height * 1.25)); // all names of the front are shown
 
   const better = (column, less, more) => ({ max: ` ${more} better`, min: ` ${less} better` })[column.good] ?? "";
@@ -137,6 +137,17 @@ function grid(frame, xAxis, yAxis) {
     lines.push(text(middle, frame.bottom + 17, tickText(tick), "tick", "middle"));
   }
   return lines;
+}
+
+// Boxes along the staircase, which labels should not cross.
+function strokes(front, end) {
+  return front.flatMap((point, index) => {
+    const next = front[index + 1] ?? { cx: end, cy: point.cy };
+    return [
+      { left: Math.min(point.cx, next.cx), right: Math.max(point.cx, next.cx), top: point.cy - 1, bottom: point.cy + 1 },
+      { left: next.cx - 1, right: next.cx + 1, top: Math.min(point.cy, next.cy), bottom: Math.max(point.cy, next.cy) },
+    ];
+  });
 }
 
 // The border of what the front is better than.
@@ -207,16 +218,17 @@ const around = (point) => ({ left: point.cx - RADIUS, right: point.cx + RADIUS, 
 
 // Returns the labels with their leaders: of all points on the front, and on a wide screen of others where
 // there is room. Null if a name of the front has no place.
-function placeLabels(points, front, room, bars) {
-  const shapes = [], placed = [];
+function placeLabels(points, front, x, room, bars) {
+  const shapes = [], placed = [], lines = strokes(front, x.good === "min" ? room.right : room.left);
   const marks = points.map((point, index) => ({ point, boxes: [around(point), ...bars[index]] }));
   const others = room.right < 480 ? [] : points.filter((point) => !point.front).sort((a, b) => b.y - a.y);
   for (const point of [...front, ...others]) {
     const name = point.name.length > NAME ? `${point.name.slice(0, NAME - 1)}…` : point.name;
     const taken = marks.filter((each) => each.point !== point);
     const own = marks.find((each) => each.point === point).boxes.slice(1);
-    const obstacles = [[...taken.flatMap((each) => each.boxes), ...own], taken.map((each) => each.boxes[0]), []];
-    const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 1));
+    const boxes = [...taken.flatMap((each) => each.boxes), ...own];
+    const obstacles = [[...boxes, ...lines], boxes, taken.map((each) => each.boxes[0]), []];
+    const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 2));
     if (!place) {
       if (point.front) return null;
       continue;
@@ -233,7 +245,7 @@ function placeLabels(points, front, room, bars) {
 
 function findPlace(point, wide, room, placed, obstacles) {
   for (const marks of obstacles) {
-    for (const place of candidates(point, wide, room, obstacles.length > 1)) {
+    for (const place of candidates(point, wide, room, point.front)) {
       const boxes = [place.box, ...place.leader];
       if (!boxes.some((box) => placed.some((each) => overlaps(box, each)) || marks.some((each) => overlaps(box, each)))) return place;
     }
