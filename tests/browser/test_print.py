@@ -37,6 +37,7 @@ def test_every_word_is_printed(request, visit, store, format):
     head = page.locator(".board").first.locator("thead th:visible").last.text_content()
     cells = page.locator(".board tbody tr:visible td:last-of-type:visible").all_inner_texts()
     pdf = words("".join(text for text, _ in printed(page, format)))
+    assert pdf.count(words(head)) > 1 or store == "few"  # the head of a long table is repeated
     for part in [*folded, head, *cells]:
         assert all(word in pdf for word in part.split()), part
 

@@ -16,13 +16,14 @@ function fillCard(board, row) {
     element("p", { class: "notes" }, board.title),
     element("dl", { class: "figures" }, ...pairs),
   ];
-  if (row.runs.length) parts.push(element("h4", {}, "Results"), element("div", { class: "scroll", tabindex: "0" }, seedTable(board, row)));
+  if (row.runs.length) parts.push(element("h4", {}, "Results"), element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Results of each seed" }, seedTable(board, row)));
   if (section) {
     const link = element("a", { href: `#${section.id}` }, `More on ${row.name}`);
     link.addEventListener("click", () => card.close());
     parts.push(element("p", {}, link));
   }
   card.querySelector(".content").replaceChildren(...parts);
+  labelCells(card);
 }
 
 const meaning = (board, column) => board.table.tHead.rows[0].cells[board.index[column.name]].firstElementChild.title;

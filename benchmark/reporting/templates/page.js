@@ -21,8 +21,8 @@ function show(column, value) {
 }
 
 // Narrow screens and paper show the rows of wide tables as cards, in which each cell needs the heading of its column.
-function labelCells() {
-  for (const table of document.querySelectorAll(".scroll > table")) {
+function labelCells(place) {
+  for (const table of place.querySelectorAll(".scroll > table")) {
     const labels = [...(table.tHead?.rows[0].cells ?? [])].map((head) => head.textContent.trim().replace(/\s+/g, " "));
     table.classList.toggle("many", labels.length > 24);
     for (const body of table.tBodies) {

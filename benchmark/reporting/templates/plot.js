@@ -81,7 +81,7 @@ function pointsOf(board) {
 
 const ends = (value, spread, isLog) => [isLog ? Math.max(value - spread, value / 2) : value - spread, value + spread];
 
-function drawPlot(board, width = board.figure?.clientWidth, height = Math.round(Math.min(480, Math.max(340, width * 0.55)))) {
+function drawPlot(board, width = board.figure?.clientWidth, height = Math.round(Math.min(480, Math.max(420, width * 0.5)))) {
   if (!board.figure || !width) return;
   const { view } = board, x = board.column(view.x), y = board.column(view.y);
   const isLogX = view.xlog === "1", isLogY = view.ylog === "1";
@@ -214,7 +214,7 @@ function moveByKeys(marks) {
 }
 
 const overlaps = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-const around = (point) => ({ left: point.cx - RADIUS, right: point.cx + RADIUS, top: point.cy - RADIUS, bottom: point.cy + RADIUS });
+const around = ({ cx, cy }, reach = RADIUS) => ({ left: cx - reach, right: cx + reach, top: cy - reach, bottom: cy + reach });
 
 // Returns the labels with their leaders: of all points on the front, and on a wide screen of others where
 // there is room. Null if a name of the front has no place.
@@ -227,7 +227,8 @@ function placeLabels(points, front, x, room, bars) {
     const taken = marks.filter((each) => each.point !== point);
     const own = marks.find((each) => each.point === point).boxes.slice(1);
     const boxes = [...taken.flatMap((each) => each.boxes), ...own];
-    const obstacles = [[...boxes, ...lines], boxes, taken.map((each) => each.boxes[0]), []];
+    const wide = front.filter((other) => other !== point).map((other) => around(other, 3 * RADIUS)); // whose name it would seem
+    const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide], taken.map((each) => each.boxes[0]), []];
     const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 2));
     if (!place) {
       if (point.front) return null;

@@ -146,7 +146,7 @@ addEventListener("hashchange", () => {
 addEventListener("resize", () => boards.forEach(fitTable));
 document.documentElement.classList.add("scripted");
 boards.forEach(prepare);
-labelCells();
+labelCells(document);
 const first = readHash();
 showViews();
 if (first && first !== boards[0] && performance.getEntriesByType("navigation")[0]?.type === "navigate") first.section.scrollIntoView();
