@@ -228,7 +228,7 @@ function placeLabels(points, front, x, room, bars) {
     const own = marks.find((each) => each.point === point).boxes.slice(1);
     const boxes = [...taken.flatMap((each) => each.boxes), ...own];
     const wide = front.filter((other) => other !== point).map((other) => around(other, 3 * RADIUS)); // whose name it would seem
-    const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide], taken.map((each) => each.boxes[0]), []];
+    const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide], [...wide, ...lines], wide, []];
     const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 2));
     if (!place) {
       if (point.front) return null;
