@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.catalog import catalog, stages
 from benchmark.reporting import architecture, citation
-from benchmark.reporting.page import anchor
+from benchmark.reporting.anchor import anchor
 from benchmark.reporting.report import make
 
 HOSTILE = 'own:net "><img src=x onerror=alert(1)> &amp;'
