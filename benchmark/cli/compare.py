@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.cli import options
+from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
     from benchmark.analysis.regression import Comparison
@@ -107,6 +108,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="output format; markdown is for pull requests (default: %(default)s)",
     )
     options.mix_code(parser)
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="also write an HTML page: what got worse, with intervals, by class"
+    )
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
 
 
@@ -143,6 +147,12 @@ def run(args: argparse.Namespace) -> int:
         from benchmark.reporting.comparison import text
 
         print(text(found, margin, args.gate, args.format))
+    if args.page is not None:
+        from benchmark.reporting.comparison_page import comparison_page
+
+        page = comparison_page(found, (base, new), (args.base, args.new), margin, args.gate, args.page.parent)
+        with replacing(args.page) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     return 1 if problems else _code(found, args.gate, args.strict, args.allow_missing)
 
 

@@ -103,11 +103,11 @@ def measure(model_cfg: Mapping[str, Any], size: tuple[int, int], classes: int, c
     Raises:
         UserError: the network cannot be built, or cannot process an input of that size.
     """
-    network, counted = _counted(model_cfg, size)
+    network, counted = counted_network(model_cfg, size)
     macs = None
     if cross_check:
         try:
-            macs = count_fvcore(network, _image(size, network))
+            macs = count_fvcore(network, image(size, network))
         except Exception as error:  # the tracer may raise any exception; the other count is valid without it
             warnings.warn(f"fvcore cannot count: {one_line(error)}", CounterWarning, stacklevel=2)
         else:
@@ -138,7 +138,7 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
     """
     key = json.dumps(model_cfg, sort_keys=True, default=repr), size
     if key not in _tallies:
-        _tallies[key] = _counted(model_cfg, size)[1]
+        _tallies[key] = counted_network(model_cfg, size)[1]
     return _tallies[key]
 
 
@@ -155,7 +155,7 @@ def stride(network: Inference) -> int:
 
     def coarsest(side: int) -> int:
         backbone: Any = network.segmentor.backbone
-        maps = tree_leaves(backbone(_image((side, side), network)))
+        maps = tree_leaves(backbone(image((side, side), network)))
         return min(map_.shape[-1] for map_ in maps if isinstance(map_, Tensor) and map_.dim() == 4)
 
     near, far = 512, 1024
@@ -163,13 +163,13 @@ def stride(network: Inference) -> int:
         return (far - near) // (coarsest(far) - coarsest(near))
 
 
-def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
+def counted_network(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Inference, Counts]:
     """Return a network and its counts for one image: on the meta device, or on the CPU if it reads values."""
     network = Inference(model_cfg, size, meta=True)
     if min(size) < SMALL and min(size) < stride(network):
         raise UserError(f"an input of {size[0]}x{size[1]} is smaller than the network's stride of {stride(network)}")
     try:
-        return network, count(network, _image(size, network))
+        return network, count(network, image(size, network))
     except UserError:
         raise
     except FOREIGN as error:
@@ -178,7 +178,7 @@ def _counted(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> tuple[Infer
     with torch.random.fork_rng(devices=[]):
         computed = Inference(model_cfg, size)
     try:
-        return computed, count(computed, _image(size, computed))
+        return computed, count(computed, image(size, computed))
     except UserError:
         raise
     except FOREIGN as error:
@@ -209,11 +209,11 @@ def _size_error(
 
 def _takes(network: Inference, size: tuple[int, int]) -> bool:
     """Return whether a network can process an input of a size; False if it does not run on the meta device."""
-    if not _image(size, network).is_meta:
+    if not image(size, network).is_meta:
         return False
     network.size = size
     try:
-        count(network, _image(size, network))
+        count(network, image(size, network))
     except FOREIGN:
         return False
     return True
@@ -223,14 +223,14 @@ def _by(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _image(size: tuple[int, int], network: nn.Module) -> Tensor:
+def image(size: tuple[int, int], network: nn.Module) -> Tensor:
     """Return an image on the device of a network: the CPU if it has no tensors."""
     tensor = next(chain(network.parameters(), network.buffers()), None)
     return torch.zeros(1, 3, *size, device="cpu" if tensor is None else tensor.device)
 
 
 @contextmanager
-def _any_algorithm() -> Iterator[None]:
+def any_algorithm() -> Iterator[None]:
     """Disable deterministic mode, which replaces some operators; nothing is computed here."""
     mode = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("default")
@@ -240,7 +240,7 @@ def _any_algorithm() -> Iterator[None]:
         torch.set_deterministic_debug_mode(mode)
 
 
-@_any_algorithm()
+@any_algorithm()
 def count(network: nn.Module, *inputs: Tensor) -> Counts:
     """Count a forward pass of a network in steady state with torch's own formulas (`torch.utils.flop_counter`).
 
@@ -256,9 +256,9 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
         inputs: its arguments, on the same device.
     """
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        with _Watch() as first:
+        with Watch() as first:
             network(*inputs)
-        with _Watch() as seen:
+        with Watch() as seen:
             network(*inputs)
     return Counts(
         macs=seen.flops // 2,  # torch's formulas end in `* 2`, so the division is exact
@@ -271,7 +271,7 @@ def count(network: nn.Module, *inputs: Tensor) -> Counts:
     )
 
 
-@_any_algorithm()
+@any_algorithm()
 def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
     """Count multiply-accumulates of one forward pass with fvcore, in the graph traced by `torch.jit`.
 
@@ -288,7 +288,7 @@ def count_fvcore(network: nn.Module, *inputs: Tensor) -> int:
         return int(analysis.total())
 
 
-class _Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):
     """Counts operators with a formula, and records the others that process values, and the parameters read.
 
     Attributes:

@@ -19,8 +19,8 @@ COLUMNS = (
     Column("accuracy", "Accuracy"),
     Column("params", "Params"),
     Column("macs", "MACs"),
-    Column("latency_ratio", "Latency (anchor = 1)"),
-    Column("inference_memory_bytes", "Memory"),
+    Column("latency_ratio", "Relative latency"),
+    Column("inference_memory_bytes", "Inference memory"),
     Column("training_memory_bytes", "Training memory"),
 )
 
@@ -53,12 +53,12 @@ def text(comparison: Comparison, margin: float, gates: Collection[str], format: 
         title = f"{protocol} (fingerprint {fingerprint})"
         table = _table(list(changes))
         parts.append(f"### {prose(title)}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
-    remarks = [*_reasons(comparison.changes), *map(_apart, comparison.apart), *map(_missing, comparison.missing)]
+    remarks = [*_reasons(comparison.changes), *map(unmatched, comparison.apart), *map(lacking, comparison.missing)]
     if comparison.overall:
-        remarks.append(_overall(comparison.overall))
+        remarks.append(overall_change(comparison.overall))
     if remarks:
         parts.append("\n".join(f"- {prose(each)}" if is_markdown else each for each in remarks))
-    parts.append(_conclusion(comparison.changes, margin, gates))
+    parts.append(conclusion(comparison.changes, margin, gates))
     return "\n\n".join(parts)
 
 
@@ -67,7 +67,7 @@ def _table(changes: Sequence[Change]) -> Table:
     for architecture, each in groupby(changes, lambda change: change.architecture):
         figures = {change.figure: change for change in each}
         rows.append(
-            [architecture, *_accuracy(figures["miou_percent"]), *(_cell(figures.get(c.name)) for c in COLUMNS[6:])]
+            [architecture, *accuracy(figures["miou_percent"]), *(amount(figures.get(c.name)) for c in COLUMNS[6:])]
         )
     said = [index for index in range(len(COLUMNS)) if any(row[index] != MISSING for row in rows)]
     return Table(
@@ -76,7 +76,8 @@ def _table(changes: Sequence[Change]) -> Table:
     )
 
 
-def _accuracy(change: Change) -> list[str]:
+def accuracy(change: Change) -> list[str]:
+    """Format mIoU of both sides, change, interval and outcome."""
     points = [MISSING if value is None else f"{value:.2f}" for value in (change.base, change.new)]
     difference = MISSING if change.change is None else f"{change.change:+.2f}"
     interval = MISSING if change.interval is None else "{:+.2f} to {:+.2f}".format(*change.interval)
@@ -85,7 +86,7 @@ def _accuracy(change: Change) -> list[str]:
     return [*points, difference, interval, change.outcome]
 
 
-def _cell(change: Change | None) -> str:
+def amount(change: Change | None) -> str:
     """Format the change of a figure, with its outcome unless that follows from the change."""
     if change is None:
         return MISSING
@@ -105,7 +106,8 @@ def _reasons(changes: Sequence[Change]) -> Iterator[str]:
             yield f"{what}: {change.outcome}: {change.reason}"
 
 
-def _apart(apart: UnmatchedProtocol) -> str:
+def unmatched(apart: UnmatchedProtocol) -> str:
+    """Say which protocol one side lacks."""
     here, there = SIDES[apart.side], SIDES["new" if apart.side == "base" else "base"]
     what = f"{apart.protocol} (fingerprint {apart.fingerprint}) is only in {here}, and not compared"
     if apart.other is None:
@@ -114,19 +116,22 @@ def _apart(apart: UnmatchedProtocol) -> str:
     return f"{what} with {apart.other} of {there}: {axes}"
 
 
-def _missing(missing: Missing) -> str:
+def lacking(missing: Missing) -> str:
+    """Say which runs one side lacks."""
     if missing.reason == "no result":
         return f"{missing.architecture}, {missing.protocol}: only in {SIDES[missing.side]}"
     return f"{missing.architecture}, {missing.protocol}: NEW has {missing.reason}"
 
 
-def _overall(overall: Overall) -> str:
+def overall_change(overall: Overall) -> str:
+    """Format the mean change over all architectures."""
     low, high = overall.interval
     loss = "a loss is shown" if overall.outcome == "worse" else "no loss is shown"
     return f"mean of {overall.networks} architectures: {overall.change:+.2f} ({low:+.2f} to {high:+.2f}): {loss}"
 
 
-def _conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]) -> str:
+def conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]) -> str:
+    """Count the outcomes of the gates, and say which loss would have been found."""
     outcomes = Counter(change.outcome for change in changes if change.gate in (*gates, "budget"))
     found = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()) or "nothing to compare"
     return f"{', '.join(sorted(gates))}: {found} (margin {margin:g} points of mIoU{_alarm(changes)})"

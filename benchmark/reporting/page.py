@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -20,19 +21,19 @@ from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
-from benchmark.reporting import plot
+from benchmark.reporting import board, plot
 from benchmark.reporting.palette import legend
-from benchmark.reporting.picture import Picture, label_map, photo
+from benchmark.reporting.picture import Picture, error_map, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
-from benchmark.reporting.table import Table, table
+from benchmark.reporting.table import Table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
 from benchmark.results.store import Store
 from benchmark.results.summary import summary_of
 
-COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
-"""Cost columns that accuracy is plotted against: title and unit."""
+COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Relative latency", 1)}
+"""Cost columns that accuracy is plotted against without JavaScript: title and unit."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,21 @@ class RunRow:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A picture with caption and note."""
+    """A picture with caption and note.
+
+    Attributes:
+        picture: the picture.
+        caption: its caption.
+        note: a line below.
+        architecture: the architecture whose prediction it shows; None for an image or its ground truth.
+        errors: the errors of the prediction; None where the ground truth may not be shown.
+    """
 
     picture: Picture
     caption: str
     note: str = ""
+    architecture: str | None = None
+    errors: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,16 @@ class Section:
         dataset: name of the dataset.
         group: results that may be ranked together.
         facts: short description of the protocol.
-        table: the leaderboard.
-        not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
+        rows: rows of the leaderboard: of the ranking, then those that were not run, in the first section of the
+            protocol if it has no overrides.
+        table: their cells, with all columns.
+        board: the leaderboard as data of the page's scripts.
+        not_run: architectures of the catalog without a result of the protocol without overrides; named once per
             protocol.
         published: comparison with published figures; None on an embedded dataset.
         label_errors: possible label errors, detected from confusion matrices.
         runs: the results of each architecture, by seed.
+        stored: the same results with their files.
         plots: plots of accuracy against cost.
         legend: each class and its colour.
         scenes: predictions as pictures.
@@ -103,11 +118,14 @@ class Section:
     dataset: str
     group: Group
     facts: Sequence[tuple[str, str]]
+    rows: Sequence[Standing]
     table: Table
+    board: Mapping[str, Any]
     not_run: Sequence[str]
     published: PublishedComparison | None
     label_errors: Sequence[str]
     runs: Mapping[str, Sequence[RunRow]]
+    stored: Mapping[str, Sequence[Stored]]
     plots: Sequence[Markup]
     legend: Sequence[tuple[str, str]]
     scenes: Sequence[Scene]
@@ -117,6 +135,11 @@ class Section:
     failures: Sequence[RunRow]
     environments: Sequence[tuple[int, Sequence[tuple[str, str]]]]
     axes: Sequence[tuple[str, str]]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the predictions are shown with their errors."""
+        return any(figure.errors for scene in self.scenes for figure in scene.figures)
 
     @property
     def command(self) -> str:
@@ -182,16 +205,23 @@ def _section(
     runs = {name: [RunRow(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
     kept, problems = predictions(store, by_architecture, photographs)
+    rows = [*group.table, *([] if group.overrides else map(coverage.row, missing))]
+    cells = board.cells(rows, group.runs)
+    name = f"{group.protocol}-{group.fingerprint}"
+    links = {each.record.run_id: (each.record, _link(each.path, folder)) for each in members}
     section = Section(
-        anchor=f"{group.protocol}-{group.fingerprint}",
+        anchor=name,
         dataset=records[0].dataset.name,
         group=group,
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
-        table=table(group.table),
+        rows=rows,
+        table=cells,
+        board=board.board(name, group, cells, rows, links),
         not_run=missing,
         published=comparison,
         label_errors=list(_label_errors(by_architecture)),
         runs=runs,
+        stored=by_architecture,
         plots=_plots(group.table),
         legend=[(name, "#{:02x}{:02x}{:02x}".format(*rgb)) for name, rgb in legend(kept.classes, kept.palette)],
         scenes=[_scene(kept, name) for name in kept.images],
@@ -241,7 +271,9 @@ def _scene(kept: Predictions, name: str) -> Scene:
         figures.append(PageFigure(label_map(truth.labels, kept.palette), "Ground truth"))
     for architecture, images in kept.seen.items():
         if seen := images.get(name):
-            figures.append(PageFigure(label_map(seen.labels, kept.palette), architecture, _image_miou(seen)))
+            errors = error_map(seen.labels, truth.labels) if truth else None
+            picture = label_map(seen.labels, kept.palette)
+            figures.append(PageFigure(picture, architecture, _image_miou(seen), architecture, errors))
     return Scene(name, figures)
 
 

@@ -8,15 +8,27 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmark.confusion import VOID
 from benchmark.reporting.palette import coloured
 
 WIDTH = 640
 """Maximum width in pixels; wider pictures are scaled down to it."""
+
+
+WRONG = (214, 0, 84)
+"""The colour of wrong pixels, which no usual palette has."""
+
+ERRORS = np.array([(255, 255, 255), WRONG, (128, 128, 128)], np.uint8)
+"""Colours of right and wrong pixels, and of those without ground truth, in an error map."""
+
+OPACITIES = bytes([200, 255, 230])
+"""Opacities of the same from 0 to 255: the map lies on the prediction, whose right pixels are seen faintly."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +52,25 @@ def label_map(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
         labels: class indices; 255 for no class.
         palette: RGB of each class, shape (K, 3).
     """
-    picture = Image.fromarray(labels)
-    picture.putpalette(coloured(np.arange(256, dtype=np.uint8), palette).tobytes())
+    used = np.append(
+        np.arange(len(palette), dtype=np.uint8), np.uint8(255)
+    )  # a palette of 256 takes most of a small file
+    picture = Image.fromarray(np.where(labels < len(palette), labels, len(palette)).astype(np.uint8))
+    picture.putpalette(coloured(used, palette).tobytes())
     return _encode(_fit(picture, Image.Resampling.NEAREST))
+
+
+def error_map(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Picture:
+    """Encode the errors of a prediction as a picture with transparency, to be laid on the prediction.
+
+    Args:
+        labels: class indices of the prediction, shape (height, width); 255 for no class.
+        truth: ground truth of the same shape; 255 for void.
+    """
+    kinds = np.where(truth == VOID, 2, labels != truth).astype(np.uint8)
+    picture = Image.fromarray(kinds)
+    picture.putpalette(ERRORS.tobytes())
+    return _encode(_fit(picture, Image.Resampling.NEAREST), transparency=OPACITIES)
 
 
 def _fit(picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
@@ -51,8 +79,8 @@ def _fit(picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
     return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), resampling)
 
 
-def _encode(picture: Image.Image) -> Picture:
+def _encode(picture: Image.Image, **options: Any) -> Picture:
     buffer = BytesIO()
-    picture.save(buffer, "png", optimize=True)
+    picture.save(buffer, "png", optimize=True, **options)
     source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
     return Picture(source, picture.width, picture.height)

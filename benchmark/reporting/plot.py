@@ -6,7 +6,7 @@ No information is encoded by colour only, and every mark has a tooltip with its 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -152,6 +152,68 @@ def curves(
     )
 
 
+def versions(values: Sequence[tuple[int, Sequence[float]]], count: int, steps: Mapping[int, str], what: str) -> Markup:
+    """Plot a figure over versions: a dot for each value, a line through the means, and a mark at each step.
+
+    Args:
+        values: index of a version, from 0 on, and the values of the figure there; at least one.
+        count: number of versions of the axis.
+        steps: by version, whether the figure is `better` or `worse` from there on.
+        what: the figure, with its unit.
+    """
+    width, height = 220, 120
+    frame = _Box(40, 8, width - 10, height - 20)
+    everything = [value for _, each in values for value in each]
+    ticks = _linear_ticks(everything, least=0.05 * max(map(abs, everything)) or 1)
+    x = _Axis(0, max(count - 1, 1), frame.left + 6, frame.right - 6)
+    y = _Axis(ticks[0], ticks[-1], frame.bottom, frame.top)
+    means = [(index, sum(each) / len(each)) for index, each in values]
+    found = ", ".join(f"{kind} at version {index + 1}" for index, kind in steps.items())
+    numbers = [(x(index), str(index + 1)) for index in range(count) if not index % math.ceil(count / 6)]
+    return _svg(
+        width,
+        height,
+        what,
+        f"From {_number(means[0][1])} to {_number(means[-1][1])} over {count} versions; {found or 'no step'}.",
+        *_grid(frame, lambda at: at, numbers, y, [ticks[0], ticks[len(ticks) // 2], ticks[-1]]),
+        *(
+            Markup('<path class="step {}" d="M{:.1f} {}V{}"/>').format(kind, x(at), frame.top, frame.bottom)
+            for at, kind in steps.items()
+        ),
+        *(
+            Markup('<circle class="seed" cx="{}" cy="{}" r="2"/>').format(_short(x(index)), _short(y(value)))
+            for index, each in values
+            for value in each
+            if len(each) > 1
+        ),
+        _line([(x(index), y(mean)) for index, mean in means]),
+    )
+
+
+def interval(change: float, bounds: tuple[float, float], margin: float, reach: float) -> Markup:
+    """Plot the confidence interval of a change, with lines at 0 and at the margin of a loss.
+
+    Args:
+        change: the change.
+        bounds: its confidence interval.
+        margin: the margin.
+        reach: largest absolute value of the axis.
+    """
+    width, height = 180, 22
+    x = _Axis(-reach, reach, 6, width - 6)
+    low, high = (max(min(each, reach), -reach) for each in bounds)
+    return _svg(
+        width,
+        height,
+        "Change of mIoU",
+        f"{change:+.2f}, interval {bounds[0]:+.2f} to {bounds[1]:+.2f}; margin {-margin:g}",
+        Markup('<path class="zero" d="M{:.1f} 0V{}"/>').format(x(0), height),
+        Markup('<path class="margin" d="M{:.1f} 0V{}"/>').format(x(-margin), height),
+        Markup('<path class="range" d="M{:.1f} 11H{:.1f}"/>').format(x(low), x(high)),
+        Markup('<circle class="end" cx="{:.1f}" cy="11" r="4"/>').format(x(max(min(change, reach), -reach))),
+    )
+
+
 def _svg(width: float, height: float, title: str, description: str, *parts: Markup) -> Markup:
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>').format(
         width, height, f"{title}. {description}", description, Markup("").join(parts)
@@ -159,21 +221,26 @@ def _svg(width: float, height: float, title: str, description: str, *parts: Mark
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}" text-anchor="{}">{}</text>').format(x, y, kind, anchor, text)
+    place = _short(x), _short(y)
+    return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(*place, kind, anchor, text)
+
+
+def _short(value: float) -> str:
+    """Format a coordinate to a tenth, without a trailing zero."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _grid(
-    frame: _Box, x: _Axis, x_ticks: Sequence[tuple[float, str]], y: _Axis, y_ticks: Sequence[float]
+    frame: _Box, x: Callable[[float], float], x_ticks: Sequence[tuple[float, str]], y: _Axis, y_ticks: Sequence[float]
 ) -> Iterator[Markup]:
+    lines = [f"M{_short(frame.left)} {_short(y(tick))}H{_short(frame.right)}" for tick in y_ticks]
+    lines += [f"M{_short(x(tick))} {_short(frame.bottom)}v4" for tick, _ in x_ticks]
+    yield Markup('<path class="grid" d="{}"/>').format("".join(lines))
     for tick in y_ticks:
-        at = y(tick)
-        yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(frame.left, at, frame.right)
-        yield _text(frame.left - 6, at + 4, _number(tick), "tick", "end")
+        yield _text(frame.left - 6, y(tick) + 4, _number(tick), "tick", "end")
     for tick, text in x_ticks:
         at = x(tick)
-        anchor = "end" if at > frame.right - 8 else "middle"
-        yield Markup('<path class="grid" d="M{:.1f} {:.1f}v4"/>').format(at, frame.bottom)
-        yield _text(at, frame.bottom + 16, text, "tick", anchor)
+        yield _text(at, frame.bottom + 16, text, "tick", "end" if at > frame.right - 8 else "middle")
 
 
 def _staircase(front: Sequence[Point], x: _Axis, y: _Axis, frame: _Box) -> Markup:
@@ -262,23 +329,24 @@ def _leader(x: float, y: float, to_x: float, to_y: float) -> list[tuple[float, f
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:
     """Return a line that ends in a dot; a single point is only the dot."""
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(
-        path, *points[-1]
+    places = [(_short(x), _short(y)) for x, y in points]
+    path = " ".join(f"{x},{y}" for x, y in places)
+    return Markup('<polyline class="curve" points="{}"/><circle class="end" cx="{}" cy="{}" r="2"/>').format(
+        path, *places[-1]
     )
 
 
-def _thinned(line: Sequence[tuple[int, float]], most: int = 240) -> Sequence[tuple[int, float]]:
+def _thinned(line: Sequence[tuple[int, float]], most: int = 120) -> Sequence[tuple[int, float]]:
     """Reduce points to as many as the plot can show, including the last one."""
     step = math.ceil(len(line) / most)
     return [*line[:-1:step], line[-1]]
 
 
-def _linear_ticks(values: Sequence[float]) -> list[float]:
-    """Return three to seven round numbers whose first and last enclose the values."""
+def _linear_ticks(values: Sequence[float], least: float = 1) -> list[float]:
+    """Return three to seven round numbers, at least a range apart, whose first and last enclose the values."""
     low, high = min(values), max(values)
-    if high - low < 1:
-        low, high = low - 0.5, high + 0.5
+    if high - low < least:
+        low, high = low - least / 2, high + least / 2
     size = 10 ** math.floor(math.log10((high - low) / 4))
     step = next(size * factor for factor in (1, 2, 5, 10) if (high - low) / (size * factor) <= 5)
     first, last = math.floor(low / step), math.ceil(high / step)

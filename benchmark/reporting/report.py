@@ -15,18 +15,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmark.analysis.ranking import Group, Standing
-from benchmark.catalog import catalog, mmseg_zoo
+from benchmark.catalog import catalog, mmseg_zoo, stages
 from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
-from benchmark.reporting import prediction_grid
+from benchmark.reporting import board, prediction_grid
+from benchmark.reporting.architecture import architecture_sections
+from benchmark.reporting.history import history_sections
+from benchmark.reporting.methods import methods
 from benchmark.reporting.page import Section, sections
+from benchmark.reporting.picture import WRONG
 from benchmark.reporting.published_comparison import PublishedRow, evaluated_weights
 from benchmark.reporting.table import BOLD
+from benchmark.reporting.verdict_tally import MEANINGS, tallies
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
+from benchmark.results.summary import summarise
 
 PAGE = "index.html"
 PREDICTIONS, CURVES = "predictions.png", "curves.svg"
@@ -99,7 +105,7 @@ def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bo
     evaluated, unreadable = weights.scan(results)
     problems += unreadable
     checks = evaluated_weights(evaluated, catalog.references().values()) if evaluated else []
-    templates = _templates()
+    templates = environment()
     files = {PAGE: _page(templates, made, stored, checks, problems)}
     for section in _leaderboards(made):
         files |= _figures(templates, section)
@@ -113,7 +119,8 @@ def _references(stored: Iterable[Stored]) -> list[Reference]:
     return list(mmseg_zoo.everything().values())
 
 
-def _templates() -> Environment:
+def environment() -> Environment:
+    """Return the environment of the templates: everything is escaped, and an undefined name is an error."""
     templates = Environment(
         loader=PackageLoader("benchmark.reporting"),
         autoescape=True,
@@ -139,14 +146,25 @@ def _page(
     checks: Sequence[PublishedRow],
     problems: Sequence[Problem],
 ) -> bytes:
+    boards = [section.board for section in made]
     page = templates.get_template(PAGE).render(
         sections=made,
+        data={"boards": boards, "bibtex": board.bibtex(boards, [run for each in made for run in each.group.runs])},
         evaluated=checks,
         problems=problems,
         architectures=len({each.record.architecture for each in stored}),
         runs=len(stored),
         newest=max(each.record.started for each in stored)[:10],
         bold=BOLD,
+        architecture_sections=architecture_sections(made),
+        stage_size=stages.SIZE,
+        stage_classes=stages.CLASSES,
+        error_colour="rgb({}, {}, {})".format(*WRONG),
+        histories=history_sections(summarise(each.record) for each in stored),
+        methods=[methods(section) for section in made],
+        tallies=(counted := tallies(made, checks)),
+        outcomes=[outcome for outcome in MEANINGS if any(each.counts[outcome] for each in counted)],
+        meanings=MEANINGS,
         versions=sorted({each.record.environment.code.version for each in stored}),
     )
     return page.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,17 @@ class ResultSet:
         path: the folder of their store, or the one file.
         runs: one row for each result.
         problems: files without a usable result.
+        is_unpacked: whether they are from a git revision, in the cache of this machine.
     """
 
     path: Path
     runs: Sequence[Summary]
     problems: Sequence[Problem]
+    is_unpacked: bool = False
+
+    def file(self, run: Summary) -> Path:
+        """Return the JSON file of a result."""
+        return Store(self.path).path(run) if self.path.is_dir() else self.path
 
     def counts(self, run: Summary) -> NDArray[Any]:
         """Return the confusion matrices of a result on test: int64, shape (images, K + 1, K + 1), sorted by image name.
@@ -41,7 +47,7 @@ class ResultSet:
         # Imported here because comparisons from a snapshot do not need it.
         from benchmark.results.arrays import read_arrays
 
-        stored = read_or_raise(Store(self.path).path(run) if self.path.is_dir() else self.path)
+        stored = read_or_raise(self.file(run))
         evaluation = stored.record.evaluation()
         if evaluation is None:
             raise UserError(f"{stored.path} was not evaluated on test")
@@ -63,7 +69,8 @@ def source(name: str, store: Path) -> ResultSet:
         UserError: nothing with that name exists, or it contains no result.
     """
     path = Path(name)
-    if not path.exists() and ":" in name:
+    is_unpacked = not path.exists() and ":" in name
+    if is_unpacked:
         path = unpacked(name)
     if path.is_file():
         found = _one(path)
@@ -73,7 +80,7 @@ def source(name: str, store: Path) -> ResultSet:
         found = _version(name, store)
     if not found.runs:
         raise UserError(str(found.problems[0]) if found.problems else f"no results in {name}")
-    return found
+    return replace(found, is_unpacked=is_unpacked)
 
 
 def _one(path: Path) -> ResultSet:

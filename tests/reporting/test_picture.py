@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.reporting.picture import WIDTH, label_map, photo
+from benchmark.reporting.picture import ERRORS, OPACITIES, WIDTH, error_map, label_map, photo
 
 
 def decode(picture):
@@ -39,3 +39,12 @@ def test_wide_pictures_are_scaled_down(width):
     assert picture.width == min(width, WIDTH)
     assert set(np.unique(shown)) == {0, 255}  # no colour between two classes is made up
     assert (shown[:, : picture.width // 2 - 1] == 0).all()
+
+
+def test_an_error_map_tells_right_wrong_and_void_apart():
+    labels = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
+    truth = np.array([[0, 2, 2], [255, 1, 0]], np.uint8)
+    shown = np.array(decode(error_map(labels, truth)).convert("RGBA"))
+    kinds = np.array([[0, 1, 0], [2, 1, 0]])
+    np.testing.assert_array_equal(shown[..., :3], ERRORS[kinds])
+    np.testing.assert_array_equal(shown[..., 3], np.frombuffer(OPACITIES, np.uint8)[kinds])

@@ -305,6 +305,8 @@ def test_the_templates_are_part_of_the_package():
 
     folder = Path(benchmark.reporting.__file__).parent / "templates"
     pages = {"index.html", "section.html", "published_comparison.html", "weights.html", "curves.svg"}
+    pages |= {"architecture.html", "predictions.html", "history.html", "verdicts.html", "methods.html", "cite.html"}
+    pages |= {"comparison.html", "sections.css", "sections.js"}
     assert {path.name for path in folder.iterdir()} == pages | {"sort.js", "style.css", "plot.css", "colours.css"}
 
 

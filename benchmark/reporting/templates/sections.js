@@ -1,0 +1,79 @@
+// Sections of architectures: copy buttons, confusion matrices, and predictions, which are made when a section is opened.
+{
+  const copy = async (source) => {
+    const text = [...(source.children.length ? source.children : [source])].map((each) => each.textContent).join("\n\n");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // pages from a file or a mail attachment may not write to the clipboard in this way
+      getSelection().selectAllChildren(source);
+      document.execCommand("copy");
+    }
+  };
+  for (const button of document.querySelectorAll("button.copy")) {
+    const label = button.textContent;
+    button.addEventListener("click", async () => {
+      await copy(document.getElementById(button.dataset.copy));
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = label; }, 2000);
+    });
+  }
+
+  const element = (name, text, attributes = {}) => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const matrix = (box, pixels) => {
+    const classes = JSON.parse(box.dataset.classes);
+    const table = document.createElement("table"), head = table.createTHead().insertRow(), body = table.createTBody();
+    const names = [...classes, "void"].slice(0, Number(box.dataset.rows));
+    head.append(element("td", ""), ...classes.map((name) => element("th", name, { scope: "col" })));
+    for (const [index, text] of box.dataset.counts.split(",").entries()) {
+      const counts = text.split(" ").map(Number), whole = counts.reduce((a, b) => a + b, 0) || 1, row = body.insertRow();
+      row.append(element("th", names[index], { scope: "row" }));
+      for (const [column, count] of counts.entries()) {
+        const percent = 100 * count / whole;
+        const shown = pixels ? count.toLocaleString("en") : percent >= 0.05 ? percent.toFixed(1) : count ? "<0.1" : "0";
+        row.append(element("td", shown, {
+          class: index === column ? "right" : "wrong",
+          style: `--share: ${percent.toFixed(1)}%`,
+          title: `${names[index]} predicted as ${classes[column]}: ${count.toLocaleString("en")} pixels, ${percent.toFixed(2)} %`,
+        }));
+      }
+    }
+    box.replaceChildren(table);
+  };
+
+  const figures = new Map();
+  for (const figure of document.querySelectorAll("figure[data-of]")) {
+    figures.set(figure.dataset.of, [...(figures.get(figure.dataset.of) ?? []), figure]);
+  }
+  const fill = (details) => {
+    for (const box of details.querySelectorAll(".matrix:empty")) matrix(box, false);
+    for (const box of details.querySelectorAll(".copies:not(.filled)")) {
+      box.replaceChildren(...(figures.get(box.dataset.of) ?? []).map((figure) => {
+        const copied = figure.cloneNode(true);
+        copied.removeAttribute("data-of");
+        copied.querySelector("figcaption").firstChild.textContent = `Test image ${figure.dataset.image} `;
+        return copied;
+      }));
+      box.classList.add("filled");
+    }
+  };
+  for (const details of document.querySelectorAll("details.architecture")) {
+    details.addEventListener("toggle", () => { if (details.open) fill(details); });
+  }
+  for (const box of document.querySelectorAll("input.show-pixels")) {
+    box.addEventListener("change", () => matrix(document.getElementById(box.getAttribute("aria-controls")), box.checked));
+  }
+  addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details.architecture")) fill(each); });
+
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let each = target?.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+    if (target?.matches("details")) target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+}

@@ -1,0 +1,115 @@
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+
+from benchmark.catalog import catalog, stages
+from benchmark.reporting import architecture, citation
+from benchmark.reporting.anchor import anchor
+from benchmark.reporting.report import make
+
+HOSTILE = 'own:net "><img src=x onerror=alert(1)> &amp;'
+
+
+def section(page, name):
+    found = re.search(
+        f'<details class="architecture" id="{re.escape(anchor(name))}">(.*?)</details>\n', page, re.DOTALL
+    )
+    return unescape(found[1])
+
+
+@pytest.fixture
+def page(filled, tmp_path):
+    return make(filled.root, tmp_path / "reports").files["index.html"].decode()
+
+
+def test_every_architecture_with_results_has_a_section(page, filled):
+    names = {each.record.architecture for each in filled.scan()[0]}
+    ids = re.findall('<details class="architecture" id="([^"]+)">', page)
+    assert sorted(ids) == sorted(map(anchor, names))
+    assert len(re.findall(" id=", page)) == len(set(re.findall(' id="([^"]+)"', page)))
+
+
+def test_anchors_are_plain_and_different():
+    assert anchor("pspnet_r50-d8") == "arch-pspnet_r50-d8"
+    names = ["mmseg:unet", "mmseg unet", "mmseg-unet", 'a"b', "a'b"]
+    found = [anchor(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert all(re.fullmatch(r"arch-[A-Za-z0-9_.-]+", each) for each in found)
+
+
+def test_a_section_cites_the_paper_and_shows_the_stages(page):
+    found = section(page, "pspnet_r50-d8")
+    assert citation.bibtex(citation.keys("pspnet_r50-d8")) in found
+    assert "Copy BibTeX" in found
+    assert catalog.methods()["pspnet"].title in found
+    for stage in stages.breakdown("pspnet_r50-d8").stages:
+        assert f'<th scope="row">{stage.name}</th><td>{"×".join(map(str, stage.output))}</td>' in found
+    assert "49.5 %</td>" in found  # of the parameters in the head
+    assert "48.701 M parameters" not in found
+    assert f"{stages.breakdown('pspnet_r50-d8').params / 1e6:.3f} M parameters" in found
+
+
+def test_classes_are_shown_with_their_spread_over_seeds(page, filled):
+    records = [each.record for each in filled.scan()[0] if each.record.architecture == "pspnet_r50-d8"]
+    iou = [record.evaluation().iou["car"] for record in records]
+    found = section(page, "pspnet_r50-d8")
+    row = f'<th scope="row">car</th><td class="number">{np.mean(iou):.1f}</td>'
+    assert f'{row}<td class="number">{min(iou):.1f}-{max(iou):.1f}</td>' in found
+    assert "mean of 2 seeds, lowest and highest" in found
+    assert "Range" not in section(page, "enet")
+
+
+def test_provenance_names_code_machine_and_the_command_to_repeat_it(page, filled):
+    record = next(each.record for each in filled.scan()[0] if each.record.architecture == "pspnet_r50-d8")
+    found = section(page, "pspnet_r50-d8")
+    assert f"segbench rerun {record.run_id}" in found
+    assert f"commit {record.environment.code.commit[:8]}" in found
+    for text in (record.environment.packages["torch"], record.environment.cpu, record.started[:10]):
+        assert f"<td>{text}</td>" in found
+
+
+def test_a_failed_network_has_a_section_without_scores(page):
+    found = section(page, "mmseg:bisenetv1")
+    assert "diverged" in found
+    assert "no mIoU" in found
+    for absent in ("Confusion matrix", "IoU by class", "Stages"):
+        assert absent not in found
+
+
+def test_names_of_networks_and_classes_are_escaped(store, make_record, tmp_path):
+    record, arrays = make_record('a"b & c')
+    classes = ["<b>", 'a"b', "&amp;", "</script>"]
+    evaluations = [
+        each.model_copy(update={name: dict(zip(classes, getattr(each, name).values(), strict=True)) for name in names})
+        for names in [("iou", "acc")]
+        for each in record.evaluations
+    ]
+    data = record.dataset.model_copy(update={"classes": classes})
+    store.add(record.model_copy(update={"dataset": data, "evaluations": evaluations, "method": "<i>own"}), arrays)
+    text = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    assert "<b>" not in text
+    assert "<i>" not in text
+    assert text.count("</script>") == text.count("<script")
+    assert "&lt;b&gt;" in text
+    data = re.search('data-classes="([^"]+)"', text)[1]
+    assert json.loads(unescape(data)) == [*classes, "void"]
+    assert section(text, record.architecture)
+
+
+def test_of_many_classes_the_lowest_and_highest_are_listed():
+    classes = [architecture.ClassIoU(str(index), float(index), float(index), float(index)) for index in range(150)]
+    found = [each.name for each in architecture._extremes(classes)]
+    assert found == [*map(str, range(10)), *map(str, range(140, 150))]
+
+
+def test_every_section_of_46_networks_stays_small(store, make_record, tmp_path):
+    names = list(catalog.architectures())[:12]
+    for name in names:
+        for seed in range(3):
+            store.add(*make_record(name, seed))
+    text = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    start = text.index('<section id="architectures"')
+    assert (text.index("</section>", start) - start) / len(names) < 15_000

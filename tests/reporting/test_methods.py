@@ -1,0 +1,92 @@
+import pytest
+
+from benchmark.reporting.methods import methods
+from benchmark.reporting.page import sections
+
+AXES = {
+    "data": {"dataset": "camvid", "digest": "d" * 64},
+    "splits": {"test": {"split": "val"}},
+    "augmentation": {
+        "crop_size": [360, 480],
+        "scale": [0.5, 2.0],
+        "cat_max_ratio": 0.75,
+        "flip": 0.5,
+        "photometric": True,
+    },
+    "schedule": {
+        "optimizer": {"optimizer": {"type": "AdamW", "lr": 0.001, "betas": [0.9, 0.999], "weight_decay": 0.0001}},
+        "learning_rate": [
+            {"type": "LinearLR", "begin": 0, "end": 500},
+            {"type": "PolyLR", "power": 0.9, "eta_min": 0.0},
+        ],
+        "iterations": 1500,
+    },
+    "batch": 16,
+    "precision": "bfloat16",
+    "pretraining": "imagenet",
+    "evaluation": {"inference": {"mode": "slide", "crop_size": [769, 769], "stride": [513, 513]}},
+    "void": "ignore",
+}
+
+
+@pytest.fixture
+def text(store, make_record, tmp_path):
+    """The sentences on two networks of two seeds with axes, as one text."""
+
+    def write(axes):
+        for name in ("enet", "unet"):
+            for seed in range(2):
+                record, arrays = make_record(name, seed)
+                protocol = record.protocol.model_copy(update={"axes": axes})
+                store.add(record.model_copy(update={"protocol": protocol}), arrays)
+        paths = store.scan()[0]
+        if not paths:  # the fingerprint is that of other axes: read without the checks of a report
+            from benchmark.results.reading import read
+
+            paths = [read(path) for path in store.files()]
+        (section,) = sections(store, paths, tmp_path, [])[0]
+        return " ".join(methods(section).paragraphs)
+
+    return write
+
+
+def test_sentences_say_what_the_axes_say(text):
+    found = text(AXES)
+    for sentence in (
+        "We trained 2 architectures on shapes (20 training, 5 validation and 6 test images, 4 classes) from backbones "
+        "pre-trained on ImageNet, all under the same protocol.",
+        "Each network was trained for 1,500 iterations, with batches of 16 crops of 360×480 pixels, by AdamW (learning "
+        "rate 0.001, betas (0.9, 0.999), weight decay 0.0001), with a linear warm-up over the first 500 iterations and "
+        "polynomial decay of the learning rate with power 0.9, in bfloat16.",
+        "scaled by a random factor between 0.5 and 2",
+        "flipped horizontally with a probability of 0.5",
+        "on the 6 validation images, predicted with a sliding window of 769×769 pixels and a stride of 513×513 at the "
+        "size of the labels",
+        "pixels without ground truth are ignored",
+        "Figures are means over 2 seeds, with the sample standard deviation.",
+        "measured in turn with resnet18",
+        "PyTorch 2.13.0 and mmsegmentation 1.2.2 on Some CPU",
+        "Holm's adjustment",
+    ):
+        assert sentence in found
+
+
+def test_what_the_axes_do_not_say_is_left_out(text):
+    found = text({"void": "ignore"})
+    assert "We trained 2 architectures on shapes" in found
+    for absent in ("None", "{", "Each network was trained", "augmented", "initial weights"):
+        assert absent not in found
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {
+            "schedule": {"optimizer": "x", "learning_rate": "x"},
+            "augmentation": {"scale": "x", "pipeline": 3},
+        },
+        {"schedule": {"learning_rate": [3]}, "first_stage": {}, "class_weights": [1.0, 2.0]},
+    ],
+)
+def test_axes_of_any_form_are_no_obstacle(text, axes):
+    assert "We trained 2 architectures" in text(axes)
