@@ -179,11 +179,11 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     )
 
 
-def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
+def composed(wanted: list[Spec]) -> tuple[list[Spec], dict[Spec, UserError]]:
     """Skip runs whose architecture the protocol cannot train, and print why.
 
     Returns:
-        The remaining runs, and the number of skipped ones.
+        The remaining runs, and the skipped ones with the reason.
 
     Raises:
         UserError: no run remains.
@@ -193,7 +193,7 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
     left, reasons = batch.trainable(wanted)
     for spec, reason in reasons.items():
         print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
-    return left, len(reasons)
+    return left, reasons
 
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
