@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import re
@@ -162,13 +163,24 @@ def _add_arguments(args: argparse.Namespace) -> None:
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:
-    """Add -p."""
+    """Add -p of commands that train or evaluate: without it, the protocol that takes minutes."""
     parser.add_argument(
         "-p",
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
         help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
+    )
+
+
+def stored_protocol(parser: argparse._ActionsContainer) -> None:
+    """Add -p of commands that read results: without it, all protocols with results."""
+    parser.add_argument(
+        "-p",
+        "--protocol",
+        metavar="PROTOCOL",
+        help="only results of this protocol, a name of `segbench list protocols` or the path of a protocol file "
+        "(default: all protocols with results)",
     )
 
 
@@ -525,6 +537,11 @@ def json_output(parser: argparse._ActionsContainer, what: str = "print JSON (def
         default=argparse.SUPPRESS,
         help="output format; json is the same as --json (default: text)",
     )
+
+
+def print_json(value: Any) -> None:
+    """Print what a command found as JSON, the only text on stdout; `benchmark.cli.outputs` has the schemas."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def weights_key(parser: argparse.ArgumentParser) -> None:
