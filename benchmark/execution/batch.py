@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from benchmark.catalog import catalog
 from benchmark.errors import UserError
-from benchmark.execution import feasibility
+from benchmark.execution import feasibility, ranks
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
 from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.spec import Spec
@@ -87,6 +87,8 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
 
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
+    if (reason := ranks.obstacle(spec)) is not None:
+        return UserError(f"{spec.name}: {reason}")
     try:
         feasibility.check(spec.config, spec.name)
     except UserError as error:
@@ -198,6 +200,6 @@ def _executor(
 
 
 def _concurrent(spec: Spec) -> int:
-    """Return the number of concurrent runs on a CPU: cores / threads per run if the protocol sets them, else 1."""
+    """Return the number of concurrent runs on a CPU: cores / threads of a run if the protocol sets them, else 1."""
     threads = spec.config.protocol.threads
-    return max(1, cores() // threads) if threads else 1
+    return max(1, cores() // (threads * spec.world_size)) if threads else 1

@@ -35,6 +35,7 @@ SERVICES = (
     "execution/memory_events.py",
     "execution/outcome.py",
     "execution/process_tree.py",
+    "execution/ranks.py",
     "execution/supervisor.py",
     "execution/worker.py",
     "files",
