@@ -37,6 +37,7 @@ SERVICES = (
     "execution/memory_events.py",
     "execution/outcome.py",
     "execution/process_tree.py",
+    "execution/ranks.py",
     "execution/supervisor.py",
     "execution/worker.py",
     "execution/own.py",
