@@ -1,8 +1,8 @@
 """The interface of executors, which make runs in worker processes, in this process, or elsewhere.
 
 `execution.batch` submits runs while an executor has free slots, and polls it until the last run has ended. Where a run
-is to take place, `execution.isolated` makes it; `execution.lost` stores the failure of one of which nothing is heard any
-more. docs/executors.md has an example.
+is to take place, `execution.isolated` makes it; `execution.lost` stores the failure of one of which nothing is heard
+any more. docs/executors.md has an example.
 """
 
 from __future__ import annotations

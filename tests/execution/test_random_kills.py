@@ -1,8 +1,8 @@
 """SIGKILL at random moments of `segbench run enet`: the repeated command leaves what one that was not killed leaves.
 
-A moment is a time since the start of training, or the n-th change of a file below the folder of the run or the store:
-checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed, `segbench run`,
-or all its processes.
+A moment is a time since the first checkpoint, or the n-th change of a file in the folder of the run or the store:
+checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed,
+`segbench run`, or all its processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.execution.interrupted import FILE
 from benchmark.results.reading import read
 from benchmark.results.validate import check, validate
 
@@ -165,9 +164,7 @@ def _moments(rng, number, seconds, changes):
             yield victim, "change", rng.randint(1, changes)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(3, id="three"), pytest.param(20, id="twenty", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [pytest.param(3, id="three"), pytest.param(20, id="twenty", marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_bits(tmp_path, number):
     seed = int(os.environ.get("SEGBENCH_TEST_SEED") or int.from_bytes(os.urandom(4), "big"))
     print("SEGBENCH_TEST_SEED", seed)
