@@ -159,7 +159,7 @@ def _moments(rng, number, seconds, changes):
     for index in range(number):
         victim = VICTIMS[index % len(VICTIMS)]
         if index % 2:
-            yield victim, "second", rng.uniform(0, seconds)
+            yield victim, "second", rng.uniform(0, 0.8 * seconds)  # it ends with the report
         else:
             yield victim, "change", rng.randint(1, changes)
 
