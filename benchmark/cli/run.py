@@ -250,6 +250,7 @@ def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], di
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
     """Return the runs without a stored result; print which are stored, and which of those are of other code."""
+    from benchmark.execution.interrupted import clear
     from benchmark.execution.plan import lookup
     from benchmark.results.reading import Problem
 
@@ -257,6 +258,8 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
     for spec, found in zip(wanted, lookup(wanted, any_code), strict=True):
         name = f"{spec.architecture} seed {spec.seed}"
         if found.stored:
+            if found.stored.stem == spec.identity.run_id:
+                clear(spec.folder, keep=spec.keeps_weights)
             of = f", made by other code ({found.other_code})" if found.other_code else ""
             print(f"{name}: skipped, {found.stored} has it{of}", file=sys.stderr)
             continue

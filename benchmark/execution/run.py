@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -81,9 +80,8 @@ def run_one(
     with exclusive(spec.folder):
         with ranks.started(spec) as others:
             stored = _run_one(spec, on_progress, turn, on_error, others)
-        keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
-        if stored.record.status == "ok" and not keep:  # after it is stored, so that a kill before loses no training
-            shutil.rmtree(spec.folder)
+        if stored.record.status == "ok" and not spec.keeps_weights:  # a kill before it is stored loses no training
+            interrupted.remove_all(spec.folder)
     return stored.path
 
 
@@ -137,7 +135,7 @@ def _run_one(
         journal.add((others and others.lost(error)) or outcome.failure(error))
     draft = journal.record
     stored = add(draft, arrays, spec.results)
-    if draft.status in ("ok", "diverged"):
+    if draft.status == "diverged" or (draft.status == "ok" and spec.keeps_weights):
         interrupted.remove(spec.folder)
     return stored
 
@@ -303,7 +301,7 @@ def _measure(
     """
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.timings import EAGER
-    from benchmark.profiling import latency
+    from benchmark.profiling import complexity, latency
     from benchmark.profiling.memory import PeakMemory, inference_peak
 
     config = spec.config
@@ -312,6 +310,8 @@ def _measure(
 
     if ready.complexity:
         yield {"complexity": ready.complexity}
+    elif draft.complexity is None and not ready.error:  # an earlier call counted it in another environment
+        yield {"complexity": complexity.measure(config.model, size, compose.outputs(config.protocol))}
     if ready.error:
         raise ready.error
     session = ready.session

@@ -1,8 +1,8 @@
 """SIGKILL at random moments of `segbench run enet`: the repeated command leaves what one that was not killed leaves.
 
-A moment is a time since the start of training, or the n-th change of a file below the folder of the run or the store:
-checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed, `segbench
-run`, or all its processes.
+A moment is a time since the first checkpoint, or the n-th change of a file in the folder of the run or the store:
+checkpoints and records are written in milliseconds, which a time hardly hits. The worker alone is killed,
+`segbench run`, or all its processes.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _moments(rng, number, seconds, changes):
     for index in range(number):
         victim = VICTIMS[index % len(VICTIMS)]
         if index % 2:
-            yield victim, "second", rng.uniform(0, seconds)
+            yield victim, "second", rng.uniform(0, 0.8 * seconds)  # it ends with the report
         else:
             yield victim, "change", rng.randint(1, changes)
 

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import random
 import re
 import sqlite3
 import time
@@ -16,9 +17,9 @@ from benchmark.results.summary import summary_of
 LONG_AGO = 1_700_000_000_000_000_000
 
 
-def age(root):
+def age(root, times=0):
     """Date the files of a store back, each to a time of its own: they have settled."""
-    for index, path in enumerate(sorted(root.glob("*/*/*.json"))):
+    for index, path in enumerate(sorted(root.glob("*/*/*.json")), 1000 * times):
         os.utime(path, ns=(LONG_AGO + index, LONG_AGO + index))
 
 
@@ -306,3 +307,19 @@ def test_many_processes(store, make_record):
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(Snapshot(store.root).summaries()[0]) == 24
     assert_true(store.root)
+
+
+def test_readers_that_are_killed_while_they_write_the_snapshot(settled):
+    context, rng = multiprocessing.get_context("fork"), random.Random(0)
+    took = time.perf_counter()
+    age(settled, 1)
+    Snapshot(settled).summaries()
+    took = time.perf_counter() - took
+    for number in range(2, 22):
+        age(settled, number)  # so that every file is read again, and written
+        process = context.Process(target=Snapshot(settled).summaries)
+        process.start()
+        time.sleep(rng.uniform(0, 2 * took))
+        process.kill()
+        process.join()
+        assert_true(settled)
