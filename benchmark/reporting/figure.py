@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchmark.analysis.marks import COSTS
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
-from benchmark.reporting.labels import Point, label_points
+from benchmark.files.atomic import replacing
+from benchmark.reporting.labels import LabelledPoint, label_points
 from benchmark.reporting.palette import coloured, legend
 from benchmark.reporting.predictions import Predictions
 from benchmark.reporting.predictions import predictions as kept_predictions
@@ -93,31 +95,57 @@ def _style() -> Iterator[None]:
         yield
 
 
-def draw(
+def write(
     kind: Kind,
     results: Path,
     group: Group,
     rows: Sequence[Standing],
-    format: str,
+    output: Path,
     *,
     width: float = COLUMN,
     cost: str = "macs",
     photographs: bool = False,
-) -> tuple[bytes, list[Problem]]:
-    """Draw a figure of results in a store.
+) -> list[Problem]:
+    """Draw a figure of results in a store, and write its file.
 
     Args:
         kind: which.
         results: folder of the store.
         group: results of it.
         rows: rows of the group, in their order.
-        format: one of `FORMATS`.
+        output: the file, whose suffix is one of `FORMATS`.
         width: in inches.
-        cost: of `pareto`.
+        cost: of `pareto`, one of `COSTS`.
         photographs: show images and ground truth of any dataset above predictions; most must not be redistributed.
 
     Returns:
-        The file, and stored files that could not be used.
+        Stored files that could not be used.
+
+    Raises:
+        UserError: the results lack what the figure shows, or the file cannot be written.
+    """
+    format = output.suffix.removeprefix(".").lower()
+    if format not in FORMATS:
+        raise UserError(f"{output}: name a file that ends in .{', .'.join(FORMATS)}")
+    if cost not in COSTS:
+        raise UserError(f"unknown cost {cost!r}: there are {', '.join(COSTS)}")
+    content, problems = draw(kind, results, group, rows, format, width, cost, photographs)
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+    return problems
+
+
+def draw(
+    kind: Kind,
+    results: Path,
+    group: Group,
+    rows: Sequence[Standing],
+    format: str,
+    width: float = COLUMN,
+    cost: str = "macs",
+    photographs: bool = False,
+) -> tuple[bytes, list[Problem]]:
+    """Return the file of a figure, and stored files that could not be used; arguments as of `write`.
 
     Raises:
         UserError: the results lack what the figure shows.
@@ -155,7 +183,9 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
     """
     (column,) = columns([cost])
     points = [
-        Point(row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split())
+        LabelledPoint(
+            row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split()
+        )
         for row in rows
         if row.miou_percent is not None and (value := getattr(row, cost))
     ]

@@ -121,9 +121,8 @@ def configs(records: Iterable[Record], protocol: str) -> tuple[dict[str, str], l
         if axes.config_hash(config) == record.config_sha256:
             found[name] = config.pretty_text.replace(ROOT, "data")
         else:
-            missing[name] = (
-                f"has another config in this version than in the one of the result, {record.environment.code.version}"
-            )
+            version = record.environment.code.version
+            missing[name] = f"its config in this version is another one than that of the result, by version {version}"
     return found, [f"{name}: {why}" for name, why in missing.items()]
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmark.analysis import view
 from benchmark.errors import UserError
 from benchmark.reporting import figure
-from benchmark.reporting.labels import Point, label_points
+from benchmark.reporting.labels import LabelledPoint, label_points
 from benchmark.results.store import Store
 
 
@@ -93,7 +93,7 @@ def boxes_of(points):
 def test_all_of_the_front_are_named_and_no_name_hides_another():
     rng = np.random.default_rng(0)
     points = [
-        Point(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
+        LabelledPoint(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
         for index, (cost, score) in enumerate(zip(10 ** rng.uniform(-1, 2, 46), rng.uniform(30, 70, 46), strict=True))
     ]
     boxes = boxes_of(points)
