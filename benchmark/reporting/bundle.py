@@ -20,7 +20,7 @@ from benchmark.analysis.ranking import Group, Standing
 from benchmark.analysis.view import was_run
 from benchmark.errors import UserError
 from benchmark.reporting import citation
-from benchmark.reporting.table import markdown, prose, table
+from benchmark.reporting.table import BOLD, markdown, prose, table
 from benchmark.results import layout
 from benchmark.results.bundle import MANIFEST, RESULTS, configs, write
 from benchmark.results.reading import Stored, read_or_raise
@@ -228,7 +228,9 @@ def _cff(bundle: Bundle) -> str:
 
 def _readme(bundle: Bundle) -> str:
     group = bundle.group
-    run = bundle.stored[0].record
+    cells = table(bundle.rows)
+    bold = [f"{BOLD}\n"] if any(cell.best for row in cells.rows for cell in row) else []
+    done = next((each.record.run_id for each in bundle.stored if each.record.status == "ok"), None)
     missing = [f"- {prose(each)}" for each in bundle.missing]
     return "\n".join(
         [
@@ -236,9 +238,10 @@ def _readme(bundle: Bundle) -> str:
             "",
             prose(bundle.description),
             "",
-            markdown(table(bundle.rows)),
+            markdown(cells),
             "",
             *(f"{prose(note)}\n" for note in group.notes),
+            *bold,
             "## Content",
             "",
             f"- `{RESULTS}/`: a JSON file for each run, its confusion matrices and a few predictions (`.npz`)",
@@ -257,7 +260,7 @@ def _readme(bundle: Bundle) -> str:
             f'python -m pip install "segbench>={__version__}"',
             "segbench validate FILE.zip                # every score, recomputed from the confusion matrices",
             "segbench results add FILE.zip             # into results/, for leaderboard, compare, verify and report",
-            f"segbench rerun {run.run_id}           # repeats a run",
+            *([f"segbench rerun {done}           # repeats a run"] if done else []),
             "```",
             "",
         ]
