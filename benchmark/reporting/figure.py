@@ -19,8 +19,8 @@ from benchmark.analysis.marks import COSTS
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
-from benchmark.reporting.labels import LabelledPoint, label_points
 from benchmark.reporting.palette import coloured, legend
+from benchmark.reporting.point_labels import LabelledPoint, label_points
 from benchmark.reporting.predictions import Predictions
 from benchmark.reporting.predictions import predictions as kept_predictions
 from benchmark.reporting.table import columns

@@ -8,7 +8,7 @@ import pytest
 from benchmark.analysis import view
 from benchmark.errors import UserError
 from benchmark.reporting import figure
-from benchmark.reporting.labels import LabelledPoint, label_points
+from benchmark.reporting.point_labels import LabelledPoint, label_points
 from benchmark.results.store import Store
 
 
