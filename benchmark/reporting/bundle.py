@@ -1,7 +1,6 @@
-"""What is in a bundle: results, configs, environments, references, and metadata as an RO-Crate.
+"""What is in a bundle: results, configs, environments, references, and metadata.
 
-RO-Crate 1.1 (https://w3id.org/ro/crate/1.1) is JSON-LD with terms of schema.org, which repositories of research data
-read. All of it follows from the results, not from the time or the machine that packs them.
+All of it follows from the results, not from the time or the machine that packs them.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from benchmark.analysis.ranking import Group, Standing
 from benchmark.analysis.view import was_run
 from benchmark.errors import UserError
 from benchmark.reporting import citation
+from benchmark.reporting.crate import METADATA, crate
 from benchmark.reporting.table import BOLD, markdown, prose, table
 from benchmark.results import layout
 from benchmark.results.bundle import MANIFEST, RESULTS, configs, write
@@ -27,7 +26,6 @@ from benchmark.results.reading import Stored, read_or_raise
 from benchmark.results.store import Store
 from benchmark.results.validate import check
 
-METADATA = "ro-crate-metadata.json"
 REFERENCES = "references.bib"
 
 LICENSES = {
@@ -36,17 +34,6 @@ LICENSES = {
     "MIT": ("MIT License", "https://opensource.org/license/mit"),
 }
 """Licences of results by their SPDX identifiers: name and text."""
-
-TYPES = {
-    ".bib": "application/x-bibtex",
-    ".csv": "text/csv",
-    ".json": "application/json",
-    ".md": "text/markdown",
-    ".npz": "application/zip",
-    ".py": "text/x-python",
-    ".txt": "text/plain",
-}
-"""Media types by suffix."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +64,16 @@ class Bundle:
     def name(self) -> str:
         """The title."""
         return self.title or f"Results of semantic segmentation networks under the protocol {self.group.title}"
+
+    @property
+    def license_text(self) -> tuple[str, str]:
+        """Name and address of the licence."""
+        return LICENSES[self.license]
+
+    @property
+    def people(self) -> Sequence[str]:
+        """The authors."""
+        return self.authors or ["The segbench authors"]
 
     @property
     def published(self) -> str:
@@ -150,7 +147,7 @@ def members(bundle: Bundle) -> dict[str, bytes | Path]:
     found["LICENSE.txt"] = _license(bundle.license).encode()
     found["CITATION.cff"] = _cff(bundle).encode()
     found["README.md"] = _readme(bundle).encode()
-    found[METADATA] = _json(_crate(bundle, found))
+    found[METADATA] = _json(crate(bundle, found))
     return found
 
 
@@ -196,13 +193,9 @@ def _license(identifier: str) -> str:
     )
 
 
-def _people(bundle: Bundle) -> list[str]:
-    return list(bundle.authors) or ["The segbench authors"]
-
-
 def _cff(bundle: Bundle) -> str:
     """Return the citation of the archive; JSON texts are YAML texts."""
-    people = [name.partition(", ") for name in _people(bundle)]
+    people = [name.partition(", ") for name in bundle.people]
     return "\n".join(
         [
             "cff-version: 1.2.0",
@@ -265,121 +258,3 @@ def _readme(bundle: Bundle) -> str:
             "",
         ]
     )
-
-
-def _crate(bundle: Bundle, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
-    """Return the metadata of the archive."""
-    name, url = LICENSES[bundle.license]
-    license = f"https://spdx.org/licenses/{bundle.license}"
-    people = [
-        {"@id": f"#author-{number}", "@type": "Person" if ", " in person else "Organization", "name": _natural(person)}
-        for number, person in enumerate(_people(bundle), 1)
-    ]
-    papers = list(_papers(bundle))
-    runs = [_action(each, files) for each in bundle.stored]
-    software = {each["@id"]: each for each in map(_software, bundle.stored)}
-    data = bundle.stored[0].record.dataset
-    graph: list[dict[str, Any]] = [
-        {
-            "@id": METADATA,
-            "@type": "CreativeWork",
-            "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-            "about": {"@id": "./"},
-        },
-        {
-            "@id": "./",
-            "@type": "Dataset",
-            "name": bundle.name,
-            "description": bundle.description,
-            "datePublished": bundle.published,
-            "license": {"@id": license},
-            "author": _links(_ids(people)),
-            "keywords": ["semantic segmentation", "benchmark", bundle.group.protocol, data.name],
-            "hasPart": _links(sorted([*files, MANIFEST])),
-            "mentions": _links(_ids(runs)),
-            **({"citation": _links(_ids(papers))} if papers else {}),
-        },
-        {"@id": license, "@type": "CreativeWork", "name": name, "url": url},
-        *people,
-        *papers,
-        *software.values(),
-        *(_file(path, content) for path, content in sorted(files.items())),
-        {"@id": MANIFEST, "@type": "File", "name": "SHA-256 of every other file", "encodingFormat": "text/plain"},
-        *runs,
-    ]
-    return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
-
-
-def _links(names: Iterable[str]) -> Any:
-    """Return references to entities; to one alone, the reference itself, as RO-Crate recommends."""
-    found = [{"@id": name} for name in names]
-    return found[0] if len(found) == 1 else found
-
-
-def _ids(entities: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [each["@id"] for each in entities]
-
-
-def _natural(person: str) -> str:
-    family, comma, given = person.partition(", ")
-    return f"{given} {family}" if comma else family
-
-
-def _papers(bundle: Bundle) -> Iterator[dict[str, Any]]:
-    """Yield the papers that have a DOI or an arXiv identifier."""
-    wanted = {key for row in bundle.rows for key in citation.keys(row.architecture, row.method)}
-    wanted.update(citation.protocol_keys(bundle.group.runs[0].conditions.axes))
-    known = citation.papers()
-    seen = set()
-    for key in sorted(wanted & known.keys()):
-        fields = dict(re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?$", known[key], re.MULTILINE))
-        url = f"https://doi.org/{fields['doi']}" if "doi" in fields else f"https://arxiv.org/abs/{fields.get('eprint')}"
-        if ("doi" in fields or "eprint" in fields) and url not in seen:
-            seen.add(url)
-            yield {
-                "@id": url,
-                "@type": "ScholarlyArticle",
-                "name": re.sub(r"[{}]", "", fields.get("title", key)),
-                "datePublished": fields.get("year", ""),
-            }
-
-
-def _software(stored: Stored) -> dict[str, Any]:
-    code = stored.record.environment.code
-    commit = f", commit {code.commit}" if code.commit else ""
-    return {
-        "@id": f"#segbench-{code.version}{f'-{code.commit[:12]}' if code.commit else ''}",
-        "@type": "SoftwareApplication",
-        "name": "segbench",
-        "softwareVersion": f"{code.version}{commit}",
-        "description": "A benchmark and reproducibility suite for semantic segmentation",
-    }
-
-
-def _action(stored: Stored, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
-    """Return a run as the action that made its files."""
-    record = stored.record
-    home = (Path(RESULTS) / layout.result(record.protocol.name, record.architecture, record.run_id)).with_suffix("")
-    made = [f"{home.as_posix()}{suffix}" for suffix in (".json", ".npz")]
-    done = record.status == "ok"
-    return {
-        "@id": f"#run-{record.run_id}",
-        "@type": "CreateAction",
-        "name": f"{record.architecture}, seed {record.seed}: training and evaluation under {record.protocol.name}",
-        "startTime": record.started,
-        "instrument": {"@id": _software(stored)["@id"]},
-        "result": _links(path for path in made if path in files),
-        "actionStatus": {"@id": f"http://schema.org/{'Completed' if done else 'Failed'}ActionStatus"},
-        **({} if done else {"error": record.error or record.status}),
-    }
-
-
-def _file(path: str, content: bytes | Path) -> dict[str, Any]:
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    return {
-        "@id": path,
-        "@type": "File",
-        "name": Path(path).name,
-        "contentSize": str(size),
-        "encodingFormat": TYPES.get(Path(path).suffix, "text/plain"),
-    }
