@@ -139,12 +139,164 @@ class Results:
         stored, _ = Store(self.path).scan(group.protocol)
         return class_iou(each.record for each in stored if each.record.run_id in wanted)
 
-    def _group(self, protocol: str, fingerprint: str | None) -> Any:
-        from benchmark.analysis.ranking import groups
+    def latex(
+        self,
+        protocol: str,
+        fingerprint: str | None = None,
+        *,
+        rows: str | Sequence[str] = (),
+        columns: Sequence[str] = (),
+        sort: str | None = None,
+        label: str | None = None,
+        caption: str | None = None,
+        environment: Literal["table", "table*", "longtable"] | None = None,
+    ) -> str:
+        r"""Return the leaderboard as a LaTeX table, as `segbench leaderboard --format latex` prints it.
+
+        It needs `\usepackage{booktabs, graphicx, siunitx}` and the entries of `bibtex`.
+
+        Args:
+            protocol: as in `leaderboard`.
+            fingerprint: as in `leaderboard`.
+            rows: only these architectures: names, globs or methods; marks are those among them.
+            columns: names of columns of `leaderboard`; by default a choice of them.
+            sort: a column, the best first; `-COLUMN` for the worst first; `given` for the order of `rows`.
+            label: for `\ref`; by default `tab:` and the protocol.
+            caption: text, or LaTeX where it has a backslash; by default facts of the protocol.
+            environment: of the float; by default `table` or `table*`, by width.
+
+        Raises:
+            UserError: there are no results of it, or no such row or column.
+
+        >>> import segbench as sb
+        >>> text = sb.load_results("results").latex("camvid_180x240_cpu", rows=["enet", "espnet*"], sort="params")
+        >>> text.splitlines()[-1]
+        '\\end{table*}'
+        """
+        from benchmark.analysis import view
+        from benchmark.reporting.latex_table import latex_table
+
+        group = self._group(protocol, fingerprint, rows)
+        ordered = view.ordered(group.table, sort, view.split([rows] if isinstance(rows, str) else rows))
+        label = label or f"tab:{group.protocol}"
+        return latex_table(
+            group, ordered, columns, label=label, caption=caption, environment=environment, remarks=group.notes
+        )
+
+    def bibtex(self, protocol: str, fingerprint: str | None = None, *, rows: str | Sequence[str] = ()) -> str:
+        """Return the BibTeX of a leaderboard, as `segbench cite` prints it: methods, data, the suite and the results.
+
+        Args:
+            protocol: as in `leaderboard`.
+            fingerprint: as in `leaderboard`.
+            rows: as in `latex`.
+
+        Raises:
+            UserError: there are no results of it, or no such row.
+
+        >>> import segbench as sb
+        >>> print(sb.load_results("results").bibtex("camvid_180x240_cpu", rows="enet").splitlines()[0])
+        @article{badrinarayanan2017segnet,
+        """
+        from benchmark.reporting import citation
+
+        group = self._group(protocol, fingerprint, rows)
+        return citation.bibliography([group], group.table)
+
+    def figure(
+        self,
+        kind: Literal["pareto", "curves", "iou", "predictions"],
+        protocol: str,
+        output: str | Path,
+        fingerprint: str | None = None,
+        *,
+        rows: str | Sequence[str] = (),
+        width: float = 3.25,
+        cost: str = "macs",
+        photographs: bool = False,
+    ) -> Path:
+        """Draw a figure for a paper, as `segbench figure` does.
+
+        Args:
+            kind: accuracy against a cost, training curves, IoU of classes, or predictions of the same test images.
+            protocol: as in `leaderboard`.
+            output: FILE.pdf, FILE.svg or FILE.png.
+            fingerprint: as in `leaderboard`.
+            rows: as in `latex`.
+            width: in inches.
+            cost: of `pareto`: macs, params, latency_ms, latency_ratio or inference_memory_bytes.
+            photographs: show dataset images and ground truth above predictions; do not redistribute.
+
+        Returns:
+            The file.
+
+        Raises:
+            UserError: the results lack what the figure shows, or the file cannot be written.
+
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> output = tempfile.mkdtemp() + "/pareto.pdf"
+        >>> sb.load_results("results").figure("pareto", "camvid_180x240_cpu", output).name
+        'pareto.pdf'
+        """
+        from benchmark.reporting import figure
+
+        output = Path(output)
+        group = self._group(protocol, fingerprint, rows)
+        options: dict[str, Any] = {"width": width, "cost": cost, "photographs": photographs}
+        _warn(figure.write(kind, self.path, group, group.table, output, **options))
+        return output
+
+    def bundle(
+        self,
+        protocol: str,
+        output: str | Path,
+        fingerprint: str | None = None,
+        *,
+        rows: str | Sequence[str] = (),
+        title: str | None = None,
+        authors: Sequence[str] = (),
+        license: Literal["CC-BY-4.0", "CC0-1.0", "MIT"] = "CC-BY-4.0",
+    ) -> Path:
+        """Pack results and what belongs to them into an archive to cite, as `segbench bundle` does.
+
+        Args:
+            protocol: as in `leaderboard`.
+            output: FILE.zip.
+            fingerprint: as in `leaderboard`.
+            rows: as in `latex`.
+            title: of the archive; by default that of the protocol.
+            authors: names, "Family, Given".
+            license: of the results.
+
+        Returns:
+            The archive, which `segbench validate` checks.
+
+        Raises:
+            UserError: there are no results of it, or the archive cannot be written.
+
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> output = tempfile.mkdtemp() + "/camvid.zip"
+        >>> sb.load_results("results").bundle("camvid_180x240_cpu", output, rows="enet").name
+        'camvid.zip'
+        """
+        from benchmark.reporting.bundle import pack
+
+        output = Path(output)
+        group = self._group(protocol, fingerprint, rows)
+        made = pack(self.path, group, output, protocol=protocol, title=title, authors=authors, license=license)
+        _warn(f"config not packed: {why}" for why in made.missing)
+        return output
+
+    def _group(self, protocol: str, fingerprint: str | None, rows: str | Sequence[str] = ()) -> Any:
+        from benchmark.analysis import view
         from benchmark.catalog import catalog
 
         protocol = catalog.protocol_name(protocol)
-        found = [group for group in groups(self._runs) if group.protocol == protocol]
+        runs = [run for run in self._runs if run.conditions.protocol == protocol]
+        patterns = view.split([rows] if isinstance(rows, str) else rows)
+        found = [replace(group, not_run=()) for group in view.groups_of(runs, patterns) if group.runs]
         chosen = next((group for group in found if fingerprint in (None, group.fingerprint)), None)
         known = ", ".join(f"{group.title} ({group.fingerprint})" for group in found if group is not chosen)
         if chosen is None:

@@ -38,7 +38,7 @@ def test_examples(module, monkeypatch):
 def test_every_public_function_has_an_example():
     for name in set(sb.__all__) - {"UserError", "__version__"}:
         assert ">>> import segbench as sb" in getattr(sb, name).__doc__, name
-    for name in ("runs", "leaderboard", "verdicts", "per_class"):
+    for name in ("runs", "leaderboard", "verdicts", "per_class", "latex", "bibtex", "figure", "bundle"):
         assert ">>> import segbench as sb" in getattr(sb.Results, name).__doc__, name
     assert set(sb.__all__) == set(dir(sb))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -19,7 +19,7 @@ Row = TypeVar("Row", bound=Summary | Standing)
 GIVEN = "given"
 """The order in which rows were named."""
 
-LOWER_IS_BETTER = re.compile("rank|params|macs|latency_(ms|ratio)|.*_memory_bytes|failed|miou_sd_percent")
+LOWER_IS_BETTER = re.compile(r"rank.*|params.*|macs|latency_(ms|ratio)|.*_memory_bytes|failed|miou_sd_percent")
 """Columns that are sorted upwards; other numbers are sorted downwards, and texts by the alphabet."""
 
 

@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"segbench: warning: {problem}", file=sys.stderr)
     found = view.groups_of(runs, patterns, [protocol] if protocol and patterns else [])
     if not found:
+        if args.protocol:
+            catalog.protocol(args.protocol)
         what = f" of {protocol}: name architectures to cite without results, or" if protocol else ":"
         raise UserError(f"no results in {args.results}/{what} make some with `segbench run`")
     rows = [row for group in found for row in (group.table if patterns else view.was_run(group.table))]

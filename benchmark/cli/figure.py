@@ -7,9 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from benchmark.analysis.marks import COSTS
 from benchmark.cli import options
-from benchmark.errors import UserError
-from benchmark.files.atomic import replacing
 
 KINDS = {
     "pareto": "accuracy against a cost, with the Pareto front",
@@ -17,8 +16,6 @@ KINDS = {
     "iou": "IoU of each class",
     "predictions": "predictions of the same test images",
 }
-
-COSTS = ("macs", "params", "latency_ms", "latency_ratio", "inference_memory_bytes")
 
 INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
 """Inches of a unit; pt is that of TeX."""
@@ -63,28 +60,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the figure; return 1 if a result could not be read."""
+    from benchmark.analysis.view import was_run
     from benchmark.reporting import figure
 
-    format = args.output.suffix.removeprefix(".").lower()
-    if format not in figure.FORMATS:
-        raise UserError(f"-o {args.output}: name a file that ends in .{', .'.join(figure.FORMATS)}")
     found, problems = options.chosen_group(args)
-    from benchmark.analysis.view import was_run
-
-    content, damaged = figure.draw(
-        args.kind,
-        args.results,
-        found,
-        was_run(found.table),
-        format,
-        width=args.width,
-        cost=getattr(args, "cost", "macs"),
-        photographs=getattr(args, "photographs", False),
-    )
+    own = {name: value for name in ("cost", "photographs") if (value := getattr(args, name, None)) is not None}
+    damaged = figure.write(args.kind, args.results, found, was_run(found.table), args.output, width=args.width, **own)
     for problem in damaged:
         print(f"segbench: warning: {problem}", file=sys.stderr)
-    with replacing(args.output) as temporary:
-        temporary.write_bytes(content)
     return 1 if problems or damaged else 0
 
 

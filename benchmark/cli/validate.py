@@ -13,7 +13,11 @@ from benchmark.errors import UserError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "path", nargs="?", type=Path, default=Path("results"), help="a result or a folder of them (default: results/)"
+        "path",
+        nargs="?",
+        type=Path,
+        default=Path("results"),
+        help="a result, a folder of them, or an archive of `segbench bundle` (default: results/)",
     )
     parser.add_argument(
         "--recount",
@@ -29,9 +33,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.path.exists():
         raise UserError(f"{args.path} does not exist: name a result or a folder of results")
 
+    from benchmark.results.bundle import is_bundle, validate_bundle
     from benchmark.results.validate import LIMITS, validate
 
-    results, problems = validate(args.path, recount=args.recount)
+    check = validate_bundle if is_bundle(args.path) else validate
+    results, problems = check(args.path, recount=args.recount)
     if args.json:
         found = [{"path": str(problem.path), "why": problem.why} for problem in problems]
         print(json.dumps({"results": results, "problems": found, "limits": LIMITS}, indent=2))

@@ -6,19 +6,30 @@ no information is in the colour alone. matplotlib is imported where a figure is 
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchmark.analysis.marks import COSTS
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
-from benchmark.reporting.labels import Point, label_points
+from benchmark.files.atomic import replacing
+from benchmark.reporting.canvas import (
+    COLUMN,
+    FONT,
+    FORMATS,
+    SOFT,
+    axes_below,
+    draw_legend,
+    plain_log_ticks,
+    saved,
+    style,
+)
 from benchmark.reporting.palette import coloured, legend
+from benchmark.reporting.point_labels import LabelledPoint, label_points
 from benchmark.reporting.predictions import Predictions
 from benchmark.reporting.predictions import predictions as kept_predictions
 from benchmark.reporting.table import columns
@@ -27,8 +38,6 @@ from benchmark.results.record import Record, Training
 from benchmark.results.store import Store
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
@@ -40,57 +49,50 @@ DASHES = ("-", "--", ":", "-.")
 MOST = len(SERIES) * len(DASHES)
 """Most networks of a figure with a line for each."""
 
-FONT = 7.0
-"""Size of all text in points."""
-
-COLUMN = 3.25
-"""Width in inches of a column of a two-column paper."""
-
-FORMATS = ("pdf", "svg", "png")
-
 Kind = Literal["pareto", "curves", "iou", "predictions"]
-
-SOFT, GRID = "#555555", "#d9d9d9"
 
 CLASSES = 40
 """Most classes of a figure of IoU: of more, those in which the networks differ the most are shown."""
 
-SETTINGS: dict[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.labelsize": FONT,
-    "axes.linewidth": 0.5,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "errorbar.capsize": 1.5,
-    "font.size": FONT,
-    "grid.color": GRID,
-    "grid.linewidth": 0.4,
-    "legend.fontsize": FONT,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-    "lines.linewidth": 1.0,
-    "lines.markersize": 3.5,
-    "pdf.fonttype": 42,  # TrueType, which publishers ask for
-    "ps.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "segbench",
-    "xtick.labelsize": FONT,
-    "xtick.major.width": 0.5,
-    "ytick.labelsize": FONT,
-    "ytick.major.width": 0.5,
-}
 
+def write(
+    kind: Kind,
+    results: Path,
+    group: Group,
+    rows: Sequence[Standing],
+    output: Path,
+    *,
+    width: float = COLUMN,
+    cost: str = "macs",
+    photographs: bool = False,
+) -> list[Problem]:
+    """Draw a figure of results in a store, and write its file.
 
-@contextmanager
-def _style() -> Iterator[None]:
-    """Draw with our settings, whatever the user's own are."""
-    import matplotlib
+    Args:
+        kind: which.
+        results: folder of the store.
+        group: results of it.
+        rows: rows of the group, in their order.
+        output: the file, whose suffix is one of `FORMATS`.
+        width: in inches.
+        cost: of `pareto`, one of `COSTS`.
+        photographs: show images and ground truth of any dataset above predictions; most must not be redistributed.
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        settings: Any = matplotlib.rcParams  # whose keys are typed since 3.11
-        settings.update(SETTINGS)
-        yield
+    Returns:
+        Stored files that could not be used.
+
+    Raises:
+        UserError: the results lack what the figure shows, or the file cannot be written.
+    """
+    format = output.suffix.removeprefix(".").lower()
+    if format not in FORMATS:
+        raise UserError(f"{output}: name a file that ends in .{', .'.join(FORMATS)}")
+    if cost not in COSTS:
+        raise UserError(f"unknown cost {cost!r}: there are {', '.join(COSTS)}")
+    content, problems = draw(kind, results, group, rows, format, width, cost, photographs)
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+    return problems
 
 
 def draw(
@@ -99,25 +101,11 @@ def draw(
     group: Group,
     rows: Sequence[Standing],
     format: str,
-    *,
     width: float = COLUMN,
     cost: str = "macs",
     photographs: bool = False,
 ) -> tuple[bytes, list[Problem]]:
-    """Draw a figure of results in a store.
-
-    Args:
-        kind: which.
-        results: folder of the store.
-        group: results of it.
-        rows: rows of the group, in their order.
-        format: one of `FORMATS`.
-        width: in inches.
-        cost: of `pareto`.
-        photographs: show images and ground truth of any dataset above predictions; most must not be redistributed.
-
-    Returns:
-        The file, and stored files that could not be used.
+    """Return the file of a figure, and stored files that could not be used; arguments as of `write`.
 
     Raises:
         UserError: the results lack what the figure shows.
@@ -155,14 +143,16 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
     """
     (column,) = columns([cost])
     points = [
-        Point(row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split())
+        LabelledPoint(
+            row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split()
+        )
         for row in rows
         if row.miou_percent is not None and (value := getattr(row, cost))
     ]
     if len(points) < 2:
         raise UserError(f"{len(points)} of the chosen networks has mIoU and {column.title}: a figure needs two")
-    with _style():
-        figure, (axes,) = _figure(width, [0.72 * width])
+    with style():
+        figure, (axes,) = axes_below(width, [0.72 * width])
         for point in points:
             axes.errorbar(
                 point.x,
@@ -182,7 +172,7 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
             room = (high / low) ** 0.12
             axes.set_xscale("log")
             axes.set_xlim(low / room, high * room)
-            _log_ticks(axes.xaxis)
+            plain_log_ticks(axes.xaxis)
         axes.set_xlabel(column.heading)
         axes.set_ylabel("mIoU (%)")
         axes.grid(True)
@@ -191,7 +181,7 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
             xs, ys = [point.x for point in front], [point.y for point in front]
             axes.step([*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", color=SERIES[0], linewidth=0.8)
         label_points(figure, axes, points, front)
-        return _saved(figure, format)
+        return saved(figure, format)
 
 
 def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: float = COLUMN) -> bytes:
@@ -207,9 +197,9 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
     """
     trained = {name: runs for name, runs in trainings.items() if any(run.loss for run in runs)}
     _check_count(trained, "was trained")
-    with _style():
+    with style():
         names = list(trained)
-        figure, (above, below) = _figure(width, [0.42 * width, 0.42 * width], legend=names)
+        figure, (above, below) = axes_below(width, [0.42 * width, 0.42 * width], legend=names)
         for index, (name, runs) in enumerate(trained.items()):
             color, dash = SERIES[index % len(SERIES)], DASHES[index // len(SERIES)]
             for axes, series in ((above, [run.loss for run in runs]), (below, [run.val_miou for run in runs])):
@@ -229,7 +219,7 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
                     label=name,
                 )
         above.set_yscale("log")
-        _log_ticks(above.yaxis)
+        plain_log_ticks(above.yaxis)
         above.set_ylabel("training loss")
         below.set_ylabel("mIoU on val (%)")
         below.set_xlabel("iterations")
@@ -238,8 +228,8 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
             axes.set_xlim(left=0)
         above.sharex(below)
         above.tick_params(labelbottom=False)
-        _legend(figure, above)
-        return _saved(figure, format)
+        draw_legend(figure, above)
+        return saved(figure, format)
 
 
 def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float = COLUMN) -> bytes:
@@ -268,11 +258,11 @@ def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float
     if len(classes) > CLASSES:
         spread = np.nan_to_num(np.ptp([_mean(values) for values in means.values()], axis=0), nan=-1.0)
         shown = sorted(np.argsort(-spread, kind="stable")[:CLASSES].tolist())
-    with _style():
+    with style():
         row = 0.13 + 0.035 * len(scores)
         names = [f"{classes[index]}" for index in shown]
         left = max(map(len, names)) * FONT * 0.6 / 72 + 0.08
-        figure, (axes,) = _figure(width, [row * len(shown) + 0.4], legend=list(scores), left=min(left, 0.45 * width))
+        figure, (axes,) = axes_below(width, [row * len(shown) + 0.4], legend=list(scores), left=min(left, 0.45 * width))
         places = np.arange(len(shown), dtype=float)
         for index, (name, values) in enumerate(means.items()):
             offset = (index - (len(means) - 1) / 2) * 0.7 / len(means)
@@ -293,8 +283,8 @@ def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float
         axes.set_xlabel(f"IoU (%){of}")
         axes.grid(True, axis="x")
         axes.tick_params(axis="y", length=0)
-        _legend(figure, axes)
-        return _saved(figure, format)
+        draw_legend(figure, axes)
+        return saved(figure, format)
 
 
 def predictions(kept: Predictions, rows: Sequence[Standing], format: str, width: float = COLUMN) -> bytes:
@@ -322,8 +312,8 @@ def predictions(kept: Predictions, rows: Sequence[Standing], format: str, width:
         maps = [coloured(kept.seen[row.architecture][name].labels, kept.palette) for name in images]
         score = "" if row.miou_percent is None else f": mIoU {row.miou_percent:.2f} %"
         strips.append((f"{row.architecture}{score}", maps))
-    with _style():
-        return _saved(_grid(strips, legend(kept.classes, kept.palette), width), format)
+    with style():
+        return saved(_grid(strips, legend(kept.classes, kept.palette), width), format)
 
 
 def _grid(
@@ -369,64 +359,6 @@ def _grid(
     return figure
 
 
-def _figure(
-    width: float, heights: Sequence[float], legend: Sequence[str] = (), left: float = 0.4
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes below each other, in fixed margins, below room for a legend.
-
-    Args:
-        width: of the figure, in inches.
-        heights: of the axes, in inches.
-        legend: its names.
-        left: margin in inches.
-    """
-    from matplotlib.figure import Figure
-
-    bottom, right, gap = 0.36, 0.12, 0.1
-    top = 0.06 + (math.ceil(len(legend) / _across(legend, width)) * 0.135 + 0.04 if legend else 0)
-    height = bottom + top + sum(heights) + gap * (len(heights) - 1)
-    figure = Figure(figsize=(width, height))
-    found, upper = [], height - top
-    for each in heights:
-        found.append(
-            figure.add_axes((left / width, (upper - each) / height, (width - left - right) / width, each / height))
-        )
-        upper -= each + gap
-    return figure, found
-
-
-def _across(names: Sequence[str], width: float) -> int:
-    """Return how many columns of a legend fit."""
-    return max(1, min(len(names), int(width / (0.35 + max(map(len, names)) * FONT * 0.57 / 72))))
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        names,
-        loc="upper left",
-        bbox_to_anchor=(0, 1),
-        ncols=_across(names, figure.get_figwidth()),
-        borderaxespad=0.2,
-        columnspacing=0.9,
-        handletextpad=0.4,
-        labelspacing=0.25,
-    )
-
-
-def _log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers, as many as are legible."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axis.get_view_interval()
-    decades = math.log10(high / low)
-    subs = next((each for each in ((1, 2, 5), (1, 3), (1,)) if decades * len(each) <= 6), (1,))
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
 def _aligned(series: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], Any]:
     """Return the steps that all runs have, and the values there, of shape (runs, steps)."""
     maps = [dict(each) for each in series if each]
@@ -451,11 +383,3 @@ def _check_count(found: Mapping[str, Any], what: str, most: int = MOST) -> None:
         raise UserError(f"none of the chosen networks {what}")
     if len(found) > most:
         raise UserError(f"{len(found)} networks are too many to tell apart: name at most {most}")
-
-
-def _saved(figure: Figure, format: str) -> bytes:
-    """Return the file of a figure, without the date."""
-    dated = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator"), "png": ("Software",)}
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=format, dpi=300, metadata=dict.fromkeys(dated[format]))
-    return buffer.getvalue()

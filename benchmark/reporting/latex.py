@@ -119,3 +119,9 @@ WIDTHS = {
 def width(text: str) -> float:
     """Return the width of a text in points at 10 pt, before it is escaped; no less than LaTeX will need."""
     return sum(WIDTHS.get(character, 7.7 if character.isascii() else 33.0) for character in text)
+
+
+def cite(*keys: str | None) -> str:
+    """Return a citation of the keys that are known; empty if none is."""
+    known = [key for key in keys if key]
+    return rf"~\cite{{{','.join(known)}}}" if known else ""

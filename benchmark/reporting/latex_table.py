@@ -19,9 +19,9 @@ from benchmark.analysis.marks import ACCURACY
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
 from benchmark.reporting import citation
-from benchmark.reporting.latex import breakable, escaped, width, with_breaks
+from benchmark.reporting.latex import cite, escaped, width, with_breaks
+from benchmark.reporting.latex_caption import facts, seeds
 from benchmark.reporting.table import Cell, Column, Table, columns, says, table
-from benchmark.results.summary import STATED
 
 Environment = Literal["table", "table*", "longtable"]
 
@@ -37,16 +37,6 @@ COLUMNS = (
 )
 """The columns by default, less those that say nothing; those of the deviation and mIoU are one, and equal numbers of
 seeds are in the caption."""
-
-TITLES = {
-    "ade20k": "ADE20K",
-    "camvid": "CamVid",
-    "cityscapes": "Cityscapes",
-    "shapes": "Drawn shapes",
-    "voc12": "PASCAL VOC 2012",
-    "voc12aug": "PASCAL VOC 2012 with SBD",
-}
-"""The datasets by their names in results."""
 
 PACKAGES = r"needs \usepackage{booktabs, graphicx, siunitx}"
 
@@ -91,10 +81,6 @@ JOIN = 1.7
 
 BOLD = 1.15
 """Width of bold digits, relative to others."""
-
-REGIMES = {"end_to_end": "from the image to the label map", "device": "of the network on the device"}
-
-_SETTING = re.compile(rf"(?P<regime>{'|'.join(REGIMES)}) .*?, batch (?P<batch>\d+), (?P<precision>\w+)")
 
 
 @dataclass(frozen=True)
@@ -182,7 +168,7 @@ def latex_table(
     bold = [_bold(column, [row[index] for row in shown.rows], rows) for index, column in enumerate(shown.columns)]
     layout, fields = _layout(_fields(shown, bold, rows), environment)
     marked = [column for column, marks in zip(shown.columns, bold, strict=True) if any(marks)]
-    title = _caption(group, rows, shown.columns, marked) if caption is None else _given(caption)
+    title = facts(group, rows, shown.columns, marked) if caption is None else _given(caption)
     comments = [PACKAGES, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *remarks]
     made = _longtable if layout.environment == "longtable" else _floats
     return "\n".join([*(f"% {' '.join(each.split())}" for each in comments), *made(fields, layout, title, label)])
@@ -196,11 +182,7 @@ def _chosen(rows: Sequence[Standing], names: Sequence[str]) -> list[Column]:
         for column in columns(COLUMNS)
         if column.name == "miou_percent" or says(column, [getattr(row, column.name) for row in rows])
     ]
-    return [column for column in found if column.name != "seeds" or len(_seeds(rows)) > 1]
-
-
-def _seeds(rows: Sequence[Standing]) -> set[int]:
-    return {row.seeds for row in rows if row.seeds}
+    return [column for column in found if column.name != "seeds" or len(seeds(rows)) > 1]
 
 
 def _bold(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> list[bool]:
@@ -237,14 +219,9 @@ def _fields(shown: Table, bold: Sequence[Sequence[bool]], rows: Sequence[Standin
 
 def _names(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
     keys = [citation.key(row.architecture, row.method) for row in rows]
-    texts = [escaped(cell.text) + _cite(key) for cell, key in zip(cells, keys, strict=True)]
+    texts = [escaped(cell.text) + cite(key) for cell, key in zip(cells, keys, strict=True)]
     extents = [width(cell.text) + (width(" [00]") if key else 0) for cell, key in zip(cells, keys, strict=True)]
     return Field("l", (column.title, ""), texts, [*extents, width(column.title)])
-
-
-def _cite(*keys: str | None) -> str:
-    known = [key for key in keys if key]
-    return rf"~\cite{{{','.join(known)}}}" if known else ""
 
 
 def _deviations(cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
@@ -409,58 +386,3 @@ def _label(text: str) -> str:
 def _given(caption: str) -> str:
     """Return a caption of the user's: LaTeX if it has a command, else text."""
     return caption if "\\" in caption else escaped(caption)
-
-
-def _caption(group: Group, rows: Sequence[Standing], shown: Sequence[Column], bold: Sequence[Column]) -> str:
-    """Return the facts that a reader needs: data, training, what the figures are, and what bold means."""
-    names = {column.name for column in shown}
-    sentences = [_protocol(group)]
-    if names & set(ACCURACY):
-        sentences.append(_accuracy(group, rows, "miou_sd_percent" in names))
-    if "macs" in names and (sizes := sorted({row.input for row in rows if row.input})):
-        sentences.append(f"MACs: multiply-accumulates of one image of {_sizes(sizes)} pixels")
-    if names & {"latency_ms", "latency_ratio"}:
-        sentences += _latency(rows)
-    if bold:
-        tests = ", of accuracy by tests at a family-wise error of 5 %" if {c.name for c in bold} & set(ACCURACY) else ""
-        sentences.append(f"Bold: better than every other row{tests}")
-    first, *others = sentences
-    return ". ".join([first, *map(escaped, others)]) + "."
-
-
-def _protocol(group: Group) -> str:
-    """Return the sentence on the data, the training and their sources, as LaTeX."""
-    axes = group.runs[0].conditions.axes if group.runs else {}
-    dataset = str(axes.get("data", {}).get("dataset", ""))
-    name = escaped(TITLES.get(re.sub(r"_\d+x\d+$", "", dataset), dataset))
-    keys = [key for key in citation.protocol_keys(axes) if key != citation.SUITE]
-    data = f"{name}{_cite(*keys)}, protocol" if name else "Protocol"
-    iterations = axes.get("schedule", {}).get("iterations")
-    start = "with a pre-trained backbone" if axes.get("pretraining") else "from random weights"
-    trained = f", {iterations} iterations {start}" if iterations else ""
-    results = [citation.result_key(group.protocol, group.fingerprint)] if group.runs else []
-    return f"{data} {breakable(group.title)} of segbench{_cite(citation.SUITE, *results)}{trained}"
-
-
-def _accuracy(group: Group, rows: Sequence[Standing], has_deviation: bool) -> str:
-    seeds = sorted(_seeds(rows))
-    over = f"{seeds[0]} seeds" if len(seeds) == 1 else "seeds"
-    what = "of one seed" if seeds == [1] else f"mean {'and standard deviation ' if has_deviation else ''}over {over}"
-    voids = {str(run.conditions.axes.get("void")) for run in group.runs}
-    void = ", void pixels as false positives" if voids == {"false_positive"} else ""
-    return f"Accuracy on test, {what}{void}"
-
-
-def _sizes(sizes: Sequence[str]) -> str:
-    return " or ".join(sizes).replace("x", "\N{MULTIPLICATION SIGN}")
-
-
-def _latency(rows: Sequence[Standing]) -> Iterator[str]:
-    timed = [row for row in rows if row.latency_ms is not None]
-    settings, devices = ({getattr(row, name) for row in timed} for name in ("latency_setting", "device"))
-    found = _SETTING.match(next(iter(settings)) or "") if len(settings) == 1 else None
-    if found and len(devices) == 1:
-        yield f"Latency: {REGIMES[found['regime']]}, batch {found['batch']}, {found['precision']}, {devices.pop()}"
-    unsteady = [row.architecture for row in timed if row.latency_unsteady not in (None, STATED)]
-    if unsteady:
-        yield f"Latency was unsteady for {', '.join(unsteady) if len(unsteady) < 3 else f'{len(unsteady)} rows'}"

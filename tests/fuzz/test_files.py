@@ -269,7 +269,7 @@ WORDS = [
         "add",
     ),
 ]
-QUICK = ["list", "show", "leaderboard", "compare", "verify", "validate", "report", "results", "schema", "rerun"]
+QUICK = ["list", "show", "leaderboard", "cite", "compare", "verify", "validate", "report", "results", "schema", "rerun"]
 
 
 @pytest.fixture

@@ -164,6 +164,7 @@ def test_stores(whole, tmp_path, capsys, monkeypatch):
     root = store.root
     for format in ("table", "markdown", "latex", "csv", "json"):
         assert _command(capsys, "leaderboard", "--results", root, "--format", format) in (0, 1)
+    assert _command(capsys, "cite", "--results", root) in (0, 1)
     assert _command(capsys, "report", "--results", root, "--output", tmp_path / "reports") in (0, 1)
     assert _command(capsys, "compare", root, root, "--format", "markdown") in (0, 1)
     assert _command(capsys, "verify", "--results", root) in (0, 1)

@@ -7,8 +7,8 @@ import pytest
 
 from benchmark.analysis import view
 from benchmark.errors import UserError
-from benchmark.reporting import figure
-from benchmark.reporting.labels import Point, label_points
+from benchmark.reporting import canvas, figure
+from benchmark.reporting.point_labels import LabelledPoint, label_points
 from benchmark.results.store import Store
 
 
@@ -58,7 +58,7 @@ def test_all_text_has_7_points_or_more_and_is_within_the_figure(shown, kind, mon
     from matplotlib.text import Text
 
     saved = []
-    monkeypatch.setattr(figure, "_saved", lambda found, format: saved.append(found) or b"")
+    monkeypatch.setattr(figure, "saved", lambda found, format: saved.append(found) or b"")
     drawn(shown, kind, "pdf")
     (found,) = saved
     found.draw_without_rendering()
@@ -80,8 +80,8 @@ def test_settings_of_the_user_have_no_effect(shown):
 
 def boxes_of(points):
     """The names that are shown, with their boxes."""
-    with figure._style():
-        found, (axes,) = figure._figure(3.25, [2.4])
+    with canvas.style():
+        found, (axes,) = canvas.axes_below(3.25, [2.4])
         axes.set_xscale("log")
         for point in points:
             axes.errorbar(point.x, point.y, yerr=point.spread or 0)
@@ -93,7 +93,7 @@ def boxes_of(points):
 def test_all_of_the_front_are_named_and_no_name_hides_another():
     rng = np.random.default_rng(0)
     points = [
-        Point(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
+        LabelledPoint(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
         for index, (cost, score) in enumerate(zip(10 ** rng.uniform(-1, 2, 46), rng.uniform(30, 70, 46), strict=True))
     ]
     boxes = boxes_of(points)
@@ -120,7 +120,7 @@ def _records(store: Store):
 def test_of_many_classes_those_that_differ_are_shown(monkeypatch):
     """150 classes would need a page and a half."""
     saved = []
-    monkeypatch.setattr(figure, "_saved", lambda found, format: saved.append(found) or b"")
+    monkeypatch.setattr(figure, "saved", lambda found, format: saved.append(found) or b"")
 
     class Scored:
         def __init__(self, offset):

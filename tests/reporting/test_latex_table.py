@@ -1,4 +1,4 @@
-"""LaTeX tables. Those marked `latex` are compiled, in a two-column article, with BibTeX."""
+"""LaTeX tables. Those marked `latex` are compiled, most in a two-column article, with BibTeX."""
 
 import re
 import shutil
@@ -147,7 +147,7 @@ def test_widths_are_no_less_than_those_of_computer_modern():
         assert points <= width(text) <= 1.3 * points
 
 
-def compiled(folder, tables, bibliography):
+def compiled(folder, tables, bibliography, columns="twocolumn"):
     """Compile tables in a two-column article; return the log, and BibTeX's."""
     for name in ("pdflatex", "bibtex"):
         if shutil.which(name) is None:
@@ -158,7 +158,8 @@ def compiled(folder, tables, bibliography):
     (folder / "table.tex").write_text(tables, encoding="utf-8")
     (folder / "refs.bib").write_text(bibliography, encoding="utf-8")
     (folder / "paper.tex").write_text(
-        r"""\documentclass[twocolumn]{article}
+        rf"\documentclass[{columns}]{{article}}"
+        r"""
 \usepackage{booktabs, graphicx, longtable, siunitx, url}
 \begin{document}
 Text.
@@ -222,6 +223,14 @@ def test_every_network_of_ours_and_the_longest_names_compile(tmp_path, store, ma
     assert complaints(log, bibtex) == []
     wide = ["--columns", *(column.name for column in COLUMNS), "method", "device"]
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *wide))
+    assert complaints(log, bibtex) == []
+
+
+@pytest.mark.latex
+def test_a_longtable_compiles_in_one_column(tmp_path, store, make_record):
+    for index, name in enumerate(catalog.architectures()):
+        store.add(*make_record(name, 0, 0.3 + index / 100))
+    log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, "--float", "longtable"), columns="onecolumn")
     assert complaints(log, bibtex) == []
 
 

@@ -27,7 +27,7 @@ MOST_LEADERS = 12
 
 
 @dataclass(frozen=True)
-class Point:
+class LabelledPoint:
     """A point.
 
     Attributes:
@@ -45,7 +45,7 @@ class Point:
     front: bool
 
 
-def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
+def label_points(figure: Figure, axes: Axes, points: Sequence[LabelledPoint], front: Sequence[LabelledPoint]) -> None:
     """Write the names of all points of the front, and of the others where there is room.
 
     Args:
@@ -94,7 +94,7 @@ def _at(axes: Axes, x: float, y: float) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def _mark(axes: Axes, point: Point, unit: float) -> Bbox:
+def _mark(axes: Axes, point: LabelledPoint, unit: float) -> Bbox:
     """Return the box of a point with its error bar, in pixels."""
     from matplotlib.transforms import Bbox
 
