@@ -59,6 +59,8 @@ def commands(job: dict[str, Any]) -> list[str]:
 
 def pythons(job: dict[str, Any]) -> list[str]:
     """Versions of Python that a job runs on, which YAML has to hold as text: 3.10 is not 3.1."""
+    if "container" in job:
+        return re.findall(r"python:(3\.\d+)", job["container"])
     (step,) = (step for step in job["steps"] if step.get("uses", "").startswith("actions/setup-python@"))
     version = step["with"]["python-version"]
     return job["strategy"]["matrix"]["python-version"] if "matrix" in version else [version]

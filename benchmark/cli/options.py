@@ -16,7 +16,7 @@ from benchmark.catalog.catalog import DEFAULT_PROTOCOL
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.execution.slurm.request import Request
+    from benchmark.execution.slurm.request import JobRequest
 
 TIME_BUDGET = (
     "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
@@ -322,7 +322,7 @@ SLURM = ("partition", "time", "mem", "gpus", "nodes", "profile")
 """Options of `slurm`."""
 
 
-def slurm_request(args: argparse.Namespace) -> Request | None:
+def slurm_request(args: argparse.Namespace) -> JobRequest | None:
     """Return what is requested of Slurm for each run; None for another executor.
 
     Raises:

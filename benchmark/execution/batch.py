@@ -19,7 +19,7 @@ from benchmark.execution import feasibility
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
 from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.progress import Reporter
-from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.spec import Spec
 from benchmark.execution.sweep import Manifest
 from benchmark.results.environment import cores
@@ -114,7 +114,7 @@ def run(
     jobs: Sequence[Job],
     listener: ProgressListener,
     *,
-    executor: ExecutorName | Factory | Request = "local",
+    executor: ExecutorName | Factory | JobRequest = "local",
     most: int | None = None,
     deadline: float | None = None,
     on_end: Callable[[Stored | InterruptedRun], None] | None = None,
@@ -140,13 +140,13 @@ def run(
     """
     if not jobs:
         return Outcome([], [], [])
-    name = executor if isinstance(executor, str) else "slurm" if isinstance(executor, Request) else "own"
+    name = executor if isinstance(executor, str) else "slurm" if isinstance(executor, JobRequest) else "own"
     manifest = Manifest.create(jobs, name, most, command or shlex.join(sys.argv))
     ended = list[Stored | InterruptedRun]()
     with ExitStack() as stack:
         stack.enter_context(manifest.executed())
         made: Executor
-        if isinstance(executor, Request):
+        if isinstance(executor, JobRequest):
             from benchmark.execution.slurm.executor import Slurm
 
             made = Slurm(listener, manifest, executor, most, leave)

@@ -15,7 +15,7 @@ from benchmark.execution.progress import Progress
 from benchmark.execution.run import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
-from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.slurm.task import Task
 from benchmark.execution.spec import Spec
 from benchmark.execution.sweep import Manifest, Run, log_of, manifests, stamp
@@ -52,7 +52,7 @@ class Slurm:
         self,
         listener: ProgressListener,
         manifest: Manifest,
-        request: Request,
+        request: JobRequest,
         most: int | None = None,
         leave: Callable[[int], bool] | None = None,
     ) -> None:

@@ -37,7 +37,7 @@ LOADING = 2
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """Resources of each run, and how its job is started.
 
     Attributes:
@@ -125,21 +125,21 @@ def require() -> None:
     queue.require()
 
 
-def read(path: Path | None, given: Mapping[str, Any]) -> Request:
+def read(path: Path | None, given: Mapping[str, Any]) -> JobRequest:
     """Return the request of a profile file and of the options, which win.
 
     Args:
         path: the profile file; None for none.
-        given: attributes of `Request` by name; None for one that is not given.
+        given: attributes of `JobRequest` by name; None for one that is not given.
 
     Raises:
         UserError: the file or a value is not valid.
     """
-    request = Request() if path is None else _profile(path)
+    request = JobRequest() if path is None else _profile(path)
     return replace(request, **{name: value for name, value in given.items() if value is not None})
 
 
-def _profile(path: Path) -> Request:
+def _profile(path: Path) -> JobRequest:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
     except OSError as error:
@@ -149,7 +149,7 @@ def _profile(path: Path) -> Request:
     content = content or {}  # of a file without a name
     if not isinstance(content, dict):
         raise UserError(f"--profile {path}: names and values are needed, for example `partition: gpu`")
-    known = [*(each.name for each in fields(Request)), *SBATCH]
+    known = [*(each.name for each in fields(JobRequest)), *SBATCH]
     found: dict[str, Any] = {}
     passed: dict[str, Any] = {}
     for name, value in content.items():
@@ -164,7 +164,7 @@ def _profile(path: Path) -> Request:
                 found[name] = READERS[name](value)
         except ValueError as error:
             raise UserError(f"--profile {path}: {name}: {error}") from None
-    return Request(**found, sbatch=passed)
+    return JobRequest(**found, sbatch=passed)
 
 
 def minutes(text: str) -> int:

@@ -20,15 +20,13 @@ from benchmark.execution.progress import Reporter
 from benchmark.execution.run import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.spec import Spec
+from benchmark.warning import warn
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 """Sent before the time limit, and before a preemption or a cancellation."""
 
 STARTS = 4
 """The number of starts at the same point of a run after which it is given up."""
-
-CLEARED_SECONDS = 30.0
-"""Seconds that the process of a failed node may take to release the folder of its run."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Task:
         """Execute the run. Its result is in the store, and its progress in the file of the run."""
         stop = _requests()
         if self.cache:
-            os.environ["SEGBENCH_CACHE"] = os.path.expandvars(self.cache)
+            _use_cache(os.path.expandvars(self.cache))
         spec, job = self.spec, job_of(os.environ)
         path = progress.path_of(spec.work_dir, spec.identity.run_id)
         before = progress.read(path)
@@ -90,6 +88,14 @@ def _requests() -> threading.Event:
 
     threading.Thread(target=wait, daemon=True).start()
     return stop
+
+
+def _use_cache(folder: str) -> None:
+    """Keep decoded data in a folder of the node, unless its name has a variable that is not set there."""
+    if "$" in folder:
+        warn(f"segbench: warning: cache {folder}: a variable is not set on this node; the user's cache is used")
+    else:
+        os.environ["SEGBENCH_CACHE"] = folder
 
 
 def _point(spec: Spec) -> str:
