@@ -250,7 +250,8 @@ class _Job:
         path = Path(self._run.result)
         if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
             return stored
-        status, cause, error = self._state.end
-        tail = outcome.log_tail(log_of(self._run, self._sweeps)) or None
+        log = log_of(self._run, self._sweeps)
+        status, cause, error = self._state.end(log)
+        tail = outcome.log_tail(log) or None
         end = {"status": status, "cause": cause, "error": error, "log_tail": tail}
         return lost(self.spec, self._submitted, end)
