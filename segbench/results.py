@@ -247,6 +247,7 @@ def run(
     on = devices.select(device)
 
     from benchmark.execution import batch
+    from benchmark.execution.interrupted import clear
     from benchmark.execution.plan import plan
 
     executor = batch.executor_of(executor)
@@ -266,7 +267,11 @@ def run(
     _, refused = batch.trainable(wanted)
     if refused:
         raise next(iter(refused.values()))
-    jobs = [job for job in plan(wanted) if not job.stored]
+    planned = plan(wanted)
+    for job in planned:
+        if job.stored:
+            clear(job.spec.folder, keep=job.spec.keeps_weights)
+    jobs = [job for job in planned if not job.stored]
     with shown(len(jobs)) as listener, _main_not_imported():
         batch.run(jobs, listener, executor=executor)
     return Results(results)

@@ -169,6 +169,7 @@ class Bars:
 
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
+        self._remove(spec)
         name = f"{spec.architecture} seed {spec.seed}"
         self._no_longer_pending(spec)
         self._tasks[spec.identity.run_id] = self._bars.add_task(name, total=None, note="starting")

@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs: on a CPU (default: cores / threads per run; one on a GPU here), or "
-        "of jobs of Slurm",
+        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm or an executor of "
+        "yours, as many as it takes); one on a GPU of this machine",
     )
     parser.add_argument(
         "--executor",
@@ -241,6 +241,7 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
     """Return the runs without a stored result; print which are stored, and which of those are of other code."""
+    from benchmark.execution.interrupted import clear
     from benchmark.execution.plan import lookup
     from benchmark.results.reading import Problem
 
@@ -248,6 +249,8 @@ def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:
     for spec, found in zip(wanted, lookup(wanted, any_code), strict=True):
         name = f"{spec.architecture} seed {spec.seed}"
         if found.stored:
+            if found.stored.stem == spec.identity.run_id:
+                clear(spec.folder, keep=spec.keeps_weights)
             of = f", made by other code ({found.other_code})" if found.other_code else ""
             print(f"{name}: skipped, {found.stored} has it{of}", file=sys.stderr)
             continue

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeGuard, get_args
 from benchmark.catalog import catalog
 from benchmark.errors import UserError
 from benchmark.execution import feasibility
-from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener
+from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
 from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.progress import Reporter
 from benchmark.execution.slurm.request import JobRequest
@@ -233,7 +233,7 @@ def _executor(
     most: int | None,
 ) -> Executor:
     if callable(name):
-        return name(listener)
+        return name(Serial(listener))
     if name == "debug":
         from benchmark.execution.in_process import InProcess
 

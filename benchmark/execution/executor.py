@@ -1,10 +1,13 @@
 """The interface of executors, which make runs in worker processes, in this process, or elsewhere.
 
-`execution.batch` submits runs while an executor has free slots, and polls it until the last run has ended.
+`execution.batch` submits runs while an executor has free slots, and polls it until the last run has ended. Where a run
+is to take place, `execution.isolated` makes it; `execution.lost` stores the failure of one of which nothing is heard
+any more. docs/executors.md has an example.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -32,7 +35,11 @@ class InterruptedRun:
 
 
 class ProgressListener(Protocol):
-    """Receives the progress of runs."""
+    """Receives the progress of runs.
+
+    A run may be a copy of the one that was submitted, sent to another process and back. `begin` comes first, and is
+    repeated if the run starts again; `end` or `interrupt` comes last. `isolated` calls all four.
+    """
 
     def begin(self, spec: Spec) -> None:
         """Handle the start of a run, when it has its device."""
@@ -55,8 +62,58 @@ class QueueListener(ProgressListener, Protocol):
         """Handle that a run waits for resources, for the first time or after an interruption, and why."""
 
 
+class Silent:
+    """A listener that ignores everything, for a run on another machine whose progress is not shown."""
+
+    def begin(self, spec: Spec) -> None:
+        """Ignore the start of a run."""
+
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Ignore progress of a run."""
+
+    def end(self, spec: Spec, record: Record) -> None:
+        """Ignore the end of a run."""
+
+    def interrupt(self, run: InterruptedRun) -> None:
+        """Ignore the interruption of a run."""
+
+
+class Serial:
+    """A listener that any thread may call: it passes calls on to another one after the other.
+
+    Args:
+        listener: receives them.
+    """
+
+    def __init__(self, listener: ProgressListener) -> None:
+        self._listener, self._lock = listener, threading.Lock()
+
+    def begin(self, spec: Spec) -> None:
+        """Pass on the start of a run."""
+        with self._lock:
+            self._listener.begin(spec)
+
+    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+        """Pass on progress of a run."""
+        with self._lock:
+            self._listener.progress(spec, phase, done, total, loss)
+
+    def end(self, spec: Spec, record: Record) -> None:
+        """Pass on the end of a run."""
+        with self._lock:
+            self._listener.end(spec, record)
+
+    def interrupt(self, run: InterruptedRun) -> None:
+        """Pass on the interruption of a run."""
+        with self._lock:
+            self._listener.interrupt(run)
+
+
 class Executor(Protocol):
-    """Executes runs and reports their progress to its listener."""
+    """Executes runs and reports their progress to the listener that it is made with, from any thread.
+
+    All members are used by one thread.
+    """
 
     @property
     def free_slots(self) -> int:
@@ -64,19 +121,24 @@ class Executor(Protocol):
 
     @property
     def active(self) -> int:
-        """The number of submitted runs that have not ended."""
+        """The number of submitted runs that `poll` has not returned."""
 
     def submit(self, spec: Spec) -> None:
-        """Submit a run; it starts as soon as possible."""
+        """Submit a run and return at once; it starts as soon as possible."""
 
     def poll(self) -> Sequence[Stored | InterruptedRun]:
-        """Wait for an event; return the runs that have ended.
+        """Wait until a run has ended, or for a while; return the runs that have ended.
 
-        A run that fails for any reason ends with a stored result of that status.
+        It is called only while runs are active. A run that fails for any reason, the loss of its machine included, ends
+        with a stored result of that status. A run that is given up without one is no longer active.
 
         Raises:
-            UserError: a result cannot be stored; results stored before are kept.
+            UserError: a result cannot be stored, or nothing can run any more; results stored before are kept.
         """
 
     def cancel(self) -> None:
-        """Cancel all active runs."""
+        """End all active runs, wait for their end, and release everything.
+
+        It is called once, at the end of a batch: with no active runs, or after an exception or Ctrl-C. What was done
+        of a run remains in its folder, from which the next one resumes.
+        """

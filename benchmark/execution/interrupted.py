@@ -6,12 +6,16 @@ The engine stores the state of its training in the same folder; this is the rest
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.errors import UserError
+from benchmark.files import lock
 from benchmark.files.atomic import replacing
 from benchmark.results.arrays import file_sha256
 from benchmark.results.migrations import RECORD, migrate
@@ -127,6 +131,34 @@ def find(folder: Path) -> ResumableRun | None:
 def remove(folder: Path) -> None:
     """Remove it, as the run has ended."""
     (folder / FILE).unlink(missing_ok=True)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove the folder of a run that has ended, and this file last, so that `clear` recognizes what a kill leaves."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != FILE:
+            path.unlink()
+    shutil.rmtree(folder)
+
+
+def clear(folder: Path, *, keep: bool) -> None:
+    """Remove what a process has left that was killed after it had stored the successful result of a run.
+
+    Args:
+        folder: folder of the run.
+        keep: keep its weights.
+    """
+    if not folder.is_dir():
+        return
+    left = {path.name for path in folder.iterdir()}
+    if FILE in left or left <= {lock.FILE}:  # otherwise they are kept weights
+        with suppress(UserError), lock.exclusive(folder):  # unless another process does so just now
+            if keep:
+                remove(folder)
+            else:
+                remove_all(folder)
 
 
 def has_weights(folder: Path, found: Record) -> bool:

@@ -71,7 +71,7 @@ class Checked:
         with self._of_user("cannot be made"):
             self._executor = make()
         if missing := [each for each in MEMBERS if not hasattr(self._executor, each)]:
-            raise UserError(f"{name} is not an executor: it has no {' or '.join(missing)}; see docs/executors.md")
+            raise UserError(f"{name} is not an executor: it has no {_either(missing)}; see docs/executors.md")
 
     @property
     def free_slots(self) -> int:
@@ -115,3 +115,9 @@ class Checked:
             lines = [each.lineno for each in extract_tb(error.__traceback__) if each.filename == str(self._path)]
             where = f" (line {lines[-1]})" if lines else ""
             raise UserError(f"{self._name}: {what}: {type(error).__name__}: {one_line(error)}{where}") from error
+
+
+def _either(names: Sequence[str]) -> str:
+    """Write names as `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -79,9 +78,8 @@ def run_one(
         raise UserError("the code was changed after the runs were planned: repeat the command")
     with exclusive(spec.folder):
         stored = _run_one(spec, on_progress, turn, on_error)
-        keep = spec.config.protocol.keep_weights if spec.keep_weights is None else spec.keep_weights
-        if stored.record.status == "ok" and not keep:  # after it is stored, so that a kill before loses no training
-            shutil.rmtree(spec.folder)
+        if stored.record.status == "ok" and not spec.keeps_weights:  # a kill before it is stored loses no training
+            interrupted.remove_all(spec.folder)
     return stored.path
 
 
@@ -121,7 +119,7 @@ def _run_one(
         journal.add(outcome.failure(error))
     draft = journal.record
     stored = add(draft, arrays, spec.results)
-    if draft.status in ("ok", "diverged"):
+    if draft.status == "diverged" or (draft.status == "ok" and spec.keeps_weights):
         interrupted.remove(spec.folder)
     return stored
 

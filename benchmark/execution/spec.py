@@ -138,6 +138,11 @@ class Spec:
         """The folder of the weights and logs of this run."""
         return self.work_dir / self.protocol_name / folder(self.name) / self.identity.run_id
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the weights are kept after the run."""
+        return bool(self.config.protocol.keep_weights if self.keep_weights is None else self.keep_weights)
+
     @cached_property
     def config(self) -> Config:
         """The composed config of the run; must not be modified."""

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.tmp")
 """Pattern of the names of temporary files of `replacing`."""
 
 NAME_BYTES = 200
@@ -59,12 +59,39 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, *, deep: bool = True) -> None:
     """Remove temporary files of killed processes in a folder and its subfolders; files in use are kept."""
-    for path in folder.rglob(".*.tmp"):
-        if TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
-            with suppress(OSError):
-                path.unlink()
+    for temporary in abandoned(folder, deep=deep):
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def abandoned(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """Yield the temporary files of killed processes in a folder and its subfolders.
+
+    Each is locked while it is used, so that a process that has just created it does not take it for its own.
+
+    Args:
+        folder: the folder.
+        deep: search subfolders, too.
+    """
+    for home, folders, names in os.walk(folder):
+        if not deep:
+            folders.clear()
+        for name in names:
+            handle = _abandoned(Path(home, name)) if TEMPORARY.fullmatch(name) else None
+            if handle is not None:
+                try:
+                    yield Path(home, name)
+                finally:
+                    os.close(handle)
+
+
+def target(temporary: Path) -> Path:
+    """Return the file that a temporary file was to replace; its name is cut if it is longer than `NAME_BYTES`."""
+    found = TEMPORARY.fullmatch(temporary.name)
+    assert found is not None
+    return temporary.with_name(found["name"])
 
 
 def shortened(path: Path) -> str:
@@ -117,27 +144,29 @@ def _renamed_to(path: Path) -> Iterator[Path]:
 
 
 def _claim(temporary: Path) -> int | None:
-    """Create a file and lock it while this process writes it, so that `sweep` identifies abandoned files."""
+    """Create a file and lock it while this process writes it, so that `abandoned` does not take it for abandoned."""
     if fcntl is None:
         return None
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with suppress(OSError):  # the file system may not support locks
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return handle
+    while True:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # the file system may not support locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():  # otherwise another process found it before it was locked, and has removed it
+            return handle
+        os.close(handle)
 
 
-def _is_abandoned(temporary: Path) -> bool:
-    """Return whether no process has a file locked; False if that is unknown."""
+def _abandoned(temporary: Path) -> int | None:
+    """Return the locked handle of a file that no process has locked; None if one has, or that is unknown."""
     if fcntl is None:
-        return False
+        return None
     try:
         handle = os.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
     except OSError:
-        return False
-    finally:
         os.close(handle)
+        return None
+    return handle

@@ -74,7 +74,7 @@ class Report:
                 temporary.write_bytes(content)
         for path in self.unexpected:
             with writing(path):
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bool = False) -> Report:

@@ -21,7 +21,8 @@ from benchmark.files.atomic import replacing
 from benchmark.files.unpack import is_archive, unpack
 from benchmark.results import layout
 from benchmark.results.arrays import COUNTS
-from benchmark.results.reading import Newer, Problem, Stored, read
+from benchmark.results.lock import locked
+from benchmark.results.reading import Newer, Problem, Stored, read, read_or_raise
 from benchmark.results.store import Store
 from benchmark.results.validate import check
 
@@ -72,11 +73,12 @@ def pack(root: Path, out: Path, files: Collection[Path] | None = None) -> tuple[
         raise UserError(str(problems[0]) if problems else f"no results in {root}/ to pack")
     with replacing(out) as temporary, _writer(temporary, compressed=not out.name.endswith(".tar")) as archive:
         for stored in sound:
-            for file in _files(stored):
-                entry = tarfile.TarInfo(file.relative_to(root).as_posix())  # without owner, dated 1970
-                entry.size = file.stat().st_size
-                with file.open("rb") as stream:
-                    archive.addfile(entry, stream)
+            with locked(stored.path.parent):  # its two files are of one run, even if it was replaced since it was read
+                for file in _files(read_or_raise(stored.path)):
+                    entry = tarfile.TarInfo(file.relative_to(root).as_posix())  # without owner, dated 1970
+                    entry.size = file.stat().st_size
+                    with file.open("rb") as stream:
+                        archive.addfile(entry, stream)
     return len(sound), problems
 
 
@@ -122,7 +124,11 @@ def _add(source: Path, folder: Path, store: Store, replace: bool) -> list[Entry]
 
 def _merge(new: Stored, store: Store, replace: bool) -> Entry:
     """Add one valid result unless an existing result of the run takes precedence."""
-    path = store.path(new.record)
+    with store.locked(path := store.path(new.record)):
+        return _merge_locked(new, store, path, replace)
+
+
+def _merge_locked(new: Stored, store: Store, path: Path, replace: bool) -> Entry:
     name = path.relative_to(store.root).as_posix()
     if not path.exists():
         store.import_(new)

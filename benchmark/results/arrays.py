@@ -98,10 +98,17 @@ def _mismatch(name: str, array: NDArray[Any]) -> str | None:
     return None
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], on_written: Callable[[int, str], object] | None = None
+) -> tuple[int, str]:
     """Write an `.npz` file whose bytes depend only on the arrays, and return its size and SHA-256.
 
     `numpy.savez_compressed` is not used because it pickles arrays of objects, which are refused on reading.
+
+    Args:
+        path: the file, which is replaced.
+        arrays: its content.
+        on_written: is called with size and SHA-256 before it replaces an earlier one.
     """
     with replacing(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
@@ -110,7 +117,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, s
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 with file.open(entry, "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.asarray(arrays[name], order="C"), allow_pickle=False)
-        return temporary.stat().st_size, file_sha256(temporary)
+        size, sha256 = temporary.stat().st_size, file_sha256(temporary)
+        if on_written:
+            on_written(size, sha256)
+    return size, sha256
 
 
 def file_sha256(path: Path) -> str:

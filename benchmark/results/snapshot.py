@@ -20,12 +20,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from benchmark import __version__
 from benchmark.files.user_cache import user_cache
 from benchmark.results.layout import json_files
+from benchmark.results.lock import settled
 from benchmark.results.reading import Problem, Stored, load, parse
 from benchmark.results.summary import Conditions, Summary, summary_of
 
@@ -39,18 +41,33 @@ within the resolution, with the same timestamp."""
 FIELDS = Summary._fields[1:]
 """Columns of a summary's row; its conditions are shared by many rows."""
 
+T = TypeVar("T")
+
+
+class FileStamp(NamedTuple):
+    """A file with the same stamp has not changed.
+
+    Attributes:
+        size: in bytes.
+        mtime_ns: time of its last modification, in nanoseconds.
+        inode: its number, which changes with each replacement: the clocks of machines that share a folder differ, and
+            timestamps of some file systems are coarse.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+_STAMPED = f"path, {', '.join(FileStamp._fields)}"
+
 TABLES = {
     "conditions": "id INTEGER PRIMARY KEY, json TEXT UNIQUE",
-    "summaries": f"path TEXT PRIMARY KEY, size, mtime_ns, conditions, {', '.join(FIELDS)}",
+    "summaries": f"path TEXT PRIMARY KEY, {', '.join(FileStamp._fields)}, conditions, {', '.join(FIELDS)}",
     "contents": "path TEXT PRIMARY KEY, zlib",  # a separate table, so that reading summaries does not read these
 }
 
 VERSION = zlib.crc32(repr((REVISION, __version__, TABLES)).encode()) >> 1  # SQLite keeps 31 bits
-
-FileStamp = tuple[int, int]
-"""Size in bytes and modification time in nanoseconds: a file with the same stamp has not changed."""
-
-T = TypeVar("T")
 
 
 class CachedFile(NamedTuple):
@@ -108,18 +125,16 @@ class Snapshot:
             if path in found:
                 continue
             # Problems are not cached: permissions and the confusion matrices change independently of the file.
-            content = load(self.root / path)
-            if isinstance(content, Problem):
-                problems.append(content)
+            new = settled(
+                (self.root / path).parent, partial(_read, self.root / path), lambda new: isinstance(new, _New)
+            )
+            if isinstance(new, Problem):
+                if os.path.lexists(self.root / path):  # otherwise it was deleted since it was listed
+                    problems.append(new)
                 continue
-            stored = _validated(self.root / path, content)
-            if isinstance(stored, Problem):
-                problems.append(stored)
-                continue
-            summary = summary_of(stored)
-            found[path] = choose(stored, summary)
-            if stamp and now - stamp[1] > MTIME_RESOLUTION_NS:
-                news.append(CachedFile(path, stamp, summary, zlib.compress(content, 1)))
+            found[path] = choose(new.stored, new.summary)
+            if stamp and now - stamp.mtime_ns > MTIME_RESOLUTION_NS:
+                news.append(CachedFile(path, stamp, new.summary, zlib.compress(new.content, 1)))
         if news or outdated:
             self._update(news, outdated)
         return [found[path] for path in files if path in found], problems
@@ -127,12 +142,12 @@ class Snapshot:
     def _results(
         self, database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
     ) -> Iterator[tuple[str, FileStamp, Stored]]:
-        query = f"SELECT path, size, mtime_ns, zlib FROM summaries JOIN contents USING (path){where}"
-        for path, size, mtime_ns, content in database.execute(query, bounds):
+        query = f"SELECT {_STAMPED}, zlib FROM summaries JOIN contents USING (path){where}"
+        for path, *stamp, content in database.execute(query, bounds):
             # Validating the schema again takes no longer than json.loads.
             stored = parse(self.root / path, zlib.decompress(content))
             if isinstance(stored, Stored):
-                yield path, (size, mtime_ns), stored
+                yield path, FileStamp(*stamp), stored
 
     def _update(self, news: Iterable[CachedFile], outdated: Iterable[str]) -> None:
         with self._ignore_cache_errors(), closing(self._connect("rwc")) as database:
@@ -168,13 +183,26 @@ class Snapshot:
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
-def _validated(path: Path, content: bytes) -> Stored | Problem:
-    """Return the result in a new file if it agrees with its confusion matrices."""
+class _New(NamedTuple):
+    """A new file of the store that agrees with its confusion matrices."""
+
+    content: bytes
+    stored: Stored
+    summary: Summary
+
+
+def _read(path: Path) -> _New | Problem:
+    """Read a new file, and compare it with its confusion matrices."""
     # Imported here because tables from a snapshot do not need it.
     from benchmark.results.validate import quick_check
 
+    content = load(path)
+    if isinstance(content, Problem):
+        return content
     stored = parse(path, content)
-    return stored if isinstance(stored, Problem) else quick_check(stored) or stored
+    if isinstance(stored, Problem):
+        return stored
+    return quick_check(stored) or _New(content, stored, summary_of(stored))
 
 
 def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
@@ -183,7 +211,7 @@ def _stamp(entry: os.DirEntry[str]) -> FileStamp | None:
         found = entry.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ino % (1 << 63))
 
 
 def _compare(
@@ -208,9 +236,9 @@ def _summaries(
     database: sqlite3.Connection, where: str, bounds: tuple[str, ...]
 ) -> Iterator[tuple[str, FileStamp, Summary]]:
     shared = {key: Conditions(*json.loads(text)) for key, text in database.execute("SELECT * FROM conditions")}
-    query = f"SELECT path, size, mtime_ns, conditions, {', '.join(FIELDS)} FROM summaries{where}"
-    for path, size, mtime_ns, conditions, *values in database.execute(query, bounds):
-        yield path, (size, mtime_ns), Summary(shared[conditions], *values)
+    query = f"SELECT {_STAMPED}, conditions, {', '.join(FIELDS)} FROM summaries{where}"
+    for path, size, mtime_ns, inode, conditions, *values in database.execute(query, bounds):
+        yield path, FileStamp(size, mtime_ns, inode), Summary(shared[conditions], *values)
 
 
 def _insert(database: sqlite3.Connection, new: CachedFile) -> None:

@@ -6,17 +6,16 @@ needed: tables from the snapshot need none of them.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import UserError
-from benchmark.files.atomic import replacing, sweep
+from benchmark.files.atomic import replacing, writing
 from benchmark.results import layout
+from benchmark.results.lock import locked
 from benchmark.results.reading import Newer, Problem, Stored, read
 from benchmark.results.snapshot import Snapshot
 from benchmark.results.summary import Summary
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.results.record import Record
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,10 @@ class Store:
 
     def find(self, run_id: str) -> Stored | Problem | None:
         """Return the result of a run or None; a problem if its confusion matrices are not the ones that it names."""
-        from benchmark.results.validate import files
+        from benchmark.results.validate import read_whole
 
         path = layout.find(self.root, run_id)
-        if path is None:
-            return None
-        stored = read(path)
-        why = None if isinstance(stored, Problem) else next(files(stored), None)
-        return stored if why is None else Problem(path, why)
+        return None if path is None else read_whole(path)
 
     def add(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Path:
         """Store a result and replace an earlier one of the same run; a failure never replaces a successful result.
@@ -105,20 +95,38 @@ class Store:
         path = self.path(record)
         counts = path.with_suffix(".npz")
         artifacts = [artifact for artifact in record.artifacts if artifact.name != COUNTS]
-        with _lock(path.parent):
+        with self.locked(path):
             if record.status != "ok" and _succeeded(path):
                 return path
-            if arrays:
-                named = {each.counts for each in record.evaluations} & arrays.keys()
-                totals = {f"{name}{TOTAL}": arrays[name].sum(axis=0) for name in named}
-                size, sha256 = write_arrays(counts, {**arrays, **totals})
-                artifacts.insert(0, Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256))
-            record = record.model_copy(update={"artifacts": artifacts})
             with replacing(path) as temporary:
-                temporary.write_text(record.to_json(), encoding="utf-8")
+
+                def write(size: int, sha256: str) -> None:
+                    of_counts = Artifact(name=COUNTS, file=counts.name, bytes=size, sha256=sha256)
+                    found = record.model_copy(update={"artifacts": [of_counts, *artifacts]})
+                    temporary.write_text(found.to_json(), encoding="utf-8")
+
+                if arrays:
+                    named = {each.counts for each in record.evaluations} & arrays.keys()
+                    totals = {f"{name}{TOTAL}": arrays[name].sum(axis=0) for name in named}
+                    write_arrays(counts, {**arrays, **totals}, write)
+                else:
+                    found = record.model_copy(update={"artifacts": artifacts})
+                    temporary.write_text(found.to_json(), encoding="utf-8")
             if not arrays:
                 counts.unlink(missing_ok=True)
         return path
+
+    @contextmanager
+    def locked(self, path: Path) -> Iterator[None]:
+        """Exclude other processes from writing to the folder of a result, which is created if necessary.
+
+        Raises:
+            UserError: the folder is not writable.
+        """
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.parent):
+            yield
 
     def import_(self, stored: Stored) -> Path:
         """Copy a result of another folder byte by byte, and replace an earlier one of the same run.
@@ -127,14 +135,15 @@ class Store:
             UserError: the folder is not writable.
         """
         path = self.path(stored.record)
-        with _lock(path.parent):
-            for suffix in (".npz", ".json"):
-                old, new = path.with_suffix(suffix), stored.path.with_suffix(suffix)
-                if new.exists():
-                    with replacing(old) as temporary:
-                        shutil.copyfile(new, temporary)
-            if not stored.path.with_suffix(".npz").exists():
-                path.with_suffix(".npz").unlink(missing_ok=True)
+        counts, other = path.with_suffix(".npz"), stored.path.with_suffix(".npz")
+        with self.locked(path):
+            with replacing(path) as temporary:
+                shutil.copyfile(stored.path, temporary)
+                if other.exists():
+                    with replacing(counts) as arrays:
+                        shutil.copyfile(other, arrays)
+            if not other.exists():
+                counts.unlink(missing_ok=True)
         return path
 
     def add_samples(self, protocol: str, digest: str, samples: Samples) -> None:
@@ -151,7 +160,7 @@ class Store:
         from benchmark.results.arrays import write_arrays
 
         path = self.root / layout.samples(protocol, digest)
-        with _lock(path.parent):
+        with self.locked(path):
             if not path.exists():
                 write_arrays(path, asdict(samples))
 
@@ -187,26 +196,3 @@ def _succeeded(path: Path) -> bool:
     if isinstance(stored, Problem):
         return isinstance(stored, Newer)
     return stored.record.status == "ok" and not check(path)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Lock a folder for writing, so that the two files of a run come from one writer.
-
-    If the file system (some network file systems) or the platform does not support locks, two writers of the same run
-    may mix their files; `segbench validate` detects that.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY) if fcntl else None
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
-    try:
-        if handle is not None:
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                sweep(path)
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)

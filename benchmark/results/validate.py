@@ -16,6 +16,7 @@ from benchmark.results import layout, weights
 from benchmark.results.arrays import COUNTS, Arrays, file_sha256, read_arrays, read_totals, unpack_arrays
 from benchmark.results.checks import catalog, confusion, cost, environment, identity, protocol, siblings, training
 from benchmark.results.checks.siblings import Fact, SharedFact
+from benchmark.results.lock import settled
 from benchmark.results.reading import Problem, Stored, read
 from benchmark.results.record import Artifact, Record
 
@@ -65,7 +66,7 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
         The number of checked files, and their problems.
     """
     paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    examined = {each: _examine(each) for each in paths}
+    examined = {each: _examine_settled(each) for each in paths}
     root = next((root for each in paths if (root := _root(each))), None)
     everything = [*examined.values(), *_others(root, {each.resolve() for each in paths})]
     problems = {each: list(found.problems) for each, found in examined.items()}
@@ -84,7 +85,18 @@ def validate(path: Path, *, recount: bool = False) -> tuple[int, list[Problem]]:
 
 def check(path: Path) -> list[Problem]:
     """Return the problems within one result file and its artifacts; empty if it is valid."""
-    return _examine(path).problems
+    return _examine_settled(path).problems
+
+
+def read_whole(path: Path) -> Stored | Problem:
+    """Return the result in a file; a problem if its confusion matrices are not the ones that it names."""
+
+    def find() -> Stored | Problem:
+        stored = read(path)
+        why = None if isinstance(stored, Problem) else next(files(stored), None)
+        return stored if why is None else Problem(path, why)
+
+    return settled(path.parent, find, lambda found: isinstance(found, Stored))
 
 
 def quick_check(stored: Stored) -> Problem | None:
@@ -118,6 +130,10 @@ def files(stored: Stored) -> Iterator[str]:
 
 def _read(path: Path) -> Stored | weights.Evaluated | Problem:
     return weights.read(path) if layout.is_evaluation(path) else read(path)
+
+
+def _examine_settled(path: Path) -> _Examined:
+    return settled(path.parent, lambda: _examine(path), lambda found: not found.problems)
 
 
 def _examine(path: Path) -> _Examined:
@@ -190,11 +206,8 @@ def _root(path: Path) -> Path | None:
 def _orphans(root: Path) -> list[Problem]:
     """Return confusion matrices without a result: of a run that was deleted, or killed while it was stored."""
     names = (path for path in sorted(root.rglob("*.npz")) if re.fullmatch("[0-9a-f]{16}", path.stem))
-    return [
-        Problem(path, "are confusion matrices without a result")
-        for path in names
-        if not path.with_suffix(".json").exists()
-    ]
+    lone = (path for path in names if not settled(path.parent, path.with_suffix(".json").exists, bool))
+    return [Problem(path, "are confusion matrices without a result") for path in lone]
 
 
 def _artifact(home: Path, artifact: Artifact) -> str | None:

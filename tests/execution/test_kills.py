@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from benchmark.engine.session import Counted
 from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.errors import UserError
 from benchmark.execution import interrupted, run
+from benchmark.execution.plan import lookup
 from benchmark.files.atomic import replacing
 from benchmark.files.lock import exclusive
 from benchmark.results import environment, record
@@ -225,6 +227,15 @@ def _outcome(spec):
     )
 
 
+def _run_unless_stored(spec):
+    """What the repeated command does."""
+    (found,) = lookup([spec])
+    if found.stored:
+        interrupted.clear(spec.folder, keep=spec.keeps_weights)
+    else:
+        _run_one(spec)
+
+
 def _left(folder):
     return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".new"))]
 
@@ -241,11 +252,17 @@ def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_pa
         spec = _spec(folder, keep_weights=keep)
         with Killer(folder, at, torn).watching(), pytest.raises(Killed):
             _run_one(spec)
-        _run_one(spec)
-        assert _outcome(spec) == expected, at
-        assert not _left(folder), at
-        assert keep == (spec.folder / "last.pth").exists()
-        assert not (spec.folder / STATE).exists()
+        again = tmp_path / f"again {at}"
+        shutil.copytree(folder, again)
+        for run_again, place in ((_run_one, folder), (_run_unless_stored, again)):
+            spec = _spec(place, keep_weights=keep)
+            run_again(spec)
+            assert _outcome(spec) == expected, at
+            assert not _left(place), at
+            assert keep == (spec.folder / "last.pth").exists()
+            assert not (spec.folder / STATE).exists()
+            assert keep == spec.folder.exists()
+            assert not (spec.folder / interrupted.FILE).exists()
 
 
 def test_a_state_that_is_missing_or_damaged_is_ignored_with_a_word(stub, tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.files.atomic import replacing
+from benchmark.files.atomic import replacing, sweep
 
 
 def write(path, text="new"):
@@ -88,3 +88,24 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path):
 def fail(temporary):
     temporary.write_text("half")
     raise ValueError("no JSON")
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_created_again(tmp_path, monkeypatch):
+    """Another process may look for abandoned files between the creation of one and its lock."""
+    open_, swept = os.open, []
+
+    def open_and_sweep(path, flags, *mode):
+        handle = open_(path, flags, *mode)
+        if flags & os.O_CREAT and not swept:
+            swept.append(path)
+            sweep(tmp_path)
+            assert not path.exists()
+        return handle
+
+    monkeypatch.setattr(os, "open", open_and_sweep)
+    with replacing(tmp_path / "now") as temporary:
+        temporary.write_text("whole")
+        sweep(tmp_path)
+    assert swept
+    assert (tmp_path / "now").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["now"]

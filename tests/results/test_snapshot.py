@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import random
 import re
 import sqlite3
 import time
@@ -16,9 +17,9 @@ from benchmark.results.summary import summary_of
 LONG_AGO = 1_700_000_000_000_000_000
 
 
-def age(root):
+def age(root, times=0):
     """Date the files of a store back, each to a time of its own: they have settled."""
-    for index, path in enumerate(sorted(root.glob("*/*/*.json"))):
+    for index, path in enumerate(sorted(root.glob("*/*/*.json")), 1000 * times):
         os.utime(path, ns=(LONG_AGO + index, LONG_AGO + index))
 
 
@@ -89,6 +90,31 @@ def test_a_file_that_may_change_within_the_tick_of_a_clock_is_not_trusted(settle
     opened.clear()
     assert_true(settled)
     assert opened == []
+
+
+def test_a_replaced_file_of_the_same_size_and_time_is_opened(settled):
+    """As of a machine with another clock, on a file system whose timestamps are coarse."""
+    path = sorted(settled.glob("*/*/*.json"))[0]
+    before, text = path.stat(), path.read_text()
+    other = path.with_suffix(".new")
+    other.write_text(text.replace('"seconds": 20.0', '"seconds": 21.0'))
+    os.utime(other, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    other.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert_true(settled)
+
+
+def test_a_result_that_is_deleted_while_it_is_read_is_no_problem(filled, monkeypatch):
+    load, (first, *others) = snapshot_module.load, sorted(filled.root.glob("*/*/*.json"))
+
+    def late(path):
+        if path == first:
+            first.unlink(missing_ok=True)
+        return load(path)
+
+    monkeypatch.setattr(snapshot_module, "load", late)
+    summaries, problems = Snapshot(filled.root).summaries()
+    assert (len(summaries), problems) == (len(others), [])
 
 
 def test_damaged_results_are_named_each_time(settled):
@@ -281,3 +307,19 @@ def test_many_processes(store, make_record):
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(Snapshot(store.root).summaries()[0]) == 24
     assert_true(store.root)
+
+
+def test_readers_that_are_killed_while_they_write_the_snapshot(settled):
+    context, rng = multiprocessing.get_context("fork"), random.Random(0)
+    took = time.perf_counter()
+    age(settled, 1)
+    Snapshot(settled).summaries()
+    took = time.perf_counter() - took
+    for number in range(2, 22):
+        age(settled, number)  # so that every file is read again, and written
+        process = context.Process(target=Snapshot(settled).summaries)
+        process.start()
+        time.sleep(rng.uniform(0, 2 * took))
+        process.kill()
+        process.join()
+        assert_true(settled)

@@ -1,7 +1,10 @@
+import errno
+import itertools
 import json
 import multiprocessing
 import os
 import re
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.results import archive
 from benchmark.results import arrays as arrays_module
 from benchmark.results.arrays import file_sha256, read_arrays, read_totals
 from benchmark.results.reading import Problem, Stored, read
@@ -204,10 +208,9 @@ def _write_the_same_run(root, run, worker, barrier):
     record, arrays = run
     write = arrays_module.write_arrays
 
-    def write_then_wait(path, arrays):
-        written = write(path, arrays)
+    def write_then_wait(path, arrays, on_written):
+        write(path, arrays, on_written)
         time.sleep(0.1 * (3 - worker))  # the first writer of counts would be the last writer of the record
-        return written
 
     arrays_module.write_arrays = write_then_wait  # in this process alone
     barrier.wait()
@@ -233,6 +236,79 @@ def test_writers_of_the_same_run_leave_the_files_of_one_of_them(store, make_reco
     assert validate(store.root) == (1, [])
     expected = np.roll(run[1]["predictions"], int(stored.record.seconds), axis=2)
     np.testing.assert_array_equal(read_arrays(stored)["predictions"], expected)
+
+
+def _add_and_die(root, run, killed_at):
+    """Store a result and die by SIGKILL at the n-th file that would be replaced."""
+    replace_, count = Path.replace, itertools.count()
+
+    def replace(path, target):
+        if next(count) == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace_(path, target)
+
+    Path.replace = replace  # in this process alone
+    Store(root).add(*run)
+
+
+@pytest.mark.parametrize("read_by", ["summaries", "find", "validate", "pack", "add"])
+@pytest.mark.parametrize("killed_at", [0, 1])
+@pytest.mark.parametrize("before", ["none", "failed", "ok"])
+def test_a_writer_that_is_killed_leaves_the_result_before_or_after(store, make_record, before, killed_at, read_by):
+    """Before its matrices replace the old ones all is as it was; between them and the record the next one completes."""
+    (new, arrays), others = make_record(quality=0.9), make_record("unet", 5)
+    old = make_record(quality=0.5, status="ok" if before == "none" else before)
+    store.add(*others)
+    if before != "none":
+        store.add(*old)
+    store.path(new).parent.mkdir(parents=True, exist_ok=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=_add_and_die, args=(store.root, (new, arrays), killed_at)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    expected = new if killed_at else None if before == "none" else old[0]
+    if read_by == "summaries":
+        summaries, problems = store.summaries()
+        assert problems == []
+        assert len(summaries) == 1 + (before != "none")  # a file that was not there is not looked for
+    elif read_by == "find":
+        assert not isinstance(store.find(new.run_id), Problem)
+    elif read_by == "validate":
+        assert validate(store.root)[1] == []
+    elif read_by == "pack":
+        assert archive.pack(store.root, store.root.parent / "all.tar")[1] == []
+    else:
+        store.add(*make_record("enet", 9))
+    if before == "ok" or read_by == "add":
+        found = store.find(new.run_id)
+        assert (found and found.record.evaluations) == (expected and expected.evaluations)
+    store.add(*make_record("enet", 9))  # whatever a reader leaves, the next writer in this folder clears up
+    assert validate(store.root)[1] == []
+    assert not list(store.root.rglob("*.tmp"))
+
+
+def test_a_folder_may_be_locked_again_by_who_has_it(store, make_record):
+    record, arrays = make_record()
+    with store.locked(store.path(record)):
+        assert store.add(record, arrays).exists()
+        assert store.summaries()[1] == []
+
+
+def test_a_store_that_cannot_be_locked_is_read(store, make_record, monkeypatch):
+    """As on some network file systems, and on folders that may not be opened."""
+    path = store.add(*make_record())
+    path.write_text("{")
+    for error in (OSError(errno.ENOLCK, "No locks available"), PermissionError(errno.EACCES, "Permission denied")):
+        name = "fcntl.flock" if error.errno == errno.ENOLCK else "os.open"
+
+        def refuse(*_, error=error):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(name, refuse)
+            assert [problem.path for problem in store.scan()[1]] == [path]
 
 
 def test_identity_is_that_of_the_stored_json():
