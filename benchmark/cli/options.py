@@ -21,6 +21,9 @@ TIME_BUDGET = (
 )
 
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Variable that torchrun sets."""
+
 MOST = 10**9
 """The upper limit of arguments that are counts: larger than that of any training, batch or network."""
 
@@ -292,6 +295,38 @@ def device(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use only deterministic algorithms on a GPU (default: off; a CPU is always deterministic)",
     )
+
+
+def gpus(parser: argparse.ArgumentParser) -> None:
+    """Add --gpus and --nodes."""
+    parser.add_argument(
+        "--gpus",
+        type=count,
+        metavar="N",
+        help="GPUs of a run on each node, with a process for each; they share every batch and compute what one GPU "
+        "computes, see docs/several-gpus.md (default: 1, or --nproc-per-node of torchrun; with --device cpu the "
+        "processes share the CPU, for tests)",
+    )
+    parser.add_argument("--nodes", type=count, metavar="N", help="nodes of a run, in jobs of Slurm (default: 1)")
+
+
+def chosen_gpus(args: argparse.Namespace) -> int:
+    """Return the number of GPUs of a run on each node.
+
+    Raises:
+        UserError: torchrun was told another number, or several nodes.
+    """
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1") if TORCHRUN in os.environ else "1"
+    if args.nodes not in (None, 1) or (TORCHRUN in os.environ and os.environ.get("GROUP_WORLD_SIZE", "1") != "1"):
+        raise UserError("a run on several nodes is a job of Slurm: --executor slurm --nodes N --gpus N")
+    if args.gpus is not None and TORCHRUN in os.environ and str(args.gpus) != here:
+        raise UserError(f"torchrun starts {here} processes, and --gpus says {args.gpus}: give one of them")
+    return args.gpus or int(here)
+
+
+def is_left_to_first() -> bool:
+    """Return whether this is a process of torchrun that has nothing to do: the first one starts those of each run."""
+    return TORCHRUN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def speed(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine import device
 
-    on = device.select(args.device)  # before mmengine is imported
+    on = device.select(args.device, options.chosen_gpus(args))  # before mmengine is imported
 
     from benchmark.execution.plan import estimate_speed, plan
     from benchmark.results.store import Store

@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.dataset(parser)
     options.data(parser)
     options.device(parser)
+    options.gpus(parser)
     options.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
@@ -91,12 +92,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
+    if options.is_left_to_first():
+        return 0
     deadline = _deadline(args)
     names = chosen(args)
 
     from benchmark.engine import device
 
-    on = device.select(args.device)
+    on = device.select(args.device, options.chosen_gpus(args))
 
     from benchmark.execution import batch  # after `select`, as mmengine initializes the driver
     from benchmark.results.store import Store
@@ -191,6 +194,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
+        gpus=options.chosen_gpus(args),
         hang_timeout=args.hang_timeout,
         retries=args.retry,
         track=args.track,
