@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.engine.arithmetic import algorithm_search, float32_arithmetic
 from benchmark.engine.layout import memory_format
+from benchmark.engine.share import summed
 from benchmark.errors import UserError
 from benchmark.inputs.batches import EvaluationImages
 from benchmark.inputs.gpu_batches import ResidentImages, fits
@@ -86,8 +87,10 @@ class _Evaluation(BaseLoop):
         Raises:
             UserError: some are NaN, of which no class is the highest.
         """
-        if invalid := int(torch.stack(self._has_nan).sum()):
-            raise UserError(f"the scores of the network are NaN in {invalid} of {len(self._has_nan)} images")
+        own = int(torch.stack(self._has_nan).sum()) if self._has_nan else 0
+        invalid, images = summed([own, len(self._has_nan)])
+        if invalid:
+            raise UserError(f"the scores of the network are NaN in {invalid} of {images} images")
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:

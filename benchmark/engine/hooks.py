@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from benchmark.configs.normalisation import of_protocol
 from benchmark.engine import stop
 from benchmark.engine.layout import arrange
+from benchmark.engine.share import agreed
 from benchmark.engine.timings import TrainingMode
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -199,6 +200,8 @@ class WeightsHook(Hook):
 
 def _save(runner: Runner, name: str) -> None:
     """Write the weights, and the normalisation of their training where the network's own config states another."""
+    if not is_main_process():
+        return
     used = {"normalisation": of_protocol(runner.cfg).plain} if "stated_normalisation" in runner.cfg else None
     checkpoint.save(runner.model, Path(runner.work_dir) / name, used)
 
@@ -327,18 +330,19 @@ class DeadlineHook(Hook):
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Interrupt a validation."""
         done, total = _images(batch_idx, runner.val_dataloader)
-        if done < total and 0 < runner.iter < runner.max_iters and self._is_over():
+        if 0 < runner.iter < runner.max_iters and _is_asked(batch_idx, runner.val_dataloader) and self._is_over():
             save_state(runner, by_epoch=True)
             raise Interrupted("val", done, total, runner.iter)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Interrupt the test; weights and curves of the training are already written."""
         done, total = _images(batch_idx, runner.test_dataloader)
-        if done < total and self._is_over():
+        if _is_asked(batch_idx, runner.test_dataloader) and self._is_over():
             raise Interrupted("test", done, total, runner.iter)
 
     def _is_over(self) -> bool:
-        return stop.is_requested() or time.monotonic() >= self.deadline
+        """Return whether to interrupt; all processes that share a run decide alike."""
+        return agreed(stop.is_requested() or time.monotonic() >= self.deadline)
 
 
 def save_state(runner: Runner, *, by_epoch: bool) -> None:
@@ -389,9 +393,14 @@ def _part(checkpoint: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
-    """Return the number of images after a batch, and their total."""
+    """Return the number of images after a batch of each process, and their total."""
     total = len(loader.dataset)
-    return min((batch_idx + 1) * loader.batch_size, total), total
+    return min((batch_idx + 1) * loader.batch_size * get_world_size(), total), total
+
+
+def _is_asked(batch_idx: int, loader: Any) -> bool:
+    """Return whether all processes have images left after a batch, so that all are asked equally often."""
+    return (batch_idx + 1) * loader.batch_size < len(loader.dataset) // get_world_size()
 
 
 class StartHook(Hook):
@@ -433,14 +442,18 @@ class ProgressHook(Hook):
     ) -> None:
         """Report a batch of val images."""
         self._count(batch_idx, outputs)
-        self.on_progress("val", self._evaluated, len(runner.val_dataloader.dataset), None)
+        self.on_progress("val", self._done(runner.val_dataloader), len(runner.val_dataloader.dataset), None)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Report a batch of test images."""
         self._count(batch_idx, outputs)
-        self.on_progress("test", self._evaluated, len(runner.test_dataloader.dataset), None)
+        self.on_progress("test", self._done(runner.test_dataloader), len(runner.test_dataloader.dataset), None)
 
     def _count(self, batch_idx: int, outputs: Sequence[Any] | None) -> None:
         self._evaluated = len(outputs or ()) + (self._evaluated if batch_idx else 0)
+
+    def _done(self, loader: Any) -> int:
+        """Return the images that all processes have evaluated, as far as this one knows."""
+        return min(self._evaluated * get_world_size(), len(loader.dataset))

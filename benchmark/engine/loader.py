@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from mmengine.device import get_device
+from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader
 
 from benchmark.errors import UserError
@@ -45,7 +46,7 @@ def training_loader(loader: DataLoader[Batch], resident: Resident, *, determinis
         return loader
     return _loader(
         batches,
-        num_workers=min(WORKERS, os.cpu_count() or 1),
+        num_workers=max(1, min(WORKERS, (os.cpu_count() or 1) // get_world_size())),
         prefetch_factor=AHEAD,
         pin_memory=True,
         multiprocessing_context="fork",

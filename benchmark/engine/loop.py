@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.model import BaseModel
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -20,6 +20,7 @@ from benchmark.engine.arithmetic import float32_arithmetic
 from benchmark.engine.autotune import Autotuner, TrainingTask
 from benchmark.engine.graph import GraphedStep
 from benchmark.engine.precision import TF32OptimWrapper
+from benchmark.engine.shared_step import SharedStep
 from benchmark.engine.step import Step, step
 from benchmark.engine.timings import EAGER, TrainingMode
 from benchmark.inputs.batches import Batch
@@ -84,8 +85,15 @@ class StatelessTrainLoop(IterBasedTrainLoop):
         training = TrainingTask(runner.model, batch, runner.optim_wrapper, self._max_iters - self._iter)
         prepared = self.tuner.prepare(training, runner.logger)
         self.mode, self.step, self.compile_seconds = prepared.mode, prepared.step, prepared.compile_seconds
+        if self._is_shared:
+            self.step = SharedStep(runner.model, runner.optim_wrapper)
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats()
+
+    @property
+    def _is_shared(self) -> bool:
+        """Return whether processes share each batch without mmengine's launcher, which wraps the network."""
+        return is_distributed() and not self.runner.distributed
 
     def _eager(self, batch: Batch) -> Tensor:
         return step(self.runner.model, batch, self.runner.optim_wrapper)
@@ -139,7 +147,7 @@ class StatelessTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batch: Any) -> None:
         """Run one iteration, independent of earlier ones."""
-        _seed(_mix(self.runner.seed, self._iter, get_rank()))
+        _seed(_mix(self.runner.seed, self._iter, 0 if self._is_shared else get_rank()))
         for hook in self._before:
             hook(self.runner, batch_idx=self._iter, data_batch=data_batch)
         found = self.step(data_batch)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import broadcast_object_list, is_distributed
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from benchmark.confusion import VOID, VoidRule, scores
 from benchmark.engine.counting import count_images
+from benchmark.engine.share import gathered
 from benchmark.postprocessing.crf import DenseCRF
 
 
@@ -93,12 +96,28 @@ class ConfusionMetric(BaseMetric):
         Args:
             size: images of the dataset.
         """
-        counts = torch.stack([counted for _, counted in self.results]).cpu().numpy()
-        self.results = [(name, counted) for (name, _), counted in zip(self.results, counts, strict=True)]
+        if self.results:  # a process may have no image
+            counts = torch.stack([counted for _, counted in self.results]).cpu().numpy()
+            self.results = [(name, counted) for (name, _), counted in zip(self.results, counts, strict=True)]
         self.predictions = {name: kept.cpu().numpy() for name, kept in self._kept.items()}
         self._kept.clear()
+        if is_distributed():
+            return self._evaluate_together(size)
         found: dict[str, float] = super().evaluate(size)
         return found
+
+    def _evaluate_together(self, size: int) -> dict[str, float]:
+        """Gather the images of all processes in the first one, in the order of the split; return its scores in all."""
+        found: list[dict[str, float] | None] = [None]
+        if parts := gathered((self.results, self.predictions)):
+            results = (each for row in zip_longest(*(results for results, _ in parts)) for each in row if each)
+            kept = {name: label for _, predictions in parts for name, label in predictions.items()}
+            found = [self.compute_metrics(list(islice(results, size)))]  # mmengine's sampler repeats images at the end
+            self.predictions = {name: kept[name] for name in self.names if name in kept}
+        broadcast_object_list(found)
+        self.results.clear()
+        assert found[0] is not None
+        return found[0]
 
     def compute_metrics(self, results: list[tuple[str, NDArray[np.int64]]]) -> dict[str, float]:
         """Compute the scores over the dataset, in percent, under the names of mmsegmentation's `IoUMetric`."""

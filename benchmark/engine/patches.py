@@ -37,7 +37,7 @@ def skip_accuracy() -> Iterator[None]:
 
     It indexes pixels by a mask, which synchronizes with the device, twice per head and iteration.
     """
-    with _replaced(HEADS, "accuracy", lambda *_, **__: torch.empty(0)):
+    with replaced(HEADS, "accuracy", lambda *_, **__: torch.empty(0)):
         yield
 
 
@@ -54,7 +54,7 @@ def skip_resize() -> Iterator[None]:
         result: Tensor = resize(input, size, *args, **kwargs)
         return result
 
-    with _replaced([decode_head], "resize", resized):
+    with replaced([decode_head], "resize", resized):
         yield
 
 
@@ -72,7 +72,7 @@ def keep_dtype() -> Iterator[None]:
 
     modules = [module for name, module in sys.modules.items() if name.startswith("mmseg.models.")]
     users = [each for each in modules if vars(each).get("resize") is resize and each is not decode_head]
-    with _replaced(users, "resize", resized):
+    with replaced(users, "resize", resized):
         yield
 
 
@@ -97,7 +97,7 @@ def keep_memory_format() -> Iterator[None]:
             return channels_last_mean(input)
         return adaptive_avg_pool2d(input, output_size)
 
-    with _replaced([CrossEntropyLoss], "forward", flat), _replaced([F], "adaptive_avg_pool2d", pooled):
+    with replaced([CrossEntropyLoss], "forward", flat), replaced([F], "adaptive_avg_pool2d", pooled):
         yield
 
 
@@ -105,15 +105,15 @@ def keep_memory_format() -> Iterator[None]:
 def deterministic_operators() -> Iterator[None]:
     """Replace operators that PyTorch refuses to differentiate on CUDA in deterministic mode; see `deterministic`."""
     with (
-        _replaced([F], "adaptive_avg_pool2d", deterministic.deterministic_adaptive_avg_pool2d),
-        _replaced([F], "grid_sample", deterministic.deterministic_grid_sample),
+        replaced([F], "adaptive_avg_pool2d", deterministic.deterministic_adaptive_avg_pool2d),
+        replaced([F], "grid_sample", deterministic.deterministic_grid_sample),
     ):
         yield
 
 
 @contextmanager
-def _replaced(owners: Iterable[Any], name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Replace a function of modules or classes."""
+def replaced(owners: Iterable[Any], name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Replace a function of modules, classes or objects within the context."""
     theirs = [(owner, getattr(owner, name)) for owner in owners]
     try:
         for owner, _ in theirs:

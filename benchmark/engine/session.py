@@ -47,6 +47,7 @@ from benchmark.engine.hooks import (
 from benchmark.engine.loader import Resident, training_loader
 from benchmark.engine.metric import ConfusionMetric
 from benchmark.engine.precision import TF32OptimWrapper, require_supported
+from benchmark.engine.share import largest
 from benchmark.engine.timings import EAGER, TrainingMode
 from benchmark.engine.tracking import Tracking
 from benchmark.engine.trained import ExecutionMode, Trained
@@ -213,6 +214,9 @@ class Session:
         config.default_hooks.pop("visualization", None)  # mmengine has none by default, which could be left out
         for loop in (config.val_cfg, config.test_cfg):
             loop.resident = resident != "off"
+        if is_distributed():
+            for loader in (config.val_dataloader, config.test_dataloader):
+                loader.sampler.round_up = False  # each image once
         fast = get_device() == "cuda" and not config.randomness.deterministic
         if fast:
             enable_fast_paths(config)
@@ -326,6 +330,7 @@ class Session:
             raise
         finally:
             self.runner.visualizer.close()  # a worker process ends without it
+        loop.peak_memory = largest(loop.peak_memory)  # by then the first process has written all files
         if self.first_stage is not None and is_main_process():
             trained.forget(self.first_stage.folder)  # no state remains to resume
         kept = self._hook(WeightsHook)
@@ -409,7 +414,7 @@ class Session:
 
     @property
     def peak_memory(self) -> int | None:
-        """Return the peak GPU memory of the training steps in bytes; None on a CPU."""
+        """Return the peak GPU memory of the training steps in bytes, of the process that needs most; None on a CPU."""
         peak: int | None = self.runner.train_loop.peak_memory
         return peak
 

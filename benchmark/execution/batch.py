@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeGuard, get_args
 
 from benchmark.catalog import catalog
 from benchmark.errors import UserError
-from benchmark.execution import feasibility
+from benchmark.execution import feasibility, ranks
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
 from benchmark.execution.plan import Job, next_jobs, plan
 from benchmark.execution.progress import Reporter
@@ -96,6 +96,8 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
 
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
+    if (reason := ranks.obstacle(spec)) is not None:
+        return UserError(f"{spec.name}: {reason}")
     try:
         feasibility.check(spec.config, spec.name)
     except UserError as error:
@@ -244,6 +246,6 @@ def _executor(
 
 
 def _concurrent(spec: Spec) -> int:
-    """Return the number of concurrent runs on a CPU: cores / threads per run if the protocol sets them, else 1."""
+    """Return the number of concurrent runs on a CPU: cores / threads of a run if the protocol sets them, else 1."""
     threads = spec.config.protocol.threads
-    return max(1, cores() // threads) if threads else 1
+    return max(1, cores() // (threads * spec.world_size)) if threads else 1

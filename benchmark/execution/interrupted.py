@@ -47,8 +47,9 @@ class Journal:
         folder: folder of the run.
         initial: its record from earlier calls.
         on_progress: receives its progress.
-        on_gpu: whether it runs on a GPU.
+        on_gpu: whether it runs on GPUs.
         first_stage: iterations of the first of two stages; 0 if there is one stage.
+        processes: number of its processes, each on a GPU of its own.
 
     Attributes:
         record: the measurements so far.
@@ -62,8 +63,10 @@ class Journal:
         *,
         on_gpu: bool,
         first_stage: int = 0,
+        processes: int = 1,
     ) -> None:
-        self._folder, self._initial, self._on_progress, self._on_gpu = folder, initial, on_progress, on_gpu
+        self._folder, self._initial, self._on_progress = folder, initial, on_progress
+        self._gpus = processes if on_gpu else 0
         self._stages = {"first_stage": 0, "train": first_stage}
         self._clock = self._kept = time.perf_counter()
         self._iteration = self._resumable = 0
@@ -73,7 +76,7 @@ class Journal:
     def record(self) -> Record:
         """The measurements so far, with the elapsed seconds of all calls."""
         seconds = time.perf_counter() - self._clock
-        hours = self._initial.gpu_hours + (seconds / 3600 if self._on_gpu else 0.0)
+        hours = self._initial.gpu_hours + self._gpus * seconds / 3600
         return self._record.model_copy(update={"seconds": self._initial.seconds + seconds, "gpu_hours": hours})
 
     def add(self, found: Mapping[str, Any]) -> None:

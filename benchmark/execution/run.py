@@ -18,7 +18,7 @@ from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device
 from benchmark.errors import FOREIGN, UserError
-from benchmark.execution import interrupted, outcome
+from benchmark.execution import interrupted, outcome, ranks
 from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
 from benchmark.files.atomic import replacing
@@ -31,6 +31,7 @@ from benchmark.warning import warn
 
 if TYPE_CHECKING:
     from benchmark.engine.session import Counted, Session
+    from benchmark.execution.ranks import Ranks
     from benchmark.engine.trained import Trained
 
 OnProgress = Callable[[str, int, int, float | None], None]
@@ -77,14 +78,19 @@ def run_one(
     if code.digest() != spec.identity.code:
         raise UserError("the code was changed after the runs were planned: repeat the command")
     with exclusive(spec.folder):
-        stored = _run_one(spec, on_progress, turn, on_error)
+        with ranks.started(spec) as others:
+            stored = _run_one(spec, on_progress, turn, on_error, others)
         if stored.record.status == "ok" and not spec.keeps_weights:  # a kill before it is stored loses no training
             interrupted.remove_all(spec.folder)
     return stored.path
 
 
 def _run_one(
-    spec: Spec, on_progress: OnProgress, turn: Turn | None, on_error: Callable[[BaseException], None]
+    spec: Spec,
+    on_progress: OnProgress,
+    turn: Turn | None,
+    on_error: Callable[[BaseException], None],
+    others: Ranks | None,
 ) -> Stored:
     from benchmark.engine.hooks import Interrupted
 
@@ -92,7 +98,7 @@ def _run_one(
     device.use(spec.device)
     ready = _Preparation()
     try:
-        ready.make(spec, lambda *progress: journal.on_progress(*progress), turn)
+        ready.make(spec, lambda *progress: journal.on_progress(*progress), turn, others)
     except FOREIGN as error:  # it is recorded once the run has the device that the record describes
         ready.error = error
     prepared = time.perf_counter() - start
@@ -102,7 +108,14 @@ def _run_one(
     initial = _initial(spec)
     initial = initial.model_copy(update={"seconds": initial.seconds + prepared})
     first = spec.config.first_stage.train_cfg.max_iters if "first_stage" in spec.config else 0
-    journal = Journal(spec.folder, initial, on_progress, on_gpu=spec.device == "cuda", first_stage=first)
+    journal = Journal(
+        spec.folder,
+        initial,
+        on_progress,
+        on_gpu=spec.device == "cuda",
+        first_stage=first,
+        processes=spec.world_size,
+    )
     arrays: dict[str, NDArray[Any]] = {}
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
@@ -116,7 +129,7 @@ def _run_one(
         with replacing(spec.folder / "error.log") as log:
             log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
         journal.keep()  # if it is repeated, the seconds of this call count
-        journal.add(outcome.failure(error))
+        journal.add((others and others.lost(error)) or outcome.failure(error))
     draft = journal.record
     stored = add(draft, arrays, spec.results)
     if draft.status == "diverged" or (draft.status == "ok" and spec.keeps_weights):
@@ -137,23 +150,6 @@ def add(draft: Record, arrays: Mapping[str, NDArray[Any]], results: Path) -> Sto
     return stored
 
 
-def lost(spec: Spec, started: datetime, end: Mapping[str, Any]) -> Stored:
-    """Store the record of a run that left none, with the measurements that it kept, and return it.
-
-    Args:
-        spec: the run.
-        started: start time.
-        end: fields of the record: how it ended.
-
-    Raises:
-        UserError: the store cannot be written.
-    """
-    draft, found = blank(spec, started), interrupted.find(spec.folder)
-    if found and found.record.run_id == draft.run_id:
-        draft = found.record
-    return add(draft.model_copy(update=dict(end)), {}, spec.results)
-
-
 @dataclass
 class _Preparation:
     """What a run prepares while another one uses the device.
@@ -168,10 +164,8 @@ class _Preparation:
     session: Session | None = None
     error: BaseException | None = None
 
-    def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None) -> None:
+    def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None, others: Ranks | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
-        from benchmark.engine.session import Session
-        from benchmark.engine.tracking import Tracking
         from benchmark.profiling import complexity
 
         config, found = spec.config, interrupted.find(spec.folder)
@@ -180,24 +174,39 @@ class _Preparation:
         if found is None or found.record.complexity is None:
             height, width = config.protocol.size
             self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
-        self.session = Session(
-            config,
-            spec.folder,
-            on_progress,
-            resume=True,
-            resident=spec.resident,
-            compile=spec.compile,
-            mode=spec.mode,
-            deadline=spec.deadline,
-            tracking=Tracking.of(
-                spec.track, spec.work_dir, spec.protocol_name, spec.name, spec.seed, spec.identity.run_id
-            ),
-        )
+        if others:
+            others.join()
+        self.session = session_of(spec, on_progress)
+        if others:
+            self.session = ranks.shared(self.session)
         if turn:
             self.session.build()
             if turn.may_compile():
                 with suppress(RuntimeError):  # the GPU has too little free memory now: it is done in the run's turn
                     self.session.compile_ahead(turn.has_device)
+
+
+def session_of(spec: Spec, on_progress: OnProgress | None = None) -> Session:
+    """Return the session of a run, in each of its processes.
+
+    Args:
+        spec: the run.
+        on_progress: receives its progress.
+    """
+    from benchmark.engine.session import Session
+    from benchmark.engine.tracking import Tracking
+
+    return Session(
+        spec.config,
+        spec.folder,
+        on_progress,
+        resume=True,
+        resident=spec.resident,
+        compile=spec.compile,
+        mode=spec.mode,
+        deadline=spec.deadline,
+        tracking=Tracking.of(spec.track, spec.work_dir, spec.protocol_name, spec.name, spec.seed, spec.identity.run_id),
+    )
 
 
 def _initial(spec: Spec) -> Record:
@@ -248,7 +257,7 @@ def blank(
         complexity=None,
         latency=[],
         memory=None,
-        environment=environment.capture(spec.device, spec.deterministic, in_child=in_child),
+        environment=environment.capture(spec.device, spec.deterministic, in_child=in_child, world_size=spec.world_size),
         started=started.isoformat(timespec="seconds"),
         seconds=0.0,
         gpu_hours=0.0,

@@ -53,7 +53,7 @@ class Identity:
     run_id: str
 
     @classmethod
-    def of(cls, config: Config, dataset: str, architecture: str, seed: int) -> Identity:
+    def of(cls, config: Config, dataset: str, architecture: str, seed: int, world_size: int = 1) -> Identity:
         """Compute the identity of a run.
 
         Args:
@@ -61,8 +61,12 @@ class Identity:
             dataset: digest of the data.
             architecture: name of the architecture.
             seed: seed of the run.
+            world_size: number of its processes; it is an axis for networks of which only the user knows whether they
+                compute the same in several processes.
         """
         found = axes.axes_of(config, dataset)
+        if world_size > 1 and "source" in config:
+            found["world_size"] = world_size
         fingerprint, config_sha256, digest = record.fingerprint(found), axes.config_hash(config), code.digest()
         run_id = record.run_id(fingerprint, architecture, config_sha256, seed, digest)
         return cls(found, fingerprint, config_sha256, digest, run_id)
@@ -93,6 +97,8 @@ class Spec:
         attempt: number of this attempt.
         deadline: time of `time.monotonic` at which it is interrupted, to be resumed later; None for no deadline.
         track: tracker that shows the curves of the training, see `engine.tracking`; None for none.
+        gpus: number of processes on each node, each with a GPU if the device is one; they share each batch.
+        nodes: number of machines, for executors that can use several.
         looks: number of times that seeds were added because a verdict was inconclusive, this time included.
     """
 
@@ -115,6 +121,8 @@ class Spec:
     retries: int = 0
     attempt: int = 1
     deadline: float | None = None
+    gpus: int = 1
+    nodes: int = 1
     looks: int = 0
     track: Tracker | None = None
 
@@ -132,6 +140,11 @@ class Spec:
     def protocol_name(self) -> str:
         """Name of the protocol in results."""
         return catalog.protocol_name(self.protocol)
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes that train it."""
+        return self.gpus * self.nodes
 
     @property
     def folder(self) -> Path:
@@ -163,7 +176,7 @@ class Spec:
             UserError: the data are missing or cannot be read.
         """
         dataset = digest(sources(self.config.protocol.dataset, self.root))
-        return Identity.of(self.config, dataset, self.name, self.seed)
+        return Identity.of(self.config, dataset, self.name, self.seed, self.world_size)
 
     def with_deadline(self, deadline: float | None) -> Spec:
         """Return the same run with another deadline, keeping cached values."""

@@ -40,6 +40,7 @@ SERVICES = (
     "execution/process_tree.py",
     "execution/progress.py",
     "execution/slurm",
+    "execution/ranks.py",
     "execution/supervisor.py",
     "execution/sweep.py",
     "execution/worker.py",

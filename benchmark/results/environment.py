@@ -62,13 +62,14 @@ else:
 """Prints the name of a GPU without creating a CUDA context; a GPU in exclusive mode allows only one."""
 
 
-def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Environment:
+def capture(device: str, deterministic: bool, *, in_child: bool = False, world_size: int = 1) -> Environment:
     """Return the environment of this process.
 
     Args:
         device: the device of torch: "cpu", "cuda", "cuda:1".
         deterministic: whether deterministic algorithms are enabled in torch.
         in_child: query the name of the GPU in a child process, for a process that must not create a CUDA context.
+        world_size: number of processes that share the training.
     """
     import torch
 
@@ -94,6 +95,7 @@ def capture(device: str, deterministic: bool, *, in_child: bool = False) -> Envi
         threads=torch.get_num_threads(),
         deterministic=deterministic,
         adaptations=[adaptation.name for adaptation in backend.adaptations() if adaptation.done],
+        world_size=world_size if world_size > 1 else None,
     )
 
 

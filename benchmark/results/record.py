@@ -300,6 +300,11 @@ class Environment(Model):
     threads: Count
     deterministic: bool
     adaptations: list[Text] = Field(description="names of the adaptations that the backend applied")
+    world_size: Positive | None = Field(
+        default=None,
+        description="number of processes that shared the training and the evaluation, each with a GPU if the device is "
+        "one; left out where there was one",
+    )
 
 
 class Artifact(Model):
@@ -369,7 +374,9 @@ class Record(Model):
 
     def to_json(self) -> str:
         """Return the text of the result's file, without fields that are newer than segbench 0.2.0 and null."""
-        absent = {name for name in NEWER if getattr(self, name) is None}
+        absent: dict[str, Any] = {name: True for name in NEWER if getattr(self, name) is None}
+        if self.environment.world_size is None:
+            absent["environment"] = {"world_size"}
         return self.model_dump_json(indent=2, exclude=absent) + "\n"
 
     def evaluation(self, checkpoint: Checkpoint = "last", split: Split = "test") -> Evaluation | None:

@@ -12,7 +12,7 @@ from benchmark.errors import UserError, one_line
 from benchmark.execution import outcome, progress
 from benchmark.execution.executor import InterruptedRun, ProgressListener, QueueListener
 from benchmark.execution.progress import Progress
-from benchmark.execution.run import lost
+from benchmark.execution.lost import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.slurm.request import JobRequest
@@ -253,5 +253,4 @@ class _Job:
         log = log_of(self._run, self._sweeps)
         status, cause, error = self._state.end(log)
         tail = outcome.log_tail(log) or None
-        end = {"status": status, "cause": cause, "error": error, "log_tail": tail}
-        return lost(self.spec, self._submitted, end)
+        return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

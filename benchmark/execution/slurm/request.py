@@ -44,8 +44,8 @@ class JobRequest:
         partition: partition; None for the default of the cluster.
         time: minutes of the time limit; None for that of the partition.
         mem: memory of each node, as sbatch takes it; None for the default of the cluster.
-        gpus: GPUs of each node; none are requested for a run on a CPU.
-        nodes: number of nodes.
+        gpus: GPUs of a run on each node, for `Spec.gpus`; None if none are asked for.
+        nodes: number of nodes, for `Spec.nodes`.
         cpus: CPUs of each node; None for the threads of the protocol, and some that prepare batches for GPUs.
         grace: seconds before the time limit at which a run stops and is requeued.
         setup: shell commands before the run.
@@ -73,10 +73,9 @@ class JobRequest:
             spec: a run.
             parallel: maximum number of concurrent tasks of an array.
         """
-        gpus = self.gpus_of(spec)
         more = {"requeue": True} | {name: value for name, value in self.sbatch.items() if value is not False}
-        if gpus and "gres" not in more:
-            more["gpus-per-node"] = gpus
+        if spec.device != "cpu" and "gres" not in more:
+            more["gpus-per-node"] = spec.gpus
         if self.mem:
             more["mem"] = self.mem
         cpus = self.cpus_of(spec)
@@ -84,7 +83,7 @@ class JobRequest:
         return {
             "partition": self.partition,
             "time": self.time,
-            "nodes": self.nodes,
+            "nodes": spec.nodes,
             "ntasks_per_node": 1,
             "cpus_per_task": cpus,
             "signal_delay_s": grace,
@@ -100,18 +99,13 @@ class JobRequest:
         """Whether GPUs are requested by number or by another parameter of sbatch."""
         return bool(self.gpus) or any("gpu" in str(value) for value in (self.sbatch.get("gres"), *self.sbatch))
 
-    def gpus_of(self, spec: Spec) -> int:
-        """Return the number of GPUs of each node."""
-        return 0 if spec.device == "cpu" else self.gpus or 1
-
     def cpus_of(self, spec: Spec) -> int:
         """Return the number of CPUs of each node."""
         if self.cpus:
             return self.cpus
-        processes = max(1, self.gpus or 1)
         if spec.device == "cpu":
-            return (spec.config.protocol.threads or THREADS) * processes
-        return processes * (1 + LOADING)
+            return (spec.config.protocol.threads or THREADS) * spec.gpus
+        return (1 + LOADING) * spec.gpus
 
 
 def require() -> None:

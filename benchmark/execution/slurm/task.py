@@ -10,14 +10,13 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from benchmark.errors import UserError
-from benchmark.execution import interrupted, progress
+from benchmark.execution import interrupted, progress, ranks
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.isolated import isolated
 from benchmark.execution.progress import Reporter
-from benchmark.execution.run import lost
+from benchmark.execution.lost import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.spec import Spec
 from benchmark.warning import warn
@@ -42,11 +41,14 @@ class Task:
     cache: str | None = None
 
     def __call__(self) -> None:
-        """Execute the run. Its result is in the store, and its progress in the file of the run."""
+        """Execute the run, or the processes of this node. Its result is in the store, its progress in a file."""
         stop = _requests()
         if self.cache:
             _use_cache(os.path.expandvars(self.cache))
         spec, job = self.spec, job_of(os.environ)
+        if spec.nodes > 1 and ranks.node().index > 0:
+            ranks.follow(spec)
+            return
         path = progress.path_of(spec.work_dir, spec.identity.run_id)
         before = progress.read(path)
         starts = before.starts if before and before.owner == job else ()
@@ -54,14 +56,13 @@ class Task:
         reporter = Reporter(job, starts=starts, host=os.environ.get("SLURMD_NODENAME"))
         if len(starts) == STARTS and len(set(starts)) == 1:
             error = f"the job was started {STARTS} times without progress: ask for more time or another node"
-            reporter.end(spec, lost(spec, datetime.now(timezone.utc), {"status": "timed_out", "error": error}).record)
+            reporter.end(spec, lost(spec, error, status="timed_out", cause="time_limit").record)
             return
         with reporter.beating():
             try:
                 ended = isolated(spec, reporter, stop=stop)
             except UserError as error:  # costs this run alone; if it cannot be recorded either, the terminal tries to
-                found = lost(spec, datetime.now(timezone.utc), {"status": "failed", "error": str(error)})
-                reporter.end(spec, found.record)
+                reporter.end(spec, lost(spec, str(error), cause="exception").record)
                 return
         if isinstance(ended, InterruptedRun) and stop.is_set() and queue.runs_on(job):
             queue.requeue(job)

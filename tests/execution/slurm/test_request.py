@@ -100,17 +100,17 @@ def test_no_times(text):
         request.minutes(text)
 
 
-def _spec(device, protocol="shapes_64x64_smoke"):
-    return Spec("enet", protocol, 0, device)
+def _spec(device, protocol="shapes_64x64_smoke", gpus=1):
+    return Spec("enet", protocol, 0, device, gpus=gpus)
 
 
 def test_parameters():
     """A run on CPUs requests no GPU, and as many CPUs as it has threads."""
-    asked = JobRequest(time=1, mem="3G", gpus=2, sbatch={"qos": "low", "exclusive": False})
-    found = asked.parameters(_spec("cpu"), 5)
+    asked = JobRequest(time=1, mem="3G", sbatch={"qos": "low", "exclusive": False})
+    found = asked.parameters(_spec("cpu", gpus=2), 5)
     assert found["additional_parameters"] == {"requeue": True, "qos": "low", "mem": "3G"}
     assert (found["cpus_per_task"], found["array_parallelism"], found["signal_delay_s"]) == (2, 5, 30)
-    found = asked.parameters(_spec("cuda"), 5)
+    found = asked.parameters(_spec("cuda", gpus=2), 5)
     assert found["additional_parameters"]["gpus-per-node"] == 2
     assert found["cpus_per_task"] == 6
     assert JobRequest().parameters(_spec("cuda"), 5)["additional_parameters"]["gpus-per-node"] == 1
