@@ -96,10 +96,10 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
 
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
-    if (reason := ranks.obstacle(spec)) is not None:
-        return UserError(f"{spec.name}: {reason}")
     try:
         feasibility.check(spec.config, spec.name)
+        if (reason := ranks.obstacle(spec)) is not None:
+            return UserError(f"{spec.name}: {reason}")
     except UserError as error:
         return error
     return None

@@ -31,8 +31,8 @@ from benchmark.warning import warn
 
 if TYPE_CHECKING:
     from benchmark.engine.session import Counted, Session
-    from benchmark.execution.ranks import Ranks
     from benchmark.engine.trained import Trained
+    from benchmark.execution.ranks import Ranks
 
 OnProgress = Callable[[str, int, int, float | None], None]
 """Receives the phase, completed and total iterations or images, and the training loss or None."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmark.errors import UserError, one_line
 from benchmark.execution import outcome, progress
 from benchmark.execution.executor import InterruptedRun, ProgressListener, QueueListener
-from benchmark.execution.progress import Progress
 from benchmark.execution.lost import lost
+from benchmark.execution.progress import Progress
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.slurm.request import JobRequest

@@ -15,8 +15,8 @@ from benchmark.errors import UserError
 from benchmark.execution import interrupted, progress, ranks
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.isolated import isolated
-from benchmark.execution.progress import Reporter
 from benchmark.execution.lost import lost
+from benchmark.execution.progress import Reporter
 from benchmark.execution.slurm import queue
 from benchmark.execution.spec import Spec
 from benchmark.warning import warn
