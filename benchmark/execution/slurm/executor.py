@@ -138,6 +138,9 @@ class Slurm:
         for first in range(0, len(new), ARRAY):
             part = new[first : first + ARRAY]
             names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
+        if new:
+            arrays = sorted({names[spec.identity.run_id].partition("_")[0] for spec in new})
+            print(f"{len(new)} runs are submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
         self._manifest.assign(names)
         runs = {run.run_id: run for run in self._manifest.sweep.runs}
         self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]

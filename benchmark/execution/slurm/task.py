@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
 
 from benchmark.errors import UserError
@@ -19,6 +20,7 @@ from benchmark.execution.lost import lost
 from benchmark.execution.progress import Reporter
 from benchmark.execution.slurm import queue
 from benchmark.execution.spec import Spec
+from benchmark.files.lock import exclusive
 from benchmark.warning import warn
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
@@ -26,6 +28,10 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 STARTS = 4
 """The number of starts at the same point of a run after which it is given up."""
+
+
+CLEARED_SECONDS = 120.0
+"""Seconds in which the lock of a failed node on the folder of its run is released, by a server of files, too."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Task:
             reporter.end(spec, lost(spec, error, status="timed_out", cause="time_limit").record)
             return
         with reporter.beating():
+            reporter.begin(spec)  # so that this start counts whatever becomes of it
+            _wait_for(spec)
             try:
                 ended = isolated(spec, reporter, stop=stop)
             except UserError as error:  # costs this run alone; if it cannot be recorded either, the terminal tries to
@@ -89,6 +97,17 @@ def _requests() -> threading.Event:
 
     threading.Thread(target=wait, daemon=True).start()
     return stop
+
+
+def _wait_for(spec: Spec) -> None:
+    """Wait until a process of an earlier start has released the folder of the run; whether it does is told later."""
+    end = time.monotonic() + CLEARED_SECONDS
+    while time.monotonic() < end:
+        try:
+            with exclusive(spec.folder):
+                return
+        except UserError:
+            time.sleep(2.0)
 
 
 def _use_cache(folder: str) -> None:
