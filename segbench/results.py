@@ -149,7 +149,7 @@ class Results:
         sort: str | None = None,
         label: str | None = None,
         caption: str | None = None,
-        environment: Literal["table", "table*", "longtable"] | None = None,
+        environment: Literal[table, "table*", longtable] | None = None,
     ) -> str:
         r"""Return the leaderboard as a LaTeX table, as `segbench leaderboard --format latex` prints it.
 
@@ -205,7 +205,7 @@ class Results:
 
     def figure(
         self,
-        kind: Literal["pareto", "curves", "iou", "predictions"],
+        kind: Literal[pareto, curves, iou, predictions],
         protocol: str,
         output: str | Path,
         fingerprint: str | None = None,
@@ -256,7 +256,7 @@ class Results:
         rows: str | Sequence[str] = (),
         title: str | None = None,
         authors: Sequence[str] = (),
-        license: Literal["CC-BY-4.0", "CC0-1.0", "MIT"] = "CC-BY-4.0",
+        license: Literal[CC - BY - 4.0, CC0 - 1.0, MIT] = "CC-BY-4.0",
     ) -> Path:
         """Pack results and what belongs to them into an archive to cite, as `segbench bundle` does.
 

@@ -18,7 +18,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group
-    from benchmark.execution.slurm.request import Request
+    from benchmark.execution.slurm.request import JobRequest
     from benchmark.results.reading import Problem
 
 TIME_BUDGET = (
@@ -26,6 +26,9 @@ TIME_BUDGET = (
     "interrupted runs resume bit-exactly when the printed command is repeated; exit code 3 while runs are left"
 )
 
+
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Variable that torchrun sets."""
 
 MOST = 10**9
 """The upper limit of arguments that are counts: larger than that of any training, batch or network."""
@@ -353,6 +356,45 @@ def device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def gpus(parser: argparse.ArgumentParser) -> None:
+    """Add --gpus and --nodes."""
+    parser.add_argument(
+        "--gpus",
+        type=count,
+        metavar="N",
+        help="GPUs of a run on each node, with a process for each; they share every batch and compute what one GPU "
+        "computes, see docs/several-gpus.md (default: 1, or --nproc-per-node of torchrun; with --device cpu the "
+        "processes share the CPU, for tests)",
+    )
+    parser.add_argument("--nodes", type=count, metavar="N", help="nodes of a run, in jobs of Slurm (default: 1)")
+
+
+def chosen_gpus(args: argparse.Namespace) -> int:
+    """Return the number of GPUs of a run on each node.
+
+    Raises:
+        UserError: torchrun was told another number, or several nodes.
+    """
+    if found := slurm_request(args):
+        return found.gpus or 1
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1") if TORCHRUN in os.environ else "1"
+    if TORCHRUN in os.environ and os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        raise UserError("a run on several nodes is a job of Slurm: --executor slurm --nodes N --gpus N")
+    if args.gpus is not None and TORCHRUN in os.environ and str(args.gpus) != here:
+        raise UserError(f"torchrun starts {here} processes, and --gpus says {args.gpus}: give one of them")
+    return args.gpus or int(here)
+
+
+def chosen_nodes(args: argparse.Namespace) -> int:
+    """Return the number of nodes of a run."""
+    return found.nodes if (found := slurm_request(args)) else 1
+
+
+def is_left_to_first() -> bool:
+    """Return whether this is a process of torchrun that has nothing to do: the first one starts those of each run."""
+    return TORCHRUN in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
+
+
 def slurm(parser: argparse.ArgumentParser) -> None:
     """Add what is requested of Slurm for each run; `slurm_request` reads it."""
     group = parser.add_argument_group("jobs of --executor slurm", "see docs/slurm.md")
@@ -364,8 +406,6 @@ def slurm(parser: argparse.ArgumentParser) -> None:
         "a run that needs longer is requeued and resumes bit-exactly",
     )
     group.add_argument("--mem", metavar="SIZE", help="memory of a job on each node, such as 32G")
-    group.add_argument("--gpus", type=count, metavar="N", help="GPUs of a run on each node (default: 1; none on a CPU)")
-    group.add_argument("--nodes", type=count, metavar="N", help="nodes of a run (default: 1)")
     group.add_argument(
         "--profile",
         type=Path,
@@ -374,11 +414,11 @@ def slurm(parser: argparse.ArgumentParser) -> None:
     )
 
 
-SLURM = ("partition", "time", "mem", "gpus", "nodes", "profile")
-"""Options of `slurm`."""
+SLURM = ("partition", "time", "mem", "profile", "nodes", "gpus")
+"""Options of `slurm` and `gpus`."""
 
 
-def slurm_request(args: argparse.Namespace) -> Request | None:
+def slurm_request(args: argparse.Namespace) -> JobRequest | None:
     """Return what is requested of Slurm for each run; None for another executor.
 
     Raises:
@@ -386,6 +426,7 @@ def slurm_request(args: argparse.Namespace) -> Request | None:
     """
     given = {name: getattr(args, name) for name in SLURM if getattr(args, name) is not None}
     if args.executor != "slurm":
+        given.pop("gpus", None)
         if given:
             raise UserError(f"--{next(iter(given))} is for --executor slurm")
         return None
@@ -417,11 +458,11 @@ def selected_device(args: argparse.Namespace) -> str:
 
     found = slurm_request(args)
     if found is None or args.device == "cpu":
-        return device.select(args.device)
+        return device.select(args.device, chosen_gpus(args))
     if args.device not in ("auto", "cuda"):
         raise UserError(f"--device {args.device}: Slurm selects the GPUs of a job: use cpu, cuda or auto")
     if args.device == "auto" and not found.requests_gpus:
-        return device.select("cpu")
+        return device.select("cpu", found.gpus or 1)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # for the jobs, as `device.select` does
     return "cuda"
 

@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.dataset(parser)
     options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
+    parser.add_argument("--gpus", type=options.count, metavar="N", help="GPUs of the run (default: as the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
     options.json_output(parser)
 
@@ -83,9 +84,10 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine import device
 
-    on = device.select(args.device or record.environment.device)
+    gpus = args.gpus or record.environment.world_size or 1
+    on = device.select(args.device or record.environment.device, gpus)
     with _folders(args.keep, args.work_dir) as (results, work_dir):
-        spec = _spec(record, on, args, results, work_dir)
+        spec = _spec(record, on, args, results, work_dir, gpus)
         _check_the_same(record, spec)
         if on == "cpu" and spec.config.protocol.threads is None:
             os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
@@ -126,7 +128,7 @@ def _result(name: str, results: Path) -> Stored:
     return found
 
 
-def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path) -> Spec:
+def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path, gpus: int = 1) -> Spec:
     """Return the run that produces the result."""
     from benchmark.engine.timings import TrainingMode
     from benchmark.execution.spec import Spec
@@ -148,6 +150,7 @@ def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, 
         work_dir=work_dir,
         resident="off" if execution and execution.batches == "host" else "auto",
         mode=mode,
+        gpus=gpus,
     )
 
 

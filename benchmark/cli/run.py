@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.dataset(parser)
     options.data(parser)
     options.device(parser)
+    options.gpus(parser)
     options.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
@@ -51,8 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=options.count,
         metavar="N",
-        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm and of an "
-        "executor of yours, as many as it takes); one on a GPU of this machine",
+        help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm or an executor of "
+        "yours, as many as it takes); one on a GPU of this machine",
     )
     parser.add_argument(
         "--executor",
@@ -97,6 +98,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
+    if options.is_left_to_first():
+        return 0
     deadline = _deadline(args)
     names = chosen(args)
     with shown() as listener:
@@ -155,6 +158,8 @@ def run(args: argparse.Namespace) -> int:
 def _leaves(jobs: int, listener: Lines | Bars) -> bool:
     """Ask whether jobs of Slurm are left running; they are where nobody can be asked."""
     listener.close()
+    if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # it is ended by a signal or an error
+        return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     while True:
@@ -221,6 +226,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
+        gpus=options.chosen_gpus(args),
+        nodes=options.chosen_nodes(args),
         hang_timeout=args.hang_timeout,
         retries=args.retry,
         track=args.track,

@@ -12,13 +12,15 @@ import os
 from benchmark.errors import UserError
 
 
-def select(device: str) -> str:
+def select(device: str, count: int = 1) -> str:
     """Make this process and its children use `device`; call it before mmengine is imported.
 
-    mmengine uses the first visible GPU and has no setting for it, so the others are hidden.
+    mmengine uses the first visible GPU and has no setting for it, so the others are hidden. Of several GPUs the first
+    is that of this process; each of the others is shown to a child of its own.
 
     Args:
-        device: "auto" (a GPU if available), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a GPU if available), "cpu", "cuda", "cuda:N", or "cuda:N,M" for several GPUs.
+        count: number of GPUs of a run.
 
     Returns:
         "cpu" or "cuda".
@@ -27,28 +29,37 @@ def select(device: str) -> str:
         UserError: the name is unknown, or the device is not available.
     """
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
-        raise UserError(f"unknown device {device!r}: cpu, cuda, cuda:N or auto")
+    indices = index.split(",") if index else []
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not all(map(str.isdigit, indices)))):
+        raise UserError(f"unknown device {device!r}: cpu, cuda, cuda:N, cuda:N,M or auto")
+    if indices and len(set(indices)) != count:
+        raise UserError(f"--device {device} names {len(set(indices))} GPUs, and --gpus says {count}")
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     if kind == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return use("cpu")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if index:  # set before counting GPUs: without NVML the driver counts them and reads the variable only once
-        names = visible.split(",") if visible else []
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[int(index) :][:1]) if visible else index
+    if index or count > 1:  # before counting GPUs: without NVML the driver counts them and reads the variable only once
+        wanted = list(map(int, indices)) or range(count)
+        names = visible.split(",") if visible else [str(each) for each in range(max(wanted) + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[each] for each in wanted if each < len(names))
     import torch
 
-    there = torch.cuda.device_count() > 0
-    if kind == "auto":
+    there = torch.cuda.device_count()
+    if kind == "auto" and count == 1:
         return use("cuda" if there else "cpu")
-    if not there:
+    if there < count:
         at = ""
         if visible is None:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
             at = f" under CUDA_VISIBLE_DEVICES={visible}"
+        if count > 1:
+            raise UserError(
+                f"--gpus {count} needs {count} GPUs: torch {torch.__version__} finds {there}{at}; "
+                "with --device cpu the processes of a run need none"
+            )
         raise UserError(f"device {device} is not available: torch {torch.__version__} finds no such GPU{at}")
     return use("cuda")
 

@@ -19,7 +19,7 @@ from benchmark.execution import feasibility, ranks
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
 from benchmark.execution.plan import Job, OnCheck, next_jobs, plan
 from benchmark.execution.progress import Reporter
-from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.spec import Spec
 from benchmark.execution.sweep import Manifest
 from benchmark.results.environment import cores
@@ -104,10 +104,10 @@ def trainable(
 
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
-    if (reason := ranks.obstacle(spec)) is not None:
-        return UserError(f"{spec.name}: {reason}")
     try:
         feasibility.check(spec.config, spec.name)
+        if (reason := ranks.obstacle(spec)) is not None:
+            return UserError(f"{spec.name}: {reason}")
     except UserError as error:
         return error
     return None
@@ -134,7 +134,7 @@ def run(
     jobs: Sequence[Job],
     listener: ProgressListener,
     *,
-    executor: ExecutorName | Factory | Request = "local",
+    executor: ExecutorName | Factory | JobRequest = "local",
     most: int | None = None,
     deadline: float | None = None,
     on_end: Callable[[Stored | InterruptedRun], None] | None = None,
@@ -160,13 +160,13 @@ def run(
     """
     if not jobs:
         return Outcome([], [], [])
-    name = executor if isinstance(executor, str) else "slurm" if isinstance(executor, Request) else "own"
+    name = executor if isinstance(executor, str) else "slurm" if isinstance(executor, JobRequest) else "own"
     manifest = Manifest.create(jobs, name, most, command or shlex.join(sys.argv))
     ended = list[Stored | InterruptedRun]()
     with ExitStack() as stack:
         stack.enter_context(manifest.executed())
         made: Executor
-        if isinstance(executor, Request):
+        if isinstance(executor, JobRequest):
             from benchmark.execution.slurm.executor import Slurm
 
             made = Slurm(listener, manifest, executor, most, leave)

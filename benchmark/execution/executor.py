@@ -62,6 +62,14 @@ class ProgressListener(Protocol):
         """Handle the interruption of a run."""
 
 
+@runtime_checkable
+class QueueListener(ProgressListener, Protocol):
+    """Receives, in addition, what becomes of runs that wait for a scheduler."""
+
+    def wait(self, spec: Spec, reason: str) -> None:
+        """Handle that a run waits for resources, for the first time or after an interruption, and why."""
+
+
 class Silent:
     """A listener that ignores everything, for a run on another machine whose progress is not shown."""
 
@@ -107,14 +115,6 @@ class Serial:
         """Pass on the interruption of a run."""
         with self._lock:
             self._listener.interrupt(run)
-
-
-@runtime_checkable
-class QueueListener(ProgressListener, Protocol):
-    """Receives, in addition, what becomes of runs that wait for a scheduler."""
-
-    def wait(self, spec: Spec, reason: str) -> None:
-        """Handle that a run waits for resources, for the first time or after an interruption, and why."""
 
 
 class Executor(Protocol):

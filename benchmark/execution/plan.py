@@ -204,7 +204,12 @@ def estimate_speed(records: Iterable[Record], device: str) -> Speed:
         The least squares fit of relative errors over the results of this processor; a guess without any.
     """
     timed = [
-        (record.environment, (1 + BACKWARD) * training.images * complexity.macs_torch, training.iterations, seconds)
+        (
+            record.environment,
+            (1 + BACKWARD) * training.images * complexity.macs_torch / (record.environment.world_size or 1),
+            training.iterations,
+            seconds,
+        )
         for record in records
         if record.status == "ok" and (training := record.training) and (complexity := record.complexity)
         if complexity.macs_torch and (seconds := training.seconds) > 0
@@ -237,8 +242,9 @@ def _estimate(spec: Spec, speed: Speed) -> Job:
         macs = complexity.tally(stage.model, (height, width)).macs
         iterations, interval = max(0, stage.train_cfg.max_iters - done), stage.train_cfg.val_interval
         done = max(0, done - stage.train_cfg.max_iters)
-        trained = iterations * stage.train_dataloader.dataset.batch_size
+        trained = iterations / spec.world_size * stage.train_dataloader.dataset.batch_size
         evaluated = -(-iterations // interval) * images["val"] + (2 * images["test"] if stage is config else 0)
+        evaluated = -(-evaluated // spec.world_size)
         arithmetic += ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
         steps += iterations + evaluated
     seconds = arithmetic + steps * speed.step

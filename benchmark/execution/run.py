@@ -153,23 +153,6 @@ def add(draft: Record, arrays: Mapping[str, NDArray[Any]], results: Path) -> Sto
     return stored
 
 
-def lost(spec: Spec, started: datetime, end: Mapping[str, Any]) -> Stored:
-    """Store the record of a run that left none, with the measurements that it kept, and return it.
-
-    Args:
-        spec: the run.
-        started: start time.
-        end: fields of the record: how it ended.
-
-    Raises:
-        UserError: the store cannot be written.
-    """
-    draft, found = blank(spec, started), interrupted.find(spec.folder)
-    if found and found.record.run_id == draft.run_id:
-        draft = found.record
-    return add(draft.model_copy(update=dict(end)), {}, spec.results)
-
-
 @dataclass
 class _Preparation:
     """What a run prepares while another one uses the device.

@@ -156,7 +156,7 @@ def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState
     if job.ended:
         if sweep.cancelled and job.state == "CANCELLED":
             return RunStatus(run, "cancelled", progress, node=job.node)
-        _, cause, error = job.end
+        _, cause, error = job.end(log_of(run, manifest.path.parent))
         return RunStatus(run, "failed", progress, node=job.node, error=error, cause=cause)
     if progress is None or progress.state == "interrupted" or progress.started < job.started - 1:
         return RunStatus(run, "running", progress, starting=True, node=job.node)

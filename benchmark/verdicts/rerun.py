@@ -93,7 +93,8 @@ def must_be_equal(then: Environment, now: Environment) -> bool:
     On a CPU the order of operations is the same for the same processor, number of threads and packages. On a GPU it is
     not guaranteed: libraries choose algorithms by timing, and the training mode is autotuned.
     """
-    same = all(getattr(then, name) == getattr(now, name) for name in ("cpu", "threads", "packages", "device"))
+    alike = ("cpu", "threads", "packages", "device", "world_size")
+    same = all(getattr(then, name) == getattr(now, name) for name in alike)
     return same and then.device == "cpu" and then.deterministic and now.deterministic
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmark.errors import UserError, one_line
 from benchmark.execution import outcome, progress
 from benchmark.execution.executor import InterruptedRun, ProgressListener, QueueListener
+from benchmark.execution.lost import lost
 from benchmark.execution.progress import Progress
-from benchmark.execution.run import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
-from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.slurm.task import Task
 from benchmark.execution.spec import Spec
 from benchmark.execution.sweep import Manifest, Run, log_of, manifests, stamp
@@ -52,7 +52,7 @@ class Slurm:
         self,
         listener: ProgressListener,
         manifest: Manifest,
-        request: Request,
+        request: JobRequest,
         most: int | None = None,
         leave: Callable[[int], bool] | None = None,
     ) -> None:
@@ -138,6 +138,9 @@ class Slurm:
         for first in range(0, len(new), ARRAY):
             part = new[first : first + ARRAY]
             names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
+        if new:
+            arrays = sorted({names[spec.identity.run_id].partition("_")[0] for spec in new})
+            print(f"{len(new)} runs are submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
         self._manifest.assign(names)
         runs = {run.run_id: run for run in self._manifest.sweep.runs}
         self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]
@@ -250,7 +253,7 @@ class _Job:
         path = Path(self._run.result)
         if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
             return stored
-        status, cause, error = self._state.end
-        tail = outcome.log_tail(log_of(self._run, self._sweeps)) or None
-        end = {"status": status, "cause": cause, "error": error, "log_tail": tail}
-        return lost(self.spec, self._submitted, end)
+        log = log_of(self._run, self._sweeps)
+        status, cause, error = self._state.end(log)
+        tail = outcome.log_tail(log) or None
+        return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterable
@@ -29,6 +30,16 @@ ENDS = {
     "PREEMPTED": ("failed", "cancelled", "the job was preempted, and Slurm did not requeue it"),
 }
 """Status, cause and error of a run whose job ended in a state without leaving a result."""
+
+
+SAID = (
+    ("(?i)exceeded (job )?memory limit|oom.kill|out.of.memory", "OUT_OF_MEMORY"),
+    ("DUE TO TIME LIMIT", "TIMEOUT"),
+    ("DUE TO NODE FAILURE", "NODE_FAIL"),
+    ("DUE TO PREEMPTION", "PREEMPTED"),
+    ("CANCELLED AT", "CANCELLED"),
+)
+"""What the daemons of Slurm write into the log of a job, and the state that it means."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +70,23 @@ class JobState:
         """Whether it will not run any more."""
         return self.state not in (*WAITING, *ACTIVE)
 
-    @property
-    def end(self) -> tuple[str, str, str]:
-        """Status, cause and error of its run if it left no result."""
+    def end(self, log: bytes = b"") -> tuple[str, str, str]:
+        """Return status, cause and error of its run, which left no result.
+
+        Args:
+            log: what the job has printed; tells more than a state such as FAILED.
+        """
         other = f"the job ended without a result (state {self.state}, {self.reason or 'no reason given'})"
         if self.state == GONE:
             other = "the job ended without a result, and Slurm does not know it any more"
-        status, cause, error = ENDS.get(self.state, ("failed", "lost", other))
+        status, cause, error = ENDS.get(self.state) or ENDS.get(_said(log), ("failed", "lost", other))
         return status, cause, f"{error} (job {self.job}{f' on {self.node}' if self.node else ''})"
+
+
+def _said(log: bytes) -> str:
+    """Return the state that the daemons of Slurm name in the log of a job, or an empty text."""
+    lines = [line for line in log.decode(errors="replace").splitlines() if line.startswith(("slurmstepd", "srun"))]
+    return next((state for words, state in SAID if any(re.search(words, line) for line in lines)), "")
 
 
 def require() -> None:

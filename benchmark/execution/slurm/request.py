@@ -37,15 +37,15 @@ LOADING = 2
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """Resources of each run, and how its job is started.
 
     Attributes:
         partition: partition; None for the default of the cluster.
         time: minutes of the time limit; None for that of the partition.
         mem: memory of each node, as sbatch takes it; None for the default of the cluster.
-        gpus: GPUs of each node; none are requested for a run on a CPU.
-        nodes: number of nodes.
+        gpus: GPUs of a run on each node, for `Spec.gpus`; None if none are asked for.
+        nodes: number of nodes, for `Spec.nodes`.
         cpus: CPUs of each node; None for the threads of the protocol, and some that prepare batches for GPUs.
         grace: seconds before the time limit at which a run stops and is requeued.
         setup: shell commands before the run.
@@ -73,10 +73,9 @@ class Request:
             spec: a run.
             parallel: maximum number of concurrent tasks of an array.
         """
-        gpus = self.gpus_of(spec)
         more = {"requeue": True} | {name: value for name, value in self.sbatch.items() if value is not False}
-        if gpus and "gres" not in more:
-            more["gpus-per-node"] = gpus
+        if spec.device != "cpu" and "gres" not in more:
+            more["gpus-per-node"] = spec.gpus
         if self.mem:
             more["mem"] = self.mem
         cpus = self.cpus_of(spec)
@@ -84,7 +83,7 @@ class Request:
         return {
             "partition": self.partition,
             "time": self.time,
-            "nodes": self.nodes,
+            "nodes": spec.nodes,
             "ntasks_per_node": 1,
             "cpus_per_task": cpus,
             "signal_delay_s": grace,
@@ -100,18 +99,13 @@ class Request:
         """Whether GPUs are requested by number or by another parameter of sbatch."""
         return bool(self.gpus) or any("gpu" in str(value) for value in (self.sbatch.get("gres"), *self.sbatch))
 
-    def gpus_of(self, spec: Spec) -> int:
-        """Return the number of GPUs of each node."""
-        return 0 if spec.device == "cpu" else self.gpus or 1
-
     def cpus_of(self, spec: Spec) -> int:
         """Return the number of CPUs of each node."""
         if self.cpus:
             return self.cpus
-        processes = max(1, self.gpus or 1)
         if spec.device == "cpu":
-            return (spec.config.protocol.threads or THREADS) * processes
-        return processes * (1 + LOADING)
+            return (spec.config.protocol.threads or THREADS) * spec.gpus
+        return (1 + LOADING) * spec.gpus
 
 
 def require() -> None:
@@ -125,21 +119,21 @@ def require() -> None:
     queue.require()
 
 
-def read(path: Path | None, given: Mapping[str, Any]) -> Request:
+def read(path: Path | None, given: Mapping[str, Any]) -> JobRequest:
     """Return the request of a profile file and of the options, which win.
 
     Args:
         path: the profile file; None for none.
-        given: attributes of `Request` by name; None for one that is not given.
+        given: attributes of `JobRequest` by name; None for one that is not given.
 
     Raises:
         UserError: the file or a value is not valid.
     """
-    request = Request() if path is None else _profile(path)
+    request = JobRequest() if path is None else _profile(path)
     return replace(request, **{name: value for name, value in given.items() if value is not None})
 
 
-def _profile(path: Path) -> Request:
+def _profile(path: Path) -> JobRequest:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
     except OSError as error:
@@ -149,7 +143,7 @@ def _profile(path: Path) -> Request:
     content = content or {}  # of a file without a name
     if not isinstance(content, dict):
         raise UserError(f"--profile {path}: names and values are needed, for example `partition: gpu`")
-    known = [*(each.name for each in fields(Request)), *SBATCH]
+    known = [*(each.name for each in fields(JobRequest)), *SBATCH]
     found: dict[str, Any] = {}
     passed: dict[str, Any] = {}
     for name, value in content.items():
@@ -164,7 +158,7 @@ def _profile(path: Path) -> Request:
                 found[name] = READERS[name](value)
         except ValueError as error:
             raise UserError(f"--profile {path}: {name}: {error}") from None
-    return Request(**found, sbatch=passed)
+    return JobRequest(**found, sbatch=passed)
 
 
 def minutes(text: str) -> int:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from benchmark.errors import UserError
-from benchmark.execution import interrupted, progress
+from benchmark.execution import interrupted, progress, ranks
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.isolated import isolated
+from benchmark.execution.lost import lost
 from benchmark.execution.progress import Reporter
-from benchmark.execution.run import lost
 from benchmark.execution.slurm import queue
 from benchmark.execution.spec import Spec
+from benchmark.files.lock import exclusive
+from benchmark.warning import warn
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 """Sent before the time limit, and before a preemption or a cancellation."""
@@ -27,8 +29,9 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 STARTS = 4
 """The number of starts at the same point of a run after which it is given up."""
 
-CLEARED_SECONDS = 30.0
-"""Seconds that the process of a failed node may take to release the folder of its run."""
+
+CLEARED_SECONDS = 120.0
+"""Seconds in which the lock of a failed node on the folder of its run is released, by a server of files, too."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,14 @@ class Task:
     cache: str | None = None
 
     def __call__(self) -> None:
-        """Execute the run. Its result is in the store, and its progress in the file of the run."""
+        """Execute the run, or the processes of this node. Its result is in the store, its progress in a file."""
         stop = _requests()
         if self.cache:
-            os.environ["SEGBENCH_CACHE"] = os.path.expandvars(self.cache)
+            _use_cache(os.path.expandvars(self.cache))
         spec, job = self.spec, job_of(os.environ)
+        if spec.nodes > 1 and ranks.node().index > 0:
+            ranks.follow(spec)
+            return
         path = progress.path_of(spec.work_dir, spec.identity.run_id)
         before = progress.read(path)
         starts = before.starts if before and before.owner == job else ()
@@ -56,14 +62,15 @@ class Task:
         reporter = Reporter(job, starts=starts, host=os.environ.get("SLURMD_NODENAME"))
         if len(starts) == STARTS and len(set(starts)) == 1:
             error = f"the job was started {STARTS} times without progress: ask for more time or another node"
-            reporter.end(spec, lost(spec, datetime.now(timezone.utc), {"status": "timed_out", "error": error}).record)
+            reporter.end(spec, lost(spec, error, status="timed_out", cause="time_limit").record)
             return
         with reporter.beating():
+            reporter.begin(spec)  # so that this start counts whatever becomes of it
+            _wait_for(spec)
             try:
                 ended = isolated(spec, reporter, stop=stop)
             except UserError as error:  # costs this run alone; if it cannot be recorded either, the terminal tries to
-                found = lost(spec, datetime.now(timezone.utc), {"status": "failed", "error": str(error)})
-                reporter.end(spec, found.record)
+                reporter.end(spec, lost(spec, str(error), cause="exception").record)
                 return
         if isinstance(ended, InterruptedRun) and stop.is_set() and queue.runs_on(job):
             queue.requeue(job)
@@ -90,6 +97,25 @@ def _requests() -> threading.Event:
 
     threading.Thread(target=wait, daemon=True).start()
     return stop
+
+
+def _wait_for(spec: Spec) -> None:
+    """Wait until a process of an earlier start has released the folder of the run; whether it does is told later."""
+    end = time.monotonic() + CLEARED_SECONDS
+    while time.monotonic() < end:
+        try:
+            with exclusive(spec.folder):
+                return
+        except UserError:
+            time.sleep(2.0)
+
+
+def _use_cache(folder: str) -> None:
+    """Keep decoded data in a folder of the node, unless its name has a variable that is not set there."""
+    if "$" in folder:
+        warn(f"segbench: warning: cache {folder}: a variable is not set on this node; the user's cache is used")
+    else:
+        os.environ["SEGBENCH_CACHE"] = folder
 
 
 def _point(spec: Spec) -> str:

@@ -5,7 +5,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.execution.slurm import queue, request
-from benchmark.execution.slurm.request import Request
+from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.spec import Spec
 
 PROFILE = """\
@@ -42,7 +42,7 @@ def test_a_profile_and_options_that_win(profile):
     assert found.cache == "/local/$USER/segbench"
     passed = {"account": "vision", "exclusive": True, "gres": "gpu:a100:2", "mail-type": "END"}
     assert found.sbatch == passed
-    assert request.read(None, {}) == Request()
+    assert request.read(None, {}) == JobRequest()
     assert request.read(profile(PROFILE), {}).time == 120
 
 
@@ -100,23 +100,23 @@ def test_no_times(text):
         request.minutes(text)
 
 
-def _spec(device, protocol="shapes_64x64_smoke"):
-    return Spec("enet", protocol, 0, device)
+def _spec(device, protocol="shapes_64x64_smoke", gpus=1):
+    return Spec("enet", protocol, 0, device, gpus=gpus)
 
 
 def test_parameters():
     """A run on CPUs requests no GPU, and as many CPUs as it has threads."""
-    asked = Request(time=1, mem="3G", gpus=2, sbatch={"qos": "low", "exclusive": False})
-    found = asked.parameters(_spec("cpu"), 5)
+    asked = JobRequest(time=1, mem="3G", sbatch={"qos": "low", "exclusive": False})
+    found = asked.parameters(_spec("cpu", gpus=2), 5)
     assert found["additional_parameters"] == {"requeue": True, "qos": "low", "mem": "3G"}
     assert (found["cpus_per_task"], found["array_parallelism"], found["signal_delay_s"]) == (2, 5, 30)
-    found = asked.parameters(_spec("cuda"), 5)
+    found = asked.parameters(_spec("cuda", gpus=2), 5)
     assert found["additional_parameters"]["gpus-per-node"] == 2
     assert found["cpus_per_task"] == 6
-    assert Request().parameters(_spec("cuda"), 5)["additional_parameters"]["gpus-per-node"] == 1
-    with_gres = Request(sbatch={"gres": "gpu:1"}).parameters(_spec("cuda"), 5)["additional_parameters"]
+    assert JobRequest().parameters(_spec("cuda"), 5)["additional_parameters"]["gpus-per-node"] == 1
+    with_gres = JobRequest(sbatch={"gres": "gpu:1"}).parameters(_spec("cuda"), 5)["additional_parameters"]
     assert "gpus-per-node" not in with_gres
-    assert Request().cpus_of(_spec("cpu", "camvid_360x480_scratch")) == request.THREADS
+    assert JobRequest().cpus_of(_spec("cpu", "camvid_360x480_scratch")) == request.THREADS
 
 
 def _mistake(capsys, *words):

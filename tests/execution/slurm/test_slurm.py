@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
+import re
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +85,27 @@ class Sweep:
                 counts = {name: arrays[name].tobytes() for name in arrays.files}
             found[record.seed] = record.status, record.run_id, record.evaluations, record.artifacts, training, counts
         return found
+
+
+class Terminal:
+    """A terminal, whose output is read so that its programs are not held up."""
+
+    def __init__(self):
+        self.ours, self.theirs = pty.openpty()
+        self.said = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def answer(self, question, words):
+        end = time.monotonic() + SECONDS
+        while question not in self.said:
+            assert time.monotonic() < end, self.said
+            time.sleep(0.1)
+        os.write(self.ours, words.encode())
+
+    def _read(self):
+        with suppress(OSError):  # it was closed
+            while found := os.read(self.ours, 10_000):
+                self.said += found.decode(errors="replace")
 
 
 def ended(process):
@@ -159,7 +183,7 @@ def test_a_job_that_is_told_to_stop_is_requeued_and_resumes(cluster, sweep, loca
     cluster("scancel", "--signal=USR2", run["job"])
     (run,) = sweep.until(lambda runs: runs[0]["state"] == "requeued")
     assert 7 <= run["done"] < 24
-    assert Path(sweep.folder, "work_dirs").glob("**/resume.pth")
+    assert list(Path(sweep.folder, "work_dirs").glob("**/resume.pth"))
     code, _, err = ended(process)
     assert code == 0, err
     assert _restarts(cluster, run["job"]) == 1
@@ -204,9 +228,8 @@ def test_interrupted_without_a_terminal_the_jobs_are_left_and_attached_to(cluste
 
 
 def test_jobs_are_cancelled_by_scancel_and_by_the_answer_to_ctrl_c(cluster, sweep):
-    ours, theirs = pty.openpty()
-    process = sweep.start(seeds=2, iterations=3000, stdin=theirs, stderr=theirs)
-    os.close(theirs)
+    terminal = Terminal()
+    process = sweep.start(seeds=2, iterations=3000, stdin=terminal.theirs, stderr=terminal.theirs)
     runs = sweep.until(lambda runs: all(_trains(run, 1) for run in runs))
     cluster("scancel", runs[0]["job"])
     runs = sweep.until(lambda runs: runs[0]["state"] == "failed")
@@ -218,23 +241,12 @@ def test_jobs_are_cancelled_by_scancel_and_by_the_answer_to_ctrl_c(cluster, swee
     assert (record.status, record.cause) == ("failed", "cancelled")
     assert "was cancelled" in record.error
     process.send_signal(signal.SIGINT)
-    said = _read_until(ours, "[c]ancel them? ")
-    assert "1 runs are with Slurm" in said
-    os.write(ours, b"c\n")
+    terminal.answer("1 runs are with Slurm: [l]eave them running, or [c]ancel them? ", "c\n")
     assert process.wait(SECONDS) == 130
     code, status = sweep.status()
     assert (code, [run["state"] for run in status["runs"]]) == (3, ["failed", "cancelled"])
     assert not {"RUNNING", "PENDING"} & {cluster.states()[run["job"]] for run in runs}
     assert set(sweep.records) == {0}
-
-
-def _read_until(terminal, words):
-    found, end = "", time.monotonic() + SECONDS
-    while words not in found:
-        assert time.monotonic() < end, found
-        if select.select([terminal], [], [], 1)[0]:
-            found += os.read(terminal, 10_000).decode()
-    return found
 
 
 def test_a_job_that_slurm_kills_for_its_memory(cluster, sweep):
@@ -252,3 +264,19 @@ def test_what_sbatch_refuses_is_one_line(sweep):
     assert code == 2
     assert err.splitlines()[-1].startswith("segbench: error: sbatch: ")
     assert "partition" in err
+
+
+def test_the_commands_of_the_page(cluster, sweep):
+    page = (Path(__file__).parents[3] / "docs" / "slurm.md").read_text(encoding="utf-8")
+    (profile,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (sweep.folder / "cluster.yaml").write_text(profile)
+    (commands,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    for line in commands.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "segbench"
+        command = [sys.executable, "-m", "benchmark", *words]
+        done = subprocess.run(command, cwd=sweep.folder, env=sweep.environment, capture_output=True, text=True)
+        assert done.returncode == 0, (line, done.stderr)
+    first, second = json.loads(done.stdout)["sweeps"]
+    assert first["counts"] == second["counts"] == {"done": 2}
+    assert sorted(sweep.records) == [0, 1, 2, 3]
