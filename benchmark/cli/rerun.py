@@ -115,9 +115,7 @@ def _result(name: str, results: Path) -> Stored:
     return found
 
 
-def _spec(
-    record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path, gpus: int = 1
-) -> Spec:
+def _spec(record: Record, device: str, args: argparse.Namespace, results: Path, work_dir: Path, gpus: int = 1) -> Spec:
     """Return the run that produces the result."""
     from benchmark.engine.timings import TrainingMode
     from benchmark.execution.spec import Spec

@@ -53,7 +53,8 @@ class SharedStep:
     def __call__(self, batch: Batch) -> Tensor:
         """Train on a batch; return its loss."""
         share = self._share = self._share or Share.of(len(batch["labels"]))
-        device = self._model.data_preprocessor.device
+        network: Any = self._model
+        device = network.data_preprocessor.device
         labels = share.whole(batch["labels"].to(device, non_blocking=True))
         with (
             of_whole_batch(share),
@@ -130,4 +131,6 @@ def _gathered(value: Any, share: Share) -> tuple[Any, bool]:
 
 
 def _not_shared(module: nn.Module) -> UserError:
-    return UserError(f"{type(module).__name__} computes its loss in a way that several processes cannot share: --gpus 1")
+    return UserError(
+        f"{type(module).__name__} computes its loss in a way that several processes cannot share: --gpus 1"
+    )

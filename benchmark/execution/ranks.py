@@ -17,10 +17,11 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmark import backend, warning
 from benchmark.configs import imports
@@ -30,7 +31,7 @@ from benchmark.execution import outcome, process_tree
 from benchmark.execution.spec import Spec
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch.distributed import Store
 
     from benchmark.engine.session import Session
 
@@ -58,7 +59,8 @@ PORTS = range(20_000, 60_000)
 _BROKEN = re.compile(r"gloo|NCCL|connection (closed|reset|refused)|broken pipe|process group", re.IGNORECASE)
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True)
+class Node:
     """This machine among those of a run.
 
     Attributes:
@@ -115,7 +117,9 @@ def obstacle(spec: Spec) -> str | None:
     stages = (spec.config, *([spec.config.first_stage] if "first_stage" in spec.config else []))
     images = min(stage.train_dataloader.dataset.batch_size for stage in stages)
     if images < spec.world_size:
-        return f"a batch of {images} images has none for each of {spec.world_size} processes: give --gpus {images} or less"
+        return (
+            f"a batch of {images} images has none for each of {spec.world_size} processes: give --gpus {images} or less"
+        )
     if spec.world_size > 1 and spec.compile:
         return "a network whose batches several processes share is not compiled: omit --compile or --gpus"
     return None
@@ -133,7 +137,7 @@ class Ranks:
         if spec.nodes != self._node.count:
             raise UserError(f"the run is of {spec.nodes} nodes, and its job of {self._node.count}")
         self._children = [_Child(spec, rank) for rank in range(1, spec.gpus)]
-        self._store: TCPStore | None = None
+        self._store: Store | None = None
         self._failed = False
 
     def join(self) -> None:
@@ -142,10 +146,8 @@ class Ranks:
         Raises:
             RuntimeError: one does not start.
         """
-        from torch import distributed as dist
-
         host, port = self._node.address, self._node.port
-        self._store = store = dist.TCPStore(host, port, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+        self._store = store = _store(host, port, is_master=True)
         for child in self._children:
             child.connection.send((host, store.port))
         end = time.monotonic() + START_SECONDS
@@ -224,8 +226,7 @@ def started(spec: Spec) -> Iterator[Ranks | None]:
 
 def shared(session: Session) -> Session:
     """Return a session of rank 0 whose calls all ranks repeat."""
-    found: Any = _SharedSession(session)
-    return found
+    return cast("Session", _SharedSession(session))
 
 
 class _SharedSession:
@@ -311,10 +312,8 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
         signal.signal(number, signal.SIG_IGN)
     warning.redirect(lambda text: None)  # of rank 0
     backend.silence()
-    from torch import distributed as dist
-
     address, port = connection.recv()
-    store = dist.TCPStore(address, port, is_master=False, timeout=TIMEOUT)
+    store = _store(address, port, is_master=False)
     try:
         _repeat_calls(spec, rank, store)
     except FOREIGN as error:
@@ -326,7 +325,7 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
         sys.exit(1)
 
 
-def _repeat_calls(spec: Spec, rank: int, store: TCPStore) -> None:
+def _repeat_calls(spec: Spec, rank: int, store: Store) -> None:
     """Create the session of a rank and repeat the calls of rank 0."""
     from torch import distributed as dist
 
@@ -347,14 +346,22 @@ def _repeat_calls(spec: Spec, rank: int, store: TCPStore) -> None:
     dist.destroy_process_group()
 
 
-def _form_group(spec: Spec, rank: int, store: TCPStore) -> None:
+def _store(address: str, port: int, *, is_master: bool) -> Any:
+    """Return the store where ranks meet: rank 0 keeps it, the others connect to it."""
+    from torch import distributed as dist
+
+    store: Any = dist.TCPStore  # type: ignore[attr-defined]
+    return store(address, port, is_master=is_master, wait_for_workers=False, timeout=TIMEOUT)
+
+
+def _form_group(spec: Spec, rank: int, store: Store) -> None:
     from torch import distributed as dist
 
     if spec.nodes == 1 and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the name of a host may have no address
     dist.init_process_group(
         "gloo" if spec.device == "cpu" else "cpu:gloo,cuda:nccl",
-        store=dist.PrefixStore("group", store),
+        store=dist.PrefixStore("group", store),  # type: ignore[attr-defined]
         rank=rank,
         world_size=spec.world_size,
         timeout=TIMEOUT,

@@ -32,8 +32,8 @@ from benchmark.warning import warn
 
 if TYPE_CHECKING:
     from benchmark.engine.session import Counted, Session
-    from benchmark.execution.ranks import Ranks
     from benchmark.engine.trained import Trained
+    from benchmark.execution.ranks import Ranks
 
 OnProgress = Callable[[str, int, int, float | None], None]
 """Receives the phase, completed and total iterations or images, and the training loss or None."""
@@ -259,9 +259,7 @@ def blank(
         complexity=None,
         latency=[],
         memory=None,
-        environment=environment.capture(
-            spec.device, spec.deterministic, in_child=in_child, world_size=spec.world_size
-        ),
+        environment=environment.capture(spec.device, spec.deterministic, in_child=in_child, world_size=spec.world_size),
         started=started.isoformat(timespec="seconds"),
         seconds=0.0,
         gpu_hours=0.0,

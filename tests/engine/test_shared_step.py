@@ -80,7 +80,14 @@ def _gathered():
     mine = (share.mine(torch.arange(5.0)[:, None].expand(5, 2)) + 1).requires_grad_()
     whole = share.whole(mine)
     (whole.square().sum() / 5).backward()
-    return whole.tolist(), mine.detach().tolist(), mine.grad.tolist(), agreed(rank != 1), summed([rank, 1]), largest(rank)
+    return (
+        whole.tolist(),
+        mine.detach().tolist(),
+        mine.grad.tolist(),
+        agreed(rank != 1),
+        summed([rank, 1]),
+        largest(rank),
+    )
 
 
 def test_uneven_parts_are_gathered_in_order_with_their_gradients():
@@ -282,7 +289,7 @@ class Silent(nn.Module):
 
 
 def test_a_network_without_scores_is_refused():
-    with pytest.raises(UserError, match="Silent computes its loss in a way .* --gpus 1"):
+    with pytest.raises(UserError, match=r"Silent computes its loss in a way .* --gpus 1"):
         SharedStep(Silent(), None)
 
 
