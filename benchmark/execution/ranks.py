@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ from benchmark.execution import outcome, process_tree
 from benchmark.execution.spec import Spec
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
     from benchmark.engine.session import Session
 
@@ -138,7 +139,7 @@ class Ranks:
             raise UserError(f"the run is of {spec.nodes} nodes, and its job of {self._node.count}")
         self._children = [_Child(spec, rank) for rank in range(1, spec.gpus)]
         self._store: Store | None = None
-        self._failed = False
+        self._failed = self._ended = False
 
     def join(self) -> None:
         """Wait until all ranks have started, and form their process group.
@@ -150,6 +151,7 @@ class Ranks:
         self._store = store = _store(host, port, is_master=True)
         for child in self._children:
             child.connection.send((host, store.port))
+        threading.Thread(target=self._watch, daemon=True).start()
         end = time.monotonic() + START_SECONDS
         for rank in range(1, self._spec.world_size):
             while not store.check([_ready(rank)]):
@@ -177,6 +179,16 @@ class Ranks:
             time.sleep(0.02)
         return None
 
+    def _watch(self) -> None:
+        """End this process if another rank has died and this one does not notice, as in an operation of NCCL."""
+        while not (self._ended or self._failed):
+            time.sleep(1.0)
+            if lost := self._lost():
+                time.sleep(2 * CAUSE_SECONDS)
+                if not (self._ended or self._failed):
+                    print(lost["error"], file=sys.stderr, flush=True)
+                    os._exit(1)
+
     def _lost(self) -> dict[str, Any] | None:
         if self._store and self._store.check([FAILURE]):
             found: dict[str, Any] = json.loads(self._store.get(FAILURE))
@@ -196,7 +208,7 @@ class Ranks:
         """
         from torch import distributed as dist
 
-        failed |= self._failed
+        failed, self._ended = failed or self._failed, True
         if dist.is_initialized() and not failed:
             with suppress(RuntimeError):
                 _send("end")

@@ -149,7 +149,11 @@ class Network(nn.Module):
             Path(__file__).with_name(f"rank_{rank}").write_text(str(os.getpid()))
         if self.steps == 3 and self.what == "first killed" and rank == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.steps == 3 and self.what == "first hangs" and rank == 0:
+            time.sleep(1000)
         if self.steps == 3 and rank == 1:
+            if self.what == "first hangs":
+                os._exit(7)
             if self.what == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.what == "memory":
@@ -179,6 +183,13 @@ def test_the_failure_of_a_rank_is_that_of_the_run(own, tmp_path, what, status, c
     record = _made(own(what)).record
     assert (record.status, record.cause) == (status, cause), record.error
     assert record.error.startswith(error)
+    assert _left(tmp_path) == []
+
+
+def test_a_rank_is_missed_even_if_the_first_one_waits_for_something_else(own, tmp_path):
+    record = _made(own("first hangs")).record
+    assert (record.status, record.cause) == ("failed", "exited")
+    assert "rank 1 of 2: the process died with exit code 7" in record.log_tail
     assert _left(tmp_path) == []
 
 
