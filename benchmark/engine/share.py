@@ -60,7 +60,8 @@ class Share:
             whole: shape (k x batch, ...), the k rows of an image one after the other.
         """
         rows = whole.unflatten(0, (self.batch, -1))[self.rank :: self.processes]
-        return rows.flatten(0, 1)
+        mine: Tensor = rows.flatten(0, 1)
+        return mine
 
     def whole(self, mine: Tensor) -> Tensor:
         """Return a tensor of the whole batch; all processes must call this.
@@ -71,7 +72,8 @@ class Share:
         Args:
             mine: shape (images of this process, ...), on any device.
         """
-        found: Tensor = _Whole.apply(mine, self)
+        apply: Any = _Whole.apply
+        found: Tensor = apply(mine, self)
         return found
 
 
