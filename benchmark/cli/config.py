@@ -6,7 +6,8 @@ With `--diff-zoo`, print the differences from the corresponding config of mmsegm
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options
 
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the differences from the zoo's config for that network, dataset, crop and schedule, with reasons",
     )
+    options.json_output(parser, "print JSON (default: a config file of mmengine)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if "source" in config:  # no test of ours has built it
         feasibility.check(config, args.architecture)
+    if args.json:
+        options.print_json(_plain(config.to_dict()))
+        return 0
     if "first_stage" in config:
         print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
     folders = [each.folder for each in config.get("source", {}).get("imports", []) if each.folder]
@@ -67,6 +72,9 @@ def _diff(args: argparse.Namespace) -> int:
 
     overrides = {"root": args.root, "distributed": args.distributed, **options.chosen_overrides(args)}
     found = compare(args.architecture, args.protocol, **overrides)
+    if args.json:
+        options.print_json(_plain_diff(args, found))
+        return 1 if found.unexplained else 0
     print(f"{args.architecture} on {args.protocol} against {found.config} of mmsegmentation's zoo")
     if found.lacking:
         print(f"(the nearest: the zoo has none with this {' and '.join(found.lacking)})")
@@ -78,6 +86,39 @@ def _diff(args: argparse.Namespace) -> int:
     print(f"\n{found.fields} fields, {len(found.differences)} differ, {len(found.unexplained)} unexplained differences")
     print(_conclusion(found))
     return 1 if found.unexplained else 0
+
+
+def _plain(value: Any) -> Any:
+    """Return a part of a config as JSON has it: tuples are lists, and what JSON lacks is its text."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return value if isinstance(value, str | int | float | None) and is_finite else str(value)
+
+
+def _plain_diff(args: argparse.Namespace, found: ConfigDiff) -> dict[str, Any]:
+    """Return the differences as plain data."""
+    differences = [
+        {
+            "field": each.field,
+            "zoo": _plain(each.zoo),
+            "ours": _plain(each.ours),
+            "reason": each.explanation and each.explanation.reason,
+            "same": each.explanation is not None and each.explanation.same,
+        }
+        for each in found.differences
+    ]
+    return {
+        "architecture": args.architecture,
+        "protocol": args.protocol,
+        "config": found.config,
+        "lacking": list(found.lacking),
+        "fields": found.fields,
+        "differences": differences,
+        "comparable": found.comparable,
+    }
 
 
 def _conclusion(found: ConfigDiff) -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--images", type=options.count, default=6, metavar="N", help="number of images (default: 6)")
     show.add_argument("-o", "--out", type=Path, metavar="FILE", help="the picture (default: NAME-SPLIT.png)")
     show.add_argument("--root", metavar="DIR", help=place)
+    options.json_output(show)
 
     listing = actions.add_parser(
         "list",
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     listing.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="folder of the cards")
     listing.add_argument("--root", metavar="DIR", help=place)
+    options.json_output(listing, "print a JSON list (default: text)")
 
     get = actions.add_parser(
         "get",
@@ -131,12 +133,12 @@ def _show(args: argparse.Namespace) -> int:
     path = args.out or Path(f"{name}-{args.split}.png")
     with replacing(path) as temporary:
         temporary.write_bytes(picture)
-    for row in aligned(
-        [
-            (each, f"{100 * number / max(pixels.sum(), 1):6.2f} %")
-            for each, number in zip((*source.classes, "void"), pixels, strict=True)
-        ]
-    ):
+    percent = _percent((*source.classes, "void"), pixels.tolist())
+    if args.json:
+        found = {"dataset": name, "split": args.split, "images": len(source), "percent": percent, "picture": str(path)}
+        options.print_json(found)
+        return 0
+    for row in aligned([(each, f"{share:6.2f} %") for each, share in percent.items()]):
         print(row)
     print(path)
     return 0
@@ -146,18 +148,28 @@ def _list(args: argparse.Namespace) -> int:
     from benchmark.datasets import card
     from benchmark.datasets.catalog import EMBEDDED, ON_DISK, dataset, locate
 
-    rows = [("dataset", "classes", "where")]
+    found: list[tuple[str, int, Path | None]] = []  # name, number of classes, folder
     for name in (*EMBEDDED, *ON_DISK):
         place = locate(name, args.root)
-        where = "drawn by segbench" if place is None else f"{ON_DISK[name].home(place)}"
-        found = place is None or ON_DISK[name].home(place).is_dir()
-        rows.append((name, str(len(dataset(name).classes)), where if found else "not here"))
+        found.append((name, len(dataset(name).classes), None if place is None else ON_DISK[name].home(place)))
     for path in sorted(path for path in args.folder.glob("*") if card.is_card(path.name)):
         try:
             found_card = card.read(path)
         except UserError:  # another YAML file
             continue
-        rows.append((str(path), str(len(found_card.content.classes)), str(found_card.images)))
+        found.append((str(path), len(found_card.content.classes), found_card.images))
+    if args.json:
+        options.print_json(
+            [
+                {"name": name, "classes": classes, "place": home and str(home), "present": not home or home.is_dir()}
+                for name, classes, home in found
+            ]
+        )
+        return 0
+    rows = [("dataset", "classes", "where")]
+    for name, classes, home in found:
+        where = "drawn by segbench" if home is None else str(home) if home.is_dir() else "not here"
+        rows.append((name, str(classes), where))
     for line in aligned(rows):
         print(line)
     return 0
@@ -260,16 +272,20 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _as_json(source: type[DatasetSplit], result: Verification) -> dict[str, object]:
-    total = max(int(result.pixels.sum()), 1)
-    percent = [100 * int(count) / total for count in result.pixels]
     return {
         "images": result.images,
         "sizes": {f"{height}x{width}": count for (height, width), count in result.sizes.items()},
-        "percent": dict(zip((*source.classes, "void"), percent, strict=True)),
+        "percent": _percent((*source.classes, "void"), result.pixels.tolist()),
         "sha256": result.digest,
         "problems": list(result.problems),
         "notes": list(result.notes),
     }
+
+
+def _percent(names: Sequence[str], pixels: Sequence[int]) -> dict[str, float]:
+    """Return the share of each number of pixels in percent, by name."""
+    total = max(sum(pixels), 1)
+    return {name: 100 * count / total for name, count in zip(names, pixels, strict=True)}
 
 
 def _as_table(source: type[DatasetSplit], found: Mapping[Split, Verification]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import re
@@ -405,6 +406,11 @@ def json_output(parser: argparse._ActionsContainer, what: str = "print JSON (def
         default=argparse.SUPPRESS,
         help="output format; json is the same as --json (default: text)",
     )
+
+
+def print_json(value: Any) -> None:
+    """Print what a command found as JSON, the only text on stdout; `benchmark.cli.outputs` has the schemas."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def weights_key(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
@@ -12,10 +14,15 @@ from benchmark.cli.options import duration_text
 from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.run import chosen, composed, specs
 
+if TYPE_CHECKING:
+    from benchmark.execution.plan import Job
+    from benchmark.execution.spec import Spec
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command, those of `run`."""
     main_job.configure(parser)
+    options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,6 +42,11 @@ def run(args: argparse.Namespace) -> int:
         speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
         wanted, left_out = composed(specs(names, on, args), listener)
         jobs = plan(wanted, speed, any_code=args.any_code, on_progress=partial(listener.step, "planning"))
+    is_incomplete = not args.architectures and catalog.faults()  # what was meant by "all" is not known
+    code = 2 if left_out or is_incomplete else 0
+    if args.json:
+        options.print_json(_plain(jobs, left_out, speed.results))
+        return code
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
         what = f"stored in {job.stored}" if job.stored else duration_text(job.seconds)
@@ -50,5 +62,24 @@ def run(args: argparse.Namespace) -> int:
     print(f"sequential time: {duration_text(sum(job.seconds for job in waiting))} ({basis})")
     for line in (*of_other_code([job.other_code for job in waiting]), *restarted([job.spec for job in waiting])):
         print(line)
-    is_incomplete = not args.architectures and catalog.faults()  # what was meant by "all" is not known
-    return 2 if left_out or is_incomplete else 0
+    return code
+
+
+def _plain(jobs: Sequence[Job], left_out: Mapping[Spec, object], results: int) -> dict[str, Any]:
+    """Return the plan as plain data."""
+    runs = [
+        {
+            "architecture": job.spec.architecture,
+            "protocol": job.spec.protocol_name,
+            "seed": job.spec.seed,
+            "stored": job.stored and str(job.stored),
+            "other_code": job.other_code,
+            "seconds": job.seconds,
+        }
+        for job in jobs
+    ]
+    skipped = [
+        {"architecture": spec.architecture, "seed": spec.seed, "reason": str(why)} for spec, why in left_out.items()
+    ]
+    seconds = sum(job.seconds for job in jobs if not job.stored)
+    return {"runs": runs, "skipped": skipped, "seconds": seconds, "estimated_from": results}

@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.models(parser)
     options.mix_code(parser)
+    options.json_output(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--photographs",
@@ -59,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
         path, text = readme
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    print(report.page)
+    if args.json:
+        options.print_json({"page": str(report.page), "problems": list(map(str, report.problems))})
+    else:
+        print(report.page)
     return 1 if report.problems else 0
 
 
@@ -83,14 +87,20 @@ def _check(args: argparse.Namespace, report: Report, readme: tuple[Path, str] | 
     from benchmark.results.validate import validate
 
     number, invalid = validate(args.results)
-    for problem in {str(each): each for each in [*report.problems, *invalid]}:
-        print(problem)
+    problems = list(dict.fromkeys(str(each) for each in [*report.problems, *invalid]))
     amiss = list(_differences(report, readme))
+    files = len(report.files) + (readme is not None)
+    if args.json:
+        differences = [{"path": str(path), "state": what} for path, what in amiss]
+        options.print_json({"files": files, "results": number, "problems": problems, "differences": differences})
+        return 1 if amiss or problems else 0
+    for problem in problems:
+        print(problem)
     for path, what in amiss:
         print(f"{path} is {what}: `{_command(args)}` mends it")
-    if not (amiss or invalid or report.problems):
-        print(f"{len(report.files) + (readme is not None)} files are what {number} results give")
-    return 1 if amiss or invalid or report.problems else 0
+    if not (amiss or problems):
+        print(f"{files} files are what {number} results give")
+    return 1 if amiss or problems else 0
 
 
 def _differences(report: Report, readme: tuple[Path, str] | None) -> Iterator[tuple[Path, str]]:

@@ -63,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
+    options.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,13 +86,21 @@ def run(args: argparse.Namespace) -> int:
         if on == "cpu" and spec.config.protocol.threads is None:
             os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
         new = _made(spec)
+        kept = str(new.path) if args.keep else None
         if new.record.status != "ok":
-            print(f"not reproduced: the run {new.record.status.replace('_', ' ')}: {new.record.error}")
+            reason = f"the run {new.record.status.replace('_', ' ')}: {new.record.error}"
+            if args.json:
+                options.print_json(_plain(record, new.record, None, reason, kept))
+            else:
+                print(f"not reproduced: {reason}")
             return 1
         found = _compared(old, new, args.results)
-        _print(record, new.record, found)
-        if args.keep:
-            print(new.path)
+        if args.json:
+            options.print_json(_plain(record, new.record, found, found.reason, kept))
+        else:
+            _print(record, new.record, found)
+            if kept:
+                print(kept)
     return 0 if found.reproduced else 1
 
 
@@ -271,6 +280,25 @@ def _print(then: Record, now: Record, found: Reproduction) -> None:
         print(f"reproduced bitwise: {found.reason}")
     else:
         print(f"{'reproduced within the band' if found.reproduced else 'not reproduced'}: {found.reason}")
+
+
+def _plain(then: Record, now: Record, found: Reproduction | None, reason: str, kept: str | None) -> dict[str, Any]:
+    """Return the outcome as plain data; `found` is None if the repeated run failed."""
+    from benchmark.verdicts.rerun import environment_differences
+
+    return {
+        "run_id": then.run_id,
+        "architecture": then.architecture,
+        "protocol": then.protocol.name,
+        "seed": then.seed,
+        "reproduced": found is not None and found.reproduced,
+        "bitwise": found is not None and found.bitwise,
+        "difference": found and found.difference,
+        "reason": reason,
+        "figures": [each._asdict() for each in found.figures] if found else [],
+        "environment": environment_differences(then, now),
+        "kept": kept,
+    }
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.catalog import catalog
+from benchmark.cli import options
 from benchmark.errors import UserError
 
 
@@ -20,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
     pack.add_argument("-p", "--protocol", metavar="PROTOCOL", help="only results of this protocol")
     pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.json_output(pack)
 
     add = actions.add_parser(
         "add",
@@ -30,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("source", type=Path, metavar="FILE", help="an archive or a folder of results")
     add.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     add.add_argument("--replace", action="store_true", help="overwrite a different result of the same run")
+    options.json_output(add, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +53,12 @@ def _pack(args: argparse.Namespace) -> int:
     count, problems = pack(args.results, args.archive, files)
     for problem in problems:
         print(f"excluded: {problem}", file=sys.stderr)
-    print(f"{args.archive}: {count} results, {args.archive.stat().st_size / 1e6:.1f} MB")
+    size = args.archive.stat().st_size
+    if args.json:
+        excluded = [{"path": str(problem.path), "why": problem.why} for problem in problems]
+        options.print_json({"archive": str(args.archive), "results": count, "bytes": size, "excluded": excluded})
+    else:
+        print(f"{args.archive}: {count} results, {size / 1e6:.1f} MB")
     return 1 if problems else 0
 
 
@@ -62,8 +71,10 @@ def _add(args: argparse.Namespace) -> int:
         if entry.why:
             print(f"{entry.outcome}: {entry.name}: {entry.why}", file=sys.stderr)
     counts = Counter(entry.outcome for entry in entries)
-    print(
-        f"{counts['added']} added, {counts['replaced']} replaced, {counts['present'] + counts['kept']} there already, "
-        f"{counts['refused']} refused"
-    )
+    if args.json:
+        options.print_json([asdict(entry) for entry in entries])
+    else:
+        there = counts["present"] + counts["kept"]
+        print(f"{counts['added']} added, {counts['replaced']} replaced, {there} there already", end=", ")
+        print(f"{counts['refused']} refused")
     return 1 if counts["refused"] else 0

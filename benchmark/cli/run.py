@@ -183,7 +183,7 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     )
 
 
-def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], int]:
+def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], dict[Spec, UserError]]:
     """Skip runs whose architecture the protocol cannot train, and print why.
 
     Args:
@@ -191,7 +191,7 @@ def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], in
         listener: shows the progress.
 
     Returns:
-        The remaining runs, and the number of skipped ones.
+        The remaining runs, and the skipped ones with the reason.
 
     Raises:
         UserError: no run remains.
@@ -201,7 +201,7 @@ def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], in
     left, reasons = batch.trainable(wanted, partial(listener.step, "checking"))
     for spec, reason in reasons.items():
         print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
-    return left, len(reasons)
+    return left, reasons
 
 
 def _waiting(wanted: Sequence[Spec], any_code: bool) -> list[Spec]:

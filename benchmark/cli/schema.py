@@ -1,19 +1,35 @@
-"""`segbench schema`: the JSON Schema of a result as it is written today; older versions are migrated on reading."""
+"""`segbench schema`: the JSON Schema of a result as it is written today, or of what a command prints with --json."""
 
 from __future__ import annotations
 
 import argparse
-import json
+
+from benchmark.cli import options
+from benchmark.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments: the command has none."""
+    """Add the argument of the command."""
+    parser.add_argument(
+        "of",
+        nargs="*",
+        metavar="COMMAND",
+        help="a command with --json, such as `leaderboard` or `data verify` (default: the schema of a result file)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
-    from benchmark.results.record import Record
+    from benchmark.cli import outputs
 
-    schema = Record.model_json_schema(mode="serialization")
-    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))
+    if not args.of:
+        from benchmark.results.record import Record
+
+        found = Record.model_json_schema(mode="serialization")
+        options.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **found})
+        return 0
+    command = " ".join(args.of)
+    if command not in outputs.OUTPUTS:
+        raise UserError(f"{command} prints no JSON: choose from {', '.join(outputs.OUTPUTS)}")
+    options.print_json(outputs.schema(command))
     return 0

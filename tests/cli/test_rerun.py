@@ -4,9 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from benchmark.cli import main, rerun
+from benchmark.cli import main, outputs, rerun
 from benchmark.errors import UserError
 from benchmark.execution import run
 from benchmark.execution.spec import Spec
@@ -94,6 +95,32 @@ def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     assert any(line.startswith(f"code.commit: {'c' * 40} then, ") for line in printed)
     assert "the protocol has no two seeds to estimate their variance" in printed[-1]
     assert printed[-1].startswith("reproduced within the band" if code == 0 else "not reproduced")
+
+
+def test_json_is_as_its_schema_says(made, here, tmp_path, capsys):
+    elsewhere = json.loads(made.path.read_text())
+    elsewhere["environment"]["cpu"] = "Another CPU"
+    path = tmp_path / made.path.name
+    path.write_text(json.dumps(elsewhere))
+    path.with_suffix(".npz").write_bytes(made.path.with_suffix(".npz").read_bytes())
+    assert main(["rerun", str(path), "--json", "--keep", str(tmp_path / "kept")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(outputs.schema("rerun")).validate(found)
+    assert (found["reproduced"], found["bitwise"], found["difference"]) == (True, True, 0)
+    assert found["environment"]["cpu"][0] == "Another CPU"
+    assert Path(found["kept"]).is_file()
+
+
+def test_json_of_a_run_that_fails(made, monkeypatch, capsys):
+    def carry_out(spec):
+        record = made.record.model_copy(update={"status": "diverged", "error": "the loss is NaN"})
+        return replace(made, record=record)
+
+    monkeypatch.setattr(rerun, "_made", carry_out)
+    assert main(["rerun", str(made.path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(outputs.schema("rerun")).validate(found)
+    assert (found["reproduced"], found["reason"]) == (False, "the run diverged: the loss is NaN")
 
 
 def _changed(made, tmp_path, change):
