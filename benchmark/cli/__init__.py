@@ -37,16 +37,17 @@ COMMANDS = {
     "data": "download, prepare and verify datasets",
     "results": "export results to an archive, import results from one",
     "validate": "recompute derived values of stored results, report inconsistencies",
-    "schema": "print the JSON Schema of a result",
+    "schema": "print the JSON Schema of a result, or of the JSON of a command",
     "doctor": "print versions and devices, check the installation",
+    "completion": "print a script that completes commands, options, names and files in a shell",
 }
 
 MODULES = {"import": "import_"}
 """Modules of commands whose names are Python keywords."""
 
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser; only the module of `command` is imported, so that help and listings stay fast."""
+def build_parser(*commands: str) -> argparse.ArgumentParser:
+    """Return the parser; only the modules of `commands` are imported, so that help and listings stay fast."""
     parser = argparse.ArgumentParser(
         prog="segbench", description="A benchmark and reproducibility suite for semantic segmentation."
     )
@@ -54,7 +55,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         sub = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == command:
+        if name in commands:
             module = import_module(f"benchmark.cli.{MODULES.get(name, name)}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # file names need not be valid text
-        args = build_parser(command if command in COMMANDS else None).parse_args(argv)
+        args = build_parser(*[command] if command in COMMANDS else []).parse_args(argv)
         args.command_line = shlex.join(["segbench", *argv])
         from benchmark.cli import options
 

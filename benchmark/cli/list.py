@@ -65,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     zoo.add_argument("--no-train", dest="train", action="store_false", help="with --check: do not train")
     zoo.add_argument("--markdown", action="store_true", help="with --check: print Markdown")
     options.models(parser)
+    parser.add_argument("--names", action="store_true", help="print the names alone, one a line")
     options.json_output(parser, "print a JSON list (default: text)")
 
 
@@ -91,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
             rows = [row for row in rows if row["name"] in names]
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 2 if catalog.faults() else 0
+    if args.names:
+        for row in rows:
+            print(row["name"])
         return 2 if catalog.faults() else 0
     for line in fitted(
         [["-" if value is None else str(value) for value in row.values()] for row in rows], terminal_width()

@@ -14,7 +14,7 @@ from benchmark.datasets.catalog import open_split
 from benchmark.engine import segmentor
 
 SMOKE = "shapes_64x64_smoke"
-WRITING = {"run", "train", "import", "protocol new", "data add", "data get", "data make"}
+WRITING = {"completion", "run", "train", "import", "protocol new", "data add", "data get", "data make"}
 """Commands that are for what they write, and `--json` of which would have nothing to add."""
 
 
