@@ -27,7 +27,7 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
+    options.stored_protocol(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,

@@ -158,13 +158,24 @@ def _add_arguments(args: argparse.Namespace) -> None:
 
 
 def protocol(parser: argparse.ArgumentParser) -> None:
-    """Add -p."""
+    """Add -p of commands that train or evaluate: without it, the protocol that takes minutes."""
     parser.add_argument(
         "-p",
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
         help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
+    )
+
+
+def stored_protocol(parser: argparse._ActionsContainer) -> None:
+    """Add -p of commands that read results: without it, all protocols with results."""
+    parser.add_argument(
+        "-p",
+        "--protocol",
+        metavar="PROTOCOL",
+        help="only results of this protocol, a name of `segbench list protocols` or the path of a protocol file "
+        "(default: all protocols with results)",
     )
 
 

@@ -57,7 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="Python file of the network, if it is the user's and not in the working directory",
     )
     parser.add_argument(
-        "-p", "--protocol", metavar="FILE", help="file of the protocol, if it is not one of `segbench list protocols`"
+        "-p",
+        "--protocol",
+        metavar="FILE",
+        help="path of the protocol file, if it is not one of `segbench list protocols` "
+        "(default: the protocol of the result)",
     )
     options.dataset(parser)
     options.data(parser)

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     pack = actions.add_parser("pack", help="export results to an archive", description=f"Pack results: {what}.")
     pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
-    pack.add_argument("-p", "--protocol", metavar="PROTOCOL", help="only results of this protocol")
+    options.stored_protocol(pack)
     pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.json_output(pack)
 

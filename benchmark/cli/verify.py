@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.json_output(parser, "print a JSON list (default: text)")
     accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
+    options.stored_protocol(accuracy)
     accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
     accuracy.add_argument(
         "--margin",

@@ -1,9 +1,11 @@
 """Commands as users call them, on networks of mmsegmentation."""
 
+import argparse
+
 import pytest
 from mmengine.registry import DefaultScope
 
-from benchmark.cli import main
+from benchmark.cli import COMMANDS, build_parser, main
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +24,17 @@ def segbench(capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def parsers():
+    """The parsers of all commands, and of what is below them, by name: `run`, `data list`."""
+
+    def below(name, parser):
+        actions = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+        found = {} if actions else {name: parser}
+        for word, sub in (pair for action in actions for pair in action.choices.items()):
+            found |= below(f"{name} {word}".strip(), sub)
+        return found
+
+    return below("", build_parser(*COMMANDS))

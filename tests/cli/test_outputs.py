@@ -1,6 +1,5 @@
 """What commands print with --json: alone on stdout, and as the schema of the command says."""
 
-import argparse
 import json
 
 import jsonschema
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cli import COMMANDS, build_parser, main, outputs
+from benchmark.cli import main, outputs
 from benchmark.configs import compose
 from benchmark.datasets.catalog import open_split
 from benchmark.engine import segmentor
@@ -18,29 +17,10 @@ WRITING = {"completion", "run", "train", "import", "protocol new", "data add", "
 """Commands that are for what they write, and `--json` of which would have nothing to add."""
 
 
-def leaves(parser, name):
-    """Yield the commands below a parser that take no further one, with their parsers."""
-    below = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    if not below:
-        yield name, parser
-    for action in below:
-        for word, sub in action.choices.items():
-            yield from leaves(sub, f"{name} {word}".strip())
-
-
-def commands():
-    return {
-        name: parser
-        for command in COMMANDS
-        for name, parser in leaves(build_parser(command), "")
-        if name.split()[0] == command
-    }
-
-
-def test_every_reading_command_has_json_and_a_schema():
-    with_json = {name for name, parser in commands().items() if "--json" in parser._option_string_actions}
+def test_every_reading_command_has_json_and_a_schema(parsers):
+    with_json = {name for name, parser in parsers.items() if "--json" in parser._option_string_actions}
     assert with_json == set(outputs.OUTPUTS)
-    assert set(commands()) - with_json - WRITING == {"schema"}  # which prints nothing else
+    assert set(parsers) - with_json - WRITING == {"schema"}  # which prints nothing else
 
 
 @pytest.mark.parametrize("command", outputs.OUTPUTS)
