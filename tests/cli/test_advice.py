@@ -166,7 +166,7 @@ def test_an_unknown_name_leads_to_a_list_that_there_is(kind):
 
 def test_the_check_finds_what_there_is_not():
     for command in ("segbench list names", "segbench run enet --seed 1", "segbench data find camvid", "segbench frob"):
-        with pytest.raises(ValueError, match="invalid choice|unrecognized|ambiguous"):
+        with pytest.raises(ValueError, match=r"invalid choice|unrecognized"):
             check(command)
     for command in ("segbench run ARCH -p FILLED", "segbench list zoo --check", "segbench train --init OUT"):
         check(command)

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,20 @@ from benchmark.cli import main
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]*) -->\n)?```(?:bash|console)\n(?P<commands>.*?)```", re.DOTALL)
+"""A block of commands, with the reason why tests do not execute it, if they do not."""
+
+
+def run_blocks(text):
+    return [found["commands"] for found in BLOCK.finditer(text) if found["reason"] is None]
+
+
 class Page:
     """A page of the documentation, whose commands run in the working directory."""
 
     def __init__(self, text):
         self.text = text
-        blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-        self.commands = [line for block in blocks for line in block.splitlines()]
+        self.commands = [line for block in run_blocks(text) for line in block.splitlines() if line]
 
     def block(self, start):
         """Return the one code block that begins with an expression, without the fence."""
@@ -32,10 +41,15 @@ class Page:
             Path(name).write_text(source)
         return {name for name, _ in sources}
 
-    def run(self, command):
-        program, *words = shlex.split(command)
+    def run(self, command, **replaced):
+        """Run a command, with some of its words replaced, as a shell does; `> FILE` takes what it prints."""
+        program, *words = (replaced.get(word, word) for word in shlex.split(command, comments=True))
         assert program == "segbench"
-        assert main(words) == 0, command
+        file = Path(words[words.index(">") + 1]) if ">" in words else None
+        with redirect_stdout(StringIO()) if file else nullcontext() as printed:
+            assert main(words[:-2] if file else words) == 0, command
+        if file:
+            file.write_text(printed.getvalue())
 
 
 @pytest.fixture
