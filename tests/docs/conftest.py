@@ -17,16 +17,14 @@ BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]*) -->\n)?```(?:bash|consol
 """A block of commands, with the reason why tests do not execute it, if they do not."""
 
 
-def run_blocks(text):
-    return [found["commands"] for found in BLOCK.finditer(text) if found["reason"] is None]
-
-
 class Page:
     """A page of the documentation, whose commands run in the working directory."""
 
-    def __init__(self, text):
-        self.text = text
-        self.commands = [line for block in run_blocks(text) for line in block.splitlines() if line]
+    def __init__(self, path):
+        self.path = path
+        self.text = path.read_text(encoding="utf-8")
+        blocks = [found["commands"] for found in BLOCK.finditer(self.text) if found["reason"] is None]
+        self.commands = [line for block in blocks for line in block.splitlines() if line]
 
     def block(self, start):
         """Return the one code block that begins with an expression, without the fence."""
@@ -55,9 +53,10 @@ class Page:
 @pytest.fixture
 def page(request, tmp_path, monkeypatch):
     """Return the page that a module tests, in an empty folder."""
-    path = DOCS / f"{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}.md"
-    if not path.is_file():
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    path = next((path for path in (DOCS / f"{name}.md", DOCS.parent / f"{name.upper()}.md") if path.is_file()), None)
+    if path is None:
         pytest.skip("no checkout")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return Page(path.read_text(encoding="utf-8"))
+    return Page(path)

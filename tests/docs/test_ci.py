@@ -24,7 +24,8 @@ from torch import nn
 
 class Net(nn.Sequential):
     def __init__(self, num_classes):
-        super().__init__(nn.Conv2d(3, WIDTH, 3, 4, 1), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Conv2d(WIDTH, num_classes, 1))
+        layers = nn.Conv2d(3, WIDTH, 3, 4, 1), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Conv2d(WIDTH, num_classes, 1)
+        super().__init__(*layers)
 """
 
 
