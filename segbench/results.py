@@ -29,10 +29,11 @@ class Results:
         mix_code: as given.
         problems: files that hold no result, or one that contradicts itself; a line each.
 
-    >>> import segbench as sb
-    >>> results = sb.load_results("results")
-    >>> sorted(results.runs().protocol.unique())
-    ['camvid_180x240_cpu', 'camvid_360x480_scratch']
+    Examples:
+        >>> import segbench as sb
+        >>> results = sb.load_results("results")
+        >>> sorted(results.runs().protocol.unique())
+        ['camvid_180x240_cpu', 'camvid_360x480_scratch']
     """
 
     def __init__(self, path: str | Path, *, mix_code: bool = False) -> None:
@@ -52,9 +53,11 @@ class Results:
         `aacc_percent`, `params`, `macs` (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to
         the anchor network), `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
 
-        >>> import segbench as sb
-        >>> len(sb.load_results("results").runs().query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
-        3
+        Examples:
+            >>> import segbench as sb
+            >>> runs = sb.load_results("results").runs()
+            >>> len(runs.query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
+            3
         """
         from benchmark.analysis.leaderboard import frame
 
@@ -75,10 +78,11 @@ class Results:
         Raises:
             UserError: there are no results of it.
 
-        >>> import segbench as sb
-        >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
-        >>> board.architecture[0]
-        'espnet-c'
+        Examples:
+            >>> import segbench as sb
+            >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
+            >>> board.architecture[0]
+            'espnet-c'
         """
         from benchmark.analysis.leaderboard import table
 
@@ -99,9 +103,10 @@ class Results:
         Raises:
             UserError: the margin is none.
 
-        >>> import segbench as sb
-        >>> sorted(set(sb.load_results("results").verdicts().outcome))
-        ['not comparable', 'reproduced']
+        Examples:
+            >>> import segbench as sb
+            >>> sorted(set(sb.load_results("results").verdicts().outcome))
+            ['not comparable', 'reproduced']
         """
         from benchmark.verdicts import stored
         from benchmark.verdicts.verdict import Verdict
@@ -125,9 +130,10 @@ class Results:
         Raises:
             UserError: there are no results of it.
 
-        >>> import segbench as sb
-        >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
-        (7, 11)
+        Examples:
+            >>> import segbench as sb
+            >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
+            (7, 11)
         """
         from benchmark.analysis.leaderboard import class_iou
         from benchmark.results.store import Store
@@ -188,9 +194,10 @@ def load_results(path: str | Path = "results", *, mix_code: bool = False) -> Res
     Raises:
         UserError: it is no folder.
 
-    >>> import segbench as sb
-    >>> sb.load_results("results").problems
-    []
+    Examples:
+        >>> import segbench as sb
+        >>> sb.load_results("results").problems
+        []
     """
     return Results(path, mix_code=mix_code)
 
@@ -229,13 +236,14 @@ def run(
     Raises:
         UserError: an unknown name, a network that cannot work under the protocol, or a folder that cannot be written.
 
-    >>> import tempfile
-    >>> import segbench as sb
-    >>> folder = tempfile.mkdtemp()
-    >>> places = {"results": folder, "work_dir": folder + "/work"}
-    >>> found = sb.run("espnet-c", max_iters=1, latency=False, executor="debug", device="cpu", **places)
-    >>> found.runs().status.tolist()
-    ['ok']
+    Examples:
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> folder = tempfile.mkdtemp()
+        >>> places = {"results": folder, "work_dir": folder + "/work"}
+        >>> found = sb.run("espnet-c", max_iters=1, latency=False, executor="debug", device="cpu", **places)
+        >>> found.runs().status.tolist()
+        ['ok']
     """
     from benchmark.cli.progress import shown
     from benchmark.engine import device as devices
@@ -313,10 +321,11 @@ def compare(
     Raises:
         UserError: a side has no results, or the margin is none.
 
-    >>> import segbench as sb
-    >>> changes = sb.compare("results", "results")
-    >>> set(changes.outcome[changes.figure == "miou_percent"])
-    {'same'}
+    Examples:
+        >>> import segbench as sb
+        >>> changes = sb.compare("results", "results")
+        >>> set(changes.outcome[changes.figure == "miou_percent"])
+        {'same'}
     """
     from benchmark.analysis import regression
     from benchmark.results.source import source
@@ -348,10 +357,11 @@ def report(
     Returns:
         The page.
 
-    >>> import tempfile
-    >>> import segbench as sb
-    >>> sb.report("results", tempfile.mkdtemp()).name
-    'index.html'
+    Examples:
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> sb.report("results", tempfile.mkdtemp()).name
+        'index.html'
     """
     from benchmark.reporting.report import make
 
