@@ -27,10 +27,11 @@ def build(name: str, num_classes: int) -> nn.Module:
     Raises:
         UserError: there is no such architecture, or it cannot be built here.
 
-    >>> import segbench as sb
-    >>> model = sb.build("enet", num_classes=11)
-    >>> sum(weight.numel() for weight in model.parameters())
-    363791
+    Examples:
+        >>> import segbench as sb
+        >>> model = sb.build("enet", num_classes=11)
+        >>> sum(weight.numel() for weight in model.parameters())
+        363791
     """
     from benchmark.configs import compose
     from benchmark.engine import segmentor
@@ -53,9 +54,10 @@ def profile(model: str | nn.Module, size: tuple[int, int], num_classes: int = 19
     Raises:
         UserError: there is no such architecture, or it cannot process an image of that size.
 
-    >>> import segbench as sb
-    >>> sb.profile("enet", (360, 480), num_classes=11)[["params", "macs"]].to_dict()
-    {'params': 363791, 'macs': 1270555200}
+    Examples:
+        >>> import segbench as sb
+        >>> sb.profile("enet", (360, 480), num_classes=11)[["params", "macs"]].to_dict()
+        {'params': 363791, 'macs': 1270555200}
     """
     import pandas as pd
 
@@ -103,10 +105,11 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
     Raises:
         UserError: there is no such protocol or dataset, the protocol evaluates by sliding window, or scores are NaN.
 
-    >>> import segbench as sb
-    >>> scores = sb.evaluate(sb.build("espnet-c", num_classes=8), "shapes_64x64_smoke")
-    >>> bool(scores.loc["mean", "iou"] < 20)
-    True
+    Examples:
+        >>> import segbench as sb
+        >>> scores = sb.evaluate(sb.build("espnet-c", num_classes=8), "shapes_64x64_smoke")
+        >>> bool(scores.loc["mean", "iou"] < 20)
+        True
     """
     import pandas as pd
     import torch

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from benchmark.errors import UserError
 
@@ -31,10 +31,11 @@ class Results:
         mix_code: as given.
         problems: files that hold no result, or one that contradicts itself; a line each.
 
-    >>> import segbench as sb
-    >>> results = sb.load_results("results")
-    >>> sorted(results.runs().protocol.unique())
-    ['camvid_180x240_cpu', 'camvid_360x480_scratch']
+    Examples:
+        >>> import segbench as sb
+        >>> results = sb.load_results("results")
+        >>> sorted(results.runs().protocol.unique())
+        ['camvid_180x240_cpu', 'camvid_360x480_scratch']
     """
 
     def __init__(self, path: str | Path, *, mix_code: bool = False) -> None:
@@ -54,9 +55,11 @@ class Results:
         `aacc_percent`, `params`, `macs` (multiply-accumulates of one image), `latency_ms` (median), `latency_ratio` (to
         the anchor network), `inference_memory_bytes`, `training_memory_bytes`, `training_seconds`, `device`.
 
-        >>> import segbench as sb
-        >>> len(sb.load_results("results").runs().query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
-        3
+        Examples:
+            >>> import segbench as sb
+            >>> runs = sb.load_results("results").runs()
+            >>> len(runs.query("architecture == 'enet' and protocol == 'camvid_180x240_cpu'"))
+            3
         """
         from benchmark.analysis.leaderboard import frame
 
@@ -77,10 +80,11 @@ class Results:
         Raises:
             UserError: there are no results of it.
 
-        >>> import segbench as sb
-        >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
-        >>> board.architecture[0]
-        'espnet-c'
+        Examples:
+            >>> import segbench as sb
+            >>> board = sb.load_results("results").leaderboard("camvid_180x240_cpu")
+            >>> board.architecture[0]
+            'espnet-c'
         """
         from benchmark.analysis.leaderboard import table
 
@@ -101,9 +105,10 @@ class Results:
         Raises:
             UserError: the margin is none.
 
-        >>> import segbench as sb
-        >>> sorted(set(sb.load_results("results").verdicts().outcome))
-        ['not comparable', 'reproduced']
+        Examples:
+            >>> import segbench as sb
+            >>> sorted(set(sb.load_results("results").verdicts().outcome))
+            ['not comparable', 'reproduced']
         """
         from benchmark.verdicts import stored
         from benchmark.verdicts.verdict import Verdict
@@ -127,9 +132,10 @@ class Results:
         Raises:
             UserError: there are no results of it.
 
-        >>> import segbench as sb
-        >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
-        (7, 11)
+        Examples:
+            >>> import segbench as sb
+            >>> sb.load_results("results").per_class("camvid_180x240_cpu").shape
+            (7, 11)
         """
         from benchmark.analysis.leaderboard import class_iou
         from benchmark.results.store import Store
@@ -149,7 +155,7 @@ class Results:
         sort: str | None = None,
         label: str | None = None,
         caption: str | None = None,
-        environment: Literal[table, "table*", longtable] | None = None,
+        environment: Literal["table", "table*", "longtable"] | None = None,
     ) -> str:
         r"""Return the leaderboard as a LaTeX table, as `segbench leaderboard --format latex` prints it.
 
@@ -205,7 +211,7 @@ class Results:
 
     def figure(
         self,
-        kind: Literal[pareto, curves, iou, predictions],
+        kind: Literal["pareto", "curves", "iou", "predictions"],
         protocol: str,
         output: str | Path,
         fingerprint: str | None = None,
@@ -256,7 +262,7 @@ class Results:
         rows: str | Sequence[str] = (),
         title: str | None = None,
         authors: Sequence[str] = (),
-        license: Literal[CC - BY - 4.0, CC0 - 1.0, MIT] = "CC-BY-4.0",
+        license: Literal["CC-BY-4.0", "CC0-1.0", "MIT"] = "CC-BY-4.0",
     ) -> Path:
         """Pack results and what belongs to them into an archive to cite, as `segbench bundle` does.
 
@@ -342,9 +348,10 @@ def load_results(path: str | Path = "results", *, mix_code: bool = False) -> Res
     Raises:
         UserError: it is no folder.
 
-    >>> import segbench as sb
-    >>> sb.load_results("results").problems
-    []
+    Examples:
+        >>> import segbench as sb
+        >>> sb.load_results("results").problems
+        []
     """
     return Results(path, mix_code=mix_code)
 
@@ -386,13 +393,14 @@ def run(
     Raises:
         UserError: an unknown name, a network that cannot work under the protocol, or a folder that cannot be written.
 
-    >>> import tempfile
-    >>> import segbench as sb
-    >>> folder = tempfile.mkdtemp()
-    >>> places = {"results": folder, "work_dir": folder + "/work"}
-    >>> found = sb.run("espnet-c", max_iters=1, latency=False, executor="debug", device="cpu", **places)
-    >>> found.runs().status.tolist()
-    ['ok']
+    Examples:
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> folder = tempfile.mkdtemp()
+        >>> places = {"results": folder, "work_dir": folder + "/work"}
+        >>> found = sb.run("espnet-c", max_iters=1, latency=False, executor="debug", device="cpu", **places)
+        >>> found.runs().status.tolist()
+        ['ok']
     """
     from benchmark.cli.progress import shown
     from benchmark.engine import device as devices
@@ -477,10 +485,11 @@ def compare(
     Raises:
         UserError: a side has no results, or the margin is none.
 
-    >>> import segbench as sb
-    >>> changes = sb.compare("results", "results")
-    >>> set(changes.outcome[changes.figure == "miou_percent"])
-    {'same'}
+    Examples:
+        >>> import segbench as sb
+        >>> changes = sb.compare("results", "results")
+        >>> set(changes.outcome[changes.figure == "miou_percent"])
+        {'same'}
     """
     from benchmark.analysis import regression
     from benchmark.results.source import source
@@ -512,10 +521,11 @@ def report(
     Returns:
         The page.
 
-    >>> import tempfile
-    >>> import segbench as sb
-    >>> sb.report("results", tempfile.mkdtemp()).name
-    'index.html'
+    Examples:
+        >>> import tempfile
+        >>> import segbench as sb
+        >>> sb.report("results", tempfile.mkdtemp()).name
+        'index.html'
     """
     from benchmark.reporting.report import make
 

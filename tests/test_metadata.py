@@ -17,7 +17,7 @@ else:  # pytest brings it
 
 ROOT = Path(__file__).parents[1]
 
-if not (ROOT / "CITATION.cff").is_file():
+if not (ROOT / "mkdocs.yml").is_file():
     pytest.skip("no checkout", allow_module_level=True)
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ NAMES = {
 NEW = {"score", "protocol new", "data add"}
 """Commands whose `name` is a new one."""
 
-FILES = {"FILE", "CARD", "CHECKPOINT", "OUT", "OUT.tar", "RESULT", "BASE", "NEW", "CARD_OR_NAME", "A,B,C|FILE"}
+FILES = {"FILE", "IMAGE", "CARD", "CHECKPOINT", "OUT", "OUT.tar", "RESULT", "BASE", "NEW", "CARD_OR_NAME", "A,B,C|FILE"}
 FOLDERS = {"DIR", "DIR_OR_FILE"}
 """Arguments that are paths, by what the help calls them."""
 

@@ -97,8 +97,9 @@ def run(args: argparse.Namespace) -> int:
         for row in rows:
             print(row["name"])
         return 2 if catalog.faults() else 0
-    cells = [["-" if value is None else str(value) for value in row.values()] for row in rows]
-    for line in fitted(cells, terminal_width()):
+    for line in fitted(
+        [["-" if value is None else str(value) for value in row.values()] for row in rows], terminal_width()
+    ):
         print(line)
     return 2 if catalog.faults() else 0
 

@@ -184,6 +184,18 @@ class PercentScores(Output):
     """of each class; null if it is neither in the ground truth nor predicted"""
 
 
+class PredictedImage(Output):
+    """An image of `segbench predict`."""
+
+    image: str
+    labels: str
+    """path of the label map"""
+    overlays: str
+    """path of the overlay"""
+    percent: Percents
+    """share of the pixels of each class"""
+
+
 class PackedResults(Output):
     """The outcome of `segbench results pack`."""
 
@@ -382,6 +394,7 @@ OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "profile": _profile,
     "plan": lambda: Plan,
     "eval": _eval,
+    "predict": lambda: list[PredictedImage],
     "score": _score,
     "rerun": lambda: Rerun,
     "report": lambda: WrittenReport | CheckedReport,

@@ -41,7 +41,7 @@ def _overview() -> Iterator[str]:
 
 def _reference() -> Iterator[str]:
     before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"  # of a line of usage
+    os.environ["COLUMNS"] = "82"  # of a line of usage
     for name in COMMANDS:
         yield from _section(_parsers(build_parser(name))[name], 2)
     os.environ.update({"COLUMNS": before} if before else {})

@@ -6,6 +6,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmark.cli import main, outputs
 from benchmark.configs import compose
@@ -74,6 +75,7 @@ CASES = [
     "profile enet --no-latency --size 64x64",
     "score predictions --name mine",
     "eval enet --weights enet.pth --device cpu",
+    "predict enet --weights enet.pth --device cpu image.png",
 ]
 
 
@@ -86,6 +88,7 @@ def here(filled, tmp_path, monkeypatch):
     test = open_split("shapes", "test")
     for index, name in enumerate(test.names):
         np.save(f"predictions/{name}.npy", test.label(index))
+    Image.fromarray(test.image(0)).save("image.png")
     torch.manual_seed(0)
     torch.save(segmentor.build(compose.model_config("enet", classes=8)).state_dict(), "enet.pth")
     return tmp_path

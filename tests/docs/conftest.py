@@ -55,7 +55,7 @@ def page(request, tmp_path, monkeypatch):
     """Return the page that a module tests, in an empty folder."""
     name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
     path = next((path for path in (DOCS / f"{name}.md", DOCS.parent / f"{name.upper()}.md") if path.is_file()), None)
-    if path is None:
+    if path is None or not DOCS.is_dir():
         pytest.skip("no checkout")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

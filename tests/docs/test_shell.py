@@ -13,13 +13,13 @@ def test_every_command_of_the_page(page, filled, monkeypatch, capsys):
     for command in page.commands:
         if command.startswith("eval"):
             page.run(re.fullmatch(r'eval "\$\((.*)\)"', command)[1])
-            assert "complete -o bashdefault" in capsys.readouterr().out
+            assert re.search(r"complete -o bashdefault|compdef _shtab_segbench", capsys.readouterr().out)
             continue
         page.run(command)
         printed = capsys.readouterr().out
         if "completion" not in command:
             json.loads(printed)
-    assert len(page.commands) == 10
+    assert len(page.commands) == 11
 
 
 def test_every_command_with_json_is_listed(page):

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from benchmark.configs import compose
 from benchmark.engine import segmentor
@@ -29,12 +30,14 @@ def test_every_command_of_the_page(page, capsys):
     torch.save({f"x{index}": tensor for index, tensor in enumerate(enet.values())}, "theirs.pth")
     torch.save({named(name): tensor for name, tensor in enet.items()} | {"aux.weight": torch.zeros(3)}, "named.pth")
     torch.save({"meta": {}, "state_dict": weights(CGNET)}, "cgnet.pth")
-    assert len(page.commands) == 5
+    Image.new("RGB", (80, 60), (90, 120, 150)).save("photo.png")
+    assert len(page.commands) == 6
     for command in page.commands:
         page.run(command)
         if command.startswith("segbench import "):
             imported = checkpoint.read(Path("enet.pth")).state
             assert all(torch.equal(imported[name], enet[name]) for name in enet)
+    assert Path("predictions/overlays/photo.png").is_file()
     printed = capsys.readouterr().out
     assert "left out by the map: aux.weight" in printed
     assert "normalisation: mean 103.5 116.3 123.7, std 1 1 1, BGR (of --mean, --std, --bgr" in printed
