@@ -55,7 +55,7 @@ def command(protocol: str) -> str:
 
 
 def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[Group]:
-    rows = [_row(name) for name in not_run(protocol, found)]
+    rows = [row(name) for name in not_run(protocol, found)]
     plain = [group for group in found if not group.overrides][:1]
     if plain:
         yield replace(plain[0], not_run=rows)
@@ -65,7 +65,8 @@ def _completed(protocol: str, found: Sequence[Group], asked: bool) -> Iterator[G
     yield from found[len(plain) :]
 
 
-def _row(architecture: str) -> Standing:
+def row(architecture: str) -> Standing:
+    """Return the row of an architecture of the catalog without results."""
     nothing: dict[str, Any] = dict.fromkeys(Standing._fields)
     method = catalog.architecture(architecture).method
     known = {"architecture": architecture, "method": method, "status": NOT_RUN, "seeds": 0, "failed": 0}

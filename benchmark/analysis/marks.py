@@ -78,7 +78,7 @@ def marks(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]]) -> Ma
             if found.is_tested and found.low == 1:
                 best[name].append(column)
     for column in COSTS:
-        costs = _intervals(rows, runs, column)
+        costs = intervals(rows, runs, column)
         for name in _least(costs):
             best[name].append(column)
         shown = [row for row in rows if row.architecture in costs]
@@ -122,8 +122,8 @@ def _ranks(runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Rang
     return dict(zip(scores, ranges(list(scores.values())), strict=True))
 
 
-def _intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
-    """Return the confidence interval of each architecture that has the cost."""
+def intervals(rows: Sequence[Standing], runs: Mapping[str, Sequence[Summary]], column: str) -> dict[str, Interval]:
+    """Return the confidence interval of each architecture that has the cost, except of stated latencies."""
     measured = [
         run
         for each in runs.values()

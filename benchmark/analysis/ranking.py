@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from benchmark.analysis import code
 from benchmark.analysis.axes import differing
 from benchmark.analysis.marks import marks
-from benchmark.results.summary import EXTERNAL, STATED, Summary
+from benchmark.results.summary import EXTERNAL, STATED, Summary, in_words
 
 _AGE = attrgetter("started", "run_id")
 
@@ -293,7 +293,10 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     inputs = sorted({run.input for run in runs if run.input is not None})
     settings = sorted({run.latency_setting for run in runs if run.latency_setting is not None})
     devices = sorted({run.device for run in runs})
-    yield "Accuracy is that of the last checkpoint on test, except where a column says best on val."
+    yield (
+        "Accuracy is measured on test: of the last checkpoint, except in the column of the best val checkpoint, which "
+        "had the highest mIoU on val."
+    )
     if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
         yield (
             "Rows are sorted by mean mIoU; # is the range of ranks compatible with pairwise tests, at a family-wise "
@@ -302,9 +305,9 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     if inputs:
         yield f"MACs are multiply-accumulates for one image of {' or '.join(inputs)}; FLOPs are twice as many."
     if len(settings) == 1:
-        yield f"Latency: {settings[0]}."
+        yield f"Latency: {in_words(settings[0])}."
     if len(settings) > 1:
-        yield f"Latency was measured in {len(settings)} settings, which do not compare: {'; '.join(settings)}."
+        yield f"Latency was measured in {len(settings)} settings, which do not compare: {'; '.join(map(in_words, settings))}."
     if len(devices) == 1:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:
@@ -312,6 +315,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
             f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
             "as the ratio to the anchor removes the load of a machine but not its hardware."
         )
+    if any(run.inference_memory_bytes is not None for run in runs):
+        yield "Memory is the peak: of the GPU's memory, or on a CPU of the resident set of the whole process."
     unsteady = sorted({run.architecture for run in runs if run.latency_unsteady not in (None, STATED)})
     if stated := sorted({run.architecture for run in runs if run.method == EXTERNAL}):
         yield f"External, scored from predictions; costs, if any, are as stated: {', '.join(stated)}."

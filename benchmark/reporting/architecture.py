@@ -10,8 +10,9 @@ import numpy as np
 from benchmark.catalog import catalog
 from benchmark.catalog.stages import Breakdown, breakdown
 from benchmark.reporting import citation
+from benchmark.reporting.anchor import anchor
 from benchmark.reporting.confusion import Confusion, confusion
-from benchmark.reporting.page import Curves, RunRow, Section, anchor
+from benchmark.reporting.page import Curves, RunRow, Section
 from benchmark.reporting.published_comparison import PublishedRow
 from benchmark.results.record import Record
 
@@ -145,9 +146,7 @@ def _results(name: str, section: Section) -> ArchitectureResults:
 def _figures(name: str, section: Section) -> list[tuple[str, str]]:
     """Return the cells of the leaderboard's row that have a value, with their titles."""
     row = next(
-        cells
-        for standing, cells in zip(section.group.table, section.table.rows, strict=True)
-        if standing.architecture == name
+        cells for standing, cells in zip(section.rows, section.table.rows, strict=True) if standing.architecture == name
     )
     return [
         (column.heading, cell.text)

@@ -19,8 +19,8 @@ COLUMNS = (
     Column("accuracy", "Accuracy"),
     Column("params", "Params"),
     Column("macs", "MACs"),
-    Column("latency_ratio", "Latency (anchor = 1)"),
-    Column("inference_memory_bytes", "Memory"),
+    Column("latency_ratio", "Relative latency"),
+    Column("inference_memory_bytes", "Inference memory"),
     Column("training_memory_bytes", "Training memory"),
 )
 

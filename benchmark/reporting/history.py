@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from benchmark.analysis.history import History, VersionStep, histories
 from benchmark.reporting import plot
-from benchmark.reporting.page import anchor
+from benchmark.reporting.anchor import anchor
 from benchmark.results.summary import Summary
 
 TITLES = {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -22,19 +21,19 @@ from benchmark.analysis.leaderboard import class_iou
 from benchmark.analysis.ranking import Group, Standing, groups
 from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
-from benchmark.reporting import plot
+from benchmark.reporting import board, plot
 from benchmark.reporting.palette import legend
 from benchmark.reporting.picture import Picture, error_map, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
-from benchmark.reporting.table import Table, table
+from benchmark.reporting.table import Table
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
 from benchmark.results.store import Store
 from benchmark.results.summary import summary_of
 
-COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Latency (anchor = 1)", 1)}
-"""Cost columns that accuracy is plotted against: title and unit."""
+COSTS = {"macs": ("MACs (G)", 1e9), "latency_ratio": ("Relative latency", 1)}
+"""Cost columns that accuracy is plotted against without JavaScript: title and unit."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,11 @@ class Section:
         dataset: name of the dataset.
         group: results that may be ranked together.
         facts: short description of the protocol.
-        table: the leaderboard.
-        not_run: architectures of the catalog without a result of the protocol without overrides; shown once per
+        rows: rows of the leaderboard: of the ranking, then those that were not run, in the first section of the
+            protocol if it has no overrides.
+        table: their cells, with all columns.
+        board: the leaderboard as data of the page's scripts.
+        not_run: architectures of the catalog without a result of the protocol without overrides; named once per
             protocol.
         published: comparison with published figures; None on an embedded dataset.
         label_errors: possible label errors, detected from confusion matrices.
@@ -116,7 +118,9 @@ class Section:
     dataset: str
     group: Group
     facts: Sequence[tuple[str, str]]
+    rows: Sequence[Standing]
     table: Table
+    board: Mapping[str, Any]
     not_run: Sequence[str]
     published: PublishedComparison | None
     label_errors: Sequence[str]
@@ -141,14 +145,6 @@ class Section:
     def command(self) -> str:
         """The command that runs the architectures without results."""
         return coverage.command(self.group.protocol)
-
-
-def anchor(architecture: str) -> str:
-    """Return the id of an architecture's section: its name, with a hash where characters had to be replaced."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", architecture)
-    if plain == architecture:
-        return f"arch-{plain}"
-    return f"arch-{plain}-{hashlib.sha256(architecture.encode()).hexdigest()[:8]}"
 
 
 def sections(
@@ -209,12 +205,18 @@ def _section(
     runs = {name: [RunRow(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
     kept, problems = predictions(store, by_architecture, photographs)
+    rows = [*group.table, *([] if group.overrides else map(coverage.row, missing))]
+    cells = board.cells(rows, group.runs)
+    name = f"{group.protocol}-{group.fingerprint}"
+    links = {each.record.run_id: (each.record, _link(each.path, folder)) for each in members}
     section = Section(
-        anchor=f"{group.protocol}-{group.fingerprint}",
+        anchor=name,
         dataset=records[0].dataset.name,
         group=group,
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
-        table=table(group.table),
+        rows=rows,
+        table=cells,
+        board=board.board(name, group, cells, rows, links),
         not_run=missing,
         published=comparison,
         label_errors=list(_label_errors(by_architecture)),

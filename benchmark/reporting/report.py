@@ -20,7 +20,7 @@ from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
-from benchmark.reporting import prediction_grid
+from benchmark.reporting import board, prediction_grid
 from benchmark.reporting.architecture import architecture_sections
 from benchmark.reporting.history import history_sections
 from benchmark.reporting.methods import methods
@@ -146,8 +146,10 @@ def _page(
     checks: Sequence[PublishedRow],
     problems: Sequence[Problem],
 ) -> bytes:
+    boards = [section.board for section in made]
     page = templates.get_template(PAGE).render(
         sections=made,
+        data={"boards": boards, "bibtex": board.bibtex(boards, [run for each in made for run in each.group.runs])},
         evaluated=checks,
         problems=problems,
         architectures=len({each.record.architecture for each in stored}),

@@ -35,6 +35,8 @@ class Column:
         scale: divisor of the values.
         decimals: number of decimals; None for a column that is not numeric.
         good: which end of the column is better; None for neither.
+        meaning: explanation of the figures, for readers of a page.
+        is_optional: whether a table has the column only on demand.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Column:
     scale: float = 1
     decimals: int | None = None
     good: Literal["max", "min"] | None = None
+    meaning: str = ""
+    is_optional: bool = False
 
     @property
     def heading(self) -> str:
@@ -57,21 +61,111 @@ class Column:
 
 
 COLUMNS = (
-    Column("rank", "#", decimals=0),
+    Column(
+        "rank",
+        "#",
+        decimals=0,
+        meaning="Range of ranks that pairwise tests of the mIoU leave open.",
+    ),
     Column("architecture", "Architecture"),
     Column("status", "Status"),
-    Column("miou_percent", "mIoU", "%", decimals=2, good="max"),
-    Column("miou_sd_percent", "sd", decimals=2),
-    Column("miou_void_ignored_percent", "mIoU, void ignored", "%", decimals=2, good="max"),
-    Column("best_miou_percent", "mIoU best on val", "%", decimals=2, good="max"),
-    Column("macc_percent", "mAcc", "%", decimals=2, good="max"),
-    Column("aacc_percent", "aAcc", "%", decimals=2, good="max"),
-    Column("seeds", "Seeds", decimals=0),
-    Column("params", "Params", "M", scale=1e6, decimals=2, good="min"),
-    Column("macs", "MACs", "G", scale=1e9, decimals=2, good="min"),
-    Column("latency_ms", "Latency", "ms", decimals=2, good="min"),
-    Column("latency_ratio", "Latency", "anchor = 1", decimals=2, good="min"),
-    Column("inference_memory_bytes", "Memory", "MiB", scale=2**20, decimals=0, good="min"),
+    Column(
+        "miou_percent",
+        "mIoU",
+        "%",
+        decimals=2,
+        good="max",
+        meaning="Mean IoU on test of the last checkpoint, mean over seeds.",
+    ),
+    Column("miou_sd_percent", "sd", decimals=2, meaning="Standard deviation of the mIoU over seeds."),
+    Column(
+        "miou_void_ignored_percent",
+        "mIoU, void ignored",
+        "%",
+        decimals=2,
+        good="max",
+        meaning="Mean IoU on test with void pixels ignored.",
+    ),
+    Column(
+        "best_miou_percent",
+        "mIoU, best val checkpoint",
+        "%",
+        decimals=2,
+        good="max",
+        meaning="Mean IoU on test of the checkpoint with the highest mIoU on val.",
+    ),
+    Column(
+        "macc_percent",
+        "mAcc",
+        "%",
+        decimals=2,
+        good="max",
+        meaning="Mean accuracy of the classes on test: the share of a class's pixels that is predicted as it.",
+    ),
+    Column(
+        "aacc_percent",
+        "aAcc",
+        "%",
+        decimals=2,
+        good="max",
+        meaning="Pixel accuracy on test: the share of all pixels that is predicted right.",
+    ),
+    Column("seeds", "Seeds", decimals=0, meaning="Successful runs; each number links to the result of that seed."),
+    Column(
+        "params",
+        "Params",
+        "M",
+        scale=1e6,
+        decimals=2,
+        good="min",
+        meaning="Parameters used at inference, without auxiliary heads.",
+    ),
+    Column(
+        "params_total",
+        "Training params",
+        "M",
+        scale=1e6,
+        decimals=2,
+        good="min",
+        meaning="Parameters used in training, with auxiliary heads.",
+        is_optional=True,
+    ),
+    Column(
+        "macs",
+        "MACs",
+        "G",
+        scale=1e9,
+        decimals=2,
+        good="min",
+        meaning="Multiply-accumulates for one image; FLOPs are twice as many.",
+    ),
+    Column("latency_ms", "Latency", "ms", decimals=2, good="min", meaning="Median time of one image."),
+    Column(
+        "latency_ratio",
+        "Relative latency",
+        decimals=2,
+        good="min",
+        meaning="Latency divided by that of the anchor network, timed in turn with it on the same machine.",
+    ),
+    Column(
+        "inference_memory_bytes",
+        "Inference memory",
+        "MiB",
+        scale=2**20,
+        decimals=0,
+        good="min",
+        meaning="Peak memory at inference: of the GPU, or on a CPU of the whole process with Python and libraries.",
+    ),
+    Column(
+        "training_memory_bytes",
+        "Training memory",
+        "MiB",
+        scale=2**20,
+        decimals=0,
+        good="min",
+        meaning="Peak memory in training: of the GPU, or on a CPU of the whole process with Python and libraries.",
+        is_optional=True,
+    ),
 )
 """The columns of a table, in order; `table` omits those without information."""
 
@@ -99,9 +193,15 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-def table(board: Sequence[Standing]) -> Table:
-    """Convert a leaderboard to cells."""
-    values = {column: [_value(column, row) for row in board] for column in COLUMNS}
+def table(board: Sequence[Standing], optional: bool = False) -> Table:
+    """Convert a leaderboard to cells.
+
+    Args:
+        board: its rows.
+        optional: include optional columns.
+    """
+    columns = [column for column in COLUMNS if optional or not column.is_optional]
+    values = {column: [_value(column, row) for row in board] for column in columns}
     shown = {_resolved(column, each): each for column, each in values.items() if _says_something(column, each)}
     cells = [
         [_cell(column, row, value) for row, value in zip(board, each, strict=True)] for column, each in shown.items()

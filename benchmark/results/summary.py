@@ -21,6 +21,15 @@ STATED = "stated, not measured"
 """Why the latency of an external result is unreliable."""
 
 
+REGIMES = {
+    "end_to_end (thread_cpu clock)": "network, upsampling and argmax, CPU time of one thread",
+    "end_to_end (wall clock)": "network, upsampling and argmax, wall time of the host",
+    "device (cuda_event clock)": "time on the GPU, by CUDA events",
+    ", anchor ": ", relative to ",
+}
+"""Parts of the setting of a latency, in words."""
+
+
 class Conditions(NamedTuple):
     """The protocol of a result, as used in the run."""
 
@@ -204,6 +213,13 @@ def _training_seconds(record: Record) -> float | None:
 def _headline(latencies: Sequence[Latency]) -> Latency | None:
     """Return the latency to show in a table: one image, preferably end to end."""
     return min(latencies, key=lambda each: (each.batch, each.regime != "end_to_end"), default=None)
+
+
+def in_words(setting: str) -> str:
+    """Return the setting of a latency with its regime and clock in words, for readers."""
+    for regime, words in REGIMES.items():
+        setting = setting.replace(regime, words, 1)
+    return setting
 
 
 def _setting(latency: Latency) -> str:

@@ -1,0 +1,96 @@
+// The rows and columns of a view as a file, or for the clipboard.
+const shownColumns = (board) => board.columns.filter((column) => column.name === "architecture" || board.view.cols.includes(column.name));
+
+// Names and full precision are those of `segbench leaderboard --format csv`.
+function exported(board, row) {
+  const found = {};
+  for (const { name } of shownColumns(board)) {
+    found[name] = { architecture: row.name, status: row.status }[name] ?? figure(board, row, name);
+    if (name === "rank") [, found.rank_low, found.rank_high] = row.ranks;
+  }
+  return found;
+}
+
+function toCsv(board) {
+  const quote = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+  const rows = board.visible.map((row) => exported(board, row));
+  const head = Object.keys(exported(board, board.rows[0]));
+  return [head, ...rows.map(Object.values)].map((row) => `${row.map(quote).join(",")}\r\n`).join("");
+}
+
+function toJson(board) {
+  const { protocol, fingerprint } = board;
+  return `${JSON.stringify({ protocol, fingerprint, rows: board.visible.map((row) => exported(board, row)) }, null, 2)}\n`;
+}
+
+const LATEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}" };
+const toTex = (value) => String(value).replace(/[\\~^<>|&%$#_{}]/g, (found) => LATEX[found] ?? `\\${found}`);
+
+function toLatex(board) {
+  const columns = shownColumns(board), environment = columns.length > 7 ? "table*" : "table";
+  const cell = (row, column) => {
+    if (column.name === "architecture") return toTex(row.name) + (row.cite.length ? `~\\cite{${row.cite.join(",")}}` : "");
+    const value = figure(board, row, column.name);
+    if (value === null) return "--";
+    const shown = toTex(column.name === "rank" ? rankText(row).replace("-", "--") : show(column, value));
+    return row.element.cells[board.index[column.name]].querySelector("strong") ? `\\textbf{${shown}}` : shown;
+  };
+  const line = (cells) => `    ${cells.join(" & ")} \\\\`;
+  return [
+    "% needs \\usepackage{booktabs}; the entries of \\cite are in the BibTeX of this view",
+    `\\begin{${environment}}`,
+    "  \\centering\\small",
+    `  \\caption{${toTex(board.title)} (fingerprint ${board.fingerprint}).}`,
+    `  \\label{tab:${board.id.replace(/[^A-Za-z0-9-]+/g, "-")}}`,
+    `  \\begin{tabular}{${columns.map((column) => (column.decimals === null ? "l" : "r")).join("")}}`,
+    "    \\toprule",
+    line(columns.map((column) => toTex(heading(column)))),
+    "    \\midrule",
+    ...board.visible.map((row) => line(columns.map((column) => cell(row, column)))),
+    "    \\bottomrule",
+    "  \\end{tabular}",
+    `\\end{${environment}}`,
+    "",
+  ].join("\n");
+}
+
+function toBibtex(board) {
+  const keys = new Set([...board.cite, ...board.visible.flatMap((row) => row.cite)]);
+  return `${[...keys].sort().map((key) => data.bibtex[key]).join("\n\n")}\n`;
+}
+
+const EXPORTS = { csv: [toCsv, "text/csv"], json: [toJson, "application/json"], tex: [toLatex, "application/x-tex"], bib: [toBibtex, "application/x-bibtex"] };
+
+function makeExports(board) {
+  for (const link of board.controls.querySelectorAll("[data-export]")) {
+    const kind = link.dataset.export, [render, type] = EXPORTS[kind];
+    link.href = "#";
+    link.download = `${board.id}.${kind}`;
+    link.addEventListener("click", () => {
+      URL.revokeObjectURL(link.href);
+      link.href = URL.createObjectURL(new Blob([render(board)], { type: `${type};charset=utf-8` }));
+    });
+  }
+  for (const button of board.controls.querySelectorAll("[data-copy]")) {
+    const kind = button.dataset.copy, name = button.textContent;
+    button.addEventListener("click", async () => {
+      await copy(kind === "link" ? linkTo(board) : EXPORTS[kind][0](board));
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = name), 1500);
+    });
+  }
+}
+
+async function copy(content) {
+  try {
+    await navigator.clipboard.writeText(content);
+  } catch {
+    // Not everywhere a file may use the clipboard.
+    const area = element("textarea", { class: "unseen" });
+    area.value = content;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}

@@ -1,0 +1,78 @@
+"""Printing the page: nothing is folded or cut, on A4 and Letter."""
+
+import io
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+FORMATS = {"A4": 595.9, "Letter": 612}
+"""Widths in points."""
+
+
+def printed(page, format, **options):
+    """The pages of the PDF as lists of (text, x, font size)."""
+    pypdf = pytest.importorskip("pypdf", reason="needs pypdf: tox run -e browser")
+    pages = []
+    for each in pypdf.PdfReader(io.BytesIO(page.pdf(format=format, **options))).pages:
+        parts = []
+        each.extract_text(visitor_text=lambda text, cm, tm, font, size, parts=parts: parts.append((text, tm, cm, size)))
+        pages.append((each.extract_text(), parts))
+    return pages
+
+
+def words(text):
+    return re.sub(r"\s+", "", text)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("store", ["many", "few"])
+def test_every_word_is_printed(request, visit, store, format):
+    page = visit(request.getfixturevalue(store))
+    folded = page.locator("details:not(.menu)").evaluate_all(
+        "all => all.flatMap(each => [...each.querySelectorAll('summary, h4, th, td, dt, dd, p, li')].map(part => part.textContent))"
+    )
+    assert any("adapt" in each.lower() for each in folded)
+    head = page.locator(".board").first.locator("thead th:visible").last.text_content()
+    cells = page.locator(".board tbody tr:visible td:last-of-type:visible").all_inner_texts()
+    pdf = words("".join(text for text, _ in printed(page, format)))
+    assert pdf.count(words(head)) > 1 or store == "few"  # the head of a long table is repeated
+    for part in [*folded, head, *cells]:
+        assert all(word in pdf for word in part.split()), part
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_last_column_is_inside_the_page(visit, many, format):
+    page = visit(many)
+    for _, parts in printed(page, format):
+        for text, tm, cm, _ in parts:
+            if text.strip():
+                x = tm[4] * cm[0] + cm[4]
+                assert x < FORMATS[format] - 20, text
+
+
+def test_all_columns_and_many_classes_fit(visit, many):
+    page = visit(many)
+    details = page.locator('.menu[data-facet="cols"]').first
+    details.locator("summary").click()
+    for box in details.locator("input").all():
+        box.check()
+    pdf = words("".join(text for text, _ in printed(page, "A4")))
+    for cell in page.locator(".board tbody tr").first.locator("td").all_inner_texts():
+        assert words(cell) in pdf
+
+
+def test_headings_are_not_orphaned(visit, many):
+    page = visit(many)
+    titles = page.locator("h2, h3, h4").all_inner_texts()
+    for text, _ in printed(page, "A4"):
+        last = [line.strip() for line in text.splitlines() if line.strip()][-1:]
+        assert not set(last) & set(titles)
+
+
+def test_screen_is_as_before_after_printing(visit, many):
+    page = visit(many)
+    before = page.locator("details[open]").count(), page.locator("svg.plot").first.get_attribute("viewBox")
+    page.pdf(format="A4")
+    assert (page.locator("details[open]").count(), page.locator("svg.plot").first.get_attribute("viewBox")) == before
