@@ -95,7 +95,10 @@ def board(
         "protocol": group.protocol,
         "title": group.title,
         "fingerprint": group.fingerprint,
-        "cite": [citation.SUITE, *citation.protocol_keys(record.protocol.axes | {"data": {"dataset": record.dataset.name}})],
+        "cite": [
+            citation.SUITE,
+            *citation.protocol_keys(record.protocol.axes | {"data": {"dataset": record.dataset.name}}),
+        ],
         "shown": shown(cells, rows),
         "of_a_seed": OF_A_SEED,
         "columns": [
@@ -185,9 +188,7 @@ def _doubtful(runs: Sequence[Summary], rows: Sequence[Standing]) -> dict[str, li
 def _ignored(rows: Sequence[Standing]) -> dict[str, list[str]]:
     """Return, by architecture, the costs that were stated and not measured: a front is computed without them."""
     return {
-        row.architecture: [*marks.TIMED, "fps"]
-        for row in rows
-        if row.method == EXTERNAL and row.latency_ms is not None
+        row.architecture: [*marks.TIMED, "fps"] for row in rows if row.method == EXTERNAL and row.latency_ms is not None
     }
 
 

@@ -40,7 +40,9 @@ def label_map(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Picture:
         labels: class indices; 255 for no class.
         palette: RGB of each class, shape (K, 3).
     """
-    used = np.append(np.arange(len(palette), dtype=np.uint8), np.uint8(255))  # a palette of 256 takes most of a small file
+    used = np.append(
+        np.arange(len(palette), dtype=np.uint8), np.uint8(255)
+    )  # a palette of 256 takes most of a small file
     picture = Image.fromarray(np.where(labels < len(palette), labels, len(palette)).astype(np.uint8))
     picture.putpalette(coloured(used, palette).tobytes())
     return _encode(_fit(picture, Image.Resampling.NEAREST))

@@ -82,7 +82,7 @@ def few(tmp_path_factory, make_record):
     for architecture, seed, quality in (("pspnet_r50-d8", 0, 0.8), ("pspnet_r50-d8", 1, 0.82), ("enet", 0, 0.6)):
         store.add(*make_record(architecture, seed, quality, macs=int(1e10 * quality), latency_ms=quality * 10))
     store.add(*make_record("mmseg:bisenetv1", status="diverged"))
-    store.add(*make_record('"a\'b&c=d,e#f%20 ☃', quality=0.5, macs=100_000_000))
+    store.add(*make_record("\"a'b&c=d,e#f%20 ☃", quality=0.5, macs=100_000_000))
     store.add(*make_record("enet", overrides={"iterations": 3}))
     report = make(store.root, tmp_path_factory.mktemp("reports"))
     report.write()

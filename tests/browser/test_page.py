@@ -227,15 +227,17 @@ def test_links_of_unknown_columns_are_repaired(visit, few):
     page = visit(few)
     name = board_data(page)["id"]
     page = visit(few, hash=f"#board={name}&cols=no,macs&x=no&y=no&sort=-no&params=a..b&card=no&status=ok")
-    assert [each.split()[0] for each in page.locator(".board").first.locator("th:visible[scope=col]").all_inner_texts()] == [
-        *("Architecture", "MACs")
-    ]
+    assert [
+        each.split()[0] for each in page.locator(".board").first.locator("th:visible[scope=col]").all_inner_texts()
+    ] == [*("Architecture", "MACs")]
     assert len(names(page)) == 3
 
 
 def _points(page):
-    return page.locator("svg.plot").first.locator(".mark").evaluate_all(
-        "all => all.map(each => [each.dataset.name, each.classList.contains('front')])"
+    return (
+        page.locator("svg.plot")
+        .first.locator(".mark")
+        .evaluate_all("all => all.map(each => [each.dataset.name, each.classList.contains('front')])")
     )
 
 
@@ -297,7 +299,10 @@ def test_every_name_of_the_front_is_drawn_and_none_overlap(visit, many, width, x
         assert right <= frame["x"] + frame["width"] + 1, text
         for other, *box in labels:
             if other != text:
-                assert right <= box[0] + 1 or box[2] <= left + 1 or bottom <= box[1] + 2 or box[3] <= top + 2, (text, other)
+                assert right <= box[0] + 1 or box[2] <= left + 1 or bottom <= box[1] + 2 or box[3] <= top + 2, (
+                    text,
+                    other,
+                )
 
 
 def test_point_opens_its_card(visit, many):
@@ -315,7 +320,10 @@ def test_point_opens_its_card(visit, many):
         for link in card.locator("tbody a").all():
             target = (many.parent / link.get_attribute("href")).resolve()
             assert json.loads(target.read_text(encoding="utf-8"))["architecture"] == name
-        assert f"{row['values'][[each['name'] for each in board['columns']].index('miou_percent')]:.2f}" in card.inner_text()
+        assert (
+            f"{row['values'][[each['name'] for each in board['columns']].index('miou_percent')]:.2f}"
+            in card.inner_text()
+        )
         page.keyboard.press("Escape")
         assert not card.is_visible()
         assert "card=" not in page.url
@@ -353,7 +361,9 @@ def test_csv_has_the_rows_and_columns_shown(visit, many):
     board = board_data(page)
     for number, row in enumerate(found):
         cells = page.locator(".board tbody tr:visible").nth(number).locator("td:visible")
-        shown = dict(zip(cells.evaluate_all("all => all.map(each => each.dataset.label)"), cells.all_inner_texts(), strict=True))
+        shown = dict(
+            zip(cells.evaluate_all("all => all.map(each => each.dataset.label)"), cells.all_inner_texts(), strict=True)
+        )
         for column in board["columns"]:
             label = f"{column['title']} {column['unit']}".strip()
             if label in shown and column["name"] not in ("rank", "status"):
@@ -368,7 +378,9 @@ def test_latex_and_bibtex_are_of_the_view(visit, many):
     page.get_by_label("Filter by text").first.fill("psp")
     latex, bibtex = exported(page, "tex"), exported(page, "bib")
     body = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")]
-    assert [line.split(" & ")[1].partition("~")[0].replace(r"\_", "_") for line in body.splitlines()[1:-1]] == names(page)
+    assert [line.split(" & ")[1].partition("~")[0].replace(r"\_", "_") for line in body.splitlines()[1:-1]] == names(
+        page
+    )
     cited = {key for keys in re.findall(r"\\cite\{([^}]+)\}", latex) for key in keys.split(",")}
     assert "zhao2017pspnet" in cited
     entries = set(re.findall(r"@\w+\{([^,]+),", bibtex))
@@ -394,7 +406,7 @@ def test_bibtex_and_link_are_copied(visit, many):
 def test_names_are_not_markup(visit, few, tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
     page = visit(few)
-    assert '"a\'b&c=d,e#f%20 ☃' in names(page)
+    assert "\"a'b&c=d,e#f%20 ☃" in names(page)
     text = few.read_text(encoding="utf-8")
     for old in ('"pspnet_r50-d8"', '"method": "pspnet"', '"backbone": "ResNet-50"', '"source": "suite"'):
         name = old.rpartition(":")[0]
@@ -411,7 +423,7 @@ def test_names_are_not_markup(visit, few, tmp_path):
 
 def test_odd_name_has_a_link(visit, few):
     page = visit(few)
-    name = '"a\'b&c=d,e#f%20 ☃'
+    name = "\"a'b&c=d,e#f%20 ☃"
     page.locator(".board").first.get_by_role("link", name=name, exact=True).click()
     assert page.locator("#card h3").inner_text() == name
     page.reload()
