@@ -307,7 +307,8 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     if len(settings) == 1:
         yield f"Latency: {in_words(settings[0])}."
     if len(settings) > 1:
-        yield f"Latency was measured in {len(settings)} settings, which do not compare: {'; '.join(map(in_words, settings))}."
+        different = "; ".join(map(in_words, settings))
+        yield f"Latency was measured in {len(settings)} settings, which do not compare: {different}."
     if len(devices) == 1:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:

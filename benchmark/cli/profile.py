@@ -17,7 +17,7 @@ from benchmark.errors import UserError, one_line
 if TYPE_CHECKING:
     from benchmark.results.record import Complexity, Latency
 
-HEADINGS = ("params (M)", "all params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
+HEADINGS = ("params (M)", "training params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
 
 MOST_CLASSES = 100_000
 """Maximum number of output classes: larger than that of any dataset, with weights that fit in memory."""
@@ -150,7 +150,7 @@ def _legend(complexity: Complexity, latency: Latency | None) -> str:
     lines = [
         "",
         f"One image of {height}x{width} pixels, {complexity.classes} classes.",
-        "params: those that run at inference; all params: with auxiliary heads.",
+        "params: those that run at inference; training params: with auxiliary heads.",
         "MACs: multiply-accumulates of convolutions, linear layers and matrix products; FLOPs = 2 x MACs.",
     ]
     if latency is not None:

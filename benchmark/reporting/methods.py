@@ -21,8 +21,8 @@ Axes = Mapping[str, Any]
 PRETRAINED = {"imagenet": "backbones pre-trained on ImageNet"}
 
 SOURCES = (
-    "[Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3; Mogstad, Romano, Shaikh and "
-    "Wilhelm, Review of Economic Studies 91 (2024), 476-518.]"
+    "[Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), article 3; Mogstad, Romano, Shaikh "
+    "and Wilhelm, Review of Economic Studies 91 (2024), 476-518.]"
 )
 
 CLOCKS = {"thread_cpu": "CPU time of the thread", "wall": "wall time", "cuda_event": "CUDA events"}
@@ -261,7 +261,8 @@ def _statistics(section: Section) -> Iterator[str]:
         yield (
             "Ranks are those compatible with Welch tests of all pairs of means (the lowest and the highest rank are "
             "given). Variances between seeds are moderated by those of the other architectures, upwards only (Smyth, "
-            f"2004), and Holm's adjustment keeps the family-wise error at {100 * LEVEL:g} % (Mogstad et al., 2024). {SOURCES}"
+            f"2004), and Holm's adjustment keeps the family-wise error at {100 * LEVEL:g} % (Mogstad et al., 2024). "
+            f"{SOURCES}"
         )
     if section.published is not None and section.published.comparable:
         yield (

@@ -30,9 +30,8 @@ def words(text):
 @pytest.mark.parametrize("store", ["many", "few"])
 def test_every_word_is_printed(request, visit, store, format):
     page = visit(request.getfixturevalue(store))
-    folded = page.locator("details:not(.menu)").evaluate_all(
-        "all => all.flatMap(each => [...each.querySelectorAll('summary, h4, th, td, dt, dd, p, li')].map(part => part.textContent))"
-    )
+    parts = ", ".join(f"details:not(.menu) {each}" for each in ("summary", "h4", "th", "td", "dt", "dd", "p", "li"))
+    folded = page.locator(parts).all_text_contents()
     assert any("adapt" in each.lower() for each in folded)
     head = page.locator(".board").first.locator("thead th:visible").last.text_content()
     cells = page.locator(".board tbody tr:visible td:last-of-type:visible").all_inner_texts()
@@ -61,6 +60,19 @@ def test_all_columns_and_many_classes_fit(visit, many):
     pdf = words("".join(text for text, _ in printed(page, "A4")))
     for cell in page.locator(".board tbody tr").first.locator("td").all_inner_texts():
         assert words(cell) in pdf
+
+
+def test_tables_of_more_classes_than_a_page_is_wide_are_printed(visit, many, tmp_path):
+    head = "".join(f'<th scope="col" class="number">kind {index}</th>' for index in range(150))
+    row = "".join(f'<td class="number">{index}.25</td>' for index in range(150))
+    table = f'<thead><tr><th scope="col">Name</th>{head}</tr></thead><tbody><tr><th scope="row">wide</th>{row}</tr></tbody>'
+    pattern = re.compile(r'(<table class="sortable heat">).*?(</table>)', re.DOTALL)
+    path = tmp_path / "wide.html"
+    path.write_text(pattern.sub(rf"\1{table}\2", many.read_text(encoding="utf-8")), encoding="utf-8")
+    pages = printed(visit(path), "A4")
+    pdf = words("".join(text for text, _ in pages))
+    assert all(f"kind{index}{index}.25" in pdf for index in range(150))
+    assert max(tm[4] * cm[0] + cm[4] for _, parts in pages for text, tm, cm, _ in parts if text.strip()) < 580
 
 
 def test_headings_are_not_orphaned(visit, many):

@@ -106,7 +106,7 @@ def test_every_architecture_is_shown_on_the_same_images(filled, tmp_path, photog
 
 def test_what_is_untrusted_is_escaped(page):
     assert "the loss was not finite at iteration 12 <script>" in page.texts  # as text, not as an element
-    assert len(page.all("script")) == 1
+    assert [script.get("type") for script in page.all("script")] == ["application/json", None]
     assert "tree & hedge" in page.texts
 
 
@@ -164,13 +164,13 @@ def test_results_without_predictions_are_shown_without_them(store, tmp_path, mak
     assert "IoU by class" in page.texts
 
 
-def test_what_was_not_run_is_folded_away_and_told_once(page):
-    assert [attributes.get("class") for attributes in page.all("details")].count("not-run") == 1
+def test_what_was_not_run_has_hidden_rows_and_is_told_once(page):
+    rows = [attributes for attributes in page.all("tr") if attributes.get("class") == "not-run"]
     known = len(catalog.architectures())
-    assert f"{known - 2} architectures not run" in page.texts  # enet and pspnet_r50-d8 were
-    start = page.texts.index(f"{known - 2} architectures not run")
-    names = page.texts[start + 1 : start + 1 + known - 2]
-    assert set(names) == set(catalog.architectures()) - {"enet", "pspnet_r50-d8"}
+    assert len(rows) == known - 2  # enet and pspnet_r50-d8 were run
+    assert all("hidden" in row for row in rows)
+    assert set(catalog.architectures()) - {"enet", "pspnet_r50-d8"} <= set(page.texts)
+    assert page.texts.count(f"{known - 2} architectures not run") == 1
     assert "segbench run --all -p shapes_64x64_smoke" in page.texts
 
 
@@ -304,10 +304,12 @@ def test_the_templates_are_part_of_the_package():
     import benchmark.reporting
 
     folder = Path(benchmark.reporting.__file__).parent / "templates"
-    pages = {"index.html", "section.html", "published_comparison.html", "weights.html", "curves.svg"}
+    pages = {"index.html", "section.html", "leaderboard.html", "controls.html", "published_comparison.html"}
     pages |= {"architecture.html", "predictions.html", "history.html", "verdicts.html", "methods.html", "cite.html"}
-    pages |= {"comparison.html", "sections.css", "sections.js"}
-    assert {path.name for path in folder.iterdir()} == pages | {"sort.js", "style.css", "plot.css", "colours.css"}
+    styles = {"style.css", "plot.css", "colours.css", "sections.css"}
+    scripts = {f"{name}.js" for name in ("page", "sort", "table", "plot", "card", "export", "view", "sections")}
+    others = {"comparison.html", "weights.html", "curves.svg"}
+    assert {path.name for path in folder.iterdir()} == pages | styles | scripts | others
 
 
 def test_what_does_not_compare_is_neither_bold_nor_filled(store, make_record, tmp_path):

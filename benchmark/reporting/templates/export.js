@@ -59,22 +59,27 @@ function toBibtex(board) {
   return `${[...keys].sort().map((key) => data.bibtex[key]).join("\n\n")}\n`;
 }
 
-const EXPORTS = { csv: [toCsv, "text/csv"], json: [toJson, "application/json"], tex: [toLatex, "application/x-tex"], bib: [toBibtex, "application/x-bibtex"] };
+const EXPORTS = {
+  csv: ["CSV", toCsv, "text/csv"],
+  json: ["JSON", toJson, "application/json"],
+  tex: ["LaTeX", toLatex, "application/x-tex"],
+  bib: ["BibTeX", toBibtex, "application/x-bibtex"],
+};
 
 function makeExports(board) {
-  for (const link of board.controls.querySelectorAll("[data-export]")) {
-    const kind = link.dataset.export, [render, type] = EXPORTS[kind];
-    link.href = "#";
-    link.download = `${board.id}.${kind}`;
+  const links = Object.entries(EXPORTS).map(([kind, [name, render, type]]) => {
+    const link = element("a", { href: "#", download: `${board.id}.${kind}`, "data-export": kind }, `Download ${name}`);
     link.addEventListener("click", () => {
       URL.revokeObjectURL(link.href);
       link.href = URL.createObjectURL(new Blob([render(board)], { type: `${type};charset=utf-8` }));
     });
-  }
+    return link;
+  });
+  board.controls.querySelector(".exports").prepend(...links);
   for (const button of board.controls.querySelectorAll("[data-copy]")) {
     const kind = button.dataset.copy, name = button.textContent;
     button.addEventListener("click", async () => {
-      await copy(kind === "link" ? linkTo(board) : EXPORTS[kind][0](board));
+      await copy(kind === "link" ? linkTo(board) : EXPORTS[kind][1](board));
       button.textContent = "Copied";
       setTimeout(() => (button.textContent = name), 1500);
     });

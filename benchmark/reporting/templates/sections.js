@@ -70,7 +70,7 @@
   addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details.architecture")) fill(each); });
 
   const reveal = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1));
     for (let each = target?.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
     if (target?.matches("details")) target.scrollIntoView();
   };
