@@ -329,6 +329,16 @@ def test_point_opens_its_card(visit, many):
         assert "card=" not in page.url
 
 
+def test_every_figure_leads_to_its_results(visit, many):
+    page = visit(many)
+    row = page.locator(".board tbody tr").nth(5)
+    for cell in row.locator("td.number:visible").all():
+        cell.click(position={"x": 3, "y": 3})
+        assert page.locator("#card h3").inner_text() == row.locator("th").inner_text()
+        assert page.locator("#card tbody a").count() == 3
+        page.keyboard.press("Escape")
+
+
 def test_tap_opens_a_card_on_a_phone(visit, many):
     page = visit(many, width=360, has_touch=True)
     point = page.locator(".mark.front").first
