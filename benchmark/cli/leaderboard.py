@@ -30,7 +30,7 @@ Shown = Sequence[tuple["Group", Sequence["Standing"]]]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
+    options.stored_protocol(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,

@@ -171,6 +171,17 @@ def protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def stored_protocol(parser: argparse._ActionsContainer) -> None:
+    """Add -p of commands that read results: without it, all protocols with results."""
+    parser.add_argument(
+        "-p",
+        "--protocol",
+        metavar="PROTOCOL",
+        help="only results of this protocol, a name of `segbench list protocols` or the path of a protocol file "
+        "(default: all protocols with results)",
+    )
+
+
 def overrides(parser: argparse.ArgumentParser) -> None:
     """Add the options that override settings of a protocol; results record them and are ranked separately."""
     parser.add_argument(
@@ -200,8 +211,11 @@ def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def group(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: the one that has results)")
+    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`.
+
+    Where -p is not given, there must be results of one protocol only.
+    """
+    stored_protocol(parser)
     parser.add_argument(
         "--fingerprint",
         metavar="F",
