@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ARCH",
         help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
     )
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: all with results)")
+    options.stored_protocol(parser)
     options.models(parser)
     options.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")

@@ -216,8 +216,11 @@ def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def group(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`."""
-    parser.add_argument("-p", "--protocol", metavar="PROTOCOL", help="name or file (default: the one that has results)")
+    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`.
+
+    Where -p is not given, there must be results of one protocol only.
+    """
+    stored_protocol(parser)
     parser.add_argument(
         "--fingerprint",
         metavar="F",

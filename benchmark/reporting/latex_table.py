@@ -52,7 +52,7 @@ class Layout:
 
     Attributes:
         environment: of the float.
-        available: its width in points, in a two-column article.
+        available: its width in points, in an article.
         size: command of the font.
         scale: size of the font, relative to 10 pt.
         gap: half the space between two columns in points.
@@ -70,8 +70,10 @@ LAYOUTS = (
     Layout("table", 229.5, r"\footnotesize", 0.8, 3),
     Layout("table*", 469, r"\small", 0.9, 6),
     Layout("table*", 469, r"\footnotesize", 0.8, 3),
+    Layout("longtable", 345, r"\small", 0.9, 6),  # an article of one column
+    Layout("longtable", 345, r"\footnotesize", 0.8, 3),
 )
-"""The layouts, the first of which that is wide enough is taken."""
+"""The layouts: the first that is wide enough is taken, a longtable where it is asked for."""
 
 NARROWEST = 70.0
 """The least width in points of a column of texts that are broken into lines."""
@@ -242,7 +244,7 @@ def _values(column: Column, cells: Sequence[Cell], bold: Sequence[bool], rows: S
     present = [cell.text for cell in cells if cell.value is not None]
     is_number = column.decimals is not None and all(re.fullmatch(r"\d+(\.\d+)?", text) for text in present)
     texts: list[str | None] = []
-    extents = [width(column.title), width(f"({column.unit})") if column.unit else 0]
+    extents: list[float] = []
     for index, (cell, is_bold) in enumerate(zip(cells, bold, strict=True)):
         status = rows[index].status.replace("_", " ") if rows and cell.value is None else None
         if status:
@@ -258,15 +260,20 @@ def _values(column: Column, cells: Sequence[Cell], bold: Sequence[bool], rows: S
     if is_number:
         digits = max((len(text.partition(".")[0]) for text in present), default=1)
         kind = f"S[table-format={digits}.{column.decimals}]" if column.decimals else f"S[table-format={digits}]"
-    return Field(kind, (column.title, f"({column.unit})" if column.unit else ""), texts, extents)
+    heading = _split_heading(column)
+    return Field(kind, heading, texts, [*extents, *map(width, heading)])
+
+
+def _split_heading(column: Column) -> tuple[str, str]:
+    """Return the two lines of a heading: the first word, and the others with the unit."""
+    first, _, others = column.title.partition(" ")
+    return first, f"{others} ({column.unit})".strip() if column.unit else others
 
 
 def _layout(fields: Sequence[Field], environment: Environment | None) -> tuple[Layout, Sequence[Field]]:
     """Return the first layout that is wide enough; where none is, the last, with the widest texts in lines."""
-    if environment == "longtable":
-        layouts = [replace(each, environment="longtable") for each in LAYOUTS if each.environment == "table*"]
-    else:
-        layouts = [each for each in LAYOUTS if environment in (None, each.environment)]
+    wanted = (environment,) if environment else ("table", "table*")
+    layouts = [each for each in LAYOUTS if each.environment in wanted]
     for layout in layouts:
         if _extent(fields, layout) <= layout.available:
             return layout, fields

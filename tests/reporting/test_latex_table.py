@@ -88,6 +88,20 @@ def test_columns_are_chosen(runs):
     assert r"\multicolumn" not in text
 
 
+def test_a_title_of_several_words_has_two_lines(runs):
+    text = text_of(runs, "architecture", "miou_void_ignored_percent", "device")
+    assert r"Architecture & {mIoU,} & Device \\" in text
+    assert r" & {void ignored (\%)} &  \\" in text
+
+
+def test_texts_are_broken_into_as_many_lines_as_they_need(runs):
+    """A part has fewer rows where a text other than the name takes several lines."""
+    many = [
+        runs[0]._replace(architecture=f"net_{index}", device="A processor of many words, " * 12) for index in range(60)
+    ]
+    assert text_of(many, "architecture", "device").count(r"\begin{table") > text_of(many).count(r"\begin{table")
+
+
 def test_equal_seeds_are_in_the_caption(runs):
     fine = [run for run in runs if run.status == "ok"]
     assert "Seeds" not in text_of(fine)
