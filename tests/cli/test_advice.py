@@ -33,10 +33,11 @@ class Choices(list):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises."""
+    """A parser that raises, but not where arguments are missing: a mention names a part of a command."""
 
     def error(self, message):
-        raise ValueError(message)
+        if "arguments are required" not in message:
+            raise ValueError(message)
 
 
 @cache
@@ -47,13 +48,12 @@ def parser():
         each.__class__ = Parser
         each.allow_abbrev = False
         for action in each._actions:
-            action.required = False
             if isinstance(action, argparse._SubParsersAction):
                 continue
             action.type = None
             action.choices = action.choices and Choices(action.choices)
-            if action.nargs is None:
-                action.nargs = "?"  # a mention names a part of a command
+            if action.option_strings and action.nargs is None:
+                action.nargs = "?"
     return found
 
 
