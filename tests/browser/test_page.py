@@ -5,6 +5,8 @@ import io
 import itertools
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -396,8 +398,30 @@ def test_latex_and_bibtex_are_of_the_view(visit, many):
     entries = set(re.findall(r"@\w+\{([^,]+),", bibtex))
     assert cited | {"segbench"} <= entries
     assert "paszke2016enet" not in entries
-    assert latex.count("&") % latex.count(r"\\") == 0
+    assert len({line.count("&") for line in latex.splitlines() if line.endswith(r"\\")}) == 1
     assert not re.search(r"(?<!\\)[#_](?!.*label)", body.replace("cite", ""))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX: apt-get install texlive-latex-recommended")
+@pytest.mark.parametrize("search", ["", "r50", "enet"])
+def test_latex_compiles_and_fits(visit, many, tmp_path, search):
+    page = visit(many)
+    page.get_by_label("Filter by text").first.fill(search)
+    text = (
+        r"\documentclass[twocolumn]{article}\usepackage{booktabs, graphicx}\begin{document}"
+        + "\n"
+        + exported(page, "tex")
+        + r"\bibliographystyle{plain}\bibliography{view}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
+    (tmp_path / "view.bib").write_text(exported(page, "bib"), encoding="utf-8")
+    for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
+        options = [] if command == "bibtex" else ["-interaction=nonstopmode", "-halt-on-error"]
+        done = subprocess.run([command, *options, "paper"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = (tmp_path / "paper.log").read_text(encoding="latin-1")
+    assert not re.search(r"Overfull \\[hv]box \(([5-9]|\d\d)", log)
+    assert "undefined" not in log
 
 
 def test_bibtex_and_link_are_copied(visit, many):
