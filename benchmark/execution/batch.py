@@ -87,9 +87,9 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
 
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
-    if (reason := ranks.obstacle(spec)) is not None:
-        return UserError(f"{spec.name}: {reason}")
     try:
+        if (reason := ranks.obstacle(spec)) is not None:
+            return UserError(f"{spec.name}: {reason}")
         feasibility.check(spec.config, spec.name)
     except UserError as error:
         return error
