@@ -25,7 +25,7 @@ class UserError(Exception):
         super().__init__(message)
 
 
-class Terminated(BaseException):  # noqa: N818 (not an error)
+class Terminated(BaseException):
     """Raised in the main thread when a signal asks the process to end; no Exception, so that no run records it.
 
     Attributes:

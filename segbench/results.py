@@ -205,6 +205,7 @@ def run(
     device: str = "auto",
     latency: bool = True,
     executor: Literal["local", "debug"] = "local",
+    retry: int = 0,
     **overrides: Any,
 ) -> Results:
     """Profile, train and evaluate architectures, and store what is not in the store yet.
@@ -220,6 +221,7 @@ def run(
         latency: whether latency is measured.
         executor: "local" makes runs in worker processes, so that one that crashes costs itself alone. "debug" makes
             them in this process.
+        retry: how often a run that was killed, exited, hung or ran out of memory is repeated from its last state.
         overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
@@ -255,6 +257,7 @@ def run(
         root=Path(root) if root is not None else None,
         results=Path(results),
         work_dir=Path(work_dir),
+        retries=retry,
     )
     _, refused = batch.trainable(wanted)
     if refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -9,8 +10,9 @@ _requested = False
 
 
 def on_signal(number: signal.Signals) -> None:
-    """Let a signal request it; call it in the main thread."""
+    """Let a signal request it; call it in the main thread. Forked children are ended by the signal."""
     signal.signal(number, request)
+    os.register_at_fork(after_in_child=lambda: signal.signal(number, signal.SIG_DFL))
 
 
 def request(*_: Any) -> None:

@@ -6,7 +6,7 @@ Commands, scripts and the Python API call this; the caller's listener displays p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,7 +152,7 @@ def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | I
         wanted: the runs; the next one is requested when the executor has a free slot.
         executor: the executor; all of its runs are ended when this returns or raises.
     """
-    waiting, again, repeatable = iter(wanted), deque[Spec](), list[Spec]()
+    waiting, again, submitted = iter(wanted), deque[Spec](), dict[str, Spec]()
     try:
         while True:
             for _ in range(executor.free_slots):
@@ -160,12 +160,12 @@ def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | I
                 if spec is None:
                     break
                 executor.submit(spec)
-                if spec.retries:
-                    repeatable.append(spec)
+                if spec.retries or spec.attempt > 1:
+                    submitted[spec.identity.run_id] = spec
             if not executor.active:
                 return
             for ended in executor.poll():
-                if spec := _next_attempt(ended, repeatable):
+                if spec := _next_attempt(ended, submitted):
                     again.append(spec)
                 else:
                     yield ended
@@ -173,13 +173,11 @@ def completed(wanted: Iterable[Spec], executor: Executor) -> Iterator[Stored | I
         executor.cancel()
 
 
-def _next_attempt(ended: Stored | InterruptedRun, repeatable: Sequence[Spec]) -> Spec | None:
+def _next_attempt(ended: Stored | InterruptedRun, submitted: Mapping[str, Spec]) -> Spec | None:
     """Return the run that has ended as it is to be submitted again; None if it is not."""
-    if isinstance(ended, InterruptedRun):
+    if isinstance(ended, InterruptedRun) or (spec := submitted.get(ended.record.run_id)) is None:
         return None
-    made = (spec for spec in repeatable if spec.identity.run_id == ended.record.run_id)
-    spec = max(made, key=lambda spec: spec.attempt, default=None)
-    return spec and spec.next_attempt(ended.record)
+    return spec.next_attempt(ended.record)
 
 
 def _executor(

@@ -34,7 +34,7 @@ from benchmark.execution.supervisor import Ending, supervise
 from benchmark.execution.worker import work
 from benchmark.results.reading import Stored, read_or_raise
 
-PRELOAD = ["benchmark.engine.session", "benchmark.execution.worker", "torchvision"]
+PRELOAD = ["benchmark.engine.session", "benchmark.execution.worker", "torchvision", "benchmark.execution.fork_server"]
 """Modules that the fork server imports once, which takes seconds."""
 
 GRACE_SECONDS = 60.0

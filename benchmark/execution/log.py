@@ -13,7 +13,7 @@ HEAD, TAIL = 1 << 16, 1 << 20
 
 OMITTED = b"\n[segbench: output omitted]\n"
 
-LAST = 1 << 13
+LAST = 1 << 16
 """Bytes of the end that are kept in memory."""
 
 

@@ -180,7 +180,7 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"status": status, "cause": cause, "error": printable(text)}
 
 
-def death(exitcode: int | None, out_of_memory: bool) -> dict[str, Any]:
+def death(exitcode: int | None, out_of_memory: bool = False) -> dict[str, Any]:
     """Return status, cause and error of a run whose process died without a message, as fields of its record.
 
     Args:
@@ -193,7 +193,7 @@ def death(exitcode: int | None, out_of_memory: bool) -> dict[str, Any]:
     if out_of_memory:
         error = f"the process was killed by {name}, as the memory of the machine or its control group ran out"
         return {"status": "out_of_memory", "cause": "out_of_memory", "error": error}
-    hint = ", as some systems do when memory runs out" if name == "SIGKILL" else ""
+    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
     return {"status": "failed", "cause": "killed", "error": f"the process was killed by {name}{hint}"}
 
 
@@ -216,15 +216,20 @@ def hung(spec: Spec, phase: str, done: int, total: int) -> dict[str, Any]:
 
 
 def log_tail(output: bytes) -> list[str]:
-    """Return the last lines of a log, printable and limited in size, as they are kept in records."""
-    lines = re.split(r"[\r\n]+", output.decode("utf-8", errors="replace"))
-    kept, size = list[str](), 0
-    for line in reversed([clean for each in lines if (clean := re.sub(f"[{CONTROL}]+", " ", each).rstrip())]):
-        size += len(line) + 1
-        if len(kept) == LOG_LINES or size > LOG_CHARACTERS:
-            break
-        kept.insert(0, line)
-    return kept
+    """Return the last lines of a log, printable and limited in size, as they are kept in records.
+
+    Of the stacks that Python prints if a process hangs or crashes, the innermost calls of the main thread are the last
+    lines, whatever comes below.
+    """
+    texts = re.split(r"[\r\n]+", output.decode("utf-8", errors="replace"))
+    lines = [line[:LOG_CHARACTERS] for text in texts if (line := re.sub(f"[{CONTROL}]+", " ", text).rstrip())]
+    stacks = [index for index, line in enumerate(lines) if line.startswith("Current thread 0x")]
+    if stacks:
+        lines = lines[: stacks[-1] + LOG_LINES - 1]
+    lines = lines[-LOG_LINES:]
+    while sum(map(len, lines)) > LOG_CHARACTERS:
+        lines.pop(0)
+    return lines
 
 
 def _signal_name(number: int) -> str:

@@ -27,6 +27,7 @@ SERVICES = (
     "configs/schema.py",  # refuses protocol files
     "execution/batch.py",  # which process makes a run, and when
     "execution/executor.py",
+    "execution/fork_server.py",
     "execution/in_process.py",
     "execution/interrupted.py",
     "execution/isolated.py",

@@ -36,4 +36,5 @@ def test_failures(error, status):
 )
 def test_a_process_that_died_says_how(exitcode, error):
     """A kill is not called a lack of memory, which nobody has seen."""
-    assert outcome.death(exitcode) == {"status": "failed", "error": error}
+    cause = "exited" if exitcode > 0 else "killed"
+    assert outcome.death(exitcode) == {"status": "failed", "cause": cause, "error": error}
