@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, broadcast, get_dist_info
+from mmengine.dist import all_reduce, broadcast, get_dist_info, is_distributed
 from torch import Tensor
 from torch import distributed as dist
 
@@ -97,6 +97,8 @@ class _Whole(torch.autograd.Function):
 
 def agreed(decision: bool) -> bool:
     """Return the decision of the first process, which all processes must request alike."""
+    if not is_distributed():
+        return decision
     found = torch.tensor([decision], dtype=torch.uint8)
     broadcast(found)
     return bool(found)
@@ -104,6 +106,8 @@ def agreed(decision: bool) -> bool:
 
 def summed(numbers: Sequence[int]) -> list[int]:
     """Return the sums over all processes of some numbers of each."""
+    if not is_distributed():
+        return list(numbers)
     found = torch.tensor(numbers)
     all_reduce(found)
     totals: list[int] = found.tolist()
@@ -112,6 +116,8 @@ def summed(numbers: Sequence[int]) -> list[int]:
 
 def largest(number: int | None) -> int | None:
     """Return the largest number of all processes, for which it waits; None if none has one."""
+    if not is_distributed():
+        return number
     found = torch.tensor([-1 if number is None else number])
     all_reduce(found, "max")
     return None if found < 0 else int(found)

@@ -134,7 +134,7 @@ class Ranks:
     """
 
     def __init__(self, spec: Spec) -> None:
-        self._spec, self._node = spec, node()
+        self._spec, self._node = spec, node() if spec.nodes > 1 else Node()
         if spec.nodes != self._node.count:
             raise UserError(f"the run is of {spec.nodes} nodes, and its job of {self._node.count}")
         self._children = [_Child(spec, rank) for rank in range(1, spec.gpus)]

@@ -46,19 +46,9 @@ def test_the_self_test_passes(tmp_path):
 def test_two_gpus_compute_what_one_computes(tmp_path):
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
-    words = [
-        "run",
-        "espnet",
-        "pointrend_fpn_r50",
-        "--max-iters",
-        "8",
-        "--device",
-        "cuda",
-        "--deterministic",
-        "--no-latency",
-    ]
-    for gpus in "12":
-        done = _segbench(*words, "--gpus", gpus, "--results", f"results_{gpus}", cwd=tmp_path)
+    words = ("run", "espnet", "pointrend_fpn_r50", "--max-iters", "8", "--device", "cuda", "--deterministic")
+    for gpus in ("1", "2"):
+        done = _segbench(*words, "--no-latency", "--gpus", gpus, "--results", f"results_{gpus}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     stored = [Store(tmp_path / f"results_{gpus}").scan()[0] for gpus in "12"]
     for alone, shared in zip(*stored, strict=True):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from benchmark.errors import UserError
 from benchmark.execution import batch, ranks
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.spec import Spec
+from benchmark.results.reading import read_or_raise
 from benchmark.results.store import Store
 
 
@@ -249,3 +254,63 @@ def test_the_place_of_a_node():
         ranks.node(job | {"SLURM_NODEID": "2"})
     with pytest.raises(UserError, match="set MASTER_ADDR"):
         ranks.node(job | {"SLURM_JOB_NODELIST": ""})
+
+
+NODE = """
+import sys, pickle
+from pathlib import Path
+from benchmark.execution import ranks
+from benchmark.execution.isolated import isolated
+from benchmark.execution.spec import Spec
+
+class Listener:
+    def __getattr__(self, name):
+        return lambda *_: None
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    spec = Spec("espnet-a", "shapes_64x64_smoke", 0, "cpu", latency=False, overrides={"max_iters": 6},
+                results=folder / "results", work_dir=folder / "work", gpus=1, nodes=2, keep_weights=True)
+    if ranks.node().index:
+        ranks.follow(spec)
+    else:
+        print(isolated(spec, Listener()).path)
+"""
+
+
+@pytest.mark.slow
+def test_two_nodes_of_a_job(two, tmp_path):
+    stored, *_ = two
+    (tmp_path / "node.py").write_text(NODE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {"SLURM_NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, tmp_path / "node.py", tmp_path],
+            env=os.environ | job | {"SLURM_NODEID": str(index), "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    (path, errors), (_, others) = (each.communicate(timeout=200) for each in nodes)
+    assert [each.returncode for each in nodes] == [0, 0], errors + others
+    record = read_or_raise(Path(path.strip())).record
+    assert record.environment.world_size == 2
+    assert record.training.loss == stored.record.training.loss
+
+
+@pytest.mark.slow
+def test_under_torchrun(two, tmp_path):
+    stored, *_ = two
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "benchmark", "run"]
+    words = ["espnet-a", "--device", "cpu", "--max-iters", "6", "--no-latency"]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    done = subprocess.run([*command, *words], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = Store(tmp_path / "results").scan()[0]
+    assert found.record.environment.world_size == 2
+    assert found.record.training.loss == stored.record.training.loss
