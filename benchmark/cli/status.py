@@ -137,7 +137,7 @@ def _detail(status: RunStatus) -> str:
     if status.state == "failed":
         return f"{status.cause}: {status.error}" if status.cause else f"{status.error}"
     parts = []
-    if status.starting:
+    if status.starting or (progress and progress.phase == "starting"):
         parts.append("starting")
     elif progress and progress.phase in PHASES:
         parts.append(f"{PHASES[progress.phase]} {progress.done}/{progress.total}")

@@ -72,6 +72,11 @@ class Slurm:
         """The number of submitted runs that have not ended."""
         return len(self._gathered) + len(self._jobs)
 
+    @property
+    def _name(self) -> str:
+        """The name of the jobs."""
+        return f"segbench-{self._manifest.sweep.name}"
+
     def submit(self, spec: Spec) -> None:
         """Add a run to the array that the next poll submits."""
         self._gathered.append(spec)
@@ -135,13 +140,18 @@ class Slurm:
         known = self._known(gathered)
         names = dict(known)
         new = [spec for spec in gathered if spec.identity.run_id not in names]
-        for first in range(0, len(new), ARRAY):
-            part = new[first : first + ARRAY]
-            names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
+        try:
+            for first in range(0, len(new), ARRAY):
+                part = new[first : first + ARRAY]
+                names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
+            self._manifest.assign(names)
+        except BaseException:  # Ctrl-C, or sbatch refuses a part: nobody would know of these jobs
+            if new:
+                queue.cancel_named(self._name)
+            raise
         if new:
             arrays = sorted({names[spec.identity.run_id].partition("_")[0] for spec in new})
             print(f"{len(new)} runs are submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
-        self._manifest.assign(names)
         runs = {run.run_id: run for run in self._manifest.sweep.runs}
         self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]
         if known:
@@ -154,8 +164,8 @@ class Slurm:
         for earlier in manifests(self._manifest.work_dir):
             if earlier.sweep.executor == "slurm" and earlier.sweep.ended is None:
                 jobs |= {run.run_id: run.job for run in earlier.sweep.runs if run.run_id in wanted and run.job}
-        ended = {job.name for job in self._jobs}
-        states = queue.ask([job for job in jobs.values() if job not in ended])
+        ours = {job.name for job in self._jobs}
+        states = queue.ask([job for job in jobs.values() if job not in ours])
         if states is None:
             raise UserError("squeue does not answer, and may have jobs of these runs: repeat the command later")
         return {run: job for run, job in jobs.items() if job in states and not states[job].ended}
@@ -168,7 +178,7 @@ class Slurm:
         folder = self._manifest.folder
         executor = submitit.SlurmExecutor(folder, python=self._request.python)
         executor.update_parameters(
-            job_name=f"segbench-{self._manifest.sweep.name}",
+            job_name=self._name,
             **self._request.parameters(specs[0], len(specs) if room is None else room),
         )
         try:

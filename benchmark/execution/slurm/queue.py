@@ -154,6 +154,11 @@ def cancel(jobs: Collection[str]) -> None:
         raise UserError(f"the jobs are not cancelled: {why}: repeat with scancel {' '.join(active)}")
 
 
+def cancel_named(name: str) -> None:
+    """Cancel all jobs of a name, if there are any and Slurm answers."""
+    _call("scancel", "--name", name)
+
+
 def requeue(job: str) -> str | None:
     """Put the running job back into the queue; return why not, or None."""
     done = _call("scontrol", "requeue", job)

@@ -10,9 +10,12 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from benchmark.execution.process_tree import die_with_parent
 
 NODES = ("node1", "node2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
@@ -187,7 +190,13 @@ class Cluster:
     def _launch(self, *command: str, name: str = "") -> None:
         with (self.folder / f"{name or command[0]}.out").open("ab") as log:
             self._daemons[name or command[0]] = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid()),  # even if the tests are killed
             )
 
     def _wait(self, is_ready, what: str, seconds: float = 60.0) -> None:

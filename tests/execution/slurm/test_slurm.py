@@ -280,3 +280,18 @@ def test_the_commands_of_the_page(cluster, sweep):
     first, second = json.loads(done.stdout)["sweeps"]
     assert first["counts"] == second["counts"] == {"done": 2}
     assert sorted(sweep.records) == [0, 1, 2, 3]
+
+
+def test_a_run_on_two_nodes(cluster, sweep, local):
+    """Their processes meet under the name of the first node, which has no address here."""
+    (sweep.folder / "profile.yaml").write_text(
+        "nodes: 2\nsetup: [export MASTER_ADDR=127.0.0.1, export GLOO_SOCKET_IFNAME=lo]\n"
+    )
+    process = sweep.start("--profile", "profile.yaml", seeds=1)
+    (run,) = sweep.until(lambda runs: runs[0]["state"] == "running")
+    assert run["node"] == "node[1-2]"
+    code, _, err = ended(process)
+    assert code == 0, err
+    (record,) = sweep.records.values()
+    assert record.environment.world_size == 2
+    assert record.evaluation().miou == pytest.approx(local[0][2][0].miou, abs=5)
