@@ -27,7 +27,7 @@ UNKNOWN = "-"
 
 
 @dataclass(frozen=True)
-class Row:
+class ProgressRow:
     """A row of the display.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row:
     loss: str = ""
 
     @classmethod
-    def of(cls, name: str, course: Course, now: float, phase: str | None = None) -> Row:
+    def of(cls, name: str, course: Course, now: float, phase: str | None = None) -> ProgressRow:
         """Describe a course at a time."""
         rate, left = course.rate(now), course.seconds_left(now)
         return cls(
@@ -71,7 +71,7 @@ class Row:
         return f"{self.done}/{self.total or UNKNOWN}"
 
 
-def grid(rows: Sequence[Row], width: int) -> Table:
+def grid(rows: Sequence[ProgressRow], width: int) -> Table:
     """Draw rows on a terminal.
 
     Counter, bar and time left are always complete. Names are shortened; mIoU, rate and loss are left out, in the
@@ -126,7 +126,7 @@ def shortened(name: str, width: int) -> str:
     return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
 
 
-def display(rows: Callable[[], Sequence[Row]]) -> Live:
+def display(rows: Callable[[], Sequence[ProgressRow]]) -> Live:
     """Return a live display of rows on stderr, to be started and stopped; what is printed appears above it.
 
     Args:

@@ -13,7 +13,7 @@ from benchmark.cli.course import Course, clock, speed
 from benchmark.cli.options import duration_text
 
 if TYPE_CHECKING:
-    from benchmark.cli.live import Row
+    from benchmark.cli.live import ProgressRow
     from benchmark.execution.batch import Outcome
     from benchmark.execution.executor import InterruptedRun
     from benchmark.execution.plan import Job
@@ -223,20 +223,20 @@ class Bars:
         """Close the live display."""
         self._display.stop()
 
-    def _rows(self) -> list[Row]:
-        from benchmark.cli.live import UNKNOWN, Row
+    def _rows(self) -> list[ProgressRow]:
+        from benchmark.cli.live import UNKNOWN, ProgressRow
 
         now = time.monotonic()
         courses = dict(self._courses)
-        rows = [Row.of(name, course, now, SHORT.get(course.phase)) for name, course in courses.items()]
+        rows = [ProgressRow.of(name, course, now, SHORT.get(course.phase)) for name, course in courses.items()]
         if self._step is not None:
             what, course = self._step
-            rows.append(Row.of(self._item or what, course, now, what if self._item else ""))
+            rows.append(ProgressRow.of(self._item or what, course, now, what if self._item else ""))
         elif len(self._jobs) > 1 or self._pending:
             seconds = self._seconds_left(courses, now)
             left = UNKNOWN if seconds is None else f"{clock(seconds)} left"
             pending = f"{len(self._pending)} pending" if self._pending else ""
-            rows.append(Row("all runs", pending, len(self._ended), len(self._jobs), left=left))
+            rows.append(ProgressRow("all runs", pending, len(self._ended), len(self._jobs), left=left))
         return rows
 
     def _seconds_left(self, courses: dict[str, Course], now: float) -> float | None:

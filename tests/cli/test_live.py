@@ -5,7 +5,7 @@ import io
 import pytest
 
 from benchmark.catalog import catalog
-from benchmark.cli.live import Row, grid
+from benchmark.cli.live import ProgressRow, grid
 
 LONGEST = max((*catalog.architectures(), *catalog.zoo()), key=len)
 
@@ -21,7 +21,9 @@ def drawn(rows, width):
 @pytest.mark.parametrize("width", [64, 80, 100, 200])
 @pytest.mark.parametrize("phase", ["start", "profile", "train 1/2", "val", "test"])
 def test_names_are_shortened_and_counters_are_not(width, phase):
-    row = Row(f"{LONGEST} seed 12", phase, 119999, 160000, "12.3/s", "3d 04:00:00 left", "mIoU 41.5", "loss 0.123")
+    row = ProgressRow(
+        f"{LONGEST} seed 12", phase, 119999, 160000, "12.3/s", "3d 04:00:00 left", "mIoU 41.5", "loss 0.123"
+    )
     (line,) = drawn([row], width)
     assert len(line) <= width
     assert phase in line
@@ -34,8 +36,8 @@ def test_names_are_shortened_and_counters_are_not(width, phase):
 
 def test_a_wide_terminal_shows_everything():
     rows = [
-        Row("enet seed 0", "train", 1, 2, "12.3/s", "0:10 left", "mIoU 41.5", "loss 0.123"),
-        Row("all runs", "", 0, 46),
+        ProgressRow("enet seed 0", "train", 1, 2, "12.3/s", "0:10 left", "mIoU 41.5", "loss 0.123"),
+        ProgressRow("all runs", "", 0, 46),
     ]
     first, last = drawn(rows, 200)
     assert [text in first for text in (rows[0].name, "12.3/s", "mIoU 41.5", "loss 0.123")] == [True] * 4
@@ -43,5 +45,5 @@ def test_a_wide_terminal_shows_everything():
 
 
 def test_what_is_not_known_is_a_dash():
-    (line,) = drawn([Row("enet", "start", 0, 0)], 80)
+    (line,) = drawn([ProgressRow("enet", "start", 0, 0)], 80)
     assert "0/-" in line
