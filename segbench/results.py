@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -264,15 +265,16 @@ def run(
         work_dir=Path(work_dir),
         retries=retry,
     )
-    _, refused = batch.trainable(wanted)
-    if refused:
-        raise next(iter(refused.values()))
-    planned = plan(wanted)
-    for job in planned:
-        if job.stored:
-            clear(job.spec.folder, keep=job.spec.keeps_weights)
-    jobs = [job for job in planned if not job.stored]
-    with shown(len(jobs)) as listener, _main_not_imported():
+    with shown() as listener, _main_not_imported():
+        _, refused = batch.trainable(wanted, partial(listener.step, "checking"))
+        if refused:
+            raise next(iter(refused.values()))
+        planned = plan(wanted)
+        for job in planned:
+            if job.stored:
+                clear(job.spec.folder, keep=job.spec.keeps_weights)
+        jobs = [job for job in planned if not job.stored]
+        listener.expect(jobs)
         batch.run(jobs, listener, executor=executor)
     return Results(results)
 

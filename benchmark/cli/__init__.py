@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "print how runs of this machine or of Slurm stand",
     "train": "train one architecture",
     "eval": "evaluate a checkpoint",
+    "predict": "predict label maps of images with given weights",
     "score": "score predictions of another program and store the result",
     "import": "convert third-party weights",
     "profile": "measure parameters, MACs and latency",

@@ -8,11 +8,13 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import data_add, options
 from benchmark.cli.columns import aligned
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -236,7 +238,8 @@ def _verify(args: argparse.Namespace) -> int:
     from benchmark.datasets.verify import verify
 
     _refuse_root(args)
-    found = verify(args.dataset, args.root)
+    with shown() as listener:
+        found = verify(args.dataset, args.root, partial(listener.step, "verifying"))
     source = dataset(args.dataset)
     place = locate(args.dataset, args.root)
     problems = [problem for split in found.values() for problem in split.problems]

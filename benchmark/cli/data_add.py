@@ -6,19 +6,17 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import options
 from benchmark.cli.columns import aligned
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-    from benchmark.datasets.own.assembly import Assembly, Progress
+    from benchmark.datasets.own.assembly import Assembly
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -133,8 +131,14 @@ def run(args: argparse.Namespace) -> int:
         licence=args.licence,
     )
     try:
-        with _progress() as progress:
-            made = assembly.assemble(request, progress)
+        with shown() as listener:
+            done: Counter[str] = Counter()
+
+            def advance(what: str, total: int) -> None:
+                done[what] += 1
+                listener.step(what, "", done[what], total)
+
+            made = assembly.assemble(request, advance)
     except faults.FaultsError as error:
         for line in error.lines:
             print(f"segbench: error: {' '.join(line.split())}", file=sys.stderr)
@@ -143,27 +147,6 @@ def run(args: argparse.Namespace) -> int:
     _print(made)
     print(f"\n{path}: train networks on it with `segbench run ARCH --data {shlex.quote(str(path))}`")
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show the progress by a bar on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda what, total: None
-        return
-
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(what: str, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.advance(tasks[what])
-
-        yield advance
 
 
 def _print(made: Assembly) -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
-from benchmark.cli.import_ import match
+from benchmark.cli import options, weights
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,23 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.catalog.references import Reference
-    from benchmark.configs.normalisation import Normalisation
     from benchmark.confusion import Scores
-    from benchmark.conversion.fit import Fit
     from benchmark.engine.session import Counted
     from benchmark.verdicts.verdict import Verdict
-    from benchmark.weights.checkpoint import Checkpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture")
-    parser.add_argument(
-        "--weights", type=Path, required=True, metavar="FILE", help="of ours, or anything that `segbench import` takes"
-    )
-    options.weights_key(parser)
-    options.names(parser)
-    options.normalisation(parser)
+    weights.configure(parser)
     options.protocol(parser)
     options.models(parser, arguments=True)
     options.dataset(parser)
@@ -64,47 +55,33 @@ def run(args: argparse.Namespace) -> int:
     options.check_data(args)
 
     from benchmark.engine import device
-    from benchmark.weights import checkpoint
 
     on = device.select(args.device)
-    # before mmsegmentation is imported, so that invalid input is reported at once
-    given = checkpoint.read(args.weights, args.weights_key)
-    if given.choice:
-        print(f"segbench: {args.weights} holds {given.choice}", file=sys.stderr)
+    given = weights.read(args)
 
     from benchmark.results.arrays import file_sha256
 
     sha256 = given.meta.get("source_sha256") or file_sha256(args.weights)
     published = _published(args, sha256)
-    from benchmark.configs.compose import compose, protocol_input
     from benchmark.confusion import VoidRule, scores
 
-    _, classes = protocol_input(args.protocol, args.data)
-    fitted = _fit(args, given, classes)
-    config = compose(
-        args.architecture,
-        args.protocol,
-        root=args.root,
-        data=args.data,
-        deterministic=args.deterministic or on == "cpu",
-        crf=args.crf,
-        options=fitted.options,
-    )
+    network = weights.network(args, given, on)
+    config = network.config
     config[f"{args.split}_evaluator"].crf = config.test_evaluator.get("crf")
-    normalisation, source = _normalisation(args, given, config)
-    if normalisation.apply(config):
-        config.protocol.overrides["normalisation"] = {"source": source, **normalisation.plain}
-    line = f"normalisation: {normalisation.text} (of {source})"
-    print(f"segbench: {line}" if args.json else line, file=sys.stderr if args.json else sys.stdout, flush=True)
+    print(
+        f"segbench: {network.normalisation}" if args.json else network.normalisation,
+        file=sys.stderr if args.json else sys.stdout,
+        flush=True,
+    )
 
-    from benchmark.cli.progress import Lines
+    from benchmark.cli.progress import shown
     from benchmark.engine.session import Session
 
     device.limit_threads(config.protocol.threads)
 
-    with tempfile.TemporaryDirectory() as logs:
-        session = Session(config, Path(logs), partial(Lines(sys.stderr).report, args.architecture))
-        session.load_state(fitted.state)
+    with tempfile.TemporaryDirectory() as logs, shown() as listener:
+        session = Session(config, Path(logs), partial(listener.report, args.architecture))
+        session.load_state(network.state)
         counted = session.evaluate(args.split)
     names = session.runner.test_dataloader.dataset.metainfo["classes"]
     by_rule = {rule: scores(counted.counts, rule) for rule in get_args(VoidRule)}
@@ -125,52 +102,6 @@ def run(args: argparse.Namespace) -> int:
         found = f"published {each.metric} {each.published:g}, here {ours}: {each.outcome}"
         print(f"{found} ({each.reason}) [{each.reference}]")
     return 0
-
-
-def _fit(args: argparse.Namespace, checkpoint: Checkpoint, classes: int) -> Fit:
-    """Return the weights under the names of our modules.
-
-    Raises:
-        UserError: they belong to another network, or to a part of one.
-    """
-    made_for = checkpoint.meta.get("architecture", args.architecture)
-    if made_for != args.architecture:
-        raise UserError(f"{args.weights} was imported for {made_for}, not {args.architecture}")
-    found, _ = match(args, checkpoint, args.weights)
-    if found.classes not in (classes, None):
-        raise UserError(f"{args.weights} is of {found.classes} classes, the networks of {args.protocol} have {classes}")
-    if not found.complete:
-        raise UserError(f"{args.weights} holds weights of the backbone alone: train from them, `segbench train --init`")
-    return found
-
-
-def _normalisation(args: argparse.Namespace, given: Checkpoint, config: Config) -> tuple[Normalisation, str]:
-    """Return the normalisation of images for the weights, and who says so.
-
-    That of the file comes first, which `segbench import` and trainings of ours write; then that of the network's own
-    config, which weights of others were trained with; then that of the protocol. Options change it.
-
-    Raises:
-        UserError: it is of images that do not have three channels, or the file is damaged.
-    """
-    from benchmark.configs.compose import stated_normalisation
-    from benchmark.configs.normalisation import CHANNELS, of_plain, of_protocol
-
-    stated = stated_normalisation(args.architecture)
-    if "normalisation" in given.meta:
-        found, source = of_plain(given.meta["normalisation"], str(args.weights)), "the file of the weights"
-    elif stated is not None:
-        found, source = stated, f"the config of {args.architecture}"
-    else:
-        found, source = of_protocol(config), f"the protocol {args.protocol}"
-    chosen = options.chosen_normalisation(args)
-    if chosen:
-        found, source = found.changed(**chosen), f"{', '.join(f'--{name}' for name in chosen)}, else of {source}"
-    if found.channels != CHANNELS:
-        raise UserError(
-            f"{args.architecture} takes images of {found.channels} channels, and {args.protocol} has {CHANNELS}"
-        )
-    return found, source
 
 
 def _published(args: argparse.Namespace, sha256: str) -> list[Reference]:
@@ -210,14 +141,15 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
     from benchmark.datasets.digest import digest
     from benchmark.engine import device
     from benchmark.execution import outcome
-    from benchmark.results import environment, weights
+    from benchmark.results import environment
+    from benchmark.results import weights as evaluated
 
     splits = open_splits(config.protocol.dataset, args.root)
     axes = axes_of(config, digest(splits))
     total = counted.counts.sum(axis=0)
-    return weights.add(
+    return evaluated.add(
         args.results,
-        weights.Evaluated(
+        evaluated.Evaluated(
             weights_sha256=sha256,
             architecture=args.architecture,
             method=catalog.architecture(args.architecture).method,
@@ -227,7 +159,7 @@ def _record(args: argparse.Namespace, sha256: str, config: Config, counted: Coun
             split=args.split,
             images=len(counted.names),
             counts=total.tolist(),
-            scores=weights.scores_of(total),
+            scores=evaluated.scores_of(total),
             environment=environment.capture(device.select(args.device), config.randomness["deterministic"]),
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ),

@@ -7,12 +7,14 @@ import csv
 import io
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
+from benchmark.cli.columns import terminal_width
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     found = completed(groups(runs), [protocol] if protocol and args.results.is_dir() else [])
     if not found:
         raise _nothing(args.protocol, args.results)
-    text = render(found, args.format)
+    text = render(found, args.format, terminal_width() if args.output is None else None)
     if args.output is None:
         print(text)
     else:
@@ -69,8 +71,14 @@ def _nothing(protocol: str | None, results: Path) -> UserError:
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")
 
 
-def render(found: Sequence[Group], format: str) -> str:
-    """Return the tables as text."""
+def render(found: Sequence[Group], format: str, width: int | None = None) -> str:
+    """Return the tables as text.
+
+    Args:
+        found: the leaderboards.
+        format: one of `FORMATS`.
+        width: width of the terminal in characters, which "table" fits by leaving out columns; None for no limit.
+    """
     if format == "json":
         return json.dumps([_plain(group) for group in found], indent=2)
     if format == "csv":
@@ -91,6 +99,11 @@ def render(found: Sequence[Group], format: str) -> str:
             remarks += _bold(cells)
             sections += [f"### {table.prose(heading)}", table.markdown(cells), *map(table.prose, remarks)]
         else:
+            cells, hidden = (cells, []) if width is None else table.narrowed(cells, width)
+            if hidden:
+                remarks.append(f"Not shown in {width} columns: {', '.join(hidden)}.")
+            if width is not None:
+                remarks = [textwrap.fill(remark, width) for remark in remarks]
             sections.append("\n".join([heading, "", table.plain(cells), "", *remarks]))
     return "\n\n".join(sections)
 

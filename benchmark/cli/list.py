@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.catalog import catalog
 from benchmark.catalog.references import Reference
 from benchmark.cli import options
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError
 
 Rows = list[dict[str, Any]]
@@ -92,7 +92,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 2 if catalog.faults() else 0
-    for line in aligned([["-" if value is None else str(value) for value in row.values()] for row in rows]):
+    for line in fitted(
+        [["-" if value is None else str(value) for value in row.values()] for row in rows], terminal_width()
+    ):
         print(line)
     return 2 if catalog.faults() else 0
 

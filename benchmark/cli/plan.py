@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli import run as main_job
 from benchmark.cli.options import duration_text
-from benchmark.cli.progress import of_other_code, restarted
+from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.run import chosen, composed, specs
 
 
@@ -21,15 +22,17 @@ def run(args: argparse.Namespace) -> int:
     """Print the runs in their order of execution."""
     names = chosen(args)
 
-    on = options.selected_device(args)  # before mmengine is imported
+    with shown() as listener:
+        listener.step("starting", "", 0, len(names))
+        on = options.selected_device(args)  # before mmengine is imported
 
-    from benchmark.execution.plan import estimate_speed, plan
-    from benchmark.results.store import Store
+        from benchmark.execution.plan import estimate_speed, plan
+        from benchmark.results.store import Store
 
-    options.check_speed(args, on)
-    speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
-    wanted, left_out = composed(specs(names, on, args))
-    jobs = plan(wanted, speed, any_code=args.any_code)
+        options.check_speed(args, on)
+        speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
+        wanted, left_out = composed(specs(names, on, args), listener)
+        jobs = plan(wanted, speed, any_code=args.any_code, on_progress=partial(listener.step, "planning"))
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:
         what = f"stored in {job.stored}" if job.stored else duration_text(job.seconds)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli.columns import rounded
+from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -70,24 +71,23 @@ def run(args: argparse.Namespace) -> int:
     failed = False
     found: list[tuple[str, Complexity, Latency | None]] = []
     width = max(map(len, names))
-    for number, name in enumerate(names, 1):
-        if args.json:
-            print(f"[{number}/{len(names)}] {name}", file=sys.stderr)
-        try:
-            complexity, latency, warnings = _profile(
-                name, size, classes, args.cross_check, on if args.latency else None
-            )
-        except (UserError, RuntimeError, MemoryError, SystemExit) as error:
-            warnings = [one_line(error)]
-        else:
-            if not args.json and not found:
-                print(_line("architecture", HEADINGS, width))
-            found.append((name, complexity, latency))
-            if not args.json:
-                print(_line(name, _cells(complexity, latency), width), flush=True)
-        for warning in warnings:
-            print(f"segbench: {warning if warning.startswith(name) else f'{name}: {warning}'}", file=sys.stderr)
-            failed = True
+    with shown() as listener:
+        for name in counted(names, listener, "profiling"):
+            try:
+                complexity, latency, warnings = _profile(
+                    name, size, classes, args.cross_check, on if args.latency else None
+                )
+            except (UserError, RuntimeError, MemoryError, SystemExit) as error:
+                warnings = [one_line(error)]
+            else:
+                if not args.json and not found:
+                    print(_line("architecture", HEADINGS, width))
+                found.append((name, complexity, latency))
+                if not args.json:
+                    print(_line(name, _cells(complexity, latency), width), flush=True)
+            for warning in warnings:
+                print(f"segbench: {warning if warning.startswith(name) else f'{name}: {warning}'}", file=sys.stderr)
+                failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))
     elif found:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from benchmark.cli.columns import rounded
+from benchmark.cli.course import Course, clock, speed
 from benchmark.cli.options import duration_text
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
+    from benchmark.cli.live import Row
     from benchmark.execution.batch import Outcome
     from benchmark.execution.executor import InterruptedRun
+    from benchmark.execution.plan import Job
     from benchmark.execution.spec import Spec
     from benchmark.results.record import Record
+
+Item = TypeVar("Item")
 
 PHASES = {
     "profile": "profiling",
@@ -26,6 +29,9 @@ PHASES = {
     "val": "evaluating on val",
     "test": "evaluating on test",
 }
+SHORT = {"first_stage": "train 1/2"}
+"""Phases by the words of a live display, where they are not their names."""
+
 LINE_SECONDS = 15.0
 """Seconds between the plain lines of a long run."""
 
@@ -89,43 +95,46 @@ def summary(made: Outcome) -> str:
     )
 
 
-@contextmanager
-def shown(runs: int) -> Iterator[Lines | Bars]:
-    """Show the progress of runs on stderr: bars in a terminal, lines elsewhere."""
-    listener = Bars(runs) if sys.stderr.isatty() else Lines(sys.stderr, runs)
-    try:
-        yield listener
-    finally:
-        listener.close()
-
-
 class Lines:
     """Print plain lines: finished runs, and periodically the progress of others."""
 
-    def __init__(self, stream: TextIO, runs: int = 1) -> None:
-        self.stream, self.runs = stream, runs
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.runs = stream, 1
         self._ended = 0
         self._said = time.monotonic()
+        self._courses: dict[str, Course] = {}
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Receive the runs to be made."""
+        self.runs = len(jobs)
 
     def begin(self, spec: Spec) -> None:
         """Ignore the start of a run: its first line is its progress or its end."""
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Print the progress of a run at intervals."""
-        self.report(f"{spec.architecture} seed {spec.seed}", phase, done, total, loss)
+        self.report(_name(spec), phase, done, total, value)
 
-    def report(self, name: str, phase: str, done: int, total: int, loss: float | None) -> None:
+    def report(self, name: str, phase: str, done: int, total: int, value: float | None = None) -> None:
         """Print a progress line at intervals."""
+        now = time.monotonic()
+        course = self._courses.setdefault(name, Course(now, total))
+        course.report(now, phase, done, total, value)
+        if now - self._said > LINE_SECONDS:
+            self._said = now
+            self._say(f"{name}: {_progress(course, now)}")
+
+    def step(self, what: str, name: str, done: int, total: int) -> None:
+        """Print at intervals which of several things is in progress."""
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
-            note = f", loss {loss:.3f}" if loss is not None else ""
-            self._say(f"{name}: {PHASES[phase]} {done}/{total}{note}")
+            self._say(" ".join(filter(None, [what, f"{done}/{total}" if total else "", name])))
 
     def wait(self, spec: Spec, reason: str) -> None:
         """Print at intervals that runs wait for a scheduler."""
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
-            self._say(f"{spec.architecture} seed {spec.seed}: pending{f' ({reason})' if reason else ''}")
+            self._say(f"{_name(spec)}: pending{f' ({reason})' if reason else ''}")
 
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
@@ -147,72 +156,151 @@ class Lines:
 
 
 class Bars:
-    """Live bars for each active run and for all runs, with finished runs above."""
+    """Show a live bar for each active run and for all runs, with finished runs above."""
 
-    def __init__(self, runs: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    def __init__(self) -> None:
+        from benchmark.cli import live
 
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._all = self._bars.add_task("all runs", total=runs, note="")
+        self._courses: dict[str, Course] = {}
         self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler
-        self._tasks: dict[str, TaskID] = {}  # by run, as specs are copied to other processes and back
-        self._bars.start()
+        self._jobs: dict[str, float] = {}  # estimated seconds of each run
+        self._ended: dict[str, float] = {}  # and the real ones
+        self._step: tuple[str, Course] | None = None
+        self._item = ""
+        self._display = live.display(self._rows)
+        self._display.start()
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Receive the runs to be made, with their estimates."""
+        self._jobs = {_name(job.spec): job.seconds for job in jobs}
+        self._step = None
 
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
-        self._remove(spec)
-        name = f"{spec.architecture} seed {spec.seed}"
-        self._no_longer_pending(spec)
-        self._tasks[spec.identity.run_id] = self._bars.add_task(name, total=None, note="starting")
+        name = _name(spec)
+        self._pending.pop(name, None)
+        self._courses[name] = Course(time.monotonic(), spec.config.train_cfg.max_iters, self._jobs.get(name, 0.0))
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Move the bar of a run."""
-        note = PHASES[phase] + (f", loss {loss:.3f}" if loss is not None else "")
-        self._bars.update(self._tasks[spec.identity.run_id], completed=done, total=total, note=note)
+        self.report(_name(spec), phase, done, total, value)
+
+    def report(self, name: str, phase: str, done: int, total: int, value: float | None = None) -> None:
+        """Move the bar of something in progress."""
+        now = time.monotonic()
+        if name not in self._courses:
+            self._courses[name] = Course(now, total)
+        self._courses[name].report(now, phase, done, total, value)
+
+    def step(self, what: str, name: str, done: int, total: int) -> None:
+        """Show which of several things is in progress, in one bar that replaces that of the step before."""
+        if self._step is None or self._step[0] != what:
+            self._step = what, Course(time.monotonic(), total)
+        self._step[1].report(time.monotonic(), what, done, total)
+        self._item = name
 
     def wait(self, spec: Spec, reason: str) -> None:
         """Count a run that waits for a scheduler, again or for the first time."""
-        self._remove(spec)
-        self._pending[spec.identity.run_id] = reason
-        self._count_pending()
+        self._courses.pop(_name(spec), None)
+        self._pending[_name(spec)] = reason
 
     def end(self, spec: Spec, record: Record) -> None:
         """Show the end of a run, or of an attempt."""
-        self._no_longer_pending(spec)
-        self._remove(spec)
-        again = "; it is tried again" if spec.next_attempt(record) else ""
-        self._bars.console.print(f"{_ended(spec, record)}{again}", highlight=False, markup=False)
-        if not again:
-            self._bars.advance(self._all)
+        again = bool(spec.next_attempt(record))
+        self._remove(spec, ends=not again)
+        note = "; it is tried again" if again else ""
+        self._display.console.print(f"{_ended(spec, record)}{note}", highlight=False, markup=False)
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
         self._remove(run.spec)
-        self._bars.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
+        self._display.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Close the live display."""
-        self._bars.stop()
+        self._display.stop()
 
-    def _remove(self, spec: Spec) -> None:
-        """Remove the bar of a run, which has none if it ended before it had the device."""
-        if (task := self._tasks.pop(spec.identity.run_id, None)) is not None:
-            self._bars.remove_task(task)
+    def _remove(self, spec: Spec, *, ends: bool = True) -> None:
+        name = _name(spec)
+        self._pending.pop(name, None)
+        course = self._courses.pop(name, None)
+        if ends:
+            self._ended[name] = time.monotonic() - course.began if course else 0.0
 
-    def _no_longer_pending(self, spec: Spec) -> None:
-        if self._pending.pop(spec.identity.run_id, None) is not None:
-            self._count_pending()
+    def _rows(self) -> list[Row]:
+        from benchmark.cli.live import UNKNOWN, Row
 
-    def _count_pending(self) -> None:
-        reasons = ", ".join(sorted({reason for reason in self._pending.values() if reason}))
-        note = f"{len(self._pending)} pending{f': {reasons}' if reasons else ''}" if self._pending else ""
-        self._bars.update(self._all, note=note)
+        now = time.monotonic()
+        courses = dict(self._courses)
+        rows = [Row.of(name, course, now, SHORT.get(course.phase)) for name, course in courses.items()]
+        if self._step is not None:
+            what, course = self._step
+            rows.append(Row.of(self._item or what, course, now, what if self._item else ""))
+        elif len(self._jobs) > 1:
+            left = self._seconds_left(courses, now)
+            rows.append(
+                Row(
+                    "all runs",
+                    f"{len(self._pending)} pending" if self._pending else "",
+                    len(self._ended),
+                    len(self._jobs),
+                    left=UNKNOWN if left is None else f"{clock(left)} left",
+                )
+            )
+        return rows
+
+    def _seconds_left(self, courses: dict[str, Course], now: float) -> float | None:
+        """Estimate the seconds of all runs: the plan's, by the ratio of those that ended, in as many slots as now."""
+        planned = sum(self._jobs.get(name, 0.0) for name in self._ended)
+        ratio = sum(self._ended.values()) / planned if planned else 1.0
+        waiting = [seconds for name, seconds in self._jobs.items() if name not in courses and name not in self._ended]
+        active = [course.seconds_left(now) for course in courses.values()]
+        if not all(waiting) or any(each is None for each in active):
+            return None
+        known = [each for each in active if each is not None]
+        return max([(ratio * sum(waiting) + sum(known)) / max(1, len(courses)), *known])
+
+
+@contextmanager
+def shown() -> Iterator[Lines | Bars]:
+    """Show progress on stderr: live bars on a terminal, lines elsewhere."""
+    listener = Bars() if sys.stderr.isatty() else Lines(sys.stderr)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def counted(
+    items: Sequence[Item], listener: Lines | Bars, what: str, name: Callable[[Item], str] = str
+) -> Iterator[Item]:
+    """Yield items and show which one is in progress.
+
+    Args:
+        items: the items.
+        listener: shows the progress.
+        what: what is done with them, such as "profiling".
+        name: returns the name of an item.
+    """
+    for done, item in enumerate(items):
+        listener.step(what, name(item), done, len(items))
+        yield item
+    listener.step(what, "", len(items), len(items))
+
+
+def _name(spec: Spec) -> str:
+    return f"{spec.architecture} seed {spec.seed}"
+
+
+def _progress(course: Course, now: float) -> str:
+    """Describe a course in a line."""
+    parts = [f"{PHASES.get(course.phase, course.phase)} {course.done}/{course.total}"]
+    if (rate := course.rate(now)) is not None:
+        parts.append(speed(rate))
+    if (left := course.seconds_left(now)) is not None:
+        parts.append(f"{clock(left)} left")
+    if course.miou is not None:
+        parts.append(f"mIoU {course.miou:.2f} %")
+    if course.loss is not None:
+        parts.append(f"loss {course.loss:.3f}")
+    return ", ".join(parts)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
 from benchmark.cli import options
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import fitted, terminal_width
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -230,8 +230,10 @@ def _made(spec: Spec) -> Stored:
     """Execute the run; return its result."""
     from benchmark.execution import batch
 
-    with shown(1) as listener:
-        made = batch.run(batch.ordered([spec]), listener)
+    with shown() as listener:
+        jobs = batch.ordered([spec])
+        listener.expect(jobs)
+        made = batch.run(jobs, listener)
     (stored,) = made.stored
     return stored
 
@@ -260,7 +262,7 @@ def _print(then: Record, now: Record, found: Reproduction) -> None:
     print(f"{then.architecture} on {then.protocol.name}, seed {then.seed}: {then.run_id} of {then.started[:10]}\n")
     rows: Sequence[tuple[str, ...]] = [("figure", "result", "again", "")]
     rows = [*rows, *((each.name, each.then, each.now, each.differs or "equal") for each in found.figures)]
-    for line in aligned(rows):
+    for line in fitted(rows, terminal_width()):
         print(line)
     others = environment_differences(then, now)
     print()

@@ -7,12 +7,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
 from benchmark.cli import options
-from benchmark.cli.progress import of_other_code, restarted, shown, summary
+from benchmark.cli.columns import terminal_width
+from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
 
@@ -100,22 +102,24 @@ def run(args: argparse.Namespace) -> int:
         return 0
     deadline = _deadline(args)
     names = chosen(args)
-    on = options.selected_device(args)
+    with shown() as listener:
+        listener.step("starting", "", 0, len(names))
+        on = options.selected_device(args)
 
-    from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
-    from benchmark.results.store import Store
+        from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
+        from benchmark.results.store import Store
 
-    store = Store(args.results)
-    executor = options.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
-    options.check_speed(args, on)
-    options.prepare_tracker(args)
-    for folder in (args.results, args.reports, args.work_dir):
-        _check_writable(folder)
-    wanted, left_out = composed(specs(names, on, args))
-    waiting = wanted if args.force else _waiting(wanted, args.any_code)
-    jobs = batch.ordered(waiting, deadline)
-    before = _states(jobs)
-    with shown(len(jobs)) as listener:
+        store = Store(args.results)
+        executor = options.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
+        options.check_speed(args, on)
+        options.prepare_tracker(args)
+        for folder in (args.results, args.reports, args.work_dir):
+            _check_writable(folder)
+        wanted, left_out = composed(specs(names, on, args), listener)
+        waiting = wanted if args.force else _waiting(wanted, args.any_code)
+        jobs = batch.ordered(waiting, deadline, partial(listener.step, "planning"))
+        before = _states(jobs)
+        listener.expect(jobs)
         made = batch.run(
             jobs,
             listener,
@@ -229,8 +233,12 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     )
 
 
-def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
+def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], int]:
     """Skip runs whose architecture the protocol cannot train, and print why.
+
+    Args:
+        wanted: the runs.
+        listener: shows the progress.
 
     Returns:
         The remaining runs, and the number of skipped ones.
@@ -240,7 +248,7 @@ def composed(wanted: list[Spec]) -> tuple[list[Spec], int]:
     """
     from benchmark.execution import batch
 
-    left, reasons = batch.trainable(wanted)
+    left, reasons = batch.trainable(wanted, partial(listener.step, "checking"))
     for spec, reason in reasons.items():
         print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
     return left, len(reasons)
@@ -279,7 +287,7 @@ def _print_leaderboard(spec: Spec) -> None:
     runs, _ = Store(spec.results).summaries(spec.protocol_name)
     overrides = dict(spec.config.protocol.overrides)
     found = [group for group in groups(runs) if dict(group.overrides) == overrides]
-    print(render(found, "table"), end="\n\n")
+    print(render(found, "table", terminal_width()), end="\n\n")
 
 
 def _check_writable(folder: Path) -> None:

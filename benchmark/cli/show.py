@@ -13,7 +13,7 @@ from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.references import SPEED, Reference
 from benchmark.cli import options
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _table(comparison: SourceComparison) -> Iterator[str]:
     for each in comparison.references:
         stated = [_cell(getattr(each.protocol, fact)) for fact in facts]
         rows.append((each.text, *stated, each.source.kind, each.source.title, each.name))
-    yield from aligned(rows)
+    yield from fitted(rows, terminal_width())
     yield "they differ in " + (", ".join(comparison.differing) or "no fact that all of them state")
     for each in comparison.references:
         if each.note:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     options.require_use_of_root(args)
     options.check_data(args)
 
-    from benchmark.cli.progress import Lines
+    from benchmark.cli.progress import shown
     from benchmark.configs.compose import compose
 
     config = compose(
@@ -62,12 +62,11 @@ def run(args: argparse.Namespace) -> int:
     device.limit_threads(config.protocol.threads)
 
     try:
-        with exclusive(folder):
-            on_progress = partial(Lines(sys.stderr).report, args.architecture)
+        with exclusive(folder), shown() as listener:
             session = Session(
                 config,
                 folder,
-                on_progress,
+                partial(listener.report, f"{name} seed {args.seed}"),
                 resume=args.resume,
                 resident=args.resident,
                 compile=args.compile,

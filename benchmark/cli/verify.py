@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import options
-from benchmark.cli.columns import aligned
-from benchmark.cli.progress import shown
+from benchmark.cli.columns import fitted, terminal_width
+from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -210,8 +210,10 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
 
     from benchmark.execution import batch
 
-    with shown(len(specs)) as listener:
-        batch.run(batch.ordered(specs), listener)
+    with shown() as listener:
+        jobs = batch.ordered(specs)
+        listener.expect(jobs)
+        batch.run(jobs, listener)
     return True
 
 
@@ -280,7 +282,7 @@ def _print_accuracy(found: Sequence[Verdict]) -> None:
                 f"{each.reason} [{each.reference}]",
             )
         )
-    _print(rows, found)
+    _print(rows, found, ("further seeds", "margin", "90 % of difference", "figure", "protocol"))
 
 
 def _print_rest(
@@ -311,7 +313,11 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
         for reference in catalog.references().values()
         if reference.architecture == name and reference.metric in COST
     ]
-    found = [cost.verdict(reference, _measure) for reference in references]
+    with shown() as listener:
+        found = [
+            cost.verdict(reference, _measure)
+            for reference in counted(references, listener, "counting", lambda each: each.architecture)
+        ]
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -350,7 +356,7 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
                 f"{each.reason} [{each.reference}]",
             )
         )
-    _print(rows, found)
+    _print(rows, found, ("difference", "figure"))
     if without:
         print(f"no published cost: {', '.join(without)}")
 
@@ -388,15 +394,16 @@ def _print_speed(found: Sequence[Verdict]) -> None:
                 f"{each.reason} [{each.reference}]",
             )
         )
-    _print(rows, found)
+    _print(rows, found, ("90 % of difference", "figure"))
 
 
-def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict]) -> None:
+def _print(rows: Sequence[tuple[str, ...]], found: Iterable[Verdict], least: Sequence[str]) -> None:
+    """Print a table, on a narrow terminal without the columns that matter least, and the number of each verdict."""
     counts = Counter(each.outcome for each in found)
     if not counts:
         print("no verdict")
         return
-    for line in aligned(rows):
+    for line in fitted(rows, terminal_width(), [rows[0].index(name) for name in least]):
         print(line)
     print("\n" + ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common()))
 

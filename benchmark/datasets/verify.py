@@ -41,12 +41,15 @@ class Verification:
     notes: tuple[str, ...] = ()
 
 
-def verify(name: str, root: str | Path | None = None) -> dict[Split, Verification]:
+def verify(
+    name: str, root: str | Path | None = None, on_progress: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[Split, Verification]:
     """Verify every split of a dataset that has public ground truth, and compare it with the published one.
 
     Args:
         name: the dataset.
         root: root of the dataset, see `benchmark.datasets.catalog.locate`.
+        on_progress: receives the split, and how many images of all are read.
 
     Raises:
         UserError: the dataset is unknown or not found.
@@ -55,7 +58,7 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
     origin = "as the card says" if is_card(name) else "as published"
     for split in dataset(name).published:
         try:
-            found[split] = _verify_split(open_split(name, split, root), split, origin)
+            found[split] = _verify_split(open_split(name, split, root), split, origin, on_progress)
         except AbsentError:
             raise
         except UserError as error:  # the list of the split is malformed or empty
@@ -65,14 +68,17 @@ def verify(name: str, root: str | Path | None = None) -> dict[Split, Verificatio
     return found
 
 
-def _verify_split(source: DatasetSplit, split: Split, origin: str) -> Verification:
+def _verify_split(
+    source: DatasetSplit, split: Split, origin: str, on_progress: Callable[[str, int, int], None]
+) -> Verification:
     classes = len(source.classes)
     hasher = SplitHasher(classes)
     sizes: Counter[tuple[int, int]] = Counter()
     pixels = np.zeros(256, np.int64)
     problems: list[str] = []
     pairs = prefetch(lambda index: (_read(source.image, index), _read(source.label, index)), len(source))
-    for name, (image, label) in zip(source.names, pairs, strict=True):
+    for done, (name, (image, label)) in enumerate(zip(source.names, pairs, strict=True), start=1):
+        on_progress(split, done, len(source))
         problems += dict.fromkeys(found for found in (image, label) if isinstance(found, str))
         if not isinstance(image, str):
             sizes[image.shape[:2]] += 1

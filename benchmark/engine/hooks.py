@@ -444,6 +444,12 @@ class ProgressHook(Hook):
         self._count(batch_idx, outputs)
         self.on_progress("val", self._done(runner.val_dataloader), len(runner.val_dataloader.dataset), None)
 
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Report the mIoU of a validation."""
+        if metrics and "mIoU" in metrics:
+            total = len(runner.val_dataloader.dataset)
+            self.on_progress("val", total, total, metrics["mIoU"])
+
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:

@@ -17,7 +17,7 @@ from benchmark.catalog import catalog
 from benchmark.errors import UserError
 from benchmark.execution import feasibility, ranks
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
-from benchmark.execution.plan import Job, next_jobs, plan
+from benchmark.execution.plan import Job, OnCheck, next_jobs, plan
 from benchmark.execution.progress import Reporter
 from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.spec import Spec
@@ -72,8 +72,14 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
     return [Spec(name, protocol, seed, device, **options) for seed in seeds for name in architectures]
 
 
-def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]]:
+def trainable(
+    wanted: Sequence[Spec], on_progress: OnCheck = lambda name, done, total: None
+) -> tuple[list[Spec], dict[Spec, UserError]]:
     """Skip runs that cannot work: of an architecture that the protocol cannot train, or a size that it refuses.
+
+    Args:
+        wanted: the runs.
+        on_progress: receives the name of each architecture, and how many of all are checked.
 
     Returns:
         The remaining runs, and the reason for each skipped one.
@@ -82,8 +88,10 @@ def trainable(wanted: Sequence[Spec]) -> tuple[list[Spec], dict[Spec, UserError]
         UserError: no run remains.
     """
     left, reasons, checked = list[Spec](), dict[Spec, UserError](), dict[str, UserError | None]()
+    architectures = len({spec.architecture for spec in wanted})
     for spec in wanted:
         if spec.architecture not in checked:  # whatever the seed
+            on_progress(spec.name, len(checked), architectures)
             checked[spec.architecture] = _obstacle(spec)
         if reason := checked[spec.architecture]:
             reasons[spec] = reason
@@ -105,11 +113,21 @@ def _obstacle(spec: Spec) -> UserError | None:
     return None
 
 
-def ordered(wanted: Sequence[Spec], deadline: float | None = None) -> list[Job]:
-    """Sort runs as `plan` does; estimate times, which takes seconds, only if anything depends on them."""
+def ordered(
+    wanted: Sequence[Spec], deadline: float | None = None, on_progress: OnCheck = lambda name, done, total: None
+) -> list[Job]:
+    """Estimate the times of runs; sort them as `plan` does if anything depends on their order.
+
+    Args:
+        wanted: the runs.
+        deadline: time at which runs are interrupted; None for no deadline.
+        on_progress: receives the name of each architecture, and how many runs of all are estimated.
+    """
+    jobs = plan(wanted, force=True, on_progress=on_progress)
     if deadline is None and all(spec.device == "cpu" for spec in wanted):
-        return [Job(spec, None, 0.0) for spec in wanted]
-    return plan(wanted)
+        by_spec = {job.spec: job for job in jobs}
+        return [by_spec[spec] for spec in wanted]
+    return jobs
 
 
 def run(

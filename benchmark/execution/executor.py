@@ -44,8 +44,16 @@ class ProgressListener(Protocol):
     def begin(self, spec: Spec) -> None:
         """Handle the start of a run, when it has its device."""
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
-        """Handle progress of a run."""
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
+        """Handle progress of a run.
+
+        Args:
+            spec: the run.
+            phase: "profile", "first_stage", "train", "val" or "test".
+            done: completed iterations or images of the phase.
+            total: all of them.
+            value: the latest loss in training; the mIoU in percent at the end of a validation; else None.
+        """
 
     def end(self, spec: Spec, record: Record) -> None:
         """Handle the end of a run; its result is stored."""
@@ -68,7 +76,7 @@ class Silent:
     def begin(self, spec: Spec) -> None:
         """Ignore the start of a run."""
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Ignore progress of a run."""
 
     def end(self, spec: Spec, record: Record) -> None:
@@ -93,10 +101,10 @@ class Serial:
         with self._lock:
             self._listener.begin(spec)
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Pass on progress of a run."""
         with self._lock:
-            self._listener.progress(spec, phase, done, total, loss)
+            self._listener.progress(spec, phase, done, total, value)
 
     def end(self, spec: Spec, record: Record) -> None:
         """Pass on the end of a run."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.configs import compose
 from benchmark.execution import interrupted
 from benchmark.execution.spec import Spec, sources
 from benchmark.profiling import complexity
@@ -29,6 +27,10 @@ from benchmark.results.summary import Summary
 
 BACKWARD = 2
 """Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
+
+
+OnCheck = Callable[[str, int, int], None]
+"""Receives the name of an architecture, and how many of all are checked or estimated."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,14 @@ def unresumable(spec: Spec) -> tuple[Path, int] | None:
     return None
 
 
-def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = False) -> list[Job]:
+def plan(
+    specs: Sequence[Spec],
+    speed: Speed | None = None,
+    *,
+    any_code: bool = False,
+    force: bool = False,
+    on_progress: OnCheck = lambda name, done, total: None,
+) -> list[Job]:
     """Return the runs in their order of execution.
 
     All runs of one seed precede those of the next; the longest of a seed is first, to balance concurrent runs. Runs
@@ -147,17 +156,20 @@ def plan(specs: Sequence[Spec], speed: Speed | None = None, *, any_code: bool = 
         specs: runs of one device.
         speed: training speed of that device; by default estimated from the results of the store.
         any_code: use a result of other code if the current code has none.
+        force: all runs are executed, whether they have a stored result or not.
+        on_progress: receives the name of each architecture, and how many runs of all are estimated.
     """
     if not specs:
         return []
     speed = speed or estimate_speed((each.record for each in Store(specs[0].results).scan()[0]), specs[0].device)
     turns = {seed: turn for turn, seed in enumerate(dict.fromkeys(spec.seed for spec in specs))}
-    jobs = []
+    jobs = list[Job]()
     for spec, found in zip(specs, lookup(specs, any_code), strict=True):
-        if found.stored:
+        on_progress(spec.name, len(jobs), len(specs))
+        if found.stored and not force:
             jobs.append(Job(spec, found.stored, 0.0, other_code=found.other_code))
         else:
-            failed = isinstance(found.result, Stored)
+            failed = isinstance(found.result, Stored) and found.stored is None
             jobs.append(replace(_estimate(spec, speed), failed=failed, other_code=found.other_code))
     return sorted(jobs, key=lambda job: (job.failed, turns[job.spec.seed], -job.seconds))
 
@@ -223,11 +235,11 @@ def estimate_speed(records: Iterable[Record], device: str) -> Speed:
 def _estimate(spec: Spec, speed: Speed) -> Job:
     """Estimate the remaining time: training in all stages, validation, and test of the last and best weights."""
     config, found = spec.config, interrupted.find(spec.folder)
-    (height, width), classes = config.protocol.size, compose.outputs(config.protocol)
+    height, width = config.protocol.size
     images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
     arithmetic, steps, done = 0.0, 0, found.iteration if found else 0
     for stage in (*([config.first_stage] if "first_stage" in config else []), config):
-        macs = _macs(spec.architecture, (height, width), classes, first_stage=stage is not config)
+        macs = complexity.tally(stage.model, (height, width)).macs
         iterations, interval = max(0, stage.train_cfg.max_iters - done), stage.train_cfg.val_interval
         done = max(0, done - stage.train_cfg.max_iters)
         trained = iterations / spec.world_size * stage.train_dataloader.dataset.batch_size
@@ -237,8 +249,3 @@ def _estimate(spec: Spec, speed: Speed) -> Job:
         steps += iterations + evaluated
     seconds = arithmetic + steps * speed.step
     return Job(spec, None, seconds)
-
-
-@cache
-def _macs(architecture: str, size: tuple[int, int], classes: int, *, first_stage: bool = False) -> int:
-    return complexity.tally(compose.model_config(architecture, classes=classes, first_stage=first_stage), size).macs

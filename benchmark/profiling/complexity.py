@@ -8,6 +8,7 @@ weight is allocated and nothing is computed; `segmentor.build` and `OUTPUTS` ski
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections import Counter
@@ -135,7 +136,14 @@ def tally(model_cfg: Mapping[str, Any], size: tuple[int, int]) -> Counts:
     Raises:
         UserError: see `measure`.
     """
-    return _counted(model_cfg, size)[1]
+    key = json.dumps(model_cfg, sort_keys=True, default=repr), size
+    if key not in _tallies:
+        _tallies[key] = _counted(model_cfg, size)[1]
+    return _tallies[key]
+
+
+_tallies: dict[tuple[str, tuple[int, int]], Counts] = {}
+"""Counts by config and size: those of a run are needed before it, for a check and an estimate, and for each seed."""
 
 
 def stride(network: Inference) -> int:

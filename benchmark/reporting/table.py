@@ -109,6 +109,36 @@ def table(board: Sequence[Standing]) -> Table:
     return Table(list(shown), list(zip(*cells, strict=True)))
 
 
+LEAST = (
+    *("miou_void_ignored_percent", "best_miou_percent", "aacc_percent", "macc_percent", "inference_memory_bytes"),
+    *("latency_ratio", "seeds", "latency_ms", "miou_sd_percent", "macs", "params", "status", "rank"),
+)
+"""Names of columns in the order in which a narrow terminal does without them."""
+
+
+def narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
+    """Leave out columns until the table as text is no wider than a terminal.
+
+    Args:
+        table: the table.
+        width: width of the terminal in characters.
+
+    Returns:
+        The table, and the headings of the columns that were left out.
+    """
+    hidden = list[str]()
+    for name in LEAST:
+        if max(map(len, plain(table).splitlines())) <= width:
+            break
+        for index, column in enumerate(table.columns):
+            if column.name == name:
+                hidden.append(column.heading)
+                rows = [[*row[:index], *row[index + 1 :]] for row in table.rows]
+                table = Table([*table.columns[:index], *table.columns[index + 1 :]], rows)
+                break
+    return table, hidden
+
+
 def plain(table: Table) -> str:
     """Aligned text."""
     lines = [[column.heading for column in table.columns], *([cell.text for cell in row] for row in table.rows)]

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmark.cli.columns import aligned, rounded
+from benchmark.cli.columns import aligned, fitted, rounded
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,29 @@ def test_small_numbers_keep_two_digits(value, decimals, text):
 
 def test_columns_are_as_wide_as_their_widest_cell():
     assert list(aligned([("a", "bbb"), ("cc", "d")])) == ["a   bbb", "cc  d"]
+
+
+ROWS = [
+    ("name", "figure", "ours", "reason"),
+    ("enet", "miou", "51.3", "a reason that is longer than a terminal is wide"),
+]
+
+
+def test_a_file_gets_every_column():
+    assert list(fitted(ROWS, None, [1, 2])) == list(aligned(ROWS))
+    assert list(fitted([], 80)) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "hidden"), [(80, []), (44, []), (40, ["figure"]), (30, ["figure", "ours"]), (20, ["figure", "ours"])]
+)
+def test_a_narrow_terminal_does_without_the_least_columns(width, hidden):
+    *lines, last = fitted(ROWS, width, [1, 2])
+    if not hidden:
+        lines.append(last)
+    else:
+        assert last == f"not shown in {width} columns: {', '.join(hidden)}; --json prints everything"
+    assert max(map(len, lines)) <= width
+    assert lines[0].split() == [name for name in ROWS[0] if name not in hidden]
+    assert lines[1].startswith("enet  ")
+    assert lines[1].endswith("…") == (width < 70)

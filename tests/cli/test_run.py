@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from benchmark.cli import build_parser, main, options
+from benchmark.cli.progress import shown
 from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
 from benchmark.execution import interrupted
@@ -108,7 +109,8 @@ def test_an_architecture_that_cannot_be_composed_is_left_out(tmp_path, capsys):
     from benchmark.cli import build_parser
 
     args = build_parser("run").parse_args(["run", "-p", "camvid_360x480_espnet"])
-    left, left_out = composed(specs(["unet", "espnet"], "cpu", args))
+    with shown() as listener:
+        left, left_out = composed(specs(["unet", "espnet"], "cpu", args), listener)
     assert ([spec.architecture for spec in left], left_out) == (["espnet"], 1)
     assert capsys.readouterr().err.startswith("segbench: unet seed 0 is skipped: unet cannot be trained")
 

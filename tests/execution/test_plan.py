@@ -12,6 +12,7 @@ from benchmark.execution.interrupted import ResumableRun
 from benchmark.execution.plan import GUESS, Job, Speed, estimate_speed, lookup, next_jobs, plan, unresumable
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
+from benchmark.profiling.complexity import tally
 from benchmark.results import code
 from benchmark.results.record import run_id
 from benchmark.results.store import Store
@@ -75,6 +76,10 @@ def test_what_cannot_be_told_apart_is_still_used(trained):
     assert slower_than_linear.macs > 0
 
 
+def _macs(model_cfg):
+    return tally(model_cfg, (64, 64)).macs
+
+
 def test_longest_first(tmp_path):
     speed = Speed(macs=1e10, step=0.0)
     light, heavy = _spec(tmp_path, "enet"), _spec(tmp_path, "fcn_r50-d8")
@@ -82,7 +87,7 @@ def test_longest_first(tmp_path):
     assert [job.spec for job in jobs] == [heavy, light]
     # Ten iterations of four images, three passes each; 32 images of val once, 64 of test twice.
     passes = 10 * 4 * 3 + 32 + 2 * 64
-    assert jobs[1].seconds == pytest.approx(passes * module._macs("enet", (64, 64), 8) / 1e10)
+    assert jobs[1].seconds == pytest.approx(passes * _macs(light.config.model) / 1e10)
     slow_steps = plan([light], replace(speed, step=0.5))
     assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 2 * 64))
 
@@ -91,7 +96,7 @@ def test_both_stages_take_their_time(tmp_path, two_stages):
     (job,) = plan([replace(_spec(tmp_path, "enet"), protocol=two_stages, overrides={})], Speed(macs=1e10, step=0.5))
     # Two iterations of six images, four of four, three passes each; 32 images of val twice a stage, 64 of test twice.
     first, second = 2 * 6 * 3 + 2 * 32, 4 * 4 * 3 + 2 * 32 + 2 * 64
-    macs = [module._macs("enet", (64, 64), 8, first_stage=stage) for stage in (True, False)]
+    macs = [_macs(stage.model) for stage in (job.spec.config.first_stage, job.spec.config)]
     assert macs[0] < macs[1]
     steps = 2 + 2 * 32 + 4 + 2 * 32 + 2 * 64
     assert job.seconds == pytest.approx((first * macs[0] + second * macs[1]) / 1e10 + 0.5 * steps)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from benchmark.analysis.ranking import Standing, ranking
-from benchmark.reporting.table import COLUMNS, latex, markdown, plain, table
+from benchmark.reporting.table import COLUMNS, latex, markdown, narrowed, plain, table
 from benchmark.results.summary import summarise
 
 
@@ -176,3 +176,16 @@ def test_latex_specials_all_round_trip_to_something_printable(board):
 
 def test_every_column_exists():
     assert {column.name for column in COLUMNS} <= set(Standing._fields)
+
+
+def test_a_narrow_terminal_does_without_columns(board):
+    cells = table(board)
+    everything = [column.heading for column in cells.columns]
+    widest = max(map(len, plain(cells).splitlines()))
+    assert narrowed(cells, widest) == (cells, [])
+    for width in (widest - 1, 60, 20):
+        fitting, hidden = narrowed(cells, width)
+        assert hidden
+        assert max(map(len, plain(fitting).splitlines())) <= max(width, 26)
+        assert sorted([*(column.heading for column in fitting.columns), *hidden]) == sorted(everything)
+        assert {column.name for column in fitting.columns} >= {"architecture", "miou_percent"}

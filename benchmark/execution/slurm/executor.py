@@ -243,7 +243,7 @@ class _Job:
             listener.begin(self.spec)
         self._seen = found
         if found.phase != "starting":
-            listener.progress(self.spec, found.phase, found.done, found.total, found.loss)
+            listener.progress(self.spec, found.phase, found.done, found.total, found.value)
 
     def _take(self, listener: ProgressListener, state: JobState) -> None:
         """Take note of the state of its job."""
