@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 OnProgress = Callable[[str, int, int, float | None], None]
 """Receives the phase, completed and total iterations or images, and the training loss or None."""
 
-ANYWHERE = ("complexity", "training", "artifacts", "seconds", "gpu_hours")
+ANYWHERE = ("complexity", "training", "artifacts")
 """Fields of a record that are kept if a run is resumed in another environment."""
 
 Regime = Literal["device", "end_to_end"]

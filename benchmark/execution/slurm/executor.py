@@ -181,9 +181,8 @@ class Slurm:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         folder = self._manifest.folder
-        executor = submitit.SlurmExecutor(
-            folder, python=f"{DEAF} {self._request.python or shlex.quote(sys.executable)}"
-        )
+        python = self._request.python or shlex.quote(sys.executable)
+        executor = submitit.SlurmExecutor(folder, python=f"{DEAF} {python}")
         executor.update_parameters(
             job_name=self._name,
             **self._request.parameters(specs[0], len(specs) if room is None else room),
