@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
     with shown() as listener:
         listener.step("starting", "", 0, len(names))
+        on = options.selected_device(args)
 
         on = options.selected_device(args)
 

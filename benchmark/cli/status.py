@@ -181,7 +181,7 @@ def _plain_run(status: RunStatus, manifest: Manifest) -> dict[str, Any]:
         "phase": progress.phase if progress else None,
         "done": progress.done if progress else None,
         "total": progress.total if progress else None,
-        "loss": progress.loss if progress else None,
+        "loss": progress.value if progress and progress.phase in ("first_stage", "train") else None,
         "rate": progress.rate if progress and status.state == "running" else None,
         "phase_seconds_left": progress.seconds_left if progress and status.state == "running" else None,
         "silent_seconds": status.silent,

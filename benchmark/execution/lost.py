@@ -28,7 +28,7 @@ def lost(spec: Spec, error: str, started: datetime | None = None, **fields: Any)
         UserError: the result cannot be stored.
     """
     end = {"status": "failed", "cause": "killed", "error": printable(error)} | fields
-    draft, found = blank(spec, started or datetime.now(timezone.utc), **end), interrupted.find(spec.folder)
+    draft, found = blank(spec, started or datetime.now(timezone.utc)), interrupted.find(spec.folder)
     if found and found.record.run_id == draft.run_id:
-        draft = found.record.model_copy(update=end)
-    return add(draft, {}, spec.results)
+        draft = found.record
+    return add(draft.model_copy(update=end), {}, spec.results)

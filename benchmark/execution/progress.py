@@ -48,7 +48,7 @@ class Progress:
         phase: "starting", "profile", "first_stage", "train", "val" or "test".
         done: completed iterations or images of the phase.
         total: all iterations or images of the phase.
-        loss: mean training loss or None.
+        value: loss in training; mIoU in percent at the end of a validation; else None.
         rate: iterations or images a second in this phase; None until it is known.
         status: status of the result; None before the end.
         error: its error in one line.
@@ -66,7 +66,7 @@ class Progress:
     phase: str = "starting"
     done: int = 0
     total: int = 0
-    loss: float | None = None
+    value: float | None = None
     rate: float | None = None
     status: str | None = None
     error: str | None = None
@@ -131,11 +131,11 @@ class Reporter:
         if self._listener:
             self._listener.begin(spec)
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Handle progress of a run."""
-        self._put(spec, phase=phase, done=done, total=total, loss=loss)
+        self._put(spec, phase=phase, done=done, total=total, value=value)
         if self._listener:
-            self._listener.progress(spec, phase, done, total, loss)
+            self._listener.progress(spec, phase, done, total, value)
 
     def end(self, spec: Spec, record: Record) -> None:
         """Handle the end of a run."""
@@ -184,6 +184,7 @@ class Reporter:
                 now = replace(now, rate=None)
             self._now[path] = now
             is_new = (before.state, before.phase, before.started) != (now.state, now.phase, now.started)
+            is_new |= now.phase == "val" and now.value is not None
             if is_new or clock - now.updated >= WRITE_SECONDS:
                 self._write(path, now)
 

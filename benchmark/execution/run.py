@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, int, int, float | None], None]
 """Receives the phase, completed and total iterations or images, and the training loss or None."""
+
+ANYWHERE = ("complexity", "training", "artifacts")
+"""Fields of a record that are kept if a run is resumed in another environment."""
 
 Regime = Literal["device", "end_to_end"]
 
@@ -213,10 +216,16 @@ def session_of(spec: Spec, on_progress: OnProgress | None = None) -> Session:
 
 
 def _initial(spec: Spec) -> Record:
-    """Return the initial record of a run: blank, or that of its interruption on this machine."""
+    """Return the initial record of a run: blank, or that of its interruption.
+
+    After an interruption in another environment, as on another node, what was measured of a machine is measured again.
+    """
     fresh, found = blank(spec, datetime.now(timezone.utc), in_child=False), interrupted.find(spec.folder)
-    if found is None or (found.record.run_id, found.record.environment) != (fresh.run_id, fresh.environment):
+    if found is None or found.record.run_id != fresh.run_id:
         return fresh
+    if found.record.environment != fresh.environment:
+        kept = {name: getattr(found.record, name) for name in ANYWHERE}
+        found = replace(found, record=fresh.model_copy(update=kept))
     if found.record.training and not interrupted.has_weights(spec.folder, found.record):
         warn(f"segbench: warning: {spec.folder} lacks weights of its training, which starts over")
         return found.record.model_copy(update={"training": None, "artifacts": []})

@@ -13,7 +13,7 @@ from benchmark.execution import interrupted, run
 from benchmark.execution.interrupted import ResumableRun
 from benchmark.results.arrays import read_arrays
 from benchmark.results.reading import read
-from benchmark.results.record import Execution
+from benchmark.results.record import Complexity, Execution
 from benchmark.results.store import Store
 
 
@@ -177,6 +177,17 @@ def test_what_was_measured_elsewhere_is_measured_again(spec):
         before = draft.model_copy(update={"seconds": 7.0, "environment": environment})
         interrupted.save(spec.folder, ResumableRun(1, before))
         assert (run._initial(spec).seconds == 7.0) is begun
+
+
+def test_what_does_not_depend_on_the_machine_is_kept(spec):
+    """A job that is requeued goes on on another node."""
+    draft = run.blank(spec, datetime.now(timezone.utc))
+    environment = draft.environment.model_copy(update={"cpu": "Another CPU"})
+    complexity = Complexity(params=1, params_total=1, macs=1, macs_torch=1, uncounted=[], size=(64, 64), classes=8)
+    before = draft.model_copy(update={"environment": environment, "complexity": complexity})
+    interrupted.save(spec.folder, ResumableRun(1, before))
+    assert run._initial(spec).complexity == complexity
+    assert run._initial(spec).environment == draft.environment
 
 
 class Evaluated(Exception):

@@ -236,7 +236,7 @@ def test_ended_sweeps_are_small_and_few(jobs, monkeypatch):
 
 def test_json_and_text(manifest, capsys):
     put(manifest, 0, state="ended", status="failed", error="RuntimeError: no", cause="exception")
-    put(manifest, 1, phase="train", done=30, total=40, rate=2.0, loss=0.5)
+    put(manifest, 1, phase="train", done=30, total=40, rate=2.0, value=0.5)
     log = Path(manifest.sweep.runs[0].folder, "run.log")
     log.parent.mkdir(parents=True)
     log.write_text("what it said\n")

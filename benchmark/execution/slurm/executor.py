@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ LOST_SECONDS = 15.0
 
 ARRAY = 1000
 """Maximum number of tasks of an array, one less than the default limit of Slurm."""
+
+
+DEAF = """bash -c 'trap "" TERM USR2; exec "$0" "$@"'"""
+"""Starts Python such that it does not die of a signal before the task handles it, a few seconds later."""
 
 
 class Slurm:
@@ -176,7 +181,8 @@ class Slurm:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         folder = self._manifest.folder
-        executor = submitit.SlurmExecutor(folder, python=self._request.python)
+        python = self._request.python or shlex.quote(sys.executable)
+        executor = submitit.SlurmExecutor(folder, python=f"{DEAF} {python}")
         executor.update_parameters(
             job_name=self._name,
             **self._request.parameters(specs[0], len(specs) if room is None else room),
@@ -243,7 +249,7 @@ class _Job:
             listener.begin(self.spec)
         self._seen = found
         if found.phase != "starting":
-            listener.progress(self.spec, found.phase, found.done, found.total, found.loss)
+            listener.progress(self.spec, found.phase, found.done, found.total, found.value)
 
     def _take(self, listener: ProgressListener, state: JobState) -> None:
         """Take note of the state of its job."""

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 from benchmark.errors import UserError
 from benchmark.execution import interrupted, progress, ranks
@@ -89,6 +90,7 @@ def _requests() -> threading.Event:
     processes that are started from here: a worker unblocks the one that asks it to stop.
     """
     stop = threading.Event()
+    resource_tracker.ensure_running()  # unblocks SIGTERM when it is started
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def wait() -> None:
