@@ -206,6 +206,7 @@ def run(
     latency: bool = True,
     executor: Literal["local", "debug"] = "local",
     retry: int = 0,
+    gpus: int = 1,
     **overrides: Any,
 ) -> Results:
     """Profile, train and evaluate architectures, and store what is not in the store yet.
@@ -222,6 +223,7 @@ def run(
         executor: "local" makes runs in worker processes, so that one that crashes costs itself alone. "debug" makes
             them in this process.
         retry: how often a run that was killed, exited, hung or ran out of memory is repeated from its last state.
+        gpus: number of GPUs that share each run, without changing what is computed: docs/several-gpus.md.
         overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
@@ -241,7 +243,7 @@ def run(
     from benchmark.cli.progress import shown
     from benchmark.engine import device as devices
 
-    on = devices.select(device)
+    on = devices.select(device, gpus)
 
     from benchmark.execution import batch
     from benchmark.execution.plan import plan
@@ -258,6 +260,7 @@ def run(
         results=Path(results),
         work_dir=Path(work_dir),
         retries=retry,
+        gpus=gpus,
     )
     _, refused = batch.trainable(wanted)
     if refused:
