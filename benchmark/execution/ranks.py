@@ -173,11 +173,12 @@ class Ranks:
         """
         self._failed = True
         end = time.monotonic() + CAUSE_SECONDS
-        while _is_broken(error) and time.monotonic() < end:
+        while True:
             if found := self._lost():
                 return found
+            if not _is_broken(error) or time.monotonic() > end:
+                return None
             time.sleep(0.02)
-        return None
 
     def _watch(self) -> None:
         """End this process if another rank has died and this one does not notice, as in an operation of NCCL."""

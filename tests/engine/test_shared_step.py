@@ -332,3 +332,17 @@ def _with_nan(folder):
 def test_all_processes_end_if_scores_of_one_are_nan(tmp_path):
     (found,), (other,) = in_processes(_with_nan, tmp_path)
     assert found == other
+
+
+def _two_stages(folder, protocol):
+    session = Session(compose.compose("enet", protocol, deterministic=True), Path(folder))
+    trained = session.train()
+    return session.first_stage.loss, trained.loss, len(trained.val_miou)
+
+
+def test_both_of_two_stages_are_shared(two_stages, tmp_path):
+    alone = in_processes(_two_stages, tmp_path / "1", two_stages, processes=1)[0]
+    for found in in_processes(_two_stages, tmp_path / "2", two_stages):
+        assert np.allclose(found[0], alone[0], rtol=1e-4)
+        assert np.allclose(found[1], alone[1], rtol=1e-2)
+        assert found[2] == alone[2]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 from benchmark.errors import UserError
 from benchmark.execution import batch, ranks
@@ -136,6 +137,15 @@ def test_an_interrupted_run_resumes(two, tmp_path, gpus):
         assert np.allclose(resumed.record.training.loss, stored.record.training.loss, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_ranks_of_a_run_in_this_process(two, tmp_path):
+    stored, *_ = two
+    (made,) = batch.completed([_spec(tmp_path)], batch._executor("debug", _spec(tmp_path), Watcher(), 1))
+    assert made.record.status == "ok", made.record.error
+    assert made.record.training.loss == stored.record.training.loss
+    assert not distributed.is_initialized()
+
+
 OWN = """
 import os, signal, time
 from pathlib import Path
@@ -191,6 +201,7 @@ def test_the_failure_of_a_rank_is_that_of_the_run(own, tmp_path, what, status, c
     assert _left(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_rank_is_missed_even_if_the_first_one_waits_for_something_else(own, tmp_path):
     record = _made(own("first hangs")).record
     assert (record.status, record.cause) == ("failed", "exited")
