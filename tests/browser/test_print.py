@@ -65,7 +65,9 @@ def test_all_columns_and_many_classes_fit(visit, many):
 def test_tables_of_more_classes_than_a_page_is_wide_are_printed(visit, many, tmp_path):
     head = "".join(f'<th scope="col" class="number">kind {index}</th>' for index in range(150))
     row = "".join(f'<td class="number">{index}.25</td>' for index in range(150))
-    table = f'<thead><tr><th scope="col">Name</th>{head}</tr></thead><tbody><tr><th scope="row">wide</th>{row}</tr></tbody>'
+    table = (
+        f'<thead><tr><th scope="col">Name</th>{head}</tr></thead><tbody><tr><th scope="row">wide</th>{row}</tr></tbody>'
+    )
     pattern = re.compile(r'(<table class="sortable heat">).*?(</table>)', re.DOTALL)
     path = tmp_path / "wide.html"
     path.write_text(pattern.sub(rf"\1{table}\2", many.read_text(encoding="utf-8")), encoding="utf-8")
