@@ -5,6 +5,8 @@ import io
 import itertools
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -329,6 +331,16 @@ def test_point_opens_its_card(visit, many):
         assert "card=" not in page.url
 
 
+def test_every_figure_leads_to_its_results(visit, many):
+    page = visit(many)
+    row = page.locator(".board tbody tr").nth(5)
+    for cell in row.locator("td.number:visible").all():
+        cell.click(position={"x": 3, "y": 3})
+        assert page.locator("#card h3").inner_text() == row.locator("th").inner_text()
+        assert page.locator("#card tbody a").count() == 3
+        page.keyboard.press("Escape")
+
+
 def test_tap_opens_a_card_on_a_phone(visit, many):
     page = visit(many, width=360, has_touch=True)
     point = page.locator(".mark.front").first
@@ -386,8 +398,30 @@ def test_latex_and_bibtex_are_of_the_view(visit, many):
     entries = set(re.findall(r"@\w+\{([^,]+),", bibtex))
     assert cited | {"segbench"} <= entries
     assert "paszke2016enet" not in entries
-    assert latex.count("&") % latex.count(r"\\") == 0
+    assert len({line.count("&") for line in latex.splitlines() if line.endswith(r"\\")}) == 1
     assert not re.search(r"(?<!\\)[#_](?!.*label)", body.replace("cite", ""))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX: apt-get install texlive-latex-recommended")
+@pytest.mark.parametrize("search", ["", "r50", "enet"])
+def test_latex_compiles_and_fits(visit, many, tmp_path, search):
+    page = visit(many)
+    page.get_by_label("Filter by text").first.fill(search)
+    text = (
+        r"\documentclass[twocolumn]{article}\usepackage{booktabs, graphicx}\begin{document}"
+        + "\n"
+        + exported(page, "tex")
+        + r"\bibliographystyle{plain}\bibliography{view}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
+    (tmp_path / "view.bib").write_text(exported(page, "bib"), encoding="utf-8")
+    for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
+        options = [] if command == "bibtex" else ["-interaction=nonstopmode", "-halt-on-error"]
+        done = subprocess.run([command, *options, "paper"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = (tmp_path / "paper.log").read_text(encoding="latin-1")
+    assert not re.search(r"Overfull \\[hv]box \(([5-9]|\d\d)", log)
+    assert "undefined" not in log
 
 
 def test_bibtex_and_link_are_copied(visit, many):

@@ -36,19 +36,24 @@ function toLatex(board) {
     return row.element.cells[board.index[column.name]].querySelector("strong") ? `\\textbf{${shown}}` : shown;
   };
   const line = (cells) => `    ${cells.join(" & ")} \\\\`;
+  const stacked = (column) => {
+    const words = [...column.title.split(" "), ...(column.unit ? [`(${column.unit})`] : [])].map(toTex);
+    return words.length > 1 ? `\\shortstack[${column.decimals === null ? "l" : "r"}]{${words.join("\\\\")}}` : words[0];
+  };
   return [
-    "% needs \\usepackage{booktabs}; the entries of \\cite are in the BibTeX of this view",
+    "% needs \\usepackage{booktabs, graphicx}; the entries of \\cite are in the BibTeX of this view",
     `\\begin{${environment}}`,
     "  \\centering\\small",
     `  \\caption{${toTex(board.title)} (fingerprint ${board.fingerprint}).}`,
     `  \\label{tab:${board.id.replace(/[^A-Za-z0-9-]+/g, "-")}}`,
-    `  \\begin{tabular}{${columns.map((column) => (column.decimals === null ? "l" : "r")).join("")}}`,
+    "  \\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{" + // no wider than the text
+    `\\begin{tabular}{${columns.map((column) => (column.decimals === null ? "l" : "r")).join("")}}`,
     "    \\toprule",
-    line(columns.map((column) => toTex(heading(column)))),
+    line(columns.map(stacked)),
     "    \\midrule",
     ...board.visible.map((row) => line(columns.map((column) => cell(row, column)))),
     "    \\bottomrule",
-    "  \\end{tabular}",
+    "  \\end{tabular}}",
     `\\end{${environment}}`,
     "",
   ].join("\n");

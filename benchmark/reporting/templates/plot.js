@@ -2,10 +2,14 @@
 const RADIUS = 4.5, LINE = 15, NAME = 28, TEXT = 12;
 
 const measure = (() => {
-  const context = document.createElement("canvas").getContext("2d");
+  const context = document.createElement("canvas").getContext("2d"), known = new Map();
   return (text, bold) => {
-    context.font = `${bold ? 600 : 400} ${TEXT}px ${getComputedStyle(document.body).fontFamily}`;
-    return context.measureText(text).width;
+    const key = `${bold ? 600 : 400} ${text}`;
+    if (!known.has(key)) {
+      context.font = `${bold ? 600 : 400} ${TEXT}px ${getComputedStyle(document.body).fontFamily}`;
+      known.set(key, context.measureText(text).width);
+    }
+    return known.get(key);
   };
 })();
 
@@ -81,7 +85,7 @@ function pointsOf(board) {
 
 const ends = (value, spread, isLog) => [isLog ? Math.max(value - spread, value / 2) : value - spread, value + spread];
 
-function drawPlot(board, width = board.figure?.clientWidth, height = Math.round(Math.min(480, Math.max(420, width * 0.5)))) {
+function drawPlot(board, width = board.width, height = Math.round(Math.min(480, Math.max(420, width * 0.5)))) {
   if (!board.figure || !width) return;
   const { view } = board, x = board.column(view.x), y = board.column(view.y);
   const isLogX = view.xlog === "1", isLogY = view.ylog === "1";
@@ -311,10 +315,12 @@ function makeAxes(board, change) {
   board.figure = element("figure", { class: "live" });
   place.classList.add("live");
   place.replaceChildren(form, board.figure);
-  let width = 0;
-  new ResizeObserver(() => {
-    if (width !== board.figure.clientWidth) drawPlot(board);
-    width = board.figure.clientWidth;
+  board.width = board.figure.clientWidth; // measured here only, as a measurement after a change is a layout of the page
+  new ResizeObserver(([{ contentRect }]) => {
+    const width = Math.round(contentRect.width);
+    if (width === board.width || !width) return;
+    board.width = width;
+    drawPlot(board);
   }).observe(board.figure);
 }
 

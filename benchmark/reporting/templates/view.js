@@ -23,6 +23,7 @@ const linkTo = (board) => `${location.href.split("#")[0]}#${viewText(board, true
 
 function writeHash() {
   const hash = boards.map((board) => viewText(board)).filter(Boolean).join("&");
+  if (location.hash === `#${hash}`) return; // to write it takes longer than to draw the plot
   if (hash) history.replaceState(null, "", `#${hash}`);
   else if (isView()) history.replaceState(null, "", location.href.split("#")[0]);
 }
@@ -97,8 +98,12 @@ function prepare(board) {
   linkRows(board);
 }
 
-// The name of an architecture opens its card, and is a link to it.
+// The name of an architecture opens its card, and is a link to it. A click on a figure leads to its results, too.
 function linkRows(board) {
+  board.table.tBodies[0].addEventListener("click", (event) => {
+    const row = board.rows.find((each) => each.element.contains(event.target));
+    if (row && !event.target.closest("a") && getSelection().isCollapsed) board.open(row);
+  });
   for (const row of board.rows) {
     const head = row.element.querySelector("th");
     const link = element("a", { href: `#board=${encodeURIComponent(board.id)}&card=${encodeURIComponent(row.name)}` }, ...head.childNodes);
