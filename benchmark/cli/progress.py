@@ -162,7 +162,6 @@ class Bars:
         from benchmark.cli import live
 
         self._courses: dict[str, Course] = {}
-        self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler
         self._jobs: dict[str, float] = {}  # estimated seconds of each run
         self._ended: dict[str, float] = {}  # and the real ones
         self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler

@@ -106,8 +106,6 @@ def run(args: argparse.Namespace) -> int:
         listener.step("starting", "", 0, len(names))
         on = options.selected_device(args)
 
-        on = options.selected_device(args)
-
         from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
         from benchmark.results.store import Store
 

@@ -99,10 +99,12 @@ def confusion(stored: Iterable[Stored]) -> Confusion | None:
             found.append((each.record, totals[evaluation.counts]))
     if not found:
         return None
-    record, counts = found[0][0], np.sum([each for _, each in found], axis=0)
+    record = found[0][0]
+    alike = [counts for each, counts in found if each.dataset.classes == record.dataset.classes]
+    counts = np.sum(alike, axis=0)
     names = [*record.dataset.classes, VOID]
     if len(names) != len(counts):
         return None
     rows = len(counts) if record.protocol.void == "false_positive" and counts[-1].any() else len(counts) - 1
     columns = len(counts) if counts[:rows, -1].any() else len(counts) - 1
-    return Confusion(names[:rows], names[:columns], counts[:rows, :columns], len(found))
+    return Confusion(names[:rows], names[:columns], counts[:rows, :columns], len(alike))

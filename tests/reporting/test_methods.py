@@ -59,8 +59,7 @@ def test_sentences_say_what_the_axes_say(text):
         "pre-trained on ImageNet, all under the same protocol.",
         f"Each network was trained for 1,500 iterations, with batches of 16 crops of 360{BY}480 pixels, by AdamW "
         "(learning rate 0.001, betas (0.9, 0.999), weight decay 0.0001), with a linear warm-up over the first 500 "
-        "iterations and "
-        "polynomial decay of the learning rate with power 0.9, in bfloat16.",
+        "iterations and polynomial decay of the learning rate with power 0.9, in bfloat16.",
         "scaled by a random factor between 0.5 and 2",
         "flipped horizontally with a probability of 0.5",
         f"on the 6 validation images, predicted with a sliding window of 769{BY}769 pixels and a stride of 513{BY}513 "
