@@ -8,6 +8,15 @@ from collections.abc import Iterable
 FOREIGN = (Exception, SystemExit)
 """What code of others may raise: `sys.exit` in it must end no more than an exception would."""
 
+LISTED = {
+    "architecture": "segbench list architectures",
+    "protocol": "segbench list protocols",
+    "method": "segbench list methods",
+    "reference": "segbench list references",
+    "name": "segbench list",
+}
+"""The command that lists the names of a kind."""
+
 
 class UserError(Exception):
     """An error a user can fix: its message is one line that says what to do.
@@ -41,15 +50,19 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for an unknown name, with similar known names.
 
     Args:
-        kind: kind of the name, in the singular ("architecture"); "name" if it may be of any kind.
+        kind: kind of the name, in the singular ("architecture"); "name" if it may be of any kind of `LISTED`.
         name: the unknown name.
         known: the known names.
     """
     known = list(dict.fromkeys(known))
     longer = [each for each in known if name and name.lower() in each.lower()]
     near = longer[:6] or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    listed = "segbench list" if kind == "name" else f"segbench list {kind}s"
-    hint = f"did you mean {' or '.join(near)}?" if near else f"see `{listed}`"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif kind in LISTED:
+        hint = f"see `{LISTED[kind]}`"
+    else:
+        hint = f"choose from {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
     return UserError(f"unknown {kind} {name!r}: {hint}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import COMMANDS, build_parser
-from benchmark.errors import unknown
+from benchmark.errors import LISTED, unknown
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("benchmark/**/*.py"), *ROOT.glob("segbench/*.py")])
@@ -147,21 +147,15 @@ def test_commands_in_documents(path):
     assert not wrong, "\n".join(wrong)
 
 
-def kinds():
-    """The kinds of names that `unknown` is called with, and `_find` of the catalog, which calls it."""
-    found = set()
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("unknown", "_find"):
-                kind = node.args[0]
-                found |= {kind.value} if isinstance(kind, ast.Constant) else set()
-    return sorted(found)
-
-
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", LISTED)
 def test_an_unknown_name_leads_to_a_list_that_there_is(kind):
     (command,) = commands(str(unknown(kind, "zzzz", [])))
     check(command)
+
+
+def test_an_unknown_name_of_another_kind_leads_to_no_list():
+    assert str(unknown("key", "zzzz", ["a", "b"])) == "unknown key 'zzzz': choose from a, b"
+    assert str(unknown("key", "zzzz", map(str, range(20)))).endswith("choose from 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...")
 
 
 def test_the_check_finds_what_there_is_not():
