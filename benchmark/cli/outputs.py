@@ -384,6 +384,53 @@ def _added() -> Any:
     return list[Entry]
 
 
+class ShownRun(Output):
+    """A run of a sweep."""
+
+    run_id: str
+    architecture: str
+    protocol: str
+    seed: int
+    state: str
+    starting: bool
+    job: str | None
+    node: str | None
+    reason: str | None
+    """why it waits"""
+    phase: str | None
+    done: int | None
+    total: int | None
+    loss: float | None
+    rate: float | None
+    phase_seconds_left: float | None
+    silent_seconds: float | None
+    """since its last sign of life"""
+    result: str | None
+    cause: str | None
+    error: str | None
+    log_tail: list[str] = []
+    """last lines of the log of a failed run"""
+
+
+class ShownSweep(Output):
+    """A sweep of `segbench status`."""
+
+    sweep: str
+    command: str
+    executor: str
+    created: str
+    active: bool
+    counts: dict[str, int]
+    seconds_left: float | None
+    runs: list[ShownRun]
+
+
+class ShownSweeps(Output):
+    """The outcome of `segbench status`."""
+
+    sweeps: list[ShownSweep]
+
+
 OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "list": _list,
     "show": lambda: Shown,
@@ -393,6 +440,7 @@ OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "validate": lambda: Validation,
     "profile": _profile,
     "plan": lambda: Plan,
+    "status": lambda: ShownSweeps,
     "eval": _eval,
     "predict": lambda: list[PredictedImage],
     "score": _score,

@@ -9,9 +9,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from benchmark.cli import main
+from benchmark.cli import main, outputs
 from benchmark.execution import progress, status, sweep
 from benchmark.execution.plan import Job
 from benchmark.execution.progress import Progress, Reporter
@@ -246,7 +247,9 @@ def test_json_and_text(manifest, capsys):
     assert "exception: RuntimeError: no\n      what it said" in out
     assert "training 30/40, 2/s, 5 s left" in out
     assert main(["status", "--json", manifest.sweep.name, "--work-dir", str(manifest.work_dir)]) == 3
-    (found,) = json.loads(capsys.readouterr().out)["sweeps"]
+    everything = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(outputs.schema("status")).validate(everything)
+    (found,) = everything["sweeps"]
     assert found["counts"] == {"failed": 1, "running": 1, "pending": 2}
     assert found["runs"][0]["log_tail"] == ["what it said"]
     assert found["runs"][1]["rate"] == 2.0
