@@ -366,8 +366,8 @@ def gpus(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="N",
         help="GPUs of a run on each node, with a process for each; they share every batch and compute what one GPU "
-        "computes, see docs/several-gpus.md (default: 1, or --nproc-per-node of torchrun; with --device cpu the "
-        "processes share the CPU, for tests)",
+        "computes, see docs/several-gpus.md (default: 1, or that of `torchrun --nproc-per-node`; with --device cpu "
+        "the processes share the CPU, for tests)",
     )
     parser.add_argument("--nodes", type=count, metavar="N", help="nodes of a run, in jobs of Slurm (default: 1)")
 

@@ -80,7 +80,7 @@ class Node:
 def node(environ: Mapping[str, str] = os.environ) -> Node:
     """Return this machine's place among those of a run, from the variables of Slurm or torchrun.
 
-    A job of Slurm starts one task on each node (`--ntasks-per-node 1`), which starts the ranks there.
+    A job of Slurm starts one task on each node (`sbatch --ntasks-per-node 1`), which starts the ranks there.
 
     Args:
         environ: environment variables. MASTER_ADDR and MASTER_PORT have precedence over the first node of a job and a

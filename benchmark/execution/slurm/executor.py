@@ -111,15 +111,15 @@ class Slurm:
         if not self._jobs:
             return
         name, jobs = self._manifest.sweep.name, [job.name for job in self._jobs]
-        where = f"--work-dir {self._manifest.work_dir}"
+        work_dir = shlex.quote(str(self._manifest.work_dir))
         try:
             leaves = self._leave(len(jobs))
         except KeyboardInterrupt:
             leaves = True
         if leaves:
             print(
-                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} {where}` shows them, with "
-                "--cancel it cancels them, and the same command attaches to them",
+                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} --work-dir {work_dir}` shows them, "
+                "with --cancel it cancels them, and the same command attaches to them",
                 file=sys.stderr,
             )
         else:
