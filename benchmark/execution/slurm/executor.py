@@ -118,8 +118,8 @@ class Slurm:
             leaves = True
         if leaves:
             print(
-                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} --work-dir {work_dir}` shows them, "
-                "with --cancel it cancels them, and the same command attaches to them",
+                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} --work-dir {work_dir}` shows "
+                "them, with --cancel it cancels them, and the same command attaches to them",
                 file=sys.stderr,
             )
         else:
