@@ -53,6 +53,7 @@ class Journal:
 
     Attributes:
         record: the measurements so far.
+        reached: last phase of training or evaluation, its completed iterations or images, and their total.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Journal:
         self._clock = self._kept = time.perf_counter()
         self._iteration = self._resumable = 0
         self._record = initial
+        self.reached: tuple[str, int, int] = ("train", 0, 0)
 
     @property
     def record(self) -> Record:
@@ -93,6 +95,8 @@ class Journal:
             self._iteration = self._stages[phase] + done
         elif phase == "val":
             self._iteration = -abs(self._iteration)
+        if phase != "profile":
+            self.reached = phase, done, total
         if time.perf_counter() - self._kept > KEEP_SECONDS:
             self.keep()
         self._on_progress(phase, done, total, loss)

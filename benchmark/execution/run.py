@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
-from benchmark.engine import device
+from benchmark.engine import device, stop
 from benchmark.errors import FOREIGN, UserError
 from benchmark.execution import interrupted, outcome, ranks
 from benchmark.execution.interrupted import Journal
@@ -127,6 +127,9 @@ def _run_one(
         journal.keep(ended.iteration)
         raise
     except FOREIGN as error:
+        if stop.is_requested():  # schedulers signal all processes of a job, such as those that load data
+            journal.keep()
+            raise Interrupted(*journal.reached, iteration=0) from error
         on_error(error)
         arrays.clear()  # of evaluations that are not in the record
         with replacing(spec.folder / "error.log") as log:
@@ -308,7 +311,11 @@ def _measure(
     if memory is None or (spec.latency and not draft.latency):
         if spec.latency:
             regimes: tuple[Regime, ...] = ("end_to_end", "device") if spec.device == "cuda" else ("end_to_end",)
-            yield {"latency": [latency.measure(config.model, size, device=spec.device, regime=r) for r in regimes]}
+            timed = []
+            for regime in regimes:
+                timed.append(latency.measure(config.model, size, device=spec.device, regime=regime))
+                on_progress("profile", 0, 1, None)
+            yield {"latency": timed}
         memory = record.Memory(inference_peak=inference_peak(config.model, size, spec.device), training_peak=None)
         yield {"memory": memory}
     on_progress("profile", 1, 1, None)

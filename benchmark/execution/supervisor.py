@@ -8,11 +8,9 @@ This module imports nothing heavy: a worker that uses a GPU is not to be started
 
 from __future__ import annotations
 
-import getpass
 import multiprocessing
 import os
 import pickle
-import re
 import shutil
 import signal
 import tempfile
@@ -20,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fcntl import fcntl
-from multiprocessing import util
+from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +40,7 @@ EXIT_SECONDS = 2.0
 STACKS_SECONDS = 1.0
 """Seconds that a worker that hangs has to print its stacks."""
 
-UNKILLABLE_SECONDS = 10.0
+KILL_SECONDS = 10.0
 """Seconds after SIGKILL at which a process that the kernel does not end is given up."""
 
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -119,7 +117,6 @@ class _Supervisor:
     def start(self, method: str, payload: bytes, temporary: Path) -> None:
         """Start the worker; its standard output and error are the log from its first instruction on."""
         context: Any = multiprocessing.get_context(method)
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _inductor_cache())  # which is no temporary file of a run
         os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
         self._wake, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -176,7 +173,7 @@ class _Supervisor:
                 self._signalled.pop(ended[0], None)
                 if ended[0] == self._process:
                     self.exitcode = os.waitstatus_to_exitcode(ended[1])
-                    self._plan((0, self._terminate), (EXIT_SECONDS, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+                    self._plan((0, self._terminate), (EXIT_SECONDS, self._kill), (KILL_SECONDS, self._give_up))
         except ChildProcessError:
             return False
         return True
@@ -214,7 +211,7 @@ class _Supervisor:
             return
         self.report(kind, content)
         if kind not in PROGRESS and self.exitcode is None:
-            self._plan((EXIT_SECONDS, self._terminate), (EXIT_SECONDS, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+            self._plan((EXIT_SECONDS, self._terminate), (EXIT_SECONDS, self._kill), (KILL_SECONDS, self._give_up))
 
     def _obey(self) -> None:
         """Follow a word of the parent."""
@@ -229,11 +226,11 @@ class _Supervisor:
         if word == "stop":
             self._stop()
         elif word == "end":
-            self._plan((0, self._stop), (SAVE_SECONDS, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+            self._plan((0, self._stop), (SAVE_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
         elif word == "kill":
-            self._plan((0, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+            self._plan((0, self._kill_worker), (KILL_SECONDS, self._give_up))
         elif word == "stacks":
-            self._plan((0, self._print_stacks), (STACKS_SECONDS, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+            self._plan((0, self._print_stacks), (STACKS_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
         else:
             self._tell(word)
 
@@ -242,7 +239,7 @@ class _Supervisor:
         self._parent = None
         shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
         if self.exitcode is None:
-            self._plan((0, self._stop), (SAVE_SECONDS, self._kill), (UNKILLABLE_SECONDS, self._give_up))
+            self._plan((0, self._stop), (SAVE_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
 
     def _plan(self, *steps: tuple[float, Callable[[], None]]) -> None:
         """Replace the next steps, each given with the seconds since the one before."""
@@ -252,12 +249,10 @@ class _Supervisor:
             self._steps.append((at, step))
 
     def _take_steps(self) -> None:
-        """Take the steps whose time has come; send the current signal to every process that is found."""
+        """Take the steps whose time has come; send the current signal to every process that the worker left."""
         while self._steps and self._steps[0][0] <= time.monotonic():
             self._steps.pop(0)[1]()
         if self._signal:
-            if self.exitcode is None:
-                process_tree.send_group(self._process, self._signal)
             for child in process_tree.children():
                 if self._signalled.get(child) is not self._signal:
                     process_tree.send(child, self._signal)
@@ -269,6 +264,9 @@ class _Supervisor:
 
     def _print_stacks(self) -> None:
         process_tree.send(self._process, signal.SIGQUIT)
+
+    def _kill_worker(self) -> None:
+        process_tree.send(self._process, signal.SIGKILL)
 
     def _terminate(self) -> None:
         self._signal = signal.SIGTERM
@@ -295,14 +293,12 @@ def _start(supervisor: int, payload: bytes, connection: Connection, inherited: S
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for each in inherited:
         each.close()
+    _own_resource_tracker()
     function, argument = pickle.loads(payload)
     function(argument, connection)
 
 
-def _inductor_cache() -> str:
-    """Return the folder in which torch keeps compiled kernels by default."""
-    try:
-        user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
-    except (KeyError, OSError):  # the user has no name
-        user = str(os.getuid())
-    return str(Path(tempfile.gettempdir(), f"torchinductor_{user}"))
+def _own_resource_tracker() -> None:
+    """Let shared memory that this process leaks be removed when it has ended, not when the whole command has."""
+    with suppress(AttributeError):  # another implementation of Python
+        resource_tracker._resource_tracker.__init__()  # type: ignore[misc]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import getpass
 import os
+import re
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from benchmark import backend, warning
@@ -81,6 +85,8 @@ class DeviceTurn:
 
 def _report(spec: Spec, parent: Connection) -> None:
     _open_streams()
+    if spec.device != "cpu" or spec.compile:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _inductor_cache())
     backend.silence()
     from benchmark.engine.hooks import Interrupted
 
@@ -133,6 +139,18 @@ def _open_streams() -> None:
     )
     faulthandler.enable()
     faulthandler.register(signal.SIGQUIT)
+
+
+def _inductor_cache() -> str:
+    """Return the default folder of compiled kernels: they are kept, unlike temporary files of the run.
+
+    The temporary folder of the run is in that of the user, see `local`.
+    """
+    try:
+        user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+    except (KeyError, OSError):  # the user has no name
+        user = str(os.getuid())
+    return str(Path(tempfile.gettempdir()).parent / f"torchinductor_{user}")
 
 
 def _flush() -> None:

@@ -124,3 +124,43 @@ def test_architectures_that_the_protocol_cannot_train(tmp_path):
     assert [spec.architecture for spec in reasons] == ["unet"]
     with pytest.raises(UserError, match="unet"):
         batch.trainable(both[:1])
+
+
+class Unsteady(Two):
+    """An executor whose runs end with the causes that they are given, then well."""
+
+    def __init__(self, *causes):
+        super().__init__(None)
+        self.causes, self.attempts = list(causes), []
+
+    def poll(self):
+        spec = self.runs.pop(0)
+        self.attempts.append((spec.seed, spec.attempt, spec.retries))
+        record = blank(spec, datetime.now(timezone.utc), "failed", "why", self.causes.pop(0))
+        return [read(Store(spec.results).add(record, {}))]
+
+
+@pytest.mark.parametrize(
+    ("causes", "retries", "attempts"),
+    [
+        (["killed", "hung", "exception"], 5, 3),
+        (["out_of_memory", "exited", "killed"], 2, 3),
+        (["killed"], 0, 1),
+        (["time_limit"], 5, 1),
+        (["diverged"], 5, 1),
+        ([None], 5, 1),
+    ],
+)
+def test_a_run_is_repeated_for_causes_that_may_pass(tmp_path, causes, retries, attempts):
+    folders = {"results": tmp_path / "results", "work_dir": tmp_path / "work"}
+    (spec,) = batch.specs(["enet"], "shapes_64x64_smoke", [0], "cpu", retries=retries, **folders)
+    executor = Unsteady(*causes)
+    (ended,) = batch.completed([spec], executor)
+    assert ended.record.cause == causes[-1]
+    assert executor.attempts == [(0, 1 + made, retries - made) for made in range(attempts)]
+
+
+def test_a_run_is_not_repeated_after_its_deadline(tmp_path):
+    folders = {"results": tmp_path / "results", "work_dir": tmp_path / "work"}
+    (spec,) = batch.specs(["enet"], "shapes_64x64_smoke", [0], "cpu", retries=5, deadline=1.0, **folders)
+    assert len(list(batch.completed([spec], Unsteady("killed")))) == 1

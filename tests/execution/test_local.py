@@ -19,6 +19,7 @@ from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
 from benchmark.results.environment import capture
 from benchmark.results.store import Store
+from benchmark.warning import warn
 
 FORK = multiprocessing.get_context("fork")
 
@@ -166,6 +167,61 @@ def test_a_run_that_does_not_stop_at_its_deadline_is_interrupted(tmp_path, monke
     spec = _spec(tmp_path, deadline=8.0)
     assert list(made_by_workers([spec], Late())) == [InterruptedRun(spec, "train", 7, 7)]
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_that_waits_for_its_turn_does_not_hang(tmp_path, in_worker):
+    """The second run reports nothing while the first one trains for longer than a run may be silent."""
+
+    def run_one(spec, tell, turn, on_error):
+        turn.wait()
+        for done in range(8 if spec.seed == 0 else 1):
+            time.sleep(0.25)
+            tell("train", done, 9, None)
+        return _record(spec)
+
+    specs = [_spec(tmp_path, seed=seed, device="cuda", hang_timeout=1.0) for seed in range(2)]
+    assert [record.cause for record in in_worker(run_one, specs, device="cuda")] == [None, None]
+
+
+def test_a_run_without_progress_hangs_and_says_where(tmp_path, in_worker):
+    def stand_still():
+        time.sleep(1000)
+
+    def run_one(spec, tell, turn, on_error):
+        tell("val", 7, 7, None)
+        stand_still()
+
+    (record,) = in_worker(run_one, [_spec(tmp_path, hang_timeout=0.3)])
+    assert (record.status, record.cause) == ("timed_out", "hung")
+    assert record.error == "no progress for 0.3 s, after 7 of 7 of val"
+    assert "in stand_still" in record.log_tail[1]
+
+
+def test_a_warning_of_a_run_is_shown_and_what_it_prints_is_not(tmp_path, in_worker, capsys):
+    def run_one(spec, tell, turn, on_error):
+        print("for the log")
+        warn("a warning")
+        os._exit(3)
+
+    (record,) = in_worker(run_one, [_spec(tmp_path)])
+    assert record.log_tail == ["for the log"]
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "a warning\n")
+
+
+def test_a_run_is_recorded_if_its_supervisor_is_killed(tmp_path, in_worker):
+    def run_one(spec, tell, turn, on_error):
+        (tmp_path / "worker").write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(1000)
+
+    (record,) = in_worker(run_one, [_spec(tmp_path)])
+    assert (record.status, record.cause) == ("failed", "killed")
+    process = Path("/proc", (tmp_path / "worker").read_text())
+    end = time.monotonic() + 10
+    while process.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not process.exists()
 
 
 class Pipeline:
