@@ -309,6 +309,24 @@ def test_the_seconds_of_a_killed_call_count(stub, tmp_path, monkeypatch):
     assert 1000 < read(_run_one(spec)).record.seconds < 1100
 
 
+def test_a_run_that_is_resumed_in_another_environment_has_all_measurements(stub, tmp_path, monkeypatch):
+    """For example after a commit that changes no code of runs."""
+    monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
+    spec, capture = _spec(tmp_path), environment.capture
+    with Killer(tmp_path, 30).watching(), pytest.raises(Killed):
+        _run_one(spec)
+    assert interrupted.find(spec.folder).record.complexity is not None
+
+    def other(*arguments, **keywords):
+        return capture(*arguments, **keywords).model_copy(update={"cores": 99})
+
+    monkeypatch.setattr("benchmark.results.environment.capture", other)
+    found = read(_run_one(spec)).record
+    assert (found.status, found.environment.cores) == ("ok", 99)
+    assert found.complexity is not None
+    assert found.memory is not None
+
+
 def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "best_at", {2: 10.0, 4: 5.0}, raising=False)
     spec = _spec(tmp_path)
