@@ -209,6 +209,7 @@ def run(
     latency: bool = True,
     executor: str | Callable[[ProgressListener], Executor] = "local",
     retry: int = 0,
+    gpus: int = 1,
     **overrides: Any,
 ) -> Results:
     """Profile, train and evaluate architectures, and store what is not in the store yet.
@@ -226,6 +227,7 @@ def run(
             them in this process. For another machine or scheduler, a class of your own, or its name as of
             `segbench run --executor`; docs/executors.md describes what it must do.
         retry: how often a run that was killed, exited, hung or ran out of memory is repeated from its last state.
+        gpus: number of GPUs that share each run, without changing what is computed: docs/several-gpus.md.
         overrides: what is changed of the protocol: max_iters, batch_size, val_interval, precision, init, crf.
 
     Returns:
@@ -245,7 +247,7 @@ def run(
     from benchmark.cli.progress import shown
     from benchmark.engine import device as devices
 
-    on = devices.select(device)
+    on = devices.select(device, gpus)
 
     from benchmark.execution import batch
     from benchmark.execution.interrupted import clear
@@ -264,6 +266,7 @@ def run(
         results=Path(results),
         work_dir=Path(work_dir),
         retries=retry,
+        gpus=gpus,
     )
     with shown() as listener, _main_not_imported():
         _, refused = batch.trainable(wanted, partial(listener.step, "checking"))

@@ -34,15 +34,18 @@ def over_all_processes(batch_norm: Callable[..., Tensor]) -> Callable[..., Tenso
         if not training:
             return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         found: Tensor
+        apply: Any
         if input.is_cuda:
-            found = SyncBatchNorm.apply(
+            apply = SyncBatchNorm.apply
+            found = apply(
                 input, weight, bias, running_mean, running_var, eps, momentum, dist.group.WORLD, dist.get_world_size()
             )
             return found
         if weight is None or bias is None:
             one = torch.ones(input.shape[1], dtype=torch.float32, device=input.device)
             weight, bias = one if weight is None else weight, torch.zeros_like(one) if bias is None else bias
-        found, mean, var, count = _BatchNorm.apply(input, weight, bias, eps, batch_norm)
+        apply = _BatchNorm.apply
+        found, mean, var, count = apply(input, weight, bias, eps, batch_norm)
         if running_mean is not None and running_var is not None:
             unbiased = var * count / (count - 1)
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -88,9 +91,7 @@ class _BatchNorm(torch.autograd.Function):
         mean, inverse = mean.to(input_.dtype).view(shape), (var + ctx.eps).rsqrt().to(input_.dtype).view(shape)
         normalized = (input_ - mean) * inverse
         sums = torch.stack([gradient.sum(ctx.dims, dtype=torch.float64), _dot(gradient, normalized, ctx.dims)])
-        of_bias, of_weight = sums.to(
-            weight.dtype, copy=True
-        )  # of this process: gradients of weights are summed after all
+        of_bias, of_weight = sums.to(weight.dtype, copy=True)  # of this process: they are summed later
         dist.all_reduce(sums)
         average, projection = (sums / ctx.count).to(input_.dtype)
         gradient = gradient - average.view(shape) - normalized * projection.view(shape)

@@ -400,7 +400,8 @@ def _images(batch_idx: int, loader: Any) -> tuple[int, int]:
 
 def _is_asked(batch_idx: int, loader: Any) -> bool:
     """Return whether all processes have images left after a batch, so that all are asked equally often."""
-    return (batch_idx + 1) * loader.batch_size < len(loader.dataset) // get_world_size()
+    least = len(loader.dataset) // get_world_size()
+    return bool((batch_idx + 1) * loader.batch_size < least)
 
 
 class StartHook(Hook):
@@ -462,4 +463,5 @@ class ProgressHook(Hook):
 
     def _done(self, loader: Any) -> int:
         """Return the images that all processes have evaluated, as far as this one knows."""
-        return min(self._evaluated * get_world_size(), len(loader.dataset))
+        total: int = len(loader.dataset)
+        return min(self._evaluated * int(get_world_size()), total)

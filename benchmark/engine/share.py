@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, broadcast, get_dist_info
+from mmengine.dist import all_reduce, broadcast, get_dist_info, is_distributed
 from torch import Tensor
 from torch import distributed as dist
 
@@ -60,7 +60,8 @@ class Share:
             whole: shape (k x batch, ...), the k rows of an image one after the other.
         """
         rows = whole.unflatten(0, (self.batch, -1))[self.rank :: self.processes]
-        return rows.flatten(0, 1)
+        mine: Tensor = rows.flatten(0, 1)
+        return mine
 
     def whole(self, mine: Tensor) -> Tensor:
         """Return a tensor of the whole batch; all processes must call this.
@@ -71,7 +72,8 @@ class Share:
         Args:
             mine: shape (images of this process, ...), on any device.
         """
-        found: Tensor = _Whole.apply(mine, self)
+        apply: Any = _Whole.apply
+        found: Tensor = apply(mine, self)
         return found
 
 
@@ -95,6 +97,8 @@ class _Whole(torch.autograd.Function):
 
 def agreed(decision: bool) -> bool:
     """Return the decision of the first process, which all processes must request alike."""
+    if not is_distributed():
+        return decision
     found = torch.tensor([decision], dtype=torch.uint8)
     broadcast(found)
     return bool(found)
@@ -102,6 +106,8 @@ def agreed(decision: bool) -> bool:
 
 def summed(numbers: Sequence[int]) -> list[int]:
     """Return the sums over all processes of some numbers of each."""
+    if not is_distributed():
+        return list(numbers)
     found = torch.tensor(numbers)
     all_reduce(found)
     totals: list[int] = found.tolist()
@@ -110,6 +116,8 @@ def summed(numbers: Sequence[int]) -> list[int]:
 
 def largest(number: int | None) -> int | None:
     """Return the largest number of all processes, for which it waits; None if none has one."""
+    if not is_distributed():
+        return number
     found = torch.tensor([-1 if number is None else number])
     all_reduce(found, "max")
     return None if found < 0 else int(found)

@@ -53,7 +53,8 @@ class SharedStep:
     def __call__(self, batch: Batch) -> Tensor:
         """Train on a batch; return its loss."""
         share = self._share = self._share or Share.of(len(batch["labels"]))
-        device = self._model.data_preprocessor.device
+        network: Any = self._model
+        device = network.data_preprocessor.device
         labels = share.whole(batch["labels"].to(device, non_blocking=True))
         with (
             of_whole_batch(share),

@@ -105,6 +105,8 @@ def trainable(
 def _obstacle(spec: Spec) -> UserError | None:
     """Return why a run cannot work, if that is known before it starts."""
     try:
+        if (reason := ranks.obstacle(spec)) is not None:
+            return UserError(f"{spec.name}: {reason}")
         feasibility.check(spec.config, spec.name)
         if (reason := ranks.obstacle(spec)) is not None:
             return UserError(f"{spec.name}: {reason}")

@@ -13,14 +13,16 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmark import backend, warning
 from benchmark.configs import imports
@@ -30,7 +32,7 @@ from benchmark.execution import outcome, process_tree
 from benchmark.execution.spec import Spec
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch.distributed.distributed_c10d import Store
 
     from benchmark.engine.session import Session
 
@@ -58,7 +60,8 @@ PORTS = range(20_000, 60_000)
 _BROKEN = re.compile(r"gloo|NCCL|connection (closed|reset|refused)|broken pipe|process group", re.IGNORECASE)
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True)
+class Node:
     """This machine among those of a run.
 
     Attributes:
@@ -131,12 +134,12 @@ class Ranks:
     """
 
     def __init__(self, spec: Spec) -> None:
-        self._spec, self._node = spec, node()
+        self._spec, self._node = spec, node() if spec.nodes > 1 else Node()
         if spec.nodes != self._node.count:
             raise UserError(f"the run is of {spec.nodes} nodes, and its job of {self._node.count}")
         self._children = [_Child(spec, rank) for rank in range(1, spec.gpus)]
-        self._store: TCPStore | None = None
-        self._failed = False
+        self._store: Store | None = None
+        self._failed = self._ended = False
 
     def join(self) -> None:
         """Wait until all ranks have started, and form their process group.
@@ -144,12 +147,11 @@ class Ranks:
         Raises:
             RuntimeError: one does not start.
         """
-        from torch import distributed as dist
-
         host, port = self._node.address, self._node.port
-        self._store = store = dist.TCPStore(host, port, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+        self._store = store = _store(host, port, is_master=True)
         for child in self._children:
             child.connection.send((host, store.port))
+        threading.Thread(target=self._watch, daemon=True).start()
         end = time.monotonic() + START_SECONDS
         for rank in range(1, self._spec.world_size):
             while not store.check([_ready(rank)]):
@@ -177,6 +179,16 @@ class Ranks:
             time.sleep(0.02)
         return None
 
+    def _watch(self) -> None:
+        """End this process if another rank has died and this one does not notice, as in an operation of NCCL."""
+        while not (self._ended or self._failed):
+            time.sleep(1.0)
+            if lost := self._lost():
+                time.sleep(2 * CAUSE_SECONDS)
+                if not (self._ended or self._failed):
+                    print(lost["error"], file=sys.stderr, flush=True)
+                    os._exit(1)
+
     def _lost(self) -> dict[str, Any] | None:
         if self._store and self._store.check([FAILURE]):
             found: dict[str, Any] = json.loads(self._store.get(FAILURE))
@@ -196,7 +208,7 @@ class Ranks:
         """
         from torch import distributed as dist
 
-        failed |= self._failed
+        failed, self._ended = failed or self._failed, True
         if dist.is_initialized() and not failed:
             with suppress(RuntimeError):
                 _send("end")
@@ -226,8 +238,7 @@ def started(spec: Spec) -> Iterator[Ranks | None]:
 
 def shared(session: Session) -> Session:
     """Return a session of rank 0 whose calls all ranks repeat."""
-    found: Any = _SharedSession(session)
-    return found
+    return cast("Session", _SharedSession(session))
 
 
 class _SharedSession:
@@ -313,10 +324,8 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
         signal.signal(number, signal.SIG_IGN)
     warning.redirect(lambda text: None)  # of rank 0
     backend.silence()
-    from torch import distributed as dist
-
     address, port = connection.recv()
-    store = dist.TCPStore(address, port, is_master=False, timeout=TIMEOUT)
+    store = _store(address, port, is_master=False)
     try:
         _repeat_calls(spec, rank, store)
     except FOREIGN as error:
@@ -328,7 +337,7 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
         sys.exit(1)
 
 
-def _repeat_calls(spec: Spec, rank: int, store: TCPStore) -> None:
+def _repeat_calls(spec: Spec, rank: int, store: Store) -> None:
     """Create the session of a rank and repeat the calls of rank 0."""
     from torch import distributed as dist
 
@@ -349,14 +358,22 @@ def _repeat_calls(spec: Spec, rank: int, store: TCPStore) -> None:
     dist.destroy_process_group()
 
 
-def _form_group(spec: Spec, rank: int, store: TCPStore) -> None:
+def _store(address: str, port: int, *, is_master: bool) -> Any:
+    """Return the store where ranks meet: rank 0 keeps it, the others connect to it."""
+    from torch import distributed as dist
+
+    store: Any = dist.TCPStore  # type: ignore[attr-defined]
+    return store(address, port, is_master=is_master, wait_for_workers=False, timeout=TIMEOUT)
+
+
+def _form_group(spec: Spec, rank: int, store: Store) -> None:
     from torch import distributed as dist
 
     if spec.nodes == 1 and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the name of a host may have no address
     dist.init_process_group(
         "gloo" if spec.device == "cpu" else "cpu:gloo,cuda:nccl",
-        store=dist.PrefixStore("group", store),
+        store=dist.PrefixStore("group", store),  # type: ignore[attr-defined]
         rank=rank,
         world_size=spec.world_size,
         timeout=TIMEOUT,

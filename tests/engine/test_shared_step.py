@@ -20,6 +20,8 @@ from benchmark.engine import draws, step
 from benchmark.engine.batch_norm import over_all_processes
 from benchmark.engine.session import Session
 from benchmark.engine.share import Share, agreed, largest, summed
+from benchmark.engine.shared_step import SharedStep
+from benchmark.errors import UserError
 
 FORK = multiprocessing.get_context("fork")
 
@@ -261,3 +263,86 @@ def test_twenty_iterations_agree(tmp_path):
         assert found[0] == shared[0][0]
         for name, value in found[1].items():
             assert np.array_equal(value, shared[0][1][name]), name
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("enet", {}),
+        pytest.param("pspnet_r50-d8", {}, marks=pytest.mark.slow),
+        ("pointrend_fpn_r50", {}),
+        ("espnet-a", {"model.decode_head.sampler": {"type": "OHEMPixelSampler", "thresh": 0.7, "min_kept": 50}}),
+        ("espnet-a", {"model.decode_head.loss_decode": {"_delete_": True, "type": "LovaszLoss", "reduction": "none"}}),
+        ("espnet-a", {"model.decode_head.loss_decode": {"_delete_": True, "type": "DiceLoss", "use_sigmoid": False}}),
+    ],
+    ids=["dropout2d", "auxiliary head and dropout", "sampled points", "OHEM", "Lovasz", "Dice"],
+)
+def test_kinds_of_networks_and_losses(tmp_path, architecture, changes):
+    double = architecture != "pointrend_fpn_r50" and "LovaszLoss" not in str(changes)  # which compute in float32
+    alone = in_processes(losses, architecture, 2, tmp_path / "1", double, changes, processes=1)[0]
+    for found in in_processes(losses, architecture, 2, tmp_path / "3", double, changes, processes=3):
+        assert np.allclose(found[0], alone[0], rtol=1e-7 if double else 1e-4, atol=0)
+
+
+class Silent(nn.Module):
+    """A network whose loss has no scores."""
+
+
+def test_a_network_without_scores_is_refused():
+    with pytest.raises(UserError, match=r"Silent computes its loss in a way .* --gpus 1"):
+        SharedStep(Silent(), None)
+
+
+def _evaluated(folder, weights):
+    session = Session(compose.compose("espnet", "shapes_64x64_smoke", deterministic=True), Path(folder))
+    torch.manual_seed(int(weights))
+    with torch.no_grad():
+        for each in session.runner.model.parameters():
+            each.normal_(std=0.3)
+    keep = ["test_0003", "test_0000", *_names(session)[1:4]]
+    found = session.evaluate("test", keep=keep)
+    return found.names, found.counts, list(found.predictions.items())
+
+
+def _names(session):
+    return list(session.runner.test_dataloader.dataset.source.names)
+
+
+def test_evaluation_is_that_of_one_process_to_the_last_digit(tmp_path):
+    names, counts, predictions = in_processes(_evaluated, tmp_path / "1", 1, processes=1)[0]
+    assert len(names) % 3  # an uneven number of images
+    for processes in (2, 3):
+        first, *_ = in_processes(_evaluated, tmp_path / str(processes), 1, processes=processes)
+        assert first[0] == names
+        assert np.array_equal(first[1], counts)
+        assert [name for name, _ in first[2]] == [name for name, _ in predictions]
+        assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(first[2], predictions, strict=True))
+
+
+def _with_nan(folder):
+    session = Session(compose.compose("espnet", "shapes_64x64_smoke", deterministic=True), Path(folder))
+    if dist.get_rank() == 1:
+        with torch.no_grad():
+            next(session.runner.model.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="NaN in") as raised:
+        session.evaluate("test")
+    return [str(raised.value)]
+
+
+def test_all_processes_end_if_scores_of_one_are_nan(tmp_path):
+    (found,), (other,) = in_processes(_with_nan, tmp_path)
+    assert found == other
+
+
+def _two_stages(folder, protocol):
+    session = Session(compose.compose("enet", protocol, deterministic=True), Path(folder))
+    trained = session.train()
+    return session.first_stage.loss, trained.loss, len(trained.val_miou)
+
+
+def test_both_of_two_stages_are_shared(two_stages, tmp_path):
+    alone = in_processes(_two_stages, tmp_path / "1", two_stages, processes=1)[0]
+    for found in in_processes(_two_stages, tmp_path / "2", two_stages):
+        assert np.allclose(found[0], alone[0], rtol=1e-4)
+        assert np.allclose(found[1], alone[1], rtol=1e-2)
+        assert found[2] == alone[2]

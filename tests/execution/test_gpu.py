@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from benchmark.results.store import Store
 
@@ -39,3 +41,17 @@ def test_the_self_test_passes(tmp_path):
     assert found["problem"] is None
     assert [check for check in found["checks"] if check["status"] == "fail"] == []
     assert done.returncode == 0
+
+
+def test_two_gpus_compute_what_one_computes(tmp_path):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    words = ("run", "espnet", "pointrend_fpn_r50", "--max-iters", "8", "--device", "cuda", "--deterministic")
+    for gpus in ("1", "2"):
+        done = _segbench(*words, "--no-latency", "--gpus", gpus, "--results", f"results_{gpus}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    stored = [Store(tmp_path / f"results_{gpus}").scan()[0] for gpus in "12"]
+    for alone, shared in zip(*stored, strict=True):
+        assert shared.record.environment.world_size == 2
+        assert shared.record.gpu_hours == pytest.approx(2 * shared.record.seconds / 3600, rel=0.1)
+        assert np.allclose(shared.record.training.loss, alone.record.training.loss, rtol=1e-2)

@@ -39,3 +39,16 @@ def test_seconds_are_those_of_all_calls(tmp_path, make_record, monkeypatch):
     journal.add({"error": "why", "status": "failed"})  # that ends it: nothing is kept for another call
     assert find(tmp_path).record.status == before.status
     assert json.loads((tmp_path / FILE).read_text())["iteration"] == kept.iteration
+
+
+def test_hours_are_those_of_all_gpus(tmp_path, make_record, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(interrupted.time, "perf_counter", lambda: now[0])
+    before, _ = make_record()
+    hours = []
+    for on_gpu in (True, False):
+        now[0] = 0.0
+        journal = Journal(tmp_path, before, lambda *_: None, on_gpu=on_gpu, processes=4)
+        now[0] = 36.0
+        hours.append(journal.record.gpu_hours - before.gpu_hours)
+    assert hours == pytest.approx([0.04, 0.0])

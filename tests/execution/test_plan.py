@@ -92,6 +92,12 @@ def test_longest_first(tmp_path):
     assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 2 * 64))
 
 
+def test_processes_share_the_arithmetic_and_the_images(tmp_path):
+    speed = Speed(macs=1e10, step=0.5)
+    (alone,), (shared,) = (plan([replace(_spec(tmp_path, "enet"), gpus=gpus)], speed) for gpus in (1, 4))
+    assert shared.seconds == pytest.approx((alone.seconds - 10 * 0.5) / 4 + 10 * 0.5)
+
+
 def test_both_stages_take_their_time(tmp_path, two_stages):
     (job,) = plan([replace(_spec(tmp_path, "enet"), protocol=two_stages, overrides={})], Speed(macs=1e10, step=0.5))
     # Two iterations of six images, four of four, three passes each; 32 images of val twice a stage, 64 of test twice.
