@@ -91,7 +91,7 @@ def test_a_job_calls_tox_alone(name, job):
 
 def test_jobs_call_what_has_to_pass():
     found = [name for _, job in jobs() for line in commands(job) for name in called(line)]
-    assert sorted(found) == ["docs", "lint", "lowest", "report", "slurm", "tests", "wheel"]
+    assert sorted(found) == ["browser", "docs", "latex", "lint", "lowest", "report", "slurm", "tests", "wheel"]
     assert set(called((ROOT / ".ci" / "run").read_text(encoding="utf-8"))) <= set(found)
 
 

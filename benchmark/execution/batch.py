@@ -108,8 +108,6 @@ def _obstacle(spec: Spec) -> UserError | None:
         if (reason := ranks.obstacle(spec)) is not None:
             return UserError(f"{spec.name}: {reason}")
         feasibility.check(spec.config, spec.name)
-        if (reason := ranks.obstacle(spec)) is not None:
-            return UserError(f"{spec.name}: {reason}")
     except UserError as error:
         return error
     return None

@@ -293,7 +293,7 @@ def _measure(
     """
     from benchmark.engine.hooks import Diverged
     from benchmark.engine.timings import EAGER
-    from benchmark.profiling import complexity, latency
+    from benchmark.profiling import latency
     from benchmark.profiling.memory import PeakMemory, inference_peak
 
     config = spec.config
@@ -302,8 +302,6 @@ def _measure(
 
     if ready.complexity:
         yield {"complexity": ready.complexity}
-    elif draft.complexity is None and not ready.error:  # an earlier call counted it in another environment
-        yield {"complexity": complexity.measure(config.model, size, compose.outputs(config.protocol))}
     if ready.error:
         raise ready.error
     session = ready.session
