@@ -486,7 +486,7 @@ def test_without_javascript_there_are_table_and_plots(visit, many, few):
 
 
 def test_is_small_and_fast(visit, many):
-    assert many.stat().st_size < 800_000
+    assert many.stat().st_size < 1_500_000
     page = visit(many)
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? performance.now()")
     assert paint < 1000
