@@ -45,12 +45,12 @@ def test_bibtex_and_methods_are_copied(visit, few):
     page = visit(few, hash="#arch-pspnet_r50-d8", **PERMITTED)
     button = page.locator("#arch-pspnet_r50-d8 button.copy")
     button.click()
-    page.wait_for_function("document.querySelector('#arch-pspnet_r50-d8 button.copy').textContent === 'Copied'")
+    page.locator("#arch-pspnet_r50-d8 button.copy", has_text="Copied").first.wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("@inproceedings{zhao2017pspnet,")
     assert copied.count("{") == copied.count("}")
     page.locator("#methods button.copy").first.click()
-    page.wait_for_function("document.querySelector('#methods button.copy').textContent === 'Copied'")
+    page.locator("#methods button.copy", has_text="Copied").first.wait_for()
     assert page.evaluate("navigator.clipboard.readText()").startswith("We trained ")
 
 
@@ -58,7 +58,7 @@ def test_text_is_copied_where_the_clipboard_is_not_allowed(visit, few):
     page = visit(few, hash="#arch-pspnet_r50-d8", **PERMITTED)
     page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')))")
     page.locator("#arch-pspnet_r50-d8 button.copy").click()
-    page.wait_for_function("document.querySelector('#arch-pspnet_r50-d8 button.copy').textContent === 'Copied'")
+    page.locator("#arch-pspnet_r50-d8 button.copy", has_text="Copied").first.wait_for()
     assert "zhao2017pspnet" in page.evaluate("navigator.clipboard.readText()")
 
 
