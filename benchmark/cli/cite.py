@@ -9,7 +9,6 @@ from pathlib import Path
 from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.errors import UserError
-from benchmark.files.atomic import replacing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for name in dict.fromkeys(row.architecture for row in rows if citation.key(row.architecture, row.method) is None):
         print(f"segbench: no paper is known of {name}", file=sys.stderr)
     text = citation.bibliography(found, rows, [_dataset(group.protocol) for group in found if not group.runs])
-    if args.output is None:
-        print(text)
-    else:
-        with replacing(args.output) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+    options.output(text, args.output)
     return 1 if problems else 0
 
 

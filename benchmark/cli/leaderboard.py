@@ -17,7 +17,6 @@ from benchmark.catalog import catalog
 from benchmark.cli import options
 from benchmark.cli.columns import terminal_width
 from benchmark.errors import UserError
-from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group, Standing
@@ -101,11 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None and not choice.columns:
         choice = replace(choice, width=terminal_width())
     text = render(found, args.format, choice)
-    if args.output is None:
-        print(text)
-    else:
-        with replacing(args.output) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+    options.output(text, args.output)
     return 1 if problems else 0
 
 

@@ -588,6 +588,21 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def output(text: str, path: Path | None) -> None:
+    """Print a text, or write it to a file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if path is None:
+        print(text)
+        return
+    from benchmark.files.atomic import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
 def weights_key(parser: argparse.ArgumentParser) -> None:
     """Add the choice among several sets of weights in a checkpoint."""
     parser.add_argument(

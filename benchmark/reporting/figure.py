@@ -29,7 +29,8 @@ from benchmark.reporting.canvas import (
     style,
 )
 from benchmark.reporting.palette import coloured, legend
-from benchmark.reporting.point_labels import LabelledPoint, label_points
+from benchmark.reporting.plot import Point
+from benchmark.reporting.point_labels import label_points
 from benchmark.reporting.predictions import Predictions
 from benchmark.reporting.predictions import predictions as kept_predictions
 from benchmark.reporting.table import columns
@@ -143,9 +144,7 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
     """
     (column,) = columns([cost])
     points = [
-        LabelledPoint(
-            row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split()
-        )
+        Point(row.architecture, value / column.scale, row.miou_percent, row.miou_sd_percent, cost in row.front.split())
         for row in rows
         if row.miou_percent is not None and (value := getattr(row, cost))
     ]

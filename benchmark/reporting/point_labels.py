@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
+
+from benchmark.reporting.plot import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,26 +27,7 @@ MOST_LEADERS = 12
 """Most points whose names may all be away from them, with a line: of more, only those on the front."""
 
 
-@dataclass(frozen=True)
-class LabelledPoint:
-    """A point.
-
-    Attributes:
-        name: its label.
-        x: the cost.
-        y: the score.
-        spread: standard deviation of the score, or None.
-        front: whether it is on the Pareto front.
-    """
-
-    name: str
-    x: float
-    y: float
-    spread: float | None
-    front: bool
-
-
-def label_points(figure: Figure, axes: Axes, points: Sequence[LabelledPoint], front: Sequence[LabelledPoint]) -> None:
+def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
     """Write the names of all points of the front, and of the others where there is room.
 
     Args:
@@ -94,7 +76,7 @@ def _at(axes: Axes, x: float, y: float) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def _mark(axes: Axes, point: LabelledPoint, unit: float) -> Bbox:
+def _mark(axes: Axes, point: Point, unit: float) -> Bbox:
     """Return the box of a point with its error bar, in pixels."""
     from matplotlib.transforms import Bbox
 

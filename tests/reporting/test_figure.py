@@ -8,7 +8,8 @@ import pytest
 from benchmark.analysis import view
 from benchmark.errors import UserError
 from benchmark.reporting import canvas, figure
-from benchmark.reporting.point_labels import LabelledPoint, label_points
+from benchmark.reporting.plot import Point
+from benchmark.reporting.point_labels import label_points
 from benchmark.results.store import Store
 
 
@@ -93,7 +94,7 @@ def boxes_of(points):
 def test_all_of_the_front_are_named_and_no_name_hides_another():
     rng = np.random.default_rng(0)
     points = [
-        LabelledPoint(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
+        Point(f"network_{index:02}-r50", float(cost), float(score), 0.5, index % 8 == 0)
         for index, (cost, score) in enumerate(zip(10 ** rng.uniform(-1, 2, 46), rng.uniform(30, 70, 46), strict=True))
     ]
     boxes = boxes_of(points)
