@@ -188,19 +188,20 @@ class Ledger(Lines):
     """
 
     def __init__(self, runs: int, pack: Callable[[], object]) -> None:
-        super().__init__(sys.stdout, runs)
+        super().__init__(sys.stdout)
+        self.runs = runs
         self._pack = pack
         self._rows: list[str] = []
         self._free: float | None = None  # start of the device's idle time
         self._idle: dict[Spec, float] = {}
 
-    def progress(self, spec: Spec, phase: str, done: int, total: int, loss: float | None) -> None:
+    def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Record when a run starts to use the device, and when it ends."""
         now = time.monotonic()
         if spec not in self._idle:
             self._idle[spec] = 0.0 if self._free is None else now - self._free
         self._free = now
-        super().progress(spec, phase, done, total, loss)
+        super().progress(spec, phase, done, total, value)
 
     def end(self, spec: Spec, record: Record) -> None:
         """Print the run, and pack the results."""

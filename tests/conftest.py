@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,10 @@ from benchmark.results.summary import Conditions, Summary
 VISIBLE_DEVICES = os.environ.get("CUDA_VISIBLE_DEVICES")
 """As it was given. Tests see no GPU unless all of them need one, and libraries look for it when they are imported."""
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# A shell lets what it starts in the background, or by nohup, ignore these; commands that tests start are to obey them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CLASSES = ["sky", "road_surface", "tree & hedge", "car"]
 LABELS = np.array([*range(len(CLASSES)), 255], np.uint8)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ AHEAD = 1
 """The number of runs that are prepared while another one uses the GPU."""
 
 _starting, _has_server = threading.Lock(), False
+
+
+LONGEST_FOLDER = 50
+"""Characters of a folder of temporary files in which sockets of workers have paths that are accepted: 107 on Linux."""
 
 
 def context(device: str) -> Any:
@@ -84,7 +88,7 @@ def _start_server() -> None:
     global _has_server
     with _starting:
         if not _has_server:
-            with _same_path(), _without_interrupts():
+            with _same_path(), _without_interrupts(), _short_sockets():
                 forkserver.ensure_running()
             _has_server = True
 
@@ -107,6 +111,23 @@ def _same_path() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = path
+
+
+@contextmanager
+def _short_sockets() -> Iterator[None]:
+    """Let multiprocessing put its sockets where their paths are as short as the system demands."""
+    before, tempfile.tempdir = tempfile.tempdir, str(_temporary())
+    try:
+        util.get_temp_dir()
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _temporary() -> Path:
+    """Return the folder of temporary files, or that of the system if paths of sockets below it would be too long."""
+    found = Path(tempfile.gettempdir())
+    return found if len(str(found)) <= LONGEST_FOLDER else Path("/tmp")
 
 
 @contextmanager
@@ -223,7 +244,7 @@ class _Worker:
         self._reached = ("train", 0, 0)
         self._process_id: int | None = None
         self._last: tuple[str, Any] | None = None
-        self._temporary = Path(tempfile.mkdtemp(prefix="segbench-"))
+        self._temporary = Path(tempfile.mkdtemp(prefix="segbench-", dir=_temporary()))
         method = "spawn" if processes.get_start_method() == "spawn" else "fork"
         self.connection, theirs = processes.Pipe()
         payload = pickle.dumps((work, spec))

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "eval": ["enet", "--weights", "weights.pth"],
     "profile": ["enet"],
     "rerun": ["RESULT"],
+    "predict": ["enet", __file__, "--weights", "weights.pth"],
     "doctor": ["--gpu"],
 }
 """What a command needs to come as far as the choice of its device."""
@@ -27,7 +28,7 @@ import sys
 from benchmark.engine import device
 from benchmark.errors import UserError
 
-def select(name):
+def select(name, count=1):
     raise UserError(f"selects {name}, mmengine imported: {'mmengine' in sys.modules}")
 
 device.select = select

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import benchmark.registration  # noqa: F401
 from benchmark.configs.axes import axes_of, config_hash
 from benchmark.configs.compose import compose
 from benchmark.datasets import card
@@ -229,8 +230,6 @@ class TestProtocols:
 
     def test_a_pipeline_of_mmsegmentation_reads_the_card(self, path):
         from mmseg.registry import DATASETS
-
-        import benchmark.registration  # noqa: F401
 
         config = compose("enet", "ade20k_512x512_80k", data=path)
         images = DATASETS.build(config.test_dataloader.dataset)

@@ -61,7 +61,7 @@ def test_hooks_that_do_nothing_in_an_iteration_are_not_called(tmp_path):
     config = compose.compose("enet", "shapes_64x64_smoke", max_iters=1, deterministic=True)
     session = Session(config, tmp_path)
     names = [type(hook.__self__).__name__ for hook in session.runner.train_loop._after]
-    assert names == ["LossHook", "ParamSchedulerHook"]
+    assert names == ["LossHook", "ParamSchedulerHook", "DeadlineHook"]
     assert session.runner.train_loop._before == []
 
 

@@ -201,7 +201,7 @@ def test_weights_of_an_earlier_call_are_evaluated_in_the_memory_layout_of_their_
     """Whether its run is cut before its test or not, that computes the same."""
     seen = []
     execution = layout and Execution(batches="device", layout=layout, graph=True, compile_seconds=None)
-    draft = SimpleNamespace(memory=1, latency=[1], training=SimpleNamespace(execution=execution))
+    draft = SimpleNamespace(complexity=1, memory=1, latency=[1], training=SimpleNamespace(execution=execution))
     spec = SimpleNamespace(
         config=SimpleNamespace(protocol=SimpleNamespace(size=(8, 8))), latency=True, device="cpu", folder=Path()
     )

@@ -12,7 +12,7 @@ from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.execution import batch
-from benchmark.execution.spec import sources
+from benchmark.execution.spec import Spec, sources
 from benchmark.results.store import Store
 from benchmark.results.validate import validate
 
@@ -191,7 +191,7 @@ def test_the_device_is_idle_between_the_last_word_of_a_run_and_the_first_of_the_
     monkeypatch.setattr(campaign.Lines, "progress", lambda *_: None)
     packed = []
     ledger = campaign.Ledger(2, lambda: packed.append(True))
-    for spec in ("one", "two"):
+    for spec in (Spec("enet", "shapes_64x64_smoke", seed, "cpu") for seed in (0, 1)):
         for done in (1, 2):
             ledger.progress(spec, "train", done, 2, None)
         ledger.end(spec, make_record()[0])
