@@ -16,6 +16,12 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def shortened(line: str) -> str:
+    """Cut a line where it would wrap on the terminal; a file or a pipe gets all of it."""
+    width = terminal_width()
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
 def fitted(
     rows: Sequence[Sequence[str]], width: int | None, least: Sequence[int] = (), optional: str = "--json"
 ) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.cli import options
+from benchmark.cli.columns import terminal_width
 from benchmark.files.atomic import replacing
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from benchmark.reporting.comparison import text
 
-        print(text(found, margin, args.gate, args.format))
+        print(text(found, margin, args.gate, args.format, terminal_width() if args.format == "table" else None))
     if args.page is not None:
         from benchmark.reporting.comparison_page import comparison_page
 

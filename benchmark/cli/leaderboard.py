@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
 def _nothing(protocol: str | None, results: Path) -> UserError:
     if protocol is not None:
         catalog.protocol(protocol)
+    if results.exists():
+        list(results.iterdir())  # raises what is wrong with a folder that cannot be read, or that is none
     what = f" -p {protocol}" if protocol else ""
     of = f" of {protocol}" if protocol else ""
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")

@@ -117,7 +117,7 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
         elif path.is_file():
             inside = {path.stem: [path]}
         else:
-            raise UserError(f"{path} does not exist")
+            raise UserError(f"{path} is no file" if path.exists() else f"{path} does not exist")
         for name, paths in inside.items():
             for each in paths:
                 if other := found.get(name):

@@ -141,7 +141,10 @@ def run(args: argparse.Namespace) -> int:
         print(report.page)
     if made.left:
         print(f"\ninterrupted: {summary(made)}")
-        if len(made.left) == len(jobs) and _states(jobs) == before:
+        is_idle = len(made.left) == len(jobs) and _states(jobs) == before
+        if is_idle and args.time_budget is None:
+            raise UserError(f"--executor {args.executor} ended without having made a run")
+        if is_idle:
             print(
                 f"nothing was done: --time-budget {args.time_budget} is shorter than the start-up; allow a few minutes"
             )

@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options
+from benchmark.cli.columns import shortened
 from benchmark.cli.options import duration_text
 from benchmark.cli.progress import PHASES
 from benchmark.errors import UserError
@@ -117,12 +119,20 @@ def _text(found: SweepStatus) -> str:
     width = max(len(_name(each)) for each in found.runs)
     lines = [f"{sweep.name} ({sweep.executor}): {sweep.command}", f"{counts}{left}"]
     for each in found.runs:
-        lines.append(f"  {_name(each):{width}}  {each.state:12}  {_detail(each)}".rstrip())
+        lines.append(shortened(f"  {_name(each):{width}}  {each.state:12}  {_detail(each)}".rstrip()))
         if each.state == "failed":
             from benchmark.execution.status import log_tail
 
-            lines += [f"      {line}" for line in log_tail(each, found.manifest)[-LINES:]]
+            lines += [shortened(f"      {line}") for line in log_tail(each, found.manifest)[-LINES:]]
+            lines.append(f"      log: {_from_here(Path(each.run.folder, 'run.log'))}")
     return "\n".join(lines)
+
+
+def _from_here(path: Path) -> str:
+    """Return a path from the working directory, if it is below it."""
+    with suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def _name(status: RunStatus) -> str:
@@ -133,7 +143,7 @@ def _detail(status: RunStatus) -> str:
     """Describe a run in addition to its state."""
     progress, job = status.progress, f"job {status.run.job}" if status.run.job else ""
     if status.state == "done":
-        return status.run.result
+        return _from_here(Path(status.run.result))
     if status.state == "failed":
         return f"{status.cause}: {status.error}" if status.cause else f"{status.error}"
     parts = []

@@ -174,6 +174,8 @@ def artifacts(trained: Trained) -> list[Artifact]:
 
 def failure(error: BaseException) -> dict[str, Any]:
     """Return status, cause and one-line error of a run that raised an exception, as fields of its record."""
+    if isinstance(error, SystemExit):  # `sys.exit`, which a network may call
+        return death(error.code if isinstance(error.code, int) else 1)
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
     status, cause = ("out_of_memory", "out_of_memory") if memory else ("failed", "exception")

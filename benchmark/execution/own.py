@@ -42,7 +42,7 @@ def load(name: str, most: int | None = None) -> Callable[[ProgressListener], Exe
     base, arguments = own.split(name)
     points = {point.name: point.value for point in entry_points(group=GROUP)}
     if not own.is_own(base) and base not in points:
-        known = ", ".join(("local", "debug", *sorted(points)))
+        known = ", ".join(("local", "debug", "slurm", *sorted(points)))
         raise UserError(f"unknown executor {name!r}: use {known}, FILE.py:CLASS or package.module:CLASS")
     found = own.factory(points.get(base, base))
     make: Any = found.module.load()

@@ -118,9 +118,8 @@ def obstacle(spec: Spec) -> str | None:
     stages = (spec.config, *([spec.config.first_stage] if "first_stage" in spec.config else []))
     images = min(stage.train_dataloader.dataset.batch_size for stage in stages)
     if images < spec.world_size:
-        return (
-            f"a batch of {images} images has none for each of {spec.world_size} processes: give --gpus {images} or less"
-        )
+        what, least = ("1 image", "1") if images == 1 else (f"{images} images", f"{images} or less")
+        return f"a batch of {what} has none for each of {spec.world_size} processes: give --gpus {least}"
     if spec.world_size > 1 and spec.compile:
         return "a network whose batches several processes share is not compiled: omit --compile or --gpus"
     return None
@@ -196,7 +195,7 @@ class Ranks:
             return found
         for child in self._children:
             code = child.process.exitcode
-            if code not in (None, 0, BROKEN):
+            if code not in (None, BROKEN):  # it exits with 0 when this process has ended its run, and not before
                 found = outcome.death(code, out_of_memory=False)
                 return {**found, "error": _of(child.rank, self._spec, found["error"])}
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
 from benchmark.analysis.regression import Change, Comparison, Missing, Overall, UnmatchedProtocol
-from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, plain, prose
+from benchmark.reporting.table import MISSING, Cell, Column, Table, markdown, narrowed, plain, prose
 
 COLUMNS = (
     Column("architecture", "Architecture"),
@@ -37,7 +38,17 @@ TITLES = {
 SIDES = {"base": "BASE", "new": "NEW"}
 
 
-def text(comparison: Comparison, margin: float, gates: Collection[str], format: Literal["table", "markdown"]) -> str:
+LEAST = ("training_memory_bytes", "inference_memory_bytes", "base", "interval", "latency_ratio", "macs", "params")
+"""Names of columns in the order in which a narrow terminal does without them."""
+
+
+def text(
+    comparison: Comparison,
+    margin: float,
+    gates: Collection[str],
+    format: Literal["table", "markdown"],
+    width: int | None = None,
+) -> str:
     """Format the comparison: a table for each protocol, remarks, and a conclusion.
 
     Args:
@@ -45,20 +56,28 @@ def text(comparison: Comparison, margin: float, gates: Collection[str], format: 
         margin: non-inferiority margin in points of mIoU.
         gates: kinds of figures whose regressions set the exit code.
         format: aligned text, or GitHub-flavoured Markdown.
+        width: width of the terminal in characters, which text fits by leaving out columns; None for no limit.
     """
     is_markdown = format == "markdown"
     parts = []
     rows = [change for change in comparison.changes if change.gate != "budget"]
     for (protocol, fingerprint), changes in groupby(rows, lambda each: (each.protocol, each.fingerprint)):
         title = f"{protocol} (fingerprint {fingerprint})"
-        table = _table(list(changes))
+        table, hidden = _table(list(changes)), list[str]()
+        if width is not None:
+            table, hidden = narrowed(table, width, LEAST)
         parts.append(f"### {prose(title)}\n\n{markdown(table)}" if is_markdown else f"{title}\n\n{plain(table)}")
+        if hidden:
+            parts.append(f"Not shown in {width} columns: {', '.join(hidden)}.")
     remarks = [*_reasons(comparison.changes), *map(unmatched, comparison.apart), *map(lacking, comparison.missing)]
     if comparison.overall:
         remarks.append(overall_change(comparison.overall))
     if remarks:
         parts.append("\n".join(f"- {prose(each)}" if is_markdown else each for each in remarks))
     parts.append(conclusion(comparison.changes, margin, gates))
+    if width is not None:
+        lines = "\n\n".join(parts).splitlines()
+        return "\n".join(textwrap.fill(line, width) if len(line) > width else line for line in lines)
     return "\n\n".join(parts)
 
 

@@ -241,18 +241,19 @@ LEAST = (
 """Names of columns in the order in which a narrow terminal does without them."""
 
 
-def narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
+def narrowed(table: Table, width: int, least: Sequence[str] = LEAST) -> tuple[Table, list[str]]:
     """Leave out columns until the table as text is no wider than a terminal.
 
     Args:
         table: the table.
         width: width of the terminal in characters.
+        least: names of the columns that may be left out, the least important first.
 
     Returns:
         The table, and the headings of the columns that were left out.
     """
     hidden = list[str]()
-    for name in LEAST:
+    for name in least:
         if max(map(len, plain(table).splitlines())) <= width:
             break
         for index, column in enumerate(table.columns):

@@ -38,3 +38,8 @@ def test_a_process_that_died_says_how(exitcode, error):
     """A kill is not called a lack of memory, which nobody has seen."""
     cause = "exited" if exitcode > 0 else "killed"
     assert outcome.death(exitcode) == {"status": "failed", "cause": cause, "error": error}
+
+
+def test_a_network_that_calls_exit_has_exited():
+    assert outcome.failure(SystemExit(3)) == outcome.death(3)
+    assert outcome.failure(SystemExit("a reason"))["cause"] == "exited"

@@ -169,6 +169,8 @@ class Network(nn.Module):
         if self.steps == 3 and rank == 1:
             if self.what == "first hangs":
                 os._exit(7)
+            if self.what == "exits":
+                os._exit(0)
             if self.what == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.what == "memory":
@@ -190,6 +192,7 @@ def own(tmp_path):
     ("what", "status", "cause", "error"),
     [
         ("killed", "failed", "killed", "rank 1 of 2: the process was killed by SIGKILL"),
+        ("exits", "failed", "exited", "rank 1 of 2: the process died with exit code 0"),
         ("first killed", "failed", "killed", "the process was killed by SIGKILL"),
         ("memory", "out_of_memory", "out_of_memory", "rank 1 of 2: OutOfMemoryError: CUDA out of memory"),
     ],
