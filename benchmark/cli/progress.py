@@ -40,7 +40,9 @@ def _ended(spec: Spec, record: Record) -> str:
     """Summarize a run in one line."""
     name, attempt = f"{record.architecture} seed {record.seed}", f", attempt {spec.attempt}" if spec.attempt > 1 else ""
     if record.status != "ok":
-        return f"{name}{attempt}: {record.status.replace('_', ' ')}: {record.error}"
+        log = spec.folder / "run.log"
+        where = f"; its log: {log}" if log.exists() else ""
+        return f"{name}{attempt}: {record.status.replace('_', ' ')}: {record.error}{where}"
     evaluation, complexity = record.evaluation(), record.complexity
     assert evaluation is not None
     assert complexity is not None
