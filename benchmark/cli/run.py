@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         on = options.selected_device(args)
 
         from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
+        from benchmark.execution.sweep import tidy
         from benchmark.results.store import Store
 
         store = Store(args.results)
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
             _check_writable(folder)
         wanted, left_out = composed(specs(names, on, args), listener)
         waiting = wanted if args.force else _waiting(wanted, args.any_code)
+        if not waiting:
+            tidy(args.work_dir.absolute())  # of a call that was killed when its last run had a result
         jobs = batch.ordered(waiting, deadline, partial(listener.step, "planning"))
         before = _states(jobs)
         listener.expect(jobs)

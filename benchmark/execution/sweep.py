@@ -235,9 +235,12 @@ def manifests(work_dir: Path) -> list[Manifest]:
 
 
 def tidy(work_dir: Path) -> None:
-    """Remove the oldest ended sweeps."""
-    ended = [each for each in manifests(work_dir) if each.sweep.ended is not None or _is_lost(each.sweep)]
-    for each in ended[:-KEPT]:
+    """Mark the end of sweeps whose process has gone, and remove the oldest ones that have ended."""
+    found = manifests(work_dir)
+    for each in found:
+        if each.sweep.ended is None and _is_lost(each.sweep):
+            each.end()
+    for each in [each for each in found if each.sweep.ended is not None][:-KEPT]:
         each.path.unlink(missing_ok=True)
         shutil.rmtree(each.folder, ignore_errors=True)
 

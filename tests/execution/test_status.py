@@ -271,3 +271,18 @@ def test_mistakes_get_one_line(manifest, tmp_path, capsys, words, said):
     assert main(["status", *words, "--work-dir", str(place)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_a_sweep_whose_process_has_gone_is_marked_as_ended(manifest):
+    """Its progress is part of it then, and no file beside it is left."""
+    put(manifest, 0, state="running", phase="train", done=3, total=8)
+    file = progress.path_of(manifest.work_dir, manifest.sweep.runs[0].run_id)
+    sweep.tidy(manifest.work_dir)
+    assert file.exists()
+    gone = replace(manifest.sweep.process, start="another one")
+    manifest.write(process=gone)
+    sweep.tidy(manifest.work_dir)
+    (found,) = manifests(manifest.work_dir)
+    assert found.sweep.ended is not None
+    assert not file.exists()
+    assert states(found)[0] == "interrupted"
