@@ -169,6 +169,9 @@ class Reporter:
         finally:
             ended.set()
             thread.join()
+            for path, now in self._now.items():
+                if now.state == "running":  # the runs are interrupted: this is where they stood
+                    self._write(path, now)
 
     def _put(self, spec: Spec, **changes: Any) -> None:
         path, clock = path_of(spec.work_dir, spec.identity.run_id), time.time()

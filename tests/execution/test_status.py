@@ -286,3 +286,14 @@ def test_a_sweep_whose_process_has_gone_is_marked_as_ended(manifest):
     assert found.sweep.ended is not None
     assert not file.exists()
     assert states(found)[0] == "interrupted"
+
+
+def test_an_interruption_leaves_the_latest_progress(tmp_path, jobs):
+    """Files are written at intervals, and the last one may be older than what was reached."""
+    (job,) = jobs(1)
+    reporter = Reporter("sweep")
+    with reporter.beating():
+        reporter.begin(job.spec)
+        reporter.progress(job.spec, "train", 1, 8, None)
+        reporter.progress(job.spec, "train", 7, 8, None)
+    assert progress.read(progress.path_of(job.spec.work_dir, job.spec.identity.run_id)).done == 7
