@@ -288,7 +288,7 @@ def test_a_sweep_whose_process_has_gone_is_marked_as_ended(manifest):
     assert states(found)[0] == "interrupted"
 
 
-def test_an_interruption_leaves_the_latest_progress(tmp_path, jobs):
+def test_an_interruption_leaves_the_latest_progress(jobs):
     """Files are written at intervals, and the last one may be older than what was reached."""
     (job,) = jobs(1)
     reporter = Reporter("sweep")
