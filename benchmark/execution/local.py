@@ -267,8 +267,8 @@ class _Worker:
         return math.inf if self._waits else self._heard + (self.spec.hang_timeout or math.inf)
 
     def start(self, listener: ProgressListener) -> None:
-        """Grant it the device."""
-        if not self._has_device:
+        """Grant it the device, unless its deadline has passed."""
+        if not self._has_device and time.monotonic() < self._stop:
             self._has_device, self._started = True, datetime.now(timezone.utc)
             self._time_limit = time.monotonic() + (self.spec.timeout or math.inf)
             self._send("start")
