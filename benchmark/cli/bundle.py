@@ -16,12 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "RO-Crate metadata into a zip file, which `segbench validate` checks anywhere and repositories such as Zenodo "
         "take. Dataset images are not in it. Equal results give equal bytes."
     )
-    parser.add_argument(
-        "architectures",
-        nargs="*",
-        metavar="ARCH",
-        help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
-    )
     options.group(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the archive, FILE.zip")
     parser.add_argument("--title", metavar="TEXT", help="title (default: that of the protocol)")

@@ -13,12 +13,7 @@ from benchmark.errors import UserError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "architectures",
-        nargs="*",
-        metavar="ARCH",
-        help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
-    )
+    options.chosen_rows(parser)
     options.stored_protocol(parser)
     options.models(parser)
     options.mix_code(parser)
@@ -29,14 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the entries; return 1 if a result could not be read."""
     from benchmark.analysis import view
-    from benchmark.analysis.code import stored_runs
     from benchmark.reporting import citation
 
     patterns = view.split(args.architectures)
-    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
-    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
-    for problem in problems:
-        print(f"segbench: warning: {problem}", file=sys.stderr)
+    protocol, runs, problems = options.stored_runs(args)
     found = view.groups_of(runs, patterns, [protocol] if protocol and patterns else [])
     if not found:
         if args.protocol:

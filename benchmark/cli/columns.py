@@ -19,7 +19,7 @@ def terminal_width() -> int | None:
 def shortened(line: str) -> str:
     """Cut a line where it would wrap on the terminal; a file or a pipe gets all of it."""
     width = terminal_width()
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+    return line if width is None else _cut(line, width)
 
 
 def fitted(
@@ -43,10 +43,14 @@ def fitted(
         shown.remove(index)
         hidden.append(index)
     for line in aligned([[row[index] for index in shown] for row in rows]):
-        yield line if len(line) <= width else f"{line[: width - 1]}…"
+        yield _cut(line, width)
     if hidden:
         names = ", ".join(rows[0][index] for index in sorted(hidden))
         yield f"not shown in {width} columns: {names}; {optional} prints everything"
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def _width(rows: Sequence[Sequence[str]], shown: Sequence[int]) -> int:

@@ -65,13 +65,9 @@ class Course:
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate the seconds that are left, from the course once it shows them and else from the plan."""
-        if self.phase not in (*TRAINING, "val"):
+        if self.phase not in (*TRAINING, "val", "start", "profile"):
             rate = self.rate(now)
-            return (
-                (self.total - self.done) / rate
-                if rate and self.phase not in ("start", "profile")
-                else self._planned(now)
-            )
+            return (self.total - self.done) / rate if rate else self._planned(now)
         if self._training is None:
             return self._planned(now)
         began, first, done, total = self._training

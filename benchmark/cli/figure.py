@@ -26,12 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, summary in KINDS.items():
         sub = kinds.add_parser(kind, help=summary, description=f"Draw {summary}; bars and bands are over seeds.")
-        sub.add_argument(
-            "architectures",
-            nargs="*",
-            metavar="ARCH",
-            help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
-        )
         options.group(sub)
         sub.add_argument(
             "-o",

@@ -6,7 +6,6 @@ import argparse
 import csv
 import io
 import json
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -82,15 +81,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table; return 1 if a result could not be read."""
     from benchmark.analysis import view
-    from benchmark.analysis.code import stored_runs
 
     if args.format != "latex" and (args.label or args.caption or args.environment):
         raise UserError("--label, --caption and --float are of a LaTeX table: add --format latex")
     patterns = view.split(args.rows)
-    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
-    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
-    for problem in problems:
-        print(f"segbench: warning: {problem}", file=sys.stderr)
+    protocol, runs, problems = options.stored_runs(args)
     found = view.groups_of(runs, patterns, [protocol] if protocol and args.results.is_dir() else [])
     if args.format == "latex" and not patterns:
         found = [group for group in found if group.runs]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group
     from benchmark.execution.slurm.request import JobRequest
     from benchmark.results.reading import Problem
+    from benchmark.results.summary import Summary
 
 TIME_BUDGET = (
     "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
@@ -215,11 +216,22 @@ def chosen_overrides(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
+def chosen_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of the rows of a leaderboard, as `args.architectures`."""
+    parser.add_argument(
+        "architectures",
+        nargs="*",
+        metavar="ARCH",
+        help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
+    )
+
+
 def group(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of the results of one protocol; `chosen_group` reads it, and `args.architectures`.
+    """Add the choice of the results of one protocol and of its rows, which `chosen_group` reads.
 
     Where -p is not given, there must be results of one protocol only.
     """
+    chosen_rows(parser)
     stored_protocol(parser)
     parser.add_argument(
         "--fingerprint",
@@ -232,6 +244,22 @@ def group(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
 
 
+def stored_runs(args: argparse.Namespace) -> tuple[str | None, list[Summary], list[Problem]]:
+    """Read the results of -p, --results and --mix-code, and warn of damaged files.
+
+    Returns:
+        The name of the protocol in results, None for all; its runs; and the damaged files.
+    """
+    from benchmark.analysis import code
+    from benchmark.catalog import catalog
+
+    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
+    runs, problems = code.stored_runs(args.results, protocol, mix_code=args.mix_code)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    return protocol, runs, problems
+
+
 def chosen_group(args: argparse.Namespace) -> tuple[Group, list[Problem]]:
     """Return the results of one protocol and fingerprint, of the named architectures, and the damaged files.
 
@@ -241,13 +269,9 @@ def chosen_group(args: argparse.Namespace) -> tuple[Group, list[Problem]]:
         UserError: there are no such results, or those of several protocols.
     """
     from benchmark.analysis import view
-    from benchmark.analysis.code import stored_runs
     from benchmark.catalog import catalog
 
-    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
-    runs, problems = stored_runs(args.results, protocol, mix_code=args.mix_code)
-    for problem in problems:
-        print(f"segbench: warning: {problem}", file=sys.stderr)
+    protocol, runs, problems = stored_runs(args)
     found = [group for group in view.groups_of(runs, view.split(args.architectures)) if group.runs]
     if not found:
         if args.protocol:

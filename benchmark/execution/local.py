@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.execution import interrupted, log, outcome, process_tree
+from benchmark.execution import log, outcome, process_tree
 from benchmark.execution.executor import InterruptedRun, ProgressListener
-from benchmark.execution.run import add, blank
+from benchmark.execution.lost import lost
+from benchmark.execution.run import add
 from benchmark.execution.spec import Spec
 from benchmark.execution.supervisor import Ending, supervise
 from benchmark.execution.worker import work
@@ -381,10 +382,7 @@ class _Worker:
 
     def _lost(self, end: dict[str, Any]) -> Stored:
         """Return the result of a run whose process left none: its exit status and the measurements so far."""
-        draft, found = blank(self.spec, self._started, **end), interrupted.find(self.spec.folder)
-        if found and found.record.run_id == draft.run_id:
-            draft = found.record.model_copy(update=end)
-        return self._with_log(add(draft, {}, self.spec.results))
+        return self._with_log(lost(self.spec, started=self._started, **end))
 
     def _with_log(self, stored: Stored) -> Stored:
         """Add the end of the log to a failure."""
