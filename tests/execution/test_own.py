@@ -135,8 +135,8 @@ def test_one_of_a_package_and_of_an_entry_point(segbench, monkeypatch):
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        ("slow", "unknown executor 'slow': use local, debug, FILE.py:CLASS or package.module:CLASS"),
-        ("mine.py", "unknown executor 'mine.py': use local, debug, FILE.py:CLASS or package.module:CLASS"),
+        ("slow", "unknown executor 'slow': use local, debug, slurm, FILE.py:CLASS or package.module:CLASS"),
+        ("mine.py", "unknown executor 'mine.py': use local, debug, slurm, FILE.py:CLASS or package.module:CLASS"),
         ("none.py:One", "none.py:One: there is no file none.py"),
         ("none.engine:One", "none.engine:One: there is no module none.engine"),
         ("mine.py:Two", "mine.py has no class or function Two"),
