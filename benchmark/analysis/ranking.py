@@ -299,7 +299,7 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     )
     if len({run.architecture for run in runs if run.status == "ok" and run.miou_percent is not None}) > 1:
         yield (
-            "Rows are sorted by mean mIoU; # is the range of ranks compatible with pairwise tests, at a family-wise "
+            "Rows are ranked by mean mIoU; # is the range of ranks compatible with pairwise tests, at a family-wise "
             "error of 5 %. With a single seed, every rank is compatible."
         )
     if inputs:

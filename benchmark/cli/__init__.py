@@ -11,8 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
 
 from benchmark import __version__, backend
 from benchmark.errors import Terminated, UserError
@@ -54,9 +56,7 @@ MODULES = {"import": "import_"}
 
 def build_parser(*commands: str) -> argparse.ArgumentParser:
     """Return the parser; only the modules of `commands` are imported, so that help and listings stay fast."""
-    parser = argparse.ArgumentParser(
-        prog="segbench", description="A benchmark and reproducibility suite for semantic segmentation."
-    )
+    parser = _Parser(prog="segbench", description="A benchmark and reproducibility suite for semantic segmentation.")
     parser.add_argument("--version", action="version", version=f"segbench {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
@@ -66,6 +66,21 @@ def build_parser(*commands: str) -> argparse.ArgumentParser:
             module.configure(sub)
             sub.set_defaults(run=module.run)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses arguments in one line, which names a similar option where there is one."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            alike = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=1, cutoff=0.8)
+            hint = f" (did you mean {alike[0]}?)" if alike else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:

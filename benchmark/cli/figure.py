@@ -38,9 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--width",
             type=_width,
-            default="3.25in",
+            default="229pt",
             metavar="W",
-            help="width in in, cm, mm or pt (default: %(default)s, a column)",
+            help="width in in, cm, mm or pt (default: %(default)s, a column of LaTeX's article)",
         )
         if kind == "pareto":
             sub.add_argument("--cost", choices=COSTS, default="macs", help="the cost (default: %(default)s)")

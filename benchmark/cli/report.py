@@ -22,7 +22,7 @@ RESULTS, REPORTS = Path("results"), Path("reports")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: results")
-    parser.add_argument("--output", type=Path, default=REPORTS, metavar="DIR", help="default: reports")
+    parser.add_argument("-o", "--output", type=Path, default=REPORTS, metavar="DIR", help="default: reports")
     parser.add_argument(
         "--readme",
         type=Path,

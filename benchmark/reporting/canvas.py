@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FONT = 7.0
 """Size of all text in points."""
 
-COLUMN = 3.25
-"""Width in inches of a column of a two-column paper."""
+COLUMN = 229 / 72.27
+"""Width in inches of a column of LaTeX's `article`, the narrowest of the usual two-column papers."""
 
 FORMATS = ("pdf", "svg", "png")
 

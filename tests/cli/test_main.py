@@ -66,6 +66,24 @@ def test_no_command():
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run enet --retyr 3", "segbench run: error: unrecognized arguments: --retyr 3 (did you mean --retry?)"),
+        ("data verify camvid --rooot=x", "data verify: error: unrecognized arguments: --rooot=x (did you mean --root?)"),
+        ("run enet --qqq", "segbench run: error: unrecognized arguments: --qqq; see `segbench run --help`"),
+        ("run enet --seeds x", "'x' is not a list of whole numbers from 0 to 4294967295 such as 0,1,2; see `segbench"),
+        ("rnu", "segbench: error: argument COMMAND: invalid choice: 'rnu' (choose from"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(words, told, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(words.split())
+    out, err = capsys.readouterr()
+    assert (refused.value.code, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+
+
 @pytest.mark.parametrize("kind", ["architectures", "protocols", "methods", "references"])
 def test_list(capsys, kind):
     assert main(["list", kind, "--json"]) == 0

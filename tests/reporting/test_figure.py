@@ -49,7 +49,7 @@ def test_fonts_are_embedded_as_truetype(shown, kind):
 
 def test_the_width_is_that_of_a_column(shown):
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", drawn(shown, "iou", "pdf"))
-    assert float(box) == pytest.approx(3.25 * 72)
+    assert float(box) == pytest.approx(229 * 72 / 72.27, abs=0.01)
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", drawn(shown, "pareto", "pdf", width=6.5))
     assert float(box) == pytest.approx(6.5 * 72)
 
@@ -82,7 +82,7 @@ def test_settings_of_the_user_have_no_effect(shown):
 def boxes_of(points):
     """The names that are shown, with their boxes."""
     with canvas.style():
-        found, (axes,) = canvas.axes_below(3.25, [2.4])
+        found, (axes,) = canvas.axes_below(canvas.COLUMN, [2.4])
         axes.set_xscale("log")
         for point in points:
             axes.errorbar(point.x, point.y, yerr=point.spread or 0)
