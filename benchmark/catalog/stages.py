@@ -40,9 +40,13 @@ class Breakdown:
 
     Attributes:
         stages: the stages in the order of execution.
+        size: height and width of the image in pixels.
+        classes: number of classes.
     """
 
     stages: Sequence[Stage]
+    size: tuple[int, int] = SIZE
+    classes: int = CLASSES
 
     @property
     def params(self) -> int:

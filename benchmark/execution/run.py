@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.catalog.stages import breakdown
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device, stop
-from benchmark.errors import FOREIGN, UserError
+from benchmark.errors import FOREIGN, UserError, one_line
 from benchmark.execution import interrupted, outcome, ranks
 from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
@@ -172,14 +173,11 @@ class _Preparation:
 
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None, others: Ranks | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
-        from benchmark.profiling import complexity
-
         config, found = spec.config, interrupted.find(spec.folder)
         if "source" in config:
             imports.load(imports.of(config.source.imports))
         if found is None or found.record.complexity is None:
-            height, width = config.protocol.size
-            self.complexity = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
+            self.complexity = _complexity(spec)
         if others:
             others.join()
         self.session = session_of(spec, on_progress)
@@ -190,6 +188,28 @@ class _Preparation:
             if turn.may_compile():
                 with suppress(RuntimeError):  # the GPU has too little free memory now: it is done in the run's turn
                     self.session.compile_ahead(turn.has_device)
+
+
+def _complexity(spec: Spec) -> record.Complexity:
+    """Count parameters and MACs of a run's network, and by stage if it is not of the suite."""
+    from benchmark.models.own import PREFIX
+    from benchmark.profiling import complexity
+    from benchmark.profiling.stages import stages
+
+    config = spec.config
+    height, width = config.protocol.size
+    counted = complexity.measure(config.model, (height, width), compose.outputs(config.protocol))
+    if "source" not in config and breakdown(spec.name):
+        return counted
+    try:
+        rows = [
+            record.Stage(**stage._replace(name=stage.name.removeprefix(PREFIX))._asdict())
+            for stage in stages(config.model, (height, width))
+        ]
+    except FOREIGN as error:  # code of others that takes no hooks: the counts of the whole are valid without stages
+        warn(f"segbench: warning: {spec.name} cannot be counted by stage: {one_line(error)}")
+        return counted
+    return counted.model_copy(update={"stages": rows})
 
 
 def session_of(spec: Spec, on_progress: OnProgress | None = None) -> Session:

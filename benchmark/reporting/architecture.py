@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.catalog import catalog
-from benchmark.catalog.stages import Breakdown, breakdown
+from benchmark.catalog.stages import Breakdown, Stage, breakdown
 from benchmark.reporting import citation
 from benchmark.reporting.anchor import anchor
 from benchmark.reporting.confusion import Confusion, confusion
@@ -85,7 +85,7 @@ class ArchitectureSection:
         method: name of the method, as in its results.
         title: title of the method's paper; None if it is not in the catalog.
         bibtex: what to cite; empty if nothing is known.
-        breakdown: its stages; None for networks that are not of the suite.
+        breakdown: its stages; None where they are not known.
         results: its results, in the order of the report's sections.
     """
 
@@ -109,6 +109,7 @@ def architecture_sections(sections: Sequence[Section]) -> list[ArchitectureSecti
 
 
 def _section(name: str, sections: Sequence[Section]) -> ArchitectureSection:
+    records = [stored.record for section in sections for stored in section.stored[name]]
     record = sections[0].stored[name][-1].record
     method = catalog.methods().get(record.method)
     keys = citation.keys(name, record.method)
@@ -117,9 +118,18 @@ def _section(name: str, sections: Sequence[Section]) -> ArchitectureSection:
         method=record.method,
         title=method.title if method else None,
         bibtex=citation.bibtex(keys) if keys else "",
-        breakdown=breakdown(name) if record.source is None else None,
+        breakdown=_breakdown(records),
         results=[_results(name, section) for section in sections],
     )
+
+
+def _breakdown(records: Sequence[Record]) -> Breakdown | None:
+    """Return the stages of the newest result that has them, or of the architecture of the suite."""
+    for counted in (record.complexity for record in reversed(records)):
+        if counted and counted.stages:
+            found = [Stage(**stage.model_dump()) for stage in counted.stages]
+            return Breakdown(found, counted.size, counted.classes)
+    return breakdown(records[-1].architecture) if records[-1].source is None else None
 
 
 def _results(name: str, section: Section) -> ArchitectureResults:

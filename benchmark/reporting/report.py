@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmark.analysis.ranking import Group, Standing
-from benchmark.catalog import catalog, mmseg_zoo, stages
+from benchmark.catalog import catalog, mmseg_zoo
 from benchmark.catalog.references import Reference
 from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
@@ -157,8 +157,6 @@ def _page(
         newest=max(each.record.started for each in stored)[:10],
         bold=BOLD,
         architecture_sections=architecture_sections(made),
-        stage_size=stages.SIZE,
-        stage_classes=stages.CLASSES,
         error_colour="rgb({}, {}, {})".format(*WRONG),
         histories=history_sections(summarise(each.record) for each in stored),
         methods=[methods(section) for section in made],

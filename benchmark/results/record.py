@@ -209,6 +209,17 @@ class Training(Model):
     first_stage: Training | None = Field(default=None, description="the first of two stages, else null")
 
 
+class Stage(Model):
+    """A part of a network: a module, or several small ones."""
+
+    name: Text = Field(description="name of the module in the segmentor, such as `backbone.layer1`")
+    params: Count = Field(description="parameters used at inference")
+    macs: Count = Field(description="multiply-accumulates, counted as `macs_torch`")
+    output: tuple[Count, ...] | None = Field(
+        description="shape of its output without the batch; null if it has no tensor"
+    )
+
+
 class Complexity(Model):
     """Size and operations of the inference path for one image."""
 
@@ -224,6 +235,11 @@ class Complexity(Model):
     uncounted: list[Text] = Field(description="operators that are not included in `macs`, sorted")
     size: Size = Field(description="input height and width in pixels")
     classes: Positive
+    stages: list[Stage] | None = Field(
+        default=None,
+        description="in the order of execution, of networks that are not of the suite; null for its own, whose stages "
+        "come with it, where a network cannot be followed, and in older results",
+    )
 
 
 class Latency(Model):

@@ -70,7 +70,10 @@ def test_no_command():
     ("words", "told"),
     [
         ("run enet --retyr 3", "segbench run: error: unrecognized arguments: --retyr 3 (did you mean --retry?)"),
-        ("data verify camvid --rooot=x", "data verify: error: unrecognized arguments: --rooot=x (did you mean --root?)"),
+        (
+            "data verify camvid --rooot=x",
+            "data verify: error: unrecognized arguments: --rooot=x (did you mean --root?)",
+        ),
         ("run enet --qqq", "segbench run: error: unrecognized arguments: --qqq; see `segbench run --help`"),
         ("run enet --seeds x", "'x' is not a list of whole numbers from 0 to 4294967295 such as 0,1,2; see `segbench"),
         ("rnu", "segbench: error: argument COMMAND: invalid choice: 'rnu' (choose from"),

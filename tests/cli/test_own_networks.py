@@ -10,6 +10,7 @@ from benchmark.configs import compose
 from benchmark.configs.axes import config_hash
 from benchmark.engine import segmentor
 from benchmark.errors import UserError
+from benchmark.reporting.anchor import anchor
 from benchmark.results.store import Store
 from benchmark.results.validate import validate
 
@@ -255,6 +256,32 @@ def test_it_gets_a_row(source, tmp_path, capsys, monkeypatch):
     source.write_text(SOURCE.replace("width=8", "width=6"))
     edited = compose.compose(str(source) + ":Net", PROTOCOL)
     assert config_hash(edited) != stored.record.config_sha256
+
+
+def test_its_stages_are_counted(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--max-iters", "1", "--no-latency", "--device", "cpu", "--executor", "debug"]
+    assert main(["run", "mine/net.py:Net", "enet", *words]) == 0
+    records = {each.record.architecture: each.record for each in Store(tmp_path / "results").scan()[0]}
+    assert records["enet"].complexity.stages is None  # they come with the suite
+    counted = records["net.py:Net"].complexity
+    first, last = counted.stages[0], counted.stages[-1]
+    assert (first.name, last.name, last.output) == ("stem", "scores", (8, 16, 16)), counted.stages
+    assert sum(stage.params for stage in counted.stages) == counted.params
+    page = (tmp_path / "reports" / "index.html").read_text()
+    section = page[page.index(f'id="{anchor("net.py:Net")}"') :]
+    assert '<th scope="row">scores</th>' in section
+    assert "At inference, for one image of 64\u00d764 pixels and 8 classes" in section
+    forged = next((tmp_path / "results").glob("*/net.py+Net/*.json"))
+    data = json.loads(forged.read_text())
+    data["complexity"]["stages"][0]["macs"] += 1
+    forged.write_text(json.dumps(data))
+    capsys.readouterr()
+    assert main(["validate"]) == 1
+    assert (
+        f"complexity.stages have {counted.macs_torch + 1} macs, the network has {counted.macs_torch}"
+        in capsys.readouterr().out
+    )
 
 
 def test_workers_make_it_too(source, tmp_path, monkeypatch):

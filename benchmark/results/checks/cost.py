@@ -52,6 +52,11 @@ def _sizes(found: Complexity) -> Iterator[str]:
     both = (found.macs, found.macs_torch)
     if None not in both and max(both) > 2 * min(both):  # type: ignore[type-var, operator]
         yield f"complexity.macs is {found.macs}, but the other counter gives {found.macs_torch}"
+    if found.stages:
+        for name, whole in (("params", found.params), ("macs", found.macs_torch)):
+            parts = sum(getattr(stage, name) for stage in found.stages)
+            if parts != whole:
+                yield f"complexity.stages have {parts} {name}, the network has {whole}"
     if found.uncounted != sorted(set(found.uncounted)):
         yield "complexity.uncounted is not sorted, or names an operator twice"
 
