@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark import backend
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import devices, options, quantities
 from benchmark.cli.progress import Lines, of_other_code, restarted, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -88,16 +88,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("archive", type=Path, metavar="OUT.tar")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     options.time_budget(parser, default="14m")
-    parser.add_argument("--max-iters", type=options.count, metavar="N", help="train N iterations, to test the script")
-    parser.add_argument("--jobs", type=options.count, metavar="N", help="maximum number of concurrent runs on a CPU")
+    parser.add_argument(
+        "--max-iters", type=quantities.count, metavar="N", help="train N iterations, to test the script"
+    )
+    parser.add_argument("--jobs", type=quantities.count, metavar="N", help="maximum number of concurrent runs on a CPU")
     options.dataset(parser)
-    options.device(parser)
+    devices.device(parser)
     options.work_dir(parser)
     options.any_code(parser)
     args = parser.parse_args(words)
     backend.silence()
     try:
-        return campaign(args, time.monotonic() + options.seconds(args.time_budget))
+        return campaign(args, time.monotonic() + quantities.seconds(args.time_budget))
     except UserError as error:
         print(f"campaign: error: {error}", file=sys.stderr)
         return 2

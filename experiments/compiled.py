@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 import benchmark.registration  # noqa: F401  (activates the backend, before mmseg is imported)
 from benchmark import backend
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import devices
 from benchmark.configs import compose
 from benchmark.engine import device
 from benchmark.engine.agreement import distance, last_bits_changed
@@ -70,7 +70,7 @@ def losses(architecture: str, *, compiled: bool = False, seed: int | None = None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: every architecture of the catalog")
-    options.device(parser)
+    devices.device(parser)
     args = parser.parse_args()
     backend.silence()
     device.select(args.device)

@@ -28,7 +28,7 @@ from process import run
 from timing import hardware, silent
 
 from benchmark import backend
-from benchmark.cli import options
+from benchmark.cli import devices, options
 from benchmark.engine import device
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -103,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--margin", type=float, default=MARGIN, help="margin in points (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="time limit in seconds")
     options.dataset(parser)
-    options.device(parser)
+    devices.device(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.json")
     parser.add_argument("--cell", nargs=2, metavar=("TRAINING", "SEED"), help=argparse.SUPPRESS)  # for child processes
     args = parser.parse_args(words)

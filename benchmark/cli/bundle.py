@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.cli import options
+from benchmark.cli import selection
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "RO-Crate metadata into a zip file, which `segbench validate` checks anywhere and repositories such as Zenodo "
         "take. Dataset images are not in it. Equal results give equal bytes."
     )
-    options.group(parser)
+    selection.group(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the archive, FILE.zip")
     parser.add_argument("--title", metavar="TEXT", help="title (default: that of the protocol)")
     parser.add_argument(
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the archive; return 1 if a result could not be read."""
     from benchmark.reporting.bundle import pack
 
-    group, problems = options.chosen_group(args)
+    group, problems = selection.chosen_group(args)
     made = pack(
         args.results,
         group,

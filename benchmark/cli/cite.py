@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import options, printing, selection
 from benchmark.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    options.chosen_rows(parser)
-    options.stored_protocol(parser)
+    selection.chosen_rows(parser)
+    selection.stored_protocol(parser)
     options.models(parser)
-    options.mix_code(parser)
+    selection.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.reporting import citation
 
     patterns = view.split(args.architectures)
-    protocol, runs, problems = options.stored_runs(args)
+    protocol, runs, problems = selection.stored_runs(args)
     found = view.groups_of(runs, patterns, [protocol] if protocol and patterns else [])
     if not found:
         if args.protocol:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     for name in dict.fromkeys(row.architecture for row in rows if citation.key(row.architecture, row.method) is None):
         print(f"segbench: no paper is known of {name}", file=sys.stderr)
     text = citation.bibliography(found, rows, [_dataset(group.protocol) for group in found if not group.runs])
-    options.output(text, args.output)
+    printing.output(text, args.output)
     return 1 if problems else 0
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.cli import options
+from benchmark.cli import selection
 from benchmark.cli.columns import terminal_width
 from benchmark.files.atomic import replacing
 
@@ -108,7 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="output format; markdown is for pull requests (default: %(default)s)",
     )
-    options.mix_code(parser)
+    selection.mix_code(parser)
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="also write an HTML page: what got worse, with intervals, by class"
     )

@@ -9,7 +9,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli import options
+from benchmark.cli import options, printing, quantities
 
 if TYPE_CHECKING:
     from benchmark.configs.zoo_diff import ConfigDiff, FieldDifference
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.dataset(parser)
     options.data(parser)
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
+    parser.add_argument("--seed", type=quantities.seed, default=0, metavar="S")
     parser.add_argument(
         "--distributed", action="store_true", help="keep SyncBN, for training in several processes (default: BN)"
     )
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the differences from the zoo's config for that network, dataset, crop and schedule, with reasons",
     )
-    options.json_output(parser, "print JSON (default: a config file of mmengine)")
+    printing.json_output(parser, "print JSON (default: a config file of mmengine)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if "source" in config:  # no test of ours has built it
         feasibility.check(config, args.architecture)
     if args.json:
-        options.print_json(_plain(config.to_dict()))
+        printing.print_json(_plain(config.to_dict()))
         return 0
     if "first_stage" in config:
         print("# The second of two stages: where segbench does not run it, it begins with no weights of `first_stage`.")
@@ -73,7 +73,7 @@ def _diff(args: argparse.Namespace) -> int:
     overrides = {"root": args.root, "distributed": args.distributed, **options.chosen_overrides(args)}
     found = compare(args.architecture, args.protocol, **overrides)
     if args.json:
-        options.print_json(_plain_diff(args, found))
+        printing.print_json(_plain_diff(args, found))
         return 1 if found.unexplained else 0
     print(f"{args.architecture} on {args.protocol} against {found.config} of mmsegmentation's zoo")
     if found.lacking:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import data_add, options
+from benchmark.cli import data_add, printing, quantities
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
@@ -49,10 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     show.add_argument("dataset", metavar="CARD_OR_NAME", help="a card, NAME.yaml, or a dataset of `segbench data list`")
     show.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
-    show.add_argument("--images", type=options.count, default=6, metavar="N", help="number of images (default: 6)")
+    show.add_argument("--images", type=quantities.count, default=6, metavar="N", help="number of images (default: 6)")
     show.add_argument("-o", "--out", type=Path, metavar="FILE", help="the picture (default: NAME-SPLIT.png)")
     show.add_argument("--root", metavar="DIR", help=place)
-    options.json_output(show)
+    printing.json_output(show)
 
     listing = actions.add_parser(
         "list",
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     listing.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="folder of the cards")
     listing.add_argument("--root", metavar="DIR", help=place)
-    options.json_output(listing, "print a JSON list (default: text)")
+    printing.json_output(listing, "print a JSON list (default: text)")
 
     get = actions.add_parser(
         "get",
@@ -98,7 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("root", nargs="?", metavar="DIR", help=place)
     verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
-    options.json_output(verify)
+    printing.json_output(verify)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -136,7 +136,7 @@ def _show(args: argparse.Namespace) -> int:
     percent = _percent((*source.classes, "void"), pixels.tolist())
     if args.json:
         found = {"dataset": name, "split": args.split, "images": len(source), "percent": percent, "picture": str(path)}
-        options.print_json(found)
+        printing.print_json(found)
         return 0
     for row in aligned([(each, f"{share:6.2f} %") for each, share in percent.items()]):
         print(row)
@@ -159,7 +159,7 @@ def _list(args: argparse.Namespace) -> int:
             continue
         found.append((str(path), len(found_card.content.classes), found_card.images))
     if args.json:
-        options.print_json(
+        printing.print_json(
             [
                 {"name": name, "classes": classes, "place": home and str(home), "present": not home or home.is_dir()}
                 for name, classes, home in found

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import quantities
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "train.txt, val.txt and test.txt; without test the images of val stand for it (default: by folders named "
         "train, val and test, else at random)",
     )
-    parser.add_argument("--seed", type=options.seed, metavar="S", help="seed of a random split (default: 0)")
+    parser.add_argument("--seed", type=quantities.seed, metavar="S", help="seed of a random split (default: 0)")
     parser.add_argument(
         "--fractions", metavar="A,B,C", help="shares of train, val and test of a random split (default: 70,15,15)"
     )

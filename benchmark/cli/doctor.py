@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import __version__
 from benchmark.backend.installed import Extra, missing_extras
-from benchmark.cli import options
+from benchmark.cli import printing
 from benchmark.cli.columns import aligned
 from benchmark.errors import UserError
 from benchmark.results import code
@@ -71,7 +71,7 @@ class Diagnosis:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    options.json_output(parser)
+    printing.json_output(parser)
     parser.add_argument(
         "--gpu",
         action="store_true",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.catalog import catalog
-from benchmark.cli import options, weights
+from benchmark.cli import devices, options, printing, weights
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.models(parser, arguments=True)
     options.dataset(parser)
     options.data(parser)
-    options.device(parser)
+    devices.device(parser)
     options.crf(parser)
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument(
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="store the evaluation if a published figure names these weights, for verify and report",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    options.json_output(parser, "print JSON, in percent and full precision (default: text)")
+    printing.json_output(parser, "print JSON, in percent and full precision (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmark.analysis.marks import COSTS
-from benchmark.cli import options
+from benchmark.cli import selection
 
 KINDS = {
     "pareto": "accuracy against a cost, with the Pareto front",
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, summary in KINDS.items():
         sub = kinds.add_parser(kind, help=summary, description=f"Draw {summary}; bars and bands are over seeds.")
-        options.group(sub)
+        selection.group(sub)
         sub.add_argument(
             "-o",
             "--output",
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.analysis.view import was_run
     from benchmark.reporting import figure
 
-    found, problems = options.chosen_group(args)
+    found, problems = selection.chosen_group(args)
     own = {name: value for name in ("cost", "photographs") if (value := getattr(args, name, None)) is not None}
     damaged = figure.write(args.kind, args.results, found, was_run(found.table), args.output, width=args.width, **own)
     for problem in damaged:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import loading, options
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; loading it executes no code"
     )
-    options.weights_key(parser)
-    options.names(parser)
-    options.normalisation(parser)
+    loading.weights_key(parser)
+    loading.names(parser)
+    loading.normalisation(parser)
     options.models(parser, arguments=True)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
 
@@ -68,7 +68,7 @@ def match(args: argparse.Namespace, given: Checkpoint, path: Path) -> tuple[Fit,
     """Match the weights of a file to an architecture, as --map and --by-order say.
 
     Args:
-        args: arguments of `options.names`, and `architecture`.
+        args: arguments of `loading.names`, and `architecture`.
         given: the weights.
         path: path of the file.
 
@@ -111,7 +111,7 @@ def _normalisation(args: argparse.Namespace) -> Normalisation | None:
     from benchmark.configs.compose import stated_normalisation
     from benchmark.configs.normalisation import Normalisation
 
-    stated, chosen = stated_normalisation(args.architecture), options.chosen_normalisation(args)
+    stated, chosen = stated_normalisation(args.architecture), loading.chosen_normalisation(args)
     if not chosen:
         return stated
     if stated is None and not {"mean", "std"} <= chosen.keys():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import options, printing, selection
 from benchmark.cli.columns import terminal_width
 from benchmark.errors import UserError
 
@@ -30,7 +30,7 @@ Shown = Sequence[tuple["Group", Sequence["Standing"]]]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    options.stored_protocol(parser)
+    selection.stored_protocol(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="environment of a LaTeX table; longtable for documents of one column (default: table or table*, by width)",
     )
     options.models(parser)
-    options.mix_code(parser)
+    selection.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format != "latex" and (args.label or args.caption or args.environment):
         raise UserError("--label, --caption and --float are of a LaTeX table: add --format latex")
     patterns = view.split(args.rows)
-    protocol, runs, problems = options.stored_runs(args)
+    protocol, runs, problems = selection.stored_runs(args)
     found = view.groups_of(runs, patterns, [protocol] if protocol and args.results.is_dir() else [])
     if args.format == "latex" and not patterns:
         found = [group for group in found if group.runs]
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None and not choice.columns:
         choice = replace(choice, width=terminal_width())
     text = render(found, args.format, choice)
-    options.output(text, args.output)
+    printing.output(text, args.output)
     return 1 if problems else 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.catalog import catalog
 from benchmark.catalog.references import Reference
-from benchmark.cli import options
+from benchmark.cli import options, printing
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError
 
@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     zoo.add_argument("--markdown", action="store_true", help="with --check: print Markdown")
     options.models(parser)
     parser.add_argument("--names", action="store_true", help="print the names alone, one a line")
-    options.json_output(parser, "print a JSON list (default: text)")
+    printing.json_output(parser, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:

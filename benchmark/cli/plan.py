@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import devices, printing
 from benchmark.cli import run as main_job
-from benchmark.cli.options import duration_text
 from benchmark.cli.progress import of_other_code, restarted, shown
+from benchmark.cli.quantities import duration_text
 from benchmark.cli.run import chosen, composed, specs
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command, those of `run`."""
     main_job.configure(parser)
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,19 +31,19 @@ def run(args: argparse.Namespace) -> int:
 
     with shown() as listener:
         listener.step("starting", "", 0, len(names))
-        on = options.selected_device(args)  # before mmengine is imported
+        on = devices.selected_device(args)  # before mmengine is imported
 
         from benchmark.execution.plan import estimate_speed, plan
         from benchmark.results.store import Store
 
-        options.check_speed(args, on)
+        devices.check_speed(args, on)
         speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
         wanted, left_out = composed(specs(names, on, args), listener)
         jobs = plan(wanted, speed, any_code=args.any_code, on_progress=partial(listener.step, "planning"))
     is_incomplete = not args.architectures and catalog.faults()  # what was meant by "all" is not known
     code = 2 if left_out or is_incomplete else 0
     if args.json:
-        options.print_json(_plain(jobs, left_out, speed.results))
+        printing.print_json(_plain(jobs, left_out, speed.results))
         return code
     width = max(len(job.spec.architecture) for job in jobs)
     for job in jobs:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options, weights
+from benchmark.cli import devices, options, printing, quantities, weights
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.protocol(parser)
     options.models(parser, arguments=True)
     options.data(parser)
-    options.device(parser)
+    devices.device(parser)
     parser.add_argument(
         "--size",
         metavar="HxW|own",
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of labels/NAME.png, class indices with a palette, and overlays/NAME.png (default: %(default)s)",
     )
-    options.json_output(parser, "print a JSON list of images with the percentage of each class (default: text)")
+    printing.json_output(parser, "print a JSON list of images with the percentage of each class (default: text)")
     parser.set_defaults(root=None, crf=None)
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
     options.check_data(args)
-    size = None if args.size in (None, OWN) else options.size(args.size)
+    size = None if args.size in (None, OWN) else quantities.size(args.size)
     files = _files(args.images)
 
     from benchmark.engine import device

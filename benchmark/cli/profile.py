@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import options, printing, quantities
 from benchmark.cli.columns import rounded
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="count MACs with fvcore as well, and report where the counters differ",
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="count only, do not measure latency")
-    options.json_output(parser, "print a JSON list (default: text)")
+    printing.json_output(parser, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
     for name in names:
         catalog.architecture(name)
-    size = None if args.size is None else options.size(args.size)
+    size = None if args.size is None else quantities.size(args.size)
     if args.classes is not None and args.classes < 1:
         raise UserError(f"--classes must be at least 1, not {args.classes}")
     if args.classes is not None and args.classes > MOST_CLASSES:

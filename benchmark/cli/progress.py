@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from benchmark.cli.columns import rounded
 from benchmark.cli.course import Course, clock, speed
-from benchmark.cli.options import duration_text
+from benchmark.cli.quantities import duration_text
 
 if TYPE_CHECKING:
     from benchmark.cli.live import ProgressRow

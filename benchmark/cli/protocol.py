@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import quantities
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
@@ -25,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="CARD", help="dataset card, from `segbench data add` (default: data of the base)"
     )
     new.add_argument("--size", metavar="HxW", help="height and width of crops and of the profiled input")
-    new.add_argument("--max-iters", type=options.count, metavar="N", help="number of training iterations")
-    new.add_argument("--batch-size", type=options.count, metavar="N", help="batch size in images")
+    new.add_argument("--max-iters", type=quantities.count, metavar="N", help="number of training iterations")
+    new.add_argument("--batch-size", type=quantities.count, metavar="N", help="batch size in images")
     new.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the file (default: here)")
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.configs import template
 
-    size = None if args.size is None else options.size(args.size)
+    size = None if args.size is None else quantities.size(args.size)
     text = template.text(
         path, args.like, data=args.data, size=size, max_iters=args.max_iters, batch_size=args.batch_size
     )

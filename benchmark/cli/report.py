@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import options, printing, selection
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
@@ -30,8 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write the table between the markers of FILE (default: README.md next to the reports, if it has markers)",
     )
     options.models(parser)
-    options.mix_code(parser)
-    options.json_output(parser)
+    selection.mix_code(parser)
+    printing.json_output(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--photographs",
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if args.json:
-        options.print_json({"page": str(report.page), "problems": list(map(str, report.problems))})
+        printing.print_json({"page": str(report.page), "problems": list(map(str, report.problems))})
     else:
         print(report.page)
     return 1 if report.problems else 0
@@ -92,7 +92,7 @@ def _check(args: argparse.Namespace, report: Report, readme: tuple[Path, str] | 
     files = len(report.files) + (readme is not None)
     if args.json:
         differences = [{"path": str(path), "state": what} for path, what in amiss]
-        options.print_json({"files": files, "results": number, "problems": problems, "differences": differences})
+        printing.print_json({"files": files, "results": number, "problems": problems, "differences": differences})
         return 1 if amiss or problems else 0
     for problem in problems:
         print(problem)

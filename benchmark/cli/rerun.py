@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
-from benchmark.cli import options
+from benchmark.cli import options, printing, quantities
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
@@ -66,9 +66,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.dataset(parser)
     options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")
-    parser.add_argument("--gpus", type=options.count, metavar="N", help="GPUs of the run (default: as the result)")
+    parser.add_argument("--gpus", type=quantities.count, metavar="N", help="GPUs of the run (default: as the result)")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="folder of weights and logs (default: discarded)")
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
         if new.record.status != "ok":
             reason = f"the run {new.record.status.replace('_', ' ')}: {new.record.error}"
             if args.json:
-                options.print_json(_plain(record, new.record, None, reason, kept))
+                printing.print_json(_plain(record, new.record, None, reason, kept))
             else:
                 print(f"not reproduced: {reason}")
             return 1
         found = _compared(old, new, args.results)
         if args.json:
-            options.print_json(_plain(record, new.record, found, found.reason, kept))
+            printing.print_json(_plain(record, new.record, found, found.reason, kept))
         else:
             _print(record, new.record, found)
             if kept:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import printing, selection
 from benchmark.errors import UserError
 
 
@@ -20,9 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     pack = actions.add_parser("pack", help="export results to an archive", description=f"Pack results: {what}.")
     pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
-    options.stored_protocol(pack)
+    selection.stored_protocol(pack)
     pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    options.json_output(pack)
+    printing.json_output(pack)
 
     add = actions.add_parser(
         "add",
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("source", type=Path, metavar="FILE", help="an archive or a folder of results")
     add.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     add.add_argument("--replace", action="store_true", help="overwrite a different result of the same run")
-    options.json_output(add, "print a JSON list (default: text)")
+    printing.json_output(add, "print a JSON list (default: text)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ def _pack(args: argparse.Namespace) -> int:
     size = args.archive.stat().st_size
     if args.json:
         excluded = [{"path": str(problem.path), "why": problem.why} for problem in problems]
-        options.print_json({"archive": str(args.archive), "results": count, "bytes": size, "excluded": excluded})
+        printing.print_json({"archive": str(args.archive), "results": count, "bytes": size, "excluded": excluded})
     else:
         print(f"{args.archive}: {count} results, {size / 1e6:.1f} MB")
     return 1 if problems else 0
@@ -72,7 +72,7 @@ def _add(args: argparse.Namespace) -> int:
             print(f"{entry.outcome}: {entry.name}: {entry.why}", file=sys.stderr)
     counts = Counter(entry.outcome for entry in entries)
     if args.json:
-        options.print_json([asdict(entry) for entry in entries])
+        printing.print_json([asdict(entry) for entry in entries])
     else:
         there = counts["present"] + counts["kept"]
         print(f"{counts['added']} added, {counts['replaced']} replaced, {there} there already", end=", ")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import devices, options, quantities
 from benchmark.cli.columns import terminal_width
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.models(parser, arguments=True)
     parser.add_argument(
         "--seeds",
-        type=options.seeds,
+        type=quantities.seeds,
         default=[0],
         metavar="S,S,...",
         help="seeds, separated by commas; one run for each (default: 0)",
@@ -41,16 +41,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.crf(parser)
     options.dataset(parser)
     options.data(parser)
-    options.device(parser)
-    options.gpus(parser)
-    options.speed(parser)
+    devices.device(parser)
+    devices.gpus(parser)
+    devices.speed(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     options.work_dir(parser)
     options.track(parser)
     parser.add_argument(
         "--jobs",
-        type=options.count,
+        type=quantities.count,
         metavar="N",
         help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm or an executor of "
         "yours, as many as it takes); one on a GPU of this machine",
@@ -62,17 +62,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="executor of the runs: local, worker processes; slurm, jobs of a cluster; debug, this process; or one of "
         "yours, FILE.py:CLASS or package.module:CLASS, see docs/executors.md (default: local)",
     )
-    options.slurm(parser)
+    devices.slurm(parser)
     options.time_budget(parser)
     parser.add_argument(
         "--run-timeout",
-        type=options.duration,
+        type=quantities.duration,
         metavar="T",
         help="time limit of a run (25m, 90s, 1h30m; default: none); a run that exceeds it is recorded as failed",
     )
     parser.add_argument(
         "--hang-timeout",
-        type=options.duration,
+        type=quantities.duration,
         default="30m",
         metavar="T",
         help="end a run that makes no progress for this time and record it as hung, with its stacks in the log "
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--retry",
-        type=options.whole(0, 1000),
+        type=quantities.whole(0, 1000),
         default=0,
         metavar="N",
         help="repeat a run up to N times that was killed, exited, hung or ran out of memory; it resumes from its state "
@@ -98,21 +98,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Execute the runs that have no stored result; print the leaderboard, the report's path, and runs left."""
-    if options.is_left_to_first():
+    if devices.is_left_to_first():
         return 0
     deadline = _deadline(args)
     names = chosen(args)
     with shown() as listener:
         listener.step("starting", "", 0, len(names))
-        on = options.selected_device(args)
+        on = devices.selected_device(args)
 
         from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
         from benchmark.execution.sweep import tidy
         from benchmark.results.store import Store
 
         store = Store(args.results)
-        executor = options.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
-        options.check_speed(args, on)
+        executor = devices.slurm_request(args) or batch.executor_of(args.executor, args.jobs)
+        devices.check_speed(args, on)
         options.prepare_tracker(args)
         for folder in (args.results, args.reports, args.work_dir):
             _check_writable(folder)
@@ -191,7 +191,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
         raise UserError("--time-budget does not limit jobs of Slurm, which resume at the end of --time: use --time")
     if args.force:
         raise UserError("--force restarts every run in every call, so that none resumes: omit --time-budget")
-    return time.monotonic() + options.seconds(args.time_budget)
+    return time.monotonic() + quantities.seconds(args.time_budget)
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
@@ -231,8 +231,8 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
         resident=args.resident,
         compile=args.compile,
         timeout=args.run_timeout,
-        gpus=options.chosen_gpus(args),
-        nodes=options.chosen_nodes(args),
+        gpus=devices.chosen_gpus(args),
+        nodes=devices.chosen_nodes(args),
         hang_timeout=args.hang_timeout,
         retries=args.retry,
         track=args.track,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.cli import options
+from benchmark.cli import printing
 from benchmark.errors import UserError
 
 
@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
         from benchmark.results.record import Record
 
         found = Record.model_json_schema(mode="serialization")
-        options.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **found})
+        printing.print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **found})
         return 0
     command = " ".join(args.of)
     if command not in outputs.OUTPUTS:
         raise UserError(f"{command} prints no JSON: choose from {', '.join(outputs.OUTPUTS)}")
-    options.print_json(outputs.schema(command))
+    printing.print_json(outputs.schema(command))
     return 0

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import options
+from benchmark.cli import options, printing, quantities
 from benchmark.errors import UserError
 
 
@@ -21,17 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, metavar="DIR", help="folder of the label maps")
     options.protocol(parser)
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="seed of its training (default: 0)")
+    parser.add_argument(
+        "--seed", type=quantities.seed, default=0, metavar="S", help="seed of its training (default: 0)"
+    )
     options.dataset(parser)
     options.data(parser)
     costs = parser.add_argument_group("costs", "of one image of the protocol's size (default: unknown)")
-    costs.add_argument("--params", type=options.whole(1, 10**12), metavar="N", help="number of parameters at inference")
     costs.add_argument(
-        "--macs", type=options.whole(1, 10**15), metavar="N", help="number of multiply-accumulates; needs --params"
+        "--params", type=quantities.whole(1, 10**12), metavar="N", help="number of parameters at inference"
+    )
+    costs.add_argument(
+        "--macs", type=quantities.whole(1, 10**15), metavar="N", help="number of multiply-accumulates; needs --params"
     )
     costs.add_argument(
         "--latency",
-        type=options.real(1e-6, 1e9),
+        type=quantities.real(1e-6, 1e9),
         metavar="MS",
         help="median latency in milliseconds; needs --latency-device",
     )
@@ -39,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--latency-device", metavar="NAME", help="name of the processor that was timed, such as 'NVIDIA H100'"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from benchmark.catalog import catalog, mmseg_zoo, own
 from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.references import SPEED, Reference
-from benchmark.cli import options
+from benchmark.cli import options, printing
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError, unknown
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.models(parser, arguments=True)
     options.dataset(parser)
     options.data(parser)
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli import options
+from benchmark.cli import options, printing
 from benchmark.cli.columns import shortened
-from benchmark.cli.options import duration_text
 from benchmark.cli.progress import PHASES
+from benchmark.cli.quantities import duration_text
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.work_dir(parser)
     parser.add_argument("--watch", action="store_true", help="print again every few seconds until all runs have ended")
     parser.add_argument("--cancel", action="store_true", help="cancel the jobs of the sweep that have not ended")
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:

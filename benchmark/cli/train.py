@@ -6,7 +6,7 @@ import argparse
 import sys
 from functools import partial
 
-from benchmark.cli import options
+from benchmark.cli import devices, options, quantities
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +17,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.overrides(parser)
     options.dataset(parser)
     options.data(parser)
-    options.device(parser)
-    options.speed(parser)
+    devices.device(parser)
+    devices.speed(parser)
     options.work_dir(parser)
     options.track(parser)
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
+    parser.add_argument("--seed", type=quantities.seed, default=0, metavar="S")
     parser.add_argument("--resume", action="store_true", help="resume a killed training from its last state")
 
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results import layout
 
     on = device.select(args.device)  # before mmengine is imported
-    options.check_speed(args, on)
+    devices.check_speed(args, on)
     options.prepare_tracker(args)
     options.require_use_of_root(args)
     options.check_data(args)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmark.cli import options
+from benchmark.cli import options, printing
 from benchmark.errors import UserError
 
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="rebuild each network and count its parameters and MACs (slower; default: off)",
     )
     options.models(parser)
-    options.json_output(parser)
+    printing.json_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:

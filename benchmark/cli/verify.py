@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
-from benchmark.cli import options
+from benchmark.cli import devices, options, printing, quantities, selection
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
@@ -44,9 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compare latency and throughput with published figures; a verdict only for the same device, "
         "input size, precision and batch",
     )
-    options.json_output(parser, "print a JSON list (default: text)")
+    printing.json_output(parser, "print a JSON list (default: text)")
     accuracy = parser.add_argument_group("accuracy")
-    options.stored_protocol(accuracy)
+    selection.stored_protocol(accuracy)
     accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
     accuracy.add_argument(
         "--margin",
@@ -70,14 +70,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     accuracy.add_argument(
         "--max-seeds",
-        type=options.whole(1, 10**6),
+        type=quantities.whole(1, 10**6),
         default=10,
         metavar="K",
         help="maximum number of seeds of an architecture and protocol (default: %(default)s)",
     )
-    options.mix_code(parser)
+    selection.mix_code(parser)
     options.dataset(parser)
-    options.device(parser)
+    devices.device(parser)
 
 
 def run(args: argparse.Namespace) -> int:

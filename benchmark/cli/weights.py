@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import loading
 from benchmark.cli.import_ import match
 from benchmark.errors import UserError
 
@@ -42,9 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE", help="of ours, or anything that `segbench import` takes"
     )
-    options.weights_key(parser)
-    options.names(parser)
-    options.normalisation(parser)
+    loading.weights_key(parser)
+    loading.names(parser)
+    loading.normalisation(parser)
 
 
 def read(args: argparse.Namespace) -> Checkpoint:
@@ -127,7 +127,7 @@ def _normalisation(args: argparse.Namespace, given: Checkpoint, config: Config) 
         found, source = stated, f"the config of {args.architecture}"
     else:
         found, source = of_protocol(config), f"the protocol {args.protocol}"
-    chosen = options.chosen_normalisation(args)
+    chosen = loading.chosen_normalisation(args)
     if chosen:
         found, source = found.changed(**chosen), f"{', '.join(f'--{name}' for name in chosen)}, else of {source}"
     if found.channels != CHANNELS:

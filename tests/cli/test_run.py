@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from benchmark.cli import build_parser, main, options
+from benchmark.cli import build_parser, main, quantities
 from benchmark.cli.progress import shown
 from benchmark.cli.run import composed, specs
 from benchmark.errors import UserError
@@ -22,17 +22,22 @@ from benchmark.results.store import Store
     [("25m", 1500), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1h5s", 3605), ("0.5m", 30), ("2h", 7200)],
 )
 def test_durations(text, expected):
-    assert options.seconds(text) == expected
+    assert quantities.seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "0m", "-5m", "5 m", "5x", "m", "1m1h", "1.2.3m", "1h30m5"])
 def test_what_is_no_duration(text):
     with pytest.raises(UserError, match="a duration such as 25m, 90s, 1h30m or 1500 is needed"):
-        options.seconds(text)
+        quantities.seconds(text)
 
 
 def test_durations_for_people():
-    assert [options.duration_text(seconds) for seconds in (45, 89.6, 720, 9000)] == ["45 s", "90 s", "12 min", "2.5 h"]
+    assert [quantities.duration_text(seconds) for seconds in (45, 89.6, 720, 9000)] == [
+        "45 s",
+        "90 s",
+        "12 min",
+        "2.5 h",
+    ]
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""Which stored results a command reads: the arguments, and the results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.cli import options
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.analysis.ranking import Group
+    from benchmark.results.reading import Problem
+    from benchmark.results.summary import Summary
+
+
+def stored_protocol(parser: argparse._ActionsContainer) -> None:
+    """Add -p of commands that read results: without it, all protocols with results."""
+    parser.add_argument(
+        "-p",
+        "--protocol",
+        metavar="PROTOCOL",
+        help="only results of this protocol, a name of `segbench list protocols` or the path of a protocol file "
+        "(default: all protocols with results)",
+    )
+
+
+def chosen_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of the rows of a leaderboard, as `args.architectures`."""
+    parser.add_argument(
+        "architectures",
+        nargs="*",
+        metavar="ARCH",
+        help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
+    )
+
+
+def group(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of the results of one protocol and of its rows, which `chosen_group` reads.
+
+    Where -p is not given, there must be results of one protocol only.
+    """
+    chosen_rows(parser)
+    stored_protocol(parser)
+    parser.add_argument(
+        "--fingerprint",
+        metavar="F",
+        help="fingerprint, or its first digits, where a protocol was run with overrides (default: without overrides, "
+        "else the one with most runs)",
+    )
+    options.models(parser)
+    mix_code(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def stored_runs(args: argparse.Namespace) -> tuple[str | None, list[Summary], list[Problem]]:
+    """Read the results of -p, --results and --mix-code, and warn of damaged files.
+
+    Returns:
+        The name of the protocol in results, None for all; its runs; and the damaged files.
+    """
+    from benchmark.analysis import code
+    from benchmark.catalog import catalog
+
+    protocol = catalog.protocol_name(args.protocol) if args.protocol else None
+    runs, problems = code.stored_runs(args.results, protocol, mix_code=args.mix_code)
+    for problem in problems:
+        print(f"segbench: warning: {problem}", file=sys.stderr)
+    return protocol, runs, problems
+
+
+def chosen_group(args: argparse.Namespace) -> tuple[Group, list[Problem]]:
+    """Return the results of one protocol and fingerprint, of the named architectures, and the damaged files.
+
+    What is not shown is said on stderr.
+
+    Raises:
+        UserError: there are no such results, or those of several protocols.
+    """
+    from benchmark.analysis import view
+    from benchmark.catalog import catalog
+
+    protocol, runs, problems = stored_runs(args)
+    found = [group for group in view.groups_of(runs, view.split(args.architectures)) if group.runs]
+    if not found:
+        if args.protocol:
+            catalog.protocol(args.protocol)
+        of = f" of {protocol}" if protocol else ""
+        raise UserError(f"no results{of} in {args.results}/: make some with `segbench run`")
+    chosen, others = view.one(found, args.fingerprint)
+    for other in [] if args.fingerprint else others:
+        print(f"segbench: not shown: {other.title} (--fingerprint {other.fingerprint})", file=sys.stderr)
+    return chosen, problems
+
+
+def mix_code(parser: argparse.ArgumentParser) -> None:
+    """Add --mix-code."""
+    parser.add_argument(
+        "--mix-code",
+        action="store_true",
+        help="average over results of an architecture made by different code (default: only the code with the most "
+        "seeds, the newest in case of a tie)",
+    )
