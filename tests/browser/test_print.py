@@ -86,7 +86,7 @@ def test_headings_are_not_orphaned(visit, many):
         assert not set(last) & set(titles)
 
 
-@pytest.mark.parametrize("store", ["committed", "many", "extreme"])
+@pytest.mark.parametrize("store", ["committed", "extreme"])
 @pytest.mark.parametrize("format", FORMATS)
 def test_legends_are_printed_with_the_first_pictures(request, visit, store, format):
     page = visit(request.getfixturevalue(store))
