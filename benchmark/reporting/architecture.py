@@ -73,7 +73,7 @@ class ArchitectureResults:
     def short(self) -> str:
         """The protocol and the mIoU in a few words."""
         score = next((text for title, text in self.figures if title == "mIoU (%)"), None)
-        return f"{self.section.group.title}: {f'mIoU {score} %' if score else 'no mIoU'}"
+        return f"{self.section.title}: {f'mIoU {score} %' if score else 'no mIoU'}"
 
 
 @dataclass(frozen=True)

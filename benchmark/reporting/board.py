@@ -73,6 +73,7 @@ def shown(cells: Table, rows: Sequence[Standing]) -> list[str]:
 
 def board(
     name: str,
+    title: str,
     group: Group,
     cells: Table,
     rows: Sequence[Standing],
@@ -82,6 +83,7 @@ def board(
 
     Args:
         name: anchor of its section.
+        title: title of its section.
         group: its results.
         cells: its cells, from `cells`.
         rows: its rows.
@@ -93,7 +95,7 @@ def board(
     return {
         "id": name,
         "protocol": group.protocol,
-        "title": group.title,
+        "title": title,
         "fingerprint": group.fingerprint,
         "cite": [
             citation.SUITE,

@@ -17,6 +17,7 @@ from benchmark.analysis.regression import WORSE, Change, Comparison
 from benchmark.reporting import plot
 from benchmark.reporting.comparison import TITLES, amount, conclusion, lacking, overall_change, unmatched
 from benchmark.reporting.report import environment
+from benchmark.reporting.title import titles
 from benchmark.results.reading import Problem, read
 from benchmark.results.source import ResultSet
 from benchmark.results.summary import Summary
@@ -100,10 +101,11 @@ def comparison_page(
         folder: folder of the page, to which links are relative.
     """
     runs = tuple(_runs(side) for side in sides)
+    named = titles(group for side in sides for group in groups(side.runs))
     figures = [change for change in comparison.changes if change.gate != "budget"]
     protocols = [
-        ((title, fingerprint), _rows(list(changes), sides, runs, margin, folder))
-        for (title, fingerprint), changes in groupby(figures, lambda each: (each.protocol, each.fingerprint))
+        (named[key], key[1], _rows(list(changes), sides, runs, margin, folder))
+        for key, changes in groupby(figures, lambda each: (each.protocol, each.fingerprint))
     ]
     return (
         environment()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from benchmark.analysis.history import History, VersionStep, histories
+from benchmark.analysis.ranking import groups
 from benchmark.reporting import plot
 from benchmark.reporting.anchor import anchor
+from benchmark.reporting.title import titles
 from benchmark.results.summary import Summary
 
 TITLES = {
@@ -53,7 +55,7 @@ class HistorySection:
 
     Attributes:
         history: the figures.
-        title: the protocol with its overrides.
+        title: the title of the protocol's leaderboard.
         steps: the steps, worse ones first.
         plots: by architecture, its plots; those with a step first.
     """
@@ -70,15 +72,18 @@ def history_sections(runs: Iterable[Summary]) -> list[HistorySection]:
     Args:
         runs: all results of a store, superseded ones included.
     """
-    return [_section(history) for history in histories(runs)]
+    runs = list(runs)
+    found = groups(runs)
+    named = titles(found)
+    by_protocol = {(each.protocol, each.fingerprint): named[each.title, each.fingerprint] for each in found}
+    return [_section(each, by_protocol[each.protocol, each.fingerprint]) for each in histories(runs)]
 
 
-def _section(history: History) -> HistorySection:
-    changes = ", ".join(f"{name} = {value}" for name, value in history.overrides.items())
+def _section(history: History, title: str) -> HistorySection:
     changed = {step.architecture for step in history.steps}
     return HistorySection(
         history=history,
-        title=f"{history.protocol} with {changes}" if changes else history.protocol,
+        title=title,
         steps=[
             StepRow(step, TITLES[step.figure][0], step.before + 1, step.version + 1, _change(step))
             for step in history.steps

@@ -27,6 +27,7 @@ from benchmark.reporting.picture import Picture, error_map, label_map, photo
 from benchmark.reporting.predictions import Prediction, Predictions, predictions
 from benchmark.reporting.published_comparison import PublishedComparison, published_comparison
 from benchmark.reporting.table import Table
+from benchmark.reporting.title import titles
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Environment, Record
 from benchmark.results.store import Store
@@ -90,6 +91,7 @@ class Section:
 
     Attributes:
         anchor: anchor of the section in the page.
+        title: title of the section, unlike that of any other.
         dataset: name of the dataset.
         group: results that may be ranked together.
         facts: short description of the protocol.
@@ -115,6 +117,7 @@ class Section:
     """
 
     anchor: str
+    title: str
     dataset: str
     group: Group
     facts: Sequence[tuple[str, str]]
@@ -173,6 +176,7 @@ def sections(
     problems: list[Problem] = []
     runs = [summary_of(each) for each in results]
     found = groups(of_any_code(runs) if mix_code else runs)
+    named = titles(found)
     for before, group in zip([None, *found], found, strict=False):
         members = [by_id[run.run_id] for run in group.runs]
         is_first = before is None or before.protocol != group.protocol
@@ -183,7 +187,8 @@ def sections(
             if dataset in EMBEDDED
             else published_comparison(dataset, group.runs, [each.record for each in members], references)
         )
-        section, damaged = _section(store, group, members, missing, comparison, folder, photographs)
+        title = named[group.title, group.fingerprint]
+        section, damaged = _section(store, title, group, members, missing, comparison, folder, photographs)
         made.append(section)
         problems += damaged
     return made, problems
@@ -191,6 +196,7 @@ def sections(
 
 def _section(
     store: Store,
+    title: str,
     group: Group,
     members: Sequence[Stored],
     missing: Sequence[str],
@@ -211,12 +217,13 @@ def _section(
     links = {each.record.run_id: (each.record, _link(each.path, folder)) for each in members}
     section = Section(
         anchor=name,
+        title=title,
         dataset=records[0].dataset.name,
         group=group,
         facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
         rows=rows,
         table=cells,
-        board=board.board(name, group, cells, rows, links),
+        board=board.board(name, title, group, cells, rows, links),
         not_run=missing,
         published=comparison,
         label_errors=list(_label_errors(by_architecture)),

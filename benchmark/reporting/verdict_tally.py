@@ -50,7 +50,7 @@ class Tally:
 def tallies(sections: Iterable[Section], evaluated: Sequence[PublishedRow]) -> list[Tally]:
     """Count the verdicts on the results of each section, and on evaluated weights, where there are any."""
     found = [
-        Tally(section.group.title, _counts([*comparison.comparable, *comparison.speeds, *comparison.others]))
+        Tally(section.title, _counts([*comparison.comparable, *comparison.speeds, *comparison.others]))
         for section in sections
         if (comparison := section.published) is not None
     ]

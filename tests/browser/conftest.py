@@ -3,16 +3,31 @@
 import random
 import shutil
 import zlib
+from pathlib import Path
 
 import pytest
 
 from benchmark.catalog import catalog
+from benchmark.cli import main
 from benchmark.reporting.report import make
+from benchmark.results.record import Record
 from benchmark.results.store import Store
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 ARCHITECTURES, SEEDS = 46, 3
+
+NO_SMALL_TEXT = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), small = [];
+  for (let node; (node = walker.nextNode()); ) {
+    const parent = node.parentElement;
+    if (!node.data.trim() || !parent.checkVisibility() || parent.closest("script, style, .unseen")) continue;
+    const svg = parent.closest("svg");
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    if (parseFloat(getComputedStyle(parent).fontSize) * scale < 11.95) small.push(node.data.trim());
+  }
+  return small;
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +63,18 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def small_text():
+    """Return the visible texts of a page that are smaller than 12 pixels: `small_text(page)`."""
+    return lambda page: page.evaluate(NO_SMALL_TEXT)
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """The page of the repository's own results."""
+    return Path(__file__).parents[2] / "reports" / "index.html"
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +114,52 @@ def few(tmp_path_factory, make_record):
     report = make(store.root, tmp_path_factory.mktemp("reports"))
     report.write()
     return report.page
+
+
+LONG = "a_class_name_of_sixty_characters".ljust(60, "e")
+"""The name of a class that no line of a phone holds."""
+
+MANY_SEEDS = [*range(26), 2**100]
+
+
+@pytest.fixture(scope="session")
+def extreme(tmp_path_factory, make_record):
+    """The page of what strains a layout: 27 seeds, long logs and names, published figures, two equal protocols."""
+    store = Store(tmp_path_factory.mktemp("extreme") / "results")
+
+    def add(*args, log=None, protocol="camvid_360x480_scratch", **more):
+        record, arrays = make_record(*args, protocol=protocol, **more)
+        renamed = Record.model_validate_json(record.model_dump_json().replace("tree & hedge", LONG))
+        dataset = renamed.dataset.model_copy(update={"name": "camvid"})
+        store.add(renamed.model_copy(update={"dataset": dataset, "log_tail": log}), arrays)
+
+    for seed in MANY_SEEDS:
+        add("enet", seed, 0.6 + seed % 27 / 1000)
+    for name in ("pspnet_r50-d8", "unet", "segnet", "bisenetv1", "n" * 120):
+        add(name, quality=0.7)
+    add("enet", void="false_positive")
+    log = [
+        "Traceback (most recent call last):",
+        *(f"  line {index} {'x' * 300}" for index in range(20)),
+        "RuntimeError",
+    ]
+    add("mmseg:bisenetv1", status="failed", log=log)
+    add("mmseg:bisenetv1", status="failed", log=log, protocol="camvid_180x240_cpu")
+    report = make(store.root, tmp_path_factory.mktemp("reports"))
+    report.write()
+    return report.page
+
+
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory, make_record):
+    """The page of a comparison of 27 seeds with 3, under two protocols of the same name, with a new cost."""
+    folder = tmp_path_factory.mktemp("compared")
+    for side, seeds, quality in (("base", MANY_SEEDS, 0.8), ("new", range(3), 0.5)):
+        store = Store(folder / side)
+        for void in ("ignore", "false_positive"):
+            for seed in seeds:
+                store.add(*make_record("pspnet_r50-d8", seed, quality + seed % 27 / 1000, void=void))
+            store.add(*make_record("n" * 120, quality=quality, macs=int(quality * 1e9), latency_ms=10 / quality))
+    page = folder / "pages" / "compare.html"
+    assert main(["compare", str(folder / "base"), str(folder / "new"), "--page", str(page)]) == 1
+    return page

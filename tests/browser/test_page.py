@@ -14,17 +14,10 @@ pytestmark = pytest.mark.browser
 
 WIDTHS = (360, 1280, 2560)
 
-NO_SMALL_TEXT = """() => {
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), small = [];
-  for (let node; (node = walker.nextNode()); ) {
-    const parent = node.parentElement;
-    if (!node.data.trim() || !parent.checkVisibility() || parent.closest("script, style, .unseen")) continue;
-    const svg = parent.closest("svg");
-    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
-    if (parseFloat(getComputedStyle(parent).fontSize) * scale < 11.95) small.push(node.data.trim());
-  }
-  return small;
-}"""
+OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => each.open = true)"
+
+SCROLLED = """selector => [...document.querySelectorAll(selector)]
+  .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.ariaLabel)"""
 
 BOXES = """selector => [...document.querySelectorAll(selector)].map(each => {
   const box = each.getBoundingClientRect();
@@ -74,17 +67,86 @@ def run_axe(page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [*itertools.product(WIDTHS, ("light", "dark"))])
-@pytest.mark.parametrize("store", ["many", "few"])
-def test_is_legible_and_accessible_at_every_width(request, visit, store, width, scheme):
+@pytest.mark.parametrize("store", ["many", "few", "extreme"])
+def test_is_legible_and_accessible_at_every_width(request, visit, store, width, scheme, small_text):
     page = visit(request.getfixturevalue(store), width=width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(NO_SMALL_TEXT) == []
-    page.evaluate("document.querySelectorAll('details:not(.menu)').forEach(each => each.open = true)")
+    assert small_text(page) == []
+    page.evaluate(OPEN)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert small_text(page) == []
     assert run_axe(page) == []
 
 
-def test_card_and_menus_are_accessible_on_a_phone_too(visit, many):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_committed_report_is_no_wider_than_the_screen(visit, committed, width, small_text):
+    page = visit(committed, width=width)
+    page.evaluate(OPEN)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert small_text(page) == []
+    assert page.evaluate(SCROLLED, "#architectures .scroll, #verdicts .scroll, #published-weights .scroll") == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("store", ["few", "extreme"])
+def test_static_plots_are_legible_without_javascript(request, visit, store, width, small_text):
+    page = visit(request.getfixturevalue(store), width=width, java_script_enabled=False)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert small_text(page) == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_many_seeds_push_no_column_out(visit, extreme, width):
+    page = visit(extreme, width=width)
+    assert page.evaluate(SCROLLED, ".scroll:has(.board)") == []
+    seeds = page.locator(".board td.seeds", has_text=str(2**100))
+    links = seeds.locator("a")
+    assert links.all_inner_texts() == list(map(str, [*range(26), 2**100]))
+    cell = seeds.bounding_box()
+    for box in (each.bounding_box() for each in links.all()):
+        assert cell["x"] <= box["x"] + 1
+        assert box["x"] + box["width"] <= cell["x"] + cell["width"] + 1
+
+
+@pytest.mark.parametrize("width", [700, 1280])
+def test_columns_of_failed_runs_alone_do_not_overlap(visit, extreme, width):
+    page = visit(extreme, width=width)
+    table = page.locator(".board").first
+    assert table.locator("tbody tr:visible .status").all_inner_texts() == ["failed"]
+    assert table.locator("thead th:visible").first.inner_text().startswith("Architecture")
+    table.evaluate("each => { each.parentElement.scrollTo(500, 0); }")
+    for row in ("thead tr", "tbody tr:visible"):
+        first, second = (table.locator(row).first.locator(":scope > :visible").nth(index) for index in (0, 1))
+        assert first.evaluate("each => each.scrollWidth <= each.clientWidth")
+        assert first.bounding_box()["width"] > 120
+        assert second.evaluate("each => getComputedStyle(each).left") == "auto"  # it does not stay over the first
+
+
+def test_equal_protocols_have_distinct_titles(visit, extreme):
+    page = visit(extreme)
+    titles = page.locator("main > section[aria-labelledby] > h2").all_inner_texts()
+    assert len(set(titles)) == len(titles)
+    assert "camvid_360x480_scratch (void: false_positive)" in titles
+    links = page.locator("nav a").all_inner_texts()
+    assert links == titles[: len(links)]
+    labels = page.locator("[role=region]").evaluate_all("all => all.map(each => each.ariaLabel)")
+    assert len(set(labels)) == len(labels)
+
+
+def test_sizes_of_stages_are_read_on_a_phone(visit, committed):
+    page = visit(committed, width=360)
+    page.evaluate(OPEN)
+    row = page.locator(".stages tbody tr").first
+    for label, unit in (("Params", "K"), ("MACs", "M")):
+        cell = row.locator(f"td[data-label^={label}]")
+        assert cell.is_visible()
+        assert cell.get_attribute("data-label") == f"{label} {unit}, share"
+        assert re.fullmatch(r"\d+\.\d\s+\d+\.\d %", cell.inner_text())
+        box = cell.bounding_box()
+        assert 0 < box["x"] < box["x"] + box["width"] <= 360
+
+
+def test_card_and_menus_are_accessible_on_a_phone_too(visit, many, small_text):
     page = visit(many, width=360)
     menu(page, "cols")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -92,7 +154,7 @@ def test_card_and_menus_are_accessible_on_a_phone_too(visit, many):
     page.keyboard.press("Escape")
     page.locator(".board th a").first.click()
     assert page.locator("#card").is_visible()
-    assert page.evaluate(NO_SMALL_TEXT) == []
+    assert small_text(page) == []
     assert run_axe(page) == []
 
 

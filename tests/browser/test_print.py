@@ -1,6 +1,7 @@
 """Printing the page: nothing is folded or cut, on A4 and Letter."""
 
 import io
+import itertools
 import re
 
 import pytest
@@ -83,6 +84,45 @@ def test_headings_are_not_orphaned(visit, many):
     for text, _ in printed(page, "A4"):
         last = [line.strip() for line in text.splitlines() if line.strip()][-1:]
         assert not set(last) & set(titles)
+
+
+@pytest.mark.parametrize("store", ["committed", "extreme"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_legends_are_printed_with_the_first_pictures(request, visit, store, format):
+    page = visit(request.getfixturevalue(store))
+    grid = page.locator(".predictions:has(.legend)").first
+    parts = [*grid.locator(".legend li").all_inner_texts(), grid.locator("h4").first.inner_text()]
+    parts.append(grid.locator(".scene figcaption").first.inner_text())
+    pages = [words(text) for text, _ in printed(page, format)]
+    with_legend = next(text for text in pages if words(parts[-2]) in text)
+    rest = with_legend.partition("Predictions")[2]
+    assert all(words(part) in rest for part in parts), parts
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_logs_and_seeds_do_not_shrink_the_print(visit, extreme, format):
+    page = visit(extreme)
+    pages = printed(page, format)
+    sizes = {}
+    for _, parts in pages:
+        for text, tm, cm, size in parts:
+            for what in ("xxxxxxxx", "Traceback", "61.77"):
+                if what in text:
+                    sizes.setdefault(what, []).append(size * abs(tm[0] * cm[0]))
+    assert len(sizes) == 3
+    assert min(itertools.chain(*sizes.values())) > 6.5
+    for _, parts in pages:
+        for text, tm, cm, _ in parts:
+            if text.strip():
+                assert tm[4] * cm[0] + cm[4] < FORMATS[format] - 20, text
+
+
+def test_heads_of_tables_are_printed_with_a_row(visit, compared):
+    page = visit(compared)
+    for offset in range(0, 300, 15):  # less than a row is high: one of them has a head at the end of a page
+        page.evaluate("offset => { document.querySelector('main').style.paddingTop = `${offset}px`; }", offset)
+        for text, _ in printed(page, "A4"):
+            assert not text.rstrip().endswith("Class Base New Change Interval"), offset
 
 
 def test_screen_is_as_before_after_printing(visit, many):

@@ -102,14 +102,37 @@ def test_errors_are_shown_on_demand(visit, tmp_path, filled):
     )
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
-def test_history_and_comparison_are_accessible(visit, versions, width, scheme):
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark"), (2560, "light")])
+def test_history_and_comparison_are_accessible(visit, versions, compared, small_text, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: tox run -e browser")
-    for path in versions:
+    for path in (*versions, compared):
         page = visit(path, width=width, color_scheme=scheme)
         page.evaluate("document.querySelectorAll('details:not(.menu)').forEach(each => each.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert small_text(page) == []
         assert [each["id"] for each in axe.Axe().run(page).response["violations"]] == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_comparison_is_wholly_in_sight(visit, versions, compared, width):
+    for path in (versions[1], compared):
+        page = visit(path, width=width)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.locator(".scroll").count() >= 2
+        wide = "all => all.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.ariaLabel)"
+        assert page.locator(".scroll").evaluate_all(wide) == []
+        for link in page.locator("td a").all():
+            box = link.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        if width == 360:
+            labels = "all => all.map(each => getComputedStyle(each, '::before').content)"
+            assert not {"none", "normal", '""'} & set(page.locator(".scroll td").evaluate_all(labels))
+
+
+def test_equal_protocols_of_a_comparison_have_distinct_titles(visit, compared):
+    titles = visit(compared).locator("section[aria-labelledby^=protocol] h2").all_inner_texts()
+    assert titles == ["shapes_64x64_smoke", "shapes_64x64_smoke (void: false_positive)"]
 
 
 def test_steps_are_marked_and_link_to_the_architecture(visit, versions):

@@ -13,7 +13,9 @@ def make(records, missing=()):
     (group,) = groups(map(summarise, records))
     rows = [*group.table, *map(coverage.row, missing)]
     table = cells(rows, group.runs)
-    return board("here", group, table, rows, {each.run_id: (each, f"{each.run_id}.json") for each in records})
+    return board(
+        "here", group.title, group, table, rows, {each.run_id: (each, f"{each.run_id}.json") for each in records}
+    )
 
 
 def column(found, name):

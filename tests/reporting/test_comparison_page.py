@@ -28,7 +28,7 @@ def page(tmp_path, make_record, capsys):
 
 def test_what_got_worse_is_first_and_open(page):
     text = page[1]
-    rows = re.findall('<tr><th scope="row">([^<]+)</th><td><strong class="(\\w+)">([^<]+)</strong>', text)
+    rows = re.findall(r'<tr><th scope="row">([^<]+)</th>\s<td [^>]+><strong class="(\w+)">([^<]+)</strong>', text)
     assert [(name, outcome) for name, _, outcome in rows[:2]] == [("pspnet_r50-d8", "regression"), ("unet", "missing")]
     details = re.findall("<details( open)? class=.*?<h3>([^<]+)</h3>", text, re.DOTALL)
     assert {name: bool(is_open) for is_open, name in details} == {
@@ -42,7 +42,7 @@ def test_intervals_and_classes_are_shown(page):
     text = unescape(page[1])
     assert re.search(r'aria-label="Change of mIoU\. -\d+\.\d\d, interval -\d+\.\d\d to -\d+\.\d\d; margin -0\.5"', text)
     part = text[text.index("<h3>pspnet_r50-d8</h3>") :].partition("</details>")[0]
-    names = re.findall('<tr><th scope="row">([^<]+)</th><td class="number">', part)
+    names = re.findall('<tr><th scope="row">([^<]+)</th><td class="number" data-label="Base">', part)
     assert sorted(names) == ["car", "road_surface", "sky", "tree & hedge"]
     losses = [float(each) for each in re.findall(r'<strong class="worse">(-[\d.]+)</strong>', part)]
     assert losses == sorted(losses)

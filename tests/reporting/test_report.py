@@ -331,5 +331,5 @@ def test_the_ranks_that_tests_leave_open_are_shown_and_sorted_by_the_mean(store,
         for seed in range(3):
             store.add(*make_record(name, seed, quality + seed / 50))
     text = make(store.root, tmp_path / "reports").files["index.html"].decode()
-    assert re.findall(r'<td class="number" data-value="(\d)">1-2</td>', text) == ["1", "2"]
+    assert re.findall(r'<td class="rank number" data-value="(\d)">1-2</td>', text) == ["1", "2"]
     assert text.count("at a family-wise error of 5 %") == 1

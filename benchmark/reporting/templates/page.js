@@ -24,12 +24,13 @@ function show(column, value) {
 function labelCells(place) {
   for (const table of place.querySelectorAll(".scroll > table")) {
     const labels = [...(table.tHead?.rows[0].cells ?? [])].map((head) => head.textContent.trim().replace(/\s+/g, " "));
+    table.classList.add("labelled");
     table.classList.toggle("many", labels.length > 24);
     for (const body of table.tBodies) {
       for (const row of body.rows) {
         [...row.cells].forEach((cell, index) => {
           cell.dataset.label = labels[index];
-          cell.classList.toggle("long", labels[index].length > 18);
+          if (labels[index].length > 18) cell.classList.add("long");
         });
       }
     }
