@@ -1,7 +1,7 @@
 r"""A leaderboard as a LaTeX table for a paper.
 
-It needs `\usepackage{booktabs, graphicx, siunitx}` and the entries of `segbench cite`, and compiles in one column and
-in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; a table
+It needs `\usepackage{booktabs, graphicx, siunitx, url}` and the entries of `segbench cite`, and compiles in one column
+and in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; a table
 longer than a page is several floats, as `longtable` does not work in two columns. Widths are those of Computer Modern.
 """
 
@@ -19,7 +19,7 @@ from benchmark.analysis.marks import ACCURACY
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
 from benchmark.reporting import citation
-from benchmark.reporting.latex import cite, escaped, width, with_breaks
+from benchmark.reporting.latex import breakable, cite, escaped, unbroken, width
 from benchmark.reporting.latex_caption import facts, seeds
 from benchmark.reporting.table import Cell, Column, Table, columns, says, table
 
@@ -38,7 +38,8 @@ COLUMNS = (
 """The columns by default, less those that say nothing; those of the deviation and mIoU are one, and equal numbers of
 seeds are in the caption."""
 
-PACKAGES = r"needs \usepackage{booktabs, graphicx, siunitx}"
+PACKAGES = ("booktabs", "graphicx", "siunitx", "url")
+"""Of the table and of what it cites."""
 
 MISSING = "{--}"
 
@@ -92,7 +93,7 @@ class Field:
     Attributes:
         kind: of the column, in the preamble of the tabular.
         heading: title and unit.
-        cells: LaTeX of each row; None where the cell before it spans two columns.
+        cells: LaTeX of each row, with line breaks allowed; None where the cell before it spans two columns.
         extents: width in points at 10 pt of each cell, and of the heading.
         is_joined: whether the column has no heading and no space of its own: those are of the column before it.
         wrap: width in points of lines that its texts are broken into.
@@ -113,7 +114,7 @@ class Field:
     def wrapped(self, points: float) -> Field:
         """Return it with its texts in lines of that width."""
         kind = rf">{{\raggedright\arraybackslash}}p{{{points:.0f}pt}}"
-        return replace(self, kind=kind, cells=[cell and with_breaks(cell) for cell in self.cells], wrap=points)
+        return replace(self, kind=kind, wrap=points)
 
 
 def latex_tables(
@@ -171,8 +172,9 @@ def latex_table(
     layout, fields = _layout(_fields(shown, bold, rows), environment)
     marked = [column for column, marks in zip(shown.columns, bold, strict=True) if any(marks)]
     title = facts(group, rows, shown.columns, marked) if caption is None else _given(caption)
-    comments = [PACKAGES, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *remarks]
-    made = _longtable if layout.environment == "longtable" else _floats
+    made, more = (_longtable, ["longtable"]) if layout.environment == "longtable" else (_floats, [])
+    needs = rf"needs \usepackage{{{', '.join([*PACKAGES, *more])}}}"
+    comments = [needs, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *remarks]
     return "\n".join([*(f"% {' '.join(each.split())}" for each in comments), *made(fields, layout, title, label)])
 
 
@@ -205,31 +207,33 @@ def _bold(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> li
 
 def _fields(shown: Table, bold: Sequence[Sequence[bool]], rows: Sequence[Standing]) -> list[Field]:
     names = [column.name for column in shown.columns]
+    status_of = rows if "status" not in names else ()
     found = []
     for index, column in enumerate(shown.columns):
         cells = [row[index] for row in shown.rows]
         if column.name == "architecture":
             found.append(_names(column, cells, rows))
         elif column.name == "miou_sd_percent" and names[index - 1 : index] == ["miou_percent"]:
-            found.append(_deviations(cells, rows))
+            found.append(_deviations(cells, status_of))
         else:
             spans = 2 if names[index : index + 2] == ["miou_percent", "miou_sd_percent"] else 1
-            status = "status" not in names and column.name == "miou_percent"
-            found.append(_values(column, cells, bold[index], rows if status else (), spans))
+            found.append(_values(column, cells, bold[index], status_of if column.name == "miou_percent" else (), spans))
     return found
 
 
 def _names(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
     keys = [citation.key(row.architecture, row.method) for row in rows]
-    texts = [escaped(cell.text) + cite(key) for cell, key in zip(cells, keys, strict=True)]
+    texts = [breakable(cell.text) + cite(key) for cell, key in zip(cells, keys, strict=True)]
     extents = [width(cell.text) + (width(" [00]") if key else 0) for cell, key in zip(cells, keys, strict=True)]
     return Field("l", (column.title, ""), texts, [*extents, width(column.title)])
 
 
 def _deviations(cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
+    """Return the field of deviations; where rows are given, the status of one without mIoU takes its place."""
+    spanned = [row.miou_percent is None for row in rows] or [False] * len(cells)
     texts = [
-        None if row.miou_percent is None else "" if cell.value is None else rf"$\pm$\,{cell.text}"
-        for cell, row in zip(cells, rows, strict=True)
+        None if is_spanned else "" if cell.value is None else rf"$\pm$\,{cell.text}"
+        for cell, is_spanned in zip(cells, spanned, strict=True)
     ]
     return Field(r"@{\,}l", ("", ""), texts, [width(cell.text) + 12 for cell in cells], is_joined=True)
 
@@ -253,7 +257,7 @@ def _values(column: Column, cells: Sequence[Cell], bold: Sequence[bool], rows: S
             )
             extents.append(width(status) / spans)
         else:
-            text = escaped(cell.text)
+            text = breakable(cell.text)
             texts.append(MISSING if cell.value is None else rf"\bfseries {text}" if is_bold else text)
             extents.append(width(cell.text) * (BOLD if is_bold else 1))
     kind = "l"
@@ -359,7 +363,8 @@ def _heading(fields: Sequence[Field], index: int, line: int) -> str | None:
 
 
 def _rows(fields: Sequence[Field]) -> list[str]:
-    return [_row(cells) for cells in zip(*(field.cells for field in fields), strict=True)]
+    texts = [field.cells if field.wrap else [cell and unbroken(cell) for cell in field.cells] for field in fields]
+    return [_row(cells) for cells in zip(*texts, strict=True)]
 
 
 def _row(cells: Sequence[str | None]) -> str:

@@ -11,7 +11,7 @@ from benchmark.analysis import view
 from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.errors import UserError
-from benchmark.reporting.latex import escaped, width
+from benchmark.reporting.latex import breakable, escaped, width
 from benchmark.reporting.latex_table import latex_table
 from benchmark.reporting.table import COLUMNS
 from benchmark.results.summary import summarise
@@ -88,6 +88,16 @@ def test_columns_are_chosen(runs):
     assert r"\multicolumn" not in text
 
 
+def test_every_row_has_as_many_cells_as_the_heading(runs):
+    """Of a run that failed, too, whose status takes the place of its figures or has a column of its own."""
+    for columns in ((), ("architecture", "mIoU", "sd", "params"), ("architecture", "status", "mIoU", "sd", "params")):
+        text = text_of(runs, *columns)
+        lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+        counts = {line.count(" & ") + line.count(r"\multicolumn{2}") for line in lines}
+        assert len(lines) >= 4
+        assert len(counts) == 1, text
+
+
 def test_a_title_of_several_words_has_two_lines(runs):
     text = text_of(runs, "architecture", "miou_void_ignored_percent", "device")
     assert r"Architecture & {mIoU,} & Device \\" in text
@@ -136,6 +146,14 @@ def test_a_long_name_is_broken_into_lines(runs):
     assert r"\allowbreak" not in text_of(runs, caption="")
 
 
+def test_long_words_and_names_beyond_latin_can_be_broken_and_accents_not():
+    assert breakable("deeplabv3plus_r50") == r"deeplabv3plus\_\allowbreak{}r50"
+    assert breakable("n" * 20) == r"nnnnnnnn\allowbreak{}nnnnnnnn\allowbreak{}nnnn"
+    assert breakable("中文") == r"U+4E2D\allowbreak{}U+6587"
+    assert breakable("ża") == r"{\.z}a"
+    assert all(breakable(text).replace(r"\allowbreak{}", "") == escaped(text) for text in NASTY)
+
+
 def test_caption_and_label(runs):
     text = text_of(runs, caption="50 % of a_b", label="tab:my-own")
     assert r"\caption{50 \% of a\_b}\label{tab:my-own}" in text
@@ -162,19 +180,19 @@ def test_widths_are_no_less_than_those_of_computer_modern():
 
 
 def compiled(folder, tables, bibliography, columns="twocolumn"):
-    """Compile tables in a two-column article; return the log, and BibTeX's."""
+    """Compile tables in an article with the packages that they say they need; return the log, and BibTeX's."""
     for name in ("pdflatex", "bibtex"):
         if shutil.which(name) is None:
             pytest.skip(f"no {name}: apt-get install texlive-latex-recommended texlive-science")
     for package in ("booktabs", "siunitx", "longtable"):
         if not subprocess.run(["kpsewhich", f"{package}.sty"], capture_output=True, check=False).stdout:
             pytest.skip(f"no {package}.sty: apt-get install texlive-latex-recommended texlive-science")
+    packages = re.search(r"needs \\usepackage\{(.*?)\}", tables + bibliography)
     (folder / "table.tex").write_text(tables, encoding="utf-8")
     (folder / "refs.bib").write_text(bibliography, encoding="utf-8")
     (folder / "paper.tex").write_text(
-        rf"\documentclass[{columns}]{{article}}"
+        rf"\documentclass[{columns}]{{article}}\usepackage{{{packages[1]}}}"
         r"""
-\usepackage{booktabs, graphicx, longtable, siunitx, url}
 \begin{document}
 Text.
 \input{table}
@@ -235,6 +253,8 @@ def test_every_network_of_ours_and_the_longest_names_compile(tmp_path, store, ma
             store.add(*make_record(name, seed, 0.3 + index / 100 + seed / 300))
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root))
     assert complaints(log, bibtex) == []
+    store.add(*make_record("unet_failed", status="out_of_memory"))
+    store.add(*make_record("n" * 120, 0, 0.2))
     wide = ["--columns", *(column.name for column in COLUMNS), "method", "device"]
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *wide))
     assert complaints(log, bibtex) == []
@@ -261,5 +281,5 @@ def test_every_entry_compiles(tmp_path):
     """Papers of all methods, datasets, libraries and networks of the zoo; they stretch no line of 229.5 pt too far."""
     from benchmark.reporting import citation
 
-    log, bibtex = compiled(tmp_path, r"\nocite{*}\sloppy", "\n".join(citation.papers().values()))
+    log, bibtex = compiled(tmp_path, r"\nocite{*}\sloppy", citation.bibtex(citation.papers()))
     assert complaints(log, bibtex) == []
