@@ -70,7 +70,7 @@ function toLatex(board) {
     ...latexParts(fields, layout).flatMap((rows, number) => [
       `\\begin{${layout.environment}}[tp]`,
       "  \\centering\\setlength{\\emergencystretch}{3em}",
-      number ? `  Table~\\ref{${label}} (continued)\\par\\smallskip` : `  \\caption{${board.tex} (fingerprint ${board.fingerprint}).}\\label{${label}}\\smallskip`,
+      number ? `  Table~\\ref{${label}} (continued)\\par\\smallskip` : `  \\caption{${board.tex} (fingerprint ${board.fingerprint})~\\cite{${board.cite.join(",")}}.}\\label{${label}}\\smallskip`,
       `  ${layout.size}\\setlength{\\tabcolsep}{${layout.gap}pt}`,
       `  ${isShrunk ? "\\resizebox{\\linewidth}{!}{" : ""}\\begin{tabular}{@{}${fields.map((field) => field.kind).join("")}@{}}`,
       "    \\toprule",
