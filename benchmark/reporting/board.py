@@ -17,7 +17,7 @@ from benchmark.reporting import citation
 from benchmark.reporting.anchor import anchor
 from benchmark.reporting.backbone import backbone
 from benchmark.reporting.latex import CAPITAL, OTHER, WIDTHS, breakable, escaped
-from benchmark.reporting.latex_table import BOLD, LAYOUTS, LINES, NARROWEST
+from benchmark.reporting.latex_table import BOLD, LAYOUTS, LINES, NARROWEST, SCALED
 from benchmark.reporting.table import Cell, Column, Table, table
 from benchmark.results.record import Record
 from benchmark.results.summary import EXTERNAL, Summary
@@ -153,6 +153,7 @@ def latex() -> dict[str, Any]:
         "layouts": [asdict(each) | {"lines": LINES[each.size]} for each in floats],
         "narrowest": NARROWEST,
         "bold": BOLD,
+        "scaled": SCALED,
         "widths": WIDTHS,
         "capital": CAPITAL,
         "other": OTHER,

@@ -1,8 +1,9 @@
 r"""A leaderboard as a LaTeX table for a paper.
 
 It needs `\usepackage{booktabs, graphicx, siunitx, url}` and the entries of `segbench cite`, and compiles in one column
-and in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; a table
-longer than a page is several floats, as `longtable` does not work in two columns. Widths are those of Computer Modern.
+and in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; what is
+wider than the lines of the document is scaled to them. A table longer than a page is several floats, as `longtable`
+does not work in two columns. Widths are those of Computer Modern.
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ NARROWEST = 70.0
 
 JOIN = 1.7
 """Space in points before a column that is joined to the one before it."""
+
+SCALED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+"""Start of a box that is no wider than the lines of the document."""
+
+FOR_ONE_COLUMN = "scaled to the lines of a document of one column, in which --float longtable has larger text"
+"""Comment on a `table*`."""
 
 BOLD = 1.15
 """Width of bold digits, relative to others."""
@@ -164,7 +171,7 @@ def latex_table(
         remarks: notes, as comments before the float.
 
     Raises:
-        UserError: there is no such column, or the label cannot be one.
+        UserError: there is no such column, or the label or the caption cannot be one.
     """
     label = _label(label)
     shown = table(rows, _chosen(rows, chosen))
@@ -174,7 +181,8 @@ def latex_table(
     title = facts(group, rows, shown.columns, marked) if caption is None else _given(caption)
     made, more = (_longtable, ["longtable"]) if layout.environment == "longtable" else (_floats, [])
     needs = rf"needs \usepackage{{{', '.join([*PACKAGES, *more])}}}"
-    comments = [needs, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *remarks]
+    scaled = [FOR_ONE_COLUMN] if layout.environment == "table*" else []
+    comments = [needs, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *scaled, *remarks]
     return "\n".join([*(f"% {' '.join(each.split())}" for each in comments), *made(fields, layout, title, label)])
 
 
@@ -298,7 +306,6 @@ def _extent(fields: Sequence[Field], layout: Layout) -> float:
 
 def _floats(fields: Sequence[Field], layout: Layout, title: str, label: str) -> Iterator[str]:
     """Yield the lines of the floats: one, or one for each part that fits a page."""
-    is_shrunk = _extent(fields, layout) > layout.available
     for number, part in enumerate(_parts(fields, layout)):
         again = rf"Table~\ref{{{label}}} (continued)\par\smallskip"
         yield from (
@@ -306,14 +313,13 @@ def _floats(fields: Sequence[Field], layout: Layout, title: str, label: str) -> 
             r"  \centering\setlength{\emergencystretch}{3em}",
             f"  {again}" if number else rf"  \caption{{{title}}}\label{{{label}}}\smallskip",
             f"  {_settings(layout)}",
-            *([r"  \resizebox{\linewidth}{!}{%"] if is_shrunk else []),
-            rf"  \begin{{tabular}}{{{_preamble(fields)}}}",
+            rf"  {SCALED}\begin{{tabular}}{{{_preamble(fields)}}}",
             r"    \toprule",
             *(f"    {line}" for line in _head(fields)),
             r"    \midrule",
             *(f"    {line}" for line in part),
             r"    \bottomrule",
-            r"  \end{tabular}" + ("}" if is_shrunk else ""),
+            r"  \end{tabular}}",
             rf"\end{{{layout.environment}}}",
         )
 
@@ -396,5 +402,29 @@ def _label(text: str) -> str:
 
 
 def _given(caption: str) -> str:
-    """Return a caption of the user's: LaTeX if it has a command, else text."""
-    return caption if "\\" in caption else escaped(caption)
+    """Return a caption of the user's: LaTeX if it has a command, else text.
+
+    Raises:
+        UserError: it is LaTeX that would not compile, whatever its commands are.
+    """
+    if "\\" not in caption:
+        return escaped(caption)
+    caption = " ".join(caption.split())
+    bare = re.sub(r"\\.", "", caption)  # without escaped characters, and names of commands without their backslash
+    for fault, is_there in {
+        "a backslash at the end": "\\" in bare,
+        "braces that do not pair": not _are_paired(bare),
+        "an odd number of $": bare.count("$") % 2 == 1,
+        **{f"a {each} without a backslash before it": each in bare for each in "%#&"},
+    }.items():
+        if is_there:
+            raise UserError(
+                f"--caption {caption}: has a backslash, so it is LaTeX, which does not compile with {fault}"
+            )
+    return caption
+
+
+def _are_paired(text: str) -> bool:
+    """Return whether each brace of a text closes one before it, and none stays open."""
+    depths = list(accumulate({"{": 1, "}": -1}.get(each, 0) for each in text))
+    return not depths or (min(depths) >= 0 and depths[-1] == 0)

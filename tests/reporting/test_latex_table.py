@@ -1,6 +1,7 @@
 """LaTeX tables. Those marked `latex` are compiled, most in a two-column article, with BibTeX."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -162,6 +163,20 @@ def test_caption_and_label(runs):
         text_of(runs, label="a}")
 
 
+@pytest.mark.parametrize(
+    "caption", ["x \\", "\\emph{x", "}\\emph{", "\\emph{x}}", "\\emph{x} 50%", "a & \\b", "#1 \\b", "\\b $x"]
+)
+def test_a_caption_that_cannot_compile_is_refused_in_one_line(runs, caption):
+    with pytest.raises(UserError, match=r"--caption .* does not compile with [^\n]+$"):
+        text_of(runs, caption=caption)
+
+
+def test_a_caption_of_latex_is_kept(runs):
+    caption = r"\emph{50\,\% of \{a\}\_b} \& $x_1$~\cite{x}"
+    assert rf"\caption{{{caption}}}" in text_of(runs, caption=caption)
+    assert r"\caption{\emph{a} b}" in text_of(runs, caption="\\emph{a}\n\nb")  # a paragraph cannot be in a caption
+
+
 def test_special_characters_are_escaped():
     assert escaped("a\\b~c^d&e%f$g#h_i{j}") == (
         r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\&e\%f\$g\#h\_i\textbraceleft{}j\textbraceright{}"
@@ -258,6 +273,29 @@ def test_every_network_of_ours_and_the_longest_names_compile(tmp_path, store, ma
     wide = ["--columns", *(column.name for column in COLUMNS), "method", "device"]
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *wide))
     assert complaints(log, bibtex) == []
+
+
+@pytest.mark.latex
+@pytest.mark.parametrize("rows", [(), ("segnet-basic", "enet"), ("*",)], ids=["run", "two", "all"])
+def test_tables_by_default_fit_a_document_of_one_column(tmp_path, store, make_record, rows):
+    for index, name in enumerate(["segnet-basic", "enet", "psanet-distribute_r50-d8", "mmseg:bisenetv1"]):
+        for seed in range(3):
+            store.add(*make_record(name, seed, 0.3 + index / 10 + seed / 300, macs=10**12, latency_ms=1234.5))
+    words = ["--rows", *rows] if rows else []
+    log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *words, cited=rows), columns="onecolumn")
+    assert complaints(log, bibtex) == []
+
+
+def test_the_command_of_the_comment_prints_all_that_is_cited(store, make_record, capsys):
+    for name in ("enet", "mmseg:bisenetv1", "timm:convnext_tiny+ppm"):
+        store.add(*make_record(name))
+    for words in ([], ["--rows", "*"], ["--rows", "psp*", "enet"], ["-p", "shapes_64x64_smoke", "--mix-code"]):
+        assert main(["leaderboard", "--format", "latex", "--results", str(store.root), *words]) == 0
+        table = capsys.readouterr().out
+        (command,) = re.findall(r"^% references: (.*)$", table, re.MULTILINE)
+        assert main(shlex.split(command)[1:]) == 0
+        entries = set(re.findall(r"^@\w+\{([^,]+),", capsys.readouterr().out, re.MULTILINE))
+        assert {key for keys in re.findall(r"\\cite\{([^}]+)\}", table) for key in keys.split(",")} <= entries
 
 
 @pytest.mark.latex

@@ -63,7 +63,6 @@ function latexParts(fields, layout) {
 function toLatex(board) {
   const [layout, fields] = latexLayout(shownColumns(board).map((column) => latexField(board, column)));
   const label = `tab:${board.id.replace(/[^A-Za-z0-9-]+/g, "-")}`;
-  const isShrunk = latexExtent(fields, layout) > layout.available;
   const line = (cells) => `    ${cells.join(" & ")} \\\\`;
   return [
     "% needs \\usepackage{array, booktabs, graphicx, url}; the entries of \\cite are in the BibTeX of this view",
@@ -72,13 +71,13 @@ function toLatex(board) {
       "  \\centering\\setlength{\\emergencystretch}{3em}",
       number ? `  Table~\\ref{${label}} (continued)\\par\\smallskip` : `  \\caption{${board.tex} (fingerprint ${board.fingerprint})~\\cite{${board.cite.join(",")}}.}\\label{${label}}\\smallskip`,
       `  ${layout.size}\\setlength{\\tabcolsep}{${layout.gap}pt}`,
-      `  ${isShrunk ? "\\resizebox{\\linewidth}{!}{" : ""}\\begin{tabular}{@{}${fields.map((field) => field.kind).join("")}@{}}`,
+      `  ${data.latex.scaled}\\begin{tabular}{@{}${fields.map((field) => field.kind).join("")}@{}}`,
       "    \\toprule",
       line(fields.map((field) => field.heading)),
       "    \\midrule",
       ...rows.map(line),
       "    \\bottomrule",
-      `  \\end{tabular}${isShrunk ? "}" : ""}`,
+      `  \\end{tabular}}`,
       `\\end{${layout.environment}}`,
     ]),
     "",
