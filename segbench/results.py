@@ -159,7 +159,7 @@ class Results:
     ) -> str:
         r"""Return the leaderboard as a LaTeX table, as `segbench leaderboard --format latex` prints it.
 
-        It needs `\usepackage{booktabs, graphicx, siunitx}` and the entries of `bibtex`.
+        It needs the packages that its first line names and the entries of `bibtex`.
 
         Args:
             protocol: as in `leaderboard`.

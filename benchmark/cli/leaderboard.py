@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import shlex
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -91,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         found = [group for group in found if group.runs]
     if not found:
         raise _nothing(args.protocol, args.results)
-    choice = Choice(patterns, view.split(args.columns), args.sort, args.label, args.caption, args.environment)
+    columns, references = view.split(args.columns), _references(args, patterns)
+    choice = Choice(patterns, columns, args.sort, args.label, args.caption, args.environment, references)
     if args.output is None and not choice.columns:
         choice = replace(choice, width=terminal_width())
     text = render(found, args.format, choice)
@@ -109,6 +111,16 @@ def _nothing(protocol: str | None, results: Path) -> UserError:
     return UserError(f"no results{of} in {results}/: make some with `segbench run{what}`")
 
 
+def _references(args: argparse.Namespace, patterns: Sequence[str]) -> str:
+    """Return the command that prints what the rows cite."""
+    words = ["segbench", "cite", *patterns]
+    words += ["-p", args.protocol] if args.protocol else []
+    words += [word for folder in args.models or () for word in ("--models", folder)]
+    words += ["--mix-code"] if args.mix_code else []
+    words += ["--results", str(args.results)] if args.results != Path("results") else []
+    return shlex.join(words)
+
+
 @dataclass(frozen=True)
 class Choice:
     """What of a leaderboard is shown, and how.
@@ -118,6 +130,7 @@ class Choice:
         columns: their names or titles; those of the format without one.
         sort: as in `view.ordered`.
         label, caption, environment: of a LaTeX table, as in `latex_table`.
+        references: command that prints the entries which LaTeX tables cite.
         width: width of the terminal in characters, which "table" fits by leaving out columns; None for no limit.
     """
 
@@ -127,6 +140,7 @@ class Choice:
     label: str | None = None
     caption: str | None = None
     environment: Environment | None = None
+    references: str = ""
     width: int | None = None
 
 
@@ -189,7 +203,7 @@ def _latex(found: Shown, choice: Choice) -> str:
         label=choice.label,
         caption=choice.caption,
         environment=choice.environment,
-        remarks=_remarks,
+        remarks=lambda group: [f"references: {choice.references}", *_remarks(group)],
     )
 
 

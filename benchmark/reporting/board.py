@@ -6,6 +6,7 @@ Values are in full precision up to the last bits of a mean, which depend on the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from benchmark.analysis import marks
@@ -15,6 +16,8 @@ from benchmark.catalog import catalog
 from benchmark.reporting import citation
 from benchmark.reporting.anchor import anchor
 from benchmark.reporting.backbone import backbone
+from benchmark.reporting.latex import CAPITAL, OTHER, WIDTHS, breakable, escaped
+from benchmark.reporting.latex_table import BOLD, LAYOUTS, LINES, NARROWEST, SCALED
 from benchmark.reporting.table import Cell, Column, Table, table
 from benchmark.results.record import Record
 from benchmark.results.summary import EXTERNAL, Summary
@@ -96,6 +99,7 @@ def board(
         "id": name,
         "protocol": group.protocol,
         "title": title,
+        "tex": breakable(title),
         "fingerprint": group.fingerprint,
         "cite": [
             citation.SUITE,
@@ -108,6 +112,7 @@ def board(
                 "name": column.name,
                 "title": column.title,
                 "unit": column.unit,
+                "tex": escaped(column.heading),
                 "scale": column.scale,
                 "decimals": column.decimals,
                 "good": column.good,
@@ -117,6 +122,7 @@ def board(
         "rows": [
             {
                 "name": row.architecture,
+                "tex": breakable(row.architecture),
                 "anchor": anchor(row.architecture),
                 "method": row.method,
                 "title": _title(row.method),
@@ -139,7 +145,22 @@ def bibtex(boards: Sequence[Mapping[str, Any]], runs: Sequence[Summary]) -> dict
     """Return the BibTeX entries that leaderboards cite, by key."""
     keys = {key for each in boards for key in each["cite"]}
     keys |= {key for each in boards for row in each["rows"] for key in row["cite"]}
-    return {key: citation.bibtex([key], runs) for key in sorted(keys)}
+    return citation.entries(keys, runs)
+
+
+def latex() -> dict[str, Any]:
+    """Return what a view needs to be laid out as LaTeX: layouts, and widths of characters in points at 10 pt."""
+    floats = [each for each in LAYOUTS if each.environment != "longtable"]  # which does not work in two columns
+    return {
+        "layouts": [asdict(each) | {"lines": LINES[each.size]} for each in floats],
+        "narrowest": NARROWEST,
+        "bold": BOLD,
+        "scaled": SCALED,
+        "widths": WIDTHS,
+        "capital": CAPITAL,
+        "other": OTHER,
+        "url_package": citation.URL_PACKAGE,
+    }
 
 
 def _training_seconds(runs: Sequence[Summary]) -> dict[str, float | None]:

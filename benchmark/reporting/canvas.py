@@ -44,6 +44,7 @@ SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "ps.fonttype": 42,
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.hashsalt": "segbench",
     "xtick.labelsize": FONT,
     "xtick.major.width": 0.5,
@@ -64,20 +65,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def axes_below(
-    width: float, heights: Sequence[float], legend: Sequence[str] = (), left: float = 0.4
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes below each other, in fixed margins, below room for a legend.
+def axes_below(width: float, heights: Sequence[float], legend: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes below each other, below room for a legend.
 
     Args:
         width: of the figure, in inches.
         heights: of the axes, in inches.
         legend: its names.
-        left: margin in inches.
     """
     from matplotlib.figure import Figure
 
-    bottom, right, gap = 0.36, 0.12, 0.1
+    bottom, right, gap, left = 0.36, 0.12, 0.1, 0.4  # the last until `fit_left` measures the labels
     top = 0.06 + (math.ceil(len(legend) / _across(legend, width)) * 0.135 + 0.04 if legend else 0)
     height = bottom + top + sum(heights) + gap * (len(heights) - 1)
     figure = Figure(figsize=(width, height))
@@ -88,6 +86,18 @@ def axes_below(
         )
         upper -= each + gap
     return figure, found
+
+
+def fit_left(figure: Figure) -> None:
+    """Set the left margin of all axes to the width of their labels, once these are final."""
+    figure.align_ylabels()
+    figure.draw_without_rendering()
+    outer = min(box.x0 for axes in figure.axes if (box := axes.get_tightbbox()))
+    shift = 0.02 * figure.dpi - outer
+    for axes in figure.axes:
+        box = axes.get_position()
+        left = box.x0 + shift / figure.bbox.width
+        axes.set_position((left, box.y0, box.x1 - left, box.height))
 
 
 def _across(names: Sequence[str], width: float) -> int:
@@ -112,13 +122,16 @@ def draw_legend(figure: Figure, axes: Axes) -> None:
 
 
 def plain_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers, as many as are legible."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    """Label a logarithmic axis with plain numbers, as many as are legible, and no less than two."""
+    from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     subs = next((each for each in ((1, 2, 5), (1, 3), (1,)) if decades * len(each) <= 6), (1,))
-    axis.set_major_locator(LogLocator(subs=subs))
+    locator: Locator = LogLocator(subs=subs, numticks=7)
+    if sum(low <= tick <= high for tick in locator.tick_values(low, high)) < 2:
+        locator = MaxNLocator(4, steps=[1, 2, 5, 10])
+    axis.set_major_locator(locator)
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -24,6 +24,9 @@ SUITE = "segbench"
 
 TOOLBOX = "mmseg2020mmsegmentation"
 
+URL_PACKAGE = r"% needs \usepackage{url}"
+"""Comment before entries with addresses; text between entries is none to BibTeX."""
+
 DATASETS = {
     "ade20k": ("zhou2017ade20k", "zhou2019ade20k"),
     "camvid": ("brostow2009camvid", "brostow2008camvid", "badrinarayanan2017segnet"),  # the last made the splits
@@ -106,7 +109,16 @@ def result_key(protocol: str, fingerprint: str) -> str:
 
 
 def bibtex(keys: Iterable[str], runs: Sequence[Summary] = ()) -> str:
-    """Return the BibTeX entries of keys, sorted by key, each once.
+    """Return the BibTeX of keys, sorted by key, each once; the package that it needs, if any, is in a comment.
+
+    Args, raises: as `entries`.
+    """
+    found = entries(keys, runs).values()
+    return "\n\n".join([*[URL_PACKAGE] * any(r"\url" in entry for entry in found), *found])
+
+
+def entries(keys: Iterable[str], runs: Sequence[Summary] = ()) -> dict[str, str]:
+    """Return the BibTeX entry of each key, sorted by key.
 
     Args:
         keys: of papers, `SUITE`, or of `result_key`.
@@ -119,7 +131,7 @@ def bibtex(keys: Iterable[str], runs: Sequence[Summary] = ()) -> str:
     wanted = sorted(set(keys))
     if absent := [each for each in wanted if each not in known]:
         raise unknown("BibTeX key", absent[0], known)
-    return "\n\n".join(known[each] for each in wanted)
+    return {each: known[each] for each in wanted}
 
 
 def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> str:

@@ -24,6 +24,7 @@ from benchmark.reporting.canvas import (
     SOFT,
     axes_below,
     draw_legend,
+    fit_left,
     plain_log_ticks,
     saved,
     style,
@@ -165,13 +166,16 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
                 elinewidth=0.6,
                 zorder=3 if point.front else 2,
             )
-        low, high = min(point.x for point in points), max(point.x for point in points)
-        axes.margins(x=0.15, y=0.12)
+        axes.margins(y=0.12)
+        cheapest, high = min(points, key=lambda point: point.x), max(point.x for point in points)
+        low, left = cheapest.x, _left_of(cheapest.name, width)
         if high > 3 * low:
-            room = (high / low) ** 0.12
             axes.set_xscale("log")
-            axes.set_xlim(low / room, high * room)
+            axes.set_xlim(low / (high / low) ** left, high * (high / low) ** 0.12)
             plain_log_ticks(axes.xaxis)
+        else:
+            spread = high - low or high
+            axes.set_xlim(low - left * spread, high + 0.12 * spread)
         axes.set_xlabel(column.heading)
         axes.set_ylabel("mIoU (%)")
         axes.grid(True)
@@ -179,8 +183,15 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
         if front:
             xs, ys = [point.x for point in front], [point.y for point in front]
             axes.step([*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", color=SERIES[0], linewidth=0.8)
+        fit_left(figure)
         label_points(figure, axes, points, front)
         return saved(figure, format)
+
+
+def _left_of(name: str, width: float) -> float:
+    """Return the room for a name left of the first point, relative to the distance to the last; a quarter at most."""
+    share = (len(name) * FONT * 0.57 / 72 + 0.1) / (width - 0.5)
+    return min(max(share / (1 - share) if share < 1 else 1, 0.12), 0.33)
 
 
 def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: float = COLUMN) -> bytes:
@@ -198,7 +209,8 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
     _check_count(trained, "was trained")
     with style():
         names = list(trained)
-        figure, (above, below) = axes_below(width, [0.42 * width, 0.42 * width], legend=names)
+        high = max(0.42 * width, 0.8)  # no less than the label of the axis is long
+        figure, (above, below) = axes_below(width, [high, high], legend=names)
         for index, (name, runs) in enumerate(trained.items()):
             color, dash = SERIES[index % len(SERIES)], DASHES[index // len(SERIES)]
             for axes, series in ((above, [run.loss for run in runs]), (below, [run.val_miou for run in runs])):
@@ -228,6 +240,7 @@ def curves(trainings: Mapping[str, Sequence[Training]], format: str, width: floa
         above.sharex(below)
         above.tick_params(labelbottom=False)
         draw_legend(figure, above)
+        fit_left(figure)
         return saved(figure, format)
 
 
@@ -259,9 +272,9 @@ def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float
         shown = sorted(np.argsort(-spread, kind="stable")[:CLASSES].tolist())
     with style():
         row = 0.13 + 0.035 * len(scores)
-        names = [f"{classes[index]}" for index in shown]
-        left = max(map(len, names)) * FONT * 0.6 / 72 + 0.08
-        figure, (axes,) = axes_below(width, [row * len(shown) + 0.4], legend=list(scores), left=min(left, 0.45 * width))
+        most = int(0.5 * width * 72 / (FONT * 0.6))
+        names = [name if len(name := classes[index]) <= most else f"{name[: most - 1]}…" for index in shown]
+        figure, (axes,) = axes_below(width, [row * len(shown) + 0.4], legend=list(scores))
         places = np.arange(len(shown), dtype=float)
         for index, (name, values) in enumerate(means.items()):
             offset = (index - (len(means) - 1) / 2) * 0.7 / len(means)
@@ -283,6 +296,7 @@ def class_iou(records: Mapping[str, Sequence[Record]], format: str, width: float
         axes.grid(True, axis="x")
         axes.tick_params(axis="y", length=0)
         draw_legend(figure, axes)
+        fit_left(figure)
         return saved(figure, format)
 
 

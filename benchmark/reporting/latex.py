@@ -90,15 +90,23 @@ def _escaped(character: str) -> str:
     return f"U+{ord(character):04X}"
 
 
+BREAK = r"\allowbreak{}"
+
+
 def breakable(text: str) -> str:
-    """Escape a name, with line breaks allowed within it."""
-    return with_breaks(escaped(text))
+    """Escape a name, with line breaks allowed after its separators, in long words and between other than Latin letters.
+
+    "deeplabv3plus" is not long; parts of a long word have no more than 8 characters.
+    """
+    text = unicodedata.normalize("NFC", text)
+    text = re.sub("(?<=[_:/+.\u0250-\U0010ffff])(?=.)", "\0", text)
+    text = re.sub("[^\\s\0-]{15,}", lambda word: "\0".join(re.findall(".{1,8}", word[0])), text)
+    return BREAK.join(map(escaped, text.split("\0")))
 
 
-def with_breaks(latex: str) -> str:
-    r"""Allow line breaks within the names of an escaped text, but not within a `\cite` after it."""
-    text, cite, keys = latex.partition(r"~\cite")
-    return re.sub(r"(\\_|[:/+.])(?=.)", r"\1\\allowbreak{}", text) + cite + keys
+def unbroken(latex: str) -> str:
+    """Return what `breakable` returned without its line breaks."""
+    return latex.replace(BREAK, "")
 
 
 WIDTHS = {
@@ -113,12 +121,18 @@ WIDTHS = {
     }.items()
     for character in characters
 }
-"""Widths in points of characters of 10 pt Computer Modern Roman, rounded up; capitals have 7.7."""
+"""Widths in points of characters of 10 pt Computer Modern Roman, rounded up."""
+
+CAPITAL = 7.7
+"""Width of other characters of ASCII."""
+
+OTHER = 33.0
+"""Width of characters beyond ASCII, which may be printed as a code point."""
 
 
 def width(text: str) -> float:
     """Return the width of a text in points at 10 pt, before it is escaped; no less than LaTeX will need."""
-    return sum(WIDTHS.get(character, 7.7 if character.isascii() else 33.0) for character in text)
+    return sum(WIDTHS.get(character, CAPITAL if character.isascii() else OTHER) for character in text)
 
 
 def cite(*keys: str | None) -> str:

@@ -1,8 +1,9 @@
 r"""A leaderboard as a LaTeX table for a paper.
 
-It needs `\usepackage{booktabs, graphicx, siunitx}` and the entries of `segbench cite`, and compiles in one column and
-in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; a table
-longer than a page is several floats, as `longtable` does not work in two columns. Widths are those of Computer Modern.
+It needs `\usepackage{booktabs, graphicx, siunitx, url}` and the entries of `segbench cite`, and compiles in one column
+and in two. Its float is as wide as its columns need: `table`, the column of a two-column article, or `table*`; what is
+wider than the lines of the document is scaled to them. A table longer than a page is several floats, as `longtable`
+does not work in two columns. Widths are those of Computer Modern.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmark.analysis.marks import ACCURACY
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
 from benchmark.reporting import citation
-from benchmark.reporting.latex import cite, escaped, width, with_breaks
+from benchmark.reporting.latex import breakable, cite, escaped, unbroken, width
 from benchmark.reporting.latex_caption import facts, seeds
 from benchmark.reporting.table import Cell, Column, Table, columns, says, table
 
@@ -38,7 +39,8 @@ COLUMNS = (
 """The columns by default, less those that say nothing; those of the deviation and mIoU are one, and equal numbers of
 seeds are in the caption."""
 
-PACKAGES = r"needs \usepackage{booktabs, graphicx, siunitx}"
+PACKAGES = ("booktabs", "graphicx", "siunitx", "url")
+"""Of the table and of what it cites."""
 
 MISSING = "{--}"
 
@@ -81,6 +83,12 @@ NARROWEST = 70.0
 JOIN = 1.7
 """Space in points before a column that is joined to the one before it."""
 
+SCALED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+"""Start of a box that is no wider than the lines of the document."""
+
+FOR_ONE_COLUMN = "scaled to the lines of a document of one column, in which --float longtable has larger text"
+"""Comment on a `table*`."""
+
 BOLD = 1.15
 """Width of bold digits, relative to others."""
 
@@ -92,7 +100,7 @@ class Field:
     Attributes:
         kind: of the column, in the preamble of the tabular.
         heading: title and unit.
-        cells: LaTeX of each row; None where the cell before it spans two columns.
+        cells: LaTeX of each row, with line breaks allowed; None where the cell before it spans two columns.
         extents: width in points at 10 pt of each cell, and of the heading.
         is_joined: whether the column has no heading and no space of its own: those are of the column before it.
         wrap: width in points of lines that its texts are broken into.
@@ -113,7 +121,7 @@ class Field:
     def wrapped(self, points: float) -> Field:
         """Return it with its texts in lines of that width."""
         kind = rf">{{\raggedright\arraybackslash}}p{{{points:.0f}pt}}"
-        return replace(self, kind=kind, cells=[cell and with_breaks(cell) for cell in self.cells], wrap=points)
+        return replace(self, kind=kind, wrap=points)
 
 
 def latex_tables(
@@ -163,7 +171,7 @@ def latex_table(
         remarks: notes, as comments before the float.
 
     Raises:
-        UserError: there is no such column, or the label cannot be one.
+        UserError: there is no such column, or the label or the caption cannot be one.
     """
     label = _label(label)
     shown = table(rows, _chosen(rows, chosen))
@@ -171,8 +179,10 @@ def latex_table(
     layout, fields = _layout(_fields(shown, bold, rows), environment)
     marked = [column for column, marks in zip(shown.columns, bold, strict=True) if any(marks)]
     title = facts(group, rows, shown.columns, marked) if caption is None else _given(caption)
-    comments = [PACKAGES, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *remarks]
-    made = _longtable if layout.environment == "longtable" else _floats
+    made, more = (_longtable, ["longtable"]) if layout.environment == "longtable" else (_floats, [])
+    needs = rf"needs \usepackage{{{', '.join([*PACKAGES, *more])}}}"
+    scaled = [FOR_ONE_COLUMN] if layout.environment == "table*" else []
+    comments = [needs, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *scaled, *remarks]
     return "\n".join([*(f"% {' '.join(each.split())}" for each in comments), *made(fields, layout, title, label)])
 
 
@@ -205,31 +215,33 @@ def _bold(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> li
 
 def _fields(shown: Table, bold: Sequence[Sequence[bool]], rows: Sequence[Standing]) -> list[Field]:
     names = [column.name for column in shown.columns]
+    status_of = rows if "status" not in names else ()
     found = []
     for index, column in enumerate(shown.columns):
         cells = [row[index] for row in shown.rows]
         if column.name == "architecture":
             found.append(_names(column, cells, rows))
         elif column.name == "miou_sd_percent" and names[index - 1 : index] == ["miou_percent"]:
-            found.append(_deviations(cells, rows))
+            found.append(_deviations(cells, status_of))
         else:
             spans = 2 if names[index : index + 2] == ["miou_percent", "miou_sd_percent"] else 1
-            status = "status" not in names and column.name == "miou_percent"
-            found.append(_values(column, cells, bold[index], rows if status else (), spans))
+            found.append(_values(column, cells, bold[index], status_of if column.name == "miou_percent" else (), spans))
     return found
 
 
 def _names(column: Column, cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
     keys = [citation.key(row.architecture, row.method) for row in rows]
-    texts = [escaped(cell.text) + cite(key) for cell, key in zip(cells, keys, strict=True)]
+    texts = [breakable(cell.text) + cite(key) for cell, key in zip(cells, keys, strict=True)]
     extents = [width(cell.text) + (width(" [00]") if key else 0) for cell, key in zip(cells, keys, strict=True)]
     return Field("l", (column.title, ""), texts, [*extents, width(column.title)])
 
 
 def _deviations(cells: Sequence[Cell], rows: Sequence[Standing]) -> Field:
+    """Return the field of deviations; where rows are given, the status of one without mIoU takes its place."""
+    spanned = [row.miou_percent is None for row in rows] or [False] * len(cells)
     texts = [
-        None if row.miou_percent is None else "" if cell.value is None else rf"$\pm$\,{cell.text}"
-        for cell, row in zip(cells, rows, strict=True)
+        None if is_spanned else "" if cell.value is None else rf"$\pm$\,{cell.text}"
+        for cell, is_spanned in zip(cells, spanned, strict=True)
     ]
     return Field(r"@{\,}l", ("", ""), texts, [width(cell.text) + 12 for cell in cells], is_joined=True)
 
@@ -253,7 +265,7 @@ def _values(column: Column, cells: Sequence[Cell], bold: Sequence[bool], rows: S
             )
             extents.append(width(status) / spans)
         else:
-            text = escaped(cell.text)
+            text = breakable(cell.text)
             texts.append(MISSING if cell.value is None else rf"\bfseries {text}" if is_bold else text)
             extents.append(width(cell.text) * (BOLD if is_bold else 1))
     kind = "l"
@@ -294,7 +306,6 @@ def _extent(fields: Sequence[Field], layout: Layout) -> float:
 
 def _floats(fields: Sequence[Field], layout: Layout, title: str, label: str) -> Iterator[str]:
     """Yield the lines of the floats: one, or one for each part that fits a page."""
-    is_shrunk = _extent(fields, layout) > layout.available
     for number, part in enumerate(_parts(fields, layout)):
         again = rf"Table~\ref{{{label}}} (continued)\par\smallskip"
         yield from (
@@ -302,14 +313,13 @@ def _floats(fields: Sequence[Field], layout: Layout, title: str, label: str) -> 
             r"  \centering\setlength{\emergencystretch}{3em}",
             f"  {again}" if number else rf"  \caption{{{title}}}\label{{{label}}}\smallskip",
             f"  {_settings(layout)}",
-            *([r"  \resizebox{\linewidth}{!}{%"] if is_shrunk else []),
-            rf"  \begin{{tabular}}{{{_preamble(fields)}}}",
+            rf"  {SCALED}\begin{{tabular}}{{{_preamble(fields)}}}",
             r"    \toprule",
             *(f"    {line}" for line in _head(fields)),
             r"    \midrule",
             *(f"    {line}" for line in part),
             r"    \bottomrule",
-            r"  \end{tabular}" + ("}" if is_shrunk else ""),
+            r"  \end{tabular}}",
             rf"\end{{{layout.environment}}}",
         )
 
@@ -359,7 +369,8 @@ def _heading(fields: Sequence[Field], index: int, line: int) -> str | None:
 
 
 def _rows(fields: Sequence[Field]) -> list[str]:
-    return [_row(cells) for cells in zip(*(field.cells for field in fields), strict=True)]
+    texts = [field.cells if field.wrap else [cell and unbroken(cell) for cell in field.cells] for field in fields]
+    return [_row(cells) for cells in zip(*texts, strict=True)]
 
 
 def _row(cells: Sequence[str | None]) -> str:
@@ -391,5 +402,29 @@ def _label(text: str) -> str:
 
 
 def _given(caption: str) -> str:
-    """Return a caption of the user's: LaTeX if it has a command, else text."""
-    return caption if "\\" in caption else escaped(caption)
+    """Return a caption of the user's: LaTeX if it has a command, else text.
+
+    Raises:
+        UserError: it is LaTeX that would not compile, whatever its commands are.
+    """
+    if "\\" not in caption:
+        return escaped(caption)
+    caption = " ".join(caption.split())
+    bare = re.sub(r"\\.", "", caption)  # without escaped characters, and names of commands without their backslash
+    for fault, is_there in {
+        "a backslash at the end": "\\" in bare,
+        "braces that do not pair": not _are_paired(bare),
+        "an odd number of $": bare.count("$") % 2 == 1,
+        **{f"a {each} without a backslash before it": each in bare for each in "%#&"},
+    }.items():
+        if is_there:
+            raise UserError(
+                f"--caption {caption}: has a backslash, so it is LaTeX, which does not compile with {fault}"
+            )
+    return caption
+
+
+def _are_paired(text: str) -> bool:
+    """Return whether each brace of a text closes one before it, and none stays open."""
+    depths = list(accumulate({"{": 1, "}": -1}.get(each, 0) for each in text))
+    return not depths or (min(depths) >= 0 and depths[-1] == 0)

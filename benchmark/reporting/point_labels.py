@@ -1,7 +1,8 @@
-"""The names of points of a matplotlib plot, written where they hide nothing."""
+"""The names of points of a matplotlib plot, written where they hide nothing and are not taken for another point's."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
+
+Place = tuple[float, float]
+Line = tuple[Place, Place]
 
 COLOURS = {True: "#000000", False: "#555555"}
 """Colours of names, by whether the point is on the front."""
@@ -46,31 +50,83 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
     marks = {point: _mark(axes, point, unit) for point in points}
     steps = list(_stairs([at[point] for point in front], frame.x1, unit))
     placed: list[Bbox] = []
+    leaders: list[Line] = []
     for point in sorted(points, key=lambda point: (not point.front, -point.y)):
         text = axes.text(0, 0, point.name, color=COLOURS[point.front], verticalalignment="bottom")
         size = text.get_window_extent()
         places = [place for place in _places(*at[point], size.width, size.height, unit) if _within(place[0], room)]
         if len(points) > MOST_LEADERS and not point.front:
             places = [place for place in places if place[1]]
-        taken = [*placed, *(mark for other, mark in marks.items() if other is not point)]
+        places = [place for place in places if not any(_crosses(leader, place[0]) for leader in leaders)]
+        others = [(at[other], mark) for other, mark in marks.items() if other is not point]
+        taken = [*placed, *(mark for _, mark in others)]
         free = _free(places, [*taken, *steps]) or _free(places, taken)
-        if not free and point.front:  # these have a name in any case
-            free = sorted(places, key=lambda place: sum(place[0].overlaps(other) for other in taken))
+        if not free and point.front:  # these have a name unless it hides another
+            free = _free(places, placed)
         if not free:
             text.remove()
             continue
-        box, is_near = free[0]
+        doubts = [
+            _doubt(*place, at[point], others, placed, unit) + sum(place[0].overlaps(other) for other in taken)
+            for place in free
+        ]
+        box, is_near = free[doubts.index(min(doubts))]
         placed.append(box)
         back = axes.transData.inverted().transform
         text.set_position(tuple(back((box.x0, box.y0))))
         if not is_near:
-            x, y = at[point]
-            end = (min(max(x, box.x0), box.x1), box.y0 if box.y0 > y else box.y1)
-            (x0, y0), (x1, y1) = back((x, y)), back(end)
+            leader = _leader(box, at[point])
+            leaders.append(leader)
+            (x0, y0), (x1, y1) = map(back, leader)
             axes.plot([x0, x1], [y0, y1], color=COLOURS[False], linewidth=0.4, zorder=1)
 
 
-def _at(axes: Axes, x: float, y: float) -> tuple[float, float]:
+def _leader(box: Bbox, at: Place) -> Line:
+    """Return the line from a point to its name, in pixels."""
+    x, y = at
+    return at, (min(max(x, box.x0), box.x1), box.y0 if box.y0 > y else box.y1)
+
+
+def _crosses(line: Line, box: Bbox) -> bool:
+    from matplotlib.path import Path
+
+    return bool(Path(line).intersects_bbox(box))
+
+
+def _doubt(
+    box: Bbox, is_near: bool, at: Place, others: Sequence[tuple[Place, Bbox]], placed: Sequence[Bbox], unit: float
+) -> int:
+    """Return how easily a name is taken for that of another point.
+
+    Next to its point, that is the number of points that are closer to it. Away from it, that is the number of names,
+    points and error bars that its line crosses; points count twice.
+
+    Args:
+        box: of the name.
+        is_near: whether it is next to its point.
+        at: place of its point.
+        others: places of the other points, and their boxes.
+        placed: boxes of other names.
+        unit: 1/72 inch in pixels.
+    """
+    if is_near:
+        return sum(_distance(box, other) <= _distance(box, at) for other, _ in others)
+    from matplotlib.transforms import Bbox
+
+    (x, y), (to_x, to_y) = _leader(box, at)
+    start = min(1, 3 * unit / math.hypot(to_x - x, to_y - y))  # outside of the own mark
+    line = ((x + start * (to_x - x), y + start * (to_y - y)), (to_x, to_y))
+    reach = 2.5 * unit
+    marks = [Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for (x, y), _ in others]
+    return sum(_crosses(line, each) for each in [*placed, *marks, *(bars for _, bars in others)])
+
+
+def _distance(box: Bbox, at: Place) -> float:
+    x, y = at
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
+
+
+def _at(axes: Axes, x: float, y: float) -> Place:
     """Return the place of data in pixels."""
     found = axes.transData.transform((x, y))
     return float(found[0]), float(found[1])
@@ -85,7 +141,7 @@ def _mark(axes: Axes, point: Point, unit: float) -> Bbox:
     return Bbox.from_extents(x - 2.5 * unit, low - 2 * unit, x + 2.5 * unit, high + 2 * unit)
 
 
-def _stairs(points: Sequence[tuple[float, float]], end: float, unit: float) -> Iterator[Bbox]:
+def _stairs(points: Sequence[Place], end: float, unit: float) -> Iterator[Bbox]:
     """Yield boxes along the front, in pixels."""
     from matplotlib.transforms import Bbox
 

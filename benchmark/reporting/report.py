@@ -149,7 +149,11 @@ def _page(
     boards = [section.board for section in made]
     page = templates.get_template(PAGE).render(
         sections=made,
-        data={"boards": boards, "bibtex": board.bibtex(boards, [run for each in made for run in each.group.runs])},
+        data={
+            "boards": boards,
+            "bibtex": board.bibtex(boards, [run for each in made for run in each.group.runs]),
+            "latex": board.latex(),
+        },
         evaluated=checks,
         problems=problems,
         architectures=len({each.record.architecture for each in stored}),

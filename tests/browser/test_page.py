@@ -10,6 +10,10 @@ import subprocess
 
 import pytest
 
+from benchmark.reporting.latex import escaped, unbroken
+from benchmark.reporting.report import make
+from benchmark.results.store import Store
+
 pytestmark = pytest.mark.browser
 
 WIDTHS = (360, 1280, 2560)
@@ -452,11 +456,10 @@ def test_latex_and_bibtex_are_of_the_view(visit, many):
     page.get_by_label("Filter by text").first.fill("psp")
     latex, bibtex = exported(page, "tex"), exported(page, "bib")
     body = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")]
-    assert [line.split(" & ")[1].partition("~")[0].replace(r"\_", "_") for line in body.splitlines()[1:-1]] == names(
-        page
-    )
+    shown = [unbroken(line.split(" & ")[1].partition("~")[0]) for line in body.splitlines()[1:-1]]
+    assert [name.replace(r"\_", "_") for name in shown] == names(page)
     cited = {key for keys in re.findall(r"\\cite\{([^}]+)\}", latex) for key in keys.split(",")}
-    assert "zhao2017pspnet" in cited
+    assert {"zhao2017pspnet", "segbench"} <= cited
     entries = set(re.findall(r"@\w+\{([^,]+),", bibtex))
     assert cited | {"segbench"} <= entries
     assert "paszke2016enet" not in entries
@@ -464,26 +467,77 @@ def test_latex_and_bibtex_are_of_the_view(visit, many):
     assert not re.search(r"(?<!\\)[#_](?!.*label)", body.replace("cite", ""))
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX: apt-get install texlive-latex-recommended")
-@pytest.mark.parametrize("search", ["", "r50", "enet"])
+def compiled(page, folder):
+    """Compile the table and the bibliography of a view in a two-column article, with the packages they say they need.
+
+    Returns:
+        The table, and what LaTeX complains of.
+    """
+    table, bibtex = exported(page, "tex"), exported(page, "bib")
+    packages = re.search(r"^% needs \\usepackage\{(.*?)\}", table, re.MULTILINE)[1]
+    (folder / "paper.tex").write_text(
+        rf"\documentclass[twocolumn]{{article}}\usepackage{{{packages}}}\begin{{document}}"
+        f"Text.\n{table}"
+        r"\bibliographystyle{plain}\bibliography{view}\end{document}",
+        encoding="utf-8",
+    )
+    (folder / "view.bib").write_text(bibtex, encoding="utf-8")
+    for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
+        options = [] if command == "bibtex" else ["-interaction=nonstopmode", "-halt-on-error"]
+        done = subprocess.run([command, *options, "paper"], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = (folder / "paper.log").read_text(encoding="latin-1")
+    boxes = [f"overfull by {points} pt" for points in re.findall(r"Overfull \\[hv]box \(([\d.]+)pt", log)]
+    found = [each for each in boxes if float(each.split()[2]) > 5]
+    return table, found + re.findall(r"^LaTeX Warning: .*(?:undefined|too large|multiply).*", log, re.MULTILINE)
+
+
+needs_tex = pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="needs TeX: apt-get install texlive-latex-recommended"
+)
+
+
+@needs_tex
+@pytest.mark.parametrize("search", ["", "r50", "enet", "no such network"])
 def test_latex_compiles_and_fits(visit, many, tmp_path, search):
     page = visit(many)
     page.get_by_label("Filter by text").first.fill(search)
-    text = (
-        r"\documentclass[twocolumn]{article}\usepackage{booktabs, graphicx}\begin{document}"
-        + "\n"
-        + exported(page, "tex")
-        + r"\bibliographystyle{plain}\bibliography{view}\end{document}"
-    )
-    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
-    (tmp_path / "view.bib").write_text(exported(page, "bib"), encoding="utf-8")
-    for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
-        options = [] if command == "bibtex" else ["-interaction=nonstopmode", "-halt-on-error"]
-        done = subprocess.run([command, *options, "paper"], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-2000:]
-    log = (tmp_path / "paper.log").read_text(encoding="latin-1")
-    assert not re.search(r"Overfull \\[hv]box \(([5-9]|\d\d)", log)
-    assert "undefined" not in log
+    assert compiled(page, tmp_path)[1] == []
+
+
+@needs_tex
+@pytest.mark.parametrize("chosen", [["miou_percent"], None], ids=["one column", "all columns"])
+def test_latex_of_more_rows_than_a_page_is_several_floats(visit, many, tmp_path, chosen):
+    board = board_data(visit(many))
+    columns = ",".join(chosen or [column["name"] for column in board["columns"]])
+    page = visit(many, hash=f"#board={board['id']}&status=&cols={columns}")
+    table, complaints = compiled(page, tmp_path)
+    assert complaints == []
+    assert table.count(r"\begin{table") > 1
+    assert table.count(r"\caption") == table.count(r"\label") == 1
+    lines = [line for line in table.splitlines() if line.endswith(r"\\")]
+    assert len(lines) == len(names(page)) + table.count(r"\begin{table")
+    assert len({line.count(" & ") for line in lines}) == 1
+
+
+@needs_tex
+def test_latex_of_odd_and_long_names_compiles(visit, tmp_path, make_record):
+    """As names of the user's, and of the zoo; the longest have lines of their own where there are many columns."""
+    zoo = "mmseg:mask2former_swin-l-in22k-384x384-pre_8xb2-160k_ade20k-640x640"
+    odd = ["αβΨ", "רשת", "中文网络", "\N{SNOWMAN}", "żółw é ß", "a_b & 50% #1 ~^ {c}$", "n" * 120]
+    store = Store(tmp_path / "results")
+    for name in [zoo, *odd]:
+        store.add(*make_record(name))
+    report = make(store.root, tmp_path / "reports")
+    report.write()
+    page = visit(report.page)
+    columns = ",".join(column["name"] for column in board_data(page)["columns"])
+    for hash in ("", f"#board={board_data(page)['id']}&cols={columns}"):
+        table, complaints = compiled(visit(report.page, hash=hash), tmp_path)
+        assert complaints == []
+        assert table.isascii()
+        assert all(escaped(name) in unbroken(table) for name in [zoo, *odd])
+    assert r"mask2former\_\allowbreak{}swin" in table
 
 
 def test_bibtex_and_link_are_copied(visit, many):

@@ -74,6 +74,14 @@ def test_entries_are_sorted_and_each_is_there_once():
         citation.bibtex(["zhao2017pspne"])
 
 
+def test_the_package_of_addresses_is_named_once_where_there_are_any():
+    keys = [citation.TOOLBOX, citation.LIBRARIES["timm"], "zhao2017pspnet"]
+    assert citation.bibtex(keys).startswith(citation.URL_PACKAGE)
+    assert citation.bibtex(keys).count(citation.URL_PACKAGE) == 1
+    assert citation.URL_PACKAGE not in citation.bibtex(keys[-1:])
+    assert all(text.startswith("@") for text in citation.entries(keys).values())
+
+
 def test_results_are_cited_with_their_ids_and_the_suite_with_version_and_commit(make_record):
     runs = [summarise(make_record("enet", seed, 0.6)[0]) for seed in range(2)]
     protocol = runs[0].conditions

@@ -54,14 +54,25 @@ def test_the_width_is_that_of_a_column(shown):
     assert float(box) == pytest.approx(6.5 * 72)
 
 
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures that are drawn."""
+    found = []
+    monkeypatch.setattr(figure, "saved", lambda each, format: found.append(each) or b"")
+    return found
+
+
+@pytest.mark.parametrize("width", [1.5, canvas.COLUMN, 7])
 @pytest.mark.parametrize("kind", ["pareto", "curves", "iou", "predictions"])
-def test_all_text_has_7_points_or_more_and_is_within_the_figure(shown, kind, monkeypatch):
+def test_all_text_has_7_points_or_more_and_is_within_the_figure(shown, kind, width, saved):
+    drawn(shown, kind, "pdf", width=width)
+    (found,) = saved
+    assert_text_is_legible(found)
+
+
+def assert_text_is_legible(found):
     from matplotlib.text import Text
 
-    saved = []
-    monkeypatch.setattr(figure, "saved", lambda found, format: saved.append(found) or b"")
-    drawn(shown, kind, "pdf")
-    (found,) = saved
     found.draw_without_rendering()
     texts = [text for text in found.findobj(Text) if text.get_text() and text.get_visible()]
     assert len(texts) > 5
@@ -69,6 +80,41 @@ def test_all_text_has_7_points_or_more_and_is_within_the_figure(shown, kind, mon
     box = found.get_tightbbox()
     assert (box.x0 > -0.01, box.x1 < found.get_figwidth() + 0.01) == (True, True)
     assert (box.y0 > -0.01, box.y1 < found.get_figheight() + 0.01) == (True, True)
+
+
+class Trained:
+    """A run whose figures need wide labels, or have no power of ten between them."""
+
+    def __init__(self, loss, miou):
+        self.loss, self.val_miou = list(enumerate(loss, 1)), list(enumerate(miou, 1))
+
+
+@pytest.mark.parametrize("width", [1.5, canvas.COLUMN, 7])
+@pytest.mark.parametrize(
+    "loss", [[1.4, 0.8, 0.79], [0.0123, 0.0121], [2.3, 1.1, 0.6, 0.4], [900, 3, 0.001], [1, 1]], ids=str
+)
+def test_curves_have_room_for_their_labels_and_two_ticks_of_the_loss(saved, width, loss):
+    figure.curves({"enet": [Trained(loss, [17.94, 18.61])]}, "pdf", width)
+    assert_text_is_legible(saved[0])
+    above, below = saved[0].axes
+    low, high = above.get_ylim()
+    assert sum(low <= tick <= high for tick in above.get_yticks()) >= 2
+    labels = [axes.yaxis.label.get_window_extent() for axes in (above, below)]
+    assert not labels[0].overlaps(labels[1])
+
+
+@pytest.mark.parametrize("width", [1.5, canvas.COLUMN])
+def test_names_of_classes_have_the_room_they_need(saved, width):
+    class Scored:
+        def __init__(self):
+            self.iou = {"MMMMMMMM wide": 50.0, r"$\frac{$": 60.0, "screen, silver screen, projection screen": 70.0}
+
+        def evaluation(self):
+            return self
+
+    figure.class_iou({"a": [Scored()]}, "pdf", width)
+    assert_text_is_legible(saved[0])
+    assert saved[0].axes[0].get_position().width > 0.2
 
 
 def test_settings_of_the_user_have_no_effect(shown):
@@ -104,6 +150,34 @@ def test_all_of_the_front_are_named_and_no_name_hides_another():
     assert not [(a, b) for a in names for b in names if a < b and boxes[a].overlaps(boxes[b])]
 
 
+def test_a_name_is_not_taken_for_that_of_a_neighbour():
+    """Three points are at nearly the same place: the line to a name crosses neither of the others."""
+    points = [Point("espnet-a", 0.28, 32.5, 1.0, True), Point("espnet-c", 0.29, 32.8, 0.3, True)]
+    points += [Point("espnet-b", 0.29, 32.3, 1.8, False), Point("segnet-basic", 15.0, 29.1, 0.1, False)]
+    with canvas.style():
+        found, (axes,) = canvas.axes_below(canvas.COLUMN, [2.4])
+        axes.set_xscale("log")
+        axes.set_xlim(0.1, 20)
+        axes.set_ylim(26, 36)
+        label_points(found, axes, points, points[:2])
+        at = {point.name: axes.transData.transform((point.x, point.y)) for point in points}
+        boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+        lines = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+    assert {"espnet-a", "espnet-c"} <= boxes.keys()
+    for start, end in lines:
+        (own,) = [name for name in at if np.allclose(at[name], start)]
+        for name in at.keys() - {own}:
+            along = (at[name] - start) @ (end - start) / ((end - start) @ (end - start))
+            nearest = start + min(max(along, 0), 1) * (end - start)
+            assert np.linalg.norm(at[name] - nearest) > 2 * found.dpi / 72 or along <= 0
+    has_line = {name for name in at for start, _ in lines if np.allclose(at[name], start)}
+    for name in boxes.keys() - has_line:
+        distances = {
+            other: np.linalg.norm(np.clip(at[other], boxes[name].min, boxes[name].max) - at[other]) for other in at
+        }
+        assert min(distances, key=distances.__getitem__) == name
+
+
 def test_what_cannot_be_drawn_is_a_line(shown):
     store, _, rows = shown
     with pytest.raises(UserError, match="1 of the chosen networks has mIoU and MACs: a figure needs two"):
@@ -118,10 +192,8 @@ def _records(store: Store):
     return [each.record for each in store.scan()[0] if each.record.architecture == "enet"]
 
 
-def test_of_many_classes_those_that_differ_are_shown(monkeypatch):
+def test_of_many_classes_those_that_differ_are_shown(saved):
     """150 classes would need a page and a half."""
-    saved = []
-    monkeypatch.setattr(figure, "saved", lambda found, format: saved.append(found) or b"")
 
     class Scored:
         def __init__(self, offset):

@@ -1,6 +1,7 @@
 """LaTeX tables. Those marked `latex` are compiled, most in a two-column article, with BibTeX."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmark.analysis import view
 from benchmark.catalog import catalog
 from benchmark.cli import main
 from benchmark.errors import UserError
-from benchmark.reporting.latex import escaped, width
+from benchmark.reporting.latex import breakable, escaped, width
 from benchmark.reporting.latex_table import latex_table
 from benchmark.reporting.table import COLUMNS
 from benchmark.results.summary import summarise
@@ -88,6 +89,16 @@ def test_columns_are_chosen(runs):
     assert r"\multicolumn" not in text
 
 
+def test_every_row_has_as_many_cells_as_the_heading(runs):
+    """Of a run that failed, too, whose status takes the place of its figures or has a column of its own."""
+    for columns in ((), ("architecture", "mIoU", "sd", "params"), ("architecture", "status", "mIoU", "sd", "params")):
+        text = text_of(runs, *columns)
+        lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+        counts = {line.count(" & ") + line.count(r"\multicolumn{2}") for line in lines}
+        assert len(lines) >= 4
+        assert len(counts) == 1, text
+
+
 def test_a_title_of_several_words_has_two_lines(runs):
     text = text_of(runs, "architecture", "miou_void_ignored_percent", "device")
     assert r"Architecture & {mIoU,} & Device \\" in text
@@ -136,12 +147,34 @@ def test_a_long_name_is_broken_into_lines(runs):
     assert r"\allowbreak" not in text_of(runs, caption="")
 
 
+def test_long_words_and_names_beyond_latin_can_be_broken_and_accents_not():
+    assert breakable("deeplabv3plus_r50") == r"deeplabv3plus\_\allowbreak{}r50"
+    assert breakable("n" * 20) == r"nnnnnnnn\allowbreak{}nnnnnnnn\allowbreak{}nnnn"
+    assert breakable("中文") == r"U+4E2D\allowbreak{}U+6587"
+    assert breakable("ża") == r"{\.z}a"
+    assert all(breakable(text).replace(r"\allowbreak{}", "") == escaped(text) for text in NASTY)
+
+
 def test_caption_and_label(runs):
     text = text_of(runs, caption="50 % of a_b", label="tab:my-own")
     assert r"\caption{50 \% of a\_b}\label{tab:my-own}" in text
     assert r"\caption{As \cite{x}}" in text_of(runs, caption=r"As \cite{x}")
     with pytest.raises(UserError, match="leave out '}'"):
         text_of(runs, label="a}")
+
+
+@pytest.mark.parametrize(
+    "caption", ["x \\", "\\emph{x", "}\\emph{", "\\emph{x}}", "\\emph{x} 50%", "a & \\b", "#1 \\b", "\\b $x"]
+)
+def test_a_caption_that_cannot_compile_is_refused_in_one_line(runs, caption):
+    with pytest.raises(UserError, match=r"--caption .* does not compile with [^\n]+$"):
+        text_of(runs, caption=caption)
+
+
+def test_a_caption_of_latex_is_kept(runs):
+    caption = r"\emph{50\,\% of \{a\}\_b} \& $x_1$~\cite{x}"
+    assert rf"\caption{{{caption}}}" in text_of(runs, caption=caption)
+    assert r"\caption{\emph{a} b}" in text_of(runs, caption="\\emph{a}\n\nb")  # a paragraph cannot be in a caption
 
 
 def test_special_characters_are_escaped():
@@ -162,19 +195,19 @@ def test_widths_are_no_less_than_those_of_computer_modern():
 
 
 def compiled(folder, tables, bibliography, columns="twocolumn"):
-    """Compile tables in a two-column article; return the log, and BibTeX's."""
+    """Compile tables in an article with the packages that they say they need; return the log, and BibTeX's."""
     for name in ("pdflatex", "bibtex"):
         if shutil.which(name) is None:
             pytest.skip(f"no {name}: apt-get install texlive-latex-recommended texlive-science")
     for package in ("booktabs", "siunitx", "longtable"):
         if not subprocess.run(["kpsewhich", f"{package}.sty"], capture_output=True, check=False).stdout:
             pytest.skip(f"no {package}.sty: apt-get install texlive-latex-recommended texlive-science")
+    packages = re.search(r"needs \\usepackage\{(.*?)\}", tables + bibliography)
     (folder / "table.tex").write_text(tables, encoding="utf-8")
     (folder / "refs.bib").write_text(bibliography, encoding="utf-8")
     (folder / "paper.tex").write_text(
-        rf"\documentclass[{columns}]{{article}}"
+        rf"\documentclass[{columns}]{{article}}\usepackage{{{packages[1]}}}"
         r"""
-\usepackage{booktabs, graphicx, longtable, siunitx, url}
 \begin{document}
 Text.
 \input{table}
@@ -235,9 +268,34 @@ def test_every_network_of_ours_and_the_longest_names_compile(tmp_path, store, ma
             store.add(*make_record(name, seed, 0.3 + index / 100 + seed / 300))
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root))
     assert complaints(log, bibtex) == []
+    store.add(*make_record("unet_failed", status="out_of_memory"))
+    store.add(*make_record("n" * 120, 0, 0.2))
     wide = ["--columns", *(column.name for column in COLUMNS), "method", "device"]
     log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *wide))
     assert complaints(log, bibtex) == []
+
+
+@pytest.mark.latex
+@pytest.mark.parametrize("rows", [(), ("segnet-basic", "enet"), ("*",)], ids=["run", "two", "all"])
+def test_tables_by_default_fit_a_document_of_one_column(tmp_path, store, make_record, rows):
+    for index, name in enumerate(["segnet-basic", "enet", "psanet-distribute_r50-d8", "mmseg:bisenetv1"]):
+        for seed in range(3):
+            store.add(*make_record(name, seed, 0.3 + index / 10 + seed / 300, macs=10**12, latency_ms=1234.5))
+    words = ["--rows", *rows] if rows else []
+    log, bibtex = compiled(tmp_path, *written(tmp_path, store.root, *words, cited=rows), columns="onecolumn")
+    assert complaints(log, bibtex) == []
+
+
+def test_the_command_of_the_comment_prints_all_that_is_cited(store, make_record, capsys):
+    for name in ("enet", "mmseg:bisenetv1", "timm:convnext_tiny+ppm"):
+        store.add(*make_record(name))
+    for words in ([], ["--rows", "*"], ["--rows", "psp*", "enet"], ["-p", "shapes_64x64_smoke", "--mix-code"]):
+        assert main(["leaderboard", "--format", "latex", "--results", str(store.root), *words]) == 0
+        table = capsys.readouterr().out
+        (command,) = re.findall(r"^% references: (.*)$", table, re.MULTILINE)
+        assert main(shlex.split(command)[1:]) == 0
+        entries = set(re.findall(r"^@\w+\{([^,]+),", capsys.readouterr().out, re.MULTILINE))
+        assert {key for keys in re.findall(r"\\cite\{([^}]+)\}", table) for key in keys.split(",")} <= entries
 
 
 @pytest.mark.latex
@@ -261,5 +319,5 @@ def test_every_entry_compiles(tmp_path):
     """Papers of all methods, datasets, libraries and networks of the zoo; they stretch no line of 229.5 pt too far."""
     from benchmark.reporting import citation
 
-    log, bibtex = compiled(tmp_path, r"\nocite{*}\sloppy", "\n".join(citation.papers().values()))
+    log, bibtex = compiled(tmp_path, r"\nocite{*}\sloppy", citation.bibtex(citation.papers()))
     assert complaints(log, bibtex) == []

@@ -307,7 +307,9 @@ def test_the_templates_are_part_of_the_package():
     pages = {"index.html", "section.html", "leaderboard.html", "controls.html", "published_comparison.html"}
     pages |= {"architecture.html", "predictions.html", "history.html", "verdicts.html", "methods.html", "cite.html"}
     styles = {"style.css", "plot.css", "colours.css", "sections.css"}
-    scripts = {f"{name}.js" for name in ("page", "sort", "table", "plot", "card", "export", "view", "sections")}
+    scripts = {
+        f"{name}.js" for name in ("page", "sort", "table", "plot", "card", "latex", "export", "view", "sections")
+    }
     others = {"comparison.html", "weights.html", "curves.svg"}
     assert {path.name for path in folder.iterdir()} == pages | styles | scripts | others
 

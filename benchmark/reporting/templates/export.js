@@ -23,45 +23,11 @@ function toJson(board) {
   return `${JSON.stringify({ protocol, fingerprint, rows: board.visible.map((row) => exported(board, row)) }, null, 2)}\n`;
 }
 
-const LATEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}" };
-const toTex = (value) => String(value).replace(/[\\~^<>|&%$#_{}]/g, (found) => LATEX[found] ?? `\\${found}`);
-
-function toLatex(board) {
-  const columns = shownColumns(board), environment = columns.length > 7 ? "table*" : "table";
-  const cell = (row, column) => {
-    if (column.name === "architecture") return toTex(row.name) + (row.cite.length ? `~\\cite{${row.cite.join(",")}}` : "");
-    const value = figure(board, row, column.name);
-    if (value === null) return "--";
-    const shown = toTex(column.name === "rank" ? rankText(row).replace("-", "--") : show(column, value));
-    return row.element.cells[board.index[column.name]].querySelector("strong") ? `\\textbf{${shown}}` : shown;
-  };
-  const line = (cells) => `    ${cells.join(" & ")} \\\\`;
-  const stacked = (column) => {
-    const words = [...column.title.split(" "), ...(column.unit ? [`(${column.unit})`] : [])].map(toTex);
-    return words.length > 1 ? `\\shortstack[${column.decimals === null ? "l" : "r"}]{${words.join("\\\\")}}` : words[0];
-  };
-  return [
-    "% needs \\usepackage{booktabs, graphicx}; the entries of \\cite are in the BibTeX of this view",
-    `\\begin{${environment}}`,
-    "  \\centering\\small",
-    `  \\caption{${toTex(board.title)} (fingerprint ${board.fingerprint}).}`,
-    `  \\label{tab:${board.id.replace(/[^A-Za-z0-9-]+/g, "-")}}`,
-    "  \\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{" + // no wider than the text
-    `\\begin{tabular}{${columns.map((column) => (column.decimals === null ? "l" : "r")).join("")}}`,
-    "    \\toprule",
-    line(columns.map(stacked)),
-    "    \\midrule",
-    ...board.visible.map((row) => line(columns.map((column) => cell(row, column)))),
-    "    \\bottomrule",
-    "  \\end{tabular}}",
-    `\\end{${environment}}`,
-    "",
-  ].join("\n");
-}
-
 function toBibtex(board) {
   const keys = new Set([...board.cite, ...board.visible.flatMap((row) => row.cite)]);
-  return `${[...keys].sort().map((key) => data.bibtex[key]).join("\n\n")}\n`;
+  const entries = [...keys].sort().map((key) => data.bibtex[key]);
+  const needed = entries.some((entry) => entry.includes("\\url")) ? [data.latex.url_package] : [];
+  return `${[...needed, ...entries].join("\n\n")}\n`;
 }
 
 const EXPORTS = {
