@@ -213,7 +213,7 @@ def _section(
         anchor=name,
         dataset=records[0].dataset.name,
         group=group,
-        facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
+        facts=_facts(group, records),
         rows=rows,
         table=cells,
         board=board.board(name, group, cells, rows, links),
@@ -250,8 +250,8 @@ def _link(path: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
-def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
-    data, void = record.dataset, record.protocol.void
+def _facts(group: Group, records: Sequence[Record]) -> list[tuple[str, str]]:
+    data, void = records[0].dataset, records[0].protocol.void
     images = ", ".join(f"{count} {split}" for split, count in data.images.items())
     facts = [
         ("Dataset", f"{data.name}, {len(data.classes)} classes"),
@@ -259,8 +259,9 @@ def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
         ("Void pixels", "ignored" if void == "ignore" else "count as false positives, except where a column says so"),
         ("Fingerprint", group.fingerprint),
     ]
-    if record.training is not None:
-        facts.insert(2, ("Training", f"{record.training.iterations} iterations, {record.training.images} images"))
+    training = next((record.training for record in records if record.status == "ok" and record.training), None)
+    if training is not None:
+        facts.insert(2, ("Training", f"{training.iterations} iterations, {training.images} images"))
     return facts
 
 

@@ -108,3 +108,15 @@ def test_every_section_of_46_networks_stays_small(store, make_record, tmp_path):
     text = make(store.root, tmp_path / "reports").files["index.html"].decode()
     start = text.index('<section id="architectures"')
     assert (text.index("</section>", start) - start) / len(names) < 15_000
+
+
+def test_a_network_without_stages_says_why(store, make_record, tmp_path):
+    store.add(*make_record("mmseg:bisenetv1"))
+    record, arrays = make_record("theirs")
+    store.add(record.model_copy(update={"method": "external"}), arrays)
+    record, arrays = make_record("broken", status="failed")
+    store.add(record.model_copy(update={"complexity": None}), arrays)
+    page = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    assert "no parameters and MACs by stage: new runs count them" in section(page, "mmseg:bisenetv1")
+    assert "Only its predictions are known" in section(page, "theirs")
+    assert "were not counted" in section(page, "broken")
