@@ -18,7 +18,7 @@ from benchmark.results.record import Record
 from benchmark.results.summary import EXTERNAL
 
 CLASSES = 32
-"""Maximum number of classes whose IoU is listed; of more, only the lowest and the highest are."""
+"""Maximum number of classes whose IoU is listed at once; of more, the lowest and the highest are, others folded."""
 
 EXTREMES = 10
 """Number of the lowest, and of the highest."""
@@ -50,7 +50,7 @@ class ArchitectureResults:
         compared: published figures that are comparable with the results, and speeds, with verdicts.
         not_comparable: other published figures, with reasons.
         classes: IoU by class, in the order of the dataset; the lowest and highest ones if there are many.
-        omitted: number of classes left out.
+        others: the other classes, in the order of the dataset.
         seeds: number of runs with an IoU by class.
         confusion: confusion matrix over all seeds; None without one.
         curves: training curves of all seeds; None without any.
@@ -63,7 +63,7 @@ class ArchitectureResults:
     compared: Sequence[PublishedRow]
     not_comparable: Sequence[PublishedRow]
     classes: Sequence[ClassIoU]
-    omitted: int
+    others: Sequence[ClassIoU]
     seeds: int
     confusion: Confusion | None
     curves: Curves | None
@@ -157,7 +157,7 @@ def _results(name: str, section: Section) -> ArchitectureResults:
         compared=[check for check in published if check.verdict.outcome != NOT_COMPARABLE],
         not_comparable=[check for check in published if check.verdict.outcome == NOT_COMPARABLE],
         classes=shown,
-        omitted=len(classes) - len(shown),
+        others=[each for each in classes if each not in shown],
         seeds=seeds,
         confusion=confusion(stored),
         curves=next((each for each in section.curves if each.architecture == name), None),

@@ -22,10 +22,11 @@ from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
 from benchmark.reporting import board, prediction_grid
 from benchmark.reporting.architecture import architecture_sections
+from benchmark.reporting.confusion import READABLE
 from benchmark.reporting.history import history_sections
 from benchmark.reporting.methods import methods
 from benchmark.reporting.page import Section, sections
-from benchmark.reporting.picture import WRONG
+from benchmark.reporting.picture import HEAT, HEAT_OPACITIES, WRONG
 from benchmark.reporting.published_comparison import PublishedRow, evaluated_weights
 from benchmark.reporting.table import BOLD
 from benchmark.reporting.verdict_tally import MEANINGS, tallies
@@ -158,6 +159,8 @@ def _page(
         bold=BOLD,
         architecture_sections=architecture_sections(made),
         error_colour="rgb({}, {}, {})".format(*WRONG),
+        heat=(HEAT, list(HEAT_OPACITIES)),
+        readable=READABLE,
         histories=history_sections(summarise(each.record) for each in stored),
         methods=[methods(section) for section in made],
         tallies=(counted := tallies(made, checks)),
