@@ -67,7 +67,8 @@ class Confusion:
     @property
     def percent(self) -> NDArray[np.float64]:
         """The shares of the pixels of each true class, shape (rows, columns)."""
-        return 100 * self.counts.astype(np.float64) / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        whole = np.maximum(self.counts.sum(axis=1, keepdims=True), 1).astype(np.float64)
+        return np.asarray(100 * self.counts / whole, np.float64)
 
     @property
     def picture(self) -> Picture:

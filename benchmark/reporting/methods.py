@@ -251,10 +251,10 @@ def _inference(settings: Mapping[str, Any]) -> str:
 
 
 def _costs(records: Sequence[Record]) -> Iterator[str]:
-    complexities = {_complexity(found) for record in records if (found := record.complexity)}
+    complexities = {_complexity(record.complexity) for record in records if record.complexity}
     if len(complexities) == 1:
         yield from complexities
-    latencies = {_latency(found) for record in records if (found := _timed(record))}
+    latencies = {_latency(timed) for record in records if (timed := _timed(record))}
     if len(latencies) == 1 and len({_device(each) for each in records}) == 1:
         yield from latencies
     installed = [record.environment.packages for record in records]

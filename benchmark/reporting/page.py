@@ -202,13 +202,13 @@ def _section(
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
     for each in sorted(members, key=lambda each: each.record.seed):
         by_architecture[each.record.architecture].append(each)
-    runs = {name: [RunRow(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
+    runs = {name: [RunRow(s.record, link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
     kept, problems = predictions(store, by_architecture, photographs)
     rows = [*group.table, *([] if group.overrides else map(coverage.row, missing))]
     cells = board.cells(rows, group.runs)
     name = f"{group.protocol}-{group.fingerprint}"
-    links = {each.record.run_id: (each.record, _link(each.path, folder)) for each in members}
+    links = {each.record.run_id: (each.record, link(each.path, folder)) for each in members}
     section = Section(
         anchor=name,
         dataset=records[0].dataset.name,
@@ -246,7 +246,8 @@ def _label_errors(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[s
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
-def _link(path: Path, folder: Path) -> str:
+def link(path: Path, folder: Path) -> str:
+    """Return the link to a file, relative to the folder of the page."""
     return quote(Path(os.path.relpath(path, folder)).as_posix())
 
 

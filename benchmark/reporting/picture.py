@@ -90,8 +90,9 @@ def heat_map(percent: NDArray[np.float64]) -> Picture:
     """
     levels = np.searchsorted(HEAT, percent, side="left").astype(np.uint8)
     steps = len(HEAT)
-    diagonal = np.eye(*levels.shape, dtype=bool) & (levels > 0)
-    picture = Image.fromarray(np.where(diagonal, levels + steps, levels).astype(np.uint8))
+    rows, columns = np.indices(levels.shape)
+    is_right = (rows == columns) & (levels > 0)
+    picture = Image.fromarray(np.where(is_right, levels + steps, levels).astype(np.uint8))
     picture.putpalette(bytes([*BESIDE] * (1 + steps) + [*DIAGONAL] * steps))
     return _encode(picture, transparency=HEAT_OPACITIES + HEAT_OPACITIES[1:])
 

@@ -379,6 +379,20 @@ def test_every_figure_leads_to_its_results(visit, many):
         page.keyboard.press("Escape")
 
 
+def test_iou_by_class_leads_to_its_results(visit, many):
+    page = visit(many)
+    row = page.locator("table.heat tbody tr").nth(7)
+    name = row.locator("th").inner_text()
+    for place in (row.locator("td").nth(2), row.locator("th a")):
+        place.click()
+        assert page.locator("#card h3").inner_text() == name
+        assert page.locator("#card tbody a").count() == 3
+        page.keyboard.press("Escape")
+    page = visit(many, java_script_enabled=False)
+    href = page.locator("table.heat tbody tr").nth(7).locator("th a").get_attribute("href")
+    assert page.locator(f"[id='{href[1:]}'] summary h3").first.inner_text() == name
+
+
 def test_tap_opens_a_card_on_a_phone(visit, many):
     page = visit(many, width=360, has_touch=True)
     point = page.locator(".mark.front").first
