@@ -103,7 +103,8 @@ function prepare(board) {
 function linkRows(board) {
   const rows = new Map(board.rows.map((row) => [row.element, row]));
   for (const each of board.section.querySelectorAll("table.heat tbody tr")) {
-    rows.set(each, board.rows.find((row) => row.name === each.cells[0].dataset.value));
+    const row = board.rows.find(({ name }) => name === each.cells[0].dataset.value);
+    if (row) rows.set(each, row);
   }
   for (const [place, row] of rows) {
     place.addEventListener("click", (event) => {
