@@ -23,8 +23,10 @@ from benchmark.analysis.ranking import by_architecture, current
 from benchmark.analysis.regression import WORSE, Change, CountsOf, compare
 from benchmark.results.summary import Summary
 
-FIGURES = ("miou_percent", "latency_ratio", "params", "macs")
+FIGURES = ("miou_percent", "latency_ratio", "params", "macs", "inference_memory_bytes", "training_memory_bytes")
 """The figures whose steps are found."""
+
+Kind = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,19 @@ class Version:
         release: version of segbench.
         revision: commit of the checkout; None for an installed package.
         date: day of the first run, in ISO 8601.
-        runs: number of results.
+        results: its results.
     """
 
     code: str
     release: str
     revision: str | None
     date: str
-    runs: int
+    results: Sequence[Summary]
+
+    @property
+    def runs(self) -> int:
+        """The number of results."""
+        return len(self.results)
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,14 @@ class Value:
 
 @dataclass(frozen=True)
 class VersionStep:
-    """A change between adjacent versions that is more than chance.
+    """A change between adjacent versions that is more than chance, or a cost that does not tell.
 
     Attributes:
         architecture: name of the architecture.
         figure: one of `FIGURES`.
         before: index of the version before the step.
         version: index of the version at which it is found.
-        kind: better or worse.
+        kind: better or worse; undecided for a cost that is unsteady, or measured under other conditions.
         change: mIoU in points, others relative.
         interval: its confidence interval; None for exact figures.
         reason: the evidence, in one line.
@@ -83,7 +90,7 @@ class VersionStep:
     figure: str
     before: int
     version: int
-    kind: Literal["better", "worse"]
+    kind: Kind
     change: float | None
     interval: tuple[float, float] | None
     reason: str
@@ -100,6 +107,7 @@ class History:
         versions: versions in order of time.
         figures: by architecture and figure, the values in order of time; only architectures with several versions.
         steps: the steps, worse ones first.
+        undecided: the costs of which nothing is decided.
     """
 
     protocol: str
@@ -108,6 +116,7 @@ class History:
     versions: Sequence[Version]
     figures: Mapping[str, Mapping[str, Sequence[Value]]]
     steps: Sequence[VersionStep]
+    undecided: Sequence[VersionStep]
 
 
 def histories(runs: Iterable[Summary]) -> list[History]:
@@ -145,12 +154,18 @@ def _history(runs: Sequence[Summary]) -> History:
         fingerprint=conditions.fingerprint,
         versions=[_version(code, members) for code, members in by_code.items()],
         figures={name: _figures(sides, name, span) for name, span in spans.items()},
-        steps=sorted(steps, key=lambda step: (step.kind != "worse", step.architecture, step.version)),
+        steps=sorted(
+            (step for step in steps if step.kind != "undecided"),
+            key=lambda step: (step.kind != "worse", step.architecture, step.version),
+        ),
+        undecided=sorted(
+            (step for step in steps if step.kind == "undecided"), key=lambda step: (step.architecture, step.version)
+        ),
     )
 
 
 def _version(code: str, runs: Sequence[Summary]) -> Version:
-    return Version(code, runs[0].version, runs[0].revision, runs[0].started[:10], len(runs))
+    return Version(code, runs[0].version, runs[0].revision, runs[0].started[:10], runs)
 
 
 def _figures(
@@ -167,7 +182,7 @@ def _figures(
 
 
 def _steps(sides: Sequence[Mapping[str, Sequence[Summary]]], before: int, after: int) -> Iterator[VersionStep]:
-    """Yield the steps of all architectures that two versions have."""
+    """Yield the steps of all architectures that two versions have, and the costs that do not tell."""
     shared = [name for name in sides[before] if name in sides[after]]
     base, new = ([run for name in shared for run in side[name]] for side in _testable(sides[before], sides[after]))
     for change in compare(base, new, COUNTS).changes:
@@ -184,7 +199,7 @@ def _step(
     change: Change,
     before: int,
     after: int,
-    kind: Literal["better", "worse"],
+    kind: Kind,
     difference: float | None,
     interval: tuple[float, float] | None,
 ) -> VersionStep:
@@ -192,9 +207,11 @@ def _step(
     return VersionStep(change.architecture, change.figure, before, after, kind, difference, interval, reason)
 
 
-def _kind(change: Change) -> Literal["better", "worse"] | None:
+def _kind(change: Change) -> Kind | None:
     if change.outcome in WORSE:
         return "worse"
+    if change.outcome in ("inconclusive", "not comparable") and change.figure != "miou_percent":
+        return "undecided"
     return "better" if change.outcome == "better" else None
 
 

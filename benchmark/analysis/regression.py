@@ -175,15 +175,17 @@ class UnmatchedProtocol:
 
 @dataclass(frozen=True)
 class Overall:
-    """The mean change of mIoU over all tested architectures.
+    """The mean change of mIoU over all tested pairs of architecture and protocol.
 
     Attributes:
-        networks: number of architectures.
+        pairs: number of pairs: an architecture counts once under each protocol.
+        networks: number of different architectures in them.
         change: in points.
         interval: at 90 %, its upper end at the level of the test.
         outcome: worse if a loss is shown, else inconclusive.
     """
 
+    pairs: int
     networks: int
     change: float
     interval: tuple[float, float]
@@ -350,7 +352,7 @@ def compare(
         changes=sorted(changes, key=lambda each: (each.protocol, each.fingerprint, each.architecture)),
         missing=[each for group, other in shared for each in _missing(group, other)],
         apart=[*_apart(before, after, "base"), *_apart(after, before, "new")],
-        overall=_overall([each for each in decisions if each]),
+        overall=_overall([(pair, each) for pair, each in zip(pairs, decisions, strict=True) if each]),
         seeds=_seeds([pair.variance for pair, each in zip(pairs, decisions, strict=True) if each], margin),
     )
 
@@ -404,16 +406,18 @@ def _shares(decisions: Sequence[Decision]) -> int:
     return 2 if len(decisions) > 1 else 1
 
 
-def _overall(decisions: Sequence[Decision]) -> Overall | None:
-    """Return the mean change over all architectures, assuming independent errors."""
-    count = len(decisions)
+def _overall(tested: Sequence[tuple[_Pair, Decision]]) -> Overall | None:
+    """Return the mean change over all tested pairs, assuming independent errors."""
+    count = len(tested)
     if count < 2:
         return None
+    decisions = [decision for _, decision in tested]
+    networks = len({pair.new.architecture for pair, _ in tested})
     change = _mean([each.difference for each in decisions])
     error = welch(*(Error(each.bar.value / count, each.bar.df) for each in decisions))
     level = LEVEL / _shares(decisions)
     bounds = interval(change, error)[0], interval(change, error, level)[1]
-    return Overall(count, change, bounds, "worse" if bounds[1] < 0 else "inconclusive")
+    return Overall(count, networks, change, bounds, "worse" if bounds[1] < 0 else "inconclusive")
 
 
 def _seeds(variances: Sequence[Variance | None], margin: float) -> int | None:
@@ -540,7 +544,8 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
     if outcome == "same" and base != new:
         outcome = "not worse"
     rule = f"may grow by {tolerance:.0%}" if tolerance else "must be equal"
-    yield pair.change("cost", figure, (base, new), outcome, f"{base:,} > {new:,}, {rule}", change=share)
+    amounts = f"{base:,} in both" if base == new else f"from {base:,} to {new:,}"
+    yield pair.change("cost", figure, (base, new), outcome, f"{amounts}, {rule}", change=share)
 
 
 def _speed(pair: _Pair, tolerance: float) -> Iterator[Change]:

@@ -15,9 +15,10 @@ from benchmark.reporting.confusion import Confusion, confusion
 from benchmark.reporting.page import Curves, RunRow, Section
 from benchmark.reporting.published_comparison import PublishedRow
 from benchmark.results.record import Record
+from benchmark.results.summary import EXTERNAL
 
 CLASSES = 32
-"""Maximum number of classes whose IoU is listed; of more, only the lowest and the highest are."""
+"""Maximum number of classes whose IoU is listed at once; of more, the lowest and the highest are, others folded."""
 
 EXTREMES = 10
 """Number of the lowest, and of the highest."""
@@ -49,7 +50,7 @@ class ArchitectureResults:
         compared: published figures that are comparable with the results, and speeds, with verdicts.
         not_comparable: other published figures, with reasons.
         classes: IoU by class, in the order of the dataset; the lowest and highest ones if there are many.
-        omitted: number of classes left out.
+        others: the other classes, in the order of the dataset.
         seeds: number of runs with an IoU by class.
         confusion: confusion matrix over all seeds; None without one.
         curves: training curves of all seeds; None without any.
@@ -62,7 +63,7 @@ class ArchitectureResults:
     compared: Sequence[PublishedRow]
     not_comparable: Sequence[PublishedRow]
     classes: Sequence[ClassIoU]
-    omitted: int
+    others: Sequence[ClassIoU]
     seeds: int
     confusion: Confusion | None
     curves: Curves | None
@@ -86,6 +87,7 @@ class ArchitectureSection:
         title: title of the method's paper; None if it is not in the catalog.
         bibtex: what to cite; empty if nothing is known.
         breakdown: its stages; None where they are not known.
+        unknown_stages: why they are not known; empty where they are.
         results: its results, in the order of the report's sections.
     """
 
@@ -94,6 +96,7 @@ class ArchitectureSection:
     title: str | None
     bibtex: str
     breakdown: Breakdown | None
+    unknown_stages: str
     results: Sequence[ArchitectureResults]
 
     @property
@@ -113,12 +116,14 @@ def _section(name: str, sections: Sequence[Section]) -> ArchitectureSection:
     record = sections[0].stored[name][-1].record
     method = catalog.methods().get(record.method)
     keys = citation.keys(name, record.method)
+    stages = _breakdown(records)
     return ArchitectureSection(
         name=name,
         method=record.method,
         title=method.title if method else None,
         bibtex=citation.bibtex(keys) if keys else "",
-        breakdown=_breakdown(records),
+        breakdown=stages,
+        unknown_stages="" if stages else _unknown_stages(records),
         results=[_results(name, section) for section in sections],
     )
 
@@ -130,6 +135,14 @@ def _breakdown(records: Sequence[Record]) -> Breakdown | None:
             found = [Stage(**stage.model_dump()) for stage in counted.stages]
             return Breakdown(found, counted.size, counted.classes)
     return breakdown(records[-1].architecture) if records[-1].source is None else None
+
+
+def _unknown_stages(records: Sequence[Record]) -> str:
+    if all(record.method == EXTERNAL for record in records):
+        return "Only its predictions are known, not its stages."
+    if not any(record.complexity for record in records):
+        return "Its parameters and MACs were not counted."
+    return "These results have no parameters and MACs by stage: new runs count them."
 
 
 def _results(name: str, section: Section) -> ArchitectureResults:
@@ -144,7 +157,7 @@ def _results(name: str, section: Section) -> ArchitectureResults:
         compared=[check for check in published if check.verdict.outcome != NOT_COMPARABLE],
         not_comparable=[check for check in published if check.verdict.outcome == NOT_COMPARABLE],
         classes=shown,
-        omitted=len(classes) - len(shown),
+        others=[each for each in classes if each not in shown],
         seeds=seeds,
         confusion=confusion(stored),
         curves=next((each for each in section.curves if each.architecture == name), None),

@@ -18,6 +18,7 @@ from benchmark.reporting.anchor import anchor
 from benchmark.reporting.backbone import backbone
 from benchmark.reporting.latex import CAPITAL, OTHER, WIDTHS, breakable, escaped
 from benchmark.reporting.latex_table import BOLD, LAYOUTS, LINES, NARROWEST, SCALED
+from benchmark.reporting.short_name import short_names
 from benchmark.reporting.table import Cell, Column, Table, table
 from benchmark.results.record import Record
 from benchmark.results.summary import EXTERNAL, Summary
@@ -41,6 +42,9 @@ TRAINING_TIME = Column(
     meaning="Wall time of training without evaluation, median over seeds.",
     is_optional=True,
 )
+
+NO_METHOD = "not stated"
+"""Method of a result that names none."""
 
 OF_A_SEED = (
     *("miou_percent", "best_miou_percent", "macc_percent", "aacc_percent", "latency_ms", "latency_ratio"),
@@ -95,6 +99,7 @@ def board(
     runs_of = by_architecture(sorted(group.runs, key=lambda run: run.seed))
     record = records[group.runs[0].run_id][0]
     doubtful, ignored = _doubtful(group.runs, rows), _ignored(rows)
+    labels = short_names(row.architecture for row in rows)
     return {
         "id": name,
         "protocol": group.protocol,
@@ -123,8 +128,9 @@ def board(
             {
                 "name": row.architecture,
                 "tex": breakable(row.architecture),
+                "label": labels[row.architecture],
                 "anchor": anchor(row.architecture),
-                "method": row.method,
+                "method": row.method or NO_METHOD,
                 "title": _title(row.method),
                 "backbone": backbone(row.architecture),
                 "source": _source(row, [records[run.run_id][0] for run in runs_of.get(row.architecture, [])]),

@@ -81,7 +81,8 @@ def keys(architecture: str, method: str | None = None) -> list[str]:
     library, _, name = architecture.partition(":")
     if name and library in LIBRARIES:
         return [LIBRARIES[library]]
-    method = method or catalog.architecture(architecture).method
+    if method is None:
+        method = catalog.architecture(architecture).method
     method = mmseg_zoo.METHODS.get(method, method)
     module = _facts(method).get("modules", {}).get(architecture)
     found = [paper for each in (module, method) if each and (paper := _papers_of_methods().get(each))]
@@ -100,7 +101,9 @@ def protocol_keys(axes: Mapping[str, Any]) -> list[str]:
         axes: of the protocol, as in results.
     """
     pretraining = dataset_keys("imagenet") if "imagenet" in str(axes.get("pretraining")) else []
-    return [*dataset_keys(str(axes.get("data", {}).get("dataset"))), *pretraining]
+    data = axes.get("data")
+    dataset = data.get("dataset") if isinstance(data, Mapping) else None
+    return [*dataset_keys(str(dataset)), *pretraining]
 
 
 def result_key(protocol: str, fingerprint: str) -> str:

@@ -143,10 +143,14 @@ def lacking(missing: Missing) -> str:
 
 
 def overall_change(overall: Overall) -> str:
-    """Format the mean change over all architectures."""
+    """Format the mean change over all pairs of architecture and protocol."""
     low, high = overall.interval
+    what = f"{overall.networks} architectures"
+    if overall.pairs > overall.networks:
+        networks = f"{overall.networks} architecture{'s' if overall.networks > 1 else ''}"
+        what = f"{overall.pairs} pairs of architecture and protocol ({networks})"
     loss = "a loss is shown" if overall.outcome == "worse" else "no loss is shown"
-    return f"mean of {overall.networks} architectures: {overall.change:+.2f} ({low:+.2f} to {high:+.2f}): {loss}"
+    return f"mean of {what}: {overall.change:+.2f} ({low:+.2f} to {high:+.2f}): {loss}"
 
 
 def conclusion(changes: Sequence[Change], margin: float, gates: Collection[str]) -> str:

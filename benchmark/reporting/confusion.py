@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.reporting.picture import Picture, heat_map
 from benchmark.results.arrays import read_totals
 from benchmark.results.reading import Problem, Stored
 
 READABLE = 32
-"""Maximum number of classes of a matrix that is shown as one; of others only the pairs are shown."""
+"""Maximum number of classes of a matrix that is shown with numbers; a larger one is a heat map."""
 
 PAIRS, MORE_PAIRS = 6, 20
-"""Number of pairs shown below a matrix, and instead of one."""
+"""Number of pairs shown below a matrix with numbers, and below a heat map."""
 
 VOID = "void"
 
@@ -55,7 +56,7 @@ class Confusion:
 
     @property
     def is_readable(self) -> bool:
-        """Whether it is small enough to be shown as a matrix."""
+        """Whether it is small enough to be shown with numbers."""
         return len(self.predictions) <= READABLE
 
     @property
@@ -64,13 +65,21 @@ class Confusion:
         return ",".join(" ".join(map(str, row)) for row in self.counts.tolist())
 
     @property
+    def percent(self) -> NDArray[np.float64]:
+        """The shares of the pixels of each true class, shape (rows, columns)."""
+        whole = np.maximum(self.counts.sum(axis=1, keepdims=True), 1).astype(np.float64)
+        return np.asarray(100 * self.counts / whole, np.float64)
+
+    @property
+    def picture(self) -> Picture:
+        """The shares as a heat map."""
+        return heat_map(self.percent)
+
+    @property
     def pairs(self) -> list[Pair]:
         """The pairs with the largest shares of the pixels of a class, the most confused first."""
-        wrong = self.counts.astype(np.float64)
-        rows = len(self.truths)
-        diagonal = np.arange(min(rows, len(self.predictions)))
-        wrong[diagonal, diagonal] = 0
-        percent = 100 * wrong / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        percent = self.percent
+        np.fill_diagonal(percent, 0)
         order = np.argsort(-percent, axis=None, kind="stable")[: PAIRS if self.is_readable else MORE_PAIRS]
         found = zip(*(each.tolist() for each in np.unravel_index(order, percent.shape)), strict=True)
         return [

@@ -6,13 +6,15 @@ overrides included, and not what the protocol's file says today. What the axes d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmark.reporting import citation
 from benchmark.reporting.page import Section
 from benchmark.results.record import Complexity, Latency, Record
+from benchmark.results.summary import EXTERNAL
 from benchmark.statistics.equivalence import LEVEL
 from benchmark.verdicts.accuracy import MARGIN
 
@@ -28,6 +30,9 @@ SOURCES = (
 CLOCKS = {"thread_cpu": "CPU time of the thread", "wall": "wall time", "cuda_event": "CUDA events"}
 
 PACKAGES = {"torch": "PyTorch", "mmsegmentation": "mmsegmentation"}
+
+FAILURES = {"failed": "stopped by an error"}
+"""Statuses of failed runs whose name says less than is meant."""
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -55,15 +60,15 @@ class Methods:
 def methods(section: Section) -> Methods:
     """Describe how the results of a section were made and compared."""
     records = [each.record for stored in section.stored.values() for each in stored]
-    trained = [record for record in records if record.status == "ok"] or records
-    first = trained[0]
+    own = [record for record in records if record.method != EXTERNAL]
+    completed = [record for record in own if record.status == "ok"]
     paragraphs = (
-        [*_data(first, len(section.group.table)), *_training(first)],
-        _evaluation(first, section),
-        _costs(trained),
+        [*_data(section, records), *(_training(own[0].protocol.axes, bool(completed)) if own else ())],
+        _evaluation(section, records),
+        _costs(completed or own),
         _statistics(section),
     )
-    keys = [*citation.protocol_keys(first.protocol.axes), citation.SUITE]
+    keys = [*citation.protocol_keys(records[0].protocol.axes), citation.SUITE]
     return Methods(
         section,
         [text for each in paragraphs if (text := " ".join(each))],
@@ -71,35 +76,60 @@ def methods(section: Section) -> Methods:
     )
 
 
-def _data(record: Record, architectures: int) -> Iterator[str]:
-    data = record.dataset
+def _data(section: Section, records: Sequence[Record]) -> Iterator[str]:
+    data = records[0].dataset
     images = [f"{data.images[split]:,} {word}" for split, word in SPLITS.items() if data.images.get(split)]
     what = f"{data.name} ({_list(images)} images, {len(data.classes)} classes)"
-    networks = "one architecture" if architectures == 1 else f"{architectures} architectures"
-    if record.training is None:
-        yield f"We evaluated {networks} on {what}."
-        return
-    weights = _weights(record.protocol.axes)
-    same = ", all under the same protocol" if architectures > 1 else ""
-    yield f"We trained {networks} on {what}{f' from {weights}' if weights else ''}{same}."
+    rows = [row for row in section.group.table if row.architecture in section.stored]
+    external = sum(row.method == EXTERNAL for row in rows)
+    own = [row for row in rows if row.method != EXTERNAL]
+    failed = [row for row in own if not row.seeds]
+    trained = len(own) - len(failed)
+    weights = _weights(records[0].protocol.axes)
+    start = f" from {weights}" if weights else ""
+    if trained:
+        same = ", all under the same protocol" if trained > 1 else ""
+        yield f"We trained {_architectures(trained)} on {what}{start}{same}."
+        if failed:
+            verb = "is" if len(failed) == 1 else "are"
+            yield f"{len(failed)} more failed ({_statuses(row.status for row in failed)}) and {verb} not ranked."
+    elif failed:
+        statuses = _statuses(row.status for row in failed)
+        yield f"We trained {_architectures(len(failed))} on {what}{start}. None completed the training ({statuses})."
+    left_out = sum(row.failed for row in own if row.seeds)
+    if left_out:
+        runs = "1 run of a trained architecture failed, and is"
+        yield f"{runs if left_out == 1 else f'{left_out} runs of trained architectures failed, and are'} not averaged."
+    if external:
+        networks = "one external network" if external == 1 else f"{external} external networks"
+        on = "the same images" if own else what
+        yield f"We evaluated the predictions of {networks}, not trained here, on {on}."
+
+
+def _architectures(number: int) -> str:
+    return "one architecture" if number == 1 else f"{number} architectures"
+
+
+def _statuses(found: Iterable[str]) -> str:
+    """Count statuses in words, the most frequent first."""
+    counts = Counter(found).most_common()
+    return ", ".join(f"{number} {FAILURES.get(status, status.replace('_', ' '))}" for status, number in counts)
 
 
 def _weights(axes: Axes) -> str | None:
     if "pretraining" not in axes:
         return None
     start = axes["pretraining"]
-    return "random initial weights" if start is None else PRETRAINED.get(start, f"pre-trained weights ({start})")
+    return "random initial weights" if start is None else PRETRAINED.get(str(start), f"pre-trained weights ({start})")
 
 
-def _training(record: Record) -> Iterator[str]:
-    axes = record.protocol.axes
-    if record.training is None:
-        return
+def _training(axes: Axes, is_completed: bool) -> Iterator[str]:
+    was = "was trained" if is_completed else "was to be trained"
     if "first_stage" in axes:
-        yield from _stage(axes["first_stage"], "In a first stage, each network")
-        yield from _stage(axes, "In the second stage, it")
+        yield from _stage(_mapping(axes["first_stage"]), f"In a first stage, each network {was}")
+        yield from _stage(axes, f"In the second stage, it {was}")
     else:
-        yield from _stage(axes, "Each network")
+        yield from _stage(axes, f"Each network {was}")
     if weights := axes.get("class_weights"):
         yield f"Classes were weighted in the loss ({_value(weights)})."
     if "pipeline" not in _mapping(axes.get("augmentation")):
@@ -110,7 +140,7 @@ def _stage(axes: Axes, subject: str) -> Iterator[str]:
     schedule, augmentation = _mapping(axes.get("schedule")), _mapping(axes.get("augmentation"))
     parts = []
     if iterations := schedule.get("iterations"):
-        parts.append(f"for {iterations:,} iterations")
+        parts.append(f"for {f'{iterations:,}' if isinstance(iterations, int) else iterations} iterations")
     if batch := axes.get("batch"):
         crop = _numbers(augmentation.get("crop_size"))
         parts.append(f"with batches of {batch} {f'crops of {_size(crop)} pixels' if crop else 'images'}")
@@ -121,7 +151,7 @@ def _stage(axes: Axes, subject: str) -> Iterator[str]:
     if precision := axes.get("precision"):
         parts.append(f"in {precision}")
     if parts:
-        yield f"{subject} was trained {', '.join(parts)}."
+        yield f"{subject} {', '.join(parts)}."
     if changes := list(_augmentation(augmentation)):
         yield f"Training images were augmented: {'; '.join(changes)}."
 
@@ -184,15 +214,18 @@ def _augmentation(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"transformed by mmsegmentation's {_list(names)}"
 
 
-def _evaluation(record: Record, section: Section) -> Iterator[str]:
-    last = record.evaluation()
-    if last is None:
+def _evaluation(section: Section, records: Sequence[Record]) -> Iterator[str]:
+    scored = [record for record in records if record.status == "ok" and record.evaluation()]
+    trained = [record for record in scored if record.training]
+    record = next(iter([*trained, *scored]), None)
+    last = record.evaluation() if record else None
+    if record is None or last is None:
         return
     axes = record.protocol.axes
-    evaluation = _mapping(axes.get("evaluation"))
+    evaluation = _mapping(axes.get("evaluation")) if record.method != EXTERNAL else {}
     how = _inference(_mapping(evaluation.get("inference")))
     split = _mapping(_mapping(axes.get("splits")).get("test")).get("split", last.split)
-    chosen = " of the last iteration, not of the best one on the validation images," if record.training else ""
+    chosen = " of the last iteration, not of the best one on the validation images," if trained else ""
     yield (
         f"We report the mean intersection over union (mIoU){chosen} on the {last.images:,} "
         f"{SPLITS.get(split, split)} images{f', predicted {how}' if how else ''} at the size of the labels."
@@ -201,11 +234,12 @@ def _evaluation(record: Record, section: Section) -> Iterator[str]:
     yield f"It is computed from one confusion matrix over all images; pixels without ground truth {void}."
     if evaluation.get("crf"):
         yield "Predictions are refined by a fully connected CRF."
-    seeds = sorted({row.seeds for row in section.group.table if row.seeds})
-    if seeds:
+    seeds = sorted({row.seeds for row in section.group.table if row.seeds and row.method != EXTERNAL})
+    if seeds and seeds[-1] > 1:
         number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        spread = ", with the sample standard deviation" if seeds[-1] > 1 else ""
-        yield f"Figures are means over {number} seed{'s' if seeds[-1] > 1 else ''}{spread}."
+        yield f"Figures are means over {number} seeds, with the sample standard deviation."
+    elif seeds:
+        yield "Figures are of one seed."
 
 
 def _inference(settings: Mapping[str, Any]) -> str:
@@ -217,12 +251,12 @@ def _inference(settings: Mapping[str, Any]) -> str:
 
 
 def _costs(records: Sequence[Record]) -> Iterator[str]:
-    sizes = {tuple(each.size) for record in records if (each := record.complexity)}
-    if len(sizes) == 1:
-        yield _complexity(next(record.complexity for record in records if record.complexity))
-    latency = next((found for record in records if (found := _timed(record))), None)
-    if latency is not None and len({_device(each) for each in records}) == 1:
-        yield _latency(latency)
+    complexities = {_complexity(record.complexity) for record in records if record.complexity}
+    if len(complexities) == 1:
+        yield from complexities
+    latencies = {_latency(timed) for record in records if (timed := _timed(record))}
+    if len(latencies) == 1 and len({_device(each) for each in records}) == 1:
+        yield from latencies
     installed = [record.environment.packages for record in records]
     packages = {name: sorted({each[name] for each in installed if name in each}) for name in PACKAGES}
     used = [f"{title} {_list(packages[name])}" for name, title in PACKAGES.items() if packages[name]]
@@ -257,7 +291,8 @@ def _latency(found: Latency) -> str:
 
 
 def _statistics(section: Section) -> Iterator[str]:
-    if any(row.seeds > 1 for row in section.group.table) and len(section.group.table) > 1:
+    ranked = [row for row in section.group.table if row.seeds]
+    if len(ranked) > 1 and any(row.seeds > 1 for row in ranked):
         yield (
             "Ranks are those compatible with Welch tests of all pairs of means (the lowest and the highest rank are "
             "given). Variances between seeds are moderated by those of the other architectures, upwards only (Smyth, "

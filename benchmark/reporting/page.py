@@ -208,19 +208,19 @@ def _section(
     by_architecture: dict[str, list[Stored]] = {name: [] for name in order}
     for each in sorted(members, key=lambda each: each.record.seed):
         by_architecture[each.record.architecture].append(each)
-    runs = {name: [RunRow(s.record, _link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
+    runs = {name: [RunRow(s.record, link(s.path, folder)) for s in stored] for name, stored in by_architecture.items()}
     records = [each.record for each in members]
     kept, problems = predictions(store, by_architecture, photographs)
     rows = [*group.table, *([] if group.overrides else map(coverage.row, missing))]
     cells = board.cells(rows, group.runs)
     name = f"{group.protocol}-{group.fingerprint}"
-    links = {each.record.run_id: (each.record, _link(each.path, folder)) for each in members}
+    links = {each.record.run_id: (each.record, link(each.path, folder)) for each in members}
     section = Section(
         anchor=name,
         title=title,
         dataset=records[0].dataset.name,
         group=group,
-        facts=_facts(group, next((record for record in records if record.status == "ok"), records[0])),
+        facts=_facts(group, records),
         rows=rows,
         table=cells,
         board=board.board(name, title, group, cells, rows, links),
@@ -253,12 +253,13 @@ def _label_errors(by_architecture: Mapping[str, Sequence[Stored]]) -> Iterator[s
                 yield f"{architecture}: {finding.describe(first.record.dataset.classes)}"
 
 
-def _link(path: Path, folder: Path) -> str:
+def link(path: Path, folder: Path) -> str:
+    """Return the link to a file, relative to the folder of the page."""
     return quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
-def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
-    data, void = record.dataset, record.protocol.void
+def _facts(group: Group, records: Sequence[Record]) -> list[tuple[str, str]]:
+    data, void = records[0].dataset, records[0].protocol.void
     images = ", ".join(f"{count} {split}" for split, count in data.images.items())
     facts = [
         ("Dataset", f"{data.name}, {len(data.classes)} classes"),
@@ -266,8 +267,9 @@ def _facts(group: Group, record: Record) -> list[tuple[str, str]]:
         ("Void pixels", "ignored" if void == "ignore" else "count as false positives, except where a column says so"),
         ("Fingerprint", group.fingerprint),
     ]
-    if record.training is not None:
-        facts.insert(2, ("Training", f"{record.training.iterations} iterations, {record.training.images} images"))
+    training = next((record.training for record in records if record.status == "ok" and record.training), None)
+    if training is not None:
+        facts.insert(2, ("Training", f"{training.iterations} iterations, {training.images} images"))
     return facts
 
 

@@ -30,6 +30,15 @@ ERRORS = np.array([(255, 255, 255), WRONG, (128, 128, 128)], np.uint8)
 OPACITIES = bytes([200, 255, 230])
 """Opacities of the same from 0 to 255: the map lies on the prediction, whose right pixels are seen faintly."""
 
+HEAT = (0.0, 0.1, 0.5, 2.0, 10.0, 30.0, 60.0)
+"""Shares in percent above which a cell of a heat map has the next opacity; a cell without pixels has none."""
+
+HEAT_OPACITIES = bytes([0, 20, 45, 80, 120, 165, 210, 255])
+"""Opacities of a cell without pixels and of those of `HEAT`, from 0 to 255; the page shows through, light or dark."""
+
+DIAGONAL, BESIDE = (24, 118, 190), (214, 84, 20)
+"""Colours of right and of wrong pixels in a heat map, on light and on dark pages."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -71,6 +80,21 @@ def error_map(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Picture:
     picture = Image.fromarray(kinds)
     picture.putpalette(ERRORS.tobytes())
     return _encode(_fit(picture, Image.Resampling.NEAREST), transparency=OPACITIES)
+
+
+def heat_map(percent: NDArray[np.float64]) -> Picture:
+    """Encode a confusion matrix with a pixel for each cell, whose opacity shows the share in a few steps.
+
+    Args:
+        percent: shares of the pixels of the true class, shape (rows, columns).
+    """
+    levels = np.searchsorted(HEAT, percent, side="left").astype(np.uint8)
+    steps = len(HEAT)
+    rows, columns = np.indices(levels.shape)
+    is_right = (rows == columns) & (levels > 0)
+    picture = Image.fromarray(np.where(is_right, levels + steps, levels).astype(np.uint8))
+    picture.putpalette(bytes([*BESIDE] * (1 + steps) + [*DIAGONAL] * steps))
+    return _encode(picture, transparency=HEAT_OPACITIES + HEAT_OPACITIES[1:])
 
 
 def _fit(picture: Image.Image, resampling: Image.Resampling) -> Image.Image:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from benchmark.reporting.short_name import short_names
+
 CHARACTER = {False: 6.6, True: 7.3}
 """Mean width of a character of a label, plain or bold, in the units of the drawing."""
 
 LINE = 14
 """Height of a label."""
-
-NAME = 26
-"""Characters of a label; longer names are shortened, and complete in the tooltip."""
 
 RADIUS = 4.5
 
@@ -276,9 +275,10 @@ def _labels(points: Sequence[Point], front: Sequence[Point], x: _Axis, y: _Axis,
         for low, high in [(point.y - (point.spread or 0), point.y + (point.spread or 0))]
     }
     steps = list(_strokes(front, x, y, room.right))
+    texts = short_names(point.name for point in points)  # complete in the tooltip
     placed: list[_Box] = []
     for point in sorted(points, key=lambda p: (not p.front, -p.y)):
-        text = point.name if len(point.name) <= NAME else point.name[: NAME - 1] + "…"
+        text = texts[point.name]
         places = [
             place
             for place in _places(x(point.x), y(point.y), len(text) * CHARACTER[point.front])

@@ -21,18 +21,19 @@ from benchmark.datasets.catalog import EMBEDDED
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing, writing
 from benchmark.reporting import board, prediction_grid
+from benchmark.reporting.anchor import anchor
 from benchmark.reporting.architecture import architecture_sections
+from benchmark.reporting.confusion import READABLE
 from benchmark.reporting.history import history_sections
 from benchmark.reporting.methods import methods
 from benchmark.reporting.page import Section, sections
-from benchmark.reporting.picture import WRONG
+from benchmark.reporting.picture import HEAT, HEAT_OPACITIES, WRONG
 from benchmark.reporting.published_comparison import PublishedRow, evaluated_weights
 from benchmark.reporting.table import BOLD
 from benchmark.reporting.verdict_tally import MEANINGS, tallies
 from benchmark.results import weights
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.store import Store
-from benchmark.results.summary import summarise
 
 PAGE = "index.html"
 PREDICTIONS, CURVES = "predictions.png", "curves.svg"
@@ -106,7 +107,7 @@ def make(results: Path, folder: Path, photographs: bool = False, *, mix_code: bo
     problems += unreadable
     checks = evaluated_weights(evaluated, catalog.references().values()) if evaluated else []
     templates = environment()
-    files = {PAGE: _page(templates, made, stored, checks, problems)}
+    files = {PAGE: _page(templates, made, stored, folder, checks, problems)}
     for section in _leaderboards(made):
         files |= _figures(templates, section)
     return Report(folder, files, [section.group for section in made], problems)
@@ -129,6 +130,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters["sortable"] = _sortable
+    templates.filters["anchor"] = anchor
     return templates
 
 
@@ -143,6 +145,7 @@ def _page(
     templates: Environment,
     made: Sequence[Section],
     stored: Sequence[Stored],
+    folder: Path,
     checks: Sequence[PublishedRow],
     problems: Sequence[Problem],
 ) -> bytes:
@@ -162,7 +165,9 @@ def _page(
         bold=BOLD,
         architecture_sections=architecture_sections(made),
         error_colour="rgb({}, {}, {})".format(*WRONG),
-        histories=history_sections(summarise(each.record) for each in stored),
+        heat=(HEAT, list(HEAT_OPACITIES)),
+        readable=READABLE,
+        histories=history_sections(stored, folder),
         methods=[methods(section) for section in made],
         tallies=(counted := tallies(made, checks)),
         outcomes=[outcome for outcome in MEANINGS if any(each.counts[outcome] for each in counted)],

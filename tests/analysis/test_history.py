@@ -81,3 +81,26 @@ def test_a_network_that_fails_now_is_a_step(runs):
 def test_one_version_is_no_history(runs):
     assert histories(runs(1, dict.fromkeys(NETWORKS, 0.7))) == []
     assert histories([*runs(1, {"enet": 0.7}), *runs(2, {"unet": 0.7})]) == []
+
+
+def test_memory_is_a_step_beyond_its_tolerance(runs):
+    before, after = runs(1, {"enet": 0.7}, 1), runs(2, {"enet": 0.7}, 1)
+    for grown, kinds in ((1.04, []), (1.06, ["worse"]), (0.9, ["better"])):
+        memory = int(before[0].inference_memory_bytes * grown)
+        (history,) = histories([*before, after[0]._replace(inference_memory_bytes=memory)])
+        assert [step.kind for step in history.steps] == kinds
+        assert {step.figure for step in history.steps} <= {"inference_memory_bytes"}
+
+
+def test_costs_that_do_not_tell_are_undecided(runs):
+    same = dict.fromkeys(NETWORKS, 0.7)
+    unsteady = [run._replace(latency_unsteady="it drifted by +30%") for run in runs(2, same, latency_ms=20.0)]
+    elsewhere = runs(3, same, latency_ms=20.0, device="Other CPU")
+    (history,) = histories([*runs(1, same), *unsteady, *elsewhere])
+    assert history.steps == []
+    found = {(step.figure, step.before, step.version) for step in history.undecided}
+    assert ("latency_ratio", 0, 1) in found
+    assert {("latency_ratio", 1, 2), ("inference_memory_bytes", 1, 2)} <= found
+    assert not any(figure == "miou_percent" for figure, *_ in found)
+    assert {step.kind for step in history.undecided} == {"undecided"}
+    assert "it drifted by +30%" in next(step.reason for step in history.undecided if step.version == 1)

@@ -155,7 +155,7 @@ def test_a_loss_that_all_share(make_side):
     found = compare(base, new, UNREAD)
     assert "worse" not in outcomes(found).values()
     assert found.overall.outcome == "worse"
-    assert found.overall.networks == 30
+    assert (found.overall.networks, found.overall.pairs) == (30, 30)
     assert found.overall.interval[0] < -0.3 < found.overall.interval[1] < 0
     assert compare(base[:3], new[:3], UNREAD).overall is None
 

@@ -218,6 +218,18 @@ def test_ranges(visit, many, column, scale, low, high):
     assert 0 < len(expected) < 46
 
 
+def test_a_figure_as_shown_is_in_the_range_of_itself(visit, many):
+    """Values have more digits than are shown, which nobody can type."""
+    page = visit(many)
+    row = page.locator(".board tbody tr").nth(4)
+    columns = [each["name"] for each in board_data(page)["columns"]]
+    name, shown = row.locator("th").inner_text(), row.locator("td, th").nth(columns.index("miou_percent")).inner_text()
+    board_id = board_data(page)["id"]
+    page = visit(many, f"#board={board_id}&miou_percent={shown}..{shown}")
+    assert name in names(page)
+    assert len(names(page)) < 5
+
+
 def test_columns_and_order(visit, many):
     page = visit(many)
     table = page.locator(".board").first
@@ -360,7 +372,8 @@ def test_every_name_of_the_front_is_drawn_and_none_overlap(visit, many, width, x
     front = [name for name, is_front in _points(page) if is_front]
     labels = page.evaluate(BOXES, ".plot .label")
     drawn = {text for text, *_ in page.evaluate(BOXES, ".plot .label.front")}
-    assert drawn == {name if len(name) <= 28 else f"{name[:27]}…" for name in front}
+    short = {row["name"]: row["label"] for row in board_data(page)["rows"]}
+    assert drawn == {short[name] for name in front}
     frame = page.locator("svg.plot").first.bounding_box()
     for text, left, top, right, bottom in labels:
         assert left >= frame["x"] - 1, text
@@ -371,6 +384,31 @@ def test_every_name_of_the_front_is_drawn_and_none_overlap(visit, many, width, x
                     text,
                     other,
                 )
+
+
+FAR = """() => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const labels = new Map(all(".plot .label.front").map(each => [each.textContent, each.getBoundingClientRect()]));
+  const start = (path) => path.getPointAtLength(0).matrixTransform(path.getScreenCTM());
+  const starts = all(".plot .leader").map(start);
+  const rows = JSON.parse(document.getElementById("data").textContent).boards[0].rows;
+  return all(".plot .mark.front").map(each => {
+    const box = labels.get(rows.find(row => row.name === each.dataset.name).label);
+    const circle = each.querySelector("circle.target").getBoundingClientRect();
+    const [x, y] = [circle.left + circle.width / 2, circle.top + circle.height / 2];
+    const away = Math.hypot(Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
+    return [each.dataset.name, away, Math.min(...starts.map(start => Math.hypot(start.x - x, start.y - y)))];
+  }).filter(([, away, leader]) => away > 16 && !(leader < 10));
+}"""
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 420, 500])
+def test_a_name_away_from_its_point_has_a_leader(visit, many, width):
+    page = visit(many, width=width)
+    for x, y in (("macs", "miou_percent"), ("latency_ms", "fps"), ("params", "macs"), ("fps", "params")):
+        page.locator("select[name=x]").first.select_option(x)
+        page.locator("select[name=y]").first.select_option(y)
+        assert page.evaluate(FAR) == []
 
 
 def test_point_opens_its_card(visit, many):
@@ -405,6 +443,20 @@ def test_every_figure_leads_to_its_results(visit, many):
         assert page.locator("#card h3").inner_text() == row.locator("th").inner_text()
         assert page.locator("#card tbody a").count() == 3
         page.keyboard.press("Escape")
+
+
+def test_iou_by_class_leads_to_its_results(visit, many):
+    page = visit(many)
+    row = page.locator("table.heat tbody tr").nth(7)
+    name = row.locator("th").inner_text()
+    for place in (row.locator("td").nth(2), row.locator("th a")):
+        place.click()
+        assert page.locator("#card h3").inner_text() == name
+        assert page.locator("#card tbody a").count() == 3
+        page.keyboard.press("Escape")
+    page = visit(many, java_script_enabled=False)
+    href = page.locator("table.heat tbody tr").nth(7).locator("th a").get_attribute("href")
+    assert page.locator(f"[id='{href[1:]}'] summary h3").first.inner_text() == name
 
 
 def test_tap_opens_a_card_on_a_phone(visit, many):

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from benchmark.cli import main
+from benchmark.reporting.confusion import confusion
 from benchmark.reporting.report import make
 from benchmark.results.store import Store
 
@@ -77,6 +78,35 @@ def test_the_matrix_is_in_percent_and_in_pixels_on_demand(visit, few):
     assert [int(each.replace(",", "")) for each in cells.all_inner_texts()] == counts[0]
     section.locator("input.show-pixels").first.uncheck()
     assert float(cells.first.inner_text()) == shares[0]
+
+
+def test_a_cell_of_a_heat_map_shows_its_classes_and_share(visit, filled, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.reporting.confusion.READABLE", 3)
+    report = make(filled.root, tmp_path / "reports")
+    report.write()
+    page = visit(report.page, "#arch-pspnet_r50-d8", has_touch=True)
+    box = page.locator("#arch-pspnet_r50-d8 .heat-map")
+    picture, shown = box.locator("img"), box.locator("output")
+    picture.scroll_into_view_if_needed()
+    size = picture.bounding_box()
+    stored, _ = filled.scan()
+    found = confusion(each for each in stored if each.record.architecture == "pspnet_r50-d8")
+    for row, truth in enumerate(found.truths):
+        for column, predicted in enumerate(found.predictions):
+            at = {"x": size["width"] * (column + 0.5) / 5, "y": size["height"] * (row + 0.5) / 4}
+            picture.hover(position=at) if row % 2 else picture.tap(position=at)
+            text = shown.inner_text()
+            assert text.startswith(f"{truth} predicted as {predicted}: ")
+            numbers = list(map(float, re.findall(r"[\d.]+(?= (?:to|%))", text)))
+            percent = found.percent[row, column]
+            if "more than" in text:
+                assert percent > numbers[0]
+            elif "up to" in text:
+                assert 0 < percent <= numbers[0]
+            elif "no pixel" in text:
+                assert percent == 0
+            else:
+                assert numbers[0] < percent <= numbers[1]
 
 
 def test_predictions_of_a_section_are_those_of_the_grid(visit, few):

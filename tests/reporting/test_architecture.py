@@ -16,9 +16,8 @@ BY = "\N{MULTIPLICATION SIGN}"
 
 
 def section(page, name):
-    found = re.search(
-        f'<details class="architecture" id="{re.escape(anchor(name))}">(.*?)</details>\n', page, re.DOTALL
-    )
+    start = f'<details class="architecture" id="{re.escape(anchor(name))}">'
+    found = re.search(f'{start}(.*?)</details>\n(?=<details class="architecture"|</section>)', page, re.DOTALL)
     return unescape(found[1])
 
 
@@ -54,6 +53,7 @@ def test_classes_are_shown_with_their_spread_over_seeds(page, filled):
     assert f'{row}<td class="number">{min(iou):.1f}-{max(iou):.1f}</td>' in found
     assert "mean of 2 seeds, lowest and highest" in found
     assert "Range" not in section(page, "enet")
+    assert "The other" not in found
 
 
 def test_provenance_names_code_machine_and_the_command_to_repeat_it(page, filled):
@@ -108,3 +108,44 @@ def test_every_section_of_46_networks_stays_small(store, make_record, tmp_path):
     text = make(store.root, tmp_path / "reports").files["index.html"].decode()
     start = text.index('<section id="architectures"')
     assert (text.index("</section>", start) - start) / len(names) < 15_000
+
+
+def test_a_network_without_stages_says_why(store, make_record, tmp_path):
+    store.add(*make_record("mmseg:bisenetv1"))
+    record, arrays = make_record("theirs")
+    store.add(record.model_copy(update={"method": "external"}), arrays)
+    record, arrays = make_record("broken", status="failed")
+    store.add(record.model_copy(update={"complexity": None}), arrays)
+    page = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    assert "no parameters and MACs by stage: new runs count them" in section(page, "mmseg:bisenetv1")
+    assert "Only its predictions are known" in section(page, "theirs")
+    assert "were not counted" in section(page, "broken")
+
+
+@pytest.fixture
+def page_of_many_classes(filled, tmp_path, monkeypatch):
+    """A report of four classes, which are more than may be shown at once."""
+    monkeypatch.setattr(architecture, "CLASSES", 3)
+    monkeypatch.setattr(architecture, "EXTREMES", 1)
+    monkeypatch.setattr("benchmark.reporting.confusion.READABLE", 3)
+    return make(filled.root, tmp_path / "reports").files["index.html"].decode()
+
+
+def test_of_many_classes_the_others_are_folded(page_of_many_classes, filled):
+    found = section(page_of_many_classes, "pspnet_r50-d8")
+    shown, folded = found.split("<summary>The other 2 classes</summary>")
+    assert "the 1 lowest and highest of 4 classes, the others below" in shown
+    folded = folded.partition("</details>")[0]
+    names = [re.findall('<th scope="row">([^<]+)</th><td class="number">', each) for each in (shown, folded)]
+    classes = filled.scan()[0][0].record.dataset.classes
+    assert names[1] == [name for name in classes if name in names[1]]
+    assert sorted([*names[0][-2:], *names[1]]) == sorted(classes)
+
+
+def test_a_matrix_of_many_classes_is_a_heat_map(page_of_many_classes):
+    found = section(page_of_many_classes, "pspnet_r50-d8")
+    assert 'class="heat-map"' in found
+    assert "as a heat map" in found
+    assert "Most confused classes" in found
+    assert "data-counts" not in found
+    assert "heat-map" not in section(page_of_many_classes, "mmseg:bisenetv1")

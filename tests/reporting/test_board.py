@@ -103,3 +103,8 @@ def test_bibtex_has_all_that_is_cited(records):
     entries = bibtex([found], [summarise(each) for each in records])
     assert set(entries) == {"segbench", "zhao2017pspnet", "paszke2016enet"}
     assert all(entry.startswith("@") and f"{{{key}," in entry for key, entry in entries.items())
+
+
+def test_a_result_without_a_method_has_a_row(make_record):
+    (row,) = make([make_record("__proto__")[0].model_copy(update={"method": ""})])["rows"]
+    assert (row["method"], row["cite"]) == ("not stated", [])

@@ -107,3 +107,15 @@ def test_every_entry_is_whole():
 def test_a_method_without_bibtex_is_cited_by_its_title():
     method = catalog.Method("mine", "A Net {of} 50%", 2026, None, {"authors": ["Ada Lovelace", "Alan Turing"]})
     assert "Ada Lovelace and Alan Turing" in citation._entry(method)
+
+
+def test_an_empty_method_is_of_no_paper():
+    """A result may name none, for whatever architecture."""
+    assert citation.keys("__proto__", "") == []
+    with pytest.raises(UserError, match="__proto__"):
+        citation.keys("__proto__")
+
+
+@pytest.mark.parametrize("data", [None, "camvid", {}, {"dataset": None}])
+def test_axes_of_any_form_have_keys(data):
+    assert citation.protocol_keys({"data": data, "pretraining": "imagenet"}) == ["deng2009imagenet"]

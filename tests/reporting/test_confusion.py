@@ -43,7 +43,7 @@ def test_pairs_are_shares_of_the_true_class():
 
 
 @pytest.mark.parametrize(("classes", "readable", "pairs"), [(19, True, PAIRS), (150, False, MORE_PAIRS)])
-def test_many_classes_are_shown_as_pairs_alone(classes, readable, pairs):
+def test_many_classes_are_shown_without_numbers(classes, readable, pairs):
     names = [f"class {index}" for index in range(classes)]
     counts = np.random.default_rng(0).integers(1, 1000, (classes, classes))
     found = Confusion(names, names, counts, 1)
@@ -51,3 +51,4 @@ def test_many_classes_are_shown_as_pairs_alone(classes, readable, pairs):
     assert len(found.pairs) == pairs
     shares = [each.percent for each in found.pairs]
     assert shares == sorted(shares, reverse=True)
+    assert (found.picture.width, found.picture.height) == (classes, classes)

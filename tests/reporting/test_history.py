@@ -1,4 +1,10 @@
+import os
+import re
+from collections import Counter
 from html import unescape
+from urllib.parse import quote
+
+import pytest
 
 from benchmark.reporting.report import make
 
@@ -22,3 +28,42 @@ def test_a_report_of_several_versions_has_a_history(store, make_record, tmp_path
 
 def test_a_report_of_one_version_has_none(filled, tmp_path):
     assert 'id="history"' not in make(filled.root, tmp_path / "reports").files["index.html"].decode()
+
+
+@pytest.fixture
+def history(store, make_record, tmp_path):
+    """Two versions: the latency of ENet is unsteady, U-Net needs more memory, SegNet is in the first only."""
+    for version, names in ((1, ("enet", "unet", "segnet-basic")), (2, ("enet", "unet"))):
+        for name in names:
+            record, arrays = make_record(
+                name,
+                version,
+                digest_of_code=f"{version}" * 64,
+                version=f"0.{version}.0",
+                started=f"2025-0{version}-01T00:00:00+00:00",
+                latency_ms=10.0 + version if name == "enet" else 10.0,
+            )
+            latency = [each.model_copy(update={"unsteady": "it drifted by +25%"}) for each in record.latency]
+            peak = int(record.memory.inference_peak * (1.2 if (name, version) == ("unet", 2) else 1))
+            memory = record.memory.model_copy(update={"inference_peak": peak})
+            update = {"latency": latency} if name == "enet" else {"memory": memory}
+            store.add(record.model_copy(update=update), arrays)
+    text = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    return unescape(text[text.index('<section id="history"') :].partition("</section>")[0])
+
+
+def test_every_figure_of_a_version_and_of_a_step_leads_to_results(history, store, tmp_path):
+    targets = Counter(re.findall(r'<a href="([^"#]+)"', history))
+    stored = {quote(os.path.relpath(each.path, tmp_path / "reports")) for each in store.scan()[0]}
+    assert set(targets) == stored  # of each version, the missing architecture's, too
+    assert max(targets.values()) > 1  # and those of a step
+    (anchor,) = set(re.findall(r'<td class="number"><a href="#([^"]+)">\d+</a></td>', history))
+    assert f'id="{anchor}"' in history
+
+
+def test_memory_is_compared_and_what_is_unsteady_is_named(history):
+    steps, undecided = history.split("1 undecided cost, and why")
+    assert "Memory at inference" in steps
+    assert '<strong class="worse">worse</strong>' in steps
+    assert "it drifted by +25%" not in steps
+    assert "it drifted by +25%" in undecided

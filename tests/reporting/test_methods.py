@@ -2,6 +2,7 @@ import pytest
 
 from benchmark.reporting.methods import methods
 from benchmark.reporting.page import sections
+from benchmark.results.summary import EXTERNAL
 
 BY = "\N{MULTIPLICATION SIGN}"
 
@@ -92,3 +93,77 @@ def test_what_the_axes_do_not_say_is_left_out(text):
 )
 def test_axes_of_any_form_are_no_obstacle(text, axes):
     assert "We trained 2 architectures" in text(axes)
+
+
+@pytest.fixture
+def describe(store, tmp_path):
+    """The sentences on results, as one text."""
+
+    def describe(*results):
+        for record, arrays in results:
+            store.add(record, arrays)
+        (section,) = sections(store, store.scan()[0], tmp_path, [])[0]
+        return " ".join(methods(section).paragraphs)
+
+    return describe
+
+
+@pytest.fixture
+def external(make_record):
+    """The result of external predictions that are better than all others."""
+    record, arrays = make_record("theirs", quality=0.95)
+    update = {"method": EXTERNAL, "training": None, "latency": [], "memory": None, "complexity": None, "artifacts": []}
+    return record.model_copy(update=update), arrays
+
+
+def test_failed_networks_are_counted_apart(describe, make_record):
+    found = describe(
+        make_record("enet"),
+        make_record("unet", 0, 0.6),
+        make_record("unet", 1, status="failed"),
+        make_record("segnet-basic", status="timed_out"),
+        make_record("espnet", status="timed_out"),
+        make_record("fcn_vgg16-32s", status="failed"),
+    )
+    assert "We trained 2 architectures on shapes" in found
+    assert "3 more failed (2 timed out, 1 stopped by an error) and are not ranked." in found
+    assert "1 run of a trained architecture failed, and is not averaged." in found
+    assert "Each network was trained for 30 iterations" in found
+    assert "Figures are of one seed." in found
+
+
+def test_networks_that_all_failed_were_not_trained_to_the_end(describe, make_record):
+    found = describe(make_record("enet", status="diverged"), make_record("unet", status="timed_out"))
+    assert "We trained 2 architectures on shapes" in found
+    assert "None completed the training (" in found
+    assert "Each network was to be trained for 30 iterations" in found
+    for absent in ("We report", "ranked", "Figures are", "Welch"):
+        assert absent not in found
+
+
+def test_external_results_hide_no_training(describe, make_record, external):
+    found = describe(external, make_record("enet"), make_record("unet", 0, 0.6))
+    assert "We trained 2 architectures on shapes" in found
+    assert "We evaluated the predictions of one external network, not trained here, on the same images." in found
+    for sentence in ("Each network was trained for 30 iterations", "of the last iteration", "Latency is the median"):
+        assert sentence in found
+
+
+def test_external_results_alone_were_not_trained(describe, external):
+    found = describe(external)
+    assert "We evaluated the predictions of one external network, not trained here, on shapes (20 training" in found
+    for absent in ("trained one", "Each network", "of the last iteration", "Latency", "seed", "PyTorch"):
+        assert absent not in found
+
+
+def test_facts_have_the_training_that_was_completed(store, tmp_path, make_record, external):
+    def facts():
+        (section,) = sections(store, store.scan()[0], tmp_path, [])[0]
+        return dict(section.facts)
+
+    store.add(*make_record("unet", status="diverged"))
+    assert "Training" not in facts()
+    store.add(*external)
+    assert "Training" not in facts()
+    store.add(*make_record("enet"))
+    assert facts()["Training"] == "30 iterations, 240 images"

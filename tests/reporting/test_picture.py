@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.reporting.picture import ERRORS, OPACITIES, WIDTH, error_map, label_map, photo
+from benchmark.reporting.picture import (
+    BESIDE,
+    DIAGONAL,
+    ERRORS,
+    HEAT_OPACITIES,
+    OPACITIES,
+    WIDTH,
+    error_map,
+    heat_map,
+    label_map,
+    photo,
+)
 
 
 def decode(picture):
@@ -48,3 +59,13 @@ def test_an_error_map_tells_right_wrong_and_void_apart():
     kinds = np.array([[0, 1, 0], [2, 1, 0]])
     np.testing.assert_array_equal(shown[..., :3], ERRORS[kinds])
     np.testing.assert_array_equal(shown[..., 3], np.frombuffer(OPACITIES, np.uint8)[kinds])
+
+
+def test_a_heat_map_shows_shares_by_opacity():
+    percent = np.array([[100.0, 0.0, 0.05, 0.2], [9.0, 60.0, 30.0, 1.0]])
+    pixels = np.asarray(decode(heat_map(percent)).convert("RGBA"))
+    assert pixels.shape == (2, 4, 4)
+    steps = list(HEAT_OPACITIES)
+    assert pixels[..., 3].tolist() == [[steps[level] for level in row] for row in ((7, 0, 1, 2), (4, 6, 5, 3))]
+    assert tuple(pixels[0, 0, :3]) == tuple(pixels[1, 1, :3]) == DIAGONAL
+    assert tuple(pixels[1, 0, :3]) == tuple(pixels[0, 3, :3]) == BESIDE

@@ -335,3 +335,11 @@ def test_the_ranks_that_tests_leave_open_are_shown_and_sorted_by_the_mean(store,
     text = make(store.root, tmp_path / "reports").files["index.html"].decode()
     assert re.findall(r'<td class="rank number" data-value="(\d)">1-2</td>', text) == ["1", "2"]
     assert text.count("at a family-wise error of 5 %") == 1
+
+
+def test_results_without_a_method_are_reported(store, make_record, tmp_path):
+    for name in ("__proto__", "enet", "mmseg:bisenetv1"):
+        record, arrays = make_record(name)
+        store.add(record.model_copy(update={"method": ""}), arrays)
+    page = make(store.root, tmp_path / "reports").files["index.html"].decode()
+    assert page.count('<details class="architecture"') == 3

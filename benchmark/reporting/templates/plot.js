@@ -1,5 +1,5 @@
 // The plot of a view: two figures of its rows, the Pareto front of these, and the names of the points.
-const RADIUS = 4.5, LINE = 15, NAME = 28, TEXT = 12;
+const RADIUS = 4.5, LINE = 15, TEXT = 12;
 
 const measure = (() => {
   const context = document.createElement("canvas").getContext("2d"), known = new Map();
@@ -85,7 +85,10 @@ function pointsOf(board) {
 
 const ends = (value, spread, isLog) => [isLog ? Math.max(value - spread, value / 2) : value - spread, value + spread];
 
-function drawPlot(board, width = board.width, height = Math.round(Math.min(480, Math.max(420, width * 0.5)))) {
+const usualHeight = (width) => Math.round(Math.min(480, Math.max(420, width * 0.5)));
+
+// All names of the front are shown, if need be in a taller plot; where none is tall enough, those that have a place.
+function drawPlot(board, width = board.width, height = usualHeight(width), isPartial = false) {
   if (!board.figure || !width) return;
   const { view } = board, x = board.column(view.x), y = board.column(view.y);
   const isLogX = view.xlog === "1", isLogY = view.ylog === "1";
@@ -101,8 +104,9 @@ function drawPlot(board, width = board.width, height = Math.round(Math.min(480, 
   const front = paretoFront(board, points, x, y);
   for (const point of points) point.front = front.includes(point);
   const bars = points.map((point) => errorBars(point, xAxis, yAxis, isLogX, isLogY));
-  const labels = placeLabels(points, front, x, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars);
-  if (!labels && height < 1400) return drawPlot(board, width, Math.round(height * 1.25)); // all names of the front are shown
+  const labels = placeLabels(points, front, x, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars, isPartial);
+  if (!labels && height < 1400) return drawPlot(board, width, Math.round(height * 1.25));
+  if (!labels) return drawPlot(board, width, usualHeight(width), true);
 
   const better = (column, less, more) => ({ max: ` ${more} better`, min: ` ${less} better` })[column.good] ?? "";
   const names = front.map((point) => point.name).join(", ") || "none";
@@ -117,7 +121,7 @@ function drawPlot(board, width = board.width, height = Math.round(Math.min(480, 
       text(frame.right, height - 8, `${heading(x)}${better(x, "←", "→")}`, "axis-title", "end"),
       staircase(front, x, frame),
       ...order,
-      ...(labels ?? []),
+      ...labels,
     ),
   );
   moveByKeys(order);
@@ -221,13 +225,23 @@ const overlaps = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bot
 const around = ({ cx, cy }, reach = RADIUS) => ({ left: cx - reach, right: cx + reach, top: cy - reach, bottom: cy + reach });
 
 // Returns the labels with their leaders: of all points on the front, and on a wide screen of others where
-// there is room. Null if a name of the front has no place.
-function placeLabels(points, front, x, room, bars) {
+// there is room. A name of the front without a place is tried again before the others; null if that does not help.
+function placeLabels(points, front, x, room, bars, isPartial) {
+  let order = front;
+  for (let tries = 0; tries < 8; tries += 1) {
+    const { shapes, failed } = placeInOrder(order, points, front, x, room, bars, isPartial);
+    if (!failed) return shapes;
+    order = [failed, ...order.filter((point) => point !== failed)];
+  }
+  return null;
+}
+
+function placeInOrder(order, points, front, x, room, bars, isPartial) {
   const shapes = [], placed = [], lines = strokes(front, x.good === "min" ? room.right : room.left);
   const marks = points.map((point, index) => ({ point, boxes: [around(point), ...bars[index]] }));
   const others = room.right < 480 ? [] : points.filter((point) => !point.front).sort((a, b) => b.y - a.y);
-  for (const point of [...front, ...others]) {
-    const name = point.name.length > NAME ? `${point.name.slice(0, NAME - 1)}…` : point.name;
+  for (const point of [...order, ...others]) {
+    const name = point.row.label;
     const taken = marks.filter((each) => each.point !== point);
     const own = marks.find((each) => each.point === point).boxes.slice(1);
     const boxes = [...taken.flatMap((each) => each.boxes), ...own];
@@ -235,7 +249,7 @@ function placeLabels(points, front, x, room, bars) {
     const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide], [...wide, ...lines], wide, []];
     const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 2));
     if (!place) {
-      if (point.front) return null;
+      if (point.front && !isPartial) return { failed: point };
       continue;
     }
     placed.push(place.box, ...place.leader);
@@ -245,7 +259,7 @@ function placeLabels(points, front, x, room, bars) {
     }
     shapes.push(text(place.box.left, place.box.bottom - 4, name, point.front ? "label front" : "label"));
   }
-  return shapes;
+  return { shapes };
 }
 
 function findPlace(point, wide, room, placed, obstacles) {
@@ -278,7 +292,8 @@ function* candidates(point, wide, room, everywhere) {
       const left = Math.min(Math.max(point.cx + (shift - 0.5) * wide, room.left), room.right - wide);
       for (const rise of [-away, away]) {
         const box = boxAt(left, point.cy + rise), x = Math.min(Math.max(point.cx, box.left), box.right);
-        if (inside(box)) yield { box, leader: away > 17 ? dots(point, x, rise < 0 ? box.bottom : box.top) : [] };
+        const isNext = away === 17 && x === point.cx; // directly above or below its point
+        if (inside(box)) yield { box, leader: isNext ? [] : dots(point, x, rise < 0 ? box.bottom : box.top) };
       }
     }
   }

@@ -45,6 +45,33 @@
     box.replaceChildren(table);
   };
 
+  // A cell of a heat map has one pixel, whose opacity is one of a few: between two shares.
+  const nameCells = (box) => {
+    const picture = box.querySelector("img"), shown = box.querySelector("output"), names = JSON.parse(box.dataset.classes);
+    const numbers = (text) => text.split(" ").map(Number), bounds = numbers(box.dataset.bounds), opacities = numbers(box.dataset.opacities);
+    const rows = [...names, "void"].slice(0, picture.height);
+    let pixels;
+    const read = () => {
+      const canvas = document.createElement("canvas"), size = [picture.naturalWidth, picture.naturalHeight];
+      [canvas.width, canvas.height] = size;
+      const context = canvas.getContext("2d");
+      context.drawImage(picture, 0, 0);
+      return context.getImageData(0, 0, ...size).data;
+    };
+    const tell = ({ offsetX, offsetY }) => {
+      const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
+      const column = Math.floor((offsetX / picture.clientWidth) * wide), row = Math.floor((offsetY / picture.clientHeight) * high);
+      if (!(row in rows) || !(column in names)) return;
+      pixels ??= read();
+      const level = opacities.indexOf(pixels[4 * (row * wide + column) + 3]);
+      const share = level < 1 ? "no pixel" : level === 1 ? `up to ${bounds[1]} % of its pixels` : level < bounds.length ? `${bounds[level - 1]} to ${bounds[level]} % of its pixels` : `more than ${bounds[level - 1]} % of its pixels`;
+      shown.value = `${rows[row]} predicted as ${names[column]}: ${share}`;
+    };
+    picture.addEventListener("pointermove", tell);
+    picture.addEventListener("click", tell);
+  };
+  document.querySelectorAll(".heat-map").forEach(nameCells);
+
   const figures = new Map();
   for (const figure of document.querySelectorAll("figure[data-of]")) {
     figures.set(figure.dataset.of, [...(figures.get(figure.dataset.of) ?? []), figure]);

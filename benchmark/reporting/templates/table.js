@@ -2,9 +2,11 @@
 const FACETS = ["method", "backbone", "source", "status"];
 const RANGES = ["params", "macs", "latency_ms", "inference_memory_bytes", "miou_percent"];
 
-function within(range, value) {
+// A range has the figures that are in it as they are shown, too: 67.18..67.18 finds 67.1761, shown as 67.18.
+function within(range, column, value) {
+  if (value === null) return false;
   const [low, high] = range.split("..").map((text) => (text === "" ? null : Number(text)));
-  return value !== null && (low === null || value >= low) && (high === null || value <= high);
+  return [inUnit(column, value), Number(show(column, value))].some((each) => (low === null || each >= low) && (high === null || each <= high));
 }
 
 function matches(board, row) {
@@ -13,7 +15,7 @@ function matches(board, row) {
   return (
     view.q.toLowerCase().split(/\s+/).every((word) => text.includes(word)) &&
     FACETS.every((facet) => view[facet].length === 0 || view[facet].includes(row[facet])) &&
-    board.ranges.every((column) => !view[column.name] || within(view[column.name], inUnit(column, figure(board, row, column.name))))
+    board.ranges.every((column) => !view[column.name] || within(view[column.name], column, figure(board, row, column.name)))
   );
 }
 

@@ -98,15 +98,20 @@ function prepare(board) {
   linkRows(board);
 }
 
-// The name of an architecture opens its card, and is a link to it. A click on a figure leads to its results, too.
+// The name of an architecture opens its card, and is a link to it. A click on a figure leads to its results, too: on
+// those of the leaderboard and on the IoU by class.
 function linkRows(board) {
-  board.table.tBodies[0].addEventListener("click", (event) => {
-    const row = board.rows.find((each) => each.element.contains(event.target));
-    if (row && !event.target.closest("a") && getSelection().isCollapsed) board.open(row);
-  });
-  for (const row of board.rows) {
-    const head = row.element.querySelector("th");
-    const link = element("a", { href: `#board=${encodeURIComponent(board.id)}&card=${encodeURIComponent(row.name)}` }, ...head.childNodes);
+  const rows = new Map(board.rows.map((row) => [row.element, row]));
+  for (const each of board.section.querySelectorAll("table.heat tbody tr")) {
+    const row = board.rows.find(({ name }) => name === each.cells[0].dataset.value);
+    if (row) rows.set(each, row);
+  }
+  for (const [place, row] of rows) {
+    place.addEventListener("click", (event) => {
+      if (!event.target.closest("a") && getSelection().isCollapsed) board.open(row);
+    });
+    const head = place.querySelector("th"), link = head.querySelector("a") ?? element("a", {}, ...head.childNodes);
+    link.href = `#board=${encodeURIComponent(board.id)}&card=${encodeURIComponent(row.name)}`;
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
