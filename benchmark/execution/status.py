@@ -14,7 +14,7 @@ from typing import Literal
 from benchmark.execution.progress import Progress
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
-from benchmark.execution.sweep import Manifest, Run, log_of, stamp
+from benchmark.execution.sweep import Manifest, Run, has_started, log_of, stamp
 
 State = Literal[
     "done", "failed", "running", "unresponsive", "requeued", "pending", "interrupted", "cancelled", "unknown"
@@ -150,11 +150,11 @@ def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState
         return RunStatus(run, "pending" if alive else "interrupted")
     if states is None:
         return RunStatus(run, "unknown", progress, silent=status.silent, node=status.node)
-    job = states[run.job]
+    job = states[run.job].checked(has_started=has_started(run, manifest.path.parent))
     if job.waits:
         return RunStatus(run, "requeued" if progress else "pending", progress, reason=job.reason)
     if job.ended:
-        if sweep.cancelled and job.state == "CANCELLED":
+        if sweep.cancelled and job.state in ("CANCELLED", queue.GONE):  # which Slurm forgets minutes later
             return RunStatus(run, "cancelled", progress, node=job.node)
         _, cause, error = job.end(log_of(run, manifest.path.parent))
         return RunStatus(run, "failed", progress, node=job.node, error=error, cause=cause)

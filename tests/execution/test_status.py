@@ -184,6 +184,19 @@ def test_a_job_that_ends_without_a_result(slurm, gone, state, cause, words):
     assert later.runs[0].cause == cause
 
 
+def test_tasks_that_were_cancelled_before_they_started(slurm, monkeypatch):
+    """By scancel they have failed, by segbench they are cancelled; one that had started is lost."""
+    jobs = {f"7_{i}": JobState(f"7_{i}", "CANCELLED", is_inferred=True) for i in range(4)}
+    monkeypatch.setattr(queue, "ask", lambda wanted: {job: jobs[job] for job in wanted})
+    slurm.manifest.folder.mkdir()
+    (slurm.manifest.folder / "7_0_0_log.err").write_text("")
+    found = status.look(slurm.manifest, time.time()).runs
+    assert [(run.state, run.cause) for run in found] == [("failed", "lost")] + [("failed", "cancelled")] * 3
+    slurm.manifest.write(cancelled=True)
+    assert states(slurm.manifest)[1:] == ["cancelled"] * 3
+    assert [run.state for run in slurm(*["GONE"] * 4).runs] == ["cancelled"] * 4  # Slurm forgets
+
+
 def test_slurm_that_does_not_answer(slurm):
     put(slurm.manifest, 0, phase="train", done=3, total=9)
     put(slurm.manifest, 1, state="ended", status="ok")

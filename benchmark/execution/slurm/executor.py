@@ -19,7 +19,7 @@ from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.slurm.task import Task
 from benchmark.execution.spec import Spec
-from benchmark.execution.sweep import Manifest, Run, log_of, manifests, stamp
+from benchmark.execution.sweep import Manifest, Run, has_started, log_of, manifests, stamp
 from benchmark.results.reading import Stored, read, read_or_raise
 
 POLL_SECONDS = 1.0
@@ -270,6 +270,7 @@ class _Job:
         if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
             return stored
         log = log_of(self._run, self._sweeps)
-        status, cause, error = self._state.end(log)
+        state = self._state.checked(has_started=has_started(self._run, self._sweeps))
+        status, cause, error = state.end(log)
         tail = outcome.log_tail(log) or None
         return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)
