@@ -20,6 +20,9 @@ ACTIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_O
 GONE = "GONE"
 """State of a job that Slurm does not know any more."""
 
+FIRST_ENDED = "FIRST_ENDED"
+"""State of a job that Slurm ended because its process on one node had ended; has no name in Slurm."""
+
 ENDS = {
     "CANCELLED": ("failed", "cancelled", "the job was cancelled"),
     "OUT_OF_MEMORY": ("out_of_memory", "out_of_memory", "Slurm killed the job for its memory: ask for more with --mem"),
@@ -28,6 +31,7 @@ ENDS = {
     "NODE_FAIL": ("failed", "node_failed", "the node failed, and Slurm did not requeue the job"),
     "BOOT_FAIL": ("failed", "node_failed", "the node did not start"),
     "PREEMPTED": ("failed", "cancelled", "the job was preempted, and Slurm did not requeue it"),
+    FIRST_ENDED: ("failed", "lost", "the processes on one node of the job ended before the others: see the log there"),
 }
 """Status, cause and error of a run whose job ended in a state without leaving a result."""
 
@@ -37,6 +41,7 @@ SAID = (
     ("DUE TO TIME LIMIT", "TIMEOUT"),
     ("DUE TO NODE FAILURE", "NODE_FAIL"),
     ("DUE TO PREEMPTION", "PREEMPTED"),
+    ("First task exited", FIRST_ENDED),  # before what follows from it
     ("CANCELLED AT", "CANCELLED"),
 )
 """What the daemons of Slurm write into the log of a job, and the state that it means."""
@@ -67,6 +72,11 @@ class JobState:
     def waits(self) -> bool:
         """Whether it is to be started, again or for the first time."""
         return self.state in WAITING
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its processes are stopped, and will be continued."""
+        return self.state in ("SUSPENDED", "STOPPED")
 
     @property
     def ended(self) -> bool:

@@ -36,6 +36,10 @@ LOADING = 2
 """Threads that prepare batches for a GPU, in addition to those that compute."""
 
 
+WAIT_SECONDS = 60
+"""Seconds after the end of the process on one node at which Slurm ends those on the others."""
+
+
 @dataclass(frozen=True)
 class JobRequest:
     """Resources of each run, and how its job is started.
@@ -89,7 +93,8 @@ class JobRequest:
             "signal_delay_s": grace,
             "array_parallelism": parallel,
             "setup": list(self.setup) or None,
-            "srun_args": [f"--cpus-per-task={cpus}"],  # srun does not inherit it since Slurm 22.05
+            # srun does not inherit the CPUs since Slurm 22.05
+            "srun_args": [f"--cpus-per-task={cpus}", f"--wait={WAIT_SECONDS}"],
             "additional_parameters": more,
             "wckey": None,
         }

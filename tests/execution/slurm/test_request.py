@@ -110,6 +110,7 @@ def test_parameters():
     found = asked.parameters(_spec("cpu", gpus=2), 5)
     assert found["additional_parameters"] == {"requeue": True, "qos": "low", "mem": "3G"}
     assert (found["cpus_per_task"], found["array_parallelism"], found["signal_delay_s"]) == (2, 5, 30)
+    assert found["srun_args"] == ["--cpus-per-task=2", "--wait=60"]  # no node is kept when the first one has ended
     found = asked.parameters(_spec("cuda", gpus=2), 5)
     assert found["additional_parameters"]["gpus-per-node"] == 2
     assert found["cpus_per_task"] == 6
@@ -190,6 +191,13 @@ def test_the_queue_is_read(answers):
     assert queue.ask(["7_0"])["7_0"].state == "GONE"
     answers["squeue"] = (1, "", "slurm_load_jobs error: Unable to contact slurm controller")
     assert queue.ask(["7_0"]) is None
+
+
+def test_a_job_that_slurm_ends_as_one_node_has_ended_was_not_cancelled():
+    log = b"srun: First task exited 60s ago\nslurmstepd: error: *** STEP 7.0 ON node1 CANCELLED AT 2026-01-01 ***\n"
+    _, cause, error = queue.JobState("7", "FAILED").end(log)
+    assert cause == "lost"
+    assert "one node of the job" in error
 
 
 TOGETHER = """\
