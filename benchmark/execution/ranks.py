@@ -149,9 +149,9 @@ class Ranks:
         """
         host, port = self._node.address, self._node.port
         _require_address(host)
-        self._store = _store(host, port, is_master=True)
+        self._store = store = _store(host, port, is_master=True)
         for child in self._children:
-            child.connection.send((host, self._store.port))
+            child.connection.send((host, store.port))
 
     def join(self) -> None:
         """Wait until all ranks have started, and form their process group.

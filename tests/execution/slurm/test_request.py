@@ -51,7 +51,9 @@ def test_a_profile_and_options_that_win(profile):
     [
         ("partitoin: x", "did you mean partition?"),
         ("- a", "names and values"),
-        ("a: [", "is not YAML"),
+        ("a: [", "is not YAML: line 1: expected the node content"),
+        ("time: 1\n\tmem: 2", "is not YAML: line 2: found character '\\t'"),
+        ("a: \0", "is not YAML: unacceptable character #x0000"),
         ("time: soon", "'soon' is not a time"),
         ("mem: lots", "'lots' is not an amount"),
         ("gpus: 0", "whole number"),
@@ -70,6 +72,13 @@ def test_a_bad_profile_is_one_line(profile, text, said):
         request.read(profile(text), {})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_of_other_bytes(tmp_path):
+    path = tmp_path / "profile.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"^--profile \S+ is not text in UTF-8: save it as such$"):
+        request.read(path, {})
 
 
 def test_a_profile_that_is_not_there(tmp_path):
