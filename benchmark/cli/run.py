@@ -167,10 +167,18 @@ def _leaves(jobs: int, listener: Lines | Bars) -> bool:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
+    from benchmark.execution.slurm.executor import runs_are, them
+
     while True:
-        question = f"{jobs} runs are with Slurm: [l]eave them running, or [c]ancel them? "
+        question = f"{runs_are(jobs)} with Slurm: [l]eave {them(jobs)} running, or [c]ancel {them(jobs)}? "
         print(question, end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline().strip().lower()
+        line = ""
+        try:
+            line = sys.stdin.readline()
+        finally:
+            if not line.endswith("\n"):  # Ctrl-D, or Ctrl-C again
+                print(file=sys.stderr)
+        answer = line.strip().lower()
         if answer in ("", "l", "leave", "c", "cancel"):
             return not answer.startswith("c")
 

@@ -123,8 +123,9 @@ def _text(found: SweepStatus) -> str:
         if each.state == "failed":
             from benchmark.execution.status import log_tail
 
-            lines += [shortened(f"      {line}") for line in log_tail(each, found.manifest)[-LINES:]]
-            lines.append(f"      log: {_from_here(Path(each.run.folder, 'run.log'))}")
+            lines += [shortened(f"      {line}") for line in log_tail(each, found.manifest, LINES)]
+            if (log := Path(each.run.folder, "run.log")).exists():
+                lines.append(f"      log: {_from_here(log)}")
     return "\n".join(lines)
 
 

@@ -217,18 +217,22 @@ def hung(spec: Spec, phase: str, done: int, total: int) -> dict[str, Any]:
     return {"status": "timed_out", "cause": "hung", "error": f"no progress for {spec.hang_timeout:g} s, {where}"}
 
 
-def log_tail(output: bytes) -> list[str]:
+def log_tail(output: bytes, most: int = LOG_LINES) -> list[str]:
     """Return the last lines of a log, printable and limited in size, as they are kept in records.
 
     Of the stacks that Python prints if a process hangs or crashes, the innermost calls of the main thread are the last
     lines, whatever comes below.
+
+    Args:
+        output: the log.
+        most: maximum number of lines.
     """
     texts = re.split(r"[\r\n]+", output.decode("utf-8", errors="replace"))
     lines = [line[:LOG_CHARACTERS] for text in texts if (line := re.sub(f"[{CONTROL}]+", " ", text).rstrip())]
     stacks = [index for index, line in enumerate(lines) if line.startswith("Current thread 0x")]
     if stacks:
-        lines = lines[: stacks[-1] + LOG_LINES - 1]
-    lines = lines[-LOG_LINES:]
+        lines = lines[: stacks[-1] + most - 1]
+    lines = lines[-most:]
     while sum(map(len, lines)) > LOG_CHARACTERS:
         lines.pop(0)
     return lines

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -140,16 +141,26 @@ class Ranks:
         self._store: Store | None = None
         self._failed = self._ended = False
 
+    def open(self) -> None:
+        """Open the store where ranks meet, before anything else, so that those of other machines notice a failure.
+
+        Raises:
+            UserError: the name of this machine has no address.
+        """
+        host, port = self._node.address, self._node.port
+        _require_address(host)
+        self._store = store = _store(host, port, is_master=True)
+        for child in self._children:
+            child.connection.send((host, store.port))
+
     def join(self) -> None:
         """Wait until all ranks have started, and form their process group.
 
         Raises:
             RuntimeError: one does not start.
         """
-        host, port = self._node.address, self._node.port
-        self._store = store = _store(host, port, is_master=True)
-        for child in self._children:
-            child.connection.send((host, store.port))
+        store = self._store
+        assert store is not None
         threading.Thread(target=self._watch, daemon=True).start()
         end = time.monotonic() + START_SECONDS
         for rank in range(1, self._spec.world_size):
@@ -257,11 +268,12 @@ def follow(spec: Spec) -> None:
     """Execute the ranks of this machine, which is not the first one of a run; return when they have ended.
 
     Raises:
-        UserError: this is the first machine.
+        UserError: this is the first machine, or the name of that one has no address.
     """
     here = node()
     if here.index == 0:
         raise UserError("the first node of a run records it: its task runs `isolated`")
+    _require_address(here.address)
     first = here.index * spec.gpus
     children = [_Child(spec, rank) for rank in range(first, first + spec.gpus)]
     for child in children:
@@ -362,8 +374,24 @@ def _store(address: str, port: int, *, is_master: bool) -> Any:
     """Return the store where ranks meet: rank 0 keeps it, the others connect to it."""
     from torch import distributed as dist
 
-    store: Any = dist.TCPStore  # type: ignore[attr-defined]
-    return store(address, port, is_master=is_master, wait_for_workers=False, timeout=TIMEOUT)
+    connect: Any = dist.TCPStore  # type: ignore[attr-defined]
+    limit = timedelta(seconds=START_SECONDS)
+    store = connect(address, port, is_master=is_master, wait_for_workers=False, timeout=limit)
+    store.set_timeout(TIMEOUT)
+    return store
+
+
+def _require_address(host: str) -> None:
+    """Check that a host has an address: PyTorch would ask for it until its time is up."""
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:  # the server of names does not answer now
+            return
+        raise UserError(
+            f"{host}, the first node of the job, has no address: add to setup in the profile "
+            "`export MASTER_ADDR=$(hostname -I | cut -d' ' -f1)`"
+        ) from None
 
 
 def _form_group(spec: Spec, rank: int, store: Store) -> None:

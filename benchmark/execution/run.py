@@ -174,6 +174,8 @@ class _Preparation:
     def make(self, spec: Spec, on_progress: OnProgress, turn: Turn | None, others: Ranks | None) -> None:
         """Import, read the data and count; if the run has to wait for its turn, build and compile the network."""
         config, found = spec.config, interrupted.find(spec.folder)
+        if others:
+            others.open()
         if "source" in config:
             imports.load(imports.of(config.source.imports))
         if found is None or found.record.complexity is None:

@@ -14,7 +14,7 @@ from typing import Literal
 from benchmark.execution.progress import Progress
 from benchmark.execution.slurm import queue
 from benchmark.execution.slurm.queue import JobState
-from benchmark.execution.sweep import Manifest, Run, log_of, stamp
+from benchmark.execution.sweep import Manifest, Run, has_started, log_of, stamp
 
 State = Literal[
     "done", "failed", "running", "unresponsive", "requeued", "pending", "interrupted", "cancelled", "unknown"
@@ -43,7 +43,7 @@ class RunStatus:
         starting: whether that was before the current start of its job.
         silent: seconds since its last sign of life.
         node: where it runs or ran.
-        reason: why it waits.
+        reason: why it waits, to be started or, as a suspended job, to be continued.
         error: why it failed, in one line.
         cause: why it failed, see `results.record`.
     """
@@ -150,17 +150,21 @@ def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState
         return RunStatus(run, "pending" if alive else "interrupted")
     if states is None:
         return RunStatus(run, "unknown", progress, silent=status.silent, node=status.node)
-    job = states[run.job]
+    job = states[run.job].checked(has_started=has_started(run, manifest.path.parent))
     if job.waits:
         return RunStatus(run, "requeued" if progress else "pending", progress, reason=job.reason)
     if job.ended:
-        if sweep.cancelled and job.state == "CANCELLED":
+        if sweep.cancelled and job.state in ("CANCELLED", queue.GONE):  # which Slurm forgets minutes later
             return RunStatus(run, "cancelled", progress, node=job.node)
         _, cause, error = job.end(log_of(run, manifest.path.parent))
         return RunStatus(run, "failed", progress, node=job.node, error=error, cause=cause)
     if progress is None or progress.state == "interrupted" or progress.started < job.started - 1:
-        return RunStatus(run, "running", progress, starting=True, node=job.node)
+        reason = job.state if job.is_suspended else None
+        return RunStatus(run, "running", progress, starting=True, node=job.node, reason=reason)
     silent = max(0.0, now - progress.updated)
+    if job.is_suspended:
+        reason, progress = job.state, replace(progress, rate=None)  # it does not progress now
+        return RunStatus(run, "running", progress, silent=silent, node=job.node, reason=reason)
     state: State = "unresponsive" if silent > SILENT_SECONDS else "running"
     return RunStatus(run, state, progress, silent=silent, node=job.node)
 
@@ -211,8 +215,14 @@ def _rest(status: RunStatus, taken: Sequence[float], now: float) -> float | None
     return max(phase or 0.0, sum(taken) / len(taken) - (now - progress.started), 0.0)
 
 
-def log_tail(status: RunStatus, manifest: Manifest) -> list[str]:
-    """Return the last lines that the processes of a run have printed."""
-    from benchmark.execution.outcome import log_tail
+def log_tail(status: RunStatus, manifest: Manifest, most: int | None = None) -> list[str]:
+    """Return the last lines that the processes of a run have printed.
 
-    return log_tail(log_of(status.run, manifest.path.parent))
+    Args:
+        status: the run.
+        manifest: manifest of its sweep.
+        most: maximum number of lines; None for as many as records keep.
+    """
+    from benchmark.execution import outcome
+
+    return outcome.log_tail(log_of(status.run, manifest.path.parent), most or outcome.LOG_LINES)

@@ -278,10 +278,22 @@ def log_of(run: Run, sweeps: Path, most: int = 1 << 16) -> bytes:
         sweeps: folder of the manifests; the logs of jobs are in the folder of the sweep that submitted them.
         most: maximum number of bytes of each.
     """
-    paths = [Path(run.folder, "run.log")]
-    if run.job:
-        paths += sweeps.glob(f"*/{run.job}_0_log.err")
+    paths = [Path(run.folder, "run.log"), *_job_logs(run, sweeps)]
     return b"\n".join(found for path in paths if (found := _end(path, most)))
+
+
+def has_started(run: Run, sweeps: Path) -> bool:
+    """Return whether the job of a run has been started: Slurm makes its log then.
+
+    Args:
+        run: the run.
+        sweeps: folder of the manifests.
+    """
+    return bool(_job_logs(run, sweeps))
+
+
+def _job_logs(run: Run, sweeps: Path) -> list[Path]:
+    return list(sweeps.glob(f"*/{run.job}_0_log.err")) if run.job else []
 
 
 def _end(path: Path, most: int) -> bytes:

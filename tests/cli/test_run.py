@@ -1,12 +1,15 @@
 """`segbench run` within a budget of time: what it says, and how it goes on."""
 
+from contextlib import suppress
 from datetime import datetime, timezone
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 
 from benchmark.cli import build_parser, main, quantities
 from benchmark.cli.progress import shown
-from benchmark.cli.run import composed, specs
+from benchmark.cli.run import _leaves, composed, specs
 from benchmark.errors import UserError
 from benchmark.execution import interrupted
 from benchmark.execution.executor import InterruptedRun
@@ -161,3 +164,23 @@ def test_choices_are_those_of_the_modules_that_define_them():
     choices = {action.dest: action.choices for action in commands.choices["run"]._actions}
     assert choices["precision"] == list(PRECISIONS)
     assert choices["crf"] == list(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "leaves", "asked"),
+    [("\n", True, 1), ("what\nL\n", True, 2), ("cancel\n", False, 1), ("c\n", False, 1), ("", True, 1)],
+)
+def test_the_question_on_jobs_of_slurm(monkeypatch, capsys, typed, leaves, asked):
+    """Enter and Ctrl-D leave them; what is printed next begins a line."""
+    terminal = StringIO(typed)
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with suppress(KeyboardInterrupt):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            assert _leaves(2, SimpleNamespace(close=lambda: None)) is leaves
+    said = capsys.readouterr().err
+    assert said.count("2 runs are with Slurm: [l]eave them running, or [c]ancel them? ") == asked
+    assert said.endswith("\n") == (typed == "")  # the terminal shows what is typed

@@ -43,3 +43,26 @@ def test_a_process_that_died_says_how(exitcode, error):
 def test_a_network_that_calls_exit_has_exited():
     assert outcome.failure(SystemExit(3)) == outcome.death(3)
     assert outcome.failure(SystemExit("a reason"))["cause"] == "exited"
+
+
+STACK = """\
+Fatal Python error: Segmentation fault
+
+Current thread 0x00007f0000000000 (most recent call first):
+  File "network.py", line 7 in innermost
+{calls}
+Extension modules: numpy
+"""
+
+
+@pytest.mark.parametrize("most", [10, outcome.LOG_LINES])
+def test_the_tail_of_a_crash_is_its_innermost_calls(most):
+    """However few lines are asked for: Python prints them first, and others below them."""
+    calls = "\n".join(f'  File "torch.py", line {number} in outer' for number in range(30))
+    found = outcome.log_tail(STACK.format(calls=calls).encode(), most)
+    assert len(found) == most
+    assert found[:3] == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x00007f0000000000 (most recent call first):",
+        '  File "network.py", line 7 in innermost',
+    ]

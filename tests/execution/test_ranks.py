@@ -270,6 +270,28 @@ def test_the_place_of_a_node():
         ranks.node(job | {"SLURM_JOB_NODELIST": ""})
 
 
+def test_the_first_node_of_a_job_is_not_waited_for_without_end(monkeypatch):
+    """It may have failed before the processes of the others started."""
+    monkeypatch.setattr(ranks, "START_SECONDS", 1.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # nobody listens
+        with pytest.raises(distributed.DistError):
+            ranks._store("127.0.0.1", free.getsockname()[1], is_master=False)
+
+
+def test_a_first_node_without_an_address(monkeypatch):
+    job = {"SLURM_NODEID": "1", "SLURM_NNODES": "2", "MASTER_ADDR": "node1.invalid"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ranks.socket, "getaddrinfo", _no_address)
+    with pytest.raises(UserError, match=r"node1\.invalid, the first node of the job, has no address: .*MASTER_ADDR"):
+        ranks.follow(None)
+
+
+def _no_address(*_):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 NODE = """
 import sys, pickle
 from pathlib import Path

@@ -151,6 +151,15 @@ def test_jobs_decide_what_their_runs_do(slurm):
     assert found[2].silent >= 59
 
 
+def test_a_suspended_job_is_not_called_unresponsive(slurm, capsys):
+    put(slurm.manifest, 0, phase="train", done=3, total=9, rate=2.0, updated=time.time() - 60)
+    found = slurm("SUSPENDED None n1", "SUSPENDED None n1", "RUNNING None n2", "PENDING Priority").runs
+    assert [(run.state, run.reason) for run in found[:2]] == [("running", "SUSPENDED")] * 2
+    assert found[0].silent >= 59
+    assert main(["status", "--work-dir", str(slurm.manifest.work_dir)]) == 3
+    assert "training 3/9, on n1, SUSPENDED, job 7_0" in capsys.readouterr().out
+
+
 def test_a_job_that_is_started_again_is_not_where_it_was(slurm, monkeypatch):
     put(slurm.manifest, 0, state="interrupted", phase="train", done=3, total=9)
     put(slurm.manifest, 1, phase="train", done=3, total=9, started=time.time() - 100)
@@ -182,6 +191,19 @@ def test_a_job_that_ends_without_a_result(slurm, gone, state, cause, words):
     later = slurm(*["GONE"] * 4)  # Slurm forgets, the manifest does not
     assert [run.state for run in later.runs] == ["failed", "done", "failed", "failed"]
     assert later.runs[0].cause == cause
+
+
+def test_tasks_that_were_cancelled_before_they_started(slurm, monkeypatch):
+    """By scancel they have failed, by segbench they are cancelled; one that had started is lost."""
+    jobs = {f"7_{i}": JobState(f"7_{i}", "CANCELLED", is_inferred=True) for i in range(4)}
+    monkeypatch.setattr(queue, "ask", lambda wanted: {job: jobs[job] for job in wanted})
+    slurm.manifest.folder.mkdir()
+    (slurm.manifest.folder / "7_0_0_log.err").write_text("")
+    found = status.look(slurm.manifest, time.time()).runs
+    assert [(run.state, run.cause) for run in found] == [("failed", "lost")] + [("failed", "cancelled")] * 3
+    slurm.manifest.write(cancelled=True)
+    assert states(slurm.manifest)[1:] == ["cancelled"] * 3
+    assert [run.state for run in slurm(*["GONE"] * 4).runs] == ["cancelled"] * 4  # Slurm forgets
 
 
 def test_slurm_that_does_not_answer(slurm):
@@ -253,6 +275,18 @@ def test_json_and_text(manifest, capsys):
     assert found["counts"] == {"failed": 1, "running": 1, "pending": 2}
     assert found["runs"][0]["log_tail"] == ["what it said"]
     assert found["runs"][1]["rate"] == 2.0
+
+
+def test_the_text_has_the_innermost_calls_of_a_crash(manifest, capsys):
+    put(manifest, 0, state="ended", status="failed", error="the process was killed by SIGSEGV", cause="killed")
+    log = Path(manifest.sweep.runs[0].folder, "run.log")
+    log.parent.mkdir(parents=True)
+    calls = [f'  File "x.py", line {number} in call_{number}' for number in range(30)]
+    log.write_text("\n".join(["Current thread 0x00007f (most recent call first):", *calls]))
+    assert main(["status", "--work-dir", str(manifest.work_dir)]) == 3
+    out = capsys.readouterr().out
+    assert "in call_0\n" in out
+    assert "in call_20" not in out
 
 
 def test_damaged_files_are_passed_over(manifest):

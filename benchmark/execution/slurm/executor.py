@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.slurm.task import Task
 from benchmark.execution.spec import Spec
-from benchmark.execution.sweep import Manifest, Run, log_of, manifests, stamp
+from benchmark.execution.sweep import Manifest, Run, has_started, log_of, manifests, stamp
 from benchmark.results.reading import Stored, read, read_or_raise
 
 POLL_SECONDS = 1.0
@@ -108,9 +111,10 @@ class Slurm:
 
     def cancel(self) -> None:
         """Leave the active jobs running, or cancel them, as the user decides."""
-        if not self._jobs:
+        name, jobs = self._manifest.sweep.name, [job.name for job in self._jobs if not job.has_ended]
+        self._jobs.clear()
+        if not jobs:
             return
-        name, jobs = self._manifest.sweep.name, [job.name for job in self._jobs]
         work_dir = shlex.quote(str(self._manifest.work_dir))
         try:
             leaves = self._leave(len(jobs))
@@ -118,15 +122,15 @@ class Slurm:
             leaves = True
         if leaves:
             print(
-                f"segbench: {len(jobs)} runs are left to Slurm: `segbench status {name} --work-dir {work_dir}` shows "
-                "them, with --cancel it cancels them, and the same command attaches to them",
+                f"segbench: {runs_are(len(jobs))} left to Slurm: `segbench status {name} --work-dir {work_dir}` shows "
+                f"{them(len(jobs))}, with --cancel it cancels {them(len(jobs))}, and the same command attaches to "
+                f"{them(len(jobs))}",
                 file=sys.stderr,
             )
         else:
             queue.cancel(jobs)
             self._manifest.write(cancelled=True)
-            print(f"segbench: {len(jobs)} runs are cancelled", file=sys.stderr)
-        self._jobs.clear()
+            print(f"segbench: {runs_are(len(jobs))} cancelled", file=sys.stderr)
 
     def _states(self) -> dict[str, JobState] | None:
         """Return the states of the jobs, if it is time to ask for them and Slurm answers."""
@@ -156,11 +160,12 @@ class Slurm:
             raise
         if new:
             arrays = sorted({names[spec.identity.run_id].partition("_")[0] for spec in new})
-            print(f"{len(new)} runs are submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
+            print(f"{runs_are(len(new))} submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
         runs = {run.run_id: run for run in self._manifest.sweep.runs}
         self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]
         if known:
-            print(f"{len(known)} runs are with Slurm already: attached to their jobs", file=sys.stderr)
+            whose = "its job" if len(known) == 1 else "their jobs"
+            print(f"{runs_are(len(known))} with Slurm already: attached to {whose}", file=sys.stderr)
         self._asked = 0.0
 
     def _known(self, gathered: Sequence[Spec]) -> dict[str, str]:
@@ -188,17 +193,28 @@ class Slurm:
             **self._request.parameters(specs[0], len(specs) if room is None else room),
         )
         try:
-            jobs = executor.map_array(Task.__call__, [Task(spec, self._request.cache) for spec in specs])
+            with redirect_stderr(io.StringIO()):  # submitit prints what sbatch says of a mistake
+                jobs = executor.map_array(Task.__call__, [Task(spec, self._request.cache) for spec in specs])
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise UserError(f"sbatch: {_reason(error)}") from error
         return [job.job_id for job in jobs]
 
 
+def runs_are(number: int) -> str:
+    """Return the beginning of a sentence on that many runs."""
+    return "1 run is" if number == 1 else f"{number} runs are"
+
+
+def them(number: int) -> str:
+    """Return the pronoun of that many runs."""
+    return "it" if number == 1 else "them"
+
+
 def _reason(error: BaseException) -> str:
-    """Return what sbatch says."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if "error:" in line]
-    return said[0].partition("error:")[2].strip() if said else one_line(error)
+    """Return what sbatch says first of an error, without its name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = next((line for line in lines if "error:" in line), lines[0] if lines else one_line(error))
+    return re.sub(r"^(sbatch:\s*)?(error:\s*)?", "", said)
 
 
 class _Job:
@@ -221,6 +237,12 @@ class _Job:
         self._state: JobState | None = None
         self._ended_at: float | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it or its run has ended, as far as is known: there is nothing to cancel or to attach to."""
+        found = self._progress()
+        return (self._state is not None and self._state.ended) or (found is not None and found.state == "ended")
+
     def look(self, listener: ProgressListener, state: JobState | None) -> Stored | None:
         """Report its progress; return the result of its run if it has ended.
 
@@ -231,8 +253,7 @@ class _Job:
         Raises:
             UserError: a result cannot be stored.
         """
-        found = progress.read(progress.path_of(self.spec.work_dir, self._run.run_id))
-        if found is not None and found.owner == self.name:
+        if (found := self._progress()) is not None:
             if found.state == "ended":
                 return read_or_raise(Path(self._run.result))
             self._report(listener, found)
@@ -241,6 +262,11 @@ class _Job:
         if self._ended_at is not None and time.monotonic() - self._ended_at > LOST_SECONDS:
             return self._lost()
         return None
+
+    def _progress(self) -> Progress | None:
+        """Return the progress that it has reported; None for none yet."""
+        found = progress.read(progress.path_of(self.spec.work_dir, self._run.run_id))
+        return found if found is not None and found.owner == self.name else None
 
     def _report(self, listener: ProgressListener, found: Progress) -> None:
         if found.state != "running" or found == self._seen or (self._state is not None and self._state.waits):
@@ -270,6 +296,7 @@ class _Job:
         if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
             return stored
         log = log_of(self._run, self._sweeps)
-        status, cause, error = self._state.end(log)
+        state = self._state.checked(has_started=has_started(self._run, self._sweeps))
+        status, cause, error = state.end(log)
         tail = outcome.log_tail(log) or None
         return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

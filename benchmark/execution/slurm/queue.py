@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from benchmark.errors import UserError, one_line
 
@@ -20,6 +20,9 @@ ACTIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_O
 GONE = "GONE"
 """State of a job that Slurm does not know any more."""
 
+FIRST_ENDED = "FIRST_ENDED"
+"""State of a job that Slurm ended because its process on one node had ended; has no name in Slurm."""
+
 ENDS = {
     "CANCELLED": ("failed", "cancelled", "the job was cancelled"),
     "OUT_OF_MEMORY": ("out_of_memory", "out_of_memory", "Slurm killed the job for its memory: ask for more with --mem"),
@@ -28,6 +31,7 @@ ENDS = {
     "NODE_FAIL": ("failed", "node_failed", "the node failed, and Slurm did not requeue the job"),
     "BOOT_FAIL": ("failed", "node_failed", "the node did not start"),
     "PREEMPTED": ("failed", "cancelled", "the job was preempted, and Slurm did not requeue it"),
+    FIRST_ENDED: ("failed", "lost", "the processes on one node of the job ended before the others: see the log there"),
 }
 """Status, cause and error of a run whose job ended in a state without leaving a result."""
 
@@ -37,6 +41,7 @@ SAID = (
     ("DUE TO TIME LIMIT", "TIMEOUT"),
     ("DUE TO NODE FAILURE", "NODE_FAIL"),
     ("DUE TO PREEMPTION", "PREEMPTED"),
+    ("First task exited", FIRST_ENDED),  # before what follows from it
     ("CANCELLED AT", "CANCELLED"),
 )
 """What the daemons of Slurm write into the log of a job, and the state that it means."""
@@ -52,6 +57,8 @@ class JobState:
         reason: why it waits, or why it ended so.
         node: the node or nodes that it runs on, or ran on.
         started: time of its last start, in seconds since 1970; 0 if it has none or it is not known.
+        is_inferred: whether Slurm has no record of its own of this task of an array, which it has of each task that has
+            started: it is the state of a task that was cancelled before.
     """
 
     job: str
@@ -59,6 +66,7 @@ class JobState:
     reason: str = ""
     node: str = ""
     started: float = 0.0
+    is_inferred: bool = False
 
     @property
     def waits(self) -> bool:
@@ -66,9 +74,18 @@ class JobState:
         return self.state in WAITING
 
     @property
+    def is_suspended(self) -> bool:
+        """Whether its processes are stopped, and will be continued."""
+        return self.state in ("SUSPENDED", "STOPPED")
+
+    @property
     def ended(self) -> bool:
         """Whether it will not run any more."""
         return self.state not in (*WAITING, *ACTIVE)
+
+    def checked(self, *, has_started: bool) -> JobState:
+        """Return the state given whether the job has started: then an inferred one is not its own, but forgotten."""
+        return JobState(self.job, GONE) if self.is_inferred and has_started else self
 
     def end(self, log: bytes = b"") -> tuple[str, str, str]:
         """Return status, cause and error of its run, which left no result.
@@ -113,15 +130,30 @@ def ask(jobs: Collection[str]) -> dict[str, JobState] | None:
     found = dict(_queued(done.stdout.splitlines()))
     if missing := [job for job in jobs if job not in found]:
         found |= _accounted(missing)
-    return {job: found.get(job, JobState(job, GONE)) for job in jobs}
+    return {job: found.get(job) or _unlisted(job, found) for job in jobs}
 
 
 def _queued(lines: Iterable[str]) -> Iterable[tuple[str, JobState]]:
+    """Return states by job; the tasks of an array that were cancelled before they started are one line of the array."""
     for line in lines:
         array, task, start, state, reason, node = (line.split("|") + [""] * 6)[:6]
         job = f"{array}_{task}" if task.isdigit() else array
         started = float(start) if start.isdigit() and state not in WAITING else 0.0
         yield job, JobState(job, state, "" if reason == "None" else reason, node, started)
+
+
+def _unlisted(job: str, found: Mapping[str, JobState]) -> JobState:
+    """Return the state of a job that is not listed, given the states of those that are.
+
+    A task of an array that is cancelled before it has started leaves the list at once, the others minutes after their
+    end.
+    """
+    array = job.partition("_")[0]
+    if array in found and found[array].ended:  # the tasks that had not started have ended together
+        return replace(found[array], job=job, is_inferred=True)
+    if any(other.partition("_")[0] == array for other in found):
+        return JobState(job, "CANCELLED", is_inferred=True)
+    return JobState(job, GONE)
 
 
 def _accounted(jobs: Collection[str]) -> dict[str, JobState]:
@@ -133,9 +165,21 @@ def _accounted(jobs: Collection[str]) -> dict[str, JobState]:
         return {}
     found = {}
     for line in done.stdout.splitlines():
-        job, state, reason, node = (line.split("|") + [""] * 4)[:4]
-        found[job] = JobState(job, state.partition(" ")[0], "" if reason == "None" else reason, node)
+        name, state, reason, node = (line.split("|") + [""] * 4)[:4]
+        for job in _jobs(name):
+            found[job] = JobState(job, state.partition(" ")[0], "" if reason == "None" else reason, node)
     return found
+
+
+def _jobs(name: str) -> Iterable[str]:
+    """Return the jobs of a line of the accounting: one, or tasks that have not started, such as 7_[1-3,5%2]."""
+    array, bracket, tasks = name.partition("_[")
+    if not bracket:
+        return [name]
+    parts = re.findall(r"(\d+)(?:-(\d+))?(?::(\d+))?", tasks.partition("%")[0])
+    return [
+        f"{array}_{i}" for first, last, step in parts for i in range(int(first), int(last or first) + 1, int(step or 1))
+    ]
 
 
 def cancel(jobs: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.errors import UserError, one_line, unknown_key
+from benchmark.errors import UserError, unknown_key
 from benchmark.execution.slurm import queue
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ THREADS = 4
 
 LOADING = 2
 """Threads that prepare batches for a GPU, in addition to those that compute."""
+
+
+WAIT_SECONDS = 60
+"""Seconds after the end of the process on one node at which Slurm ends those on the others."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class JobRequest:
             "signal_delay_s": grace,
             "array_parallelism": parallel,
             "setup": list(self.setup) or None,
-            "srun_args": [f"--cpus-per-task={cpus}"],  # srun does not inherit it since Slurm 22.05
+            # srun does not inherit the CPUs since Slurm 22.05
+            "srun_args": [f"--cpus-per-task={cpus}", f"--wait={WAIT_SECONDS}"],
             "additional_parameters": more,
             "wckey": None,
         }
@@ -138,8 +143,10 @@ def _profile(path: Path) -> JobRequest:
         content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
     except OSError as error:
         raise UserError(f"--profile {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--profile {path} is not text in UTF-8: save it as such") from None
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"--profile {path} is not YAML: {one_line(error)}") from None
+        raise UserError(f"--profile {path} is not YAML: {_fault(error)}") from None
     content = content or {}  # of a file without a name
     if not isinstance(content, dict):
         raise UserError(f"--profile {path}: names and values are needed, for example `partition: gpu`")
@@ -159,6 +166,13 @@ def _profile(path: Path) -> JobRequest:
         except ValueError as error:
             raise UserError(f"--profile {path}: {name}: {error}") from None
     return JobRequest(**found, sbatch=passed)
+
+
+def _fault(error: ValueError | yaml.YAMLError) -> str:
+    """Return what YAML says of a file, in one line, and of which line of it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return str(error).partition("\n")[0]
 
 
 def minutes(text: str) -> int:

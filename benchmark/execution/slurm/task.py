@@ -27,9 +27,8 @@ from benchmark.warning import warn
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 """Sent before the time limit, and before a preemption or a cancellation."""
 
-STARTS = 4
+STARTS = 3
 """The number of starts at the same point of a run after which it is given up."""
-
 
 CLEARED_SECONDS = 120.0
 """Seconds in which the lock of a failed node on the folder of its run is released, by a server of files, too."""
@@ -58,10 +57,9 @@ class Task:
             return
         path = progress.path_of(spec.work_dir, spec.identity.run_id)
         before = progress.read(path)
-        starts = before.starts if before and before.owner == job else ()
-        starts = (*starts, _point(spec))[-STARTS:]
-        reporter = Reporter(job, starts=starts, host=os.environ.get("SLURMD_NODENAME"))
-        if len(starts) == STARTS and len(set(starts)) == 1:
+        starts, point = before.starts if before and before.owner == job else (), _point(spec)
+        reporter = Reporter(job, starts=(*starts, point)[-STARTS:], host=os.environ.get("SLURMD_NODENAME"))
+        if starts == (point,) * STARTS:
             error = f"the job was started {STARTS} times without progress: ask for more time or another node"
             reporter.end(spec, lost(spec, error, status="timed_out", cause="time_limit").record)
             return

@@ -51,7 +51,9 @@ def test_a_profile_and_options_that_win(profile):
     [
         ("partitoin: x", "did you mean partition?"),
         ("- a", "names and values"),
-        ("a: [", "is not YAML"),
+        ("a: [", "is not YAML: line 1: expected the node content"),
+        ("time: 1\n\tmem: 2", "is not YAML: line 2: found character '\\t'"),
+        ("a: \0", "is not YAML: unacceptable character #x0000"),
         ("time: soon", "'soon' is not a time"),
         ("mem: lots", "'lots' is not an amount"),
         ("gpus: 0", "whole number"),
@@ -70,6 +72,13 @@ def test_a_bad_profile_is_one_line(profile, text, said):
         request.read(profile(text), {})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_of_other_bytes(tmp_path):
+    path = tmp_path / "profile.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"^--profile \S+ is not text in UTF-8: save it as such$"):
+        request.read(path, {})
 
 
 def test_a_profile_that_is_not_there(tmp_path):
@@ -110,6 +119,7 @@ def test_parameters():
     found = asked.parameters(_spec("cpu", gpus=2), 5)
     assert found["additional_parameters"] == {"requeue": True, "qos": "low", "mem": "3G"}
     assert (found["cpus_per_task"], found["array_parallelism"], found["signal_delay_s"]) == (2, 5, 30)
+    assert found["srun_args"] == ["--cpus-per-task=2", "--wait=60"]  # no node is kept when the first one has ended
     found = asked.parameters(_spec("cuda", gpus=2), 5)
     assert found["additional_parameters"]["gpus-per-node"] == 2
     assert found["cpus_per_task"] == 6
@@ -161,15 +171,22 @@ QUEUE = """\
 """
 
 
-def test_the_queue_is_read(monkeypatch):
-    answers = {"squeue": (0, QUEUE, ""), "sacct": (0, "9_2|CANCELLED by 0|None|node1\n", "")}
+@pytest.fixture
+def answers(monkeypatch):
+    """What squeue and sacct answer: exit code, output and errors of each; a change of it is what they answer next."""
+    made = {"sacct": (1, "", "Slurm accounting storage is disabled")}
 
     def call(*command):
-        code, out, err = answers[command[0]]
+        code, out, err = made[command[0]]
         return queue.subprocess.CompletedProcess(command, code, out, err)
 
     monkeypatch.setattr(queue, "_call", call)
     monkeypatch.setattr(queue.shutil, "which", lambda name: name)
+    return made
+
+
+def test_the_queue_is_read(answers):
+    answers |= {"squeue": (0, QUEUE, ""), "sacct": (0, "9_2|CANCELLED by 0|None|node1\n", "")}
     found = queue.ask(["7_0", "7_1", "8", "9_2", "10"])
     assert [found[job].state for job in ("7_0", "7_1", "8", "9_2", "10")] == [
         "RUNNING",
@@ -183,3 +200,47 @@ def test_the_queue_is_read(monkeypatch):
     assert queue.ask(["7_0"])["7_0"].state == "GONE"
     answers["squeue"] = (1, "", "slurm_load_jobs error: Unable to contact slurm controller")
     assert queue.ask(["7_0"]) is None
+
+
+def test_a_job_that_slurm_ends_as_one_node_has_ended_was_not_cancelled():
+    log = b"srun: First task exited 60s ago\nslurmstepd: error: *** STEP 7.0 ON node1 CANCELLED AT 2026-01-01 ***\n"
+    _, cause, error = queue.JobState("7", "FAILED").end(log)
+    assert cause == "lost"
+    assert "one node of the job" in error
+
+
+TOGETHER = """\
+7|N/A|1700000000|CANCELLED|JobArrayTaskLimit|
+7|0|1700000000|CANCELLED|None|node1
+"""
+"""All tasks of an array were cancelled while the first one ran."""
+
+SINGLY = """\
+7|3|N/A|PENDING|JobArrayTaskLimit|
+7|0|1700000000|RUNNING|None|node1
+"""
+"""Tasks 1 and 2 were cancelled while the first one ran."""
+
+
+@pytest.mark.parametrize("listed", [TOGETHER, SINGLY])
+def test_tasks_that_were_cancelled_before_they_started(answers, listed):
+    """They have no line of their own, and neither have those that ended some time ago."""
+    answers["squeue"] = (0, listed, "")
+    found = queue.ask(["7_0", "7_1", "7_2", "8_0"])
+    assert [found[job].ended for job in ("7_1", "7_2")] == [True, True]
+    for job in ("7_1", "7_2"):
+        before, after = (found[job].checked(has_started=started).end() for started in (False, True))
+        assert before == ("failed", "cancelled", f"the job was cancelled (job {job})")
+        assert after[1] == "lost"
+        assert f"(job {job})" in after[2]
+    assert found["7_0"].checked(has_started=True) == found["7_0"]
+    assert found["8_0"].state == "GONE"
+
+
+def test_the_accounting_lists_tasks_that_have_not_started_in_one_line(answers):
+    answers["squeue"] = (1, "", "slurm_load_jobs error: Invalid job id specified")
+    answers["sacct"] = (0, "7_[1-2,5,8-12:4%1]|CANCELLED by 0|None|\n7_0|FAILED|NonZeroExitCode|node1\n", "")
+    found = queue.ask([f"7_{task}" for task in range(13)])
+    listed = [task for task in range(13) if not found[f"7_{task}"].is_inferred]
+    assert listed == [0, 1, 2, 5, 8, 12]
+    assert [found[f"7_{task}"].state for task in listed] == ["FAILED"] + ["CANCELLED"] * 5

@@ -241,7 +241,7 @@ def test_jobs_are_cancelled_by_scancel_and_by_the_answer_to_ctrl_c(cluster, swee
     assert (record.status, record.cause) == ("failed", "cancelled")
     assert "was cancelled" in record.error
     process.send_signal(signal.SIGINT)
-    terminal.answer("1 runs are with Slurm: [l]eave them running, or [c]ancel them? ", "c\n")
+    terminal.answer("1 run is with Slurm: [l]eave it running, or [c]ancel it? ", "c\n")
     assert process.wait(SECONDS) == 130
     code, status = sweep.status()
     assert (code, [run["state"] for run in status["runs"]]) == (3, ["failed", "cancelled"])
@@ -259,11 +259,18 @@ def test_a_job_that_slurm_kills_for_its_memory(cluster, sweep):
     assert sweep.status()[0] == 1
 
 
-def test_what_sbatch_refuses_is_one_line(sweep):
-    code, _, err = sweep.run("--partition", "nosuch", seeds=1)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--partition", "nosuch"], "invalid partition specified: nosuch"),
+        (["--profile", "profile.yaml"], "unrecognized option '--nosuch=1'"),
+    ],
+)
+def test_what_sbatch_refuses_is_one_line(sweep, words, said):
+    (sweep.folder / "profile.yaml").write_text("sbatch: {nosuch: 1}")
+    code, _, err = sweep.run(*words, seeds=1)
     assert code == 2
-    assert err.splitlines()[-1].startswith("segbench: error: sbatch: ")
-    assert "partition" in err
+    assert [line for line in err.splitlines() if "sbatch" in line] == [f"segbench: error: sbatch: {said}"]
 
 
 def test_the_commands_of_the_page(cluster, sweep):
