@@ -56,8 +56,15 @@ def _ended(spec: Spec, record: Record) -> str:
 
 def standing(run: InterruptedRun) -> str:
     """Describe in one line where a run was interrupted."""
+    if run.elsewhere:
+        return f"{run.spec.architecture} seed {run.spec.seed}: {run.elsewhere}"
     unit = "image" if run.phase in ("val", "test") else "iteration"
     return f"{run.spec.architecture} seed {run.spec.seed}: {PHASES[run.phase]}, {unit} {run.done} of {run.total}"
+
+
+def without_result(run: InterruptedRun) -> str:
+    """Describe in one line why a run has no result yet."""
+    return standing(run) if run.elsewhere else f"interrupted: {standing(run)}"
 
 
 def of_other_code(found: Sequence[str | None]) -> Iterator[str]:
@@ -91,7 +98,7 @@ def summary(made: Outcome) -> str:
     return "\n".join(
         [
             f"{len(made.stored)} done, of which {made.failed} failed",
-            *(f"interrupted: {standing(each)}" for each in made.interrupted),
+            *map(without_result, made.interrupted),
             f"left: {len(made.left)}, about {needed} sequentially",
         ]
     )
@@ -148,7 +155,7 @@ class Lines:
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
-        self._say(f"interrupted: {standing(run)}")
+        self._say(without_result(run))
 
     def close(self) -> None:
         """Do nothing: there is no display to close."""
@@ -219,7 +226,7 @@ class Bars:
         """Print where a run was interrupted."""
         self._courses.pop(_name(run.spec), None)
         self._ended[_name(run.spec)] = self._jobs[_name(run.spec)] = 0.0  # it says nothing of estimates
-        self._display.console.print(f"interrupted: {standing(run)}", highlight=False, markup=False)
+        self._display.console.print(without_result(run), highlight=False, markup=False)
 
     def close(self) -> None:
         """Close the live display."""

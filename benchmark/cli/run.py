@@ -144,7 +144,8 @@ def run(args: argparse.Namespace) -> int:
         print(report.page)
     if made.left:
         print(f"\ninterrupted: {summary(made)}")
-        is_idle = len(made.left) == len(jobs) and _states(jobs) == before
+        is_elsewhere = any(run.elsewhere for run in made.interrupted)
+        is_idle = not is_elsewhere and len(made.left) == len(jobs) and _states(jobs) == before
         if is_idle and args.time_budget is None:
             raise UserError(f"--executor {args.executor} ended without having made a run")
         if is_idle:

@@ -19,19 +19,21 @@ from benchmark.results.record import Record
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """A run that was interrupted, at its deadline or on request, and has no result yet.
+    """A run that has no result yet: it was interrupted, at its deadline or on request, or another process executes it.
 
     Attributes:
         spec: the run.
         phase: its phase: "train", "val" or "test".
         done: number of iterations or images completed in that phase.
         total: number of iterations or images of that phase.
+        elsewhere: why nothing was done, if another process executes the same run; else None.
     """
 
     spec: Spec
     phase: str
     done: int
     total: int
+    elsewhere: str | None = None
 
 
 class ProgressListener(Protocol):

@@ -10,6 +10,7 @@ from benchmark.engine.hooks import Interrupted
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import run_one
 from benchmark.execution.spec import Spec
+from benchmark.files.lock import InProgressError
 from benchmark.results.reading import Stored, read_or_raise
 
 
@@ -50,12 +51,17 @@ class InProcess:
         try:
             path = run_one(spec, lambda *progress: self._listener.progress(spec, *progress))
         except Interrupted as stop:
-            run = InterruptedRun(spec, stop.phase, stop.done, stop.total)
-            self._listener.interrupt(run)
-            return [run]
+            return [self._interrupted(InterruptedRun(spec, stop.phase, stop.done, stop.total))]
+        except InProgressError as error:
+            total = spec.config.train_cfg.max_iters
+            return [self._interrupted(InterruptedRun(spec, "train", 0, total, elsewhere=str(error)))]
         stored = read_or_raise(path)
         self._listener.end(spec, stored.record)
         return [stored]
+
+    def _interrupted(self, run: InterruptedRun) -> InterruptedRun:
+        self._listener.interrupt(run)
+        return run
 
     def cancel(self) -> None:
         """Discard the waiting run."""

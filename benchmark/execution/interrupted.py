@@ -148,6 +148,14 @@ def remove_all(folder: Path) -> None:
         elif path.name != FILE:
             path.unlink()
     shutil.rmtree(folder)
+    _prune(folder)
+
+
+def _prune(folder: Path) -> None:
+    """Remove the folders of the architecture and the protocol of a run, if it was the last one there."""
+    with suppress(OSError):
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
 
 
 def clear(folder: Path, *, keep: bool) -> None:
@@ -158,6 +166,7 @@ def clear(folder: Path, *, keep: bool) -> None:
         keep: keep its weights.
     """
     if not folder.is_dir():
+        _prune(folder)
         return
     left = {path.name for path in folder.iterdir()}
     if FILE in left or left <= {lock.FILE}:  # otherwise they are kept weights

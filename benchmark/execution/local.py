@@ -11,7 +11,6 @@ import math
 import multiprocessing
 import os
 import pickle
-import shutil
 import signal
 import sys
 import tempfile
@@ -21,17 +20,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from multiprocessing import forkserver, util
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
-from benchmark.execution import log, outcome, process_tree
+from benchmark.execution import log, outcome, process_tree, scratch
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.lost import lost
 from benchmark.execution.run import add
 from benchmark.execution.spec import Spec
 from benchmark.execution.supervisor import Ending, supervise
+from benchmark.execution.suspension import Suspension
 from benchmark.execution.worker import work
 from benchmark.results.reading import Stored, read_or_raise
 
@@ -43,6 +41,9 @@ GRACE_SECONDS = 60.0
 
 END_SECONDS = 30.0
 """Seconds that a supervisor may take to end its worker, before it is killed itself."""
+
+AFTER_SOCKETS = -200
+"""Place in the exit of this process: multiprocessing removes its folder of sockets at -100."""
 
 AHEAD = 1
 """The number of runs that are prepared while another one uses the GPU."""
@@ -117,7 +118,9 @@ def _same_path() -> Iterator[None]:
 @contextmanager
 def _short_sockets() -> Iterator[None]:
     """Let multiprocessing put its sockets where their paths are as short as the system demands."""
-    before, tempfile.tempdir = tempfile.tempdir, str(_temporary())
+    folder, _ = scratch.create(_temporary())
+    util.Finalize(None, scratch.remove, args=(folder,), exitpriority=AFTER_SOCKETS)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         util.get_temp_dir()
         yield
@@ -154,6 +157,8 @@ class Local:
         self._listener, self._processes = listener, processes(device)
         self._most, self._ahead = (most, 0) if device == "cpu" else (1, AHEAD)
         self._workers: list[_Worker] = []
+        self._suspension = Suspension()
+        scratch.sweep(_temporary())
 
     @property
     def free_slots(self) -> int:
@@ -167,12 +172,15 @@ class Local:
 
     def submit(self, spec: Spec) -> None:
         """Start the process of a run."""
+        if not self._workers:
+            self._suspension.restart()
         self._workers.append(_Worker(self._processes, spec))
 
     def poll(self, seconds: float | None = None) -> Sequence[Stored | InterruptedRun]:
-        """Wait for a message of any worker; return the runs that have ended.
+        """Wait for a message of any worker, a second at most; return the runs that have ended.
 
-        A run whose deadline passes before it has the device is dropped, as it has not started.
+        A run whose deadline passes before it has the device is dropped, as it has not started. Time for which this
+        process was suspended counts for the deadline, and for no other limit of a run.
 
         Args:
             seconds: the longest time to wait; None for no limit.
@@ -186,10 +194,11 @@ class Local:
             for worker in self._workers[self._most :]:
                 worker.allow_compile()
         limit = min((worker.limit for worker in self._workers), default=0.0)
-        timeout = seconds if limit == math.inf else min(max(0.0, limit - time.monotonic()), seconds or math.inf)
-        heard = wait([worker.connection for worker in self._workers], timeout)
+        timeout = min(limit - time.monotonic(), math.inf if seconds is None else seconds)
+        heard, suspended = self._suspension.wait((worker.connection for worker in self._workers), timeout)
         found = []
         for worker in list(self._workers):
+            worker.extend_limits(suspended)
             if worker.connection in heard:
                 worker.hear(self._listener)
             else:
@@ -241,11 +250,12 @@ class _Worker:
         self.ending: Ending | None = None
         self._stop = math.inf if spec.deadline is None else spec.deadline
         self._time_limit, self._heard, self._waits = math.inf, time.monotonic(), False
-        self._asked, self._dropped, self._ends_by = False, False, math.inf
+        self._asked, self._dropped, self._ends_by, self._grace = False, False, math.inf, GRACE_SECONDS
         self._reached = ("train", 0, 0)
         self._process_id: int | None = None
+        self._output: str | None = None
         self._last: tuple[str, Any] | None = None
-        self._temporary = Path(tempfile.mkdtemp(prefix="segbench-", dir=_temporary()))
+        self._temporary, self._lock = scratch.create(_temporary())
         method = "spawn" if processes.get_start_method() == "spawn" else "fork"
         self.connection, theirs = processes.Pipe()
         payload = pickle.dumps((work, spec))
@@ -260,7 +270,7 @@ class _Worker:
         """The time of `time.monotonic` at which `check_limits` has something to do."""
         if self._ends_by < math.inf:
             return self._ends_by
-        stop = self._stop + (GRACE_SECONDS if self._has_device else 0.0)
+        stop = self._stop + (self._grace if self._has_device else 0.0)
         return min(stop, self._time_limit, self._hang_limit)
 
     @property
@@ -304,11 +314,19 @@ class _Worker:
         elif kind == "warning":
             print(content, file=sys.stderr)
         elif kind == "started":
-            self._process_id = content
+            self._process_id, self._output = content
         elif kind == "ended":
             self.ending = content
         elif kind != "waiting":
             self._last, self._ends_by = (kind, content), time.monotonic() + END_SECONDS
+
+    def extend_limits(self, seconds: float) -> None:
+        """Move what has a limit by a time in which all processes were suspended."""
+        self._heard += seconds
+        self._time_limit += seconds
+        self._ends_by += seconds
+        if time.monotonic() >= self._stop:
+            self._grace += seconds
 
     def check_limits(self) -> None:
         """End it if it has exceeded a limit; `outcome` tells which."""
@@ -320,7 +338,7 @@ class _Worker:
         elif not self._has_device and now >= self._stop:
             self._dropped = True
             self._end("end")
-        elif now >= self._stop + GRACE_SECONDS:
+        elif now >= self._stop + self._grace:
             self._last = "interrupted", self._reached
             self._end("kill")
         else:
@@ -332,13 +350,13 @@ class _Worker:
         """Return the outcome of a run whose processes have ended; None if it was dropped before it started.
 
         Raises:
-            UserError: the result could not be stored.
+            UserError: the result cannot be stored.
         """
         assert self.ending is not None
         last: tuple[str, Any] = self._last or ("", None)
         kind, content = last
-        if kind == "mistake":
-            raise UserError(content)
+        if kind == "elsewhere":
+            return InterruptedRun(self.spec, "train", 0, self.spec.config.train_cfg.max_iters, elsewhere=content)
         if kind == "interrupted":
             return InterruptedRun(self.spec, *content)
         if kind == "stored":
@@ -354,12 +372,15 @@ class _Worker:
 
     def close(self) -> None:
         """Wait until its processes have ended."""
+        content: Any
         while self.ending is None:
             try:
                 kind, content = self.connection.recv() if self.connection.poll(END_SECONDS) else ("", None)
             except (EOFError, OSError):
                 kind, content = "", None
-            if kind == "ended":
+            if kind == "started":
+                self._process_id, self._output = content
+            elif kind == "ended":
                 self.ending = content
             elif not kind:
                 self._abandon()
@@ -367,7 +388,8 @@ class _Worker:
         self._supervisor.join(END_SECONDS)
         self._supervisor.kill()
         self._supervisor.join()
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        scratch.remove(self._temporary)
+        scratch.release(self._lock)
 
     def _end(self, word: str) -> None:
         self._ends_by = time.monotonic() + END_SECONDS
@@ -378,6 +400,7 @@ class _Worker:
         self._supervisor.kill()
         if self._process_id is not None:
             process_tree.send_group(self._process_id, signal.SIGKILL)
+        process_tree.end_run(self._temporary, self._output)
         self.ending = Ending(None, False, b"")
 
     def _lost(self, end: dict[str, Any]) -> Stored:

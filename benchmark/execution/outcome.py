@@ -175,9 +175,11 @@ def artifacts(trained: Trained) -> list[Artifact]:
 def failure(error: BaseException) -> dict[str, Any]:
     """Return status, cause and one-line error of a run that raised an exception, as fields of its record."""
     if isinstance(error, SystemExit):  # `sys.exit`, which a network may call
-        return death(error.code if isinstance(error.code, int) else 1)
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    memory = isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
+        code = 0 if error.code is None else error.code
+        return death(code & 0xFF if isinstance(code, int) else 1)
+    message, name = str(error), type(error).__name__
+    text = message if isinstance(error, UserError) else f"{name}: {message}" if message else name
+    memory = isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
     status, cause = ("out_of_memory", "out_of_memory") if memory else ("failed", "exception")
     return {"status": status, "cause": cause, "error": printable(text)}
 

@@ -1,15 +1,23 @@
-"""The processes below this one: they are adopted when their parents end, listed, and end with it (on Linux)."""
+"""The processes below this one: they are adopted when their parents end, listed, and end with it (on Linux).
+
+If the process that adopts them is killed, they are found by what they inherit: the folder of temporary files in their
+environment, and the pipe of their output.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """Options of prctl(2)."""
+
+CLEAN_SECONDS = 5.0
+"""Seconds that processes which remove shared memory have when no other is left; that of torch takes two."""
 
 
 def adopt_orphans() -> None:
@@ -33,6 +41,43 @@ def children() -> list[int]:
     return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == os.getpid()]
 
 
+def of_run(temporary: Path, output: str | None) -> list[int]:
+    """Return the ids of the processes of a run, wherever they are.
+
+    Args:
+        temporary: folder of temporary files in their environment, unless they were forked and started no program.
+        output: the pipe that their output goes to unless they have closed it, as /proc/PID/fd names it.
+    """
+    entry = b"TMPDIR=" + os.fsencode(temporary)
+    return [
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if int(path.name) != os.getpid() and (_has_variable(path, entry) or (output and _has_open(path, output)))
+    ]
+
+
+def cleans_up(process: int) -> bool:
+    """Return whether a process removes shared memory once those have ended that used it: Python's or torch's."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"torch_shm_manager" in command or b"multiprocessing.resource_tracker" in command
+
+
+def end_run(temporary: Path, output: str | None) -> None:
+    """Kill the processes of a run, wherever they are, and let those that remove shared memory do so; see `of_run`."""
+    end = time.monotonic() + CLEAN_SECONDS
+    while left := of_run(temporary, output):
+        late = time.monotonic() > end
+        for process in left:
+            if late or not cleans_up(process):
+                send(process, signal.SIGKILL)
+        if time.monotonic() > end + CLEAN_SECONDS:
+            return
+        time.sleep(0.05)
+
+
 def send(process: int, number: signal.Signals) -> None:
     """Send a signal to a process, unless it has ended."""
     with suppress(ProcessLookupError, PermissionError):
@@ -43,6 +88,22 @@ def send_group(leader: int, number: signal.Signals) -> None:
     """Send a signal to a process group, unless it has ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
+
+
+def _has_variable(path: Path, entry: bytes) -> bool:
+    try:
+        return entry in (path / "environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, or is another user's
+        return False
+
+
+def _has_open(path: Path, name: str) -> bool:
+    with suppress(OSError):
+        for each in (path / "fd").iterdir():
+            with suppress(OSError):
+                if str(each.readlink()) == name:
+                    return True
+    return False
 
 
 def _parent(stat: Path) -> int | None:

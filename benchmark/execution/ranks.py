@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmark import backend, warning
 from benchmark.configs import imports
 from benchmark.engine import device
-from benchmark.errors import FOREIGN, UserError
+from benchmark.errors import UserError
 from benchmark.execution import outcome, process_tree
 from benchmark.execution.spec import Spec
 
@@ -206,9 +206,10 @@ class Ranks:
             return found
         for child in self._children:
             code = child.process.exitcode
-            if code not in (None, BROKEN):  # it exits with 0 when this process has ended its run, and not before
-                found = outcome.death(code, out_of_memory=False)
-                return {**found, "error": _of(child.rank, self._spec, found["error"])}
+            if code is None or (self._store and self._store.check([_broken(child.rank)])):
+                continue
+            found = outcome.death(code, out_of_memory=False)  # it exits with 0 when the run has ended, and not before
+            return {**found, "error": _of(child.rank, self._spec, found["error"])}
         return None
 
     def end(self, *, failed: bool) -> None:
@@ -325,10 +326,6 @@ def _own_gpu(spec: Spec, rank: int) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
-BROKEN = 3
-"""Exit code of a rank that has lost its connection to another one, which knows the cause."""
-
-
 def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
     """Execute a rank other than 0."""
     process_tree.die_with_parent(parent)
@@ -340,9 +337,11 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
     store = _store(address, port, is_master=False)
     try:
         _repeat_calls(spec, rank, store)
-    except FOREIGN as error:
-        if _is_broken(error):
-            sys.exit(BROKEN)
+    except BaseException as error:
+        if _is_broken(error):  # another rank knows the cause
+            with suppress(RuntimeError):  # the first rank has gone
+                store.set(_broken(rank), "")
+            sys.exit(1)
         traceback.print_exc()
         found = outcome.failure(error)
         store.compare_set(FAILURE, "", json.dumps({**found, "error": _of(rank, spec, found["error"])}))
@@ -432,6 +431,10 @@ def _is_broken(error: BaseException) -> bool:
 
 def _ready(rank: int) -> str:
     return f"ready_{rank}"
+
+
+def _broken(rank: int) -> str:
+    return f"broken_{rank}"
 
 
 def _of(rank: int, spec: Spec, error: str) -> str:

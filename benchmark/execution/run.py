@@ -44,6 +44,18 @@ ANYWHERE = ("complexity", "training", "artifacts")
 Regime = Literal["device", "end_to_end"]
 
 
+class NotRecordedError(UserError):
+    """A run has failed, and its process cannot write the record: it has used up its file descriptors, for example.
+
+    Attributes:
+        failure: status, cause and error, as fields of the record.
+    """
+
+    def __init__(self, message: str, failure: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.failure = dict(failure)
+
+
 class Turn(Protocol):
     """The turn of a run on a device that another run uses first."""
 
@@ -75,8 +87,9 @@ def run_one(
         The path of the stored record, whose status is "ok" or the kind of failure.
 
     Raises:
-        UserError: the store cannot be written, another process executes the same run, or the code has changed
-            since the run was named.
+        InProgressError: another process executes the same run.
+        NotRecordedError: the run failed, and the store cannot be written.
+        UserError: the store cannot be written, or the code has changed since the run was named.
         Interrupted: its deadline passed or it was asked to stop; no result is stored, and the next call resumes it.
     """
     if code.digest() != spec.identity.code:
@@ -121,24 +134,34 @@ def _run_one(
         processes=spec.world_size,
     )
     arrays: dict[str, NDArray[Any]] = {}
+    failure: dict[str, Any] | None = None
     try:
         for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
             journal.add(found)
     except Interrupted as ended:
         journal.keep(ended.iteration)
         raise
-    except FOREIGN as error:
+    except BaseException as error:
         if stop.is_requested():  # schedulers signal all processes of a job, such as those that load data
             journal.keep()
             raise Interrupted(*journal.reached, iteration=0) from error
+        if not isinstance(error, FOREIGN):  # Ctrl-C; where a worker raises anything else, `worker` reports it
+            raise
         on_error(error)
         arrays.clear()  # of evaluations that are not in the record
-        with replacing(spec.folder / "error.log") as log:
-            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-        journal.keep()  # if it is repeated, the seconds of this call count
-        journal.add((others and others.lost(error)) or outcome.failure(error))
+        with suppress(UserError, OSError):  # the disk is full, or no file can be opened: the log of the run has it, too
+            with replacing(spec.folder / "error.log") as log:
+                log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+            journal.keep()  # if it is repeated, the seconds of this call count
+        failure = (others and others.lost(error)) or outcome.failure(error)
+        journal.add(failure)
     draft = journal.record
-    stored = add(draft, arrays, spec.results)
+    try:
+        stored = add(draft, arrays, spec.results)
+    except Exception as error:  # without file descriptors, Python imports nothing
+        if failure is None:
+            raise
+        raise NotRecordedError(one_line(error), failure) from error
     if draft.status == "diverged" or (draft.status == "ok" and spec.keeps_weights):
         interrupted.remove(spec.folder)
     return stored

@@ -8,10 +8,10 @@ This module imports nothing heavy: a worker that uses a GPU is not to be started
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
-import shutil
 import signal
 import tempfile
 import time
@@ -19,14 +19,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fcntl import fcntl
 from multiprocessing import resource_tracker, util
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmark.engine import stop
-from benchmark.execution import process_tree
+from benchmark.execution import process_tree, scratch
 from benchmark.execution.log import Log
 from benchmark.execution.memory_events import oom_kills
+from benchmark.execution.suspension import Suspension
 
 PROGRESS = ("progress", "waiting", "warning")
 """Kinds of messages after which a worker continues; any other is its last."""
@@ -73,9 +74,9 @@ class Ending(NamedTuple):
 def supervise(parent: Connection, method: str, payload: bytes, log: Path, temporary: Path) -> None:
     """Start a worker, relay its messages, and return when neither it nor a descendant of it is left.
 
-    Sends to the parent: `("started", process id)`, the messages of the worker, `("ended", Ending)`. Receives: "start"
-    and "compile" for the worker, "stop" to let it stop at the next safe point, "end" to stop it within `SAVE_SECONDS`,
-    "kill", and "stacks" to kill it after it has printed its stacks.
+    Sends to the parent: `("started", (process id, pipe of its output as /proc names it))`, the messages of the worker,
+    `("ended", Ending)`. Receives: "start" and "compile" for the worker, "stop" to let it stop at the next safe point,
+    "end" to stop it within `SAVE_SECONDS`, "kill", and "stacks" to kill it after it has printed its stacks.
 
     Args:
         parent: connection to the executor; when that has gone, the worker is ended.
@@ -89,11 +90,12 @@ def supervise(parent: Connection, method: str, payload: bytes, log: Path, tempor
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, OF_WORKER)
     process_tree.adopt_orphans()
+    scratch.hold(temporary)  # until this process ends, which may be after its parent
     before = oom_kills()
     supervisor = _Supervisor(parent, Log(log))
     supervisor.start(method, payload, temporary)
     supervisor.run()
-    shutil.rmtree(temporary, ignore_errors=True)
+    scratch.remove(temporary)
     killed = supervisor.exitcode == -signal.SIGKILL and before is not None and (oom_kills() or 0) > before
     supervisor.report("ended", Ending(supervisor.exitcode, killed, supervisor.log.last))
 
@@ -111,8 +113,10 @@ class _Supervisor:
         self._parent: Connection | None = parent
         self._steps: list[tuple[float, Callable[[], None]]] = []
         self._signal: signal.Signals | None = None
+        self._cleans = False
         self._signalled: dict[int, signal.Signals] = {}
         self._gives_up = False
+        self._suspension = Suspension()
 
     def start(self, method: str, payload: bytes, temporary: Path) -> None:
         """Start the worker; its standard output and error are the log from its first instruction on."""
@@ -140,7 +144,7 @@ class _Supervisor:
         os.close(output)
         theirs.close()
         self._process: int = process.pid
-        self.report("started", self._process)
+        self.report("started", (self._process, f"pipe:[{os.fstat(read).st_ino}]"))
 
     def run(self) -> None:
         """Relay messages and write the log until no process is left."""
@@ -183,8 +187,9 @@ class _Supervisor:
         seconds = [self._steps[0][0] - time.monotonic()] if self._steps else []
         if self._signal:
             seconds.append(0.05)  # processes that are adopted do not announce themselves
-        sources = (self._wake, self._output, self._worker, self._parent)
-        ready = wait([each for each in sources if each is not None], max(0.0, min(seconds)) if seconds else None)
+        sources = [each for each in (self._wake, self._output, self._worker, self._parent) if each is not None]
+        ready, suspended = self._suspension.wait(sources, min(seconds, default=math.inf))
+        self._steps = [(at + suspended, step) for at, step in self._steps]
         if self._wake in ready:
             os.read(self._wake, 1 << 10)
         return ready
@@ -237,7 +242,8 @@ class _Supervisor:
     def _lose_parent(self) -> None:
         """End the worker, as nobody waits for it; remove the socket of the server that started this process."""
         self._parent = None
-        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
+        sockets = Path(util.get_temp_dir())
+        scratch.remove(sockets.parent if scratch.is_scratch(sockets.parent) else sockets)
         if self.exitcode is None:
             self._plan((0, self._stop), (SAVE_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
 
@@ -249,14 +255,25 @@ class _Supervisor:
             self._steps.append((at, step))
 
     def _take_steps(self) -> None:
-        """Take the steps whose time has come; send the current signal to every process that the worker left."""
+        """Take the steps whose time has come; send the current signal to every process that the worker left.
+
+        Those that remove shared memory come last: they do so when the others have ended, and then end themselves.
+        """
         while self._steps and self._steps[0][0] <= time.monotonic():
             self._steps.pop(0)[1]()
-        if self._signal:
-            for child in process_tree.children():
-                if self._signalled.get(child) is not self._signal:
-                    process_tree.send(child, self._signal)
-                    self._signalled[child] = self._signal
+        if not self._signal:
+            return
+        left = process_tree.children()
+        if others := [child for child in left if not process_tree.cleans_up(child)]:
+            left = others
+        elif not self._cleans and self.exitcode is not None:
+            self._cleans, self._signal = True, None
+            self._plan((process_tree.CLEAN_SECONDS, self._kill), (KILL_SECONDS, self._give_up))
+            return
+        for child in left:
+            if self._signalled.get(child) is not self._signal:
+                process_tree.send(child, self._signal)
+                self._signalled[child] = self._signal
 
     def _stop(self) -> None:
         process_tree.send(self._process, signal.SIGTERM)

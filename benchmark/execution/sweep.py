@@ -226,6 +226,8 @@ class Manifest:
             self.write(ended=time.time(), last=last)
             for name in last:
                 progress.path_of(self.work_dir, name).unlink(missing_ok=True)
+        with suppress(OSError):  # others are in progress
+            (self.work_dir / progress.FOLDER).rmdir()
 
 
 def manifests(work_dir: Path) -> list[Manifest]:

@@ -20,10 +20,11 @@ from typing import Any
 
 from benchmark import backend, warning
 from benchmark.engine import device
-from benchmark.errors import FOREIGN, UserError
+from benchmark.errors import UserError
 from benchmark.execution import outcome
-from benchmark.execution.run import run_one
+from benchmark.execution.run import NotRecordedError, run_one
 from benchmark.execution.spec import Spec
+from benchmark.files.lock import InProgressError
 
 PROGRESS_SECONDS = 0.1
 """Seconds between progress reports."""
@@ -33,8 +34,8 @@ def work(spec: Spec, parent: Connection) -> None:
     """Execute one run and report to the parent, unless it has gone.
 
     Sends `("progress", arguments)`, `("waiting", None)` before it waits for the device, `("warning", text)`, and at
-    last the path of the result as "stored", where it was interrupted as "interrupted", a `UserError` as "mistake" or
-    the status of any other failure as "failed".
+    last the path of the result as "stored", where it was interrupted as "interrupted", that another process executes
+    the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
     """
     try:
         _report(spec, parent)
@@ -109,10 +110,15 @@ def _report(spec: Spec, parent: Connection) -> None:
         end = "stored", str(run_one(spec, on_progress, turn, traceback.print_exception))
     except Interrupted as error:
         end = "interrupted", (error.phase, error.done, error.total)
-    except UserError as error:
-        end = "mistake", str(error)
-    except FOREIGN as error:  # failures of the run are recorded by it; this is a failure of the process
-        traceback.print_exc()
+    except InProgressError as error:
+        end = "elsewhere", str(error)
+    except NotRecordedError as error:
+        end = "failed", error.failure
+    except GivenUp:
+        raise
+    except BaseException as error:  # Ctrl-C does not reach this process: it is the network's, whatever it is
+        if not isinstance(error, UserError):
+            traceback.print_exc()
         end = "failed", outcome.failure(error)
     if os.getpid() != process:
         os._exit(1)
@@ -155,8 +161,8 @@ def _inductor_cache() -> str:
 
 def _flush() -> None:
     """Write what Python and the C library have buffered: the process may be ended after its last message."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # the network may have closed or replaced it
+            stream.flush()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).fflush(None)

@@ -17,7 +17,14 @@ except ImportError:  # Windows
 
 FILE = ".lock"
 
+MOST_REMOVALS = 100
+"""The number of times that a folder may be removed while it is being created."""
+
 _held: set[int] = set()
+
+
+class InProgressError(UserError):
+    """Another process has locked the folder of a run."""
 
 
 @contextmanager
@@ -30,11 +37,11 @@ def exclusive(folder: Path) -> Iterator[None]:
         folder: folder of a run, created if necessary.
 
     Raises:
-        UserError: another process has locked it, or the folder is not writable.
+        InProgressError: another process has locked it.
+        UserError: the folder is not writable.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = _lock(folder) if fcntl else None
+        handle = _lock(folder)
     try:
         if handle is not None:
             sweep(folder)
@@ -69,10 +76,21 @@ def turn(path: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Return the open and locked file; None if the file system does not support locks."""
-    path = folder / FILE
+    """Create the folder; return the open and locked file, or None if locks are not supported.
+
+    Another process may remove the folder, and empty ones above it, until it is locked.
+    """
+    path, removals = folder / FILE, 0
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:
+                return None
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            if (removals := removals + 1) > MOST_REMOVALS:  # it cannot be created: that of the process is gone
+                raise
+            continue
         _held.add(handle)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +98,9 @@ def _lock(folder: Path) -> int | None:
             holder = os.read(handle, 20).decode("ascii", "replace").strip()
             _close(handle)
             process = f" (process {holder})" if holder else ""
-            raise UserError(f"{folder}: this run is already in progress{process}: wait for it, or end it") from None
+            raise InProgressError(
+                f"{folder}: this run is already in progress{process}: wait for it, or end it"
+            ) from None
         except OSError:
             _close(handle)
             return None

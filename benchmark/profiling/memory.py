@@ -97,5 +97,9 @@ def _reset_resident_peak() -> bool:
 
 
 def _resident_peak() -> int | None:
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", (PROCESS / "status").read_text(), re.MULTILINE)
+    try:
+        status = (PROCESS / "status").read_text()
+    except OSError:  # the process has used up its file descriptors: that is to be its error
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else None

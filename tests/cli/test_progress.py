@@ -5,7 +5,7 @@ import io
 import pytest
 
 from benchmark.cli import progress
-from benchmark.cli.progress import Bars, Lines, counted, shown, standing
+from benchmark.cli.progress import Bars, Lines, counted, shown, standing, without_result
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.plan import Job
 from benchmark.execution.spec import Spec
@@ -33,6 +33,12 @@ def clock(monkeypatch):
 )
 def test_what_is_counted_follows_from_the_phase(phase, where):
     assert standing(InterruptedRun(SPEC, phase, 120, 11010)) == f"enet seed 3: {where}"
+
+
+def test_a_run_of_another_process_is_not_called_interrupted():
+    run = InterruptedRun(SPEC, "train", 0, 11010, elsewhere="this run is already in progress (process 7)")
+    assert without_result(run) == "enet seed 3: this run is already in progress (process 7)"
+    assert without_result(InterruptedRun(SPEC, "train", 1, 2)) == "interrupted: enet seed 3: training, iteration 1 of 2"
 
 
 def test_lines_are_few(clock, make_record):

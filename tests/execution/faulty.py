@@ -120,6 +120,29 @@ class Shares(Good):
         os._exit(7)
 
 
+class SharesTensors(Good):
+    """A process that it leaves ignores SIGTERM and has all of its shared memory open."""
+
+    def fault(self):
+        torch.multiprocessing.set_sharing_strategy("file_system")
+        shared = SharedMemory(f"{NOTES.parent.name}-tensors", create=True, size=1 << 12)
+        self.kept = [torch.zeros(9).share_memory_(), shared]
+        (NOTES / "shares").write_text(str(os.getpid()))
+        Daemon.fault(self)
+
+
+class LeaksFiles(Good):
+    def fault(self):
+        self.kept = []
+        while True:
+            self.kept.append(Path("/dev/null").open())  # noqa: SIM115
+
+
+class RaisesNoException(Good):
+    def fault(self):
+        raise type("Own", (BaseException,), {})("no Exception")
+
+
 class Stuck(Good):
     """It hangs, and so does a process of its own."""
 

@@ -19,7 +19,8 @@ import torch
 
 from benchmark.configs import compose
 from benchmark.confusion import count
-from benchmark.engine.hooks import PARTS, POINTER, STATE, ResumeHook, WeightsHook, find_state
+from benchmark.engine import stop
+from benchmark.engine.hooks import PARTS, POINTER, STATE, Interrupted, ResumeHook, WeightsHook, find_state
 from benchmark.engine.session import Counted
 from benchmark.engine.trained import ExecutionMode, Trained
 from benchmark.errors import UserError
@@ -335,6 +336,35 @@ def test_two_identical_runs_do_not_share_a_folder(stub, tmp_path, monkeypatch):
     assert not spec.results.exists()
     _run_one(spec)
     assert _outcome(spec)[0] == "ok"
+
+
+def test_a_run_that_was_asked_to_stop_is_interrupted_whatever_is_raised(stub, tmp_path, monkeypatch):
+    """As by the handler of a signal that the network has installed."""
+
+    def stopped(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StubSession, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _run_one(_spec(tmp_path))
+    monkeypatch.setattr(stop, "is_requested", lambda: True)
+    with pytest.raises(Interrupted):
+        _run_one(_spec(tmp_path))
+    assert not _spec(tmp_path).results.exists()
+
+
+def test_a_folder_that_is_removed_while_it_is_being_locked_is_created_again(tmp_path, monkeypatch):
+    folder, real, removals = tmp_path / "protocol" / "network" / "run", os.open, []
+
+    def removing(path, *arguments, **keywords):
+        if str(path).startswith(str(folder)) and not removals:
+            removals.append(shutil.rmtree(tmp_path / "protocol"))
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", removing)
+    with exclusive(folder):
+        assert folder.is_dir()
+    assert removals
 
 
 def test_a_lock_ends_with_its_process(tmp_path):

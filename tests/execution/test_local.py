@@ -13,10 +13,11 @@ import pytest
 
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
-from benchmark.execution import batch, local, worker
+from benchmark.execution import batch, local, outcome, worker
 from benchmark.execution.executor import InterruptedRun
-from benchmark.execution.run import blank
+from benchmark.execution.run import NotRecordedError, blank
 from benchmark.execution.spec import Spec
+from benchmark.files.lock import exclusive
 from benchmark.results.environment import capture
 from benchmark.results.store import Store
 from benchmark.warning import warn
@@ -99,12 +100,61 @@ def test_a_worker_that_exits_leaves_a_record(tmp_path, in_worker):
 
 
 def test_a_result_that_cannot_be_stored_stops_everything(tmp_path, in_worker):
-    def run_one(spec, tell, turn, on_error):
-        raise UserError("cannot write results: disk full")
+    (tmp_path / "results").touch()
+    with pytest.raises(UserError, match=r"cannot write .*results"):
+        in_worker(_record, [_spec(tmp_path), _spec(tmp_path, seed=1)])
+    assert (tmp_path / "results").is_file()
 
-    with pytest.raises(UserError, match="disk full"):
-        in_worker(run_one, [_spec(tmp_path), _spec(tmp_path, seed=1)])
-    assert not (tmp_path / "results").exists()
+
+def test_a_worker_that_cannot_store_its_result_costs_its_run(tmp_path, in_worker):
+    """Because of its own limits, for example: the store is writable."""
+
+    def run_one(spec, tell, turn, on_error):
+        if spec.seed == 0:
+            raise UserError("cannot write results: Too many open files")
+        if spec.seed == 1:
+            raise NotRecordedError("cannot write results", outcome.failure(ValueError("of the network")))
+        return _record(spec)
+
+    records = in_worker(run_one, [_spec(tmp_path, seed=seed) for seed in range(3)])
+    assert [(record.cause, record.error) for record in records] == [
+        ("exception", "cannot write results: Too many open files"),
+        ("exception", "ValueError: of the network"),
+        (None, "not tried"),
+    ]
+
+
+def test_a_run_that_another_process_executes_is_left_to_it(tmp_path, monkeypatch, in_worker):
+    def run_one(spec, tell, turn, on_error):
+        with exclusive(spec.folder):
+            return _record(spec)
+
+    monkeypatch.setattr(worker, "run_one", run_one)
+    specs = [_spec(tmp_path), _spec(tmp_path, seed=1)]
+    with exclusive(specs[0].folder):
+        left, stored = made_by_workers(specs, Watcher())
+    assert left.elsewhere.endswith(f"this run is already in progress (process {os.getpid()}): wait for it, or end it")
+    assert stored.record.seed == 1
+    assert len(Store(tmp_path / "results").scan()[0]) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, type("Own", (BaseException,), {})])
+def test_whatever_a_run_raises_is_its_failure(tmp_path, in_worker, error):
+    def run_one(spec, *_):
+        raise error("of the network")
+
+    (record,) = in_worker(run_one, [_spec(tmp_path)])
+    assert (record.cause, record.error) == ("exception", f"{error.__name__}: of the network")
+    assert record.log_tail[-1].endswith(f"{error.__name__}: of the network")
+
+
+def test_a_run_may_close_its_output(tmp_path, in_worker, capsys):
+    def run_one(spec, *_):
+        sys.stdout, sys.stderr = None, object()
+        return _record(spec)
+
+    (record,) = in_worker(run_one, [_spec(tmp_path)])
+    assert record.error == "not tried"
 
 
 def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypatch, in_worker):
@@ -197,6 +247,23 @@ def test_a_run_without_progress_hangs_and_says_where(tmp_path, in_worker):
     assert "in stand_still" in record.log_tail[1]
 
 
+def test_time_for_which_all_processes_were_suspended_is_no_silence(tmp_path, monkeypatch, in_worker, clock):
+    def run_one(spec, tell, turn, on_error):
+        time.sleep(0.2)
+        return _record(spec)
+
+    class Suspended(local.Suspension):
+        def wait(self, objects, seconds):
+            if clock[0]:
+                return super().wait(objects, 1.0)
+            clock[0] = 1000.0
+            return [], 1000.0
+
+    monkeypatch.setattr(local, "Suspension", Suspended)
+    (record,) = in_worker(run_one, [_spec(tmp_path, hang_timeout=10.0, timeout=20.0)])
+    assert record.error == "not tried"
+
+
 def test_a_warning_of_a_run_is_shown_and_what_it_prints_is_not(tmp_path, in_worker, capsys):
     def run_one(spec, tell, turn, on_error):
         print("for the log")
@@ -211,17 +278,21 @@ def test_a_warning_of_a_run_is_shown_and_what_it_prints_is_not(tmp_path, in_work
 
 def test_a_run_is_recorded_if_its_supervisor_is_killed(tmp_path, in_worker):
     def run_one(spec, tell, turn, on_error):
-        (tmp_path / "worker").write_text(str(os.getpid()))
+        program = subprocess.Popen(["sleep", "1000"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=-3)
+        if (fork := os.fork()) == 0:
+            os.setsid()
+            time.sleep(1000)
+        (tmp_path / "processes").write_text(f"{os.getpid()} {program.pid} {fork}")
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(1000)
 
     (record,) = in_worker(run_one, [_spec(tmp_path)])
     assert (record.status, record.cause) == ("failed", "killed")
-    process = Path("/proc", (tmp_path / "worker").read_text())
+    processes = [Path("/proc", each) for each in (tmp_path / "processes").read_text().split()]
     end = time.monotonic() + 10
-    while process.exists() and time.monotonic() < end:
+    while any(map(Path.exists, processes)) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not process.exists()
+    assert [path.name for path in processes if path.exists()] == []
 
 
 class Pipeline:

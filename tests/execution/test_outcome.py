@@ -42,7 +42,13 @@ def test_a_process_that_died_says_how(exitcode, error):
 
 def test_a_network_that_calls_exit_has_exited():
     assert outcome.failure(SystemExit(3)) == outcome.death(3)
-    assert outcome.failure(SystemExit("a reason"))["cause"] == "exited"
+    assert outcome.failure(SystemExit("a reason")) == outcome.death(1)
+    assert outcome.failure(SystemExit()) == outcome.death(0)
+    assert outcome.failure(SystemExit(-1)) == outcome.death(255)
+
+
+def test_an_error_without_a_message_is_named():
+    assert outcome.failure(KeyboardInterrupt())["error"] == "KeyboardInterrupt"
 
 
 STACK = """\

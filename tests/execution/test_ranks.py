@@ -169,12 +169,14 @@ class Network(nn.Module):
         if self.steps == 3 and rank == 1:
             if self.what == "first hangs":
                 os._exit(7)
-            if self.what == "exits":
-                os._exit(0)
+            if self.what.startswith("exits"):
+                os._exit(int(self.what.partition(" ")[2]))
             if self.what == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.what == "memory":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+            if self.what == "raises":
+                raise KeyboardInterrupt("of the network")
             if self.what == "hangs":
                 time.sleep(1000)
         return self.layer(x)
@@ -192,7 +194,9 @@ def own(tmp_path):
     ("what", "status", "cause", "error"),
     [
         ("killed", "failed", "killed", "rank 1 of 2: the process was killed by SIGKILL"),
-        ("exits", "failed", "exited", "rank 1 of 2: the process died with exit code 0"),
+        ("exits 0", "failed", "exited", "rank 1 of 2: the process died with exit code 0"),
+        ("exits 3", "failed", "exited", "rank 1 of 2: the process died with exit code 3"),
+        ("raises", "failed", "exception", "rank 1 of 2: KeyboardInterrupt: of the network"),
         ("first killed", "failed", "killed", "the process was killed by SIGKILL"),
         ("memory", "out_of_memory", "out_of_memory", "rank 1 of 2: OutOfMemoryError: CUDA out of memory"),
     ],

@@ -26,6 +26,8 @@ BAD = {
     "TakesMemory": ("out_of_memory", "out_of_memory"),
     "Diverges": ("diverged", "diverged"),
     "Exits": ("failed", "exited"),
+    "LeaksFiles": ("failed", "exception"),
+    "RaisesNoException": ("failed", "exception"),
 }
 GOOD = ["Good", *(f"Good(width={width})" for width in range(5, 9))]
 
@@ -100,7 +102,7 @@ class Place:
         while True:
             files = [path for path in self.temporary.iterdir() if not path.name.startswith("torchinductor_")]
             files += [path for path in self.folder.rglob("*.tmp") if path.is_file()]
-            found = [*self.processes(), *files, *Path("/dev/shm").glob(self.folder.name)]
+            found = [*self.processes(), *files, *Path("/dev/shm").glob(f"{self.folder.name}*")]
             if not found or time.monotonic() > end:
                 return found
             time.sleep(0.05)
@@ -124,7 +126,7 @@ def alone(tmp_path_factory):
 
 
 def test_a_sweep_with_every_fault(place, alone):
-    """The one that prints is a good one: 12 runs, of which 6 end as they do alone."""
+    """The one that prints is a good one: 14 runs, of which 6 end as they do alone."""
     networks = [*BAD, "Crashes", "Prints", *GOOD]
     options = ("--jobs", "2", "--hang-timeout", "20")
     code, lines = place.run(networks, *options, SEGBENCH_TEST_MEGABYTES="100")
@@ -143,13 +145,16 @@ def test_a_sweep_with_every_fault(place, alone):
     assert "after 1 of 4 of train" in records["Hangs"].error
     assert "in fault" in tails["Crashes"]
     assert tails["Exits"] == "farewell"
+    assert records["LeaksFiles"].error == "OSError: [Errno 24] Too many open files: '/dev/null'"
+    assert records["RaisesNoException"].error == "Own: no Exception"
     assert not any("cause" in path.read_text() for path in place.folder.glob("results/*/net.py+Good*/*.json"))
     assert sum(line.startswith("[") for line in lines) == len(networks)
+    assert not [path for path in place.folder.glob("work_dirs/**") if path.is_dir() and not any(path.iterdir())]
 
 
 def test_what_a_run_leaves_ends_with_it(place, alone):
     """Its descendants, whatever session they are in; the runs themselves succeed."""
-    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads"]
+    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads", "SharesTensors"]
     code, lines = place.run([*networks, "Shares", "KilledOnce"], "--jobs", "2", "--retry", "1")
     assert place.left() == []
     assert code == 1, lines
@@ -163,6 +168,8 @@ def test_what_a_run_leaves_ends_with_it(place, alone):
     assert any("] net.py:KilledOnce seed 0, attempt 2: mIoU" in line for line in shown)
     assert any("] net.py:Shares seed 0, attempt 2: failed" in line for line in shown)
     assert not any("resource_tracker" in line for line in lines)
+    process = (place.folder / "notes" / "shares").read_text()
+    assert not list(Path("/dev/shm").glob(f"torch_{process}_*"))
 
 
 def test_a_killed_command_takes_its_processes_along(place):
