@@ -14,6 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 TABLE = Path(__file__).with_suffix(".json")
 
+OWN = "backbone.network."
+"""Beginning of the names of the modules of a network of the user's in a segmentor."""
+
 CLASSES, SIZE = 11, (360, 480)
 """Number of classes and size of the image for which the stages are counted: those of CamVid."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.catalog.stages import breakdown
+from benchmark.catalog.stages import OWN, breakdown
 from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device, stop
@@ -217,7 +217,6 @@ class _Preparation:
 
 def _complexity(spec: Spec) -> record.Complexity:
     """Count parameters and MACs of a run's network, and by stage if it is not of the suite."""
-    from benchmark.models.own import PREFIX
     from benchmark.profiling import complexity
     from benchmark.profiling.stages import stages
 
@@ -228,7 +227,7 @@ def _complexity(spec: Spec) -> record.Complexity:
         return counted
     try:
         rows = [
-            record.Stage(**stage._replace(name=stage.name.removeprefix(PREFIX))._asdict())
+            record.CountedStage(**stage._replace(name=stage.name.removeprefix(OWN))._asdict())
             for stage in stages(config.model, (height, width))
         ]
     except FOREIGN as error:  # code of others that takes no hooks: the counts of the whole are valid without stages

@@ -21,9 +21,6 @@ from benchmark.usercode import Module
 CLASSES = ("num_classes", "classes", "num_labels", "n_classes")
 """Names of the argument that sets the number of outputs, in the order in which they are looked for."""
 
-PREFIX = "backbone.network."
-"""Beginning of the names of its modules and weights in a segmentor."""
-
 AUXILIARY_WEIGHT = 0.4
 """Weight of each further output in the loss, as of auxiliary heads in PSPNet and mmsegmentation's configs."""
 

@@ -31,7 +31,7 @@ PLOTTED = ("miou_percent", "latency_ratio", "params")
 
 
 @dataclass(frozen=True)
-class Link:
+class SeedLink:
     """A result: its seed, its id with the status of a failed run, and the link to its file."""
 
     seed: int
@@ -56,8 +56,8 @@ class StepRow:
     before: int
     after: int
     change: str
-    base: Sequence[Link]
-    new: Sequence[Link]
+    base: Sequence[SeedLink]
+    new: Sequence[SeedLink]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class HistorySection:
     history: History
     title: str
     anchor: str
-    results: Mapping[str, Sequence[Sequence[Link]]]
+    results: Mapping[str, Sequence[Sequence[SeedLink]]]
     steps: Sequence[StepRow]
     undecided: Sequence[StepRow]
     plots: Sequence[tuple[str, Sequence[Markup]]]
@@ -131,9 +131,9 @@ def _section(history: History, title: str, links: Mapping[str, str]) -> HistoryS
     )
 
 
-def _links(version: Version, architecture: str, links: Mapping[str, str]) -> list[Link]:
+def _links(version: Version, architecture: str, links: Mapping[str, str]) -> list[SeedLink]:
     return [
-        Link(
+        SeedLink(
             run.seed,
             run.run_id if run.status == "ok" else f"{run.run_id}, {run.status.replace('_', ' ')}",
             links[run.run_id],

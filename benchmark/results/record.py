@@ -209,7 +209,7 @@ class Training(Model):
     first_stage: Training | None = Field(default=None, description="the first of two stages, else null")
 
 
-class Stage(Model):
+class CountedStage(Model):
     """A part of a network: a module, or several small ones."""
 
     name: Text = Field(description="name of the module in the segmentor, such as `backbone.layer1`")
@@ -235,7 +235,7 @@ class Complexity(Model):
     uncounted: list[Text] = Field(description="operators that are not included in `macs`, sorted")
     size: Size = Field(description="input height and width in pixels")
     classes: Positive
-    stages: list[Stage] | None = Field(
+    stages: list[CountedStage] | None = Field(
         default=None,
         description="in the order of execution, of networks that are not of the suite; null for its own, whose stages "
         "come with it, where a network cannot be followed, and in older results",
