@@ -58,9 +58,6 @@ def train(
             return inputs | {"inputs": inputs["inputs"].double()}
 
         step.prepared = in_float64
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(scale)
     run_iter = loop.run_iter
 
     def watched(batch: Any) -> None:
@@ -73,6 +70,9 @@ def train(
 
         if not found:
             loop.step = noted
+            with torch.no_grad():  # not before, as weights are initialised when the training starts
+                for weight in model.parameters():
+                    weight.mul_(scale)
         run_iter(batch)
         if len(found) == iterations:
             raise _Enough
