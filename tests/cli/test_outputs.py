@@ -56,6 +56,8 @@ CASES = [
     "show espnet-camvid-test-miou",
     "leaderboard",
     "leaderboard -p shapes_64x64_smoke",
+    "leaderboard --columns architecture miou_percent --rows enet",
+    "leaderboard --columns rank_low best front latency_unsteady",
     "compare results results",
     "compare results results --max-params 0.001",
     "verify --results RESULTS",
