@@ -216,7 +216,7 @@ def test_ranks_are_those_among_the_chosen_rows(filled, capsys):
         (["--rows", "unet"], "no results of unet: there are those of"),
         (["--columns", "speed"], "unknown column 'speed': there are rank"),
         (["--sort", "speed"], "unknown column 'speed': there are rank"),
-        (["--columns", "protocol"], "--columns protocol: all rows of a table share it, which is a column of --format csv"),
+        (["--columns", "protocol"], "--columns protocol: all rows of a table share it, which is a column of"),
         (["--label", "tab:x"], "--label, --caption and --float are of a LaTeX table: add --format latex"),
         (["--format", "latex", "--label", "tab:%"], "--label tab:%: leave out '%'"),
     ],
