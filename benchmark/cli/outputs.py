@@ -90,6 +90,8 @@ class Validation(Output):
     results: int
     """number of results"""
     problems: list[FaultyFile]
+    notes: list[str]
+    """what is remarkable about a bundle, and what of it was not compared with its results"""
     limits: str
     """what cannot be checked"""
 

@@ -45,7 +45,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limit: int) -> int:
-    """Unpack selected members of an archive.
+    """Unpack selected members of an archive; entries of folders are skipped.
 
     Args:
         archive: a zip file or a tar file, compressed or not.
@@ -55,8 +55,6 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
 
     Returns:
         The number of unpacked files.
-
-    Entries of folders are skipped: the folders of files are created.
 
     Raises:
         UserError: the archive is damaged, exceeds the limit, or is malicious: a member has an absolute path or one

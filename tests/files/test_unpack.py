@@ -142,7 +142,7 @@ def test_an_archive_within_a_truncated_one_is_not_taken_for_it(tmp_path, target)
     content = path.read_bytes()
     path.write_bytes(content[: content.index(inner) + len(inner)])
     assert zipfile.is_zipfile(path)
-    with pytest.raises(UserError, match="is not a readable archive: truncated: .*; get it again"):
+    with pytest.raises(UserError, match=r"is not a readable archive: truncated: .*; get it again"):
         unpack(path, target, anywhere, LIMIT)
 
 
