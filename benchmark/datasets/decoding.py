@@ -3,7 +3,8 @@
 An image is a PNG, WebP or JPEG file with at most 8 bits/channel: colour, palette, grey (three equal channels) or CMYK.
 Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
 class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
-an error that names the file. Images of the user's may also be TIFF or BMP files, and be turned upright. `docs/data.md` lists the differences from mmsegmentation's own loaders.
+an error that names the file. Images of the user's may also be TIFF or BMP files, and be turned upright.
+`docs/data.md` lists the differences from mmsegmentation's own loaders.
 
 OpenCV decodes images, as in mmsegmentation, for the same pixels; Pillow reads headers and labels.
 """
