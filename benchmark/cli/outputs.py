@@ -77,6 +77,24 @@ class Shown(Output):
     """figures of several sources for the same network that should be equal"""
 
 
+class CitedEntry(Output):
+    """An entry of BibTeX."""
+
+    key: str
+    bibtex: str
+
+
+class Citations(Output):
+    """The outcome of `segbench cite`."""
+
+    entries: list[CitedEntry]
+    """sorted by key; also those of segbench and of the results"""
+    architectures: dict[str, list[str]]
+    """keys to cite for each architecture, its paper first; none if no paper is known"""
+    datasets: dict[str, list[str]]
+    """keys to cite for each dataset, and for ImageNet where backbones start from it"""
+
+
 class FaultyFile(Output):
     """A file with a fault."""
 
@@ -436,6 +454,7 @@ OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "list": _list,
     "show": lambda: Shown,
     "leaderboard": _leaderboard,
+    "cite": lambda: Citations,
     "compare": _compare,
     "verify": _verify,
     "validate": lambda: Validation,

@@ -96,8 +96,19 @@ def protocol_keys(axes: Mapping[str, Any]) -> list[str]:
     Args:
         axes: of the protocol, as in results.
     """
-    pretraining = dataset_keys("imagenet") if "imagenet" in str(axes.get("pretraining")) else []
-    return [*dataset_keys(str(axes.get("data", {}).get("dataset"))), *pretraining]
+    return [key for name in _datasets(axes) for key in dataset_keys(name)]
+
+
+def datasets(found: Iterable[Group]) -> list[str]:
+    """Return the names of the datasets of results, among them ImageNet where backbones start from it."""
+    names = (name for group in found for run in group.runs for name in _datasets(run.conditions.axes))
+    return list(dict.fromkeys(names))
+
+
+def _datasets(axes: Mapping[str, Any]) -> list[str]:
+    dataset = axes.get("data", {}).get("dataset")
+    pretraining = ["imagenet"] if "imagenet" in str(axes.get("pretraining")) else []
+    return [*([] if dataset is None else [str(dataset)]), *pretraining]
 
 
 def result_key(protocol: str, fingerprint: str) -> str:
@@ -115,15 +126,24 @@ def bibtex(keys: Iterable[str], runs: Sequence[Summary] = ()) -> str:
     Raises:
         UserError: a key is unknown.
     """
+    return "\n\n".join(_by_key(keys, runs).values())
+
+
+def _by_key(keys: Iterable[str], runs: Sequence[Summary]) -> dict[str, str]:
     known = papers() | _results(runs) | {SUITE: _suite(runs)}
     wanted = sorted(set(keys))
     if absent := [each for each in wanted if each not in known]:
         raise unknown("BibTeX key", absent[0], known)
-    return "\n\n".join(known[each] for each in wanted)
+    return {each: known[each] for each in wanted}
 
 
 def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> str:
-    """Return all that tables of these rows cite: methods, datasets, the suite, and the results with their ids.
+    """Return the text of `entries`."""
+    return "\n\n".join(entries(found, rows, datasets).values())
+
+
+def entries(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> dict[str, str]:
+    """Return all that tables of these rows cite, by key: methods, datasets, the suite, and the results with their ids.
 
     Args:
         found: groups of results.
@@ -140,7 +160,7 @@ def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Ite
     wanted.update(key for run in runs for key in protocol_keys(run.conditions.axes))
     wanted.update(result_key(group.protocol, group.fingerprint) for group in found if group.runs)
     wanted.update(key for name in datasets for key in dataset_keys(name))
-    return bibtex(wanted, runs)
+    return _by_key(wanted, runs)
 
 
 @cache
