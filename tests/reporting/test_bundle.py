@@ -249,6 +249,23 @@ def test_of_another_version_data_are_compared(unpacked, capsys, monkeypatch):
         (unpacked / name).write_text(before)
 
 
+def test_references_of_the_users_own_methods_are_not_known_elsewhere(store, make_record, tmp_path, capsys):
+    record, arrays = make_record("net-of-mine")
+    store.add(record.model_copy(update={"method": "mine"}), arrays)
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "net-of-mine.py").write_text('"""A network."""\n\nmodel = dict()\n')
+    (folder / "metafile.yaml").write_text(
+        "title: A Network\nyear: 2026\nauthors: [Ada Lovelace]\nrepresentative: net-of-mine\n"
+    )
+    packed = pack(store, tmp_path / "b.zip", "--models", str(tmp_path / "models"))
+    assert "@misc{mine2026," in members(packed)["references.bib"].decode()
+    capsys.readouterr()
+    assert main(["validate", str(packed)]) == 0
+    assert "not compared with the results: references.bib" in capsys.readouterr().out
+    assert main(["validate", str(packed), "--models", str(tmp_path / "models")]) == 0
+
+
 def rewritten(path, members, **how):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
