@@ -209,7 +209,7 @@ def _cff(bundle: Bundle) -> str:
     return "\n".join(
         [
             "cff-version: 1.2.0",
-            f"title: {json.dumps(bundle.name)}",
+            f"title: {_quoted(bundle.name)}",
             'message: "If you use these results, cite them as below, and what references.bib names."',
             "type: dataset",
             "authors:",
@@ -217,9 +217,9 @@ def _cff(bundle: Bundle) -> str:
                 line
                 for family, comma, given in people
                 for line in (
-                    [f"  - family-names: {json.dumps(family)}", f"    given-names: {json.dumps(given)}"]
+                    [f"  - family-names: {_quoted(family)}", f"    given-names: {_quoted(given)}"]
                     if comma
-                    else [f"  - name: {json.dumps(family)}"]
+                    else [f"  - name: {_quoted(family)}"]
                 )
             ),
             f"date-released: {bundle.published}",
@@ -227,6 +227,11 @@ def _cff(bundle: Bundle) -> str:
             "",
         ]
     )
+
+
+def _quoted(text: str) -> str:
+    """Return a text as one of YAML, which has no pairs of surrogates."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _readme(bundle: Bundle) -> str:

@@ -121,7 +121,9 @@ def _compared(folder: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
     except _UNREADABLE:
         return {METADATA: "is missing or damaged; it is JSON"}, {}
     version = packed_by(metadata)
-    other = "" if version == __version__ else f"made by segbench {version or 'of another version'}, not {__version__}"
+    if version is None:
+        return {METADATA: "does not say which version of segbench packed the results"}, {}
+    other = "" if version == __version__ else f"made by segbench {version}, not {__version__}"
     texts, missing = ({}, []) if other else configs((each.record for each in stored), group.protocol)
     bundle = Bundle(group, was_run(group.table), stored, texts, [], title, authors, license)
     described = {name: path for name, path in files.items() if name not in (METADATA, MANIFEST)}
@@ -178,6 +180,7 @@ def _cited(path: Path) -> tuple[str, list[str], str]:
     ]
     if facts["license"] not in LICENSES or not all(isinstance(each, str) for each in (facts["title"], *authors)):
         raise ValueError(facts)
+    "".join([facts["title"], *authors]).encode()  # no lone surrogates
     return facts["title"], authors, facts["license"]
 
 
@@ -212,7 +215,10 @@ def _readme(text: bytes, unmade: Collection[str]) -> bytes:
 
 def _same_table(given: str, again: str) -> bool:
     """Return whether the figures of two leaderboards are equal in the columns of both."""
-    rows, others = ([*csv.DictReader(io.StringIO(text))] for text in (given, again))
+    try:
+        rows, others = ([*csv.DictReader(io.StringIO(text))] for text in (given, again))
+    except csv.Error:
+        return False
     names = {name for row in rows[:1] for name in row} & {name for row in others[:1] for name in row} - TESTED
     return (
         len(rows) == len(others)

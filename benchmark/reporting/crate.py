@@ -108,7 +108,7 @@ def parts(metadata: Any) -> list[str]:
     """Return the names of the files of a bundle, by its metadata as parsed; none if they do not say."""
     try:
         root = next(each for each in metadata["@graph"] if each["@id"] == "./")
-        return [each["@id"] for each in root["hasPart"]]
+        return [str(each["@id"]) for each in root["hasPart"]]
     except (KeyError, TypeError, StopIteration):
         return []
 

@@ -106,7 +106,10 @@ def opened(path: Path) -> Iterator[Path]:
             if len(inner) == 1 and (inner[0] / MANIFEST).is_file():  # the folder was packed, not what is in it
                 folder = inner[0]
         if not (folder / MANIFEST).is_file():
-            raise UserError(f"{path} is no bundle: it has no {MANIFEST}, which `segbench bundle` writes")
+            raise UserError(
+                f"{path} is no bundle: it has no {MANIFEST}, which `segbench bundle` writes; results without it are read "
+                "by `segbench results add`"
+            )
         yield folder
 
 

@@ -192,6 +192,8 @@ def unpacked(packed, tmp_path):
         ("LICENSE.txt", "CC-BY", "CC-XX", "does not follow from results"),
         ("ro-crate-metadata.json", None, "{", "is missing or damaged; it is JSON"),
         ("ro-crate-metadata.json", "The segbench authors", "Others", "does not follow from results and CITATION.cff"),
+        ("ro-crate-metadata.json", '"@id": "#packing"', '"@id": "#x"', "should be"),
+        ("ro-crate-metadata.json", '"instrument": ', '"x": ', "does not say which version of segbench packed"),
         ("CITATION.cff", None, "title: [", "is missing or damaged; it has title, authors and licence"),
         ("configs/enet.py", None, None, "is missing, although the results give it"),
         ("configs/more.py", None, "import os", "is no file of a bundle of these results"),
@@ -400,12 +402,14 @@ def test_configs(monkeypatch):
 
 
 def test_authors_title_and_licence(results, tmp_path):
-    words = ["--author", "Lovelace, Ada", "--author", "A Lab", "--title", 'Nets "2"', "--license", "CC0-1.0"]
+    title = 'Nets "2": é \N{GRINNING FACE}'
+    words = ["--author", "Lovelace, Ada", "--author", "A Lab", "--title", title, "--license", "CC0-1.0"]
     found = members(pack(results, tmp_path / "b.zip", *words))
+    assert main(["validate", str(tmp_path / "b.zip")]) == 0
     import yaml
 
     citation = yaml.safe_load(found["CITATION.cff"])
-    assert citation["title"] == 'Nets "2"'
+    assert citation["title"] == title
     assert citation["authors"] == [{"family-names": "Lovelace", "given-names": "Ada"}, {"name": "A Lab"}]
     graph = {each["@id"]: each for each in json.loads(found["ro-crate-metadata.json"])["@graph"]}
     assert graph["./"]["license"] == {"@id": "https://spdx.org/licenses/CC0-1.0"}
