@@ -107,8 +107,8 @@ def opened(path: Path) -> Iterator[Path]:
                 folder = inner[0]
         if not (folder / MANIFEST).is_file():
             raise UserError(
-                f"{path} is no bundle: it has no {MANIFEST}, which `segbench bundle` writes; results without it are read "
-                "by `segbench results add`"
+                f"{path} is no bundle: it has no {MANIFEST}, which `segbench bundle` writes; results without it are "
+                "read by `segbench results add`"
             )
         yield folder
 
