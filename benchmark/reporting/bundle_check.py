@@ -65,7 +65,7 @@ class CheckedBundle:
     Attributes:
         results: number of results; 0 if checksums differ.
         problems: files that are not what they should be, below the path of the bundle.
-        notes: what was not compared, and why.
+        notes: what is remarkable about the archive, and what was not compared, and why.
     """
 
     results: int
@@ -107,9 +107,9 @@ def _compared(folder: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
         reason.
     """
     files = present(folder)
-    stored = [read_or_raise(path) for path in Store(folder / RESULTS).files()]
-    stored.sort(key=lambda each: (each.record.architecture, each.record.seed))
-    group = _group([summary_of(each) for each in stored])
+    found = [read_or_raise(path) for path in Store(folder / RESULTS).files()]
+    group = _group([summary_of(each) for each in found])  # in the order of a store
+    stored = sorted(found, key=lambda each: (each.record.architecture, each.record.seed))
     if group is None:
         return {RESULTS: "are not those of one leaderboard, which `segbench bundle` packs"}, {}
     try:
