@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.models(parser)
     selection.mix_code(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    printing.json_output(parser, "print entries, and their keys by architecture and dataset, as JSON (default: BibTeX)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
 
 
@@ -37,7 +39,19 @@ def run(args: argparse.Namespace) -> int:
     rows = [row for group in found for row in (group.table if patterns else view.was_run(group.table))]
     for name in dict.fromkeys(row.architecture for row in rows if citation.key(row.architecture, row.method) is None):
         print(f"segbench: no paper is known of {name}", file=sys.stderr)
-    text = citation.bibliography(found, rows, [_dataset(group.protocol) for group in found if not group.runs])
+    datasets = [_dataset(group.protocol) for group in found if not group.runs]
+    entries = citation.cited(found, rows, datasets)
+    text = citation.joined(entries)
+    if args.json:
+        text = json.dumps(
+            {
+                "entries": [{"key": key, "bibtex": entry} for key, entry in entries.items()],
+                "architectures": {row.architecture: citation.keys(row.architecture, row.method) for row in rows},
+                "datasets": {name: citation.dataset_keys(name) for name in [*citation.datasets(found), *datasets]},
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
     printing.output(text, args.output)
     return 1 if problems else 0
 

@@ -17,7 +17,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 NAMES = {
     "architecture": ("architectures",),
-    "architectures": ("architectures",),
+    "architectures": ("architectures", "methods"),
     "protocol": ("protocols",),
     "like": ("protocols",),
     "method": ("methods",),
@@ -79,6 +79,8 @@ def _completion(command: str, action: argparse.Action) -> dict[str, Any] | None:
     metavar = str(action.metavar or "")
     if action.dest in NAMES and not (action.dest == "name" and command in NEW):
         listing = "; ".join(f"segbench list {kind} --names" for kind in NAMES[action.dest])
+        if len(NAMES[action.dest]) > 1:  # an architecture and its method may have one name
+            listing = f"({listing}) | sort -u"
         return _names("_".join(NAMES[action.dest]), listing, files=action.dest != "method")
     if action.dest == "dataset":
         from benchmark.datasets.catalog import EMBEDDED, ON_DISK

@@ -8,10 +8,10 @@ import io
 import json
 import shlex
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, selection
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from benchmark.reporting.table import Table
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
+
+SHARED = ("protocol", "fingerprint", "overrides")
+"""Columns that all rows of a table share: of csv, and of json where they are chosen; other formats have them above."""
 
 Shown = Sequence[tuple["Group", Sequence["Standing"]]]
 """The tables, each with its rows in their order."""
@@ -52,8 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="COLUMN",
-        help="only these columns, by their names in csv or their titles in tables (default: those that have values, in "
-        "LaTeX a choice of them)",
+        help="only these columns, by their names in csv or their titles in tables; protocol, fingerprint and overrides "
+        "in csv and json alone (default: those that have values, in LaTeX a choice of them)",
     )
     parser.add_argument(
         "--sort",
@@ -152,6 +155,10 @@ def render(found: Sequence[Group], format: str, choice: Choice = Choice()) -> st
     """
     from benchmark.analysis import view
 
+    if format not in ("csv", "json") and (shared := [name for name in choice.columns if name in SHARED]):
+        raise UserError(
+            f"--columns {shared[0]}: all rows of a table share it, which is a column of --format csv and json alone"
+        )
     shown = [(group, view.ordered(group.table, _order(choice.sort), choice.rows)) for group in found]
     return _RENDERERS[format](shown, choice)
 
@@ -234,21 +241,14 @@ def _advice(group: Group) -> list[str]:
 def _json(found: Shown, choice: Choice) -> str:
     from benchmark.analysis.ranking import Standing
 
-    names = _fields(choice.columns, Standing._fields)
-    return json.dumps(
-        [
-            {
-                "protocol": group.protocol,
-                "fingerprint": group.fingerprint,
-                "overrides": dict(group.overrides),
-                "differs": {axis: list(values) for axis, values in group.differs.items()},
-                "notes": list(group.notes),
-                "rows": [{name: getattr(row, name) for name in names} for row in rows],
-            }
-            for group, rows in found
-        ],
-        indent=2,
-    )
+    names = _fields(choice.columns, Standing._fields, SHARED)
+    boards = []
+    for group, rows in found:
+        shared = _shared(group)
+        differs = {axis: list(values) for axis, values in group.differs.items()}
+        chosen = [{name: _value(name, row, shared) for name in names} for row in rows]
+        boards.append({**shared, "differs": differs, "notes": list(group.notes), "rows": chosen})
+    return json.dumps(boards, indent=2)
 
 
 def _csv(found: Shown, choice: Choice) -> str:
@@ -256,27 +256,38 @@ def _csv(found: Shown, choice: Choice) -> str:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = _fields(choice.columns, ("protocol", "fingerprint", "overrides", *Standing._fields))
+    names = _fields(choice.columns, (*SHARED, *Standing._fields))
     writer.writerow(names)
     for group, rows in found:
-        shared = {
-            "protocol": group.protocol,
-            "fingerprint": group.fingerprint,
-            "overrides": json.dumps(dict(group.overrides), sort_keys=True),
-        }
-        writer.writerows([shared[name] if name in shared else getattr(row, name) for name in names] for row in rows)
+        shared = {**_shared(group), "overrides": json.dumps(dict(group.overrides), sort_keys=True)}
+        writer.writerows([_value(name, row, shared) for name in names] for row in rows)
     return text.getvalue().rstrip("\n")
 
 
-def _fields(columns: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+def _shared(group: Group) -> dict[str, Any]:
+    """Return the columns of `SHARED`."""
+    return {"protocol": group.protocol, "fingerprint": group.fingerprint, "overrides": dict(group.overrides)}
+
+
+def _value(name: str, row: Standing, shared: Mapping[str, Any]) -> Any:
+    return shared[name] if name in shared else getattr(row, name)
+
+
+def _fields(columns: Sequence[str], known: Sequence[str], further: Sequence[str] = ()) -> Sequence[str]:
     """Return the names of the columns: those of a ranking, or those of the titles of a table.
+
+    Args:
+        columns: names or titles.
+        known: names; all of them are returned where there are no columns.
+        further: names that are known, too.
 
     Raises:
         UserError: there is no such column.
     """
     from benchmark.reporting import table
 
-    return [name if name in known else table.columns([name])[0].name for name in columns] or known
+    names = {*known, *further}
+    return [name if name in names else table.columns([name])[0].name for name in columns] or known
 
 
 _RENDERERS: dict[str, Callable[[Shown, Choice], str]] = {

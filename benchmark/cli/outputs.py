@@ -77,6 +77,24 @@ class Shown(Output):
     """figures of several sources for the same network that should be equal"""
 
 
+class CitedEntry(Output):
+    """An entry of BibTeX."""
+
+    key: str
+    bibtex: str
+
+
+class Citations(Output):
+    """The outcome of `segbench cite`."""
+
+    entries: list[CitedEntry]
+    """sorted by key; also those of segbench and of the results"""
+    architectures: dict[str, list[str]]
+    """keys to cite for each architecture, its paper first; none if no paper is known"""
+    datasets: dict[str, list[str]]
+    """keys to cite for each dataset, and for ImageNet where backbones start from it"""
+
+
 class FaultyFile(Output):
     """A file with a fault."""
 
@@ -90,6 +108,8 @@ class Validation(Output):
     results: int
     """number of results"""
     problems: list[FaultyFile]
+    notes: list[str]
+    """what is remarkable about a bundle, and what of it was not compared with its results"""
     limits: str
     """what cannot be checked"""
 
@@ -298,15 +318,14 @@ def _list() -> Any:
 def _leaderboard() -> Any:
     from benchmark.analysis.ranking import Standing
 
-    row: Any = _object("Standing", get_type_hints(Standing), "A row: the columns of `leaderboard` in the Python API.")
-    fields = {
-        "protocol": str,
-        "fingerprint": str,
-        "overrides": dict[str, Any],
-        "differs": dict[str, tuple[Any, Any]],
-        "notes": list[str],
-        "rows": list[row],
-    }
+    shared = {"protocol": str, "fingerprint": str, "overrides": dict[str, Any]}
+    row: Any = _object(
+        "Standing",
+        get_type_hints(Standing) | shared,
+        "A row: the columns of `leaderboard` in the Python API, or those of --columns.",
+        is_partial=True,
+    )
+    fields = {**shared, "differs": dict[str, tuple[Any, Any]], "notes": list[str], "rows": list[row]}
     board: Any = _object("Board", fields, "A table: comparable results of one protocol.")
     return list[board]
 
@@ -435,6 +454,7 @@ OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "list": _list,
     "show": lambda: Shown,
     "leaderboard": _leaderboard,
+    "cite": lambda: Citations,
     "compare": _compare,
     "verify": _verify,
     "validate": lambda: Validation,
@@ -482,7 +502,12 @@ def _in_json(text: str) -> str:
     return re.sub(r"\bNone\b", "null", " ".join(text.split()))
 
 
-def _object(name: str, fields: Mapping[str, Any], description: str) -> Any:
-    """Return a model of required fields."""
+def _object(name: str, fields: Mapping[str, Any], description: str, *, is_partial: bool = False) -> Any:
+    """Return a model of fields, which are required unless it is partial."""
+    config = ConfigDict(extra="forbid", json_schema_extra=_require_nothing if is_partial else None)
     required: dict[str, Any] = {field: (hint, ...) for field, hint in fields.items()}
-    return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=description, **required)
+    return create_model(name, __config__=config, __doc__=description, **required)
+
+
+def _require_nothing(schema: dict[str, Any]) -> None:
+    del schema["required"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,14 @@ OWN = "own"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("architecture", metavar="ARCH")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of images")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="PNG, JPEG, WebP, TIFF or BMP files of 8 bits per channel, or folders of them; an EXIF orientation is "
+        "applied",
+    )
     weights.configure(parser)
     options.protocol(parser)
     options.models(parser, arguments=True)
@@ -44,14 +53,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("predictions"),
         metavar="DIR",
-        help="folder of labels/NAME.png, class indices with a palette, and overlays/NAME.png (default: %(default)s)",
+        help="folder of labels/NAME.png, class indices with a palette, and overlays/NAME.png; NAME is that of the "
+        "image without suffix, or with it where two images differ in it alone (default: %(default)s)",
     )
     printing.json_output(parser, "print a JSON list of images with the percentage of each class (default: text)")
     parser.set_defaults(root=None, crf=None)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict; print the classes of each image."""
+    """Predict; print the classes of each image; return 2 if one could not be read."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
     options.check_data(args)
@@ -69,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         import numpy as np
 
         from benchmark.datasets import catalog as datasets
-        from benchmark.datasets.decoding import decode_image
+        from benchmark.datasets.decoding import ANY_FORMAT, decode_image
         from benchmark.engine.prediction import Predictor
         from benchmark.reporting.dataset_sheet import Example, overlay
 
@@ -80,9 +90,13 @@ def run(args: argparse.Namespace) -> int:
         if args.size is None:
             size = tuple(facts.size)
         predictor = Predictor(network.config, network.state, on, len(classes))
-        found = list[dict[str, Any]]()
+        found, broken = list[dict[str, Any]](), list[UserError]()
         for name, path in counted(list(files.items()), listener, "predicting", lambda each: each[0]):
-            image = decode_image(path)
+            try:
+                image = decode_image(path, formats=ANY_FORMAT, upright=True)
+            except UserError as error:
+                broken.append(error)
+                continue
             labels = predictor(image, size)
             written = {kind: args.output / kind / f"{name}.png" for kind in ("labels", "overlays")}
             _write(written["labels"], _with_palette(labels, palette))
@@ -90,25 +104,29 @@ def run(args: argparse.Namespace) -> int:
             pixels = np.bincount(labels.ravel(), minlength=256)[: len(classes)]
             shares = {each: 100 * int(count) / labels.size for each, count in zip(classes, pixels, strict=True)}
             found.append({"image": str(path), **{kind: str(each) for kind, each in written.items()}, "percent": shares})
+    for fault in broken:
+        print(f"segbench: error: {fault}", file=sys.stderr)
     if args.json:
         print(json.dumps(found, indent=2))
-        return 0
-    print(network.normalisation)
-    for each in found:
-        print(f"{each['image']}: {_most(each['percent'])}")
-    print(f"label maps in {args.output / 'labels'}, overlays in {args.output / 'overlays'}")
-    return 0
+    elif found:
+        print(network.normalisation)
+        for each in found:
+            print(f"{each['image']}: {_most(each['percent'])}")
+        print(f"label maps in {args.output / 'labels'}, overlays in {args.output / 'overlays'}")
+    return 2 if broken else 0
 
 
 def _files(given: Sequence[Path]) -> dict[str, Path]:
     """Return the images by the names of their predictions: their path in a given folder, or their name.
+
+    It is without suffix, unless that is the name of another one, too.
 
     Raises:
         UserError: a file is missing, a folder has no images, or two images have one name.
     """
     from benchmark.datasets.listing import by_name
 
-    found: dict[str, Path] = {}
+    named: dict[Path, tuple[str, Path]] = {}
     for path in given:
         if path.is_dir():
             inside = by_name(path)
@@ -120,12 +138,25 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
             raise UserError(f"{path} is no file" if path.exists() else f"{path} does not exist")
         for name, paths in inside.items():
             for each in paths:
-                if other := found.get(name):
-                    raise UserError(
-                        f"{other} and {each} are both {name} among the predictions: predict one of them into another "
-                        f"folder, with -o"
-                    )
-                found[name] = each
+                named.setdefault(each.parent.resolve() / each.name, (name, each))
+    files = list(named.values())
+    names = [name for name, _ in files]
+    taken = Counter(names)
+    while max(taken.values()) > 1:
+        longer = [
+            f"{own}{path.suffix}" if taken[name] > 1 else name for name, (own, path) in zip(names, files, strict=True)
+        ]
+        if longer == names:
+            break
+        names, taken = longer, Counter(longer)
+    found: dict[str, Path] = {}
+    for name, (own, path) in zip(names, files, strict=True):
+        if other := found.get(name):
+            raise UserError(
+                f"{other} and {path} are both {own} among the predictions: predict one of them into another folder, "
+                "with -o"
+            )
+        found[name] = path
     return found
 
 

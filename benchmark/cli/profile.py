@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options, printing, quantities
+from benchmark.cli import options, printing, quantities, selection
 from benchmark.cli.columns import rounded
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
@@ -25,7 +25,7 @@ MOST_CLASSES = 100_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
+    selection.networks(parser, "all of the catalog")
     options.protocol(parser)
     options.models(parser, arguments=True)
     options.data(parser)
@@ -51,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Print parameters, MACs and latency; return 1 if a network cannot be profiled or the MAC counters disagree."""
     if args.all and args.architectures:
         raise UserError("give architectures or --all, not both")
-    names = list(dict.fromkeys(args.architectures)) or list(catalog.architectures())
-    for name in names:
-        catalog.architecture(name)
+    names = selection.architectures(args.architectures) or list(catalog.architectures())
     size = None if args.size is None else quantities.size(args.size)
     if args.classes is not None and args.classes < 1:
         raise UserError(f"--classes must be at least 1, not {args.classes}")

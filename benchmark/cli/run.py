@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.catalog import catalog
-from benchmark.cli import devices, options, quantities
+from benchmark.cli import devices, options, quantities, selection
 from benchmark.cli.columns import terminal_width
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: one architecture of every method")
+    selection.networks(parser, "one of every method")
     parser.add_argument("--all", action="store_true", help="all architectures of the catalog")
     options.protocol(parser)
     options.models(parser, arguments=True)
@@ -204,7 +204,7 @@ def _deadline(args: argparse.Namespace) -> float | None:
 
 
 def chosen(args: argparse.Namespace) -> list[str]:
-    """Return the architectures to run, by name.
+    """Return the architectures to run, by name, and say on stderr which are those of a method or a glob.
 
     Raises:
         UserError: an unknown architecture or protocol, or names together with `--all`.
@@ -212,11 +212,11 @@ def chosen(args: argparse.Namespace) -> list[str]:
     if args.all and args.architectures:
         raise UserError("give architectures or --all, not both")
     everything = list(catalog.architectures()) if args.all else catalog.representatives()
-    names = list(dict.fromkeys(args.architectures)) or everything
-    for name in names:
-        catalog.architecture(name)
+    names = selection.architectures(args.architectures)
     catalog.protocol(args.protocol)
-    return names
+    if further := [name for name in names if name not in args.architectures]:
+        print(f"segbench: {', '.join(args.architectures)} includes {', '.join(further)}", file=sys.stderr)
+    return names or everything
 
 
 def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import options
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmark.analysis.ranking import Group
@@ -35,6 +38,47 @@ def chosen_rows(parser: argparse.ArgumentParser) -> None:
         metavar="ARCH",
         help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
     )
+
+
+def networks(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the choice of networks of the catalog, as `args.architectures`, which `architectures` reads."""
+    parser.add_argument(
+        "architectures",
+        nargs="*",
+        metavar="ARCH",
+        help=f"architectures: names, globs such as 'fcn*', or methods, which are all of theirs (default: {default})",
+    )
+
+
+def architectures(names: Iterable[str]) -> list[str]:
+    """Return the names of the architectures of the catalog that are named, each once.
+
+    Args:
+        names: of an architecture, also of one that is a method, too; of a method; or a glob.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        found.update(dict.fromkeys(_named(name)))
+    return list(found)
+
+
+def _named(name: str) -> list[str]:
+    """Return the architectures of a name, a method or a glob."""
+    from benchmark.catalog import catalog
+
+    is_zoo = name.startswith(catalog.ZOO_PREFIX)
+    if re.search(r"[*?\[]", name) and (is_zoo or not re.search(r"[:(/]", name)):  # not in those of the user's
+        known = catalog.zoo() if is_zoo else catalog.architectures()
+        if not (found := [each for each in known if fnmatchcase(each, name)]):
+            raise unknown("architecture", name, known)
+        return found
+    if name in catalog.methods() and name not in catalog.architectures():
+        return [each.name for each in catalog.architectures().values() if each.method == name]
+    catalog.architecture(name)
+    return [name]
 
 
 def group(parser: argparse.ArgumentParser) -> None:

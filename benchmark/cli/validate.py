@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.cli import options, printing
@@ -33,17 +34,23 @@ def run(args: argparse.Namespace) -> int:
     if not args.path.exists():
         raise UserError(f"{args.path} does not exist: name a result or a folder of results")
 
-    from benchmark.results.bundle import is_bundle, validate_bundle
+    from benchmark.results.bundle import is_bundle
     from benchmark.results.validate import LIMITS, validate
 
-    check = validate_bundle if is_bundle(args.path) else validate
-    results, problems = check(args.path, recount=args.recount)
+    notes: Sequence[str] = []
+    if is_bundle(args.path):
+        from benchmark.reporting import bundle_check
+
+        checked = bundle_check.check(args.path, recount=args.recount)
+        results, problems, notes = checked.results, checked.problems, checked.notes
+    else:
+        results, problems = validate(args.path, recount=args.recount)
     if args.json:
         found = [{"path": str(problem.path), "why": problem.why} for problem in problems]
-        print(json.dumps({"results": results, "problems": found, "limits": LIMITS}, indent=2))
+        print(json.dumps({"results": results, "problems": found, "notes": notes, "limits": LIMITS}, indent=2))
     else:
-        for problem in problems:
-            print(problem)
+        for line in (*problems, *(f"{args.path}: {note}" for note in notes)):
+            print(line)
         print(f"{results} results, {len(problems)} problems")
         print(LIMITS)
     return 1 if problems else 0

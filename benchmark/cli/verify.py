@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architectures", nargs="*", metavar="ARCH", help="default: all architectures of the catalog")
+    selection.networks(parser, "all of the catalog")
     options.models(parser, arguments=True)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
@@ -82,9 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a verdict for every published figure; return 1 if one differs."""
-    names = list(dict.fromkeys(args.architectures))
-    for name in names:
-        catalog.architecture(name)
+    names = selection.architectures(args.architectures)
     args.stored_as = catalog.protocol_name(args.protocol) if args.protocol else None
     if args.until_conclusive and (args.cost or args.speed):
         raise UserError(f"--until-conclusive applies to accuracy: no seed settles a {'cost' if args.cost else 'speed'}")

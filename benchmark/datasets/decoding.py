@@ -3,7 +3,8 @@
 An image is a PNG, WebP or JPEG file with at most 8 bits/channel: colour, palette, grey (three equal channels) or CMYK.
 Alpha is dropped. A label is a PNG file of one channel of at most 8 bits, grey or palette, whose stored values are the
 class indices. An EXIF orientation is not applied: image and label have to match as they are stored. Everything else is
-an error that names the file. `docs/data.md` lists the differences from mmsegmentation's own loaders.
+an error that names the file. Images of the user's may also be TIFF or BMP files, and be turned upright.
+`docs/data.md` lists the differences from mmsegmentation's own loaders.
 
 OpenCV decodes images, as in mmsegmentation, for the same pixels; Pillow reads headers and labels.
 """
@@ -20,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmark.confusion import VOID
 from benchmark.errors import UserError
@@ -42,6 +43,12 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 ORIENTATION = 0x0112
 """EXIF tag of the orientation for display; 1 is upright."""
+
+BITS_PER_SAMPLE = 258
+"""TIFF tag of the bits of each channel."""
+
+INVERSE = {6: 8, 8: 6}
+"""EXIF orientations that undo another one; the others undo themselves."""
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations in which rows are displayed as columns."""
@@ -70,9 +77,15 @@ def decode_image(
     import cv2  # imported here, because `segbench data` starts faster without it
 
     with opened(path, formats) as (data, image):
-        if depth(data) > 8 or image.mode.startswith(WIDE):
-            bits = depth(data) if depth(data) > 8 else 32 if image.mode in WIDE else 16
-            raise UserError(f"{path}: images have 8 bits per channel, but this has {bits}: convert it")
+        if (bits := _bits(data, image)) > 8:
+            raise UserError(
+                f"{path}: images have 8 bits per channel, but this has {bits}: convert it, for example by ImageMagick "
+                f"with `magick {path.name} -depth 8 {path.stem}-8bit.png`"
+            )
+        tag = orientation(path, formats) if upright or image.format == "TIFF" else 1
+        if image.format == "TIFF" and tag != 1:  # OpenCV applies some of the orientations of TIFF in any case
+            displayed = np.array(ImageOps.exif_transpose(image).convert("RGB"))[..., :: 1 if order == "RGB" else -1]
+            return np.ascontiguousarray(displayed) if upright else turned(displayed, INVERSE.get(tag, tag))
         if data.startswith(JPEG_START) and JPEG_END not in data[-64:]:
             image.load()  # Pillow distinguishes truncated files from trailing bytes
     try:
@@ -85,7 +98,7 @@ def decode_image(
         raise UserError(f"{path} cannot be decoded: its pixels are damaged")
     if order == "RGB":
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return turned(pixels, orientation(path, formats)) if upright else pixels
+    return turned(pixels, tag) if upright else pixels
 
 
 def turned(pixels: NDArray[np.uint8], tag: int) -> NDArray[np.uint8]:
@@ -235,6 +248,15 @@ def _errors(path: Path, formats: tuple[str, ...]) -> Iterator[None]:
 def depth(data: bytes) -> int:
     """Return the bits per channel: of a PNG from its header, which is its first chunk; 8 of others."""
     return data[24] if data.startswith(PNG_START) else 8
+
+
+def _bits(data: bytes, image: Image.Image) -> int:
+    """Return the bits per channel of an image: 8 also where it has less."""
+    if image.mode.startswith(WIDE):
+        return max(depth(data), 32 if image.mode in WIDE else 16)
+    if image.format == "TIFF":  # Pillow opens 16 bits of three channels as 8
+        return int(np.max(image.getexif().get(BITS_PER_SAMPLE, 1)))
+    return depth(data)
 
 
 def _wide(image: Image.Image) -> str:

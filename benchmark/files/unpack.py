@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Literal
 
 from benchmark.errors import UserError
 from benchmark.files.limit import write_new
@@ -36,6 +36,8 @@ BROKEN = (
 
 Opener = Callable[[], IO[bytes]]
 
+Kind = Literal["file", "folder", "other"]
+
 
 def is_archive(path: Path) -> bool:
     """Return whether a file is a zip or tar archive, by its content."""
@@ -43,7 +45,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limit: int) -> int:
-    """Unpack selected members of an archive.
+    """Unpack selected members of an archive; entries of folders are skipped.
 
     Args:
         archive: a zip file or a tar file, compressed or not.
@@ -61,14 +63,14 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
     """
     taken: set[PurePosixPath] = set()
     try:
-        for name, is_regular, open_member in _members(archive):
+        for name, kind, open_member in _members(archive):
             path = PureWindowsPath(name)  # splits at both slashes
             if path.anchor or ".." in path.parts:
                 raise UserError(f"{archive} is not unpacked: its member {name!r} would leave the target folder")
-            destination = place(PurePosixPath(*path.parts))
+            destination = None if kind == "folder" else place(PurePosixPath(*path.parts))
             if destination is None:
                 continue
-            if not is_regular:
+            if kind != "file":
                 raise UserError(f"{archive} is not unpacked: its member {name!r} is a link or a device")
             if destination in taken:
                 raise UserError(f"{archive} is not unpacked: its member {name!r} occurs twice")
@@ -78,21 +80,31 @@ def unpack(archive: Path, target: Path, place: Callable[[PurePosixPath], PurePos
                 raise UserError(f"{archive} exceeds the size limit: it is not the expected archive")
             taken.add(destination)
     except BROKEN as error:
-        raise UserError(f"{archive} is not a readable archive: {error}") from error
+        advice = "" if isinstance(error, RuntimeError) else "; get it again"  # encrypted, or of a method unknown here
+        raise UserError(f"{archive} is not a readable archive: {error}{advice}") from error
     return len(taken)
 
 
-def _members(archive: Path) -> Iterator[tuple[str, bool, Opener]]:
-    """Yield the name of each member, whether it is a regular file, and a function that opens it."""
+def _members(archive: Path) -> Iterator[tuple[str, Kind, Opener]]:
+    """Yield the name of each member, its kind, and a function that opens it."""
     if tarfile.is_tarfile(archive):  # checked first: a tar file that ends with an .npz is also a zip file for Python
         with tarfile.open(archive) as file:
             for member in file:
-                yield member.name, member.isreg(), partial(_open_member, file, member)
+                kind: Kind = "folder" if member.isdir() else "file" if member.isreg() else "other"
+                yield member.name, kind, partial(_open_member, file, member)
     else:
         with zipfile.ZipFile(archive) as file:
+            if min((info.header_offset for info in file.infolist()), default=0) > 0:
+                raise zipfile.BadZipFile("truncated: only an archive within it was found")  # such as an .npz
             for info in file.infolist():
-                mode = info.external_attr >> 16  # Unix mode, if the archive was created on Unix
-                yield info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG), partial(file.open, info)
+                yield info.filename, _kind(info), partial(file.open, info)
+
+
+def _kind(member: zipfile.ZipInfo) -> Kind:
+    mode = stat.S_IFMT(member.external_attr >> 16)  # Unix mode, if the archive was created on Unix
+    if member.is_dir() and not member.file_size and mode in (0, stat.S_IFDIR):
+        return "folder"
+    return "file" if mode in (0, stat.S_IFREG) and not member.is_dir() else "other"
 
 
 def _open_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

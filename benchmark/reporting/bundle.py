@@ -26,7 +26,16 @@ from benchmark.results.reading import Stored, read_or_raise
 from benchmark.results.store import Store
 from benchmark.results.validate import check
 
+CITATION = "CITATION.cff"
+CONFIGS = "configs"
+ENVIRONMENTS = "environments.json"
+LEADERBOARD = "leaderboard.csv"
+PROTOCOL = "protocol.json"
+README = "README.md"
 REFERENCES = "references.bib"
+
+MISSING = "Configs that are not in it:"
+"""Line of the README above the networks without a config."""
 
 LICENSES = {
     "CC-BY-4.0": ("Creative Commons Attribution 4.0 International", "https://creativecommons.org/licenses/by/4.0/"),
@@ -139,15 +148,15 @@ def members(bundle: Bundle) -> dict[str, bytes | Path]:
             if stored.path.with_suffix(suffix).exists():
                 found[home.with_suffix(suffix).as_posix()] = stored.path.with_suffix(suffix)
     for name, text in bundle.configs.items():
-        found[f"configs/{layout.folder(name)}.py"] = text.encode()
-    found["environments.json"] = _json(_environments(bundle.stored))
-    found["protocol.json"] = _json(_protocol(bundle.group))
-    found["leaderboard.csv"] = _csv(bundle.rows).encode()
+        found[f"{CONFIGS}/{layout.folder(name)}.py"] = text.encode()
+    found[ENVIRONMENTS] = json_text(_environments(bundle.stored))
+    found[PROTOCOL] = json_text(_protocol(bundle.group))
+    found[LEADERBOARD] = _csv(bundle.rows).encode()
     found[REFERENCES] = f"{citation.bibliography([bundle.group], bundle.rows)}\n".encode()
     found["LICENSE.txt"] = _license(bundle.license).encode()
-    found["CITATION.cff"] = _cff(bundle).encode()
-    found["README.md"] = _readme(bundle).encode()
-    found[METADATA] = _json(crate(bundle, found))
+    found[CITATION] = _cff(bundle).encode()
+    found[README] = _readme(bundle).encode()
+    found[METADATA] = json_text(crate(bundle, found))
     return found
 
 
@@ -155,7 +164,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
-def _json(value: Any) -> bytes:
+def json_text(value: Any) -> bytes:
+    """Return a value as the text of a file of JSON."""
     return f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode()
 
 
@@ -199,7 +209,7 @@ def _cff(bundle: Bundle) -> str:
     return "\n".join(
         [
             "cff-version: 1.2.0",
-            f"title: {json.dumps(bundle.name)}",
+            f"title: {_quoted(bundle.name)}",
             'message: "If you use these results, cite them as below, and what references.bib names."',
             "type: dataset",
             "authors:",
@@ -207,9 +217,9 @@ def _cff(bundle: Bundle) -> str:
                 line
                 for family, comma, given in people
                 for line in (
-                    [f"  - family-names: {json.dumps(family)}", f"    given-names: {json.dumps(given)}"]
+                    [f"  - family-names: {_quoted(family)}", f"    given-names: {_quoted(given)}"]
                     if comma
-                    else [f"  - name: {json.dumps(family)}"]
+                    else [f"  - name: {_quoted(family)}"]
                 )
             ),
             f"date-released: {bundle.published}",
@@ -217,6 +227,11 @@ def _cff(bundle: Bundle) -> str:
             "",
         ]
     )
+
+
+def _quoted(text: str) -> str:
+    """Return a text as one of YAML, which has no pairs of surrogates."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _readme(bundle: Bundle) -> str:
@@ -238,14 +253,14 @@ def _readme(bundle: Bundle) -> str:
             "## Content",
             "",
             f"- `{RESULTS}/`: a JSON file for each run, its confusion matrices and a few predictions (`.npz`)",
-            "- `configs/`: the resolved config of each network, which mmsegmentation reads",
-            "- `protocol.json`: all settings of the protocol that can change a result",
-            "- `environments.json`: hardware, versions of all packages, commit of the code",
-            "- `leaderboard.csv`: the table above in full precision",
+            f"- `{CONFIGS}/`: the resolved config of each network, which mmsegmentation reads",
+            f"- `{PROTOCOL}`: all settings of the protocol that can change a result",
+            f"- `{ENVIRONMENTS}`: hardware, versions of all packages, commit of the code",
+            f"- `{LEADERBOARD}`: the table above in full precision",
             f"- `{REFERENCES}`: BibTeX of methods, dataset, segbench, and of these results",
-            f"- `{METADATA}`: metadata as RO-Crate 1.1; `CITATION.cff`: how to cite this archive",
+            f"- `{METADATA}`: metadata as RO-Crate 1.1; `{CITATION}`: how to cite this archive",
             f"- `{MANIFEST}`: SHA-256 of every file, for `sha256sum -c`",
-            *(["", "Configs that are not in it:", "", *missing] if missing else []),
+            *(["", MISSING, "", *missing] if missing else []),
             "",
             "## Use",
             "",

@@ -100,10 +100,20 @@ def protocol_keys(axes: Mapping[str, Any]) -> list[str]:
     Args:
         axes: of the protocol, as in results.
     """
-    pretraining = dataset_keys("imagenet") if "imagenet" in str(axes.get("pretraining")) else []
+    return [key for name in _datasets(axes) for key in dataset_keys(name)]
+
+
+def datasets(found: Iterable[Group]) -> list[str]:
+    """Return the names of the datasets of results, among them ImageNet where backbones start from it."""
+    names = (name for group in found for run in group.runs for name in _datasets(run.conditions.axes))
+    return list(dict.fromkeys(names))
+
+
+def _datasets(axes: Mapping[str, Any]) -> list[str]:
     data = axes.get("data")
     dataset = data.get("dataset") if isinstance(data, Mapping) else None
-    return [*dataset_keys(str(dataset)), *pretraining]
+    pretraining = ["imagenet"] if "imagenet" in str(axes.get("pretraining")) else []
+    return [*([] if dataset is None else [str(dataset)]), *pretraining]
 
 
 def result_key(protocol: str, fingerprint: str) -> str:
@@ -112,12 +122,8 @@ def result_key(protocol: str, fingerprint: str) -> str:
 
 
 def bibtex(keys: Iterable[str], runs: Sequence[Summary] = ()) -> str:
-    """Return the BibTeX of keys, sorted by key, each once; the package that it needs, if any, is in a comment.
-
-    Args, raises: as `entries`.
-    """
-    found = entries(keys, runs).values()
-    return "\n\n".join([*[URL_PACKAGE] * any(r"\url" in entry for entry in found), *found])
+    """Return the text of `entries`."""
+    return joined(entries(keys, runs))
 
 
 def entries(keys: Iterable[str], runs: Sequence[Summary] = ()) -> dict[str, str]:
@@ -137,8 +143,18 @@ def entries(keys: Iterable[str], runs: Sequence[Summary] = ()) -> dict[str, str]
     return {each: known[each] for each in wanted}
 
 
+def joined(found: Mapping[str, str]) -> str:
+    """Return entries as one text; the package that they need, if any, is in a comment."""
+    return "\n\n".join([*[URL_PACKAGE] * any(r"\url" in entry for entry in found.values()), *found.values()])
+
+
 def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> str:
-    """Return all that tables of these rows cite: methods, datasets, the suite, and the results with their ids.
+    """Return the text of `cited`."""
+    return joined(cited(found, rows, datasets))
+
+
+def cited(found: Iterable[Group], rows: Iterable[Standing], datasets: Iterable[str] = ()) -> dict[str, str]:
+    """Return all that tables of these rows cite, by key: methods, datasets, the suite, and the results with their ids.
 
     Args:
         found: groups of results.
@@ -155,7 +171,7 @@ def bibliography(found: Iterable[Group], rows: Iterable[Standing], datasets: Ite
     wanted.update(key for run in runs for key in protocol_keys(run.conditions.axes))
     wanted.update(result_key(group.protocol, group.fingerprint) for group in found if group.runs)
     wanted.update(key for name in datasets for key in dataset_keys(name))
-    return bibtex(wanted, runs)
+    return entries(wanted, runs)
 
 
 @cache

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark import __version__
 from benchmark.reporting import citation
 from benchmark.results import layout
 from benchmark.results.bundle import MANIFEST, RESULTS
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from benchmark.reporting.bundle import Bundle
 
 METADATA = "ro-crate-metadata.json"
+
+PACKING = "#packing"
+"""Identifier of the action that made the bundle, of which the instrument is a version of segbench."""
+
 TYPES = {
     ".bib": "application/x-bibtex",
     ".csv": "text/csv",
@@ -46,7 +51,10 @@ def crate(bundle: Bundle, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
     ]
     papers = list(_papers(bundle))
     runs = [_action(each, files) for each in bundle.stored]
-    software = {each["@id"]: each for each in map(_software, bundle.stored)}
+    codes = [each.record.environment.code for each in bundle.stored]
+    software = {
+        each["@id"]: each for each in [_software(__version__), *(_software(c.version, c.commit) for c in codes)]
+    }
     data = bundle.stored[0].record.dataset
     graph: list[dict[str, Any]] = [
         {
@@ -65,7 +73,7 @@ def crate(bundle: Bundle, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
             "author": _links(_ids(people)),
             "keywords": ["semantic segmentation", "benchmark", bundle.group.protocol, data.name],
             "hasPart": _links(sorted([*files, MANIFEST])),
-            "mentions": _links(_ids(runs)),
+            "mentions": _links([PACKING, *_ids(runs)]),
             **({"citation": _links(_ids(papers))} if papers else {}),
         },
         {"@id": license, "@type": "CreativeWork", "name": name, "url": url},
@@ -74,9 +82,35 @@ def crate(bundle: Bundle, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
         *software.values(),
         *(_file(path, content) for path, content in sorted(files.items())),
         {"@id": MANIFEST, "@type": "File", "name": "SHA-256 of every other file", "encodingFormat": "text/plain"},
+        {
+            "@id": PACKING,
+            "@type": "CreateAction",
+            "name": "Packing of the results",
+            "instrument": {"@id": _software(__version__)["@id"]},
+            "result": {"@id": "./"},
+            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        },
         *runs,
     ]
     return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+
+
+def packed_by(metadata: Any) -> str | None:
+    """Return the version of segbench that packed a bundle, by its metadata as parsed; None if they do not say."""
+    try:
+        entities = {each["@id"]: each for each in metadata["@graph"]}
+        return str(entities[entities[PACKING]["instrument"]["@id"]]["softwareVersion"])
+    except (KeyError, TypeError):
+        return None
+
+
+def parts(metadata: Any) -> list[str]:
+    """Return the names of the files of a bundle, by its metadata as parsed; none if they do not say."""
+    try:
+        root = next(each for each in metadata["@graph"] if each["@id"] == "./")
+        return [str(each["@id"]) for each in root["hasPart"]]
+    except (KeyError, TypeError, StopIteration):
+        return []
 
 
 def _links(names: Iterable[str]) -> Any:
@@ -113,21 +147,19 @@ def _papers(bundle: Bundle) -> Iterator[dict[str, Any]]:
             }
 
 
-def _software(stored: Stored) -> dict[str, Any]:
-    code = stored.record.environment.code
-    commit = f", commit {code.commit}" if code.commit else ""
+def _software(version: str, commit: str | None = None) -> dict[str, Any]:
     return {
-        "@id": f"#segbench-{code.version}{f'-{code.commit[:12]}' if code.commit else ''}",
+        "@id": f"#segbench-{version}{f'-{commit[:12]}' if commit else ''}",
         "@type": "SoftwareApplication",
         "name": "segbench",
-        "softwareVersion": f"{code.version}{commit}",
+        "softwareVersion": f"{version}, commit {commit}" if commit else version,
         "description": "A benchmark and reproducibility suite for semantic segmentation",
     }
 
 
 def _action(stored: Stored, files: Mapping[str, bytes | Path]) -> dict[str, Any]:
     """Return a run as the action that made its files."""
-    record = stored.record
+    record, code = stored.record, stored.record.environment.code
     home = (Path(RESULTS) / layout.result(record.protocol.name, record.architecture, record.run_id)).with_suffix("")
     made = [f"{home.as_posix()}{suffix}" for suffix in (".json", ".npz")]
     done = record.status == "ok"
@@ -136,7 +168,7 @@ def _action(stored: Stored, files: Mapping[str, bytes | Path]) -> dict[str, Any]
         "@type": "CreateAction",
         "name": f"{record.architecture}, seed {record.seed}: training and evaluation under {record.protocol.name}",
         "startTime": record.started,
-        "instrument": {"@id": _software(stored)["@id"]},
+        "instrument": {"@id": _software(code.version, code.commit)["@id"]},
         "result": _links(path for path in made if path in files),
         "actionStatus": {"@id": f"http://schema.org/{'Completed' if done else 'Failed'}ActionStatus"},
         **({} if done else {"error": record.error or record.status}),

@@ -171,11 +171,16 @@ COLUMNS = (
 """The columns of a table, in order; `table` omits those without information."""
 
 FURTHER = (
+    Column("rank_low", "Best rank", decimals=0),
+    Column("rank_high", "Worst rank", decimals=0),
     Column("method", "Method"),
     Column("failed", "Failed", decimals=0),
     Column("input", "Input"),
     Column("latency_setting", "Latency setting"),
     Column("device", "Device"),
+    Column("best", "Among the best in"),
+    Column("front", "On the Pareto front for"),
+    Column("latency_unsteady", "Unsteady latency"),
 )
 """Columns that are shown where they are asked for by name."""
 

@@ -1,5 +1,6 @@
 """`segbench cite` prints what a LaTeX table cites."""
 
+import json
 import re
 
 import pytest
@@ -80,3 +81,19 @@ def test_to_a_file(filled, capsys, tmp_path):
     _, printed, _ = cite(capsys, "--results", filled.root)
     assert cite(capsys, "--results", filled.root, "-o", tmp_path / "refs.bib")[:2] == (0, "")
     assert (tmp_path / "refs.bib").read_text(encoding="utf-8") == printed
+
+
+def test_json_has_the_keys_of_architectures_and_datasets(tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    words = ["pspnet_r50-d8", "-p", "camvid_360x480_scratch", "--results", tmp_path / "results"]
+    _, bibtex, _ = cite(capsys, *words)
+    code, printed, _ = cite(capsys, *words, "--json")
+    found = json.loads(printed)
+    assert code == 0
+    assert "\n\n".join(each["bibtex"] for each in found["entries"]) == bibtex.rstrip("\n")
+    assert [each["key"] for each in found["entries"]] == keys(bibtex)
+    assert found["architectures"] == {"pspnet_r50-d8": ["zhao2017pspnet"]}
+    assert found["datasets"].keys() == {"camvid"}
+    assert set(found["datasets"]["camvid"]) < set(keys(bibtex))
+    assert cite(capsys, *words, "--json", "-o", tmp_path / "refs.json")[1] == ""
+    assert json.loads((tmp_path / "refs.json").read_text(encoding="utf-8")) == found

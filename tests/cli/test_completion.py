@@ -75,6 +75,7 @@ def test_names_are_those_of_the_catalog_at_that_moment(complete):
     names = [name for name in catalog.architectures() if name.startswith("espnet")]
     assert sorted(complete("run", "espnet")) == sorted(names)
     assert sorted(complete("run", "enet", "espnet")) == sorted(names)
+    assert complete("verify", "pspnet") == ["pspnet", "pspnet_r101-d8", "pspnet_r50-d8"]  # the first is a method
     assert complete("profile", "mynet") == ["mynetwork"]
     assert complete("run", "enet", "-p", "shapes") == ["shapes_64x64_smoke"]
     assert complete("list", "--method", "psp") == ["pspnet"]

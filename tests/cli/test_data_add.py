@@ -430,7 +430,8 @@ class TestFiles:
         save(image(2)[..., 0].astype(np.uint16), Path(f"images/02{suffix}"))
         assert (
             fault(capsys, *COLOURED)
-            == f"images/02{suffix}: images have 8 bits per channel, but this has 16: convert it"
+            == f"images/02{suffix}: images have 8 bits per channel, but this has 16: convert it, for example by "
+            f"ImageMagick with `magick 02{suffix} -depth 8 02-8bit.png`"
         )
 
     def test_images_and_labels_in_one_folder(self, capsys):

@@ -2,10 +2,11 @@ import csv
 import io
 import json
 
+import jsonschema
 import pytest
 
 from benchmark.catalog import catalog
-from benchmark.cli import main
+from benchmark.cli import main, outputs
 from benchmark.confusion import scores
 
 PROTOCOL = "shapes_64x64_smoke"
@@ -215,6 +216,7 @@ def test_ranks_are_those_among_the_chosen_rows(filled, capsys):
         (["--rows", "unet"], "no results of unet: there are those of"),
         (["--columns", "speed"], "unknown column 'speed': there are rank"),
         (["--sort", "speed"], "unknown column 'speed': there are rank"),
+        (["--columns", "protocol"], "--columns protocol: all rows of a table share it, which is a column of"),
         (["--label", "tab:x"], "--label, --caption and --float are of a LaTeX table: add --format latex"),
         (["--format", "latex", "--label", "tab:%"], "--label tab:%: leave out '%'"),
     ],
@@ -244,3 +246,18 @@ def test_chosen_columns_and_order(filled, capsys):
     assert {tuple(row) for group in json.loads(out) for row in group["rows"]} == {("architecture", "latency_ms")}
     _, out, _ = board(capsys, *arguments[:-1], "table")
     assert out.splitlines()[2].split() == ["Architecture", "Latency", "(ms)"]
+
+
+def test_every_column_of_csv_can_be_chosen(filled, capsys):
+    arguments = ["-p", PROTOCOL, "--results", filled.root, "--format"]
+    _, everything, _ = board(capsys, *arguments, "csv")
+    names = everything.splitlines()[0].split(",")
+    assert {"protocol", "overrides", "rank_low", "best", "front", "latency_unsteady"} <= set(names)
+    assert board(capsys, *arguments, "csv", "--columns", *names)[:2] == (0, everything)
+    _, out, _ = board(capsys, *arguments, "json", "--columns", *names)
+    assert all(list(row) == names for group in json.loads(out) for row in group["rows"])
+    jsonschema.Draft202012Validator(outputs.schema("leaderboard")).validate(json.loads(out))
+    for format in ("table", "markdown", "latex"):
+        for name in names[3:]:
+            code, out, err = board(capsys, *arguments, format, "--rows", "enet", "--columns", "architecture", name)
+            assert (code, err) == (0, ""), (format, name)

@@ -16,7 +16,7 @@ from benchmark.engine import segmentor
 SMOKE = "shapes_64x64_smoke"
 WRITING = {
     *("completion", "run", "train", "import", "protocol new", "data add", "data get", "data make"),
-    *("cite", "bundle", "figure pareto", "figure curves", "figure iou", "figure predictions"),
+    *("bundle", "figure pareto", "figure curves", "figure iou", "figure predictions"),
 }
 """Commands that are for what they write, and `--json` of which would have nothing to add."""
 
@@ -56,6 +56,10 @@ CASES = [
     "show espnet-camvid-test-miou",
     "leaderboard",
     "leaderboard -p shapes_64x64_smoke",
+    "leaderboard --columns architecture miou_percent --rows enet",
+    "leaderboard --columns rank_low best front latency_unsteady",
+    "cite",
+    "cite enet -p shapes_64x64_smoke",
     "compare results results",
     "compare results results --max-params 0.001",
     "verify --results RESULTS",

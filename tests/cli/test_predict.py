@@ -1,6 +1,7 @@
 """`segbench predict`: label maps of files are those of an evaluation, at the size of each image."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,56 @@ def test_an_image_of_another_size_gets_labels_of_its_size(predict, folder, image
         with Image.open("out/labels/large.png") as labels, Image.open("out/overlays/large.png") as overlay:
             assert (labels.size, overlay.size) == ((150, 90), (150, 90))
         assert printed.out.splitlines()[-1] == "label maps in out/labels, overlays in out/overlays"
+
+
+def test_broken_images_are_named_and_the_others_are_predicted(predict, folder, images):
+    first, *others = sorted(folder.iterdir())
+    first.write_bytes(first.read_bytes()[:-20])
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "wide.png")
+    code, printed = predict("images", "--json")
+    assert code == 2
+    assert [each["image"] for each in json.loads(printed.out)] == [f"images/{path.name}" for path in others]
+    faults = printed.err.splitlines()
+    assert len(faults) == 2
+    assert faults[0].startswith(f"segbench: error: images/{first.name} ")
+    assert faults[1].endswith(
+        "this has 16: convert it, for example by ImageMagick with `magick wide.png -depth 8 wide-8bit.png`"
+    )
+    assert {path.stem for path in Path("predictions/labels").iterdir()} == {path.stem for path in others}
+    code, printed = predict("images", "-o", "out")
+    assert (code, printed.out.splitlines()[-1]) == (2, "label maps in out/labels, overlays in out/overlays")
+
+
+def test_names_of_images_that_differ_in_their_suffix(predict, images):
+    Path("images").mkdir()
+    for name in ("rgb.png", "rgb.bmp", "rgb.tif", "rgb.png.bmp", "other.png"):
+        Image.fromarray(images.image(0)).save(f"images/{name}")
+    code, printed = predict("images", "images/other.png", "./images/../images/rgb.bmp", "--json")
+    assert code == 0
+    names = {each["image"]: Path(each["labels"]).name for each in json.loads(printed.out)}
+    assert names == {
+        "images/other.png": "other.png",
+        "images/rgb.bmp": "rgb.bmp.png",
+        "images/rgb.png": "rgb.png.png",
+        "images/rgb.png.bmp": "rgb.png.bmp.png",
+        "images/rgb.tif": "rgb.tif.png",
+    }
+    maps = [Path(f"predictions/labels/{name}").read_bytes() for name in names.values()]
+    assert len(set(maps)) == 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_the_orientation_is_applied(predict, images, suffix):
+    upright = images.image(0)[:48]
+    Image.fromarray(upright).save("upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # what is stored is to be turned clockwise
+    Image.fromarray(np.rot90(upright)).save(f"turned{suffix}", exif=exif, lossless=True)
+    assert predict("upright.png", f"turned{suffix}")[0] == 0
+    for kind in ("labels", "overlays"):
+        found = [np.asarray(Image.open(f"predictions/{kind}/{name}.png")) for name in ("upright", "turned")]
+        assert found[0].shape[:2] == (48, 64)
+        assert np.array_equal(*found)
 
 
 @pytest.mark.parametrize(

@@ -305,3 +305,12 @@ def test_what_is_left_out_as_of_other_code_is_said(add, publish, told):
     assert "seed 7 of enet (code ffffffffffff)" in told("enet")[1].err
     (found,) = json.loads(told("enet", "--json", "--mix-code")[1].out)
     assert found["measured"] < mean(scores) - 5
+
+
+def test_a_method_is_all_of_its_architectures(tmp_path, capsys):
+    assert main(["verify", "pspnet", "--speed", "--results", str(tmp_path)]) == 0
+    method = capsys.readouterr().out
+    names = ["pspnet_r101-d8", "pspnet_r50-d8"]
+    assert main(["verify", *names, "--speed", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == method
+    assert all(name in method for name in names)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmark.confusion import VOID
-from benchmark.datasets.decoding import decode_image, decode_label, decode_values, orientation, size
+from benchmark.datasets.decoding import ANY_FORMAT, decode_image, decode_label, decode_values, orientation, size
 from benchmark.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -113,6 +113,29 @@ def test_an_exif_orientation_is_read_and_not_applied(save, name, tag):
     assert np.array_equal(decode_image(path), plain)
     assert size(path) == (12, 20)
     assert orientation(path) == tag
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_the_orientation_of_a_tiff_is_applied_where_it_is_asked_for(tmp_path, tag, order):
+    """OpenCV applies half of it in any case."""
+    stored = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    Image.fromarray(stored).save(tmp_path / "a.tif", exif=exif)
+    found = decode_image(tmp_path / "a.tif", order, ANY_FORMAT)
+    assert np.array_equal(found[..., ::-1] if order == "BGR" else found, stored)
+    assert found.flags.c_contiguous
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    upright = [decode_image(tmp_path / name, order, ANY_FORMAT, upright=True) for name in ("a.tif", "a.png")]
+    assert np.array_equal(*upright)
+
+
+def test_a_tiff_of_three_channels_of_16_bits_is_refused(tmp_path):
+    """Pillow opens it as one of 8 bits."""
+    cv2.imwrite(str(tmp_path / "a.tif"), np.full((4, 6, 3), 1000, np.uint16))
+    with pytest.raises(UserError, match="but this has 16: convert it"):
+        decode_image(tmp_path / "a.tif", formats=ANY_FORMAT)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff\xe1\x00\x08Exif\0\0"])

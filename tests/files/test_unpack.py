@@ -101,7 +101,6 @@ def test_no_path_leaves_the_target(tmp_path, target, name, make, place):
         ("link.png", tarfile.LNKTYPE, "../../secret"),
         ("pipe.png", tarfile.FIFOTYPE, ""),
         ("device.png", tarfile.CHRTYPE, ""),
-        ("folder.png", tarfile.DIRTYPE, ""),
     ],
 )
 def test_links_and_devices_of_a_tar_are_refused(tmp_path, target, member):
@@ -109,6 +108,42 @@ def test_links_and_devices_of_a_tar_are_refused(tmp_path, target, member):
     with pytest.raises(UserError, match="is a link or a device"):
         unpack(path, target, anywhere, LIMIT)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_entries_of_folders_are_skipped(tmp_path, target, kind):
+    """File managers and `zip -r` write them."""
+    path = tmp_path / "archive"
+    if kind == "tar":
+        make_tar(path, [("sub", tarfile.DIRTYPE, ""), ("sub/a.png", b"a")])
+    else:
+        folder = zipfile.ZipInfo("sub/")
+        folder.external_attr = (stat.S_IFDIR | 0o755) << 16
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(folder, b"")
+            archive.writestr("sub/a.png", b"a")
+    assert unpack(path, target, anywhere, LIMIT) == 1
+    assert files(target) == {"sub/a.png": b"a"}
+
+
+def test_content_of_a_folder_is_refused(tmp_path, target):
+    with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+        archive.writestr("sub/", b"hidden")
+    with pytest.raises(UserError, match="'sub/' is a link or a device"):
+        unpack(tmp_path / "archive", target, anywhere, LIMIT)
+
+
+def test_an_archive_within_a_truncated_one_is_not_taken_for_it(tmp_path, target):
+    """Python finds a zip archive by its end, which may be that of a member."""
+    inner = make_zip(tmp_path / "inner.npz", [("x", b"x")]).read_bytes()
+    path = tmp_path / "archive"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npz", inner)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(inner) + len(inner)])
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(UserError, match=r"is not a readable archive: truncated: .*; get it again"):
+        unpack(path, target, anywhere, LIMIT)
 
 
 def test_file_through_a_linked_folder_stays_inside(tmp_path, target):

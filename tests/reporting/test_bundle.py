@@ -1,9 +1,11 @@
 """Bundles: what is packed is accepted elsewhere, and what was changed is not."""
 
+import hashlib
 import io
 import json
 import re
 import shutil
+import tarfile
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -11,8 +13,9 @@ from urllib.response import addinfourl
 
 import pytest
 
+from benchmark import __version__
 from benchmark.cli import main
-from benchmark.reporting import bundle
+from benchmark.reporting import bundle, bundle_check, crate
 from benchmark.results import bundle as archive
 from benchmark.results.store import Store
 
@@ -25,7 +28,13 @@ ROOT = Path(__file__).parents[2]
 def _configs(monkeypatch):
     """Composing takes seconds; `test_configs` does it."""
     text = {"enet": "model = dict()\n"}
-    monkeypatch.setattr(bundle, "configs", lambda records, protocol: (text, ["unet: depends on files of the user's"]))
+
+    def configs(records, protocol):
+        names = {record.architecture for record in records}
+        return text, ["unet: depends on files of the user's"] if "unet" in names else []
+
+    for module in (bundle, bundle_check):
+        monkeypatch.setattr(module, "configs", configs)
 
 
 @pytest.fixture
@@ -155,6 +164,187 @@ def test_a_result_whose_checksums_were_adapted_is_recomputed(packed, capsys):
     assert f"b.zip/{name}: " in refused(capsys, packed)
 
 
+def adapted(folder):
+    """Rewrite the manifest of an unpacked bundle, as who changes it would."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    files.pop("manifest-sha256.txt")
+    lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n" for name, path in sorted(files.items()))
+    (folder / "manifest-sha256.txt").write_text("".join(lines))
+
+
+@pytest.fixture
+def unpacked(packed, tmp_path):
+    with zipfile.ZipFile(packed) as file:
+        file.extractall(tmp_path / "unpacked")
+    return tmp_path / "unpacked"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("leaderboard.csv", "unet,unet,ok,2", "unet,unet,ok,3", "unet,unet,ok,3"),
+        ("README.md", "| enet |", "| ENet |", "ENet"),
+        ("README.md", "## Use", "Ours is the best.\n\n## Use", "'Ours is the best.' should be '## Use'"),
+        ("configs/enet.py", "dict()", "dict(lr=9)", "'model = dict(lr=9)' should be 'model = dict()'"),
+        ("protocol.json", '"overrides": {}', '"overrides": {"a": 1}', "does not follow from results"),
+        ("environments.json", None, "{}", "'{}' should be '['"),
+        ("references.bib", None, "", "does not follow from results"),
+        ("LICENSE.txt", "CC-BY", "CC-XX", "does not follow from results"),
+        ("ro-crate-metadata.json", None, "{", "is missing or damaged; it is JSON"),
+        ("ro-crate-metadata.json", "The segbench authors", "Others", "does not follow from results and CITATION.cff"),
+        ("ro-crate-metadata.json", '"@id": "#packing"', '"@id": "#x"', "should be"),
+        ("ro-crate-metadata.json", '"instrument": ', '"x": ', "does not say which version of segbench packed"),
+        ("CITATION.cff", None, "title: [", "is missing or damaged; it has title, authors and licence"),
+        ("configs/enet.py", None, None, "is missing, although the results give it"),
+        ("configs/more.py", None, "import os", "is no file of a bundle of these results"),
+        ("results/more.txt", None, "", "is no file of a bundle of these results"),
+    ],
+)
+def test_what_follows_from_the_results_is_made_again(unpacked, capsys, name, old, new, said):
+    """Although the manifest was rewritten."""
+    file = unpacked / name
+    if new is None:
+        file.unlink()
+    elif old is None:
+        file.write_text(new)
+    else:
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new, 1))
+    adapted(unpacked)
+    found = [line for line in refused(capsys, unpacked).splitlines() if line.startswith(f"{file}: ")]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_notes_on_what_was_not_packed_are_accepted(store, make_record, tmp_path, capsys):
+    """Of older results and of other code, which the bundle cannot have."""
+    for seed in range(2):
+        store.add(*make_record("enet", seed, digest_of_code="1" * 64, started="2026-01-01T00:00:00+00:00"))
+    store.add(*make_record("enet", 2, digest_of_code="2" * 64, started="2026-02-01T00:00:00+00:00"))
+    packed = pack(store, tmp_path / "b.zip")
+    assert "Excluded, because results of different code" in members(packed)["README.md"].decode()
+    assert main(["validate", str(packed)]) == 0
+    assert main(["validate", str(pack(store, tmp_path / "c.zip", "--mix-code"))]) == 0
+
+
+def test_of_another_version_data_are_compared(unpacked, capsys, monkeypatch):
+    for module in (bundle, crate, bundle_check):
+        monkeypatch.setattr(module, "__version__", "9.9")
+    (unpacked / "LICENSE.txt").write_text("as it was worded once")
+    adapted(unpacked)
+    capsys.readouterr()
+    assert main(["validate", str(unpacked)]) == 0
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "not compared with the results" in line]
+    assert "LICENSE.txt" in note
+    assert "leaderboard.csv" not in note
+    assert note.endswith(f": made by segbench {__version__}, not 9.9")
+    for name, old, new in (
+        ("leaderboard.csv", ",ok,2,", ",ok,3,"),
+        ("protocol.json", '"iterations": 30', '"iterations": 31'),
+        ("environments.json", '"version": "', '"version": "9'),
+    ):
+        before = (unpacked / name).read_text()
+        assert old in before
+        (unpacked / name).write_text(before.replace(old, new))
+        adapted(unpacked)
+        assert f"{unpacked / name}: does not agree with the results" in refused(capsys, unpacked)
+        (unpacked / name).write_text(before)
+
+
+def test_references_of_the_users_own_methods_are_not_known_elsewhere(store, make_record, tmp_path, capsys):
+    record, arrays = make_record("net-of-mine")
+    store.add(record.model_copy(update={"method": "mine"}), arrays)
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "net-of-mine.py").write_text('"""A network."""\n\nmodel = dict()\n')
+    (folder / "metafile.yaml").write_text(
+        "title: A Network\nyear: 2026\nauthors: [Ada Lovelace]\nrepresentative: net-of-mine\n"
+    )
+    packed = pack(store, tmp_path / "b.zip", "--models", str(tmp_path / "models"))
+    assert "@misc{mine2026," in members(packed)["references.bib"].decode()
+    capsys.readouterr()
+    assert main(["validate", str(packed)]) == 0
+    assert "not compared with the results: references.bib" in capsys.readouterr().out
+    assert main(["validate", str(packed), "--models", str(tmp_path / "models")]) == 0
+
+
+def rewritten(path, members, **how):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(f"{how.get('folder', '')}{name}", content)
+        for name in how.get("more", ()):
+            file.writestr(name, b"")
+        file.comment = how.get("comment", b"")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "noted"),
+    [
+        ({}, "was packed again by another tool: its members are those of the manifest"),
+        ({"more": ["results/", "configs/"]}, "those of the manifest"),
+        ({"folder": "my results/", "more": ["my results/"]}, "those of the manifest"),
+        ({"more": ["__MACOSX/._README.md", "configs/.DS_Store"]}, "those of the manifest"),
+        ({"comment": b"hidden" * 20}, "those of the manifest, but 120 bytes are outside of them"),
+    ],
+)
+def test_an_archive_of_another_tool_is_accepted(packed, tmp_path, capsys, how, noted):
+    path = rewritten(tmp_path / "again.zip", members(packed), **how)
+    capsys.readouterr()
+    assert main(["validate", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(noted)
+    assert main(["validate", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] != []
+
+
+def test_the_same_entries_in_another_order_are_the_same(packed, tmp_path, capsys):
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(tmp_path / "again.zip", "w") as new:
+        for entry in reversed(old.infolist()):
+            new.writestr(entry, old.read(entry))
+    assert main(["validate", str(tmp_path / "again.zip")]) == 0
+
+
+def test_data_between_the_members_of_another_tool_is_noted(packed, tmp_path, capsys):
+    path = tmp_path / "again.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members(packed).items():
+            file.writestr(name, content)
+            file.fp.write(b"hidden" * 5)
+            file.start_dir = file.fp.tell()
+    capsys.readouterr()
+    assert main(["validate", str(path)]) == 0
+    assert f"but {30 * len(members(packed))} bytes are outside of them" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30, 0.3, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", [".zip", ".tgz"])
+def test_a_truncated_archive_is_named(packed, tmp_path, capsys, kept, suffix):
+    path, content = tmp_path / f"cut{suffix}", packed.read_bytes()
+    if suffix == ".tgz":
+        with tarfile.open(path, "w:gz") as file:
+            file.add(packed, "b.zip")
+        content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    assert re.fullmatch(
+        rf"segbench: error: {path} is not a readable archive: .*; get it again\n", refused(capsys, path)
+    )
+
+
+def test_an_empty_archive_is_named(tmp_path, capsys):
+    assert "x.zip is not a readable archive: it is empty; get it again" in refused(
+        capsys, written(tmp_path / "x.zip", {})
+    )
+
+
+def test_the_end_of_a_member_is_not_taken_for_that_of_the_archive(packed, tmp_path, capsys):
+    """Confusion matrices are archives, too."""
+    content = packed.read_bytes()
+    last = next(name for name in members(packed) if name.endswith(".npz"))
+    inner = members(packed)[last]
+    packed.write_bytes(content[: content.index(inner) + len(inner)])
+    assert "is not a readable archive: truncated" in refused(capsys, packed)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/absolute", "C:\\drive", "a\\..\\..\\b"])
 def test_hostile_paths_are_refused(packed, capsys, tmp_path, name):
     found = {**members(packed), name: b"x"}
@@ -212,12 +402,14 @@ def test_configs(monkeypatch):
 
 
 def test_authors_title_and_licence(results, tmp_path):
-    words = ["--author", "Lovelace, Ada", "--author", "A Lab", "--title", 'Nets "2"', "--license", "CC0-1.0"]
+    title = 'Nets "2": é \N{GRINNING FACE}'
+    words = ["--author", "Lovelace, Ada", "--author", "A Lab", "--title", title, "--license", "CC0-1.0"]
     found = members(pack(results, tmp_path / "b.zip", *words))
+    assert main(["validate", str(tmp_path / "b.zip")]) == 0
     import yaml
 
     citation = yaml.safe_load(found["CITATION.cff"])
-    assert citation["title"] == 'Nets "2"'
+    assert citation["title"] == title
     assert citation["authors"] == [{"family-names": "Lovelace", "given-names": "Ada"}, {"name": "A Lab"}]
     graph = {each["@id"]: each for each in json.loads(found["ro-crate-metadata.json"])["@graph"]}
     assert graph["./"]["license"] == {"@id": "https://spdx.org/licenses/CC0-1.0"}
