@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli import data_add, printing, quantities
 from benchmark.cli.columns import aligned
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -245,12 +246,13 @@ def _progress() -> Iterator[Progress]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from benchmark.datasets.card import is_card
-    from benchmark.datasets.catalog import dataset, locate
-    from benchmark.datasets.verify import verify
-
-    _refuse_root(args)
     with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        from benchmark.datasets.card import is_card
+        from benchmark.datasets.catalog import dataset, locate
+        from benchmark.datasets.verify import verify
+
+        _refuse_root(args)
         found = verify(args.dataset, args.root, partial(listener.step, "verifying"))
     source = dataset(args.dataset)
     place = locate(args.dataset, args.root)

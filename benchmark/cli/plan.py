@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog
 from benchmark.cli import devices, printing
 from benchmark.cli import run as main_job
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.quantities import duration_text
 from benchmark.cli.run import chosen, composed, specs
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     with shown() as listener:
-        listener.step("starting", "", 0, len(names))
+        listener.step(STARTING, "", 0, len(names))
         on = devices.selected_device(args)  # before mmengine is imported
 
         from benchmark.execution.plan import estimate_speed, plan

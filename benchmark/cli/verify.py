@@ -19,6 +19,7 @@ from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import devices, options, printing, quantities, selection
 from benchmark.cli.columns import fitted, terminal_width
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 
@@ -304,8 +305,6 @@ def _print_rest(
 
 
 def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.verdicts import cost
-
     names = names or list(catalog.architectures())
     references = [
         reference
@@ -314,6 +313,9 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
         if reference.architecture == name and reference.metric in COST
     ]
     with shown() as listener:
+        listener.step(STARTING, "", 0, len(references))
+        from benchmark.verdicts import cost
+
         found = [
             cost.verdict(reference, _measure)
             for reference in counted(references, listener, "counting", lambda each: each.architecture)
