@@ -8,6 +8,8 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from benchmark.abbreviation import abbreviated
+
 LAST = 24
 """Characters that the last column keeps while others are left out: it holds a text, which is cut."""
 
@@ -52,7 +54,7 @@ def fitted(
         yield _cut(line, width)
     if len(shown) < len(widths):
         hidden = [name for index, name in enumerate(rows[0]) if index not in shown]
-        yield not_shown(width, hidden, optional)
+        yield textwrap.fill(not_shown(width, hidden, optional), width, break_on_hyphens=False)
 
 
 def layout(widths: Sequence[int], width: int | None, least: Sequence[int]) -> tuple[list[int], int]:
@@ -86,14 +88,6 @@ def wrapped(text: str) -> str:
     if width is None:
         return text
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
-
-
-def abbreviated(name: str, width: int) -> str:
-    """Shorten a name in its middle: its end is the seed, or what tells it from others of its family."""
-    if len(name) <= width:
-        return name
-    end = width // 3
-    return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
 
 
 def _cut(line: str, width: int) -> str:

@@ -52,7 +52,8 @@ class Course:
 
     def __init__(self, began: float, phases: Sequence[Phase] = ()) -> None:
         self.began = began
-        self.phase, self.done, self.total = STARTING, 0, 0
+        self.phase, self.done = STARTING, 0
+        self.total = next((each.amount for each in phases if each.amount and each.name not in UNPLANNED), 0)
         self.loss: float | None = None
         self.miou: float | None = None
         self._planned = {phase.name: phase for phase in phases}
@@ -61,9 +62,6 @@ class Course:
         self._since = began, 0  # time and count at the first report of the phase
         self._heard = began  # time of the last report
         self._best, self._length = -math.inf, 0  # mIoU of the best validation, iterations of the training
-        for each in phases:
-            if each.name in TRAINING:
-                self.total = each.amount
 
     def report(self, now: float, phase: str, done: int, total: int, value: float | None = None) -> None:
         """Receive progress.
@@ -77,11 +75,12 @@ class Course:
         """
         enters = phase != self.phase
         if enters:
-            self._since = now, done
             self._end_before(phase)
         # A pass over a split follows another one where the count starts again.
         again = enters or done < self.done or (done == self.done and phase in ("val", "test") and value is None)
         more = done if again else done - self.done
+        if again:
+            self._since = now, done
         if phase in TRAINING:
             self._left[phase], self._length = total - done, total
             self.loss = self.loss if value is None else value

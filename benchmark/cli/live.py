@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.cli.columns import GAP, NAME, SHORTEST, abbreviated
+from benchmark.abbreviation import abbreviated
+from benchmark.cli.columns import GAP, NAME, SHORTEST
 from benchmark.cli.course import Course, clock, speed
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def grid(rows: Sequence[ProgressRow], width: int) -> Table:
             fields[name], widths[name] = texts, longest
             room -= longest + GAP
     shown = min(names, max(SHORTEST, room))
+    shown = max(1, min(shown, BAR + room - 1))  # on a very narrow terminal the bar goes first
     bar = max(1, min(LONGEST_BAR, BAR + room - shown))
     table = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
     table.add_column(width=shown, no_wrap=True)

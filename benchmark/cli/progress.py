@@ -36,7 +36,15 @@ SHORT = {"first_stage": "train 1/2"}
 STARTING_SECONDS = 8.0
 """Guess of the seconds of importing torch and mmsegmentation."""
 
-ITEM_SECONDS = {"profiling": 8.0, "planning": 0.3, "predicting": 0.3, "verifying": 0.005}
+ITEM_SECONDS = {
+    "profiling": 8.0,
+    "planning": 0.3,
+    "predicting": 0.3,
+    "verifying": 0.005,
+    "reading": 0.005,
+    "scoring": 0.01,
+    "preparing": 0.01,
+}
 """Guesses of the seconds of an item of a step, until the first one has ended; of others a second."""
 
 LINE_SECONDS = 15.0

@@ -19,6 +19,7 @@ RUN = [
 
 def test_before_the_first_iteration_the_plan_says_the_time():
     course = Course(0.0, RUN)
+    assert (course.phase, course.done, course.total) == ("starting", 0, 100)
     assert (course.rate(10.0), course.seconds_left(10.0)) == (None, 95.0)
     course.report(20.0, "profile", 0, 1)
     assert course.seconds_left(20.0) == 100.0
@@ -106,6 +107,14 @@ def test_a_second_pass_over_a_split_of_one_batch_is_counted():
     assert course.seconds_left(1.0) == 1.0
     course.report(2.0, "test", 5, 5)
     assert course._left["test"] == 0
+
+
+def test_the_rate_is_that_of_a_pass():
+    """As of the verification of a dataset, split by split."""
+    course = Course(0.0)
+    for now, done in enumerate((0, 50, 100, 0, 10)):
+        course.report(now, "verifying", done, 100)
+    assert course.rate(4.0) == 10.0
 
 
 def test_no_phase_begins_with_no_time_left():

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -171,3 +173,42 @@ def test_a_run_that_waits_for_a_scheduler_is_not_said_to_start(clock):
         assert [(row.name, row.phase) for row in bars._rows()] == [("all runs", "1 pending")]
     finally:
         bars.close()
+
+
+FIRST_STEP = """
+import os, sys
+from benchmark.cli import main, progress
+
+def step(self, what, name, done, total):
+    print(what, f"{done}/{total}", "torch" in sys.modules, flush=True)
+    os._exit(0)
+
+progress.Lines.step = step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run enet unet",
+        "plan enet unet",
+        "train enet",
+        "eval enet --weights IMAGE",
+        "predict enet IMAGE --weights IMAGE",
+        "profile enet unet",
+        "verify --cost pspnet_r50-d8",
+        "import enet IMAGE -o OUT.pth",
+        "score . --name other",
+        "data verify camvid",
+        "data show shapes",
+        "data make cityscapes",
+    ],
+)
+def test_the_first_phase_is_shown_before_torch_is_imported(tmp_path, command):
+    (tmp_path / "image.png").write_bytes(b"")
+    words = [word.replace("IMAGE", "image.png") for word in command.split()]
+    ended = subprocess.run(
+        [sys.executable, "-c", FIRST_STEP, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert re.fullmatch(r"starting 0/[1-9] False\n", ended.stdout), ended.stderr
