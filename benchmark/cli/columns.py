@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from benchmark.abbreviation import abbreviated
+from benchmark.reporting.abbreviation import abbreviated
 
 LAST = 24
 """Characters that the last column keeps while others are left out: it holds a text, which is cut."""

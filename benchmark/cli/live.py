@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.abbreviation import abbreviated
 from benchmark.cli.columns import GAP, NAME, SHORTEST
 from benchmark.cli.course import Course, clock, speed
+from benchmark.reporting.abbreviation import abbreviated
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmark.abbreviation import abbreviated
 from benchmark.catalog import catalog
 from benchmark.cli import devices, printing
 from benchmark.cli import run as main_job
@@ -16,6 +15,7 @@ from benchmark.cli.course import STARTING
 from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.quantities import duration_text
 from benchmark.cli.run import chosen, composed, specs
+from benchmark.reporting.abbreviation import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.execution.plan import Job

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.abbreviation import abbreviated
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities
 from benchmark.cli.columns import GAP, layout, not_shown, rounded, terminal_width, wrapped
 from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
+from benchmark.reporting.abbreviation import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.results.record import Complexity, Latency

@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.abbreviation import abbreviated
 from benchmark.cli import options, printing
 from benchmark.cli.columns import GAP, LAST, layout, shortened, terminal_width, wrapped
 from benchmark.cli.progress import PHASES
 from benchmark.cli.quantities import duration_text
 from benchmark.errors import UserError
+from benchmark.reporting.abbreviation import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.execution.status import RunStatus, SweepStatus

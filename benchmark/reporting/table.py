@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from benchmark.abbreviation import abbreviated
 from benchmark.analysis.ranking import Standing
 from benchmark.analysis.view import unknown_column
+from benchmark.reporting.abbreviation import abbreviated
 from benchmark.results.summary import EXTERNAL
 
 MISSING = "-"
