@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
+
+from benchmark.reporting.short_name import abbreviated
 
 LAST = 24
 """Characters that the last column keeps while others are left out: it holds a text, which is cut."""
+
+GAP = 2
+"""Spaces between columns."""
+
+NAME, SHORTEST = 24, 12
+"""Characters of a name: while columns are left out for it, and at least."""
 
 
 def terminal_width() -> int | None:
@@ -36,34 +45,60 @@ def fitted(
     if width is None or not rows:
         yield from aligned(rows)
         return
-    shown, hidden = list(range(len(rows[0]))), list[int]()
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    shown, first = layout([*widths[:-1], min(LAST, widths[-1])], width, least)
+    cells = [[row[index] for index in shown] for row in rows]
+    if least:
+        cells = [[abbreviated(row[0], first), *row[1:]] for row in cells]
+    for line in aligned(cells):
+        yield _cut(line, width)
+    if len(shown) < len(widths):
+        hidden = [name for index, name in enumerate(rows[0]) if index not in shown]
+        yield textwrap.fill(not_shown(width, hidden, optional), width, break_on_hyphens=False)
+
+
+def layout(widths: Sequence[int], width: int | None, least: Sequence[int]) -> tuple[list[int], int]:
+    """Return the indices of the columns that a terminal shows, and the width of the first one, which has names.
+
+    Args:
+        widths: width of each column in characters.
+        width: width of the terminal; None for no limit.
+        least: indices of columns that may be left out, the least important first.
+    """
+    shown = list(range(len(widths)))
+    if width is None:
+        return shown, widths[0]
+    room = width - sum(each + GAP for each in widths[1:])
     for index in least:
-        if _width(rows, shown) <= width:
+        if min(widths[0], NAME) <= room:
             break
         shown.remove(index)
-        hidden.append(index)
-    for line in aligned([[row[index] for index in shown] for row in rows]):
-        yield _cut(line, width)
-    if hidden:
-        names = ", ".join(rows[0][index] for index in sorted(hidden))
-        yield f"not shown in {width} columns: {names}; {optional} prints everything"
+        room += widths[index] + GAP
+    return shown, min(widths[0], max(SHORTEST, room))
+
+
+def not_shown(width: int, hidden: Sequence[str], optional: str = "--json") -> str:
+    """Say which columns a terminal of that width does not show, and which option prints everything."""
+    return f"not shown in {width} columns: {', '.join(hidden)}; {optional} prints everything"
+
+
+def wrapped(text: str) -> str:
+    """Wrap a text between words where it would wrap on the terminal; a file or a pipe gets lines as they are."""
+    width = terminal_width()
+    if width is None:
+        return text
+    return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
 
 
 def _cut(line: str, width: int) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def _width(rows: Sequence[Sequence[str]], shown: Sequence[int]) -> int:
-    """Return the width of the lines, in which the last column may be cut."""
-    widths = [max(len(row[index]) for row in rows) for index in shown]
-    return sum(widths[:-1]) + min(LAST, widths[-1]) + 2 * (len(shown) - 1)
-
-
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield a line for each row, in which every column is as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield (" " * GAP).join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def rounded(value: float, decimals: int) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import data_add, printing, quantities
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import aligned, fitted, terminal_width
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -109,30 +110,34 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    import numpy as np
+    with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        import numpy as np
 
-    from benchmark.confusion import VOID
-    from benchmark.datasets.catalog import open_split, title
-    from benchmark.datasets.prefetch import prefetch
-    from benchmark.files.atomic import replacing
-    from benchmark.reporting import dataset_sheet
+        from benchmark.confusion import VOID
+        from benchmark.datasets.catalog import open_split, title
+        from benchmark.datasets.prefetch import prefetch
+        from benchmark.files.atomic import replacing
+        from benchmark.reporting import dataset_sheet
 
-    _refuse_root(args)
-    source, name = open_split(args.dataset, args.split, args.root), title(args.dataset)
-    count = min(args.images, len(source))
-    chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
-    examples = [dataset_sheet.Example(source.names[i], source.image(i), source.label(i)) for i in chosen]
-    pixels = np.zeros(256, np.int64)
-    for label in prefetch(source.label, len(source)):
-        pixels += np.bincount(label.ravel(), minlength=256)
-    pixels = pixels[[*range(len(source.classes)), VOID]]
-    images = f"{len(source)} image{'' if len(source) == 1 else 's'}"
-    picture = dataset_sheet.draw(
-        f"{name}: {args.split}, {images}", examples, source.classes, np.array(source.palette, np.uint8), pixels
-    )
-    path = args.out or Path(f"{name}-{args.split}.png")
-    with replacing(path) as temporary:
-        temporary.write_bytes(picture)
+        _refuse_root(args)
+        source, name = open_split(args.dataset, args.split, args.root), title(args.dataset)
+        count = min(args.images, len(source))
+        chosen = [round((i + 0.5) * len(source) / count - 0.5) for i in range(count)]
+        examples = [dataset_sheet.Example(source.names[i], source.image(i), source.label(i)) for i in chosen]
+        pixels = np.zeros(256, np.int64)
+        for index, label in enumerate(prefetch(source.label, len(source))):
+            listener.step("reading", args.split, index, len(source))
+            pixels += np.bincount(label.ravel(), minlength=256)
+        pixels = pixels[[*range(len(source.classes)), VOID]]
+        images = f"{len(source)} image{'' if len(source) == 1 else 's'}"
+        listener.step("drawing", "", 0, 1)
+        picture = dataset_sheet.draw(
+            f"{name}: {args.split}, {images}", examples, source.classes, np.array(source.palette, np.uint8), pixels
+        )
+        path = args.out or Path(f"{name}-{args.split}.png")
+        with replacing(path) as temporary:
+            temporary.write_bytes(picture)
     percent = _percent((*source.classes, "void"), pixels.tolist())
     if args.json:
         found = {"dataset": name, "split": args.split, "images": len(source), "percent": percent, "picture": str(path)}
@@ -170,7 +175,7 @@ def _list(args: argparse.Namespace) -> int:
     for name, classes, home in found:
         where = "drawn by segbench" if home is None else str(home) if home.is_dir() else "not here"
         rows.append((name, str(classes), where))
-    for line in aligned(rows):
+    for line in fitted(rows, terminal_width(), [1]):
         print(line)
     return 0
 
@@ -201,9 +206,11 @@ def _get(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from benchmark.datasets.prepare import prepare_labels
+    with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        from benchmark.datasets.prepare import prepare_labels
 
-    count = prepare_labels(args.dataset, args.origin, args.root)
+        count = prepare_labels(args.dataset, args.origin, args.root, partial(listener.step, "preparing", "labels"))
     print(f"{count} labels written; check with `segbench data verify {args.dataset}`")
     return 0
 
@@ -245,12 +252,13 @@ def _progress() -> Iterator[Progress]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from benchmark.datasets.card import is_card
-    from benchmark.datasets.catalog import dataset, locate
-    from benchmark.datasets.verify import verify
-
-    _refuse_root(args)
     with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        from benchmark.datasets.card import is_card
+        from benchmark.datasets.catalog import dataset, locate
+        from benchmark.datasets.verify import verify
+
+        _refuse_root(args)
         found = verify(args.dataset, args.root, partial(listener.step, "verifying"))
     source = dataset(args.dataset)
     place = locate(args.dataset, args.root)

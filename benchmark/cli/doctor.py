@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from benchmark import __version__
 from benchmark.backend.installed import Extra, missing_extras
 from benchmark.cli import printing
-from benchmark.cli.columns import aligned
+from benchmark.cli.columns import GAP, aligned, terminal_width, wrapped
 from benchmark.errors import UserError
 from benchmark.results import code
 
@@ -240,7 +241,7 @@ def _lines(report: Diagnosis) -> Iterator[str]:
         yield "not installed (optional)"
         yield from _table([[extra.name, f"for {extra.purpose}: {extra.command}"] for extra in report.missing])
     yield "problems" if report.problems else "no problems"
-    yield from (f"  {problem}" for problem in report.problems)
+    yield from (wrapped(f"  {problem}") for problem in report.problems)
 
 
 def _describe(device: Device) -> str:
@@ -253,5 +254,8 @@ def _describe(device: Device) -> str:
 
 
 def _table(rows: list[list[str]]) -> Iterator[str]:
-    """Rows in columns, indented."""
-    yield from (f"  {line}" for line in aligned(rows))
+    """Rows in columns, indented; on a terminal the text of the last column wraps below itself."""
+    width = terminal_width()
+    indent = " " * sum(max(map(len, column)) + GAP for column in [[""], *list(zip(*rows, strict=True))[:-1]])
+    for line in aligned(rows):
+        yield f"  {line}" if width is None else textwrap.fill(f"  {line}", width, subsequent_indent=indent)

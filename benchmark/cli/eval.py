@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, printing, weights
+from benchmark.cli.course import STARTING
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,35 +53,36 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; print the scores and, for published weights, verdicts on the figures published with them."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
-    options.require_use_of_root(args)
-    options.check_data(args)
-
-    from benchmark.engine import device
-
-    on = device.select(args.device)
-    given = weights.read(args)
-
-    from benchmark.results.arrays import file_sha256
-
-    sha256 = given.meta.get("source_sha256") or file_sha256(args.weights)
-    published = _published(args, sha256)
-    from benchmark.confusion import VoidRule, scores
-
-    network = weights.network(args, given, on)
-    config = network.config
-    config[f"{args.split}_evaluator"].crf = config.test_evaluator.get("crf")
-    print(
-        f"segbench: {network.normalisation}" if args.json else network.normalisation,
-        file=sys.stderr if args.json else sys.stdout,
-        flush=True,
-    )
-
-    from benchmark.cli.progress import shown
-    from benchmark.engine.session import Session
-
-    device.limit_threads(config.protocol.threads)
-
     with tempfile.TemporaryDirectory() as logs, shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        options.require_use_of_root(args)
+        options.check_data(args)
+
+        from benchmark.engine import device
+
+        on = device.select(args.device)
+        given = weights.read(args)
+
+        from benchmark.results.arrays import file_sha256
+
+        sha256 = given.meta.get("source_sha256") or file_sha256(args.weights)
+        published = _published(args, sha256)
+        from benchmark.confusion import VoidRule, scores
+
+        network = weights.network(args, given, on)
+        config = network.config
+        config[f"{args.split}_evaluator"].crf = config.test_evaluator.get("crf")
+        print(
+            f"segbench: {network.normalisation}" if args.json else network.normalisation,
+            file=sys.stderr if args.json else sys.stdout,
+            flush=True,
+        )
+
+        from benchmark.engine.session import Session
+        from benchmark.execution import plan
+
+        device.limit_threads(config.protocol.threads)
+        listener.start(args.architecture, [plan.evaluation(config, args.root, plan.guess(on), args.split)])
         session = Session(config, Path(logs), partial(listener.report, args.architecture))
         session.load_state(network.state)
         counted = session.evaluate(args.split)

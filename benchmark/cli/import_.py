@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import loading, options
+from benchmark.cli.course import STARTING
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,26 +39,28 @@ def run(args: argparse.Namespace) -> int:
     """Write the weights under our names, and print missing and unexpected keys."""
     catalog.architecture(args.architecture)
 
-    from benchmark.weights import checkpoint
+    with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        from benchmark.weights import checkpoint
 
-    given = checkpoint.read(args.checkpoint, args.weights_key)
-    if given.choice:
-        print(f"segbench: {args.checkpoint} holds {given.choice}", file=sys.stderr)
+        given = checkpoint.read(args.checkpoint, args.weights_key)
+        if given.choice:
+            print(f"segbench: {args.checkpoint} holds {given.choice}", file=sys.stderr)
 
-    from benchmark.results.arrays import file_sha256
+        from benchmark.results.arrays import file_sha256
 
-    normalisation = _normalisation(args)
-    found, left_out = match(args, given, args.checkpoint)
-    meta: dict[str, Any] = {
-        "architecture": args.architecture,
-        "classes": found.classes,
-        "options": found.options,
-        "source": found.source,
-        "source_sha256": file_sha256(args.checkpoint),
-    }
-    if normalisation is not None:
-        meta["normalisation"] = normalisation.plain
-    checkpoint.write(found.state, args.output, meta)
+        normalisation = _normalisation(args)
+        found, left_out = match(args, given, args.checkpoint)
+        meta: dict[str, Any] = {
+            "architecture": args.architecture,
+            "classes": found.classes,
+            "options": found.options,
+            "source": found.source,
+            "source_sha256": file_sha256(args.checkpoint),
+        }
+        if normalisation is not None:
+            meta["normalisation"] = normalisation.plain
+        checkpoint.write(found.state, args.output, meta)
     _report(found, left_out)
     if normalisation is not None:
         print(f"normalisation: {normalisation.text}")

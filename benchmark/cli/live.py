@@ -6,24 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.cli.columns import GAP, NAME, SHORTEST
 from benchmark.cli.course import Course, clock, speed
+from benchmark.reporting.short_name import abbreviated
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-GAP = 2
-"""Spaces between columns."""
-
 BAR = 8
 """The least width of a bar in characters."""
-
-NAME, SHORT_NAME = 24, 12
-"""Widths of a name in characters: before further columns are shown, and at least."""
 
 LONGEST_BAR = 40
 
 UNKNOWN = "-"
+
+ECHO = len("^C")
+"""Characters that a terminal adds to the last line at Ctrl-C, which must not wrap, or a line would stay behind."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ def grid(rows: Sequence[ProgressRow], width: int) -> Table:
         if longest and longest + GAP <= room - min(names, NAME):
             fields[name], widths[name] = texts, longest
             room -= longest + GAP
-    shown = min(names, max(SHORT_NAME, room))
+    shown = min(names, max(SHORTEST, room))
+    shown = max(1, min(shown, BAR + room - 1))  # on a very narrow terminal the bar goes first
     bar = max(1, min(LONGEST_BAR, BAR + room - shown))
     table = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
     table.add_column(width=shown, no_wrap=True)
@@ -114,16 +114,8 @@ def grid(rows: Sequence[ProgressRow], width: int) -> Table:
     for index, row in enumerate(rows):
         drawn = ProgressBar(total=row.total or None, completed=row.done, width=bar, pulse=not row.total)
         cells = [Text(fields[name][index]) for name in ("counter", *list(fields)[2:])]
-        table.add_row(Text(shortened(row.name, shown)), Text(row.phase), drawn, *cells)
+        table.add_row(Text(abbreviated(row.name, shown)), Text(row.phase), drawn, *cells)
     return table
-
-
-def shortened(name: str, width: int) -> str:
-    """Shorten a name in its middle: its end is the seed, or what tells it from others of its family."""
-    if len(name) <= width:
-        return name
-    end = width // 3
-    return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
 
 
 def display(rows: Callable[[], Sequence[ProgressRow]]) -> Live:
@@ -139,7 +131,7 @@ def display(rows: Callable[[], Sequence[ProgressRow]]) -> Live:
 
     console = Console(stderr=True)
     return Live(
-        get_renderable=lambda: grid(rows(), console.width),
+        get_renderable=lambda: grid(rows(), console.width - ECHO),
         console=console,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # a file gets what is printed as it is

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog
 from benchmark.cli import devices, printing
 from benchmark.cli import run as main_job
+from benchmark.cli.columns import LAST, layout, shortened, terminal_width, wrapped
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.quantities import duration_text
 from benchmark.cli.run import chosen, composed, specs
+from benchmark.reporting.short_name import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.execution.plan import Job
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     names = chosen(args)
 
     with shown() as listener:
-        listener.step("starting", "", 0, len(names))
+        listener.step(STARTING, "", 0, len(names))
         on = devices.selected_device(args)  # before mmengine is imported
 
         from benchmark.execution.plan import estimate_speed, plan
@@ -45,11 +48,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         printing.print_json(_plain(jobs, left_out, speed.results))
         return code
-    width = max(len(job.spec.architecture) for job in jobs)
+    longest = max(len(job.spec.architecture) for job in jobs)
+    _, width = layout([longest, max(len(f"seed {job.spec.seed}") for job in jobs), LAST], terminal_width(), ())
     for job in jobs:
         what = f"stored in {job.stored}" if job.stored else duration_text(job.seconds)
         of = f" (made by other code: {job.other_code})" if job.other_code and job.stored else ""
-        print(f"{job.spec.architecture:{width}}  seed {job.spec.seed}  {what}{of}")
+        name = abbreviated(job.spec.architecture, width)
+        print(shortened(f"{name:{width}}  seed {job.spec.seed}  {what}{of}"))
     waiting = [job for job in jobs if not job.stored]
     basis = (
         f"estimated from {speed.results} results on this processor"
@@ -57,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         else "a guess: no results of this device"
     )
     print(f"\n{len(waiting)} to run, {len(jobs) - len(waiting)} stored")
-    print(f"sequential time: {duration_text(sum(job.seconds for job in waiting))} ({basis})")
+    print(wrapped(f"sequential time: {duration_text(sum(job.seconds for job in waiting))} ({basis})"))
     for line in (*of_other_code([job.other_code for job in waiting]), *restarted([job.spec for job in waiting])):
-        print(line)
+        print(wrapped(line))
     return code
 
 

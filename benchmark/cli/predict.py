@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, printing, quantities, weights
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device
 
     with shown() as listener:
-        listener.step("starting", "", 0, len(files))
+        listener.step(STARTING, "", 0, len(files))
         on = device.select(args.device)
         given = weights.read(args)
         network = weights.network(args, given, on)

@@ -6,18 +6,27 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities, selection
-from benchmark.cli.columns import rounded
+from benchmark.cli.columns import GAP, layout, not_shown, rounded, terminal_width, wrapped
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
+from benchmark.reporting.short_name import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.results.record import Complexity, Latency
 
-HEADINGS = ("params (M)", "training params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
+HEADINGS = ("architecture", "params (M)", "training params (M)", "MACs (G)", "median (ms)", "p90 (ms)", "x anchor")
+
+LATENCY = ("median (ms)", "p90 (ms)", "x anchor")
+
+LEAST = ("training params (M)", "p90 (ms)", "x anchor", "median (ms)", "MACs (G)")
+"""Columns in the order in which a narrow terminal does without them."""
 
 MOST_CLASSES = 100_000
 """Maximum number of output classes: larger than that of any dataset, with weights that fit in memory."""
@@ -58,18 +67,19 @@ def run(args: argparse.Namespace) -> int:
     if args.classes is not None and args.classes > MOST_CLASSES:
         raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
-    options.check_data(args)
-    from benchmark.configs import compose
-    from benchmark.engine import device
-
-    on = device.select(args.device)
-    protocol_size, protocol_classes = compose.protocol_input(args.protocol, args.data)
-    size, classes = size or protocol_size, args.classes or protocol_classes
-
     failed = False
     found: list[tuple[str, Complexity, Latency | None]] = []
-    width = max(map(len, names))
+    columns = _Columns.of(names, args.latency)
     with shown() as listener:
+        listener.step(STARTING, "", 0, len(names))
+        options.check_data(args)
+        from benchmark.configs import compose
+        from benchmark.engine import device
+
+        on = device.select(args.device)
+        protocol_size, protocol_classes = compose.protocol_input(args.protocol, args.data)
+        size, classes = size or protocol_size, args.classes or protocol_classes
+
         for name in counted(names, listener, "profiling"):
             try:
                 complexity, latency, warnings = _profile(
@@ -79,21 +89,58 @@ def run(args: argparse.Namespace) -> int:
                 warnings = [one_line(error)]
             else:
                 if not args.json and not found:
-                    print(_line("architecture", HEADINGS, width))
+                    print(columns.line(HEADINGS))
                 found.append((name, complexity, latency))
                 if not args.json:
-                    print(_line(name, _cells(complexity, latency), width), flush=True)
+                    print(columns.line([name, *_cells(complexity, latency)]), flush=True)
             for warning in warnings:
                 print(f"segbench: {warning if warning.startswith(name) else f'{name}: {warning}'}", file=sys.stderr)
                 failed = True
     if args.json:
         print(json.dumps([_entry(*row) for row in found], indent=2))
     elif found:
-        print(_legend(found[0][1], found[0][2]))
+        if columns.width is not None and columns.hidden:
+            print(wrapped(not_shown(columns.width, columns.hidden)))
+        print(wrapped(_legend(found[0][1], found[0][2])))
         for name, complexity, _ in found:
             if complexity.params_start:
-                print(f"{name}: {complexity.params_start / 1e6:.3f} M more parameters serve the first image alone.")
+                more = f"{complexity.params_start / 1e6:.3f} M more parameters serve the first image alone."
+                print(wrapped(f"{name}: {more}"))
     return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns that a terminal shows, chosen before the first row is known: figures are as wide as headings.
+
+    Attributes:
+        width: of the terminal in characters; None for a file or a pipe.
+        shown: indices of the columns.
+        names: width of the names.
+    """
+
+    width: int | None
+    shown: list[int]
+    names: int
+
+    @classmethod
+    def of(cls, names: Sequence[str], has_latency: bool) -> _Columns:
+        """Choose the columns for these names."""
+        order = LEAST if has_latency else (*LATENCY, *LEAST)  # those of latency say nothing then
+        least = [HEADINGS.index(heading) for heading in dict.fromkeys(order)]
+        width = terminal_width()
+        widths = [max(map(len, [*names, HEADINGS[0]])), *map(len, HEADINGS[1:])]
+        return cls(width, *layout(widths, width, least))
+
+    @property
+    def hidden(self) -> list[str]:
+        """Headings of the columns that are not shown."""
+        return [heading for index, heading in enumerate(HEADINGS) if index not in self.shown]
+
+    def line(self, cells: Sequence[str]) -> str:
+        """Format a row."""
+        figures = (cells[index].rjust(len(HEADINGS[index])) for index in self.shown[1:])
+        return (" " * GAP).join([abbreviated(cells[0], self.names).ljust(self.names), *figures]).rstrip()
 
 
 def _profile(
@@ -136,11 +183,6 @@ def _cells(complexity: Complexity, latency: Latency | None) -> list[str]:
     if latency is None:
         return cells + ["-"] * 3
     return [*cells, f"{latency.median_ms:.2f}", f"{latency.p90_ms:.2f}", f"{latency.anchor_ratio:.2f}"]
-
-
-def _line(name: str, cells: tuple[str, ...] | list[str], width: int) -> str:
-    columns = (cell.rjust(len(heading)) for cell, heading in zip(cells, HEADINGS, strict=True))
-    return "  ".join((name.ljust(max(width, len("architecture"))), *columns)).rstrip()
 
 
 def _legend(complexity: Complexity, latency: Latency | None) -> str:

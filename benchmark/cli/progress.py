@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from benchmark.cli.columns import rounded
-from benchmark.cli.course import Course, clock, speed
+from benchmark.cli.course import STARTING, Course, clock, of_run, speed
 from benchmark.cli.quantities import duration_text
+from benchmark.execution.phase import Phase
 
 if TYPE_CHECKING:
     from benchmark.cli.live import ProgressRow
@@ -31,6 +32,20 @@ PHASES = {
 }
 SHORT = {"first_stage": "train 1/2"}
 """Phases by the words of a live display, where they are not their names."""
+
+STARTING_SECONDS = 8.0
+"""Guess of the seconds of importing torch and mmsegmentation."""
+
+ITEM_SECONDS = {
+    "profiling": 8.0,
+    "planning": 0.3,
+    "predicting": 0.3,
+    "verifying": 0.005,
+    "reading": 0.005,
+    "scoring": 0.01,
+    "preparing": 0.01,
+}
+"""Guesses of the seconds of an item of a step, until the first one has ended; of others a second."""
 
 LINE_SECONDS = 15.0
 """Seconds between the plain lines of a long run."""
@@ -110,15 +125,22 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.runs = stream, 1
         self._ended = 0
+        self._phases: dict[str, Sequence[Phase]] = {}
         self._said = time.monotonic()
         self._courses: dict[str, Course] = {}
 
     def expect(self, jobs: Sequence[Job]) -> None:
-        """Receive the runs to be made."""
+        """Receive the runs to be made, with their estimates."""
         self.runs = len(jobs)
+        self._phases = {_name(job.spec): of_run(job) for job in jobs}
 
     def begin(self, spec: Spec) -> None:
-        """Ignore the start of a run: its first line is its progress or its end."""
+        """Receive the start of a run: its first line is its progress or its end."""
+        self.start(_name(spec), self._phases.get(_name(spec), ()))
+
+    def start(self, name: str, phases: Sequence[Phase]) -> None:
+        """Receive the start of something, with the estimates of its phases."""
+        self._courses[name] = Course(time.monotonic(), phases)
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Print the progress of a run at intervals."""
@@ -127,7 +149,7 @@ class Lines:
     def report(self, name: str, phase: str, done: int, total: int, value: float | None = None) -> None:
         """Print a progress line at intervals."""
         now = time.monotonic()
-        course = self._courses.setdefault(name, Course(now, total))
+        course = self._courses.setdefault(name, Course(now))
         course.report(now, phase, done, total, value)
         if now - self._said > LINE_SECONDS:
             self._said = now
@@ -171,8 +193,9 @@ class Bars:
         from benchmark.cli import live
 
         self._courses: dict[str, Course] = {}
-        self._jobs: dict[str, float] = {}  # estimated seconds of each run
-        self._ended: dict[str, float] = {}  # and the real ones
+        self._jobs: dict[str, Sequence[Phase]] = {}
+        self._ended: dict[str, float | None] = {}  # seconds of each run; None if they say nothing of estimates
+        self._since = time.monotonic()  # when the last run ended, or runs were expected
         self._pending: dict[str, str] = {}  # reason of each run that waits for a scheduler
         self._step: tuple[str, Course] | None = None
         self._item = ""
@@ -181,14 +204,20 @@ class Bars:
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """Receive the runs to be made, with their estimates."""
-        self._jobs = {_name(job.spec): job.seconds for job in jobs}
+        self._jobs = {_name(job.spec): of_run(job) for job in jobs}
+        self._since = time.monotonic()
         self._step = None
 
     def begin(self, spec: Spec) -> None:
         """Show the start of a run."""
         name = _name(spec)
         self._pending.pop(name, None)
-        self._courses[name] = Course(time.monotonic(), spec.config.train_cfg.max_iters, self._jobs.get(name, 0.0))
+        self.start(name, self._jobs.get(name, ()))
+
+    def start(self, name: str, phases: Sequence[Phase]) -> None:
+        """Show the start of something, with the estimates of its phases."""
+        self._step = None
+        self._courses[name] = Course(time.monotonic(), phases)
 
     def progress(self, spec: Spec, phase: str, done: int, total: int, value: float | None) -> None:
         """Move the bar of a run."""
@@ -198,14 +227,16 @@ class Bars:
         """Move the bar of something in progress."""
         now = time.monotonic()
         if name not in self._courses:
-            self._courses[name] = Course(now, total)
+            self.start(name, ())
         self._courses[name].report(now, phase, done, total, value)
 
     def step(self, what: str, name: str, done: int, total: int) -> None:
         """Show which of several things is in progress, in one bar that replaces that of the step before."""
+        now = time.monotonic()
         if self._step is None or self._step[0] != what:
-            self._step = what, Course(time.monotonic(), total)
-        self._step[1].report(time.monotonic(), what, done, total)
+            seconds = STARTING_SECONDS if what == STARTING else ITEM_SECONDS.get(what, 1.0) * total
+            self._step = what, Course(now, [Phase(what, total, seconds)] if total else ())
+        self._step[1].report(now, what, done, total)
         self._item = name
 
     def wait(self, spec: Spec, reason: str) -> None:
@@ -219,13 +250,14 @@ class Bars:
         self._pending.pop(_name(spec), None)
         again = "; it is tried again" if spec.next_attempt(record) else ""
         if not again:
-            self._ended[_name(spec)] = time.monotonic() - course.began if course else 0.0
+            self._since = time.monotonic()
+            self._ended[_name(spec)] = self._since - course.began if course else None
         self._display.console.print(f"{_ended(spec, record)}{again}", highlight=False, markup=False)
 
     def interrupt(self, run: InterruptedRun) -> None:
         """Print where a run was interrupted."""
         self._courses.pop(_name(run.spec), None)
-        self._ended[_name(run.spec)] = self._jobs[_name(run.spec)] = 0.0  # it says nothing of estimates
+        self._ended[_name(run.spec)], self._since = None, time.monotonic()
         self._display.console.print(without_result(run), highlight=False, markup=False)
 
     def close(self) -> None:
@@ -237,27 +269,39 @@ class Bars:
 
         now = time.monotonic()
         courses = dict(self._courses)
-        rows = [ProgressRow.of(name, course, now, SHORT.get(course.phase)) for name, course in courses.items()]
+        active = courses if self._step else courses or self._next()
+        rows = [ProgressRow.of(name, course, now, SHORT.get(course.phase)) for name, course in active.items()]
         if self._step is not None:
             what, course = self._step
             rows.append(ProgressRow.of(self._item or what, course, now, what if self._item else ""))
         elif len(self._jobs) > 1 or self._pending:
-            seconds = self._seconds_left(courses, now)
+            seconds = self._seconds_left(active, now)
             left = UNKNOWN if seconds is None else f"{clock(seconds)} left"
             pending = f"{len(self._pending)} pending" if self._pending else ""
             rows.append(ProgressRow("all runs", pending, len(self._ended), len(self._jobs), left=left))
         return rows
 
+    def _next(self) -> dict[str, Course]:
+        """Return the course of the next run, which an executor is about to start; none if all have ended or wait."""
+        for name, phases in list(self._jobs.items()):
+            if name not in self._ended and name not in self._pending:
+                return {name: Course(self._since, phases)}
+        return {}
+
     def _seconds_left(self, courses: dict[str, Course], now: float) -> float | None:
-        """Estimate the seconds of all runs: the plan's, by the ratio of those that ended, in as many slots as now."""
-        planned = sum(self._jobs.get(name, 0.0) for name in self._ended)
-        ratio = sum(self._ended.values()) / planned if planned else 1.0
-        waiting = [seconds for name, seconds in self._jobs.items() if name not in courses and name not in self._ended]
-        active = [course.seconds_left(now) for course in courses.values()]
-        if not all(waiting) or any(each is None for each in active):
+        """Estimate the seconds of all runs: the plan's, by the ratio of those that began, in as many slots as now."""
+        active = {name: course.seconds_left(now) for name, course in courses.items()}
+        known = [each for each in active.values() if each is not None]
+        if len(known) < len(active) or any(name not in self._jobs for name in active):
             return None
-        known = [each for each in active if each is not None]
-        return max([(ratio * sum(waiting) + sum(known)) / max(1, len(courses)), *known])
+        ended = dict(self._ended)  # other threads change these
+        took = {name: seconds for name, seconds in ended.items() if seconds is not None}
+        took |= {name: now - courses[name].began + left for name, left in zip(active, known, strict=True)}
+        planned = sum(_seconds(self._jobs[name]) for name in took)
+        ratio = sum(took.values()) / planned if planned else 1.0
+        waiting = [phases for name, phases in list(self._jobs.items()) if name not in courses and name not in ended]
+        seconds = ratio * sum(map(_seconds, waiting))
+        return max([(seconds + sum(known)) / max(1, len(courses)), *known], default=0.0)
 
 
 @contextmanager
@@ -285,6 +329,10 @@ def counted(
         listener.step(what, name(item), done, len(items))
         yield item
     listener.step(what, "", len(items), len(items))
+
+
+def _seconds(phases: Sequence[Phase]) -> float:
+    return sum(phase.seconds for phase in phases)
 
 
 def _name(spec: Spec) -> str:

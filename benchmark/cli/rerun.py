@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog, own
 from benchmark.cli import options, printing, quantities
 from benchmark.cli.columns import fitted, terminal_width
-from benchmark.cli.progress import shown
+from benchmark.cli.course import STARTING
+from benchmark.cli.progress import Bars, Lines, shown
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,13 +86,15 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.engine import device
 
     gpus = args.gpus or record.environment.world_size or 1
-    on = device.select(args.device or record.environment.device, gpus)
     with _folders(args.keep, args.work_dir) as (results, work_dir):
-        spec = _spec(record, on, args, results, work_dir, gpus)
-        _check_the_same(record, spec)
-        if on == "cpu" and spec.config.protocol.threads is None:
-            os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
-        new = _made(spec)
+        with shown() as listener:
+            listener.step(STARTING, "", 0, 1)
+            on = device.select(args.device or record.environment.device, gpus)
+            spec = _spec(record, on, args, results, work_dir, gpus)
+            _check_the_same(record, spec)
+            if on == "cpu" and spec.config.protocol.threads is None:
+                os.environ["OMP_NUM_THREADS"] = str(record.environment.threads)  # before the workers' server starts
+            new = _made(spec, listener)
         kept = str(new.path) if args.keep else None
         if new.record.status != "ok":
             reason = f"the run {new.record.status.replace('_', ' ')}: {new.record.error}"
@@ -239,14 +242,13 @@ def _check_the_same(record: Record, spec: Spec) -> None:
         raise UserError(f"this is not the run that left {record.run_id}: {'; '.join(differences)}")
 
 
-def _made(spec: Spec) -> Stored:
+def _made(spec: Spec, listener: Lines | Bars) -> Stored:
     """Execute the run; return its result."""
     from benchmark.execution import batch
 
-    with shown() as listener:
-        jobs = batch.ordered([spec])
-        listener.expect(jobs)
-        made = batch.run(jobs, listener)
+    jobs = batch.ordered([spec])
+    listener.expect(jobs)
+    made = batch.run(jobs, listener)
     (stored,) = made.stored
     return stored
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, quantities, selection
 from benchmark.cli.columns import terminal_width
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     deadline = _deadline(args)
     names = chosen(args)
     with shown() as listener:
-        listener.step("starting", "", 0, len(names))
+        listener.step(STARTING, "", 0, len(names))
         on = devices.selected_device(args)
 
         from benchmark.execution import batch  # after the selection, as mmengine initializes the driver
@@ -137,10 +138,12 @@ def run(args: argparse.Namespace) -> int:
     if store.files():  # there may have been no time for a single run
         _print_leaderboard(wanted[0])
 
-        from benchmark.reporting.report import make
+        with shown() as listener:
+            listener.step("reporting", "", 0, 1)
+            from benchmark.reporting.report import make
 
-        report = make(args.results, args.reports)
-        report.write()
+            report = make(args.results, args.reports)
+            report.write()
         print(report.page)
     if made.left:
         print(f"\ninterrupted: {summary(made)}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities
+from benchmark.cli.course import STARTING
+from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
 
@@ -60,14 +63,24 @@ def run(args: argparse.Namespace) -> int:
     if args.latency_device is not None and not 1 <= len(args.latency_device.strip()) <= 100:
         raise UserError("--latency-device: the name of a processor, up to 100 characters")
 
-    from benchmark.execution.external import StatedCosts, score
-    from benchmark.results.store import Store
+    with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
+        from benchmark.execution.external import StatedCosts, score
+        from benchmark.results.store import Store
 
-    options.require_use_of_root(args)
-    options.check_data(args)
-    costs = StatedCosts(args.params, args.macs, args.latency, args.latency_device)
-    record, arrays = score(args.predictions, args.protocol, args.name, args.seed, args.root, args.data, costs)
-    path = Store(args.results).add(record, arrays)
+        options.require_use_of_root(args)
+        options.check_data(args)
+        record, arrays = score(
+            args.predictions,
+            args.protocol,
+            args.name,
+            args.seed,
+            args.root,
+            args.data,
+            StatedCosts(args.params, args.macs, args.latency, args.latency_device),
+            partial(listener.step, "scoring"),
+        )
+        path = Store(args.results).add(record, arrays)
     (evaluation,) = record.evaluations
     if args.json:
         print(json.dumps({"result": str(path), **evaluation.model_dump(mode="json")}, indent=2))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from benchmark.verdicts.disagreement import SourceComparison
 
 
+WIDTH, LONGEST_WORD = 100, 16
+"""Characters after which a line of YAML ends with the word that it is in, and those of such a word."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("name", help="an architecture, protocol, method or reference, or the path of a protocol file")
@@ -61,7 +65,9 @@ def _yaml(found: dict[str, Any]) -> str:
     ShownDumper.add_representer(str, text)
     ShownDumper.add_representer(tuple, sequence)
     ShownDumper.add_representer(list, sequence)
-    return yaml.dump(found, Dumper=ShownDumper, sort_keys=False, allow_unicode=True, width=100).rstrip()
+    return yaml.dump(
+        found, Dumper=ShownDumper, sort_keys=False, allow_unicode=True, width=min(WIDTH, terminal_width() or WIDTH)
+    ).rstrip()
 
 
 def _joined(found: dict[str, Any]) -> dict[str, Any]:

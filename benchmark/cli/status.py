@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options, printing
-from benchmark.cli.columns import shortened
+from benchmark.cli.columns import GAP, LAST, layout, shortened, terminal_width, wrapped
 from benchmark.cli.progress import PHASES
 from benchmark.cli.quantities import duration_text
 from benchmark.errors import UserError
+from benchmark.reporting.short_name import abbreviated
 
 if TYPE_CHECKING:
     from benchmark.execution.status import RunStatus, SweepStatus
@@ -116,10 +117,12 @@ def _text(found: SweepStatus) -> str:
     sweep = found.manifest.sweep
     counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
     left = f"; about {duration_text(found.seconds_left)} left" if found.active and found.seconds_left else ""
-    width = max(len(_name(each)) for each in found.runs)
-    lines = [f"{sweep.name} ({sweep.executor}): {sweep.command}", f"{counts}{left}"]
+    longest = max(len(_name(each)) for each in found.runs)
+    _, width = layout([longest, 12, LAST + GAP], terminal_width(), ())
+    lines = [wrapped(f"{sweep.name} ({sweep.executor}): {sweep.command}"), wrapped(f"{counts}{left}")]
     for each in found.runs:
-        lines.append(shortened(f"  {_name(each):{width}}  {each.state:12}  {_detail(each)}".rstrip()))
+        name = abbreviated(_name(each), width)
+        lines.append(shortened(f"  {name:{width}}  {each.state:12}  {_detail(each)}".rstrip()))
         if each.state == "failed":
             from benchmark.execution.status import log_tail
 

@@ -7,6 +7,8 @@ import sys
 from functools import partial
 
 from benchmark.cli import devices, options, quantities
+from benchmark.cli.course import STARTING
+from benchmark.cli.progress import shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,55 +29,59 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print the paths of the weights."""
-    from benchmark.catalog import catalog
-    from benchmark.engine import device
-    from benchmark.results import layout
+    with shown() as listener:
+        listener.step(STARTING, "", 0, 1)
 
-    on = device.select(args.device)  # before mmengine is imported
-    devices.check_speed(args, on)
-    options.prepare_tracker(args)
-    options.require_use_of_root(args)
-    options.check_data(args)
+        from benchmark.catalog import catalog
+        from benchmark.engine import device
+        from benchmark.results import layout
 
-    from benchmark.cli.progress import shown
-    from benchmark.configs.compose import compose
+        on = device.select(args.device)  # before mmengine is imported
+        devices.check_speed(args, on)
+        options.prepare_tracker(args)
+        options.require_use_of_root(args)
+        options.check_data(args)
 
-    config = compose(
-        args.architecture,
-        args.protocol,
-        seed=args.seed,
-        root=args.root,
-        deterministic=args.deterministic or on == "cpu",
-        **options.chosen_overrides(args),
-    )
-    name, protocol = catalog.architecture(args.architecture).name, catalog.protocol_name(args.protocol)
-    seed = "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
-    folder = args.work_dir / protocol / layout.folder(name) / seed
+        from benchmark.configs.compose import compose
 
-    from benchmark.engine.hooks import Diverged
-    from benchmark.engine.session import Session
-    from benchmark.engine.tracking import Tracking
-    from benchmark.execution import feasibility
-    from benchmark.files.lock import exclusive
+        config = compose(
+            args.architecture,
+            args.protocol,
+            seed=args.seed,
+            root=args.root,
+            deterministic=args.deterministic or on == "cpu",
+            **options.chosen_overrides(args),
+        )
+        name, protocol = catalog.architecture(args.architecture).name, catalog.protocol_name(args.protocol)
+        seed = "-".join([f"seed-{args.seed}", *config.protocol.overrides.get("data", "").split()])
+        folder = args.work_dir / protocol / layout.folder(name) / seed
 
-    feasibility.check(config, args.architecture)
-    device.limit_threads(config.protocol.threads)
+        from benchmark.engine.hooks import Diverged
+        from benchmark.engine.session import Session
+        from benchmark.engine.tracking import Tracking
+        from benchmark.execution import feasibility, plan
+        from benchmark.files.lock import exclusive
 
-    try:
-        with exclusive(folder), shown() as listener:
-            session = Session(
-                config,
-                folder,
-                partial(listener.report, f"{name} seed {args.seed}"),
-                resume=args.resume,
-                resident=args.resident,
-                compile=args.compile,
-                tracking=Tracking.of(args.track, args.work_dir, protocol, name, args.seed),
-            )
-            trained = session.train()
-    except Diverged as error:
-        print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
-        return 1
+        feasibility.check(config, args.architecture)
+        device.limit_threads(config.protocol.threads)
+        title = f"{name} seed {args.seed}"
+        phases = plan.phases(config, args.root, plan.guess(on))
+        listener.start(title, [phase for phase in phases if phase.name != "test"])
+        try:
+            with exclusive(folder):
+                session = Session(
+                    config,
+                    folder,
+                    partial(listener.report, title),
+                    resume=args.resume,
+                    resident=args.resident,
+                    compile=args.compile,
+                    tracking=Tracking.of(args.track, args.work_dir, protocol, name, args.seed),
+                )
+                trained = session.train()
+        except Diverged as error:
+            print(f"segbench: {args.architecture} diverged: {error}", file=sys.stderr)
+            return 1
     options.print_viewer(args)
     print(f"best on val: mIoU {max(miou for _, miou in trained.val_miou):.2f} % at iteration {trained.best_iteration}")
     print(f"weights: {trained.last} {trained.best}")

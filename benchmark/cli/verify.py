@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import devices, options, printing, quantities, selection
-from benchmark.cli.columns import fitted, terminal_width
+from benchmark.cli.columns import fitted, terminal_width, wrapped
+from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 
@@ -198,17 +199,20 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
         if each.further_seeds and _is_defined(own_file or each.protocol):  # and not with overrides
             key = each.architecture, own_file or str(each.protocol)
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
-    specs = [
-        spec
-        for (architecture, protocol), further in wanted.items()
-        for spec in _further(args, architecture, protocol, further, runs, work_dir)
-    ]
-    if not specs:
+    if not wanted:
         return False
-
-    from benchmark.execution import batch
-
     with shown() as listener:
+        listener.step(STARTING, "", 0, len(wanted))
+        specs = [
+            spec
+            for (architecture, protocol), further in wanted.items()
+            for spec in _further(args, architecture, protocol, further, runs, work_dir)
+        ]
+        if not specs:
+            return False
+
+        from benchmark.execution import batch
+
         jobs = batch.ordered(specs)
         listener.expect(jobs)
         batch.run(jobs, listener)
@@ -291,19 +295,18 @@ def _print_rest(
         dataset = _facts(protocol).dataset
         references = [each for each in references if each.dataset == dataset]
         if not references:
-            print(f"no published accuracy on {dataset}, which {protocol} trains and tests on")
+            print(wrapped(f"no published accuracy on {dataset}, which {protocol} trains and tests on"))
     held = {each.reference for each in found}
     rest = Counter(each.dataset for each in references if each.name not in held)
     if rest:
-        print(f"no result of the network on the dataset: {', '.join(f'{n} of {name}' for name, n in rest.items())}")
+        counts = ", ".join(f"{n} of {name}" for name, n in rest.items())
+        print(wrapped(f"no result of the network on the dataset: {counts}"))
     without = [name for name in names if not any(name in (each.architecture, each.ours) for each in references)]
     if without:
-        print(f"no published accuracy: {', '.join(without)}")
+        print(wrapped(f"no published accuracy: {', '.join(without)}"))
 
 
 def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
-    from benchmark.verdicts import cost
-
     names = names or list(catalog.architectures())
     references = [
         reference
@@ -312,6 +315,9 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
         if reference.architecture == name and reference.metric in COST
     ]
     with shown() as listener:
+        listener.step(STARTING, "", 0, len(references))
+        from benchmark.verdicts import cost
+
         found = [
             cost.verdict(reference, _measure)
             for reference in counted(references, listener, "counting", lambda each: each.architecture)
@@ -356,7 +362,7 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
         )
     _print(rows, found, ("difference", "figure"))
     if without:
-        print(f"no published cost: {', '.join(without)}")
+        print(wrapped(f"no published cost: {', '.join(without)}"))
 
 
 def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
@@ -374,7 +380,7 @@ def _speed(args: argparse.Namespace, names: Sequence[str]) -> int:
         _print_speed(found)
         without = [name for name in names if not any(each.architecture == name for each in found)]
         if without:
-            print(f"no published speed: {', '.join(without)}")
+            print(wrapped(f"no published speed: {', '.join(without)}"))
     return 1 if problems or any(each.outcome == "differs" for each in found) else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ def score(
     root: Path | None = None,
     data: Path | None = None,
     costs: StatedCosts = StatedCosts(),  # noqa: B008 (immutable)
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> tuple[Record, dict[str, NDArray[Any]]]:
     """Score predicted label maps of the test split of a protocol.
 
@@ -106,6 +107,7 @@ def score(
         root: folder of the dataset, None for its default place.
         data: card of the dataset to use instead of the protocol's.
         costs: what is known of the network's costs.
+        on_progress: receives the name of an image, and how many of all are scored.
 
     Returns:
         The record of an external result, and its arrays.
@@ -118,7 +120,7 @@ def score(
     facts, size = config.protocol, tuple(config.protocol.size)
     splits = sources(facts.dataset, root)
     test = splits["test"]
-    counts = _counts(folder, test)
+    counts = _counts(folder, test, on_progress)
     axes = axes_of(config, digest(splits))
     fingerprint, code = record.fingerprint(axes), code_digest()
     config_sha256 = hashlib.sha256(f"{EXTERNAL} {name}".encode()).hexdigest()
@@ -148,7 +150,7 @@ def score(
     return found.model_copy(update={"evaluations": [scored]}), {"last_test": counts, "names_test": np.array(test.names)}
 
 
-def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:
+def _counts(folder: Path, test: DatasetSplit, on_progress: Callable[[str, int, int], None]) -> NDArray[np.int64]:
     """Return the confusion matrix of each image, shape (images, K + 1, K + 1)."""
     files = _files(folder)
     missing = [name for name in test.names if _key(name) not in files]
@@ -158,6 +160,7 @@ def _counts(folder: Path, test: DatasetSplit) -> NDArray[np.int64]:
     classes, palette = len(test.classes), test.palette
     found = []
     for index, name in enumerate(test.names):
+        on_progress(name, index, len(test.names))
         label, path = test.label(index), files[_key(name)]
         prediction = _read(path, palette)
         if prediction.shape != label.shape:

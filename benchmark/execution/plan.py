@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmark.datasets.source import Split
 from benchmark.execution import interrupted
+from benchmark.execution.phase import Phase
 from benchmark.execution.spec import Spec, sources
 from benchmark.profiling import complexity
 from benchmark.results.environment import cpu, gpu_name
@@ -24,6 +26,9 @@ from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record
 from benchmark.results.store import Store
 from benchmark.results.summary import Summary
+
+if TYPE_CHECKING:
+    from mmengine import Config
 
 BACKWARD = 2
 """Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
@@ -62,6 +67,7 @@ class Job:
         seconds: estimated time of the run, or of its rest if it was interrupted; 0 if it is stored.
         failed: whether an earlier attempt failed.
         other_code: the code of its result under other code, if the store has one.
+        phases: of which the time consists; none if they are unknown or the run is stored.
     """
 
     spec: Spec
@@ -69,6 +75,7 @@ class Job:
     seconds: float
     failed: bool = False
     other_code: str | None = None
+    phases: tuple[Phase, ...] = ()
 
 
 class StoredRun(NamedTuple):
@@ -222,7 +229,7 @@ def estimate_speed(records: Iterable[Record], device: str) -> Speed:
         here = ""
     points = [point for environment, *point in timed if (environment.gpu or environment.cpu) == here]
     if not points:
-        return GUESS["cuda" if device.startswith("cuda") else "cpu"]
+        return guess(device)
     macs, steps, seconds = np.array(points, dtype=float).T
     (per_mac, per_step), *_ = np.linalg.lstsq(np.stack([macs / seconds, steps / seconds], axis=1), np.ones(len(points)))
     if per_mac <= 0:  # equal or small sizes: only the constant time of a step can be fitted
@@ -232,20 +239,61 @@ def estimate_speed(records: Iterable[Record], device: str) -> Speed:
     return Speed(1 / per_mac, float(per_step), len(points))
 
 
+def guess(device: str) -> Speed:
+    """Return the training speed of a device without any results.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    return GUESS["cuda" if device.startswith("cuda") else "cpu"]
+
+
 def _estimate(spec: Spec, speed: Speed) -> Job:
-    """Estimate the remaining time: training in all stages, validation, and test of the last and best weights."""
-    config, found = spec.config, interrupted.find(spec.folder)
+    """Estimate the remaining time of a run."""
+    found = interrupted.find(spec.folder)
+    parts = phases(spec.config, spec.root, speed, done=found.iteration if found else 0, processes=spec.world_size)
+    return Job(spec, None, sum(phase.seconds for phase in parts), phases=parts)
+
+
+def phases(config: Config, root: Path | None, speed: Speed, *, done: int = 0, processes: int = 1) -> tuple[Phase, ...]:
+    """Estimate training in all stages, validation, and test of the last and best weights, one after one validation.
+
+    Args:
+        config: of the run.
+        root: parent of the dataset's folder, as in `Spec`.
+        speed: training speed of the device.
+        done: completed iterations of an interrupted run.
+        processes: number of processes of the run.
+    """
     height, width = config.protocol.size
-    images = {split: len(source) for split, source in sources(config.protocol.dataset, spec.root).items()}
-    arithmetic, steps, done = 0.0, 0, found.iteration if found else 0
+    images = {split: len(source) for split, source in sources(config.protocol.dataset, root).items()}
+    training, val, test = list[Phase](), Phase("val", 0, 0.0), Phase("test", 0, 0.0)
     for stage in (*([config.first_stage] if "first_stage" in config else []), config):
         macs = complexity.tally(stage.model, (height, width)).macs
         iterations, interval = max(0, stage.train_cfg.max_iters - done), stage.train_cfg.val_interval
         done = max(0, done - stage.train_cfg.max_iters)
-        trained = iterations / spec.world_size * stage.train_dataloader.dataset.batch_size
-        evaluated = -(-iterations // interval) * images["val"] + (2 * images["test"] if stage is config else 0)
-        evaluated = -(-evaluated // spec.world_size)
-        arithmetic += ((1 + BACKWARD) * trained + evaluated) * macs / speed.macs
-        steps += iterations + evaluated
-    seconds = arithmetic + steps * speed.step
-    return Job(spec, None, seconds)
+        trained = iterations / processes * stage.train_dataloader.dataset.batch_size
+        seconds = (1 + BACKWARD) * trained * macs / speed.macs + iterations * speed.step
+        training.append(Phase("train" if stage is config else "first_stage", iterations, seconds))
+        validated = -(-iterations // interval) * images["val"]
+        passes = 0 if stage is not config else 1 if stage.train_cfg.max_iters <= interval else 2
+        tested = passes * images["test"]
+        image = macs / speed.macs + speed.step
+        val = Phase("val", val.amount + validated, val.seconds + -(-validated // processes) * image)
+        test = Phase("test", tested, -(-tested // processes) * image)
+    return (*training, val, test)
+
+
+def evaluation(config: Config, root: Path | None, speed: Speed, split: Split) -> Phase:
+    """Estimate one evaluation on a split, by one process.
+
+    Args:
+        config: of the network.
+        root: parent of the dataset's folder, as in `Spec`.
+        speed: training speed of the device.
+        split: "val" or "test".
+    """
+    height, width = config.protocol.size
+    images = len(sources(config.protocol.dataset, root)[split])
+    macs = complexity.tally(config.model, (height, width)).macs
+    return Phase(split, images, images * (macs / speed.macs + speed.step))

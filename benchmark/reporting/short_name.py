@@ -1,4 +1,4 @@
-"""Short names of architectures, for the points of a plot."""
+"""Short names of architectures, for the points of a plot and for terminals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ LENGTH = 28
 """Number of characters of a short name, unless other names need more to differ from it."""
 
 TAIL = 0.4
-"""Share of the end of a name in what is left of it: names of the zoo end with the dataset and the size of images."""
+"""Share of the end of a name in what is left of it: names of the zoo end with the dataset and the size of images, those
+of runs with the seed."""
+
+
+def abbreviated(name: str, length: int) -> str:
+    """Shorten a name in its middle.
+
+    Args:
+        name: the name.
+        length: the most characters that it may have.
+    """
+    if len(name) <= length:
+        return name
+    tail = round(TAIL * (length - 1))
+    return f"{name[: length - 1 - tail]}…{name[-tail:]}"
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -33,14 +47,7 @@ def _short(name: str, names: Iterable[str]) -> str:
     """Return the shortest form of a name that no other name has."""
     rivals = [each for each in names if len(each) > LENGTH and each != name]
     for length in range(LENGTH, len(name)):
-        short = _shortened(name, length)
-        if all(_shortened(each, length) != short for each in rivals):
+        short = abbreviated(name, length)
+        if all(abbreviated(each, length) != short for each in rivals):
             return short
     return name
-
-
-def _shortened(name: str, length: int) -> str:
-    if len(name) <= length:
-        return name
-    tail = round(TAIL * (length - 1))
-    return f"{name[: length - 1 - tail]}…{name[-tail:]}"

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from benchmark.catalog import catalog
-from benchmark.cli.live import ProgressRow, grid
+from benchmark.cli.live import ProgressRow, display, grid
 
 LONGEST = max((*catalog.architectures(), *catalog.zoo()), key=len)
 
@@ -32,6 +32,25 @@ def test_names_are_shortened_and_counters_are_not(width, phase):
     assert "━" in line
     assert line.startswith(row.name[:6])
     assert width < 80 or " seed 12  " in line
+
+
+def test_on_a_very_narrow_terminal_names_are_shortened_further():
+    rows = [ProgressRow(f"{LONGEST} seed 0", "starting", 0, 4, left="0:16 left"), ProgressRow("all runs", "", 0, 2)]
+    first, last = drawn(rows, 38)
+    assert max(len(first), len(last)) <= 38
+    assert first.endswith("0/4  0:16 left")
+    assert "…" in first
+    assert last.startswith("all ")
+
+
+def test_ctrl_c_leaves_no_line_behind(monkeypatch):
+    """Its echo, two characters at the end of the last line, does not wrap."""
+    shown = display(lambda: [ProgressRow(f"{LONGEST} seed 0", "train", 1, 4, left="0:16 left")])
+    monkeypatch.setattr(type(shown.console), "width", 80)
+    shown.console.file = io.StringIO()
+    shown.console.print(shown.get_renderable())
+    (line,) = shown.console.file.getvalue().splitlines()
+    assert len(line) <= 80 - len("^C")
 
 
 def test_a_wide_terminal_shows_everything():

@@ -7,8 +7,9 @@ from benchmark.cli import main
 
 
 @pytest.fixture
-def profile(capsys):
-    """Runs `segbench profile` and returns exit code, stdout and stderr."""
+def profile(capsys, monkeypatch):
+    """Runs `segbench profile` and returns exit code, stdout and stderr, without lines of progress."""
+    monkeypatch.setattr("benchmark.cli.progress.LINE_SECONDS", float("inf"))
 
     def call(*arguments):
         code = main(["profile", *arguments])
@@ -135,3 +136,28 @@ def test_all_is_every_architecture(profile, monkeypatch):
     assert [found["architecture"] for found in json.loads(profile("--all", "--no-latency", "--json")[1])] == ["enet"]
     code, out, err = profile("--all", "enet")
     assert (code, out, err) == (2, "", "segbench: error: give architectures or --all, not both\n")
+
+
+@pytest.mark.parametrize(("width", "latency"), [(40, False), (80, False), (80, True), (200, False)])
+def test_a_terminal_drops_columns_and_wraps_notes(profile, monkeypatch, width, latency):
+    from benchmark.cli import columns
+    from benchmark.cli import profile as module
+
+    for each in (columns, module):
+        monkeypatch.setattr(each, "terminal_width", lambda: width)
+    names = "mmseg:fcn_hr18s_4xb2-160k_cityscapes-512x1024", "enet"
+    code, out, err = profile(*names, "--size", "32x32", *([] if latency else ["--no-latency"]))
+    assert (code, err) == (0, "")
+    heading, *rows = out.splitlines()[:3]
+    assert max(map(len, out.splitlines())) <= width
+    assert len({len(heading), *map(len, rows)}) <= (1 if latency else 3)
+    for row, name in zip(rows, names, strict=True):
+        assert row[:6] == name[:6].ljust(6)
+    dropped = {
+        (40, False): {"training params (M)", "p90 (ms)", "x anchor", "median (ms)", "MACs (G)"},
+        (80, True): {"training params (M)"},
+        (80, False): {"median (ms)", "p90 (ms)"},
+    }.get((width, latency), set())
+    assert {each for each in module.HEADINGS if each not in heading} == dropped
+    assert ("not shown in" in out) == bool(dropped)
+    assert all(each in " ".join(out.split()) for each in dropped)

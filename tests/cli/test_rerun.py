@@ -40,7 +40,7 @@ def made(tmp_path_factory):
 def here(monkeypatch):
     """Runs are made in this process, which imports in an instant what a worker takes seconds for."""
 
-    def carry_out(spec):
+    def carry_out(spec, listener):
         return read(run.run_one(spec, lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
@@ -75,7 +75,7 @@ def test_by_its_id_kept_in_a_store_of_its_own(made, here, tmp_path, capsys):
 def test_another_outcome_is_not_reproduced(made, monkeypatch, tmp_path, capsys):
     """Another seed stands in for a run that comes out otherwise: nobody sees it but by what it leaves."""
 
-    def carry_out(spec):
+    def carry_out(spec, listener):
         return read(run.run_one(replace(spec, seed=4), lambda *_: None))
 
     monkeypatch.setattr(rerun, "_made", carry_out)
@@ -112,7 +112,7 @@ def test_json_is_as_its_schema_says(made, here, tmp_path, capsys):
 
 
 def test_json_of_a_run_that_fails(made, monkeypatch, capsys):
-    def carry_out(spec):
+    def carry_out(spec, listener):
         record = made.record.model_copy(update={"status": "diverged", "error": "the loss is NaN"})
         return replace(made, record=record)
 

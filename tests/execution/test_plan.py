@@ -9,7 +9,8 @@ from benchmark.cli import main
 from benchmark.execution import interrupted
 from benchmark.execution import plan as module
 from benchmark.execution.interrupted import ResumableRun
-from benchmark.execution.plan import GUESS, Job, Speed, estimate_speed, lookup, next_jobs, plan, unresumable
+from benchmark.execution.phase import Phase
+from benchmark.execution.plan import GUESS, Job, Speed, estimate_speed, evaluation, lookup, next_jobs, plan, unresumable
 from benchmark.execution.run import blank
 from benchmark.execution.spec import Spec
 from benchmark.profiling.complexity import tally
@@ -85,11 +86,20 @@ def test_longest_first(tmp_path):
     light, heavy = _spec(tmp_path, "enet"), _spec(tmp_path, "fcn_r50-d8")
     jobs = plan([light, heavy], speed)
     assert [job.spec for job in jobs] == [heavy, light]
-    # Ten iterations of four images, three passes each; 32 images of val once, 64 of test twice.
-    passes = 10 * 4 * 3 + 32 + 2 * 64
+    # Ten iterations of four images, three passes each; 32 of val and 64 of test once: the last are the best.
+    passes = 10 * 4 * 3 + 32 + 64
     assert jobs[1].seconds == pytest.approx(passes * _macs(light.config.model) / 1e10)
     slow_steps = plan([light], replace(speed, step=0.5))
-    assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 2 * 64))
+    assert slow_steps[0].seconds - jobs[1].seconds == pytest.approx(0.5 * (10 + 32 + 64))
+
+
+def test_the_phases_of_a_run_are_in_the_plan(tmp_path):
+    """Two validations of 32 images, and 64 of test with the last and the best weights."""
+    spec = replace(_spec(tmp_path), overrides={"max_iters": 10, "val_interval": 5})
+    (job,) = plan([spec], Speed(macs=float("inf"), step=1.0))
+    assert job.phases == (Phase("train", 10, 10.0), Phase("val", 64, 64.0), Phase("test", 128, 128.0))
+    assert job.seconds == 10 + 64 + 128
+    assert evaluation(spec.config, None, Speed(float("inf"), 1.0), "val") == Phase("val", 32, 32.0)
 
 
 def test_processes_share_the_arithmetic_and_the_images(tmp_path):
