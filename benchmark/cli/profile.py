@@ -162,7 +162,7 @@ def _profile(
 
 
 def _entry(name: str, complexity: Complexity, latency: Latency | None) -> dict[str, Any]:
-    counted = complexity.model_dump() | {"macs": _macs(complexity)}
+    counted = complexity.model_dump(exclude={"stages"}) | {"macs": _macs(complexity)}
     if not complexity.params_start:
         del counted["params_start"]
     return {"architecture": name} | counted | {"latency": latency and latency.model_dump()}
