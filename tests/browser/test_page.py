@@ -140,7 +140,7 @@ def test_equal_protocols_have_distinct_titles(visit, extreme):
 def test_sizes_of_stages_are_read_on_a_phone(visit, committed):
     page = visit(committed, width=360)
     page.evaluate(OPEN)
-    row = page.locator(".stages tbody tr").first
+    row = page.locator(".architecture .stages tbody tr").first
     for label, unit in (("Params", "K"), ("MACs", "M")):
         cell = row.locator(f"td[data-label^={label}]")
         assert cell.is_visible()
