@@ -253,7 +253,7 @@ def test_ended_sweeps_are_small_and_few(jobs, monkeypatch):
         with made.executed():
             put(made, 0, state="ended", status="ok")
     assert len(manifests(made.work_dir)) == 4  # those that were kept when the last one was made, and itself
-    assert list((made.work_dir / "progress").iterdir()) == []
+    assert not (made.work_dir / "progress").exists()  # an empty folder is not kept
     assert states(Manifest.read(made.path)) == ["done", "interrupted"]
 
 
