@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from benchmark.reporting.short_name import abbreviated
+from benchmark.reporting.short_name import SHORTEST, abbreviated
 
 LAST = 24
 """Characters that the last column keeps while others are left out: it holds a text, which is cut."""
@@ -16,8 +16,8 @@ LAST = 24
 GAP = 2
 """Spaces between columns."""
 
-NAME, SHORTEST = 24, 12
-"""Characters of a name: while columns are left out for it, and at least."""
+NAME = 24
+"""Characters of a name for which columns are left out."""
 
 
 def terminal_width() -> int | None:

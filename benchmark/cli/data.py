@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli import data_add, printing, quantities
 from benchmark.cli.columns import aligned, fitted, terminal_width
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -110,8 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with shown(1) as listener:
         import numpy as np
 
         from benchmark.confusion import VOID
@@ -206,8 +204,7 @@ def _get(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with shown(1) as listener:
         from benchmark.datasets.prepare import prepare_labels
 
         count = prepare_labels(args.dataset, args.origin, args.root, partial(listener.step, "preparing", "labels"))
@@ -252,8 +249,7 @@ def _progress() -> Iterator[Progress]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with shown(1) as listener:
         from benchmark.datasets.card import is_card
         from benchmark.datasets.catalog import dataset, locate
         from benchmark.datasets.verify import verify

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, printing, weights
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -53,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; print the scores and, for published weights, verdicts on the figures published with them."""
     catalog.architecture(args.architecture)
     catalog.protocol(args.protocol)
-    with tempfile.TemporaryDirectory() as logs, shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with tempfile.TemporaryDirectory() as logs, shown(1) as listener:
         options.require_use_of_root(args)
         options.check_data(args)
 

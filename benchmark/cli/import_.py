@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import loading, options
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -39,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the weights under our names, and print missing and unexpected keys."""
     catalog.architecture(args.architecture)
 
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with shown(1):
         from benchmark.weights import checkpoint
 
         given = checkpoint.read(args.checkpoint, args.weights_key)

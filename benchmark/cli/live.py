@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.cli.columns import GAP, NAME, SHORTEST
+from benchmark.cli.columns import GAP, NAME
 from benchmark.cli.course import Course, clock, speed
-from benchmark.reporting.short_name import abbreviated
+from benchmark.reporting.short_name import SHORTEST, abbreviated
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -11,7 +11,6 @@ from benchmark.catalog import catalog
 from benchmark.cli import devices, printing
 from benchmark.cli import run as main_job
 from benchmark.cli.columns import LAST, layout, shortened, terminal_width, wrapped
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import of_other_code, restarted, shown
 from benchmark.cli.quantities import duration_text
 from benchmark.cli.run import chosen, composed, specs
@@ -32,8 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the runs in their order of execution."""
     names = chosen(args)
 
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(names))
+    with shown(len(names)) as listener:
         on = devices.selected_device(args)  # before mmengine is imported
 
         from benchmark.execution.plan import estimate_speed, plan

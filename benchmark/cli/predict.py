@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, printing, quantities, weights
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
@@ -71,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.engine import device
 
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(files))
+    with shown(len(files)) as listener:
         on = device.select(args.device)
         given = weights.read(args)
         network = weights.network(args, given, on)

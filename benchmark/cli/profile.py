@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities, selection
 from benchmark.cli.columns import GAP, layout, not_shown, rounded, terminal_width, wrapped
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError, one_line
 from benchmark.reporting.short_name import abbreviated
@@ -70,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     failed = False
     found: list[tuple[str, Complexity, Latency | None]] = []
     columns = _Columns.of(names, args.latency)
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(names))
+    with shown(len(names)) as listener:
         options.check_data(args)
         from benchmark.configs import compose
         from benchmark.engine import device

@@ -305,10 +305,17 @@ class Bars:
 
 
 @contextmanager
-def shown() -> Iterator[Lines | Bars]:
-    """Show progress on stderr: live bars on a terminal, lines elsewhere."""
+def shown(starting: int | None = None) -> Iterator[Lines | Bars]:
+    """Show progress on stderr: live bars on a terminal, lines elsewhere.
+
+    Args:
+        starting: number of things that the command does, where it is still to import what it needs, which is shown
+            from now on; None to show nothing yet.
+    """
     listener = Bars() if sys.stderr.isatty() else Lines(sys.stderr)
     try:
+        if starting is not None:
+            listener.step(STARTING, "", 0, starting)
         yield listener
     finally:
         listener.close()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from benchmark.catalog import catalog, own
 from benchmark.cli import options, printing, quantities
 from benchmark.cli.columns import fitted, terminal_width
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import Bars, Lines, shown
 from benchmark.errors import UserError
 
@@ -87,8 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     gpus = args.gpus or record.environment.world_size or 1
     with _folders(args.keep, args.work_dir) as (results, work_dir):
-        with shown() as listener:
-            listener.step(STARTING, "", 0, 1)
+        with shown(1) as listener:
             on = device.select(args.device or record.environment.device, gpus)
             spec = _spec(record, on, args, results, work_dir, gpus)
             _check_the_same(record, spec)

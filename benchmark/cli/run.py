@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, quantities, selection
 from benchmark.cli.columns import terminal_width
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
 from benchmark.files.atomic import writing
@@ -103,8 +102,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     deadline = _deadline(args)
     names = chosen(args)
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(names))
+    with shown(len(names)) as listener:
         on = devices.selected_device(args)
 
         from benchmark.execution import batch  # after the selection, as mmengine initializes the driver

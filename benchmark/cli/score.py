@@ -10,7 +10,6 @@ from pathlib import Path
 
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -63,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.latency_device is not None and not 1 <= len(args.latency_device.strip()) <= 100:
         raise UserError("--latency-device: the name of a processor, up to 100 characters")
 
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
+    with shown(1) as listener:
         from benchmark.execution.external import StatedCosts, score
         from benchmark.results.store import Store
 

@@ -7,7 +7,6 @@ import sys
 from functools import partial
 
 from benchmark.cli import devices, options, quantities
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import shown
 
 
@@ -29,9 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print the paths of the weights."""
-    with shown() as listener:
-        listener.step(STARTING, "", 0, 1)
-
+    with shown(1) as listener:
         from benchmark.catalog import catalog
         from benchmark.engine import device
         from benchmark.results import layout

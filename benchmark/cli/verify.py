@@ -19,7 +19,6 @@ from benchmark.catalog import catalog, own
 from benchmark.catalog.references import ACCURACY, COST, SPEED, Reference
 from benchmark.cli import devices, options, printing, quantities, selection
 from benchmark.cli.columns import fitted, terminal_width, wrapped
-from benchmark.cli.course import STARTING
 from benchmark.cli.progress import counted, shown
 from benchmark.errors import UserError
 
@@ -201,8 +200,7 @@ def _run_further(args: argparse.Namespace, found: Iterable[Verdict], runs: Itera
             wanted[key] = min(each.further_seeds, wanted.get(key, each.further_seeds))
     if not wanted:
         return False
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(wanted))
+    with shown(len(wanted)) as listener:
         specs = [
             spec
             for (architecture, protocol), further in wanted.items()
@@ -314,8 +312,7 @@ def _cost(args: argparse.Namespace, names: Sequence[str]) -> int:
         for reference in catalog.references().values()
         if reference.architecture == name and reference.metric in COST
     ]
-    with shown() as listener:
-        listener.step(STARTING, "", 0, len(references))
+    with shown(len(references)) as listener:
         from benchmark.verdicts import cost
 
         found = [

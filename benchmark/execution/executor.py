@@ -35,6 +35,11 @@ class InterruptedRun:
     total: int
     elsewhere: str | None = None
 
+    @classmethod
+    def in_progress(cls, spec: Spec, why: str) -> InterruptedRun:
+        """Describe a run that another process executes."""
+        return cls(spec, "train", 0, spec.config.train_cfg.max_iters, elsewhere=why)
+
 
 class ProgressListener(Protocol):
     """Receives the progress of runs.

@@ -53,8 +53,7 @@ class InProcess:
         except Interrupted as stop:
             return [self._interrupted(InterruptedRun(spec, stop.phase, stop.done, stop.total))]
         except InProgressError as error:
-            total = spec.config.train_cfg.max_iters
-            return [self._interrupted(InterruptedRun(spec, "train", 0, total, elsewhere=str(error)))]
+            return [self._interrupted(InterruptedRun.in_progress(spec, str(error)))]
         stored = read_or_raise(path)
         self._listener.end(spec, stored.record)
         return [stored]

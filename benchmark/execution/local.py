@@ -356,7 +356,7 @@ class _Worker:
         last: tuple[str, Any] = self._last or ("", None)
         kind, content = last
         if kind == "elsewhere":
-            return InterruptedRun(self.spec, "train", 0, self.spec.config.train_cfg.max_iters, elsewhere=content)
+            return InterruptedRun.in_progress(self.spec, content)
         if kind == "interrupted":
             return InterruptedRun(self.spec, *content)
         if kind == "stored":

@@ -10,6 +10,9 @@ from benchmark.catalog.catalog import ZOO_PREFIX
 LENGTH = 28
 """Number of characters of a short name, unless other names need more to differ from it."""
 
+SHORTEST = 12
+"""Number of characters that a name keeps at least where there is no room for more."""
+
 TAIL = 0.4
 """Share of the end of a name in what is left of it: names of the zoo end with the dataset and the size of images, those
 of runs with the seed."""

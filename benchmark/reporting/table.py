@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from benchmark.analysis.ranking import Standing
 from benchmark.analysis.view import unknown_column
-from benchmark.reporting.short_name import abbreviated
+from benchmark.reporting.short_name import SHORTEST, abbreviated
 from benchmark.results.summary import EXTERNAL
 
 MISSING = "-"
@@ -247,10 +247,6 @@ LEAST = (
 """Names of columns in the order in which a narrow terminal does without them."""
 
 
-SHORTEST_NAME = 12
-"""Characters that a name of an architecture keeps on a narrow terminal."""
-
-
 def narrowed(table: Table, width: int, least: Sequence[str] = LEAST) -> tuple[Table, list[str]]:
     """Leave out columns until the table as text is no wider than a terminal.
 
@@ -280,7 +276,7 @@ def _with_short_names(table: Table, excess: int) -> Table:
     """Shorten the names of architectures by a number of characters, as far as they can be told apart."""
     for index, column in enumerate(table.columns):
         if column.name == "architecture":
-            width = max(SHORTEST_NAME, max(len(row[index].text) for row in table.rows) - excess)
+            width = max(SHORTEST, max(len(row[index].text) for row in table.rows) - excess)
             rows = [list(row) for row in table.rows]
             for row in rows:
                 row[index] = replace(row[index], text=abbreviated(row[index].text, width))

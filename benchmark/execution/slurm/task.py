@@ -71,9 +71,8 @@ class Task:
             except UserError as error:  # costs this run alone; if it cannot be recorded either, the terminal tries to
                 reporter.end(spec, lost(spec, str(error), cause="exception").record)
                 return
-        if (
-            isinstance(ended, InterruptedRun) and ended.elsewhere
-        ):  # otherwise nobody would know why the job has no result
+        if isinstance(ended, InterruptedRun) and ended.elsewhere:
+            # Otherwise nobody would know why the job has no result.
             reporter.end(spec, lost(spec, ended.elsewhere, cause="exception").record)
         elif isinstance(ended, InterruptedRun) and stop.is_set() and queue.runs_on(job):
             queue.requeue(job)
