@@ -48,7 +48,7 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,requeue_delay=2
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,requeue_delay=6
 SlurmdParameters=config_overrides
 SlurmdTimeout=15
 SlurmctldTimeout=10
