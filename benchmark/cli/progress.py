@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from benchmark.cli.columns import rounded
 from benchmark.cli.course import STARTING, Course, clock, of_run, speed
 from benchmark.cli.quantities import duration_text
+from benchmark.execution import log
 from benchmark.execution.phase import Phase
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def _ended(spec: Spec, record: Record) -> str:
     """Summarize a run in one line."""
     name, attempt = f"{record.architecture} seed {record.seed}", f", attempt {spec.attempt}" if spec.attempt > 1 else ""
     if record.status != "ok":
-        log = spec.folder / "run.log"
-        where = f"; its log: {log}" if log.exists() else ""
+        path = spec.folder / log.FILE
+        where = f"; its log: {path}" if path.exists() else ""
         return f"{name}{attempt}: {record.status.replace('_', ' ')}: {record.error}{where}"
     evaluation, complexity = record.evaluation(), record.complexity
     assert evaluation is not None

@@ -124,11 +124,12 @@ def _text(found: SweepStatus) -> str:
         name = abbreviated(_name(each), width)
         lines.append(shortened(f"  {name:{width}}  {each.state:12}  {_detail(each)}".rstrip()))
         if each.state == "failed":
+            from benchmark.execution import log
             from benchmark.execution.status import log_tail
 
             lines += [shortened(f"      {line}") for line in log_tail(each, found.manifest, LINES)]
-            if (log := Path(each.run.folder, "run.log")).exists():
-                lines.append(f"      log: {_from_here(log)}")
+            if (path := Path(each.run.folder, log.FILE)).exists():
+                lines.append(f"      log: {_from_here(path)}")
     return "\n".join(lines)
 
 

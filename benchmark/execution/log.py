@@ -13,15 +13,18 @@ HEAD, TAIL = 1 << 16, 1 << 20
 
 OMITTED = b"\n[segbench: output omitted]\n"
 
+STARTED = b"\n[segbench: the run was started again]\n"
+"""Separates the outputs of attempts, so that the end of one is not taken for that of the next."""
+
 LAST = 1 << 16
-"""Bytes of the end that are kept in memory."""
+"""Bytes of the end that are kept in memory, and read."""
 
 
 class Log:
     """Writes output to a file, which has its beginning and its end if it is long.
 
-    Output of an earlier process of the run is kept and counts as the beginning. As long as the folder does not exist,
-    the end of the output is kept in memory; if the file cannot be written, it is discarded.
+    Output of an earlier process of the run is kept and counts as the beginning; a line separates it. As long as the
+    folder does not exist, the end of the output is kept in memory; if the file cannot be written, it is discarded.
 
     Args:
         path: the file.
@@ -35,17 +38,13 @@ class Log:
         self._file: int | None = None
         self._size, self._waiting, self._fails = 0, b"", False
         self.last = b""
+        if path.is_file():
+            self._keep(STARTED)
 
     def write(self, data: bytes) -> None:
         """Append output."""
         self.last = (self.last + data[-LAST:])[-LAST:]
-        if self._fails:
-            return
-        self._waiting = (self._waiting + data)[-TAIL:]
-        try:
-            self._append()
-        except OSError:  # the disk is full: the run goes on
-            self._fails, self._waiting = True, b""
+        self._keep(data)
 
     def close(self) -> None:
         """Close the file."""
@@ -53,6 +52,15 @@ class Log:
             with suppress(OSError):
                 os.close(self._file)
             self._file = None
+
+    def _keep(self, data: bytes) -> None:
+        if self._fails:
+            return
+        self._waiting = (self._waiting + data)[-TAIL:]
+        try:
+            self._append()
+        except OSError:  # the disk is full: the run goes on
+            self._fails, self._waiting = True, b""
 
     def _append(self) -> None:
         if self._file is None:
@@ -68,3 +76,15 @@ class Log:
             os.ftruncate(self._file, HEAD)
             self._size = HEAD
         self._size += os.pwrite(self._file, data, self._size)
+
+
+def last_output(path: Path) -> bytes:
+    """Return the end of what the last process of a run has printed; nothing if there is no log.
+
+    Args:
+        path: the log.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LAST))
+        return file.read().rpartition(STARTED)[2]
+    return b""

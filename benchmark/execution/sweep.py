@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.execution import progress
+from benchmark.execution import log, progress
 from benchmark.execution.progress import Progress
 from benchmark.files.atomic import replacing
 
@@ -272,16 +272,15 @@ def stamp(path: Path) -> str | None:
     return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
 
 
-def log_of(run: Run, sweeps: Path, most: int = 1 << 16) -> bytes:
-    """Return the end of what the processes of a run have printed: in its own log, and in that of its job.
+def log_of(run: Run, sweeps: Path) -> bytes:
+    """Return the end of what the last process of a run has printed: in its own log, and in that of its job.
 
     Args:
         run: the run.
         sweeps: folder of the manifests; the logs of jobs are in the folder of the sweep that submitted them.
-        most: maximum number of bytes of each.
     """
-    paths = [Path(run.folder, "run.log"), *_job_logs(run, sweeps)]
-    return b"\n".join(found for path in paths if (found := _end(path, most)))
+    paths = [Path(run.folder, log.FILE), *_job_logs(run, sweeps)]
+    return b"\n".join(found for path in paths if (found := log.last_output(path)))
 
 
 def has_started(run: Run, sweeps: Path) -> bool:
@@ -296,10 +295,3 @@ def has_started(run: Run, sweeps: Path) -> bool:
 
 def _job_logs(run: Run, sweeps: Path) -> list[Path]:
     return list(sweeps.glob(f"*/{run.job}_0_log.err")) if run.job else []
-
-
-def _end(path: Path, most: int) -> bytes:
-    with suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - most))
-        return file.read()
-    return b""

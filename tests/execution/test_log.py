@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.execution import log, outcome
-from benchmark.execution.log import HEAD, OMITTED, TAIL, Log
+from benchmark.execution.log import HEAD, OMITTED, STARTED, TAIL, Log
 
 
 def _filled(path, chunks):
@@ -18,7 +18,17 @@ def test_a_short_output_is_kept_and_that_of_the_next_process_follows(tmp_path):
     path = tmp_path / log.FILE
     _filled(path, [b"one\n", b"two\n"])
     assert _filled(path, [b"three\n"]).last == b"three\n"
-    assert path.read_bytes() == b"one\ntwo\nthree\n"
+    assert path.read_bytes() == b"one\ntwo\n" + STARTED + b"three\n"
+    assert log.last_output(path) == b"three\n"
+
+
+def test_a_process_that_prints_nothing_has_not_printed_what_the_one_before_has(tmp_path):
+    path = tmp_path / log.FILE
+    _filled(path, [b"one\n"])
+    assert log.last_output(path) == b"one\n"
+    assert _filled(path, []).last == b""
+    assert log.last_output(path) == b""
+    assert log.last_output(tmp_path / "none") == b""
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 16, 1 << 18])
