@@ -153,9 +153,9 @@ def remove_all(folder: Path) -> None:
 
 def _prune(folder: Path) -> None:
     """Remove the folders of the architecture and the protocol of a run, if it was the last one there."""
-    with suppress(OSError):
-        folder.parent.rmdir()
-        folder.parent.parent.rmdir()
+    for each in (folder.parent, folder.parent.parent):
+        with suppress(OSError):  # a kill may have left the second one alone
+            each.rmdir()
 
 
 def clear(folder: Path, *, keep: bool) -> None:

@@ -48,8 +48,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            _held.discard(handle)
-            os.close(handle)
+            _close(handle)
 
 
 @contextmanager
@@ -113,8 +112,9 @@ def _lock(folder: Path) -> int | None:
 
 
 def _close(handle: int) -> None:
-    _held.discard(handle)
-    os.close(handle)
+    if handle in _held:  # a child process has closed it when it began
+        _held.discard(handle)
+        os.close(handle)
 
 
 def _release_in_child() -> None:

@@ -262,7 +262,7 @@ def test_a_run_killed_at_any_change_of_a_file_ends_in_the_same_bits(stub, tmp_pa
             assert not _left(place), at
             assert keep == (spec.folder / "last.pth").exists()
             assert not (spec.folder / STATE).exists()
-            assert keep == spec.folder.exists()
+            assert keep == spec.folder.exists() == spec.folder.parents[1].exists()
             assert not (spec.folder / interrupted.FILE).exists()
 
 
@@ -376,7 +376,8 @@ def test_a_lock_ends_with_its_process(tmp_path):
         "    print('held', flush=True)\n"  # by the child, so that it has given the lock up by then
         "    os.close(1); time.sleep(3)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], **pipes) as process:
         process.stdout.readline()
         with pytest.raises(UserError, match=f"process {process.pid}"), exclusive(tmp_path):
             pass
@@ -384,6 +385,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
         process.wait()
         with exclusive(tmp_path):
             pass
+        assert process.stderr.read() == b""  # of the child, which has nothing left to close
 
 
 def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path):
