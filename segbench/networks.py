@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark import arguments
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def build(name: str, num_classes: int) -> nn.Module:
         A segmentor of mmsegmentation. `model(images, mode="tensor")` returns scores at the stride of its head.
 
     Raises:
-        UserError: there is no such architecture, or it cannot be built here.
+        UserError: there is no such architecture, it cannot be built here, or the number of classes is none.
 
     Examples:
         >>> import segbench as sb
@@ -33,10 +34,12 @@ def build(name: str, num_classes: int) -> nn.Module:
         >>> sum(weight.numel() for weight in model.parameters())
         363791
     """
+    classes = arguments.whole("num_classes", num_classes, 1, arguments.MOST_CLASSES)
+
     from benchmark.configs import compose
     from benchmark.engine import segmentor
 
-    return segmentor.build(compose.model_config(name, classes=num_classes))
+    return segmentor.build(compose.model_config(name, classes=classes))
 
 
 def profile(model: str | nn.Module, size: tuple[int, int], num_classes: int = 19) -> pd.Series[Any]:
@@ -59,13 +62,16 @@ def profile(model: str | nn.Module, size: tuple[int, int], num_classes: int = 19
         >>> sb.profile("enet", (360, 480), num_classes=11)[["params", "macs"]].to_dict()
         {'params': 363791, 'macs': 1270555200}
     """
+    size = arguments.size("size", size)
+    classes = arguments.whole("num_classes", num_classes, 1, arguments.MOST_CLASSES)
+
     import pandas as pd
 
     from benchmark.configs import compose
     from benchmark.profiling import complexity
 
     if isinstance(model, str):
-        counts = complexity.tally(compose.model_config(model, classes=num_classes), size)
+        counts = complexity.tally(compose.model_config(model, classes=classes), size)
     else:
         import torch
 
@@ -111,6 +117,8 @@ def evaluate(model: nn.Module, protocol: str, root: str | Path | None = None, sp
         >>> bool(scores.loc["mean", "iou"] < 20)
         True
     """
+    arguments.choice("split", split, ("val", "test"))
+
     import pandas as pd
     import torch
 

@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
+from benchmark import arguments
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.execution.executor import Executor, ProgressListener
+
+OVERRIDES = ("max_iters", "batch_size", "val_interval", "precision", "init", "crf")
+"""What `run` may change of a protocol."""
 
 
 class Results:
@@ -217,7 +221,7 @@ class Results:
         fingerprint: str | None = None,
         *,
         rows: str | Sequence[str] = (),
-        width: float = 3.25,
+        width: float | None = None,
         cost: str = "macs",
         photographs: bool = False,
     ) -> Path:
@@ -229,7 +233,7 @@ class Results:
             output: FILE.pdf, FILE.svg or FILE.png.
             fingerprint: as in `leaderboard`.
             rows: as in `latex`.
-            width: in inches.
+            width: in inches; by default that of a column of LaTeX's article, 229pt.
             cost: of `pareto`: macs, params, latency_ms, latency_ratio or inference_memory_bytes.
             photographs: show dataset images and ground truth above predictions; do not redistribute.
 
@@ -249,7 +253,9 @@ class Results:
 
         output = Path(output)
         group = self._group(protocol, fingerprint, rows)
-        options: dict[str, Any] = {"width": width, "cost": cost, "photographs": photographs}
+        options: dict[str, Any] = {"cost": cost, "photographs": photographs}
+        if width is not None:
+            options["width"] = width
         _warn(figure.write(kind, self.path, group, group.table, output, **options))
         return output
 
@@ -393,7 +399,8 @@ def run(
         All results of the store. A run that fails is a result whose `status` says so.
 
     Raises:
-        UserError: an unknown name, a network that cannot work under the protocol, or a folder that cannot be written.
+        UserError: an unknown name, a value that is none, a network that cannot work under the protocol, or a folder
+            that cannot be written.
 
     Examples:
         >>> import tempfile
@@ -404,6 +411,10 @@ def run(
         >>> found.runs().status.tolist()
         ['ok']
     """
+    architectures, seeds = arguments.names("names", names), arguments.seeds("seeds", seeds)
+    retry, gpus = arguments.whole("retry", retry, 0, arguments.MOST_RETRIES), arguments.whole("gpus", gpus)
+    arguments.keys("overrides", overrides, OVERRIDES)
+
     from benchmark.cli.progress import shown
     from benchmark.engine import device as devices
 
@@ -415,9 +426,9 @@ def run(
 
     executor = batch.executor_of(executor)
     wanted = batch.specs(
-        [names] if isinstance(names, str) else list(names),
+        architectures,
         protocol,
-        list(seeds),
+        seeds,
         on,
         deterministic=on == "cpu",
         latency=latency,

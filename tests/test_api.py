@@ -290,3 +290,64 @@ def test_mistakes():
         sb.build("ennet", 2)
     with pytest.raises(sb.UserError, match="nowhere is not a folder"):
         sb.load_results("nowhere")
+
+
+CPU = "camvid_180x240_cpu"
+
+RUN = {"names": "enet", "device": "cpu", "max_iters": 1}
+
+MISTAKES = [
+    (lambda at: sb.run(**RUN | {"max_iters": 1.5}), "max_iters is 1.5: give a whole number from 1 to 1000000000"),
+    (lambda at: sb.run(**RUN, val_interval="x"), "val_interval is 'x': give a whole number"),
+    (lambda at: sb.run(**RUN, batch_size=True), "batch_size is True: give a whole number"),
+    (lambda at: sb.run("enet", max_iter=1), "overrides: max_iter: unknown key: did you mean max_iters?"),
+    (lambda at: sb.run(**RUN, precision="half"), "unknown precision 'half'"),
+    (lambda at: sb.run(**RUN, seeds="0,1"), "seeds is '0,1': give a list of whole numbers"),
+    (lambda at: sb.run(**RUN, seeds=0), "seeds is 0: give a list of whole numbers"),
+    (lambda at: sb.run(**RUN, seeds=[]), "seeds is empty"),
+    (lambda at: sb.run(**RUN, seeds=[-1]), "seeds is -1: give a whole number from 0 to"),
+    (lambda at: sb.run(**RUN, gpus=0), "gpus is 0: give a whole number from 1 to"),
+    (lambda at: sb.run(**RUN, retry=-1), "retry is -1: give a whole number from 0 to 1000"),
+    (lambda at: sb.run(**RUN | {"names": 3}), "names is 3: give a name, or a list of names"),
+    (lambda at: sb.run(**RUN | {"names": []}), "names is []: give a name, or a list of names"),
+    (lambda at: sb.run(**RUN, executor="dask"), "dask"),
+    (lambda at: sb.run(**RUN | {"device": "tpu"}), "tpu"),
+    (lambda at: sb.build("enet", 0), "num_classes is 0: give a whole number from 1 to 100000"),
+    (lambda at: sb.build("enet", -3), "num_classes is -3"),
+    (lambda at: sb.profile("enet", 64, 8), "size is 64: give height and width in pixels"),
+    (lambda at: sb.profile("enet", (64,), 8), "size is (64,): give height and width in pixels"),
+    (lambda at: sb.profile("enet", (64, 0)), "size is (64, 0): give height and width in pixels"),
+    (lambda at: sb.profile("enet", (64, 64), 0), "num_classes is 0"),
+    (lambda at: sb.evaluate(Net(), "shapes_64x64_smoke", split="train"), "split is 'train': give val or test"),
+    (lambda at: sb.evaluate(Net(), "shapes_64x64_smoke", split="foo"), "split is 'foo': give val or test"),
+    (lambda at: at.figure("foo", CPU, "x.pdf"), "kind is 'foo': give pareto or curves"),
+    (lambda at: at.figure("pareto", CPU, "x.pdf", cost="foo"), "cost is 'foo': give "),
+    (lambda at: at.figure("pareto", CPU, "x.pdf", width=-1), "width is -1: give a number from 1.5 to 20"),
+    (lambda at: at.figure("pareto", CPU, "x.pdf", width=float("nan")), "width is nan: give a number"),
+    (lambda at: at.figure("pareto", CPU, "x.pdf", width=1000), "width is 1000: give a number"),
+    (lambda at: at.figure("pareto", CPU, "x.gif"), "x.gif: name a file that ends in"),
+    (lambda at: at.latex(CPU, environment="foo"), "environment is 'foo': give table or table* or longtable"),
+    (lambda at: at.latex(CPU, columns=["foo"]), "foo"),
+    (lambda at: at.latex(CPU, sort="foo"), "foo"),
+    (lambda at: at.latex(CPU, rows="foo"), "foo"),
+    (lambda at: at.bundle(CPU, "x.zip", license="GPL"), "license is 'GPL': give CC-BY-4.0 or"),
+    (lambda at: at.verdicts(margin="1"), "margin 1: a positive number of points"),
+    (lambda at: at.leaderboard("camvid_180x240"), "has no results of camvid_180x240"),
+    (lambda at: sb.compare(at, at, budgets={"foo": 1}), "budgets: foo: unknown key"),
+    (lambda at: sb.compare(at, at, budgets={"params": "1"}), "budgets: params is '1': give a number"),
+    (lambda at: sb.compare(at, at, latency_margin=-1), "latency_margin is -1: give a number from 0"),
+    (lambda at: sb.compare(at, at, margin=0), "margin 0: a positive number of points"),
+]
+
+
+@pytest.mark.parametrize(("call", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
+def test_mistakes_are_one_line(call, said, monkeypatch, tmp_path):
+    """As of the command line, which checks its own texts."""
+    if not (ROOT / "results").is_dir():
+        pytest.skip("no checkout, and so no committed results")
+    monkeypatch.chdir(tmp_path)
+    at = sb.load_results(ROOT / "results")
+    with pytest.raises(sb.UserError) as found:
+        call(at)
+    assert said in str(found.value)
+    assert "\n" not in str(found.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from benchmark.errors import UserError
 
 
@@ -11,5 +13,5 @@ def check_margin(points: float) -> None:
     Raises:
         UserError: it is not above 0, or above 100.
     """
-    if not 0 < points <= 100:
-        raise UserError(f"margin {points:g}: a positive number of points, up to 100, such as 0.5")
+    if isinstance(points, bool) or not isinstance(points, Real) or not 0 < points <= 100:
+        raise UserError(f"margin {points}: a positive number of points, up to 100, such as 0.5")

@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from benchmark import arguments
 from benchmark.analysis.axes import differing
 from benchmark.analysis.margin import check_margin
 from benchmark.analysis.ranking import Group, Standing, by_architecture, groups
@@ -54,6 +55,9 @@ MARGIN = 0.5
 TOLERANCE = 0.05
 """Allowed relative increase of latency and memory: medians of the same code vary by about as much on shared
 machines."""
+
+BUDGETS = ("latency_ratio", "params", "macs", "inference_memory_bytes")
+"""Figures that may have an upper limit."""
 
 ENOUGH = 10_000
 """The maximum number of seeds that is searched."""
@@ -307,9 +311,13 @@ def compare_results(
     """Compare two sets of results, with the confusion matrices that they have; see `compare`.
 
     Raises:
-        UserError: the margin is none, or confusion matrices cannot be read.
+        UserError: a margin or budget is none, or confusion matrices cannot be read.
     """
     check_margin(margin)
+    arguments.real("latency_margin", tolerance, 0, math.inf)
+    arguments.keys("budgets", budgets or {}, BUDGETS)
+    for name, limit in (budgets or {}).items():
+        arguments.real(f"budgets: {name}", limit, 0, math.inf)
     counts: CountsOf = {"base": base.counts, "new": new.counts}
     return compare(base.runs, new.runs, counts, margin, images, tolerance, budgets)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmark.analysis.marks import COSTS
+from benchmark.arguments import WIDTHS
 from benchmark.cli import selection
 
 KINDS = {
@@ -69,6 +70,8 @@ def _width(text: str) -> float:
     """Return the inches of a width."""
     found = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(INCHES)})", text)
     inches = float(found[1]) * INCHES[found[2]] if found else 0
-    if not 1.5 <= inches <= 20:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a width of 1.5in to 20in, such as 3.25in or 8.3cm")
+    least, most = WIDTHS
+    if not least <= inches <= most:
+        form = f"a width of {least:g}in to {most:g}in, such as 3.25in or 8.3cm"
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not {form}")
     return inches

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.arguments import MOST_CLASSES
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, quantities, selection
 from benchmark.cli.columns import GAP, layout, not_shown, rounded, terminal_width, wrapped
@@ -27,9 +28,6 @@ LATENCY = ("median (ms)", "p90 (ms)", "x anchor")
 LEAST = ("training params (M)", "p90 (ms)", "x anchor", "median (ms)", "MACs (G)")
 """Columns in the order in which a narrow terminal does without them."""
 
-MOST_CLASSES = 100_000
-"""Maximum number of output classes: larger than that of any dataset, with weights that fit in memory."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -38,7 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.models(parser, arguments=True)
     options.data(parser)
     parser.add_argument("--size", metavar="HxW", help="height and width of the input (default: the protocol's)")
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes (default: the protocol's)")
+    parser.add_argument(
+        "--classes",
+        type=quantities.whole(1, MOST_CLASSES),
+        metavar="N",
+        help="number of classes (default: the protocol's)",
+    )
     parser.add_argument(
         "--device",
         default="auto",
@@ -61,10 +64,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("give architectures or --all, not both")
     names = selection.architectures(args.architectures) or list(catalog.architectures())
     size = None if args.size is None else quantities.size(args.size)
-    if args.classes is not None and args.classes < 1:
-        raise UserError(f"--classes must be at least 1, not {args.classes}")
-    if args.classes is not None and args.classes > MOST_CLASSES:
-        raise UserError(f"--classes must be at most {MOST_CLASSES}, not {args.classes}")
 
     failed = False
     found: list[tuple[str, Complexity, Latency | None]] = []

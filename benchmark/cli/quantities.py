@@ -7,14 +7,8 @@ import math
 import re
 from collections.abc import Callable
 
+from benchmark.arguments import MOST, SEEDS
 from benchmark.errors import UserError
-
-MOST = 10**9
-"""The upper limit of arguments that are counts: larger than that of any training, batch or network."""
-
-
-SEEDS = 2**32 - 1
-"""The largest seed that NumPy accepts."""
 
 
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:

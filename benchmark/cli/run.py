@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.arguments import MOST_RETRIES
 from benchmark.catalog import catalog
 from benchmark.cli import devices, options, quantities, selection
 from benchmark.cli.columns import terminal_width
@@ -80,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--retry",
-        type=quantities.whole(0, 1000),
+        type=quantities.whole(0, MOST_RETRIES),
         default=0,
         metavar="N",
         help="repeat a run up to N times that was killed, exited, hung or ran out of memory; it resumes from its state "

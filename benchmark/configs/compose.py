@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import backend
+from benchmark import arguments, backend
 from benchmark.catalog import catalog, own
 from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.own import Factory
@@ -157,7 +157,7 @@ def _overrides(config: Config, **given: Any) -> dict[str, Any]:
     """Return the arguments that differ from what a protocol has, by name.
 
     Raises:
-        UserError: a number is below 1.
+        UserError: a number is not whole, or below 1.
     """
     own = {
         "max_iters": config.train_cfg.max_iters,
@@ -165,11 +165,11 @@ def _overrides(config: Config, **given: Any) -> dict[str, Any]:
         "val_interval": config.train_cfg.val_interval,
         "precision": precision_of(config),
     }
-    changed = {name: value for name, value in given.items() if value is not None and value != own[name]}
-    for name, value in changed.items():
+    wanted = {name: value for name, value in given.items() if value is not None}
+    for name, value in wanted.items():
         if name != "precision":
-            _positive(f"--{name.replace('_', '-')}", value)
-    return changed
+            wanted[name] = arguments.whole(name, value)
+    return {name: value for name, value in wanted.items() if value != own[name]}
 
 
 def _set_data(stage: Config, facts: Config, batches: str, seed: int, root: Path | None) -> None:
@@ -588,9 +588,3 @@ def _set_precision(config: Config, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
     config.optim_wrapper.type = PRECISIONS[precision]
-
-
-def _positive(option: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{option} must be at least 1, not {value}")
-    return value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import __version__
+from benchmark import __version__, arguments
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.analysis.view import was_run
 from benchmark.errors import UserError
@@ -125,6 +125,7 @@ def pack(
     Raises:
         UserError: a result is damaged, or the archive cannot be written.
     """
+    arguments.choice("license", license, LICENSES)
     store = Store(results)
     stored = [
         read_or_raise(store.path(run)) for run in sorted(group.runs, key=lambda run: (run.architecture, run.seed))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from benchmark import arguments
 from benchmark.analysis.marks import COSTS
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
@@ -89,8 +90,9 @@ def write(
     format = output.suffix.removeprefix(".").lower()
     if format not in FORMATS:
         raise UserError(f"{output}: name a file that ends in .{', .'.join(FORMATS)}")
-    if cost not in COSTS:
-        raise UserError(f"unknown cost {cost!r}: there are {', '.join(COSTS)}")
+    arguments.choice("kind", kind, get_args(Kind))
+    arguments.choice("cost", cost, COSTS)
+    width = arguments.real("width", width, *arguments.WIDTHS)
     content, problems = draw(kind, results, group, rows, format, width, cost, photographs)
     with replacing(output) as temporary:
         temporary.write_bytes(content)

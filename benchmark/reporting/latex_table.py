@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, get_args
 
+from benchmark import arguments
 from benchmark.analysis.marks import ACCURACY
 from benchmark.analysis.ranking import Group, Standing
 from benchmark.errors import UserError
@@ -176,6 +177,8 @@ def latex_table(
     label = _label(label)
     shown = table(rows, _chosen(rows, chosen))
     bold = [_bold(column, [row[index] for row in shown.rows], rows) for index, column in enumerate(shown.columns)]
+    if environment is not None:
+        arguments.choice("environment", environment, get_args(Environment))
     layout, fields = _layout(_fields(shown, bold, rows), environment)
     marked = [column for column, marks in zip(shown.columns, bold, strict=True) if any(marks)]
     title = facts(group, rows, shown.columns, marked) if caption is None else _given(caption)

@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 
 SERVICES = (
     "__init__.py",  # the version
+    "arguments.py",  # refuses arguments
     "errors.py",
     "engine/stop.py",
     "catalog",  # finds configs, which are hashed as they are resolved

@@ -240,6 +240,14 @@ def test_a_number_out_of_its_range_is_refused_when_it_is_read(command, option, v
     assert "is not a whole number from 1 to" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "100001"])
+def test_a_number_of_classes_is_one_that_fits_in_memory(value, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["profile", "enet", f"--classes={value}"])
+    assert caught.value.code == 2
+    assert "is not a whole number from 1 to 100000" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["train", "enet", "--seed=-1"], ["config", "enet", "--seed=4294967296"]])
 def test_a_seed_is_one_that_numpy_takes(words, capsys):
     with pytest.raises(SystemExit) as caught:

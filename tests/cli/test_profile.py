@@ -82,7 +82,6 @@ def test_a_size_that_is_none(profile, size):
         (["enett"], "unknown architecture 'enett': did you mean enet"),
         (["enet", "enett"], "unknown architecture 'enett'"),
         (["enet", "-p", "shapes"], "unknown protocol 'shapes'"),
-        (["enet", "--classes", "0"], "--classes must be at least 1, not 0"),
     ],
 )
 def test_mistakes(profile, arguments, message):

@@ -84,8 +84,11 @@ def test_precision():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_iters": 0}, "--max-iters must be at least 1"),
-        ({"batch_size": -2}, "--batch-size must be at least 1"),
+        ({"max_iters": 0}, "max_iters is 0: give a whole number from 1 to"),
+        ({"batch_size": -2}, "batch_size is -2: give a whole number"),
+        ({"max_iters": 1.5}, "max_iters is 1.5: give a whole number"),
+        ({"val_interval": "x"}, "val_interval is 'x': give a whole number"),
+        ({"batch_size": True}, "batch_size is True: give a whole number"),
         ({"precision": "int4"}, "unknown precision 'int4'"),
     ],
 )
