@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from benchmark.reporting.short_name import SHORTEST, abbreviated
 
@@ -23,6 +25,11 @@ NAME = 24
 def terminal_width() -> int | None:
     """Return the width of the terminal in characters; None where the output is a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether lines of a stream can be drawn again: it is a terminal, and not one that only appends."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def shortened(line: str) -> str:
@@ -82,12 +89,20 @@ def not_shown(width: int, hidden: Sequence[str], optional: str = "--json") -> st
     return f"not shown in {width} columns: {', '.join(hidden)}; {optional} prints everything"
 
 
-def wrapped(text: str) -> str:
-    """Wrap a text between words where it would wrap on the terminal; a file or a pipe gets lines as they are."""
+def wrapped(text: str, indent: str = "") -> str:
+    """Wrap a text between words where it would wrap on the terminal; a file or a pipe gets lines as they are.
+
+    Args:
+        text: one or several lines.
+        indent: what each line begins with.
+    """
     width = terminal_width()
     if width is None:
-        return text
-    return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
+        return textwrap.indent(text, indent)
+    return "\n".join(
+        textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
 
 
 def _cut(line: str, width: int) -> str:

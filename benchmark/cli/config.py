@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options, printing, quantities
+from benchmark.cli.columns import wrapped
 
 if TYPE_CHECKING:
     from benchmark.configs.zoo_diff import ConfigDiff, FieldDifference
@@ -75,16 +76,17 @@ def _diff(args: argparse.Namespace) -> int:
     if args.json:
         printing.print_json(_plain_diff(args, found))
         return 1 if found.unexplained else 0
-    print(f"{args.architecture} on {args.protocol} against {found.config} of mmsegmentation's zoo")
+    print(wrapped(f"{args.architecture} on {args.protocol} against {found.config} of mmsegmentation's zoo"))
     if found.lacking:
-        print(f"(the nearest: the zoo has none with this {' and '.join(found.lacking)})")
+        print(wrapped(f"(the nearest: the zoo has none with this {' and '.join(found.lacking)})"))
     other = [each for each in found.differences if each.explanation and not each.explanation.same]
     means = [each for each in found.differences if each.explanation and each.explanation.same]
     _print("equivalent, implemented differently", means)
     _print("different network or training", other)
     _print("unexplained", found.unexplained)
-    print(f"\n{found.fields} fields, {len(found.differences)} differ, {len(found.unexplained)} unexplained differences")
-    print(_conclusion(found))
+    counts = f"{len(found.differences)} differ, {len(found.unexplained)} unexplained differences"
+    print("\n" + wrapped(f"{found.fields} fields, {counts}"))
+    print(wrapped(_conclusion(found)))
     return 1 if found.unexplained else 0
 
 
@@ -137,6 +139,6 @@ def _print(title: str, differences: list[FieldDifference]) -> None:
         reasons.setdefault(each.explanation.reason if each.explanation else "", []).append(each)
     for reason, fields in reasons.items():
         for each in fields:
-            print(f"  {each.field}: {each.zoo} -> {each.ours}")
+            print(wrapped(f"{each.field}: {each.zoo} -> {each.ours}", "  "))
         if reason:
-            print(f"    {reason}")
+            print(wrapped(reason, "    "))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import data_add, printing, quantities
-from benchmark.cli.columns import aligned, fitted, terminal_width
+from benchmark.cli.columns import aligned, can_redraw, fitted, terminal_width
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
 
@@ -219,7 +219,7 @@ def _say(line: str) -> None:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """Show the progress of a download: a bar on a terminal, else a line for every 10 % (or every 16 MB)."""
-    if not sys.stderr.isatty():
+    if not can_redraw(sys.stderr):
         shown = -1
 
         def show_line(done: int, total: int | None) -> None:

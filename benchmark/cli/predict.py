@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     catalog.protocol(args.protocol)
     options.check_data(args)
     size = None if args.size in (None, OWN) else quantities.size(args.size)
-    files = _files(args.images)
+    files = _files(args.images, args.output)
 
     from benchmark.engine import device
 
@@ -115,10 +115,11 @@ def run(args: argparse.Namespace) -> int:
     return 2 if broken else 0
 
 
-def _files(given: Sequence[Path]) -> dict[str, Path]:
+def _files(given: Sequence[Path], output: Path) -> dict[str, Path]:
     """Return the images by the names of their predictions: their path in a given folder, or their name.
 
-    It is without suffix, unless that is the name of another one, too.
+    A name is without suffix, unless that is the name of another one, too. What an earlier call has written into the
+    output folder is left out where it lies in a given one.
 
     Raises:
         UserError: a file is missing, a folder has no images, or two images have one name.
@@ -128,7 +129,7 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
     named: dict[Path, tuple[str, Path]] = {}
     for path in given:
         if path.is_dir():
-            inside = by_name(path)
+            inside = _without(by_name(path), path, output)
             if not inside:
                 raise UserError(f"{path} has no images")
         elif path.is_file():
@@ -157,6 +158,18 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
             )
         found[name] = path
     return found
+
+
+def _without(inside: dict[str, list[Path]], folder: Path, output: Path) -> dict[str, list[Path]]:
+    """Leave out the images that are predictions, and say so."""
+    written = [(output / kind).resolve() for kind in ("labels", "overlays")]
+    kept = {
+        name: [each for each in paths if not any(each.resolve().is_relative_to(place) for place in written)]
+        for name, paths in inside.items()
+    }
+    if kept != inside:
+        print(f"segbench: the predictions in {output} are left out of {folder}", file=sys.stderr)
+    return {name: paths for name, paths in kept.items() if paths}
 
 
 def _with_palette(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:

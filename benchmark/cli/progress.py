@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from benchmark.cli.columns import rounded
+from benchmark.cli.columns import can_redraw, rounded
 from benchmark.cli.course import STARTING, Course, clock, of_run, speed
 from benchmark.cli.quantities import duration_text
 from benchmark.execution import log
@@ -313,7 +313,7 @@ def shown(starting: int | None = None) -> Iterator[Lines | Bars]:
         starting: number of things that the command does, where it is still to import what it needs, which is shown
             from now on; None to show nothing yet.
     """
-    listener = Bars() if sys.stderr.isatty() else Lines(sys.stderr)
+    listener = Bars() if can_redraw(sys.stderr) else Lines(sys.stderr)
     try:
         if starting is not None:
             listener.step(STARTING, "", 0, starting)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli import options, printing, selection
+from benchmark.cli.columns import wrapped
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
@@ -95,9 +96,9 @@ def _check(args: argparse.Namespace, report: Report, readme: tuple[Path, str] | 
         printing.print_json({"files": files, "results": number, "problems": problems, "differences": differences})
         return 1 if amiss or problems else 0
     for problem in problems:
-        print(problem)
+        print(wrapped(problem))
     for path, what in amiss:
-        print(f"{path} is {what}: `{_command(args)}` mends it")
+        print(wrapped(f"{path} is {what}: `{_command(args)}` mends it"))
     if not (amiss or problems):
         print(f"{files} files are what {number} results give")
     return 1 if amiss or problems else 0

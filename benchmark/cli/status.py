@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options, printing
-from benchmark.cli.columns import GAP, LAST, layout, shortened, terminal_width, wrapped
+from benchmark.cli.columns import GAP, LAST, can_redraw, layout, shortened, terminal_width, wrapped
 from benchmark.cli.progress import PHASES
 from benchmark.cli.quantities import duration_text
 from benchmark.errors import UserError
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         _cancel(args)
     while True:
         found = _looks(args)
-        if args.watch and sys.stdout.isatty():
+        if args.watch and can_redraw(sys.stdout):
             print("\x1b[H\x1b[2J", end="")
         if args.json:
             print(json.dumps({"sweeps": [_plain(each) for each in found]}, indent=2, allow_nan=False))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.cli import options, printing
+from benchmark.cli.columns import wrapped
 from benchmark.errors import UserError
 
 
@@ -52,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
         for line in (*problems, *(f"{args.path}: {note}" for note in notes)):
             print(line)
         print(f"{results} results, {len(problems)} problems")
-        print(LIMITS)
+        print(wrapped(LIMITS))
     return 1 if problems else 0

@@ -357,7 +357,7 @@ def _print_cost(found: Sequence[Verdict], without: Sequence[str]) -> None:
                 f"{each.reason} [{each.reference}]",
             )
         )
-    _print(rows, found, ("difference", "figure"))
+    _print(rows, found, ("difference", "ours", "published"))
     if without:
         print(wrapped(f"no published cost: {', '.join(without)}"))
 

@@ -166,5 +166,9 @@ def _alarm(changes: Sequence[Change]) -> str:
     if not needed:
         return ""
     middle, (most, name) = needed[(len(needed) - 1) // 2][0], needed[-1]
-    worst = f", and {most:.2g} of {name}" if most > 1.2 * middle else ""
+    if middle > 100:
+        return "; no loss would give an alarm: seeds differ too much"
+    worst = ""
+    if most > 1.2 * middle:
+        worst = f", and {most:.2g} of {name}" if most <= 100 else f", and of {name} none is large enough"
     return f"; an alarm needs a loss of about {middle:.2g}{worst}"

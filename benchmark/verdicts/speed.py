@@ -115,7 +115,10 @@ def verdict(reference: Reference, timing: Timing | None) -> Verdict:
         timing: our timing, or None.
     """
     if timing is None:
-        return Verdict.of(reference, None, "not comparable", "no timing of ours")
+        if reference.ours is None:
+            return Verdict.of(reference, None, "not comparable", "no architecture of ours is this network")
+        reason = f"`segbench run {reference.ours}` measures one"
+        return Verdict.of(reference, None, "not run", reason, architecture=reference.ours)
 
     def of(outcome: Any, *reasons: str, **more: Any) -> Verdict:
         named = {"architecture": timing.architecture}

@@ -15,6 +15,12 @@ def mmseg_scope():
         yield
 
 
+@pytest.fixture(autouse=True)
+def usual_terminal(monkeypatch):
+    """Where a test has a terminal, its lines can be drawn again, whatever the tests are run in."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 @pytest.fixture
 def segbench(capsys):
     """Run a command, and return its exit code and what it printed to stdout and stderr."""

@@ -147,3 +147,13 @@ def test_mistakes(predict, folder, tmp_path, words, message):
     code, printed = predict(*words)
     assert (code, printed.out, printed.err.count("\n")) == (2, "", 1)
     assert printed.err.startswith(f"segbench: error: {message}")
+
+
+def test_predictions_are_no_photographs_of_the_next_call(predict, folder, images):
+    for _ in range(2):
+        code, printed = predict(".", "--json")
+        assert code == 0
+        found = [each["image"] for each in json.loads(printed.out)]
+        assert found == [f"images/{name}.png" for name in images.names[:3]]
+    assert "the predictions in predictions are left out of ." in printed.err
+    assert predict("predictions")[0] == 2

@@ -95,8 +95,12 @@ def test_bars_leave_a_line_for_each_run(monkeypatch, make_record, capsys):
     assert "interrupted: unet seed 0: training, iteration 1 of 2" in printed.err
 
 
-@pytest.mark.parametrize(("terminal", "kind"), [(True, Bars), (False, Lines)])
-def test_a_terminal_has_bars(monkeypatch, terminal, kind):
+@pytest.mark.parametrize(
+    ("terminal", "term", "kind"),
+    [(True, "xterm", Bars), (False, "xterm", Lines), (True, "dumb", Lines), (True, "unknown", Lines)],
+)
+def test_a_terminal_that_redraws_has_bars(monkeypatch, terminal, term, kind):
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
     with shown() as listener:
         assert type(listener) is kind

@@ -44,6 +44,9 @@ def printed(monkeypatch, capsys, tmp_path):
         ["verify", LONGEST],
         ["verify", "--cost", SHORT],
         ["verify", "--speed", LONGEST],
+        ["validate", "results"],
+        ["report", "--check"],
+        ["config", "fcn_r50-d8", "-p", "cityscapes_512x1024_80k", "--diff-zoo"],
     ],
     ids=" ".join,
 )
@@ -74,3 +77,9 @@ def test_a_plan_and_the_state_of_a_sweep_keep_seeds_states_and_times(printed, tm
     *_, row = printed(width, "status")
     assert row.startswith("  mmseg:")
     assert "pending" in row
+
+
+def test_a_row_of_costs_says_what_it_is_of(printed):
+    lines = printed(40, "verify", "--cost", "enet")
+    assert lines[0].split()[:2] == ["architecture", "figure"]
+    assert any(line.split()[:2] == ["enet", "macs"] for line in lines)

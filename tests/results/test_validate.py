@@ -77,6 +77,12 @@ def test_a_score_of_a_class_edited_by_hand_is_caught(added, score, value):
     assert why.startswith(f"best on test: {score} of car is {value}")
 
 
+@pytest.mark.parametrize(("loss", "faulty"), [(4e29, False), (0.0, False), (-1.0, True)])
+def test_a_loss_is_finite_and_not_negative(added, loss, faulty):
+    edit(added.path, lambda data: data["training"]["loss"][0].__setitem__(1, loss))
+    assert any("a loss is finite and not negative" in why for why in whys(added.path)) == faulty
+
+
 def test_a_class_left_out(added):
     edit(added.path, lambda data: data["evaluations"][0]["iou"].pop("car"))
     assert whys(added.path) == ["last on test: the classes of iou are not those of the dataset"]

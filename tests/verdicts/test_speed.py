@@ -1,5 +1,7 @@
 """Published speeds: compared where device, size, precision and batch are ours, and otherwise shown with the reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.verdicts.speed import verdict, verdicts
@@ -145,6 +147,8 @@ def test_images_a_second_of_a_batch(timed, published):
 
 def test_what_was_not_timed_is_said(timed, published):
     found = verdict(published(), None)
-    assert (found.outcome, found.measured, found.reason) == ("not comparable", None, "no timing of ours")
-    assert outcome(timed(10.0, architecture="other"), published()) == "not comparable"
+    assert (found.outcome, found.measured, found.reason) == ("not run", None, "`segbench run net` measures one")
+    other = verdict(replace(published(), ours=None), None)
+    assert (other.outcome, other.reason) == ("not comparable", "no architecture of ours is this network")
+    assert outcome(timed(10.0, architecture="other"), published()) == "not run"
     assert verdicts(timed(10.0), [published(metric="params", unit="M")]) == []

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.results.checks.axes import axis, number
 from benchmark.results.record import Evaluation, Record, Training
 from benchmark.results.summary import EXTERNAL
-
-LARGEST = 1e12
-"""The maximum of a plausible loss; a larger one overflows within a few steps."""
 
 SCORES = ("miou", "macc", "aacc", "iou", "acc")
 
@@ -94,8 +92,8 @@ def _stage(training: Training, axes: Mapping[str, Any], name: str, *, done: bool
         yield f"{name}.images is {training.images}, not {training.iterations} batches of {batch}"
     if done and training.seconds <= 0:
         yield f"{name}.seconds is {training.seconds} for {training.iterations} iterations"
-    if odd := next((loss for _, loss in training.loss if not 0 <= loss <= LARGEST), None):
-        yield f"{name}.loss has {odd:g}, but a finite loss is 0 to {LARGEST:g}"
+    if odd := next((loss for _, loss in training.loss if not 0 <= loss < math.inf), None):
+        yield f"{name}.loss has {odd:g}, but a loss is finite and not negative"
     yield from _curve(f"{name}.loss", [at for at, _ in training.loss], None, training.iterations, done=done)
     interval = number(axes, "schedule.validation_interval")
     yield from _curve(f"{name}.val_miou", [at for at, _ in training.val_miou], interval, training.iterations, done=done)
