@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"results": results, "problems": found, "notes": notes, "limits": LIMITS}, indent=2))
     else:
         for line in (*problems, *(f"{args.path}: {note}" for note in notes)):
-            print(line)
+            print(wrapped(str(line)))
         print(f"{results} results, {len(problems)} problems")
         print(wrapped(LIMITS))
     return 1 if problems else 0
