@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.execution import process_tree, scratch
-from benchmark.execution.processes import start, temporary
+from benchmark.execution.processes import end_orphans, forget, start, temporary
 from benchmark.execution.supervisor import Ending, supervise
 
 END_SECONDS = 30.0
@@ -84,6 +84,8 @@ class Child:
         if self._process_id is not None:
             process_tree.send_group(self._process_id, signal.SIGKILL)
         process_tree.end_run(self._temporary, self._output)
+        self._supervisor.join(END_SECONDS)
+        end_orphans()
         self.ending = Ending(None, False, b"")
 
     def close(self) -> None:
@@ -97,6 +99,7 @@ class Child:
         self._supervisor.join(END_SECONDS)
         self._supervisor.kill()
         self._supervisor.join()
+        forget(self._supervisor)
         self._remove_temporary()
 
     def _remove_temporary(self) -> None:

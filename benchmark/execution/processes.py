@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, util
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.execution import scratch
+from benchmark.execution import process_tree, scratch
 
 PRELOAD = ["benchmark.engine.session", "benchmark.execution.worker", "torchvision", "benchmark.execution.fork_server"]
 """Modules that the fork server imports once, which takes seconds."""
@@ -26,7 +27,13 @@ AFTER_SOCKETS = -200
 LONGEST_FOLDER = 50
 """Characters of a folder of temporary files in which sockets of workers have paths that are accepted: 107 on Linux."""
 
+TRIES, RETRY_SECONDS = 4, 0.2
+"""The number of attempts to start a process, and seconds between the first two; further ones take longer."""
+
 _starting, _has_server = threading.RLock(), False
+
+_supervisors = set[int]()
+"""Process ids of what `start` has started and `forget` was not given yet."""
 
 
 def context(device: str) -> Any:
@@ -60,7 +67,7 @@ def processes(device: str) -> Any:
 
 
 def start(processes: Any, target: Callable[..., None], args: tuple[Any, ...]) -> Any:
-    """Start a process, once more if the server is killed before it has forked it.
+    """Start a process, again if the server is killed before it has forked it.
 
     It does not import the script that this process executes, of which it needs nothing: multiprocessing would run it
     again, and so every run that it starts unless it has an `if __name__ == "__main__":`.
@@ -74,7 +81,8 @@ def start(processes: Any, target: Callable[..., None], args: tuple[Any, ...]) ->
         UserError: it cannot be started.
     """
     failure: Exception | None = None
-    for _ in range(2):
+    for attempt in range(TRIES):
+        time.sleep(attempt * RETRY_SECONDS)  # a server that is killed refuses connections before it has ended
         process = processes.Process(target=target, args=args)
         with _starting, without_interrupts(), _main_not_imported():  # what they change is that of all threads
             try:
@@ -85,8 +93,28 @@ def start(processes: Any, target: Callable[..., None], args: tuple[Any, ...]) ->
             except (EOFError, OSError) as error:
                 failure = error
                 continue
+            _supervisors.add(process.pid)
         return process
     raise UserError(f"a worker process cannot be started: {failure}") from failure
+
+
+def forget(process: Any) -> None:
+    """Forget a process of `start` that has ended."""
+    _supervisors.discard(process.pid)
+
+
+def end_orphans() -> None:
+    """Kill what supervisors have left that were killed: the server has adopted it, whatever it has closed."""
+    server: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    end = time.monotonic() + process_tree.CLEAN_SECONDS
+    while server is not None and time.monotonic() < end:
+        with _starting:  # otherwise a new supervisor would not be known yet
+            left = process_tree.adopted(server, _supervisors)
+            for each in left:
+                process_tree.send(each, signal.SIGKILL)
+        if not left:
+            return
+        time.sleep(0.05)
 
 
 def temporary() -> Path:
