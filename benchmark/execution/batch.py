@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeGuard, get_args
 
 from benchmark.catalog import catalog
@@ -95,9 +96,10 @@ def trainable(
     architectures = len({spec.architecture for spec in wanted})
     for spec in wanted:
         if spec.architecture not in checked:  # whatever the seed
-            on_progress(spec.name, len(checked), architectures)
+            on_wait = partial(on_progress, spec.name, len(checked), architectures)
+            on_wait()
             runs = [each for each in wanted if each.architecture == spec.architecture]
-            checked[spec.architecture] = _obstacle(runs, isolate)
+            checked[spec.architecture] = _obstacle(runs, isolate, on_wait)
         if reason := checked[spec.architecture]:
             reasons[spec] = reason
         else:
@@ -107,10 +109,10 @@ def trainable(
     return left, reasons
 
 
-def _obstacle(runs: Sequence[Spec], isolate: bool) -> UserError | None:
+def _obstacle(runs: Sequence[Spec], isolate: bool, on_wait: Callable[[], None]) -> UserError | None:
     """Return why runs of an architecture cannot work, if that is known before they start."""
     is_own = runs[0].entry.kind is not None
-    found = precheck.check_isolated(runs) if is_own and isolate else precheck.check(runs)
+    found = precheck.check_isolated(runs, on_wait) if is_own and isolate else precheck.check(runs)
     if found.failure:
         warn(f"segbench: {runs[0].name} could not be checked before it is run: {found.failure}")
     return found.obstacle

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,6 +22,7 @@ from benchmark.execution.child import Child
 from benchmark.execution.processes import processes
 from benchmark.execution.spec import Spec
 from benchmark.execution.suspension import Suspension
+from benchmark.files.working_directory import kept
 
 LIMIT_SECONDS = 300.0
 """Seconds that the check of an architecture may take, with the imports of its code; some are usual."""
@@ -50,22 +51,24 @@ def check(specs: Sequence[Spec]) -> Findings:
     try:
         if (reason := ranks.obstacle(spec)) is not None:
             raise UserError(f"{spec.name}: {reason}")
-        feasibility.check(spec.config, spec.name)
+        with kept():
+            feasibility.check(spec.config, spec.name)
     except UserError as error:
         return Findings(error)
     plan.remember(spec.config, plan.macs(spec.config))
     return Findings()
 
 
-def check_isolated(specs: Sequence[Spec]) -> Findings:
+def check_isolated(specs: Sequence[Spec], on_wait: Callable[[], None] = lambda: None) -> Findings:
     """Check runs of one architecture in a process of its own, and set their configs.
 
     A process that dies after it has composed the configs is no obstacle: the runs are to be recorded with that cause.
 
     Args:
         specs: the runs, which differ in their seeds.
+        on_wait: is called every second.
     """
-    name, messages, ending = specs[0].name, *_messages(specs)
+    name, messages, ending = specs[0].name, *_messages(specs, on_wait)
     for spec, config in zip(specs, messages.get("progress", ()), strict=False):
         spec.__dict__["config"] = config
     if "checked" in messages:
@@ -79,7 +82,7 @@ def check_isolated(specs: Sequence[Spec]) -> Findings:
     return Findings(UserError(f"{name}: its config cannot be composed: {ending}"))
 
 
-def _messages(specs: Sequence[Spec]) -> tuple[dict[str, Any], str]:
+def _messages(specs: Sequence[Spec], on_wait: Callable[[], None]) -> tuple[dict[str, Any], str]:
     """Return the messages of the process of a check, by kind, and how it ended."""
     spec, found = specs[0], dict[str, Any]()
     seconds = min(LIMIT_SECONDS, spec.hang_timeout or math.inf, spec.timeout or math.inf)
@@ -89,6 +92,7 @@ def _messages(specs: Sequence[Spec]) -> tuple[dict[str, Any], str]:
     try:
         while child.ending is None and "checked" not in found and not is_late:
             heard, suspended = suspension.wait([child.connection], end - time.monotonic())
+            on_wait()
             end += suspended
             is_late = not heard and time.monotonic() >= end
             kind, content = child.receive() if heard else ("", None)

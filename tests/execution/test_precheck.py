@@ -89,8 +89,9 @@ def test_one_that_ends_its_process_is_left_to_its_run(specs, capsys, name, said)
 
 
 def test_one_that_hangs_is_left_to_its_run(specs, capsys):
-    wanted = specs("Sleeps", hang_timeout=3.0)
-    assert batch.trainable(wanted) == (wanted, {})
+    wanted, steps = specs("Sleeps", hang_timeout=3.0), []
+    assert batch.trainable(wanted, lambda *step: steps.append(step)) == (wanted, {})
+    assert steps[2:] == steps[:1] * (len(steps) - 2) != []  # it is shown that it is waited for
     assert "net.py:Sleeps could not be checked before it is run: it took longer than 3 s" in capsys.readouterr().err
 
 
@@ -151,6 +152,15 @@ def test_the_others_are_run_and_it_is_recorded(specs, tmp_path, capsys):
         "net.py:Moves": ("ok", None),
     }
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_folders_of_a_run_in_this_process_are_those_of_the_command(specs, tmp_path, capsys):
+    specs()
+    words = ["--max-iters", "2", "--no-latency", "--device", "cpu", "--results", "here", "--executor", "debug"]
+    assert main(["run", "net.py:Moves", *words]) == 0
+    assert Path.cwd() == tmp_path
+    assert [path.parent.name for path in tmp_path.glob("here/*/*/*.json")] == ["net.py+Moves"]
+    assert (tmp_path / "reports" / "index.html").is_file()
 
 
 def test_plan_says_it(specs, capsys):
