@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -439,8 +437,8 @@ def run(
         retries=retry,
         gpus=gpus,
     )
-    with shown() as listener, _main_not_imported():
-        _, refused = batch.trainable(wanted, partial(listener.step, "checking"))
+    with shown() as listener:
+        _, refused = batch.trainable(wanted, partial(listener.step, "checking"), isolate=executor != "debug")
         if refused:
             raise next(iter(refused.values()))
         planned = plan(wanted)
@@ -451,24 +449,6 @@ def run(
         listener.expect(jobs)
         batch.run(jobs, listener, executor=executor)
     return Results(results)
-
-
-@contextmanager
-def _main_not_imported() -> Iterator[None]:
-    """Keep worker processes from importing the script that starts them: they need nothing of it.
-
-    multiprocessing would run it again in every worker, so that a script without `if __name__ == "__main__":` would
-    start runs in each of them.
-    """
-    main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {
-        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
-    }
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(hidden)
 
 
 def compare(

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
         devices.check_speed(args, on)
         speed = estimate_speed((each.record for each in Store(args.results).scan()[0]), on)
-        wanted, left_out = composed(specs(names, on, args), listener)
+        wanted, left_out = composed(specs(names, on, args), listener, isolate=args.executor != "debug")
         jobs = plan(wanted, speed, any_code=args.any_code, on_progress=partial(listener.step, "planning"))
     is_incomplete = not args.architectures and catalog.faults()  # what was meant by "all" is not known
     code = 2 if left_out or is_incomplete else 0

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         options.prepare_tracker(args)
         for folder in (args.results, args.reports, args.work_dir):
             _check_writable(folder)
-        wanted, left_out = composed(specs(names, on, args), listener)
+        wanted, left_out = composed(specs(names, on, args), listener, isolate=args.executor != "debug")
         waiting = wanted if args.force else _waiting(wanted, args.any_code)
         if not waiting:
             tidy(args.work_dir.absolute())  # of a call that was killed when its last run had a result
@@ -250,12 +250,15 @@ def specs(names: list[str], device: str, args: argparse.Namespace) -> list[Spec]
     )
 
 
-def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], dict[Spec, UserError]]:
+def composed(
+    wanted: list[Spec], listener: Lines | Bars, *, isolate: bool = True
+) -> tuple[list[Spec], dict[Spec, UserError]]:
     """Skip runs whose architecture the protocol cannot train, and print why.
 
     Args:
         wanted: the runs.
         listener: shows the progress.
+        isolate: see `batch.trainable`.
 
     Returns:
         The remaining runs, and the skipped ones with the reason.
@@ -265,7 +268,7 @@ def composed(wanted: list[Spec], listener: Lines | Bars) -> tuple[list[Spec], di
     """
     from benchmark.execution import batch
 
-    left, reasons = batch.trainable(wanted, partial(listener.step, "checking"))
+    left, reasons = batch.trainable(wanted, partial(listener.step, "checking"), isolate=isolate)
     for spec, reason in reasons.items():
         print(f"segbench: {spec.architecture} seed {spec.seed} is skipped: {reason}", file=sys.stderr)
     return left, reasons

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeGuard, get_args
 
 from benchmark.catalog import catalog
 from benchmark.errors import UserError
-from benchmark.execution import feasibility, ranks
+from benchmark.execution import precheck
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
 from benchmark.execution.plan import Job, OnCheck, next_jobs, plan
 from benchmark.execution.progress import Reporter
@@ -24,6 +25,7 @@ from benchmark.execution.spec import Spec
 from benchmark.execution.sweep import Manifest
 from benchmark.results.environment import cores
 from benchmark.results.reading import Stored
+from benchmark.warning import warn
 
 ExecutorName = Literal["local", "debug"]
 
@@ -73,13 +75,16 @@ def specs(architectures: Sequence[str], protocol: str, seeds: Sequence[int], dev
 
 
 def trainable(
-    wanted: Sequence[Spec], on_progress: OnCheck = lambda name, done, total: None
+    wanted: Sequence[Spec], on_progress: OnCheck = lambda name, done, total: None, *, isolate: bool = True
 ) -> tuple[list[Spec], dict[Spec, UserError]]:
     """Skip runs that cannot work: of an architecture that the protocol cannot train, or a size that it refuses.
+
+    A network of the user's that ends the process of its check is not skipped: its run is recorded with that cause.
 
     Args:
         wanted: the runs.
         on_progress: receives the name of each architecture, and how many of all are checked.
+        isolate: check networks of the user's in processes of their own, and execute no code of theirs in this one.
 
     Returns:
         The remaining runs, and the reason for each skipped one.
@@ -91,8 +96,10 @@ def trainable(
     architectures = len({spec.architecture for spec in wanted})
     for spec in wanted:
         if spec.architecture not in checked:  # whatever the seed
-            on_progress(spec.name, len(checked), architectures)
-            checked[spec.architecture] = _obstacle(spec)
+            on_wait = partial(on_progress, spec.name, len(checked), architectures)
+            on_wait()
+            runs = [each for each in wanted if each.architecture == spec.architecture]
+            checked[spec.architecture] = _obstacle(runs, isolate, on_wait)
         if reason := checked[spec.architecture]:
             reasons[spec] = reason
         else:
@@ -102,15 +109,13 @@ def trainable(
     return left, reasons
 
 
-def _obstacle(spec: Spec) -> UserError | None:
-    """Return why a run cannot work, if that is known before it starts."""
-    try:
-        if (reason := ranks.obstacle(spec)) is not None:
-            return UserError(f"{spec.name}: {reason}")
-        feasibility.check(spec.config, spec.name)
-    except UserError as error:
-        return error
-    return None
+def _obstacle(runs: Sequence[Spec], isolate: bool, on_wait: Callable[[], None]) -> UserError | None:
+    """Return why runs of an architecture cannot work, if that is known before they start."""
+    is_own = runs[0].entry.kind is not None
+    found = precheck.check_isolated(runs, on_wait) if is_own and isolate else precheck.check(runs)
+    if found.failure:
+        warn(f"segbench: {runs[0].name} could not be checked before it is run: {found.failure}")
+    return found.obstacle
 
 
 def ordered(

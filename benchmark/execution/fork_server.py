@@ -1,9 +1,16 @@
-"""Imported last by the server that workers are forked from: lets it exit at once, without the seconds torch takes."""
+"""Imported last by the server that workers are forked from.
+
+It lets the server exit at once, without the seconds torch takes, and adopt what a supervisor leaves that is killed:
+`processes.end_orphans` ends it.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
+import warnings
+
+from benchmark.execution import process_tree
 
 SERVER = os.getpid()
 
@@ -14,3 +21,5 @@ def _exit() -> None:
 
 
 atexit.register(_exit)
+process_tree.adopt_orphans()
+warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")  # of those that it has adopted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.run import run_one
 from benchmark.execution.spec import Spec
 from benchmark.files.lock import InProgressError
+from benchmark.files.working_directory import kept
 from benchmark.results.reading import Stored, read_or_raise
 
 
@@ -48,8 +50,10 @@ class InProcess:
         spec = self._waiting.popleft()
         self._listener.begin(spec)
         device.limit_threads(spec.config.protocol.threads)
+        made: Spec = pickle.loads(pickle.dumps(spec))  # as a worker receives it: its paths are absolute
         try:
-            path = run_one(spec, lambda *progress: self._listener.progress(spec, *progress))
+            with kept():
+                path = run_one(made, lambda *progress: self._listener.progress(spec, *progress))
         except Interrupted as stop:
             return [self._interrupted(InterruptedRun(spec, stop.phase, stop.done, stop.total))]
         except InProgressError as error:

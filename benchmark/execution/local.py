@@ -8,140 +8,30 @@ process imports, reads the data, counts, and builds and compiles its network, so
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import pickle
-import signal
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import Any
 
-from benchmark.execution import log, outcome, process_tree, scratch
+from benchmark.execution import log, outcome, scratch
+from benchmark.execution.child import END_SECONDS, Child
 from benchmark.execution.executor import InterruptedRun, ProgressListener
 from benchmark.execution.lost import lost
+from benchmark.execution.processes import processes, temporary
 from benchmark.execution.run import add
 from benchmark.execution.spec import Spec
-from benchmark.execution.supervisor import Ending, supervise
+from benchmark.execution.supervisor import Ending
 from benchmark.execution.suspension import Suspension
 from benchmark.execution.worker import work
 from benchmark.results.reading import Stored, read_or_raise
 
-PRELOAD = ["benchmark.engine.session", "benchmark.execution.worker", "torchvision", "benchmark.execution.fork_server"]
-"""Modules that the fork server imports once, which takes seconds."""
-
 GRACE_SECONDS = 60.0
 """Seconds after its deadline at which a run that does not stop is killed; evaluation stops between images."""
 
-END_SECONDS = 30.0
-"""Seconds that a supervisor may take to end its worker, before it is killed itself."""
-
-AFTER_SOCKETS = -200
-"""Place in the exit of this process: multiprocessing removes its folder of sockets at -100."""
-
 AHEAD = 1
 """The number of runs that are prepared while another one uses the GPU."""
-
-_starting, _has_server = threading.Lock(), False
-
-
-LONGEST_FOLDER = 50
-"""Characters of a folder of temporary files in which sockets of workers have paths that are accepted: 107 on Linux."""
-
-
-def context(device: str) -> Any:
-    """Return the context that starts supervisors, which start workers in the same way.
-
-    On a CPU a server imports torch and mmsegmentation once (seconds) and forks workers (milliseconds). It
-    computes nothing itself, so that no thread pool is forked. On a GPU workers are spawned: a process that is forked
-    from one in which any library has asked the CUDA driver for its devices, as mmengine does at import, cannot use
-    CUDA. Their imports take seconds, but overlap with the training of another run.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
-    if device != "cpu":
-        return multiprocessing.get_context("spawn")
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(PRELOAD)
-    return found
-
-
-def processes(device: str) -> Any:
-    """Return the context that starts supervisors, with its server running.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
-    found = context(device)
-    if found.get_start_method() == "forkserver":
-        _start_server()
-    return found
-
-
-def _start_server() -> None:
-    """Start the fork server once: its environment is that of all threads."""
-    global _has_server
-    with _starting:
-        if not _has_server:
-            with _same_path(), _without_interrupts(), _short_sockets():
-                forkserver.ensure_running()
-            _has_server = True
-
-
-@contextmanager
-def _same_path() -> Iterator[None]:
-    """Let Python processes that are started here find the modules that this process finds.
-
-    Python looks for the modules of `python -c`, as which the fork server is started, in the working directory first,
-    and so would import any `benchmark.py` or `torch.py` there. Later releases of Python set the path in the server.
-    """
-    folder, path = Path.cwd(), os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
-    os.chdir(os.sep)
-    try:
-        yield
-    finally:
-        os.chdir(folder)
-        if path is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = path
-
-
-@contextmanager
-def _short_sockets() -> Iterator[None]:
-    """Let multiprocessing put its sockets where their paths are as short as the system demands."""
-    folder, _ = scratch.create(_temporary())
-    util.Finalize(None, scratch.remove, args=(folder,), exitpriority=AFTER_SOCKETS)
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        util.get_temp_dir()
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
-def _temporary() -> Path:
-    """Return the folder of temporary files, or that of the system if paths of sockets below it would be too long."""
-    found = Path(tempfile.gettempdir())
-    return found if len(str(found)) <= LONGEST_FOLDER else Path("/tmp")
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started here until they ignore it: it is sent to all of the terminal's."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Local:
@@ -158,7 +48,7 @@ class Local:
         self._most, self._ahead = (most, 0) if device == "cpu" else (1, AHEAD)
         self._workers: list[_Worker] = []
         self._suspension = Suspension()
-        scratch.sweep(_temporary())
+        scratch.sweep(temporary())
 
     @property
     def free_slots(self) -> int:
@@ -239,31 +129,28 @@ class _Worker:
         spec: the run.
 
     Attributes:
-        connection: receives messages, see `supervisor.supervise`.
         trains: whether its training has started, after which nothing is timed.
-        ending: how its processes have ended; None before.
     """
 
     def __init__(self, processes: Any, spec: Spec) -> None:
         self.spec, self._started = spec, datetime.now(timezone.utc)
         self.trains, self._has_device, self._may_compile = False, False, False
-        self.ending: Ending | None = None
         self._stop = math.inf if spec.deadline is None else spec.deadline
         self._time_limit, self._heard, self._waits = math.inf, time.monotonic(), False
         self._asked, self._dropped, self._ends_by, self._grace = False, False, math.inf, GRACE_SECONDS
         self._reached = ("train", 0, 0)
-        self._process_id: int | None = None
-        self._output: str | None = None
         self._last: tuple[str, Any] | None = None
-        self._temporary, self._lock = scratch.create(_temporary())
-        method = "spawn" if processes.get_start_method() == "spawn" else "fork"
-        self.connection, theirs = processes.Pipe()
-        payload = pickle.dumps((work, spec))
-        arguments = (theirs, method, payload, spec.folder / log.FILE, self._temporary)
-        with _without_interrupts():
-            self._supervisor = processes.Process(target=supervise, args=arguments)
-            self._supervisor.start()
-        theirs.close()
+        self._child = Child(processes, work, spec, spec.folder / log.FILE)
+
+    @property
+    def connection(self) -> Any:
+        """The connection that receives its messages."""
+        return self._child.connection
+
+    @property
+    def ending(self) -> Ending | None:
+        """How its processes have ended; None before."""
+        return self._child.ending
 
     @property
     def limit(self) -> float:
@@ -299,11 +186,7 @@ class _Worker:
 
     def hear(self, listener: ProgressListener) -> None:
         """Receive a message."""
-        try:
-            kind, content = self.connection.recv()
-        except (EOFError, OSError):  # the supervisor was killed
-            self._abandon()
-            return
+        kind, content = self._child.receive()
         self._heard, self._waits = time.monotonic(), kind == "waiting"
         if kind == "progress":
             phase, done, total, _ = content
@@ -313,11 +196,7 @@ class _Worker:
             listener.progress(self.spec, *content)
         elif kind == "warning":
             print(content, file=sys.stderr)
-        elif kind == "started":
-            self._process_id, self._output = content
-        elif kind == "ended":
-            self.ending = content
-        elif kind != "waiting":
+        elif kind and kind != "waiting":
             self._last, self._ends_by = (kind, content), time.monotonic() + END_SECONDS
 
     def extend_limits(self, seconds: float) -> None:
@@ -334,7 +213,7 @@ class _Worker:
         if now < self.limit:
             return
         if self._ends_by < math.inf:
-            self._abandon()
+            self._child.abandon()
         elif not self._has_device and now >= self._stop:
             self._dropped = True
             self._end("end")
@@ -372,36 +251,11 @@ class _Worker:
 
     def close(self) -> None:
         """Wait until its processes have ended."""
-        content: Any
-        while self.ending is None:
-            try:
-                kind, content = self.connection.recv() if self.connection.poll(END_SECONDS) else ("", None)
-            except (EOFError, OSError):
-                kind, content = "", None
-            if kind == "started":
-                self._process_id, self._output = content
-            elif kind == "ended":
-                self.ending = content
-            elif not kind:
-                self._abandon()
-        self.connection.close()
-        self._supervisor.join(END_SECONDS)
-        self._supervisor.kill()
-        self._supervisor.join()
-        scratch.remove(self._temporary)
-        scratch.release(self._lock)
+        self._child.close()
 
     def _end(self, word: str) -> None:
         self._ends_by = time.monotonic() + END_SECONDS
         self._send(word)
-
-    def _abandon(self) -> None:
-        """End what can be found without the supervisor, which was killed or does not answer."""
-        self._supervisor.kill()
-        if self._process_id is not None:
-            process_tree.send_group(self._process_id, signal.SIGKILL)
-        process_tree.end_run(self._temporary, self._output)
-        self.ending = Ending(None, False, b"")
 
     def _lost(self, end: dict[str, Any]) -> Stored:
         """Return the result of a run whose process left none: its exit status and the measurements so far."""
@@ -417,5 +271,4 @@ class _Worker:
 
     def _send(self, word: str) -> None:
         self._heard, self._waits = time.monotonic(), False
-        with suppress(OSError):  # it has ended; the next poll reports it
-            self.connection.send(word)
+        self._child.send(word)

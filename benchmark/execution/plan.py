@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmark.configs.axes import config_hash
 from benchmark.datasets.source import Split
 from benchmark.execution import interrupted
 from benchmark.execution.phase import Phase
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 BACKWARD = 2
 """Arithmetic of a backward pass, in forward passes: one for the gradients of the weights, one for those of the maps."""
 
+
+_counted: dict[str, Sequence[int]] = {}
+"""Multiply-accumulates of the stages of the user's networks, by `_key`: their code is not executed for an estimate."""
 
 OnCheck = Callable[[str, int, int], None]
 """Receives the name of an architecture, and how many of all are checked or estimated."""
@@ -251,11 +255,52 @@ def guess(device: str) -> Speed:
 def _estimate(spec: Spec, speed: Speed) -> Job:
     """Estimate the remaining time of a run."""
     found = interrupted.find(spec.folder)
-    parts = phases(spec.config, spec.root, speed, done=found.iteration if found else 0, processes=spec.world_size)
+    done = found.iteration if found else 0
+    counted = _counted.get(_key(spec.config), ()) if "source" in spec.config else macs(spec.config)
+    parts = phases(spec.config, spec.root, speed, done=done, processes=spec.world_size, counted=counted)
     return Job(spec, None, sum(phase.seconds for phase in parts), phases=parts)
 
 
-def phases(config: Config, root: Path | None, speed: Speed, *, done: int = 0, processes: int = 1) -> tuple[Phase, ...]:
+def remember(config: Config, counted: Sequence[int]) -> None:
+    """Remember the counts of a network for estimates.
+
+    Args:
+        config: from `compose.compose`.
+        counted: what `macs` has returned, in whatever process.
+    """
+    _counted[_key(config)] = counted
+
+
+def macs(config: Config) -> list[int]:
+    """Count multiply-accumulates of an image in each stage, in the order of training.
+
+    Args:
+        config: from `compose.compose`.
+
+    Raises:
+        UserError: see `complexity.tally`.
+    """
+    height, width = config.protocol.size
+    return [complexity.tally(stage.model, (height, width)).macs for stage in _stages(config)]
+
+
+def _stages(config: Config) -> list[Config]:
+    return [*([config.first_stage] if "first_stage" in config else []), config]
+
+
+def _key(config: Config) -> str:
+    return f"{config_hash(config)} {config.protocol.size}"
+
+
+def phases(
+    config: Config,
+    root: Path | None,
+    speed: Speed,
+    *,
+    done: int = 0,
+    processes: int = 1,
+    counted: Sequence[int] | None = None,
+) -> tuple[Phase, ...]:
     """Estimate training in all stages, validation, and test of the last and best weights, one after one validation.
 
     Args:
@@ -264,21 +309,21 @@ def phases(config: Config, root: Path | None, speed: Speed, *, done: int = 0, pr
         speed: training speed of the device.
         done: completed iterations of an interrupted run.
         processes: number of processes of the run.
+        counted: what `macs` has returned; none if that is not known; by default it is counted here.
     """
-    height, width = config.protocol.size
     images = {split: len(source) for split, source in sources(config.protocol.dataset, root).items()}
     training, val, test = list[Phase](), Phase("val", 0, 0.0), Phase("test", 0, 0.0)
-    for stage in (*([config.first_stage] if "first_stage" in config else []), config):
-        macs = complexity.tally(stage.model, (height, width)).macs
+    counted = macs(config) if counted is None else counted
+    for stage, count in zip(_stages(config), (*counted, 0, 0), strict=False):
         iterations, interval = max(0, stage.train_cfg.max_iters - done), stage.train_cfg.val_interval
         done = max(0, done - stage.train_cfg.max_iters)
         trained = iterations / processes * stage.train_dataloader.dataset.batch_size
-        seconds = (1 + BACKWARD) * trained * macs / speed.macs + iterations * speed.step
+        seconds = (1 + BACKWARD) * trained * count / speed.macs + iterations * speed.step
         training.append(Phase("train" if stage is config else "first_stage", iterations, seconds))
         validated = -(-iterations // interval) * images["val"]
         passes = 0 if stage is not config else 1 if stage.train_cfg.max_iters <= interval else 2
         tested = passes * images["test"]
-        image = macs / speed.macs + speed.step
+        image = count / speed.macs + speed.step
         val = Phase("val", val.amount + validated, val.seconds + -(-validated // processes) * image)
         test = Phase("test", tested, -(-tested // processes) * image)
     return (*training, val, test)

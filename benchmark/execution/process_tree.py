@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,9 +37,24 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def children() -> list[int]:
-    """Return the ids of the children of this process, including those that have ended and were not waited for."""
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == os.getpid()]
+def children(parent: int | None = None) -> list[int]:
+    """Return the ids of the children of a process, including those that have ended and were not waited for.
+
+    Args:
+        parent: the process; None for this one.
+    """
+    parent = os.getpid() if parent is None else parent
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == parent]
+
+
+def adopted(parent: int, others: Set[int]) -> list[int]:
+    """Return the ids of the processes that a process has adopted: its children that are in another session than it.
+
+    Args:
+        parent: the process, which starts no children in sessions of their own except `others`.
+        others: children that it has started.
+    """
+    return [each for each in children(parent) if each not in others and _session(each) not in (None, _session(parent))]
 
 
 def of_run(temporary: Path, output: str | None) -> list[int]:
@@ -104,6 +120,14 @@ def _has_open(path: Path, name: str) -> bool:
                 if str(each.readlink()) == name:
                     return True
     return False
+
+
+def _session(process: int) -> int | None:
+    """Return the session of a process; None if it has ended."""
+    try:
+        return os.getsid(process)
+    except OSError:
+        return None
 
 
 def _parent(stat: Path) -> int | None:

@@ -27,6 +27,7 @@ SERVICES = (
     "configs/bases.py",  # finds bases of configs, which are hashed as they are resolved
     "configs/schema.py",  # refuses protocol files
     "execution/batch.py",  # which process makes a run, and when
+    "execution/child.py",
     "execution/executor.py",
     "execution/fork_server.py",
     "execution/in_process.py",
@@ -38,7 +39,9 @@ SERVICES = (
     "execution/memory_events.py",
     "execution/outcome.py",
     "execution/own.py",
+    "execution/precheck.py",
     "execution/process_tree.py",
+    "execution/processes.py",
     "execution/progress.py",
     "execution/slurm",
     "execution/ranks.py",

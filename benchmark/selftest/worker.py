@@ -43,7 +43,7 @@ class CheckOutcome:
 def start(bench: Bench) -> str:
     """Import the modules that a run imports."""
     from benchmark.engine import device, session  # noqa: F401
-    from benchmark.execution.local import context
+    from benchmark.execution.processes import context
 
     device.use(bench.device)
     return f"{context(bench.device).get_start_method()} process"
@@ -82,7 +82,7 @@ def run(device: str, checks: Sequence[DeviceCheck] = CHECKS) -> Iterator[CheckOu
 @contextmanager
 def _worker(checks: Sequence[DeviceCheck], device: str, folder: Path) -> Iterator[Iterator[CheckOutcome]]:
     """Start a process that runs checks, and yield its connection; it is terminated with the context."""
-    from benchmark.execution.local import processes
+    from benchmark.execution.processes import processes
 
     started = processes(device)
     ours, theirs = started.Pipe()

@@ -1,10 +1,16 @@
 """One run in a call, from any thread, that stops on request."""
 
+import os
+import pickle
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from benchmark.errors import UserError
 from benchmark.execution.executor import InterruptedRun
-from benchmark.execution.isolated import isolated
+from benchmark.execution.isolated import isolated, main
 from benchmark.execution.spec import Spec
 
 
@@ -57,3 +63,32 @@ def test_a_run_that_was_stopped_before_it_started_is_interrupted(tmp_path):
     spec = _spec(tmp_path, 2).with_deadline(1.0)
     assert isinstance(isolated(spec, Listener(None)), InterruptedRun)
     assert not (tmp_path / "results").exists()
+
+
+def test_as_a_command(tmp_path):
+    """What it writes is what the call returns, in a process that may know nothing else."""
+    run, ended = tmp_path / "run.pkl", tmp_path / "ended.pkl"
+    run.write_bytes(pickle.dumps(_spec(tmp_path, 1)))
+    assert main([str(run), str(ended)]) == 0
+    found = pickle.loads(ended.read_bytes())
+    assert (found.record.status, found.path.is_file()) == ("ok", True)
+    run.write_bytes(b"torn")
+    for words in ([str(run), str(ended)], [str(run)], ["absent.pkl", str(ended)]):
+        with pytest.raises(UserError, match=r"usage: python -m benchmark.execution.isolated RUN.pkl ENDED.pkl: "):
+            main(words)
+
+
+def test_the_command_stops_at_sigterm(tmp_path, monkeypatch):
+    run, ended = tmp_path / "run.pkl", tmp_path / "ended.pkl"
+    run.write_bytes(pickle.dumps(_spec(tmp_path, 1)))
+
+    def stopped(spec, listener, *, stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(5)
+        return InterruptedRun(spec, "train", 0, 1)
+
+    monkeypatch.setattr("benchmark.execution.isolated.isolated", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([str(run), str(ended)]) == 3
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert isinstance(pickle.loads(ended.read_bytes()), InterruptedRun)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
-from benchmark.execution import batch, local, outcome, worker
+from benchmark.execution import batch, local, outcome, processes, worker
 from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.run import NotRecordedError, blank
 from benchmark.execution.spec import Spec
@@ -67,7 +67,7 @@ def made_by_workers(specs, listener, device="cpu", most=1):
 @pytest.fixture
 def in_worker(monkeypatch):
     """Carry out something else in the place of the run, in workers that are forked from this process."""
-    monkeypatch.setattr(local, "context", lambda device: FORK)
+    monkeypatch.setattr(processes, "context", lambda device: FORK)
     monkeypatch.setattr(
         "benchmark.execution.run.environment.capture", lambda *_, **__: capture("cpu", True)
     )  # GPUs or not
@@ -388,23 +388,23 @@ def test_a_run_whose_time_is_up_before_its_turn_does_not_begin(tmp_path, in_work
 
 
 def test_processes_that_use_cuda_are_spawned():
-    assert local.context("cuda").get_start_method() == "spawn"
-    assert local.context("cpu").get_start_method() == "forkserver"
+    assert processes.context("cuda").get_start_method() == "spawn"
+    assert processes.context("cpu").get_start_method() == "forkserver"
 
 
 SERVED = """
 import os
-from benchmark.execution import local
+from benchmark.execution import processes
 
 def tell(connection):
     import benchmark
     connection.send([benchmark.__file__, os.getcwd()])
 
 if __name__ == "__main__":
-    local.PRELOAD[:] = ["benchmark.errors"]
-    processes = local.processes("cpu")
-    ours, theirs = processes.Pipe()
-    processes.Process(target=tell, args=(theirs,)).start()
+    processes.PRELOAD[:] = ["benchmark.errors"]
+    started = processes.processes("cpu")
+    ours, theirs = started.Pipe()
+    started.Process(target=tell, args=(theirs,)).start()
     theirs.close()
     print(*ours.recv(), os.getcwd(), os.environ["PYTHONPATH"], sep="|")
 """

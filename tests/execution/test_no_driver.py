@@ -5,12 +5,13 @@ set that choose a device ignores them. There need not be a GPU: torch is made to
 """
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from benchmark.execution import local
+from benchmark.execution import processes
 
 WATCH = """
 import json, os, sys
@@ -43,7 +44,7 @@ def _calls(code, nvml=2, **variables):
     # As on a machine where nothing was set.
     environment = {
         name: value
-        for name, value in local.os.environ.items()
+        for name, value in os.environ.items()
         if name not in ("CUDA_VISIBLE_DEVICES", "PYTORCH_NVML_BASED_CUDA_CHECK")
     }
     done = subprocess.run(
@@ -65,11 +66,11 @@ def test_the_watch_sees_what_mmengine_asks_when_it_is_imported():
 
 @pytest.mark.parametrize(("device", "method"), [("cpu", "forkserver"), ("cuda", "spawn")])
 def test_workers_that_use_a_gpu_are_forked_from_nothing(device, method):
-    assert local.context(device).get_start_method() == method
+    assert processes.context(device).get_start_method() == method
 
 
 def test_the_server_that_workers_are_forked_from():
-    imports = "".join(f"import {name}\n" for name in local.PRELOAD)
+    imports = "".join(f"import {name}\n" for name in processes.PRELOAD)
     assert _calls(f"from benchmark.engine import device\ndevice.select('cpu')\n{imports}") == []
 
 
