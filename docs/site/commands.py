@@ -19,9 +19,23 @@ from benchmark.cli import COMMANDS, build_parser
 PAGE = "commands.md"
 HEAD = """# Commands
 
-`segbench COMMAND --help` prints the same. Exit codes: 0 success; 1 the command found a problem, such as a failed run, a
-regression or an invalid result; 2 invalid input, with one line that says what to do; 3 runs are left after
-`--time-budget`, or a comparison is inconclusive with `--strict`; 130 interrupted.
+`segbench COMMAND --help` prints the same. Pages: [executors](executors.md), [Slurm](slurm.md),
+[several GPUs](several-gpus.md), [protocol files](your-protocol.md), [dataset cards](your-data.md).
+
+## Exit codes
+
+| code | meaning |
+| ---: | --- |
+| 0 | success |
+| 1 | the command found a problem: a failed run, a regression, a missing or invalid result, a verdict "differs" |
+| 2 | invalid input, or something that cannot be done here (a file that cannot be written, a run that `rerun` cannot repeat here), with one line that says what to do |
+| 3 | not decided yet: `run` left runs after `--time-budget`, or another process has them; `status` found runs that have not ended; `compare --strict` is inconclusive |
+| 129 | ended by SIGHUP, as when the terminal closes |
+| 130 | interrupted by Ctrl-C |
+| 141 | the reader of a pipe closed it, as in `segbench list \| head` |
+| 143 | ended by SIGTERM |
+
+## Overview
 """
 
 
