@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmark.cli import COMMANDS, build_parser
 
 PAGE = "commands.md"
-HEAD = """# Commands
+HEAD = r"""# Commands
 
 `segbench COMMAND --help` prints the same. Pages: [executors](executors.md), [Slurm](slurm.md),
 [several GPUs](several-gpus.md), [protocol files](your-protocol.md), [dataset cards](your-data.md).
@@ -28,8 +28,9 @@ HEAD = """# Commands
 | ---: | --- |
 | 0 | success |
 | 1 | the command found a problem: a failed run, a regression, a missing or invalid result, a verdict "differs" |
-| 2 | invalid input, or something that cannot be done here (a file that cannot be written, a run that `rerun` cannot repeat here), with one line that says what to do |
-| 3 | not decided yet: `run` left runs after `--time-budget`, or another process has them; `status` found runs that have not ended; `compare --strict` is inconclusive |
+| 2 | invalid input, or what cannot be done here, such as a run that `rerun` cannot repeat; one line says why |
+| 3 | `run` left runs after `--time-budget`, or another process has them; `status`: some have not ended |
+| 3 | `compare --strict`: inconclusive |
 | 129 | ended by SIGHUP, as when the terminal closes |
 | 130 | interrupted by Ctrl-C |
 | 141 | the reader of a pipe closed it, as in `segbench list \| head` |

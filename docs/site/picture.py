@@ -1,7 +1,7 @@
 """Take docs/leaderboard.png, the first picture of the README and the site, from the committed report.
 
-`python docs/site/picture.py` with the extra `browser` and Debian's package chromium. A test compares what the picture says
-it shows with the report of today.
+`python docs/site/picture.py` with the extra `browser` and Debian's package chromium. A test compares what the picture
+says that it shows with the report of today.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def main() -> None:
         page.goto(REPORT.as_uri())
         section = page.locator("main section").first
         title, table = (section.locator(each).first.bounding_box() for each in ("h2", "table"))
-        assert title and table
+        assert title
+        assert table
         top, bottom = title["y"] - MARGIN, table["y"] + table["height"] + MARGIN
         area = {"x": 0, "y": top, "width": 1280, "height": bottom - top}
         taken = page.screenshot(clip=area, full_page=True)  # type: ignore[arg-type]
