@@ -94,3 +94,14 @@ def test_the_reference_has_every_exit_code():
     page = (DOCS / "site" / "commands.py").read_text(encoding="utf-8")
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     assert codes == {0, 1, 2, 3, 128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGPIPE}
+
+
+def test_the_source_distribution_has_what_the_site_and_the_tests_need():
+    included = re.search(
+        r"^\[tool\.hatch\.build\.targets\.sdist\]\ninclude = \[(.*)\]$",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )[1]
+    folders = {name.partition("/")[0] for name in hook_constant("DOCUMENTS") if "/" in name}
+    for folder in folders | {"benchmark", "segbench", "tests", "docs", "results", hook_constant("REPORT")}:
+        assert f'"/{folder}"' in included, folder
