@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from benchmark.cli import selection
+from benchmark.cli import options, selection
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "take. Dataset images are not in it. Equal results give equal bytes."
     )
     selection.group(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the archive, FILE.zip")
-    parser.add_argument("--title", metavar="TEXT", help="title (default: that of the protocol)")
+    options.output(parser, "the archive, FILE.zip", required=True)
+    parser.add_argument(
+        "--title", metavar="TEXT", help="title of the archive in its metadata (default: that of the protocol)"
+    )
     parser.add_argument(
         "--author",
         action="append",

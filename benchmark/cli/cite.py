@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from benchmark.catalog import catalog
 from benchmark.cli import options, printing, selection
@@ -18,9 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     selection.stored_protocol(parser)
     options.models(parser)
     selection.mix_code(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(parser)
     printing.json_output(parser, "print entries, and their keys by architecture and dataset, as JSON (default: BibTeX)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
+    options.output(parser)
 
 
 def run(args: argparse.Namespace) -> int:

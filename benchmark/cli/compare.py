@@ -11,10 +11,11 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.cli import selection
+from benchmark.cli import completion, options, selection
 from benchmark.cli.columns import terminal_width
 from benchmark.files.atomic import replacing
 
@@ -55,26 +56,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     what = "a folder of results, a result file, a git revision (v0.1:results), or in the store a version (0.1.0), a "
     what += "commit or a digest of code (7 digits or more)"
-    parser.add_argument("base", metavar="BASE", help=f"base results: {what}")
-    parser.add_argument("new", metavar="NEW", help="new results, specified in the same way")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="folder of results in which versions are looked up (default: results)",
-    )
+    completion.paths(parser.add_argument("base", metavar="BASE", help=f"base results: {what}"))
+    completion.paths(parser.add_argument("new", metavar="NEW", help="new results, specified in the same way"))
+    options.results(parser, "folder of results in which versions are looked up")
     parser.add_argument(
         "--margin", type=float, metavar="M", help="non-inferiority margin in points of mIoU (default: 0.5)"
     )
     parser.add_argument("--images", action="store_true", help="include the sampling error of images (bootstrap)")
-    parser.add_argument(
+    gate = parser.add_argument(
         "--gate",
         type=_gates,
         default=GATES,
         metavar="KIND,...",
         help=f"kinds of regression that set exit code 1 (default: {','.join(GATES)})",
     )
+    completion.words(gate, "gates", _every_gate)
     parser.add_argument(
         "--strict",
         action="store_true",
@@ -180,6 +176,11 @@ def _positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _every_gate() -> list[str]:
+    """Return what --gate takes, each kind once and in their order."""
+    return [",".join(chosen) for number in range(len(GATES)) for chosen in combinations(GATES, number + 1)]
 
 
 def _gates(text: str) -> tuple[str, ...]:

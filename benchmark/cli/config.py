@@ -9,7 +9,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli import options, printing, quantities
+from benchmark.cli import options, printing
 from benchmark.cli.columns import wrapped
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architecture", help="see `segbench list`, or mmseg:NAME for a config of mmsegmentation's zoo")
+    options.architecture(parser)
     options.protocol(parser)
     options.models(parser, arguments=True)
     options.overrides(parser)
     options.dataset(parser)
     options.data(parser)
-    parser.add_argument("--seed", type=quantities.seed, default=0, metavar="S")
+    options.training_seed(parser)
     parser.add_argument(
         "--distributed", action="store_true", help="keep SyncBN, for training in several processes (default: BN)"
     )

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import data_add, printing, quantities
+from benchmark.cli import completion, data_add, printing, quantities
 from benchmark.cli.columns import aligned, can_redraw, fitted, terminal_width
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
@@ -47,10 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="draw images with their labels over them, and the share of every class",
         description="Draw images of a dataset with their labels over them, and the share of every class, as a PNG.",
     )
-    show.add_argument("dataset", metavar="CARD_OR_NAME", help="a card, NAME.yaml, or a dataset of `segbench data list`")
-    show.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
+    shown_dataset = show.add_argument(
+        "dataset", metavar="CARD_OR_NAME", help="a card, NAME.yaml, or a dataset of `segbench data list`"
+    )
+    completion.words(shown_dataset, "datasets", _datasets, files=True)
+    show.add_argument(
+        "--split", choices=["train", "val", "test"], default="train", help="split to draw (default: %(default)s)"
+    )
     show.add_argument("--images", type=quantities.count, default=6, metavar="N", help="number of images (default: 6)")
-    show.add_argument("-o", "--out", type=Path, metavar="FILE", help="the picture (default: NAME-SPLIT.png)")
+    show.add_argument("-o", "--out", type=Path, metavar="FILE", help="file of the picture (default: NAME-SPLIT.png)")
     show.add_argument("--root", metavar="DIR", help=place)
     printing.json_output(show)
 
@@ -68,13 +73,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="download or unpack a dataset, and verify it",
         description="Download or unpack a dataset, and verify it.",
     )
-    get.add_argument("dataset", metavar="NAME", help="ade20k, camvid, cityscapes or voc12")
-    get.add_argument(
+    got = get.add_argument("dataset", metavar="NAME", help="ade20k, camvid, cityscapes or voc12")
+    completion.words(got, "published_datasets", lambda: ("ade20k", "camvid", "cityscapes", "voc12"))
+    origin = get.add_argument(
         "--from",
         dest="origin",
         metavar="DIR_OR_ARCHIVE",
         help="a folder, a zip or tar archive, a folder of archives, or a URL (default: the publisher's)",
     )
+    completion.paths(origin)
     get.add_argument("--root", metavar="DIR", help=place)
 
     make = actions.add_parser(
@@ -82,7 +89,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="make the labels that a published dataset lacks",
         description="Make the labels of the 19 classes of Cityscapes, or join VOC 2012 with SBD.",
     )
-    make.add_argument("dataset", metavar="NAME", help="cityscapes or voc12aug")
+    made = make.add_argument("dataset", metavar="NAME", help="cityscapes or voc12aug")
+    completion.words(made, "prepared_datasets", lambda: ("cityscapes", "voc12aug"))
     make.add_argument("--from", dest="origin", metavar="DIR", help="of voc12aug: the folder of SBD, benchmark_RELEASE")
     make.add_argument("--root", metavar="DIR", help=place)
 
@@ -91,14 +99,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="check the files of a dataset against the published ones",
         description="Read every image and label of a dataset; print counts, class shares and digests.",
     )
-    verify.add_argument(
+    verified = verify.add_argument(
         "dataset",
         metavar="CARD_OR_NAME",
         help="a card, or ade20k, camvid, camvid_180x240, cityscapes, shapes, voc12 or voc12aug",
     )
+    completion.words(verified, "datasets", _datasets, files=True)
     verify.add_argument("root", nargs="?", metavar="DIR", help=place)
-    verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same")
+    verify.add_argument("--root", dest="root", metavar="DIR", default=argparse.SUPPRESS, help="the same as DIR alone")
     printing.json_output(verify)
+
+
+def _datasets() -> list[str]:
+    from benchmark.datasets.catalog import EMBEDDED, ON_DISK
+
+    return [*EMBEDDED, *ON_DISK]
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import quantities
+from benchmark.cli import completion, quantities
 from benchmark.cli.columns import aligned
 from benchmark.cli.progress import shown
 from benchmark.errors import UserError
@@ -24,13 +24,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of the dataset in results and tables")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
     parser.add_argument("--labels", type=Path, required=True, metavar="DIR", help="folder of the labels")
-    parser.add_argument(
+    classes = parser.add_argument(
         "--classes",
         metavar="A,B,C|FILE",
         help="names of the classes, in the order of their values, without those of --void: a,b,c; or with values: "
         "a=1,b=2+3 (2 and 3 are one class); or a file with one a line, CSV, JSON or YAML (default: those of --palette, "
         "else one for each value)",
     )
+    completion.paths(classes)
     parser.add_argument(
         "--palette",
         type=Path,
@@ -46,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="values without ground truth, or colours (r,g,b or #rrggbb), or classes of the palette; `others` for "
         "everything that is no class (default: 255, and what the palette calls void or unlabelled)",
     )
-    parser.add_argument(
+    split = parser.add_argument(
         "--split",
         nargs="+",
         default=[],
@@ -55,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "train.txt, val.txt and test.txt; without test the images of val stand for it (default: by folders named "
         "train, val and test, else at random)",
     )
+    completion.paths(split)
     parser.add_argument("--seed", type=quantities.seed, metavar="S", help="seed of a random split (default: 0)")
     parser.add_argument(
         "--fractions", metavar="A,B,C", help="shares of train, val and test of a random split (default: 70,15,15)"

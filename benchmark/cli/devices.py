@@ -34,7 +34,7 @@ def gpus(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="N",
         help="GPUs of a run on each node, with a process for each; they share every batch and compute what one GPU "
-        "computes, see docs/several-gpus.md (default: 1, or that of `torchrun --nproc-per-node`; with --device cpu "
+        "computes (default: 1, or that of `torchrun --nproc-per-node`; with --device cpu "
         "the processes share the CPU, for tests)",
     )
     parser.add_argument("--nodes", type=count, metavar="N", help="nodes of a run, in jobs of Slurm (default: 1)")
@@ -68,8 +68,8 @@ def is_left_to_first() -> bool:
 
 def slurm(parser: argparse.ArgumentParser) -> None:
     """Add what is requested of Slurm for each run; `slurm_request` reads it."""
-    group = parser.add_argument_group("jobs of --executor slurm", "see docs/slurm.md")
-    group.add_argument("--partition", metavar="P", help="partition (default: that of the cluster)")
+    group = parser.add_argument_group("jobs of --executor slurm")
+    group.add_argument("--partition", metavar="P", help="partition of the cluster (default: its own)")
     group.add_argument(
         "--time",
         metavar="T",

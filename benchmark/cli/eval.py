@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architecture")
+    options.architecture(parser)
     weights.configure(parser)
     options.protocol(parser)
     options.models(parser, arguments=True)
@@ -38,13 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.data(parser)
     devices.device(parser)
     options.crf(parser)
-    parser.add_argument("--split", choices=["val", "test"], default="test")
+    parser.add_argument(
+        "--split", choices=["val", "test"], default="test", help="split to evaluate on (default: %(default)s)"
+    )
     parser.add_argument(
         "--record",
         action="store_true",
         help="store the evaluation if a published figure names these weights, for verify and report",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(parser, "where --record stores the evaluation")
     printing.json_output(parser, "print JSON, in percent and full precision (default: text)")
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from pathlib import Path
 
 from benchmark.analysis.marks import COSTS
 from benchmark.arguments import WIDTHS
-from benchmark.cli import selection
+from benchmark.cli import options, selection
 
 KINDS = {
-    "pareto": "accuracy against a cost, with the Pareto front",
-    "curves": "training loss and mIoU on val over the iterations",
-    "iou": "IoU of each class",
+    "pareto": "accuracy against a cost, with the Pareto front; bars are over seeds",
+    "curves": "training loss and mIoU on val over the iterations; bands are over seeds",
+    "iou": "IoU of each class; bars are over seeds",
     "predictions": "predictions of the same test images",
 }
 
@@ -26,16 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add a parser for each kind of figure."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, summary in KINDS.items():
-        sub = kinds.add_parser(kind, help=summary, description=f"Draw {summary}; bars and bands are over seeds.")
+        sub = kinds.add_parser(kind, help=summary, description=f"Draw {summary}.")
         selection.group(sub)
-        sub.add_argument(
-            "-o",
-            "--output",
-            type=Path,
-            required=True,
-            metavar="FILE",
-            help="FILE.pdf, FILE.svg or FILE.png",
-        )
+        options.output(sub, "the figure, in the format of its name: FILE.pdf, FILE.svg or FILE.png", required=True)
         sub.add_argument(
             "--width",
             type=_width,
@@ -44,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help="width in in, cm, mm or pt (default: %(default)s, a column of LaTeX's article)",
         )
         if kind == "pareto":
-            sub.add_argument("--cost", choices=COSTS, default="macs", help="the cost (default: %(default)s)")
+            sub.add_argument(
+                "--cost", choices=COSTS, default="macs", help="cost on the horizontal axis (default: %(default)s)"
+            )
         if kind == "predictions":
             sub.add_argument(
                 "--photographs",

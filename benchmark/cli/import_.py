@@ -23,7 +23,7 @@ SHOWN = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architecture", metavar="ARCH", help="see `segbench list`, or mmseg:NAME")
+    options.architecture(parser)
     parser.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="a file with a state dict; loading it executes no code"
     )
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     loading.names(parser)
     loading.normalisation(parser)
     options.models(parser, arguments=True)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output file")
+    options.output(parser, "file of the converted weights, which --init and --weights take", required=True)
 
 
 def run(args: argparse.Namespace) -> int:

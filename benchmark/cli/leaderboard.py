@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog
-from benchmark.cli import options, printing, selection
+from benchmark.cli import completion, options, printing, selection
 from benchmark.cli.columns import terminal_width
 from benchmark.errors import UserError
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="output format; csv and json in full precision (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
-    parser.add_argument(
+    rows = parser.add_argument(
         "--rows",
         nargs="+",
         default=[],
@@ -50,7 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="only these architectures: names, globs such as 'fcn*', or methods; ranks, bold and fronts are among them "
         "(default: all, in LaTeX those that were run)",
     )
-    parser.add_argument(
+    completion.names(rows, "architectures", "methods", files=False)
+    columns = parser.add_argument(
         "--columns",
         nargs="+",
         default=[],
@@ -58,12 +59,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="only these columns, by their names in csv or their titles in tables; protocol, fingerprint and overrides "
         "in csv and json alone (default: those that have values, in LaTeX a choice of them)",
     )
-    parser.add_argument(
+    completion.words(columns, "columns", lambda: [*SHARED, *_columns()])
+    sort = parser.add_argument(
         "--sort",
         metavar="COLUMN",
         help="sort rows by a column, the best first; --sort=-COLUMN for the worst first; given: as in --rows (default: "
         "by rank)",
     )
+    completion.words(sort, "orders", lambda: ["given", *_columns()])
     parser.add_argument("--label", metavar="LABEL", help="label of a LaTeX table (default: tab:PROTOCOL)")
     parser.add_argument(
         "--caption",
@@ -78,8 +81,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.models(parser)
     selection.mix_code(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: print)")
+    options.results(parser)
+    options.output(parser)
+
+
+def _columns() -> tuple[str, ...]:
+    from benchmark.analysis.ranking import Standing
+
+    return Standing._fields
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.catalog import catalog
 from benchmark.catalog.references import Reference
-from benchmark.cli import options, printing
+from benchmark.cli import completion, options, printing
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError
 
@@ -56,8 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=SOURCES,
         help="source of the references: papers, our metafiles (default); mmseg, mmsegmentation's model zoo",
     )
-    only.add_argument("--method", metavar="NAME", help="only of this method; with zoo, only of this folder of the zoo")
-    only.add_argument("--dataset", metavar="NAME", help="only on this dataset")
+    method = only.add_argument(
+        "--method", metavar="NAME", help="only of this method; with zoo, only of this folder of the zoo"
+    )
+    dataset = only.add_argument("--dataset", metavar="NAME", help="only figures on this dataset")
+    completion.words(method, "methods_of", lambda: {'*" zoo "*': _zoo_folders(), **_known("method")})
+    completion.words(dataset, "datasets_of", lambda: _known("dataset"))
     zoo = parser.add_argument_group(ZOO)
     zoo.add_argument(
         "--check", action="store_true", help="build, count and train each config, and print the reason of each failure"
@@ -127,9 +131,13 @@ def _check(args: argparse.Namespace) -> int:
     return 1 if any(each.state == "fails" or each.trains is False for each in checks) else 0
 
 
+def _zoo_folders() -> list[str]:
+    return sorted({each.method for each in catalog.zoo().values()})
+
+
 def _of_method(method: str | None) -> list[str]:
     """Names of the configs of the zoo, all or those in a folder."""
-    known = sorted({each.method for each in catalog.zoo().values()})
+    known = _zoo_folders()
     if method is not None and method not in known:
         raise UserError(f"--method {method}: the folders of the zoo are {', '.join(known)}")
     return [name for name, each in catalog.zoo().items() if method in (None, each.method)]
@@ -137,22 +145,42 @@ def _of_method(method: str | None) -> list[str]:
 
 def _references(source: str, method: str | None, dataset: str | None) -> list[Reference]:
     """Return the references of a source for a method and a dataset; report omitted ones on stderr."""
-    if source == "papers":
-        found: Collection[Reference] = catalog.references().values()
-    else:
+    found = _of_source(source)
+    if source != "papers":
         from benchmark.catalog import mmseg_zoo
 
         zoo = mmseg_zoo.published()
-        found = (zoo.references if source == "mmseg" else mmseg_zoo.everything()).values()
         if zoo.left_out:
             counts = ", ".join(f"{len(names)} {reason}" for reason, names in zoo.left_out.items())
             total = sum(map(len, zoo.left_out.values()))
             print(f"omitted from mmsegmentation's zoo: {total} figures ({counts})", file=sys.stderr)
     for kind, wanted in (("method", method), ("dataset", dataset)):
-        known = sorted({str(getattr(each, kind)) for each in found if getattr(each, kind)})
+        known = _values(found, kind)
         if wanted and wanted not in known:
             raise UserError(f"--{kind} {wanted}: these references are of {', '.join(known)}")
     return [each for each in found if method in (None, each.method) and dataset in (None, each.dataset)]
+
+
+def _of_source(source: str) -> Collection[Reference]:
+    """Return the references of papers, of mmsegmentation's zoo, or of both."""
+    if source == "papers":
+        return catalog.references().values()
+    from benchmark.catalog import mmseg_zoo
+
+    return (mmseg_zoo.published().references if source == "mmseg" else mmseg_zoo.everything()).values()
+
+
+def _values(references: Collection[Reference], field: str) -> list[str]:
+    return sorted({str(getattr(each, field)) for each in references if getattr(each, field)})
+
+
+def _known(field: str) -> dict[str, list[str]]:
+    """Return the values of a field of references by the source that a line of the shell names, for its completion."""
+    return {
+        '*" mmseg "*': _values(_of_source("mmseg"), field),
+        '*" all "*': _values(_of_source("all"), field),
+        "*": _values(_of_source("papers"), field),
+    }
 
 
 def _row(reference: Reference, value: float | str) -> dict[str, Any]:

@@ -11,13 +11,62 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.catalog.catalog import DEFAULT_PROTOCOL
-from benchmark.cli.quantities import count
+from benchmark.cli import completion
+from benchmark.cli.quantities import count, seed
 from benchmark.errors import UserError
 
 TIME_BUDGET = (
     "stop after this time (25m, 90s, 1h30m; the table and report are written after it; default: no limit); "
     "interrupted runs resume bit-exactly when the printed command is repeated; exit code 3 while runs are left"
 )
+
+
+ARCHITECTURE = (
+    "a name of `segbench list`, mmseg:NAME of mmsegmentation's zoo, or a network of yours such as FILE.py:CLASS"
+)
+
+RESULTS, REPORTS, WORK_DIR = Path("results"), Path("reports"), Path("work_dirs")
+
+
+def architecture(parser: argparse.ArgumentParser, what: str = "architecture") -> None:
+    """Add the name of one architecture, as `args.architecture`."""
+    action = parser.add_argument("architecture", metavar="ARCH", help=f"{what}: {ARCHITECTURE}")
+    completion.names(action, "architectures", completion.ZOO)
+
+
+def results(parser: argparse._ActionsContainer, what: str = "folder of the results to read") -> None:
+    """Add --results."""
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help=f"{what} (default: {RESULTS})")
+
+
+def reports(parser: argparse._ActionsContainer, *names: str) -> None:
+    """Add the folder of the report, under the names of the option."""
+    parser.add_argument(
+        *names,
+        type=Path,
+        default=REPORTS,
+        metavar="DIR",
+        help="folder of the report, index.html and its pictures (default: %(default)s)",
+    )
+
+
+def output(
+    parser: argparse._ActionsContainer,
+    what: str = "write to FILE (default: print)",
+    *,
+    metavar: str = "FILE",
+    default: Path | None = None,
+    required: bool = False,
+) -> None:
+    """Add -o, as `args.output`."""
+    parser.add_argument("-o", "--output", type=Path, default=default, required=required, metavar=metavar, help=what)
+
+
+def training_seed(
+    parser: argparse._ActionsContainer, what: str = "seed of initial weights, batches and augmentation"
+) -> None:
+    """Add --seed of one training."""
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help=f"{what} (default: %(default)s)")
 
 
 def models(parser: argparse.ArgumentParser, *, arguments: bool = False) -> None:
@@ -78,13 +127,14 @@ def _add_arguments(args: argparse.Namespace) -> None:
 
 def protocol(parser: argparse.ArgumentParser) -> None:
     """Add -p of commands that train or evaluate: without it, the protocol that takes minutes."""
-    parser.add_argument(
+    action = parser.add_argument(
         "-p",
         "--protocol",
         default=DEFAULT_PROTOCOL,
         metavar="PROTOCOL",
         help="a name of `segbench list protocols`, or the path of a protocol file (default: %(default)s)",
     )
+    completion.names(action, "protocols")
 
 
 def overrides(parser: argparse.ArgumentParser) -> None:
@@ -199,9 +249,9 @@ def work_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work-dir",
         type=Path,
-        default=Path("work_dirs"),
+        default=WORK_DIR,
         metavar="DIR",
-        help="folder of weights and logs (default: work_dirs)",
+        help="folder of weights and logs (default: %(default)s)",
     )
 
 

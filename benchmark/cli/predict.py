@@ -27,7 +27,7 @@ OWN = "own"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architecture", metavar="ARCH")
+    options.architecture(parser)
     parser.add_argument(
         "images",
         nargs="+",

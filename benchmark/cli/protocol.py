@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import quantities
+from benchmark.cli import completion, quantities
 from benchmark.errors import UserError
 from benchmark.files.atomic import replacing
 
@@ -18,9 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "write a protocol file: a base and what differs from it, commented"
     new = actions.add_parser("new", help=what, description=f"{what[0].upper()}{what[1:]}. `-p FILE` uses it.")
     new.add_argument("name", metavar="NAME", help="name of the protocol in results; the file is NAME.py")
-    new.add_argument(
+    like = new.add_argument(
         "--like", required=True, metavar="PROTOCOL", help="the base: see `segbench list protocols`, or a protocol file"
     )
+    completion.names(like, "protocols")
     new.add_argument(
         "--data", type=Path, metavar="CARD", help="dataset card, from `segbench data add` (default: data of the base)"
     )

@@ -17,13 +17,11 @@ from benchmark.files.atomic import replacing
 if TYPE_CHECKING:
     from benchmark.reporting.report import Report
 
-RESULTS, REPORTS = Path("results"), Path("reports")
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: results")
-    parser.add_argument("-o", "--output", type=Path, default=REPORTS, metavar="DIR", help="default: reports")
+    options.results(parser)
+    options.reports(parser, "-o", "--output")
     parser.add_argument(
         "--readme",
         type=Path,
@@ -113,6 +111,10 @@ def _differences(report: Report, readme: tuple[Path, str] | None) -> Iterator[tu
 
 
 def _command(args: argparse.Namespace) -> str:
-    given = {"--results": (args.results, RESULTS), "--output": (args.output, REPORTS), "--readme": (args.readme, None)}
+    given = {
+        "--results": (args.results, options.RESULTS),
+        "--output": (args.output, options.REPORTS),
+        "--readme": (args.readme, None),
+    }
     words = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in given.items() if value != default]
     return " ".join(["segbench report", *words, *(["--mix-code"] if args.mix_code else [])])

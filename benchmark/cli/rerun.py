@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.catalog import catalog, own
-from benchmark.cli import options, printing, quantities
+from benchmark.cli import completion, options, printing, quantities
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.cli.progress import Bars, Lines, shown
 from benchmark.errors import UserError
@@ -37,14 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "bitwise equal; elsewhere mIoU must be within the band of two seeds of the protocol. Exit "
         "code 0: reproduced, 1: not reproduced, 2: cannot be repeated here."
     )
-    parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        metavar="DIR",
-        help="store of the run id; its seeds are used to estimate the variance between seeds (default: results)",
-    )
+    completion.paths(parser.add_argument("result", metavar="RESULT", help="the JSON file of a result, or its run id"))
+    options.results(parser, "store of the run id; its seeds are used to estimate the variance between seeds")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the new result in a separate store (default: discarded)"
     )
@@ -56,13 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Python file of the network, if it is the user's and not in the working directory",
     )
-    parser.add_argument(
+    protocol = parser.add_argument(
         "-p",
         "--protocol",
         metavar="FILE",
         help="path of the protocol file, if it is not one of `segbench list protocols` "
         "(default: the protocol of the result)",
     )
+    completion.paths(protocol)
     options.dataset(parser)
     options.data(parser)
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: that of the result)")

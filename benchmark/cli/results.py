@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.catalog import catalog
-from benchmark.cli import printing, selection
+from benchmark.cli import options, printing, selection
 from benchmark.errors import UserError
 
 
@@ -19,9 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "JSON and confusion matrices, without sample images, as datasets must not be redistributed"
 
     pack = actions.add_parser("pack", help="export results to an archive", description=f"Pack results: {what}.")
-    pack.add_argument("archive", type=Path, metavar="OUT.tar", help="or OUT.tar.gz, OUT.tgz")
+    pack.add_argument(
+        "archive", type=Path, metavar="OUT.tar", help="the archive: OUT.tar, or compressed as OUT.tar.gz or OUT.tgz"
+    )
     selection.stored_protocol(pack)
-    pack.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(pack)
     printing.json_output(pack)
 
     add = actions.add_parser(
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "failed one. Exit code 1 if a result was not imported.",
     )
     add.add_argument("source", type=Path, metavar="FILE", help="an archive or a folder of results")
-    add.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(add, "folder to which the results are added")
     add.add_argument("--replace", action="store_true", help="overwrite a different result of the same run")
     printing.json_output(add, "print a JSON list (default: text)")
 

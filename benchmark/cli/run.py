@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.arguments import MOST_RETRIES
 from benchmark.catalog import catalog
-from benchmark.cli import devices, options, quantities, selection
+from benchmark.cli import completion, devices, options, quantities, selection
 from benchmark.cli.columns import terminal_width
 from benchmark.cli.progress import Bars, Lines, of_other_code, restarted, shown, summary
 from benchmark.errors import UserError
@@ -45,8 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     devices.device(parser)
     devices.gpus(parser)
     devices.speed(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    options.results(parser, "folder of the results: those in it are skipped, new ones are added")
+    options.reports(parser, "--reports")
     options.work_dir(parser)
     options.track(parser)
     parser.add_argument(
@@ -56,13 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="maximum number of concurrent runs (default: on a CPU cores / threads per run; of Slurm or an executor of "
         "yours, as many as it takes); one on a GPU of this machine",
     )
-    parser.add_argument(
+    executor = parser.add_argument(
         "--executor",
         default="local",
         metavar="NAME",
         help="executor of the runs: local, worker processes; slurm, jobs of a cluster; debug, this process; or one of "
-        "yours, FILE.py:CLASS or package.module:CLASS, see docs/executors.md (default: local)",
+        "yours, FILE.py:CLASS or package.module:CLASS, a subclass of `segbench.Executor` (default: local)",
     )
+    completion.words(executor, "executors", lambda: ("local", "slurm", "debug"), files=True)
     devices.slurm(parser)
     options.time_budget(parser)
     parser.add_argument(

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 
-from benchmark.cli import printing
+from benchmark.cli import completion, printing
 from benchmark.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the argument of the command."""
-    parser.add_argument(
+    of = parser.add_argument(
         "of",
         nargs="*",
         metavar="COMMAND",
         help="a command with --json, such as `leaderboard` or `data verify` (default: the schema of a result file)",
     )
+    completion.words(of, "outputs", _next_words, by="$before")
+
+
+def _next_words() -> dict[str, list[str]]:
+    """Return the words of commands with a schema, by the word before them."""
+    from benchmark.cli.outputs import OUTPUTS
+
+    found: dict[str, list[str]] = {}
+    for before, word in (pair for name in OUTPUTS for pair in pairwise(["schema", *name.split()])):
+        found.setdefault(before, []).append(word)
+    return {before: list(dict.fromkeys(words)) for before, words in found.items()}
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, metavar="DIR", help="folder of the label maps")
     options.protocol(parser)
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the network in tables")
-    parser.add_argument(
-        "--seed", type=quantities.seed, default=0, metavar="S", help="seed of its training (default: 0)"
-    )
+    options.training_seed(parser, "seed of its training")
     options.dataset(parser)
     options.data(parser)
     costs = parser.add_argument_group("costs", "of one image of the protocol's size (default: unknown)")
@@ -44,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     costs.add_argument(
         "--latency-device", metavar="NAME", help="name of the processor that was timed, such as 'NVIDIA H100'"
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(parser, "folder to which the result is added")
     printing.json_output(parser)
 
 

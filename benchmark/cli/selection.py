@@ -7,10 +7,9 @@ import re
 import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli import options
+from benchmark.cli import completion, options
 from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -19,35 +18,38 @@ if TYPE_CHECKING:
     from benchmark.results.summary import Summary
 
 
-def stored_protocol(parser: argparse._ActionsContainer) -> None:
+def stored_protocol(parser: argparse._ActionsContainer, default: str = "all protocols with results") -> None:
     """Add -p of commands that read results: without it, all protocols with results."""
-    parser.add_argument(
+    action = parser.add_argument(
         "-p",
         "--protocol",
         metavar="PROTOCOL",
         help="only results of this protocol, a name of `segbench list protocols` or the path of a protocol file "
-        "(default: all protocols with results)",
+        f"(default: {default})",
     )
+    completion.names(action, "protocols")
 
 
 def chosen_rows(parser: argparse.ArgumentParser) -> None:
     """Add the choice of the rows of a leaderboard, as `args.architectures`."""
-    parser.add_argument(
+    action = parser.add_argument(
         "architectures",
         nargs="*",
         metavar="ARCH",
         help="only these architectures: names, globs such as 'fcn*', or methods (default: all that were run)",
     )
+    completion.names(action, "architectures", "methods")
 
 
 def networks(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the choice of networks of the catalog, as `args.architectures`, which `architectures` reads."""
-    parser.add_argument(
+    action = parser.add_argument(
         "architectures",
         nargs="*",
         metavar="ARCH",
         help=f"architectures: names, globs such as 'fcn*', or methods, which are all of theirs (default: {default})",
     )
+    completion.names(action, "architectures", "methods", completion.ZOO)
 
 
 def architectures(names: Iterable[str]) -> list[str]:
@@ -87,7 +89,7 @@ def group(parser: argparse.ArgumentParser) -> None:
     Where -p is not given, there must be results of one protocol only.
     """
     chosen_rows(parser)
-    stored_protocol(parser)
+    stored_protocol(parser, "the only one with results; name one if there are several")
     parser.add_argument(
         "--fingerprint",
         metavar="F",
@@ -96,7 +98,7 @@ def group(parser: argparse.ArgumentParser) -> None:
     )
     options.models(parser)
     mix_code(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(parser)
 
 
 def stored_runs(args: argparse.Namespace) -> tuple[str | None, list[Summary], list[Problem]]:

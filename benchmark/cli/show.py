@@ -12,7 +12,7 @@ from benchmark.catalog import catalog, mmseg_zoo, own
 from benchmark.catalog.catalog import Architecture
 from benchmark.catalog.deviations import Deviation
 from benchmark.catalog.references import SPEED, Reference
-from benchmark.cli import options, printing
+from benchmark.cli import completion, options, printing
 from benchmark.cli.columns import fitted, terminal_width
 from benchmark.errors import UserError, unknown
 
@@ -26,7 +26,10 @@ WIDTH, LONGEST_WORD = 100, 16
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("name", help="an architecture, protocol, method or reference, or the path of a protocol file")
+    name = parser.add_argument(
+        "name", help="an architecture, protocol, method or reference, or the path of a protocol file"
+    )
+    completion.names(name, "architectures", "protocols", "methods", "references", completion.ZOO)
     options.models(parser, arguments=True)
     options.dataset(parser)
     options.data(parser)

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli import options, printing
+from benchmark.cli import completion, options, printing
 from benchmark.cli.columns import GAP, LAST, can_redraw, layout, shortened, terminal_width, wrapped
 from benchmark.cli.progress import PHASES
 from benchmark.cli.quantities import duration_text
@@ -31,9 +31,10 @@ LINES = 10
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
+    sweep = parser.add_argument(
         "sweep", nargs="?", metavar="SWEEP", help="name of a sweep (default: those in progress, else the last one)"
     )
+    completion.printed(sweep, "sweeps", f"ls {options.WORK_DIR}/sweeps | sed s/.json//")
     parser.add_argument("--all", action="store_true", help="all sweeps of the work folder whose manifests are kept")
     options.work_dir(parser)
     parser.add_argument("--watch", action="store_true", help="print again every few seconds until all runs have ended")

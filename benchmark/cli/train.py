@@ -6,13 +6,13 @@ import argparse
 import sys
 from functools import partial
 
-from benchmark.cli import devices, options, quantities
+from benchmark.cli import devices, options
 from benchmark.cli.progress import shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("architecture")
+    options.architecture(parser)
     options.protocol(parser)
     options.models(parser, arguments=True)
     options.overrides(parser)
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     devices.speed(parser)
     options.work_dir(parser)
     options.track(parser)
-    parser.add_argument("--seed", type=quantities.seed, default=0, metavar="S")
+    options.training_seed(parser)
     parser.add_argument("--resume", action="store_true", help="resume a killed training from its last state")
 
 

@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     printing.json_output(parser, "print a JSON list (default: text)")
     accuracy = parser.add_argument_group("accuracy")
     selection.stored_protocol(accuracy)
-    accuracy.add_argument("--metric", choices=ACCURACY, default="miou", help="default: %(default)s")
+    accuracy.add_argument(
+        "--metric", choices=ACCURACY, default="miou", help="figure to compare with (default: %(default)s)"
+    )
     accuracy.add_argument(
         "--margin",
         type=_margin,
@@ -58,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     accuracy.add_argument(
         "--strict", action="store_true", help="exit code 1 also if a verdict is inconclusive or not run"
     )
-    accuracy.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    options.results(accuracy)
     accuracy.add_argument(
         "--until-conclusive",
         action="store_true",

@@ -17,11 +17,26 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmark.cli import COMMANDS, build_parser
 
 PAGE = "commands.md"
-HEAD = """# Commands
+HEAD = r"""# Commands
 
-`segbench COMMAND --help` prints the same. Exit codes: 0 success; 1 the command found a problem, such as a failed run, a
-regression or an invalid result; 2 invalid input, with one line that says what to do; 3 runs are left after
-`--time-budget`, or a comparison is inconclusive with `--strict`; 130 interrupted.
+`segbench COMMAND --help` prints the same. Pages: [executors](executors.md), [Slurm](slurm.md),
+[several GPUs](several-gpus.md), [protocol files](your-protocol.md), [dataset cards](your-data.md).
+
+## Exit codes
+
+| code | meaning |
+| ---: | --- |
+| 0 | success |
+| 1 | the command found a problem: a failed run, a regression, a missing or invalid result, a verdict "differs" |
+| 2 | invalid input, or what cannot be done here, such as a run that `rerun` cannot repeat; one line says why |
+| 3 | `run` left runs after `--time-budget`, or another process has them; `status`: some have not ended |
+| 3 | `compare --strict`: inconclusive |
+| 129 | ended by SIGHUP, as when the terminal closes |
+| 130 | interrupted by Ctrl-C |
+| 141 | the reader of a pipe closed it, as in `segbench list \| head` |
+| 143 | ended by SIGTERM |
+
+## Overview
 """
 
 

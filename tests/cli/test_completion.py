@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.catalog import catalog
-from benchmark.cli import COMMANDS, main
+from benchmark.cli import COMMANDS, main, outputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,9 +42,7 @@ def complete(place, capsys):
     (place / "completion.bash").write_text(script("bash", capsys))
 
     def complete(*words):
-        line = (
-            'source "$0"; COMP_WORDS=(segbench "$@"); COMP_CWORD=$#; _shtab_segbench; printf "%s\\n" "${COMPREPLY[@]}"'
-        )
+        line = 'source "$0"; COMP_WORDS=(segbench "$@"); COMP_CWORD=$#; _segbench; printf "%s\\n" "${COMPREPLY[@]}"'
         found = subprocess.run(
             ["bash", "-c", line, str(place / "completion.bash"), *words],
             capture_output=True,
@@ -90,6 +88,64 @@ def test_paths(complete):
     assert complete("run", "-p", "net") == ["net.py"]
     assert complete("score", "") == ["photos"]
     assert complete("protocol", "new", "ne") == []  # a new name
+    assert complete("run", "--profile", "str") == ["streets.yaml"]
+    assert sorted(complete("data", "get", "camvid", "--from", "")) == ["net.py", "photos", "streets.yaml"]
+    assert complete("data", "add", "mine", "--split", "ph") == ["photos"]
+    assert sorted(complete("rerun", "x.json", "-p", "")) == ["net.py", "photos", "streets.yaml"]  # no names
+
+
+def test_names_of_the_zoo_where_the_word_begins_as_they_do(complete):
+    wanted = [each for each in catalog.zoo() if each.startswith("mmseg:encnet_r50-d8_4xb2-40k")]
+    whole = complete("run", "enet", "mmseg:encnet_r50-d8_4xb2-40k")
+    # As bash breaks the line, it replaces what follows the colon only.
+    split = complete("run", "enet", "mmseg", ":", "encnet_r50-d8_4xb2-40k")
+    assert wanted
+    assert whole == split == [each.partition(":")[2] for each in wanted]
+    assert len(complete("train", "mmseg", ":")) == len(catalog.zoo())
+    assert not [each for each in complete("run", "") if each.startswith("mmseg:")]
+
+
+def test_what_is_offered_is_taken(complete):
+    assert complete("data", "make", "") == ["cityscapes", "voc12aug"]
+    assert complete("data", "get", "") == ["ade20k", "camvid", "cityscapes", "voc12"]
+    assert complete("compare", "--gate", "sp") == ["speed"]
+    assert complete("compare", "--gate", "accuracy,") == ["accuracy,cost", "accuracy,speed", "accuracy,cost,speed"]
+    for line in ("list references", "list references --source mmseg", "list references --source all", "list zoo"):
+        words = line.split()
+        for option in ("--method", "--dataset") if "references" in words else ("--method",):
+            offered = complete(*words, option, "")
+            assert offered
+            for each in offered:
+                assert main([*words, option, each, "--names"]) == 0, (line, option, each)
+
+
+def test_words_of_schema_are_those_of_commands_with_one(complete):
+    offered = complete("schema", "")
+    assert sorted(offered) == sorted({name.split()[0] for name in outputs.OUTPUTS})
+    for word in ("data", "results"):
+        assert [f"{word} {each}" for each in complete("schema", word, "")] == [
+            name for name in outputs.OUTPUTS if name.startswith(f"{word} ")
+        ]
+    assert complete("schema", "leaderboard", "") == []
+
+
+def test_columns_and_orders(complete):
+    assert complete("leaderboard", "--columns", "arch") == ["architecture"]
+    assert complete("leaderboard", "--columns", "architecture", "fing") == ["fingerprint"]
+    assert complete("leaderboard", "--sort", "g") == ["given"]
+    assert complete("leaderboard", "--sort", "miou_p") == ["miou_percent"]
+    assert complete("leaderboard", "--rows", "enet", "psp") == ["pspnet", "pspnet_r101-d8", "pspnet_r50-d8"]
+
+
+def test_sweeps_and_published_figures(complete, place):
+    sweeps = place / "here" / "work_dirs" / "sweeps"
+    sweeps.mkdir(parents=True)
+    (sweeps / "20260101-120000.json").touch()
+    try:
+        assert complete("status", "2026") == ["20260101-120000"]
+    finally:
+        shutil.rmtree(place / "here" / "work_dirs")
+    assert "espnet-camvid-test-miou" in complete("show", "espnet-cam")
 
 
 @pytest.mark.parametrize(("shell", "words"), [("bash", ["-n"]), ("zsh", ["-n"]), ("tcsh", ["-fn"])])

@@ -14,6 +14,8 @@ ACTIONS = {
     "actions/checkout@v4": {"path", "ref"},
     "actions/setup-python@v5": {"python-version", "cache", "cache-dependency-path"},
     "actions/cache@v4": {"path", "key"},
+    "actions/cache/restore@v4": {"path", "key"},
+    "actions/cache/save@v4": {"path", "key"},
     "actions/upload-artifact@v4": {"name", "path"},
 }
 """The actions of the workflow, with those of their inputs that it uses."""
@@ -92,9 +94,23 @@ def test_the_workflow_is_whole(workflow):
         assert ("run" in step) != ("uses" in step)
         if "uses" in step:
             assert set(step["with"]) <= ACTIONS[step["uses"]]
-        assert set(step) <= {"name", "run", "uses", "with", "if", "shell", "working-directory"}
+        assert set(step) <= {"id", "name", "run", "uses", "with", "if", "shell", "working-directory"}
     used = set(re.findall(r"\$(?:{{ env\.)?([A-Z_]+)", yaml.safe_dump(steps(workflow))))
     assert used - {"GITHUB_STEP_SUMMARY"} <= set(workflow["env"])
+
+
+def test_the_base_is_cached_before_the_comparison_may_fail(workflow):
+    """`actions/cache` saves at the end of a job that succeeded only."""
+    found = steps(workflow)
+    uses = [step.get("uses", "") for step in found]
+    runs = [step.get("run", "") for step in found]
+    restore, save = uses.index("actions/cache/restore@v4"), uses.index("actions/cache/save@v4")
+    (trained,) = (index for index, run in enumerate(runs) if "--results ../results-base" in run)
+    assert restore < trained
+    assert save == trained + 1
+    assert found[save]["with"]["path"] == found[restore]["with"]["path"] == "results-base"
+    assert found[save]["with"]["key"] == f"${{{{ steps.{found[restore]['id']}.outputs.cache-primary-key }}}}"
+    assert not [step for step in found if step.get("uses") == "actions/cache@v4" and "results" in step["with"]["path"]]
 
 
 def test_its_steps_work(workflow, place):

@@ -14,8 +14,20 @@ def test_every_command_of_the_page(page, capsys):
 
 def test_the_table_has_every_architecture(page):
     row = page.text.partition("|---|---|\n")[2].partition("\n\n")[0]
-    named = re.findall(r"`([\w{},-]+)`", row)
-    modules = re.fullmatch(r"context-{([a-z,]+)}_r50-d8", next(name for name in named if "{" in name))[1]
-    named = [name for name in named if "{" not in name and not name.startswith("--")]
-    named += [f"context-{module}_r50-d8" for module in modules.split(",")]
+    named = [name for name in re.findall(r"`([\w-]+)`", row) if not name.startswith("--")]
     assert sorted(named) == sorted(catalog.architectures())
+
+
+def test_figures_of_the_zoo_are_those_of_its_page(page):
+    zoo = (page.path.parent / "zoo.md").read_text(encoding="utf-8")
+    builds, counted, trained = re.search(r"^(\d+) build, (\d+) count, (\d+) train\.$", zoo, re.MULTILINE).groups()
+    text = " ".join(page.text.split())
+    assert f"The {len(catalog.zoo())} configs" in text
+    assert f"MACs of {counted} are counted for an image of 360x480, and {trained} make a training step" in text
+    assert int(builds) >= int(trained)
+
+
+def test_the_home_page_counts_what_there_is(page):
+    home = (page.path.parent / "index.md").read_text(encoding="utf-8")
+    methods = {each.method for each in catalog.architectures().values()}
+    assert f"The {len(catalog.architectures())} architectures of {len(methods)} methods" in home

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,30 @@ def test_links_lead_to_files(path):
         file = path.parent / target.partition("#")[0]
         made = path.parent == DOCS and target.partition("#")[0] in ("commands.md", "notebooks/api.md")
         assert made or file.exists(), target
+
+
+def test_search_works_from_a_disk_without_the_network():
+    """The plugin `offline` would load this script from a server."""
+    config = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
+    assert "offline" in config["plugins"]
+    (script,) = config["extra"]["polyfills"]
+    assert "iframe-worker" in script
+    assert (DOCS / script).is_file()
+
+
+def test_the_reference_has_every_exit_code():
+    """The codes that commands return, and those of signals."""
+    page = (DOCS / "site" / "commands.py").read_text(encoding="utf-8")
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert codes == {0, 1, 2, 3, 128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGPIPE}
+
+
+def test_the_source_distribution_has_what_the_site_and_the_tests_need():
+    included = re.search(
+        r"^\[tool\.hatch\.build\.targets\.sdist\]\ninclude = \[(.*)\]$",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )[1]
+    folders = {name.partition("/")[0] for name in hook_constant("DOCUMENTS") if "/" in name}
+    for folder in folders | {"benchmark", "segbench", "tests", "docs", "results", hook_constant("REPORT")}:
+        assert f'"/{folder}"' in included, folder
