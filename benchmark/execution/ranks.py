@@ -29,7 +29,7 @@ from benchmark import backend, warning
 from benchmark.configs import imports
 from benchmark.engine import device
 from benchmark.errors import UserError
-from benchmark.execution import outcome, process_tree
+from benchmark.execution import forks, outcome, process_tree
 from benchmark.execution.spec import Spec
 
 if TYPE_CHECKING:
@@ -336,7 +336,8 @@ def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
     address, port = connection.recv()
     store = _store(address, port, is_master=False)
     try:
-        _repeat_calls(spec, rank, store)
+        with forks.exit_in_children():
+            _repeat_calls(spec, rank, store)
     except BaseException as error:
         if _is_broken(error):  # another rank knows the cause
             with suppress(RuntimeError):  # the first rank has gone

@@ -19,7 +19,7 @@ from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device, stop
 from benchmark.errors import FOREIGN, UserError, one_line
-from benchmark.execution import interrupted, outcome, ranks
+from benchmark.execution import forks, interrupted, outcome, ranks
 from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
 from benchmark.files.atomic import replacing
@@ -115,7 +115,8 @@ def _run_one(
     device.use(spec.device)
     ready = _Preparation()
     try:
-        ready.make(spec, lambda *progress: journal.on_progress(*progress), turn, others)
+        with forks.exit_in_children():
+            ready.make(spec, lambda *progress: journal.on_progress(*progress), turn, others)
     except FOREIGN as error:  # it is recorded once the run has the device that the record describes
         ready.error = error
     prepared = time.perf_counter() - start
@@ -136,8 +137,9 @@ def _run_one(
     arrays: dict[str, NDArray[Any]] = {}
     failure: dict[str, Any] | None = None
     try:
-        for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
-            journal.add(found)
+        with forks.exit_in_children():
+            for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
+                journal.add(found)
     except Interrupted as ended:
         journal.keep(ended.iteration)
         raise

@@ -91,6 +91,23 @@ class Doubles(Good):
         os.fork()
 
 
+class ChildRaises(Good):
+    """Its child fails, and it goes on once the child has ended."""
+
+    def fault(self):
+        if (child := os.fork()) == 0:
+            raise ValueError("in the child")
+        assert os.waitpid(child, 0)[1] == 1 << 8
+        assert not list(NOTES.parent.glob("results/*/*ChildRaises*"))
+
+
+class ChildExits(Good):
+    def fault(self):
+        if (child := os.fork()) == 0:
+            raise SystemExit
+        assert os.waitpid(child, 0)[1] == 0
+
+
 class Daemon(Good):
     """It leaves the session of its run and its parent, and ignores what may be ignored."""
 

@@ -147,7 +147,7 @@ def test_ranks_of_a_run_in_this_process(two, tmp_path):
 
 
 OWN = """
-import os, signal, time
+import os, signal, sys, time
 from pathlib import Path
 import torch
 from torch import nn, distributed
@@ -162,6 +162,10 @@ class Network(nn.Module):
         rank = distributed.get_rank() if distributed.is_initialized() else None
         if self.steps == 1 and rank is not None:
             Path(__file__).with_name(f"rank_{rank}").write_text(str(os.getpid()))
+        if self.steps == 3 and self.what == "forks" and os.fork() == 0:
+            if rank == 0:
+                sys.exit()
+            raise ValueError("in the child")
         if self.steps == 3 and self.what == "first killed" and rank == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.steps == 3 and self.what == "first hangs" and rank == 0:
@@ -205,6 +209,13 @@ def test_the_failure_of_a_rank_is_that_of_the_run(own, tmp_path, what, status, c
     record = _made(own(what)).record
     assert (record.status, record.cause) == (status, cause), record.error
     assert record.error.startswith(error)
+    assert _left(tmp_path) == []
+
+
+def test_a_child_that_a_network_forks_in_a_rank_ends_nothing_else(own, tmp_path):
+    """Neither the run, in whose name it would record its own failure, nor the other ranks."""
+    record = _made(own("forks")).record
+    assert record.status == "ok", record.error
     assert _left(tmp_path) == []
 
 

@@ -154,7 +154,7 @@ def test_a_sweep_with_every_fault(place, alone):
 
 def test_what_a_run_leaves_ends_with_it(place, alone):
     """Its descendants, whatever session they are in; the runs themselves succeed."""
-    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads", "SharesTensors"]
+    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads", "SharesTensors", "ChildRaises", "ChildExits"]
     code, lines = place.run([*networks, "Shares", "KilledOnce"], "--jobs", "2", "--retry", "1")
     assert place.left() == []
     assert code == 1, lines
