@@ -410,7 +410,7 @@ class _Worker:
     def _with_log(self, stored: Stored) -> Stored:
         """Add the end of the log to a failure."""
         assert self.ending is not None
-        tail = outcome.log_tail(self.ending.output)
+        tail = outcome.log_tail(self.ending.output, cause=stored.record.cause)
         if stored.record.status == "ok" or not tail:
             return stored
         return add(stored.record.model_copy(update={"log_tail": tail}), {}, self.spec.results)
