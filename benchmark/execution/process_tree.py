@@ -36,9 +36,28 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def children() -> list[int]:
-    """Return the ids of the children of this process, including those that have ended and were not waited for."""
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == os.getpid()]
+def children(parent: int | None = None) -> list[int]:
+    """Return the ids of the children of a process, including those that have ended and were not waited for.
+
+    Args:
+        parent: its process id; None for this process.
+    """
+    parent = os.getpid() if parent is None else parent
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == parent]
+
+
+def set_name(name: str) -> None:
+    """Give this process the name that `top` shows: 15 characters at most, inherited by forked children."""
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/comm").write_text(name)
+
+
+def name(process: int) -> str:
+    """Return the name of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def of_run(temporary: Path, output: str | None) -> list[int]:
@@ -97,11 +116,11 @@ def _has_variable(path: Path, entry: bytes) -> bool:
         return False
 
 
-def _has_open(path: Path, name: str) -> bool:
+def _has_open(path: Path, output: str) -> bool:
     with suppress(OSError):
         for each in (path / "fd").iterdir():
             with suppress(OSError):
-                if str(each.readlink()) == name:
+                if str(each.readlink()) == output:
                     return True
     return False
 
