@@ -357,13 +357,19 @@ class _Worker:
         kind, content = last
         if kind == "elsewhere":
             return InterruptedRun.in_progress(self.spec, content)
-        if kind == "interrupted":
+        if kind == "interrupted" or (kind == "terminated" and self._is_asked()):
             return InterruptedRun(self.spec, *content)
+        if kind == "terminated":  # by its own code, or by somebody who ended this process alone
+            return self._lost(outcome.death(-signal.SIGTERM))
         if kind == "stored":
             return self._with_log(read_or_raise(Path(content)))
         if self._dropped:
             return None
         return self._lost(content or outcome.death(self.ending.exitcode, self.ending.out_of_memory))
+
+    def _is_asked(self) -> bool:
+        """Return whether it was asked to stop, or should have stopped by itself."""
+        return self._asked or time.monotonic() >= self._stop
 
     def end(self) -> None:
         """Begin to end it."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backend, warning
-from benchmark.engine import device
+from benchmark.engine import device, stop
 from benchmark.errors import UserError
 from benchmark.execution import log, outcome
 from benchmark.execution.run import NotRecordedError, run_one
@@ -33,8 +33,8 @@ def work(spec: Spec, parent: Connection) -> None:
     """Execute one run and report to the parent, unless it has gone.
 
     Sends `("progress", arguments)`, `("waiting", None)` before it waits for the device, `("warning", text)`, and at
-    last the path of the result as "stored", where it was interrupted as "interrupted", that another process executes
-    the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
+    last the path of the result as "stored", where it was interrupted as "interrupted", or as "terminated" if by SIGTERM,
+    that another process executes the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
     """
     try:
         _report(spec, parent)
@@ -108,7 +108,7 @@ def _report(spec: Spec, parent: Connection) -> None:
         turn = None if spec.device == "cpu" else DeviceTurn(parent)
         end = "stored", str(run_one(spec, on_progress, turn, _print))
     except Interrupted as error:
-        end = "interrupted", (error.phase, error.done, error.total)
+        end = "terminated" if stop.is_requested() else "interrupted", (error.phase, error.done, error.total)
     except InProgressError as error:
         end = "elsewhere", str(error)
     except NotRecordedError as error:

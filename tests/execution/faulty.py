@@ -59,6 +59,11 @@ class Exits(Good):
         os._exit(0)
 
 
+class Terminates(Good):
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Prints(Good):
     def fault(self):
         for _ in range(int(os.environ["SEGBENCH_TEST_MEGABYTES"])):

@@ -88,7 +88,7 @@ Current thread 0x00007f0000000000 (most recent call first):
   File "network.py", line 7 in long_ago
 """
 
-FAILURE = b"Traceback (most recent call last):\n  File \"network.py\", line 9, in fault\nValueError: no\n"
+FAILURE = b'Traceback (most recent call last):\n  File "network.py", line 9, in fault\nValueError: no\n'
 
 
 @pytest.mark.parametrize(
