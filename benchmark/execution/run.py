@@ -150,7 +150,8 @@ def _run_one(
         if not isinstance(error, FOREIGN):  # Ctrl-C; where a worker raises anything else, `worker` reports it
             raise
         arrays.clear()  # of evaluations that are not in the record
-        if failure := others and others.lost(error):  # the exception here is only that a connection has closed
+        failure = others.lost(error) if others else None
+        if failure:  # the exception here is only that a connection has closed
             text = failure.pop("traceback", "")
         else:
             failure, text = outcome.failure(error), "".join(traceback.format_exception(error))
