@@ -33,8 +33,8 @@ def work(spec: Spec, parent: Connection) -> None:
     """Execute one run and report to the parent, unless it has gone.
 
     Sends `("progress", arguments)`, `("waiting", None)` before it waits for the device, `("warning", text)`, and at
-    last the path of the result as "stored", where it was interrupted as "interrupted" (if by SIGTERM, "terminated"), that
-    another process executes the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
+    last the path of the result as "stored", where it was interrupted as "interrupted", or as "terminated" by SIGTERM,
+    that another process executes the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
     """
     try:
         _report(spec, parent)
