@@ -28,6 +28,9 @@ WATCH_SECONDS = 5.0
 LINES = 10
 """Lines of the log of a failed run."""
 
+PIPE_WIDTH = 200
+"""Characters of such a line in a file or a pipe; --json has all that a record keeps."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -128,10 +131,19 @@ def _text(found: SweepStatus) -> str:
             from benchmark.execution import log
             from benchmark.execution.status import log_tail
 
-            lines += [shortened(f"      {line}") for line in log_tail(each, found.manifest, LINES)]
+            lines += [_log_line(line) for line in log_tail(each, found.manifest, LINES)]
             if (path := Path(each.run.folder, log.FILE)).exists():
                 lines.append(f"      log: {_from_here(path)}")
     return "\n".join(lines)
+
+
+def _log_line(line: str) -> str:
+    """Return a line of a log, without its middle if it is long: what a program says last may be at the end of dots."""
+    rest = (terminal_width() or PIPE_WIDTH) - 6
+    if len(line) > rest:
+        half = max(1, rest // 2)
+        line = f"{line[: rest - half - 1]}…{line[-half:]}"
+    return f"      {line}"
 
 
 def _from_here(path: Path) -> str:

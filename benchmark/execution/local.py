@@ -8,6 +8,7 @@ process imports, reads the data, counts, and builds and compiles its network, so
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -236,13 +237,19 @@ class _Worker:
         kind, content = last
         if kind == "elsewhere":
             return InterruptedRun.in_progress(self.spec, content)
-        if kind == "interrupted":
+        if kind == "interrupted" or (kind == "terminated" and self._is_asked()):
             return InterruptedRun(self.spec, *content)
+        if kind == "terminated":  # by its own code, or by somebody who ended this process alone
+            return self._lost(outcome.death(-signal.SIGTERM))
         if kind == "stored":
             return self._with_log(read_or_raise(Path(content)))
         if self._dropped:
             return None
         return self._lost(content or outcome.death(self.ending.exitcode, self.ending.out_of_memory))
+
+    def _is_asked(self) -> bool:
+        """Return whether it was asked to stop, or should have stopped by itself."""
+        return self._asked or time.monotonic() >= self._stop
 
     def end(self) -> None:
         """Begin to end it."""
@@ -264,7 +271,7 @@ class _Worker:
     def _with_log(self, stored: Stored) -> Stored:
         """Add the end of the log to a failure."""
         assert self.ending is not None
-        tail = outcome.log_tail(self.ending.output)
+        tail = outcome.log_tail(self.ending.output, cause=stored.record.cause)
         if stored.record.status == "ok" or not tail:
             return stored
         return add(stored.record.model_copy(update={"log_tail": tail}), {}, self.spec.results)

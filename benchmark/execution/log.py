@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,3 +91,13 @@ def last_output(path: Path) -> bytes:
         file.seek(max(0, path.stat().st_size - LAST))
         return file.read().rpartition(STARTED)[2]
     return b""
+
+
+def open_streams() -> None:
+    """Print line by line, so that the log has all of it if the process is killed; on SIGQUIT print the stacks."""
+    sys.stdout, sys.stderr = (
+        open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for number in (1, 2)
+    )
+    faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT)

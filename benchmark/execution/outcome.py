@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,17 @@ if TYPE_CHECKING:
 
 LOG_LINES, LOG_CHARACTERS = 20, 4000
 """The largest part of a log that a record keeps."""
+
+_NO_MEMORY = re.compile(r"out of memory|(can't|cannot) allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
+
+_CURRENT = "Current thread 0x"
+"""How the stack of the thread begins that holds the lock of the interpreter, as `faulthandler` prints it."""
+
+_STACK = re.compile(
+    r"  (File|Binary file|\.\.\.|<|Garbage-collecting)|(Current t|T)hread 0x|(Current thread's C s|S)tack "
+    "|Fatal Python error|Python runtime state|Extension modules:"
+)
+"""Lines that `faulthandler` prints."""
 
 
 def protocol(config: Config, axes: Mapping[str, Any]) -> Protocol:
@@ -179,9 +192,19 @@ def failure(error: BaseException) -> dict[str, Any]:
         return death(code & 0xFF if isinstance(code, int) else 1)
     message, name = str(error), type(error).__name__
     text = message if isinstance(error, UserError) else f"{name}: {message}" if message else name
-    memory = isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
-    status, cause = ("out_of_memory", "out_of_memory") if memory else ("failed", "exception")
+    status, cause = ("out_of_memory", "out_of_memory") if _lacks_memory(error) else ("failed", "exception")
     return {"status": status, "cause": cause, "error": printable(text)}
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out: by its type, or by its words where C++ code raised it."""
+    from torch import OutOfMemoryError
+
+    if isinstance(error, (MemoryError, OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):  # the worker of a data loader hands over the message without the number
+        return error.errno == errno.ENOMEM or (error.errno is None and "Cannot allocate memory" in str(error))
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def death(exitcode: int | None, out_of_memory: bool = False) -> dict[str, Any]:
@@ -219,25 +242,50 @@ def hung(spec: Spec, phase: str, done: int, total: int) -> dict[str, Any]:
     return {"status": "timed_out", "cause": "hung", "error": f"no progress for {spec.hang_timeout:g} s, {where}"}
 
 
-def log_tail(output: bytes, most: int = LOG_LINES) -> list[str]:
+def log_tail(output: bytes, most: int = LOG_LINES, cause: str | None = None) -> list[str]:
     """Return the last lines of a log, printable and limited in size, as they are kept in records.
 
     Of the stacks that Python prints if a process hangs or crashes, the innermost calls of the main thread are the last
-    lines, whatever comes below.
+    lines, whatever comes below. Where the processes of a run print theirs one after the other, each has a part.
 
     Args:
         output: the log.
         most: maximum number of lines.
+        cause: why the run failed, see `results.record`; None if it is not known. A run that hung or crashed has printed
+            its stacks for that, so that they count even if other output follows.
     """
     texts = re.split(r"[\r\n]+", output.decode("utf-8", errors="replace"))
-    lines = [line[:LOG_CHARACTERS] for text in texts if (line := re.sub(f"[{CONTROL}]+", " ", text).rstrip())]
-    stacks = [index for index, line in enumerate(lines) if line.startswith("Current thread 0x")]
-    if stacks:
-        lines = lines[: stacks[-1] + most - 1]
-    lines = lines[-most:]
+    lines = [_end(line) for text in texts if (line := re.sub(f"[{CONTROL}]+", " ", text).rstrip())]
+    lines = _innermost(lines, most, cause)[-most:]
     while sum(map(len, lines)) > LOG_CHARACTERS:
         lines.pop(0)
     return lines
+
+
+def _end(line: str) -> str:
+    """Return the end of a line that is longer than a record keeps."""
+    return line if len(line) <= LOG_CHARACTERS else f"…{line[1 - LOG_CHARACTERS :]}"
+
+
+def _innermost(lines: list[str], most: int, cause: str | None) -> list[str]:
+    """Return the lines up to the innermost calls of the last stacks, if these are what the run ended with."""
+    end = len(lines)
+    if cause in ("hung", "killed"):
+        end = max((index for index, line in enumerate(lines, 1) if line.startswith(_CURRENT)), default=0)
+        while end < len(lines) and _STACK.match(lines[end]):
+            end += 1
+    start = end
+    while start and _STACK.match(lines[start - 1]):
+        start -= 1
+    crashed = any(line.startswith("Fatal Python error") for line in lines[start:end])
+    stacks = [index for index in range(start, end) if lines[index].startswith(_CURRENT)]
+    if not stacks or (cause == "killed" and end < len(lines) and not crashed):
+        return lines
+    if len(stacks) == 1:
+        return lines[: stacks[0] + most - 1]
+    share = max(2, most // len(stacks))
+    parts = [lines[first : min(first + share, last)] for first, last in pairwise([*stacks, end])]
+    return [line for part in parts for line in part]
 
 
 def _signal_name(number: int) -> str:

@@ -40,8 +40,10 @@ def die_with_parent(parent: int) -> None:
 def children(parent: int | None = None) -> list[int]:
     """Return the ids of the children of a process, including those that have ended and were not waited for.
 
-    Args:
-        parent: the process; None for this one.
+        Args:
+            parent: the process; None for this one.
+    =======
+            parent: its process id; None for this process.
     """
     parent = os.getpid() if parent is None else parent
     return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == parent]
@@ -55,6 +57,20 @@ def adopted(parent: int, others: Set[int]) -> list[int]:
         others: children that it has started.
     """
     return [each for each in children(parent) if each not in others and _session(each) not in (None, _session(parent))]
+
+
+def set_name(name: str) -> None:
+    """Give this process the name that `top` shows: 15 characters at most, inherited by forked children."""
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/comm").write_text(name)
+
+
+def name(process: int) -> str:
+    """Return the name of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def of_run(temporary: Path, output: str | None) -> list[int]:
@@ -113,11 +129,11 @@ def _has_variable(path: Path, entry: bytes) -> bool:
         return False
 
 
-def _has_open(path: Path, name: str) -> bool:
+def _has_open(path: Path, output: str) -> bool:
     with suppress(OSError):
         for each in (path / "fd").iterdir():
             with suppress(OSError):
-                if str(each.readlink()) == name:
+                if str(each.readlink()) == output:
                     return True
     return False
 

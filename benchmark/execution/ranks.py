@@ -29,8 +29,9 @@ from benchmark import backend, warning
 from benchmark.configs import imports
 from benchmark.engine import device
 from benchmark.errors import UserError
-from benchmark.execution import outcome, process_tree
+from benchmark.execution import forks, log, outcome, process_tree
 from benchmark.execution.spec import Spec
+from benchmark.execution.supervisor import RANK
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -51,6 +52,9 @@ TIMEOUT = timedelta(days=1)
 
 FAILURE = "failure"
 """Key of the store of the process group under which a rank says what it failed with."""
+
+CONSEQUENCE = "consequence"
+"""Key under which it says so if that looks like the failure of another rank: it counts if no other is found."""
 
 CALLS = ("build", "train", "load", "arrange", "evaluate")
 """Methods of a session that all ranks call alike."""
@@ -179,15 +183,18 @@ class Ranks:
             error: what rank 0 has failed with.
 
         Returns:
-            The fields; None if rank 0 has failed by itself.
+            The fields, and the traceback as "traceback" if the rank has raised an exception; None if rank 0 has failed
+            by itself.
         """
         self._failed = True
         end = time.monotonic() + CAUSE_SECONDS
         while True:
             if found := self._lost():
                 return found
-            if not _is_broken(error) or time.monotonic() > end:
+            if not _is_broken(error):
                 return None
+            if time.monotonic() > end:
+                return self._told(CONSEQUENCE)
             time.sleep(0.02)
 
     def _watch(self) -> None:
@@ -197,13 +204,12 @@ class Ranks:
             if lost := self._lost():
                 time.sleep(2 * CAUSE_SECONDS)
                 if not (self._ended or self._failed):
-                    print(lost["error"], file=sys.stderr, flush=True)
+                    print(lost.get("traceback", ""), lost["error"], sep="", file=sys.stderr, flush=True)
                     os._exit(1)
 
     def _lost(self) -> dict[str, Any] | None:
-        if self._store and self._store.check([FAILURE]):
-            found: dict[str, Any] = json.loads(self._store.get(FAILURE))
-            return found
+        if told := self._told(FAILURE):
+            return told
         for child in self._children:
             code = child.process.exitcode
             if code is None or (self._store and self._store.check([_broken(child.rank)])):
@@ -211,6 +217,13 @@ class Ranks:
             found = outcome.death(code, out_of_memory=False)  # it exits with 0 when the run has ended, and not before
             return {**found, "error": _of(child.rank, self._spec, found["error"])}
         return None
+
+    def _told(self, key: str) -> dict[str, Any] | None:
+        """Return what the first rank has said that it failed with."""
+        if not (self._store and self._store.check([key])):
+            return None
+        found: dict[str, Any] = json.loads(self._store.get(key))
+        return found
 
     def end(self, *, failed: bool) -> None:
         """End all ranks.
@@ -329,22 +342,28 @@ def _own_gpu(spec: Spec, rank: int) -> Iterator[None]:
 def _rank(spec: Spec, rank: int, parent: int, connection: Connection) -> None:
     """Execute a rank other than 0."""
     process_tree.die_with_parent(parent)
+    process_tree.set_name(f"{RANK}{rank}")
     for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 decides when they stop
         signal.signal(number, signal.SIG_IGN)
+    log.open_streams()
     warning.redirect(lambda text: None)  # of rank 0
     backend.silence()
     address, port = connection.recv()
     store = _store(address, port, is_master=False)
     try:
-        _repeat_calls(spec, rank, store)
+        with forks.exit_in_children():
+            _repeat_calls(spec, rank, store)
     except BaseException as error:
-        if _is_broken(error):  # another rank knows the cause
-            with suppress(RuntimeError):  # the first rank has gone
+        found, text = outcome.failure(error), traceback.format_exc()
+        found |= {"error": _of(rank, spec, found["error"]), "traceback": text}
+        try:
+            if _is_broken(error):  # by its words, which may be the network's own
+                store.compare_set(CONSEQUENCE, "", json.dumps(found))
                 store.set(_broken(rank), "")
-            sys.exit(1)
-        traceback.print_exc()
-        found = outcome.failure(error)
-        store.compare_set(FAILURE, "", json.dumps({**found, "error": _of(rank, spec, found["error"])}))
+            else:
+                store.compare_set(FAILURE, "", json.dumps(found))
+        except RuntimeError:  # the first rank has gone
+            print(text, file=sys.stderr)
         sys.exit(1)
 
 

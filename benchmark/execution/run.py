@@ -19,7 +19,7 @@ from benchmark.configs import compose, imports
 from benchmark.confusion import VOID
 from benchmark.engine import device, stop
 from benchmark.errors import FOREIGN, UserError, one_line
-from benchmark.execution import interrupted, outcome, ranks
+from benchmark.execution import forks, interrupted, outcome, ranks
 from benchmark.execution.interrupted import Journal
 from benchmark.execution.spec import Spec, sources
 from benchmark.files.atomic import replacing
@@ -73,7 +73,7 @@ def run_one(
     spec: Spec,
     on_progress: OnProgress,
     turn: Turn | None = None,
-    on_error: Callable[[BaseException], None] = lambda error: None,
+    on_error: Callable[[str], None] = lambda traceback: None,
 ) -> Path:
     """Execute one run and store its record, even if it fails.
 
@@ -81,7 +81,7 @@ def run_one(
         spec: the run.
         on_progress: receives its progress.
         turn: its turn on the device; None to start immediately.
-        on_error: receives the exception that the run fails with, if any.
+        on_error: receives the traceback of the exception that the run fails with, if any.
 
     Returns:
         The path of the stored record, whose status is "ok" or the kind of failure.
@@ -106,7 +106,7 @@ def _run_one(
     spec: Spec,
     on_progress: OnProgress,
     turn: Turn | None,
-    on_error: Callable[[BaseException], None],
+    on_error: Callable[[str], None],
     others: Ranks | None,
 ) -> Stored:
     from benchmark.engine.hooks import Interrupted
@@ -115,7 +115,8 @@ def _run_one(
     device.use(spec.device)
     ready = _Preparation()
     try:
-        ready.make(spec, lambda *progress: journal.on_progress(*progress), turn, others)
+        with forks.exit_in_children():
+            ready.make(spec, lambda *progress: journal.on_progress(*progress), turn, others)
     except FOREIGN as error:  # it is recorded once the run has the device that the record describes
         ready.error = error
     prepared = time.perf_counter() - start
@@ -136,8 +137,9 @@ def _run_one(
     arrays: dict[str, NDArray[Any]] = {}
     failure: dict[str, Any] | None = None
     try:
-        for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
-            journal.add(found)
+        with forks.exit_in_children():
+            for found in _measure(spec, ready, journal.record, journal.on_progress, arrays):
+                journal.add(found)
     except Interrupted as ended:
         journal.keep(ended.iteration)
         raise
@@ -147,13 +149,17 @@ def _run_one(
             raise Interrupted(*journal.reached, iteration=0) from error
         if not isinstance(error, FOREIGN):  # Ctrl-C; where a worker raises anything else, `worker` reports it
             raise
-        on_error(error)
         arrays.clear()  # of evaluations that are not in the record
+        failure = others.lost(error) if others else None
+        if failure:  # the exception here is only that a connection has closed
+            text = failure.pop("traceback", "")
+        else:
+            failure, text = outcome.failure(error), "".join(traceback.format_exception(error))
+        on_error(text)
         with suppress(UserError, OSError):  # the disk is full, or no file can be opened: the log of the run has it, too
             with replacing(spec.folder / "error.log") as log:
-                log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+                log.write_text(text or failure["error"], encoding="utf-8", errors="backslashreplace")
             journal.keep()  # if it is repeated, the seconds of this call count
-        failure = (others and others.lost(error)) or outcome.failure(error)
         journal.add(failure)
     draft = journal.record
     try:

@@ -225,4 +225,4 @@ def log_tail(status: RunStatus, manifest: Manifest, most: int | None = None) -> 
     """
     from benchmark.execution import outcome
 
-    return outcome.log_tail(log_of(status.run, manifest.path.parent), most or outcome.LOG_LINES)
+    return outcome.log_tail(log_of(status.run, manifest.path.parent), most or outcome.LOG_LINES, status.cause)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fcntl import fcntl
+from functools import partial
 from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,8 +39,14 @@ SAVE_SECONDS = 5.0
 EXIT_SECONDS = 2.0
 """Seconds that a worker has to exit after its last message, and that processes it left have after SIGTERM."""
 
-STACKS_SECONDS = 1.0
-"""Seconds that a worker that hangs has to print its stacks."""
+STACKS_SECONDS, TURN_SECONDS = 1.0, 0.2
+"""Seconds that the processes of a run that hangs have to print their stacks, and between one and the next.
+
+What they print at once would be mixed.
+"""
+
+RANK = "segbench-rank"
+"""Names of the processes that share a run with the worker begin with it: those that load data print no stacks."""
 
 KILL_SECONDS = 10.0
 """Seconds after SIGKILL at which a process that the kernel does not end is given up."""
@@ -235,7 +242,8 @@ class _Supervisor:
         elif word == "kill":
             self._plan((0, self._kill_worker), (KILL_SECONDS, self._give_up))
         elif word == "stacks":
-            self._plan((0, self._print_stacks), (STACKS_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
+            turns = [(TURN_SECONDS, partial(process_tree.send, each, signal.SIGQUIT)) for each in self._sharing()]
+            self._plan(*turns, (STACKS_SECONDS, self._kill_worker), (KILL_SECONDS, self._give_up))
         else:
             self._tell(word)
 
@@ -279,8 +287,10 @@ class _Supervisor:
         process_tree.send(self._process, signal.SIGTERM)
         self._tell("stop")
 
-    def _print_stacks(self) -> None:
-        process_tree.send(self._process, signal.SIGQUIT)
+    def _sharing(self) -> list[int]:
+        """Return the processes that share the run: the worker, and its children that are ranks."""
+        below = process_tree.children(self._process)
+        return [self._process, *sorted(each for each in below if process_tree.name(each).startswith(RANK))]
 
     def _kill_worker(self) -> None:
         process_tree.send(self._process, signal.SIGKILL)

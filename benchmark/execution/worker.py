@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import getpass
 import os
 import re
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backend, warning
-from benchmark.engine import device
+from benchmark.engine import device, stop
 from benchmark.errors import UserError
-from benchmark.execution import outcome
+from benchmark.execution import log, outcome
 from benchmark.execution.run import NotRecordedError, run_one
 from benchmark.execution.spec import Spec
 from benchmark.files.lock import InProgressError
@@ -34,8 +33,8 @@ def work(spec: Spec, parent: Connection) -> None:
     """Execute one run and report to the parent, unless it has gone.
 
     Sends `("progress", arguments)`, `("waiting", None)` before it waits for the device, `("warning", text)`, and at
-    last the path of the result as "stored", where it was interrupted as "interrupted", that another process executes
-    the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
+    last the path of the result as "stored", where it was interrupted as "interrupted", or as "terminated" by SIGTERM,
+    that another process executes the run as "elsewhere", or the status of a failure that is not stored yet as "failed".
     """
     try:
         _report(spec, parent)
@@ -85,7 +84,7 @@ class DeviceTurn:
 
 
 def _report(spec: Spec, parent: Connection) -> None:
-    _open_streams()
+    log.open_streams()
     if spec.device != "cpu" or spec.compile:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _inductor_cache())
     backend.silence()
@@ -107,9 +106,9 @@ def _report(spec: Spec, parent: Connection) -> None:
     try:
         device.limit_threads(spec.config.protocol.threads)
         turn = None if spec.device == "cpu" else DeviceTurn(parent)
-        end = "stored", str(run_one(spec, on_progress, turn, traceback.print_exception))
+        end = "stored", str(run_one(spec, on_progress, turn, _print))
     except Interrupted as error:
-        end = "interrupted", (error.phase, error.done, error.total)
+        end = "terminated" if stop.is_requested() else "interrupted", (error.phase, error.done, error.total)
     except InProgressError as error:
         end = "elsewhere", str(error)
     except NotRecordedError as error:
@@ -137,14 +136,9 @@ def _sender(parent: Connection) -> Callable[[str, Any], None]:
     return send
 
 
-def _open_streams() -> None:
-    """Print line by line, so that the log has all of it if the process is killed; on SIGQUIT print the stacks."""
-    sys.stdout, sys.stderr = (
-        open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        for number in (1, 2)
-    )
-    faulthandler.enable()
-    faulthandler.register(signal.SIGQUIT)
+def _print(text: str) -> None:
+    with suppress(Exception):  # the network may have closed or replaced it
+        print(text, end="", file=sys.stderr)
 
 
 def _inductor_cache() -> str:

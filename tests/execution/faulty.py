@@ -59,6 +59,11 @@ class Exits(Good):
         os._exit(0)
 
 
+class Terminates(Good):
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Prints(Good):
     def fault(self):
         for _ in range(int(os.environ["SEGBENCH_TEST_MEGABYTES"])):
@@ -89,6 +94,23 @@ class Doubles(Good):
 
     def fault(self):
         os.fork()
+
+
+class ChildRaises(Good):
+    """Its child fails, and it goes on once the child has ended."""
+
+    def fault(self):
+        if (child := os.fork()) == 0:
+            raise ValueError("in the child")
+        assert os.waitpid(child, 0)[1] == 1 << 8
+        assert not list(NOTES.parent.glob("results/*/*ChildRaises*"))
+
+
+class ChildExits(Good):
+    def fault(self):
+        if (child := os.fork()) == 0:
+            raise SystemExit
+        assert os.waitpid(child, 0)[1] == 0
 
 
 class Daemon(Good):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.engine import stop
 from benchmark.engine.hooks import Interrupted
 from benchmark.errors import UserError
 from benchmark.execution import batch, local, outcome, processes, worker
@@ -170,6 +171,30 @@ def test_a_run_that_stops_leaves_no_result_and_is_no_failure(tmp_path, monkeypat
     assert stored.record.seed == 1
     assert watcher.seen == ["begin", "cut at train 3/8", "begin", "failed"]
     assert len(Store(tmp_path / "results").scan()[0]) == 1
+
+
+def test_a_run_that_sigterm_stops_was_killed_unless_its_executor_asked(tmp_path, monkeypatch, in_worker):
+    """It would be started again without end if its own code had sent the signal."""
+
+    def run_one(spec, tell, turn, on_error):
+        tell("train", 3, 8, None)
+        if spec.seed == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        while not stop.is_requested():
+            time.sleep(0.01)
+        raise Interrupted("train", 3, 8, 3)
+
+    class Asks(Watcher):
+        def progress(self, spec, *_):
+            if spec.seed == 1:
+                executor.stop()
+
+    monkeypatch.setattr(worker, "run_one", run_one)
+    executor, specs = local.Local(Asks()), [_spec(tmp_path), _spec(tmp_path, seed=1)]
+    killed, cut = batch.completed(specs, executor)
+    assert (killed.record.status, killed.record.cause) == ("failed", "killed")
+    assert killed.record.error == "the process was killed by SIGTERM"
+    assert cut == InterruptedRun(specs[1], "train", 3, 8)
 
 
 def test_what_escapes_a_run_is_kept(tmp_path, in_worker):

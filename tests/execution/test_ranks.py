@@ -147,7 +147,7 @@ def test_ranks_of_a_run_in_this_process(two, tmp_path):
 
 
 OWN = """
-import os, signal, time
+import os, signal, sys, time
 from pathlib import Path
 import torch
 from torch import nn, distributed
@@ -162,6 +162,10 @@ class Network(nn.Module):
         rank = distributed.get_rank() if distributed.is_initialized() else None
         if self.steps == 1 and rank is not None:
             Path(__file__).with_name(f"rank_{rank}").write_text(str(os.getpid()))
+        if self.steps == 3 and self.what == "forks" and os.fork() == 0:
+            if rank == 0:
+                sys.exit()
+            raise ValueError("in the child")
         if self.steps == 3 and self.what == "first killed" and rank == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.steps == 3 and self.what == "first hangs" and rank == 0:
@@ -169,12 +173,19 @@ class Network(nn.Module):
         if self.steps == 3 and rank == 1:
             if self.what == "first hangs":
                 os._exit(7)
-            if self.what.startswith("exits"):
+            if self.what.startswith("exits "):
+                print("last words")
                 os._exit(int(self.what.partition(" ")[2]))
             if self.what == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.what == "memory":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+            if self.what.startswith("says "):
+                print("last words")
+                raise RuntimeError(self.what.partition(" ")[2])
+            if self.what == "calls exit":
+                print("last words")
+                sys.exit(3)
             if self.what == "raises":
                 raise KeyboardInterrupt("of the network")
             if self.what == "hangs":
@@ -191,20 +202,49 @@ def own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("what", "status", "cause", "error"),
+    ("what", "status", "cause", "error", "last"),
     [
-        ("killed", "failed", "killed", "rank 1 of 2: the process was killed by SIGKILL"),
-        ("exits 0", "failed", "exited", "rank 1 of 2: the process died with exit code 0"),
-        ("exits 3", "failed", "exited", "rank 1 of 2: the process died with exit code 3"),
-        ("raises", "failed", "exception", "rank 1 of 2: KeyboardInterrupt: of the network"),
-        ("first killed", "failed", "killed", "the process was killed by SIGKILL"),
-        ("memory", "out_of_memory", "out_of_memory", "rank 1 of 2: OutOfMemoryError: CUDA out of memory"),
+        ("killed", "failed", "killed", "rank 1 of 2: the process was killed by SIGKILL", None),
+        ("exits 0", "failed", "exited", "rank 1 of 2: the process died with exit code 0", "last words"),
+        ("exits 3", "failed", "exited", "rank 1 of 2: the process died with exit code 3", "last words"),
+        ("raises", "failed", "exception", "rank 1 of 2: KeyboardInterrupt: of the network", "KeyboardInterrupt: of"),
+        ("first killed", "failed", "killed", "the process was killed by SIGKILL", None),
+        ("calls exit", "failed", "exited", "rank 1 of 2: the process died with exit code 3", "SystemExit: 3"),
+        (
+            "says server: connection refused",
+            "failed",
+            "exception",
+            "rank 1 of 2: RuntimeError: server: connection refused",
+            "RuntimeError: server: connection refused",
+        ),
+        (
+            "memory",
+            "out_of_memory",
+            "out_of_memory",
+            "rank 1 of 2: OutOfMemoryError: CUDA out of memory",
+            "torch.OutOfMemoryError: CUDA out of memory",
+        ),
     ],
 )
-def test_the_failure_of_a_rank_is_that_of_the_run(own, tmp_path, what, status, cause, error):
+def test_the_failure_of_a_rank_is_that_of_the_run(own, tmp_path, what, status, cause, error, last):
     record = _made(own(what)).record
     assert (record.status, record.cause) == (status, cause), record.error
     assert record.error.startswith(error)
+    assert _left(tmp_path) == []
+    tail = record.log_tail or []
+    assert not any("onnection closed by peer" in line for line in tail)  # which is what the first rank sees
+    if last:
+        assert tail[-1].startswith(last)
+    if record.cause in ("exception", "out_of_memory"):
+        (log,) = tmp_path.rglob("error.log")
+        assert last in log.read_text()
+        assert any("in forward" in line for line in tail)
+
+
+def test_a_child_that_a_network_forks_in_a_rank_ends_nothing_else(own, tmp_path):
+    """Neither the run, in whose name it would record its own failure, nor the other ranks."""
+    record = _made(own("forks")).record
+    assert record.status == "ok", record.error
     assert _left(tmp_path) == []
 
 
@@ -226,6 +266,7 @@ def test_a_rank_that_hangs_ends_with_its_run(own, tmp_path):
     record = _made(own("hangs", hang_timeout=8.0)).record
     assert (record.status, record.cause) == ("timed_out", "hung")
     assert _left(tmp_path) == []
+    assert any("networks.py" in line and "in forward" in line for line in record.log_tail)
 
 
 def test_the_world_size_is_an_axis_of_networks_of_the_user_only(own, tmp_path):

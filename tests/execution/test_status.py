@@ -289,6 +289,18 @@ def test_the_text_has_the_innermost_calls_of_a_crash(manifest, capsys):
     assert "in call_20" not in out
 
 
+def test_a_long_line_of_a_log_has_its_end(manifest, capsys):
+    """In a file or a pipe, too."""
+    put(manifest, 0, state="ended", status="failed", error="the process died with exit code 3", cause="exited")
+    log = Path(manifest.sweep.runs[0].folder, "run.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("begins" + "." * 9000 + " FATAL no licence")
+    assert main(["status", "--work-dir", str(manifest.work_dir)]) == 3
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "FATAL" in line]
+    assert line.endswith(" FATAL no licence")
+    assert len(line) == 200
+
+
 def test_damaged_files_are_passed_over(manifest):
     put(manifest, 0, phase="train", done=1, total=2)
     for path in (manifest.path.with_name("x.json"), progress.path_of(manifest.work_dir, manifest.sweep.runs[0].run_id)):

@@ -28,6 +28,7 @@ BAD = {
     "Exits": ("failed", "exited"),
     "LeaksFiles": ("failed", "exception"),
     "RaisesNoException": ("failed", "exception"),
+    "Terminates": ("failed", "killed"),
 }
 GOOD = ["Good", *(f"Good(width={width})" for width in range(5, 9))]
 
@@ -126,7 +127,7 @@ def alone(tmp_path_factory):
 
 
 def test_a_sweep_with_every_fault(place, alone):
-    """The one that prints is a good one: 14 runs, of which 6 end as they do alone."""
+    """The one that prints is a good one: 15 runs, of which 6 end as they do alone."""
     networks = [*BAD, "Crashes", "Prints", *GOOD]
     options = ("--jobs", "2", "--hang-timeout", "20")
     code, lines = place.run(networks, *options, SEGBENCH_TEST_MEGABYTES="100")
@@ -146,6 +147,7 @@ def test_a_sweep_with_every_fault(place, alone):
     assert "in fault" in tails["Crashes"]
     assert tails["Exits"] == "farewell"
     assert records["LeaksFiles"].error == "OSError: [Errno 24] Too many open files: '/dev/null'"
+    assert records["Terminates"].error == "the process was killed by SIGTERM"
     assert records["RaisesNoException"].error == "Own: no Exception"
     assert not any("cause" in path.read_text() for path in place.folder.glob("results/*/net.py+Good*/*.json"))
     assert sum(line.startswith("[") for line in lines) == len(networks)
@@ -154,7 +156,7 @@ def test_a_sweep_with_every_fault(place, alone):
 
 def test_what_a_run_leaves_ends_with_it(place, alone):
     """Its descendants, whatever session they are in; the runs themselves succeed."""
-    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads", "SharesTensors"]
+    networks = ["Forks", "Doubles", "Daemon", "Starts", "Threads", "SharesTensors", "ChildRaises", "ChildExits"]
     code, lines = place.run([*networks, "Shares", "KilledOnce"], "--jobs", "2", "--retry", "1")
     assert place.left() == []
     assert code == 1, lines

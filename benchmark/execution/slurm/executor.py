@@ -298,5 +298,5 @@ class _Job:
         log = log_of(self._run, self._sweeps)
         state = self._state.checked(has_started=has_started(self._run, self._sweeps))
         status, cause, error = state.end(log)
-        tail = outcome.log_tail(log) or None
+        tail = outcome.log_tail(log, cause=cause) or None
         return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

@@ -1,0 +1,35 @@
+"""Forks of the process of a run by the code of its network: a child must not go on as if it were the run."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def exit_in_children() -> Iterator[None]:
+    """End a child that was forked in the block where an exception leaves it, as Python ends a process by an exception.
+
+    Otherwise the child would record the failure of a run that its parent continues.
+    """
+    process = os.getpid()
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() != process:
+            _exit(error)
+        raise
+
+
+def _exit(error: BaseException) -> None:
+    """End this process without executing what its parent has yet to do."""
+    code: object = 1
+    try:
+        if isinstance(error, SystemExit):
+            code = 0 if error.code is None else error.code
+        else:
+            traceback.print_exception(error)
+    finally:
+        os._exit(code & 0xFF if isinstance(code, int) else 1)
