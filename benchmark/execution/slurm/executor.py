@@ -69,6 +69,7 @@ class Slurm:
         self._gathered: list[Spec] = []
         self._new: list[Spec] = []
         self._jobs: list[_Job] = []
+        self._limits: dict[str, int] = {}
         self._asked = 0.0
 
     @property
@@ -104,6 +105,7 @@ class Slurm:
                 if isinstance(ended, Stored):
                     self._listener.end(job.spec, ended.record)
                 found.append(ended)
+                self._widen()
         if not found:
             time.sleep(POLL_SECONDS)
         return found
@@ -171,17 +173,27 @@ class Slurm:
                 self._manifest.write(submitting=names)
                 jobs = self._submitted(part, room)
                 self._manifest.assign(dict(zip(names, jobs, strict=True)))
-                arrays.append(jobs[0].partition("_")[0])
+                arrays.append(_array(jobs[0]))
         except BaseException:  # Ctrl-C, or sbatch refuses a part: nobody would know of these jobs
             queue.cancel_named(submission.name_of(self._manifest.sweep))
             with suppress(UserError):
                 self._manifest.write(runs=before, submitting=())
             raise
         print(f"{runs_are(len(new))} submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
+        if room is not None and len(new) > room:
+            self._limits |= dict.fromkeys(arrays, room)
         self._watch(new)
         if self._manifest.sweep.cancelled:  # before the jobs were known
             queue.cancel([job.name for job in self._jobs])
         return []
+
+    def _widen(self) -> None:
+        """Let arrays that were submitted beside other jobs have the room of those that have ended."""
+        for array, limit in self._limits.items():
+            assert self._most is not None
+            if (room := self._most - sum(_array(job.name) != array for job in self._jobs)) > limit:
+                self._limits[array] = room
+                queue.limit(array, room)
 
     def _watch(self, specs: Sequence[Spec]) -> None:
         """Look from now on at the jobs of runs that the manifest has."""
@@ -238,6 +250,11 @@ def _has_reported(manifest: Manifest, run: Run) -> bool:
     """Return whether the job of a run has reported its end: it may be with Slurm for a moment more."""
     found = manifest.progress(run)
     return found is not None and found.state == "ended"
+
+
+def _array(job: str) -> str:
+    """Return the array of a job, or the job itself if it is none of an array."""
+    return job.partition("_")[0]
 
 
 def _cancelled(spec: Spec) -> InterruptedRun:

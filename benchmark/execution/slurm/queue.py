@@ -214,6 +214,11 @@ def cancel_named(name: str) -> None:
     _call("scancel", "--name", name)
 
 
+def limit(array: str, most: int) -> None:
+    """Let that many tasks of an array run at a time, if Slurm answers."""
+    _call("scontrol", "update", f"JobId={array}", f"ArrayTaskThrottle={most}")
+
+
 def requeue(job: str) -> str | None:
     """Put the running job back into the queue; return why not, or None."""
     done = _call("scontrol", "requeue", job)

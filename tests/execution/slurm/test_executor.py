@@ -98,7 +98,7 @@ class Queue:
     """Slurm, as far as the executor and the status ask it: jobs by their states, arrays by the names of their jobs."""
 
     def __init__(self):
-        self.jobs, self.arrays, self.cancelled = {}, {}, []
+        self.jobs, self.arrays, self.cancelled, self.limits = {}, {}, [], []
 
     def ask(self, jobs):
         return {job: JobState(job, self.jobs.get(job, "GONE")) for job in jobs}
@@ -114,6 +114,7 @@ def cluster(monkeypatch):
     monkeypatch.setattr(queue, "arrays", lambda name: made.arrays.get(name, []))
     monkeypatch.setattr(queue, "cancel", made.cancelled.extend)
     monkeypatch.setattr(queue, "cancel_named", made.cancelled.append)
+    monkeypatch.setattr(queue, "limit", lambda *limit: made.limits.append(limit))
     return made
 
 
@@ -150,11 +151,18 @@ def end(spec, job):
     lost(spec, "no")
 
 
-def test_jobs_that_are_attached_to_count_for_the_limit(call):
+def test_jobs_that_are_attached_to_count_for_the_limit_until_they_end(call, cluster):
     call(2, most=3).poll()
     again = call(5, most=3)
     again.poll()
-    assert (again.sent, again.active) == ([(3, 1)], 5)
+    assert (again.sent, again.active, cluster.limits) == ([(3, 1)], 5, [])
+    end(again.specs[0], "7_0")
+    end(again.specs[2], "8_0")
+    again.poll()
+    assert cluster.limits == [("8", 2)]
+    end(again.specs[1], "7_1")
+    again.poll()
+    assert cluster.limits == [("8", 2), ("8", 3)]
 
 
 def test_runs_wait_until_fewer_jobs_than_allowed_are_left(call):
