@@ -105,6 +105,7 @@ def _cancel(args: argparse.Namespace) -> None:
         UserError: a sweep is one of this machine, or Slurm does not answer.
     """
     from benchmark.execution.slurm import queue
+    from benchmark.execution.slurm.submission import name_of
 
     for manifest in [each.manifest for each in _looks(args) if each.active]:
         sweep = manifest.sweep
@@ -114,6 +115,8 @@ def _cancel(args: argparse.Namespace) -> None:
                 f"{sweep.process.number} on {sweep.process.host}"
             )
         queue.cancel([run.job for run in sweep.runs if run.job])
+        if sweep.submitting:  # whose jobs are not known yet
+            queue.cancel_named(name_of(sweep))
         manifest.write(cancelled=True)
 
 

@@ -40,10 +40,8 @@ def die_with_parent(parent: int) -> None:
 def children(parent: int | None = None) -> list[int]:
     """Return the ids of the children of a process, including those that have ended and were not waited for.
 
-        Args:
-            parent: the process; None for this one.
-    =======
-            parent: its process id; None for this process.
+    Args:
+        parent: its process id; None for this process.
     """
     parent = os.getpid() if parent is None else parent
     return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == parent]

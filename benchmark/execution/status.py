@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.execution.progress import Progress
-from benchmark.execution.slurm import queue
+from benchmark.execution.slurm import queue, submission
 from benchmark.execution.slurm.queue import JobState
-from benchmark.execution.sweep import Manifest, Run, has_started, log_of, stamp
+from benchmark.execution.sweep import Manifest, Run, cancelled_jobs, has_started, log_of, stamp
 
 State = Literal[
     "done", "failed", "running", "unresponsive", "requeued", "pending", "interrupted", "cancelled", "unknown"
@@ -101,6 +101,10 @@ def look(manifest: Manifest, now: float) -> SweepStatus:
     sweep = manifest.sweep
     found = [_run(manifest, run, now) for run in sweep.runs]
     if sweep.executor == "slurm":
+        submission.recover(manifest)
+        if manifest.sweep is not sweep:  # jobs were found
+            sweep = manifest.sweep
+            found = [_run(manifest, run, now) for run in sweep.runs]
         jobs = [status.run.job for status in found if status.state not in ENDED and status.run.job]
         states = queue.ask(jobs)
         found = [status if status.state in ENDED else _of_job(manifest, status, states, now) for status in found]
@@ -147,14 +151,15 @@ def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState
     run, progress, sweep = status.run, status.progress, manifest.sweep
     if run.job is None:  # being submitted, unless its process was killed
         alive = sweep.ended is None and sweep.process.is_alive is not False
-        return RunStatus(run, "pending" if alive else "interrupted")
+        may_be = run.run_id in sweep.submitting
+        return RunStatus(run, "pending" if alive else "unknown" if may_be else "interrupted")
     if states is None:
         return RunStatus(run, "unknown", progress, silent=status.silent, node=status.node)
     job = states[run.job].checked(has_started=has_started(run, manifest.path.parent))
     if job.waits:
         return RunStatus(run, "requeued" if progress else "pending", progress, reason=job.reason)
     if job.ended:
-        if sweep.cancelled and job.state in ("CANCELLED", queue.GONE):  # which Slurm forgets minutes later
+        if job.may_be_cancelled and (sweep.cancelled or run.job in cancelled_jobs(manifest.work_dir)):
             return RunStatus(run, "cancelled", progress, node=job.node)
         _, cause, error = job.end(log_of(run, manifest.path.parent))
         return RunStatus(run, "failed", progress, node=job.node, error=error, cause=cause)
@@ -216,7 +221,9 @@ def _rest(status: RunStatus, taken: Sequence[float], now: float) -> float | None
 
 
 def log_tail(status: RunStatus, manifest: Manifest, most: int | None = None) -> list[str]:
-    """Return the last lines that the processes of a run have printed.
+    """Return the last lines that the processes of a run have printed: those of its record, if it has them.
+
+    The log of the run may have been written by an earlier attempt, or not at all if the disk is full.
 
     Args:
         status: the run.
@@ -225,4 +232,16 @@ def log_tail(status: RunStatus, manifest: Manifest, most: int | None = None) -> 
     """
     from benchmark.execution import outcome
 
+    if status.state == "failed" and (kept := _kept_tail(status.run)):
+        return outcome.log_tail("\n".join(kept).encode(), most or outcome.LOG_LINES)
     return outcome.log_tail(log_of(status.run, manifest.path.parent), most or outcome.LOG_LINES, status.cause)
+
+
+def _kept_tail(run: Run) -> list[str] | None:
+    """Return the end of the log in the record of a run; None if there is none of this sweep."""
+    from benchmark.results.reading import Stored, read
+
+    if stamp(Path(run.result)) in (None, run.before):
+        return None
+    found = read(Path(run.result))
+    return found.record.log_tail if isinstance(found, Stored) and found.record.status != "ok" else None

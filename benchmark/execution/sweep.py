@@ -117,6 +117,7 @@ class Sweep:
         runs: its runs.
         most: maximum number of concurrent runs; None if it is not known.
         cancelled: whether its jobs were cancelled.
+        submitting: ids of the runs that are being submitted to Slurm, in order; empty once their jobs are known.
         ended: time of its end; None before.
         last: last progress of the runs of a sweep that has ended, by run.
     """
@@ -130,6 +131,7 @@ class Sweep:
     runs: tuple[Run, ...]
     most: int | None = None
     cancelled: bool = False
+    submitting: Sequence[str] = ()
     ended: float | None = None
     last: Mapping[str, Progress] = field(default_factory=dict)
 
@@ -185,17 +187,21 @@ class Manifest:
     def write(self, **changes: object) -> None:
         """Change attributes of the sweep and write the file.
 
+        That another process has cancelled its jobs meanwhile is kept.
+
         Raises:
             UserError: the folder is not writable.
         """
         self.sweep = replace(self.sweep, **changes)  # type: ignore[arg-type]
+        if (now := Manifest.read(self.path)) and now.sweep.cancelled:
+            self.sweep = replace(self.sweep, cancelled=True)
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(asdict(self.sweep)), encoding="utf-8")
 
     def assign(self, jobs: Mapping[str, str]) -> None:
         """Write which jobs execute runs, by run."""
         runs = (replace(run, job=jobs.get(run.run_id, run.job)) for run in self.sweep.runs)
-        self.write(runs=tuple(runs))
+        self.write(runs=tuple(runs), submitting=[name for name in self.sweep.submitting if name not in jobs])
 
     def progress(self, run: Run) -> Progress | None:
         """Return the progress of a run in this sweep; None before its start."""
@@ -234,6 +240,11 @@ def manifests(work_dir: Path) -> list[Manifest]:
     """Return the manifests of a work folder, oldest first."""
     found = (Manifest.read(path) for path in sorted((work_dir / FOLDER).glob("*.json")))
     return sorted((each for each in found if each), key=lambda each: each.sweep.created)
+
+
+def cancelled_jobs(work_dir: Path) -> set[str]:
+    """Return the jobs of the sweeps of a work folder that segbench was asked to cancel."""
+    return {run.job for each in manifests(work_dir) if each.sweep.cancelled for run in each.sweep.runs if run.job}
 
 
 def tidy(work_dir: Path) -> None:

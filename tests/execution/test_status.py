@@ -343,3 +343,20 @@ def test_an_interruption_leaves_the_latest_progress(jobs):
         reporter.progress(job.spec, "train", 1, 8, None)
         reporter.progress(job.spec, "train", 7, 8, None)
     assert progress.read(progress.path_of(job.spec.work_dir, job.spec.identity.run_id)).done == 7
+
+
+def test_the_tail_is_that_of_the_record(manifest, jobs, make_record):
+    """The log may be of an earlier attempt, or could not be written."""
+    first = manifest.sweep.runs[0]
+    record, arrays = make_record("enet", 0, status="failed", protocol="shapes_64x64_smoke")
+    update = {"run_id": first.run_id, "cause": "exception", "log_tail": ["the second attempt", "has failed"]}
+    Store(jobs(1)[0].spec.results).add(record.model_copy(update=update), arrays)
+    log = Path(first.folder, "run.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("the first attempt\n")
+    found = status.look(manifest, time.time()).runs[0]
+    assert status.log_tail(found, manifest) == ["the second attempt", "has failed"]
+    assert status.log_tail(found, manifest, 1) == ["has failed"]
+    again = Manifest.create(jobs(1), "local", 1, "segbench run --force")
+    put(again, 0, state="ended", status="failed", cause="exception")
+    assert status.log_tail(status.look(again, time.time()).runs[0], again) == ["the first attempt"]

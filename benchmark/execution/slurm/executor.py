@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from benchmark.execution import outcome, progress
 from benchmark.execution.executor import InterruptedRun, ProgressListener, QueueListener
 from benchmark.execution.lost import lost
 from benchmark.execution.progress import Progress
-from benchmark.execution.slurm import queue
+from benchmark.execution.slurm import queue, submission
 from benchmark.execution.slurm.queue import JobState
 from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.slurm.task import Task
 from benchmark.execution.spec import Spec
-from benchmark.execution.sweep import Manifest, Run, has_started, log_of, manifests, stamp
+from benchmark.execution.sweep import Manifest, Run, cancelled_jobs, has_started, log_of, manifests, stamp
 from benchmark.results.reading import Stored, read, read_or_raise
 
 POLL_SECONDS = 1.0
@@ -67,7 +67,9 @@ class Slurm:
         self._listener, self._manifest, self._request, self._most = listener, manifest, request, most
         self._leave = leave or (lambda jobs: True)
         self._gathered: list[Spec] = []
+        self._new: list[Spec] = []
         self._jobs: list[_Job] = []
+        self._limits: dict[str, int] = {}
         self._asked = 0.0
 
     @property
@@ -78,15 +80,10 @@ class Slurm:
     @property
     def active(self) -> int:
         """The number of submitted runs that have not ended."""
-        return len(self._gathered) + len(self._jobs)
-
-    @property
-    def _name(self) -> str:
-        """The name of the jobs."""
-        return f"segbench-{self._manifest.sweep.name}"
+        return len(self._gathered) + len(self._new) + len(self._jobs)
 
     def submit(self, spec: Spec) -> None:
-        """Add a run to the array that the next poll submits."""
+        """Add a run to those that the next poll attaches to or submits."""
         self._gathered.append(spec)
 
     def poll(self) -> Sequence[Stored | InterruptedRun]:
@@ -96,15 +93,19 @@ class Slurm:
             UserError: Slurm refuses the jobs, or a result cannot be stored.
         """
         if self._gathered:
-            self._send()
+            self._attach()
+        found = list[Stored | InterruptedRun]()
+        if self._new:
+            found += self._send()
         states = self._states()
-        found = []
         for job in list(self._jobs):
             ended = job.look(self._listener, states.get(job.name) if states else None)
             if ended is not None:
                 self._jobs.remove(job)
-                self._listener.end(job.spec, ended.record)
+                if isinstance(ended, Stored):
+                    self._listener.end(job.spec, ended.record)
                 found.append(ended)
+                self._widen()
         if not found:
             time.sleep(POLL_SECONDS)
         return found
@@ -140,45 +141,90 @@ class Slurm:
         self._asked = time.monotonic()
         return states
 
-    def _send(self) -> None:
-        """Submit the gathered runs as one array, as far as no other call has."""
-        room = None if self._most is None else self._most - len(self._jobs)
-        if room is not None and room <= 0:  # runs that are repeated wait for others to end
-            return
+    def _attach(self) -> None:
+        """Attach to the jobs that other calls have submitted of the gathered runs; the others are new."""
+        known = self._known(self._gathered)
         gathered, self._gathered = self._gathered, []
-        known = self._known(gathered)
-        names = dict(known)
-        new = [spec for spec in gathered if spec.identity.run_id not in names]
+        self._new += [spec for spec in gathered if spec.identity.run_id not in known]
+        if known:
+            self._manifest.assign(known)
+            self._watch([spec for spec in gathered if spec.identity.run_id in known])
+            whose = "its job" if len(known) == 1 else "their jobs"
+            print(f"{runs_are(len(known))} with Slurm already: attached to {whose}", file=sys.stderr)
+
+    def _send(self) -> Sequence[InterruptedRun]:
+        """Submit the new runs as one array, once fewer jobs than allowed are with Slurm.
+
+        Returns:
+            The new runs, if `segbench status --cancel` has cancelled the sweep meanwhile.
+        """
+        room = None if self._most is None else self._most - len(self._jobs)
+        if room is not None and room <= 0:
+            return []
+        new, self._new = self._new, []
+        self._manifest.write()
+        if self._manifest.sweep.cancelled:
+            return [_cancelled(spec) for spec in new]
+        before, arrays = self._manifest.sweep.runs, list[str]()
         try:
             for first in range(0, len(new), ARRAY):
                 part = new[first : first + ARRAY]
-                names |= dict(zip((spec.identity.run_id for spec in part), self._submitted(part, room), strict=True))
-            self._manifest.assign(names)
+                names = [spec.identity.run_id for spec in part]
+                self._manifest.write(submitting=names)
+                jobs = self._submitted(part, room)
+                self._manifest.assign(dict(zip(names, jobs, strict=True)))
+                arrays.append(_array(jobs[0]))
         except BaseException:  # Ctrl-C, or sbatch refuses a part: nobody would know of these jobs
-            if new:
-                queue.cancel_named(self._name)
+            queue.cancel_named(submission.name_of(self._manifest.sweep))
+            with suppress(UserError):
+                self._manifest.write(runs=before, submitting=())
             raise
-        if new:
-            arrays = sorted({names[spec.identity.run_id].partition("_")[0] for spec in new})
-            print(f"{runs_are(len(new))} submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
+        print(f"{runs_are(len(new))} submitted to Slurm, as job {', '.join(arrays)}", file=sys.stderr)
+        if room is not None and len(new) > room:
+            self._limits |= dict.fromkeys(arrays, room)
+        self._watch(new)
+        if self._manifest.sweep.cancelled:  # before the jobs were known
+            queue.cancel([job.name for job in self._jobs])
+        return []
+
+    def _widen(self) -> None:
+        """Let arrays that were submitted beside other jobs have the room of those that have ended."""
+        for array, limit in self._limits.items():
+            assert self._most is not None
+            if (room := self._most - sum(_array(job.name) != array for job in self._jobs)) > limit:
+                self._limits[array] = room
+                queue.limit(array, room)
+
+    def _watch(self, specs: Sequence[Spec]) -> None:
+        """Look from now on at the jobs of runs that the manifest has."""
         runs = {run.run_id: run for run in self._manifest.sweep.runs}
-        self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in gathered]
-        if known:
-            whose = "its job" if len(known) == 1 else "their jobs"
-            print(f"{runs_are(len(known))} with Slurm already: attached to {whose}", file=sys.stderr)
+        self._jobs += [_Job(spec, runs[spec.identity.run_id], self._manifest.path.parent) for spec in specs]
         self._asked = 0.0
 
     def _known(self, gathered: Sequence[Spec]) -> dict[str, str]:
         """Return the jobs of earlier calls that are to execute these runs or do so now, by run."""
         wanted, jobs = {spec.identity.run_id for spec in gathered}, dict[str, str]()
         for earlier in manifests(self._manifest.work_dir):
-            if earlier.sweep.executor == "slurm" and earlier.sweep.ended is None:
-                jobs |= {run.run_id: run.job for run in earlier.sweep.runs if run.run_id in wanted and run.job}
-        ours = {job.name for job in self._jobs}
-        states = queue.ask([job for job in jobs.values() if job not in ours])
+            if earlier.sweep.executor != "slurm" or earlier.sweep.ended is not None:
+                continue
+            if earlier.path == self._manifest.path:  # whose runs are repeated
+                continue
+            submission.recover(earlier)
+            if wanted & set(earlier.sweep.submitting):
+                raise UserError(
+                    "another call is submitting these runs, or was killed at that, and Slurm may have their jobs: "
+                    "repeat the command in a minute"
+                )
+            submission.complete(earlier)
+            jobs |= {
+                run.run_id: run.job
+                for run in earlier.sweep.runs
+                if run.run_id in wanted and run.job and not _has_reported(earlier, run)
+            }
+        states = queue.ask(list(jobs.values()))
         if states is None:
             raise UserError("squeue does not answer, and may have jobs of these runs: repeat the command later")
-        return {run: job for run, job in jobs.items() if job in states and not states[job].ended}
+        return {run: job for run, job in jobs.items() if not states[job].ended}
 
     def _submitted(self, specs: Sequence[Spec], room: int | None) -> list[str]:
         """Submit one array; return the id of the job of each run."""
@@ -189,7 +235,7 @@ class Slurm:
         python = self._request.python or shlex.quote(sys.executable)
         executor = submitit.SlurmExecutor(folder, python=f"{DEAF} {python}")
         executor.update_parameters(
-            job_name=self._name,
+            job_name=submission.name_of(self._manifest.sweep),
             **self._request.parameters(specs[0], len(specs) if room is None else room),
         )
         try:
@@ -198,6 +244,22 @@ class Slurm:
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise UserError(f"sbatch: {_reason(error)}") from error
         return [job.job_id for job in jobs]
+
+
+def _has_reported(manifest: Manifest, run: Run) -> bool:
+    """Return whether the job of a run has reported its end: it may be with Slurm for a moment more."""
+    found = manifest.progress(run)
+    return found is not None and found.state == "ended"
+
+
+def _array(job: str) -> str:
+    """Return the array of a job, or the job itself if it is none of an array."""
+    return job.partition("_")[0]
+
+
+def _cancelled(spec: Spec) -> InterruptedRun:
+    """Return that a run was cancelled before it began."""
+    return InterruptedRun(spec, "train", 0, spec.config.train_cfg.max_iters)
 
 
 def runs_are(number: int) -> str:
@@ -243,8 +305,8 @@ class _Job:
         found = self._progress()
         return (self._state is not None and self._state.ended) or (found is not None and found.state == "ended")
 
-    def look(self, listener: ProgressListener, state: JobState | None) -> Stored | None:
-        """Report its progress; return the result of its run if it has ended.
+    def look(self, listener: ProgressListener, state: JobState | None) -> Stored | InterruptedRun | None:
+        """Report its progress; return the result of its run if it has ended, or that it was cancelled.
 
         Args:
             listener: receives the progress.
@@ -289,14 +351,18 @@ class _Job:
         elif self._ended_at is None:
             self._ended_at = time.monotonic()
 
-    def _lost(self) -> Stored:
-        """Return the result of a run whose job ended and did not report it."""
+    def _lost(self) -> Stored | InterruptedRun:
+        """Return the result of a run whose job ended and did not report it; none if segbench has cancelled it."""
         assert self._state is not None
         path = Path(self._run.result)
         if stamp(path) not in (None, self._run.before) and isinstance(stored := read(path), Stored):
             return stored
         log = log_of(self._run, self._sweeps)
         state = self._state.checked(has_started=has_started(self._run, self._sweeps))
+        if state.may_be_cancelled and self.name in cancelled_jobs(self._sweeps.parent):
+            if (found := self._progress()) is None:
+                return _cancelled(self.spec)
+            return InterruptedRun(self.spec, found.phase, found.done, found.total)
         status, cause, error = state.end(log)
         tail = outcome.log_tail(log, cause=cause) or None
         return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

@@ -83,6 +83,11 @@ class JobState:
         """Whether it will not run any more."""
         return self.state not in (*WAITING, *ACTIVE)
 
+    @property
+    def may_be_cancelled(self) -> bool:
+        """Whether it was cancelled, or has ended so long ago that Slurm has forgotten how."""
+        return self.state in ("CANCELLED", GONE)
+
     def checked(self, *, has_started: bool) -> JobState:
         """Return the state given whether the job has started: then an inferred one is not its own, but forgotten."""
         return JobState(self.job, GONE) if self.is_inferred and has_started else self
@@ -131,6 +136,12 @@ def ask(jobs: Collection[str]) -> dict[str, JobState] | None:
     if missing := [job for job in jobs if job not in found]:
         found |= _accounted(missing)
     return {job: found.get(job) or _unlisted(job, found) for job in jobs}
+
+
+def arrays(name: str) -> list[int] | None:
+    """Return the ids of the arrays, or of single jobs, of a name; None if Slurm does not answer."""
+    done = _call("squeue", "-h", "-t", "all", "--name", name, "-o", "%F")
+    return None if done is None or done.returncode else [int(line) for line in done.stdout.split()]
 
 
 def _queued(lines: Iterable[str]) -> Iterable[tuple[str, JobState]]:
@@ -201,6 +212,11 @@ def cancel(jobs: Collection[str]) -> None:
 def cancel_named(name: str) -> None:
     """Cancel all jobs of a name, if there are any and Slurm answers."""
     _call("scancel", "--name", name)
+
+
+def limit(array: str, most: int) -> None:
+    """Let that many tasks of an array run at a time, if Slurm answers."""
+    _call("scontrol", "update", f"JobId={array}", f"ArrayTaskThrottle={most}")
 
 
 def requeue(job: str) -> str | None:
