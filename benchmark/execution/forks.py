@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def exit_in_children() -> Iterator[None]:
-    """End a child that was forked in the block where an exception leaves it, as Python ends a process by an exception.
+    """End a child that was forked in the block where it leaves the block; after an exception, as Python would.
 
-    Otherwise the child would record the failure of a run that its parent continues.
+    Otherwise the child would record the end of a run that its parent continues.
     """
     process = os.getpid()
     try:
@@ -21,6 +21,8 @@ def exit_in_children() -> Iterator[None]:
         if os.getpid() != process:
             _exit(error)
         raise
+    if os.getpid() != process:
+        os._exit(1)
 
 
 def _exit(error: BaseException) -> None:
