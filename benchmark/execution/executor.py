@@ -26,7 +26,7 @@ class InterruptedRun:
         phase: its phase: "train", "val" or "test".
         done: number of iterations or images completed in that phase.
         total: number of iterations or images of that phase.
-        elsewhere: why nothing was done, if another process executes the same run; else None.
+        elsewhere: why nothing was done, if another process executes the same run, or has cancelled it; else None.
     """
 
     spec: Spec

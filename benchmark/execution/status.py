@@ -158,9 +158,9 @@ def _of_job(manifest: Manifest, status: RunStatus, states: Mapping[str, JobState
     job = states[run.job].checked(has_started=has_started(run, manifest.path.parent))
     if job.waits:
         return RunStatus(run, "requeued" if progress else "pending", progress, reason=job.reason)
+    if job.may_be_cancelled and (sweep.cancelled or run.job in cancelled_jobs(manifest.work_dir)):
+        return RunStatus(run, "cancelled", progress, node=job.node)
     if job.ended:
-        if job.may_be_cancelled and (sweep.cancelled or run.job in cancelled_jobs(manifest.work_dir)):
-            return RunStatus(run, "cancelled", progress, node=job.node)
         _, cause, error = job.end(log_of(run, manifest.path.parent))
         return RunStatus(run, "failed", progress, node=job.node, error=error, cause=cause)
     if progress is None or progress.state == "interrupted" or progress.started < job.started - 1:

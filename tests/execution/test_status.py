@@ -204,6 +204,7 @@ def test_tasks_that_were_cancelled_before_they_started(slurm, monkeypatch):
     slurm.manifest.write(cancelled=True)
     assert states(slurm.manifest)[1:] == ["cancelled"] * 3
     assert [run.state for run in slurm(*["GONE"] * 4).runs] == ["cancelled"] * 4  # Slurm forgets
+    assert [run.state for run in slurm(*["COMPLETING"] * 4).runs] == ["cancelled"] * 4  # they take seconds to end
 
 
 def test_slurm_that_does_not_answer(slurm):

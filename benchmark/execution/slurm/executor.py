@@ -38,6 +38,9 @@ ARRAY = 1000
 """Maximum number of tasks of an array, one less than the default limit of Slurm."""
 
 
+CANCELLED = "cancelled by segbench, in another terminal"
+"""Why a run has no result."""
+
 DEAF = """bash -c 'trap "" TERM USR2; exec "$0" "$@"'"""
 """Starts Python such that it does not die of a signal before the task handles it, a few seconds later."""
 
@@ -104,6 +107,8 @@ class Slurm:
                 self._jobs.remove(job)
                 if isinstance(ended, Stored):
                     self._listener.end(job.spec, ended.record)
+                else:
+                    self._listener.interrupt(ended)
                 found.append(ended)
                 self._widen()
         if not found:
@@ -164,7 +169,10 @@ class Slurm:
         new, self._new = self._new, []
         self._manifest.write()
         if self._manifest.sweep.cancelled:
-            return [_cancelled(spec) for spec in new]
+            cancelled = [InterruptedRun.in_progress(spec, CANCELLED) for spec in new]
+            for run in cancelled:
+                self._listener.interrupt(run)
+            return cancelled
         before, arrays = self._manifest.sweep.runs, list[str]()
         try:
             for first in range(0, len(new), ARRAY):
@@ -255,11 +263,6 @@ def _has_reported(manifest: Manifest, run: Run) -> bool:
 def _array(job: str) -> str:
     """Return the array of a job, or the job itself if it is none of an array."""
     return job.partition("_")[0]
-
-
-def _cancelled(spec: Spec) -> InterruptedRun:
-    """Return that a run was cancelled before it began."""
-    return InterruptedRun(spec, "train", 0, spec.config.train_cfg.max_iters)
 
 
 def runs_are(number: int) -> str:
@@ -360,9 +363,7 @@ class _Job:
         log = log_of(self._run, self._sweeps)
         state = self._state.checked(has_started=has_started(self._run, self._sweeps))
         if state.may_be_cancelled and self.name in cancelled_jobs(self._sweeps.parent):
-            if (found := self._progress()) is None:
-                return _cancelled(self.spec)
-            return InterruptedRun(self.spec, found.phase, found.done, found.total)
+            return InterruptedRun.in_progress(self.spec, CANCELLED)
         status, cause, error = state.end(log)
         tail = outcome.log_tail(log, cause=cause) or None
         return lost(self.spec, error, self._submitted, status=status, cause=cause, log_tail=tail)

@@ -85,8 +85,8 @@ class JobState:
 
     @property
     def may_be_cancelled(self) -> bool:
-        """Whether it was cancelled, or has ended so long ago that Slurm has forgotten how."""
-        return self.state in ("CANCELLED", GONE)
+        """Whether it was cancelled, ends now, or has ended so long ago that Slurm has forgotten how."""
+        return self.state in ("CANCELLED", "COMPLETING", GONE)
 
     def checked(self, *, has_started: bool) -> JobState:
         """Return the state given whether the job has started: then an inferred one is not its own, but forgotten."""

@@ -12,7 +12,6 @@ import pytest
 from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.execution import progress, status
-from benchmark.execution.executor import InterruptedRun
 from benchmark.execution.lost import lost
 from benchmark.execution.plan import Job
 from benchmark.execution.progress import Progress
@@ -94,6 +93,16 @@ def test_a_job_that_has_ended_is_not_left(slurm, capsys):
     assert "left" not in capsys.readouterr().err
 
 
+class Heard:
+    """A listener that notes which of its methods are called."""
+
+    def __init__(self, heard):
+        self._heard = heard
+
+    def __getattr__(self, name):
+        return lambda *_: self._heard.append(name)
+
+
 class Queue:
     """Slurm, as far as the executor and the status ask it: jobs by their states, arrays by the names of their jobs."""
 
@@ -126,8 +135,9 @@ def call(tmp_path, cluster, monkeypatch):
         fields = {"results": tmp_path / "results", "work_dir": tmp_path / "work", "latency": False}
         specs = [Spec("enet", "shapes_64x64_smoke", seed, "cpu", **fields) for seed in range(number)]
         manifest = Manifest.create([Job(spec, None, 0.0) for spec in specs], "slurm", most, "segbench run enet")
-        made = Slurm(Silent(), manifest, JobRequest(), most)
-        made.manifest, made.specs, made.sent = manifest, specs, []
+        heard = []
+        made = Slurm(Heard(heard), manifest, JobRequest(), most)
+        made.manifest, made.specs, made.sent, made.heard = manifest, specs, [], heard
 
         def submitted(part, room):
             made.sent.append((len(part), room))
@@ -248,7 +258,8 @@ def test_a_run_that_segbench_cancels_has_no_record_whoever_sees_its_end(call, cl
     cluster.jobs = dict.fromkeys(cluster.jobs, "CANCELLED")
     with made.manifest.executed():
         ended = [each for _ in range(3) for each in made.poll()]
-    assert [type(each) for each in ended] == [InterruptedRun] * 2
+    assert [each.elsewhere for each in ended] == ["cancelled by segbench, in another terminal"] * 2
+    assert made.heard == ["interrupt", "interrupt"]
     assert not made.specs[0].results.exists()
     found = status.look(Manifest.read(made.manifest.path), time.time())
     assert [run.state for run in found.runs] == ["cancelled"] * 2
@@ -257,5 +268,5 @@ def test_a_run_that_segbench_cancels_has_no_record_whoever_sees_its_end(call, cl
 def test_runs_are_not_submitted_after_their_sweep_was_cancelled(call):
     made = call(2)
     Manifest.read(made.manifest.path).write(cancelled=True)
-    assert [type(each) for each in made.poll()] == [InterruptedRun] * 2
-    assert made.sent == []
+    assert [each.elsewhere for each in made.poll()] == ["cancelled by segbench, in another terminal"] * 2
+    assert (made.sent, made.active, made.heard) == ([], 0, ["interrupt", "interrupt"])
