@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -62,19 +62,80 @@ class ListedReference(Output):
     scales: str | None
 
 
-class Shown(Output):
-    """What `segbench show NAME` knows: several kinds, where a name is of several."""
+class ShownNetwork(Output):
+    """An architecture of `segbench show`."""
 
-    architecture: dict[str, Any] = {}
-    """name, method, summary, file, deviations from the paper, names of its published figures"""
-    protocol: dict[str, Any] = {}
-    """dataset, crops, augmentation, optimizer, schedule, evaluation, fingerprint"""
-    method: dict[str, Any] = {}
-    """citation, architectures, deviations, published figures in one line each"""
-    reference: dict[str, Any] = {}
-    """the fields of a published figure, and whether it is evidence for a verdict"""
-    disagreement: list[dict[str, Any]]
-    """figures of several sources for the same network that should be equal"""
+    name: str
+    method: str
+    summary: str
+    file: str
+    kind: str | None = Field(default=None, alias="from")
+    """what a network that is not of the catalog is: a file, a class, one of a library"""
+    deviations: list[str]
+    """deviations from the paper"""
+    references: list[str]
+    """names of its published figures"""
+
+
+class ShownProtocol(Output):
+    """A protocol of `segbench show`."""
+
+    name: str
+    summary: str
+    file: str
+    dataset: dict[str, Any]
+    """name, classes, number of images of each split"""
+    crop_size: list[int] | None
+    """height and width"""
+    augmentation: Any
+    optimizer: dict[str, Any]
+    learning_rate: float | None
+    learning_rate_schedule: list[Any]
+    iterations: int
+    validation_interval: int
+    """iterations"""
+    batch_size: int
+    """images of all processes together"""
+    precision: str
+    size: list[int]
+    """height and width of the profiled input"""
+    pretraining: Any
+    normalisation: dict[str, Any]
+    class_weights: Any = None
+    crop_dependent: dict[str, Any] = {}
+    """settings that follow from the size of crops"""
+    first_stage: dict[str, Any] = {}
+    """in what a first stage of the training differs"""
+    evaluation: dict[str, Any]
+    fingerprint: str | None
+    """null where the files of the dataset are needed and missing"""
+
+
+class ShownMethod(Output):
+    """A method of `segbench show`; further fields are those of its metafile."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, protected_namespaces=())
+
+    name: str
+    architectures: list[str]
+    title: str | None = None
+    authors: list[str] | None = None
+    year: int | None = None
+    venue: str | None = None
+    arxiv: str | None = None
+    """identifier of the paper"""
+    code: str | None = None
+    """address of the authors' code"""
+    representative: str | None = None
+    """the architecture that `segbench run` takes without names"""
+    bibtex: str | None = None
+    summary: str | None = None
+    deviations: list[str]
+    """deviations from the paper"""
+    references: dict[str, str]
+    """its published figures, each in one line, by name"""
+    related: dict[str, str]
+    """published figures of related networks, each in one line, by name"""
 
 
 class CitedEntry(Output):
@@ -330,6 +391,25 @@ def _leaderboard() -> Any:
     return list[board]
 
 
+def _show() -> Any:
+    from benchmark.catalog.references import Reference
+
+    judged = {"evidence": bool, "objection": str | None, "caveat": str | None}
+    reference = _object("ShownReference", {**get_type_hints(Reference), **judged}, "A figure of `segbench show`.")
+    kinds = {"architecture": ShownNetwork, "protocol": ShownProtocol, "method": ShownMethod, "reference": reference}
+    fields: dict[str, Any] = {name: (kind, Field(default_factory=dict)) for name, kind in kinds.items()}
+    return create_model(
+        "Shown",
+        __base__=Output,
+        __doc__="What `segbench show NAME` knows: several kinds, where a name is of several.",
+        **fields,
+        disagreement=(
+            list[dict[str, Any]],
+            Field(description="figures of several sources for the same network that should be equal"),
+        ),
+    )
+
+
 def _compare() -> Any:
     from benchmark.analysis.regression import Comparison
 
@@ -452,7 +532,7 @@ class ShownSweeps(Output):
 
 OUTPUTS: Mapping[str, Callable[[], Any]] = {
     "list": _list,
-    "show": lambda: Shown,
+    "show": _show,
     "leaderboard": _leaderboard,
     "cite": lambda: Citations,
     "compare": _compare,

@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="local",
         metavar="NAME",
         help="executor of the runs: local, worker processes; slurm, jobs of a cluster; debug, this process; or one of "
-        "yours, FILE.py:CLASS or package.module:CLASS, a subclass of `segbench.Executor` (default: local)",
+        "yours, FILE.py:CLASS, package.module:CLASS or the name that its package gives it (default: local)",
     )
     completion.words(executor, "executors", lambda: ("local", "slurm", "debug"), files=True)
     devices.slurm(parser)

@@ -51,6 +51,7 @@ CASES = [
     "list references --source mmseg --method unet",
     "show enet",
     "show shapes_64x64_smoke",
+    "show cityscapes_512x1024_espnet",
     "show pspnet_r50-d8",
     "show mmseg:unet_s5-d16_deeplabv3_4xb4-40k_chase-db1-128x128",
     "show espnet-camvid-test-miou",
@@ -119,3 +120,11 @@ def test_every_command_is_tried():
     tried = {max((name for name in outputs.OUTPUTS if words.startswith(name)), key=len) for words in CASES}
     # in tests/cli/test_rerun.py, which has a run to repeat, and tests/execution/test_status.py, which has sweeps
     assert set(outputs.OUTPUTS) - tried == {"rerun", "status"}
+
+
+def test_the_schema_of_show_has_the_fields_of_each_kind(capsys):
+    assert main(["schema", "show"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for kind in ("architecture", "protocol", "method", "reference"):
+        name = found["properties"][kind]["$ref"].rpartition("/")[2]
+        assert len(found["$defs"][name]["properties"]) > 5, kind
