@@ -184,6 +184,7 @@ class Results:
         from benchmark.analysis import view
         from benchmark.reporting.latex_table import latex_table
 
+        columns = arguments.names("columns", columns) if columns else ()
         group = self._group(protocol, fingerprint, rows)
         ordered = view.ordered(group.table, sort, view.split([rows] if isinstance(rows, str) else rows))
         label = label or f"tab:{group.protocol}"
@@ -293,7 +294,7 @@ class Results:
         """
         from benchmark.reporting.bundle import pack
 
-        output = Path(output)
+        output, authors = Path(output), arguments.names("authors", authors) if authors else ()
         group = self._group(protocol, fingerprint, rows)
         made = pack(self.path, group, output, protocol=protocol, title=title, authors=authors, license=license)
         _warn(f"config not packed: {why}" for why in made.missing)

@@ -43,7 +43,7 @@ complete -o bashdefault -F _segbench segbench"""
 
 
 @dataclass(frozen=True)
-class Source:
+class Listing:
     """What completes an argument.
 
     Attributes:
@@ -72,7 +72,7 @@ def names(action: argparse.Action, *kinds: str, files: bool = True) -> None:
     listing = f"{plain}; {ZOO_NAMES}" if ZOO in kinds else plain
     if len(kinds) > 1:  # an architecture and its method may have one name
         listing, plain = (f"{{ {listing}; }} | sort -u", f"({plain}) | sort -u")
-    _set(action, Source("_".join(kinds), lambda: listing, lambda: plain, files))
+    _set(action, Listing("_".join(kinds), lambda: listing, lambda: plain, files))
 
 
 def words(
@@ -89,7 +89,7 @@ def words(
         action: the argument.
         name: of the words, for the script.
         found: returns them when the script is written; or several lists, by the pattern of `by` that they are for.
-        by: the variable of `Source.listing` that chooses the list.
+        by: the variable of `Listing.listing` that chooses the list.
         files: whether paths complete it, too.
     """
 
@@ -104,12 +104,12 @@ def words(
         every = lists.values() if isinstance(lists, Mapping) else [lists]
         return _printed(dict.fromkeys(word for each in every for word in each))
 
-    _set(action, Source(name, listing, plain, files))
+    _set(action, Listing(name, listing, plain, files))
 
 
 def printed(action: argparse.Action, name: str, command: str) -> None:
     """Complete an argument with what a command of the shell prints."""
-    _set(action, Source(name, lambda: command, lambda: command, files=False))
+    _set(action, Listing(name, lambda: command, lambda: command, files=False))
 
 
 def paths(action: argparse.Action) -> None:
@@ -156,7 +156,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def _set(action: argparse.Action, source: Source) -> None:
+def _set(action: argparse.Action, source: Listing) -> None:
     action.source = source  # type: ignore[attr-defined]
 
 
@@ -169,7 +169,7 @@ def _completion(action: argparse.Action) -> dict[str, Any] | None:
     """Return what completes an argument, as shtab takes it; None if nothing does."""
     import shtab
 
-    source: Source | None = getattr(action, "source", None)
+    source: Listing | None = getattr(action, "source", None)
     if source is not None:
         return _functions(source)
     if action.metavar == "DIR":
@@ -177,7 +177,7 @@ def _completion(action: argparse.Action) -> dict[str, Any] | None:
     return dict(shtab.FILE) if action.type is Path or hasattr(action, "is_path") else None
 
 
-def _functions(source: Source) -> dict[str, Any]:
+def _functions(source: Listing) -> dict[str, Any]:
     """Return the functions that complete a word from a source."""
     function = f"_segbench_{source.name}{'_file' if source.files else ''}"  # shtab looks for `_file`
     listing = f"$({{ {source.listing()}; }} 2>/dev/null)"
