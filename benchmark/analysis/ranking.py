@@ -292,7 +292,8 @@ def _group(everything: list[Summary], first_axes: Mapping[str, Any]) -> Group:
 def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
     inputs = sorted({run.input for run in runs if run.input is not None})
     settings = sorted({run.latency_setting for run in runs if run.latency_setting is not None})
-    devices = sorted({run.device for run in runs})
+    devices = sorted({run.device for run in runs if run.method != EXTERNAL or run.latency_ms is not None})
+    measured = "measured or stated" if any(run.method == EXTERNAL and run.latency_ms for run in runs) else "measured"
     yield (
         "Accuracy is measured on test: of the last checkpoint, except in the column of the best val checkpoint, which "
         "had the highest mIoU on val."
@@ -308,13 +309,13 @@ def _notes(runs: Sequence[Summary], superseded: int) -> Iterator[str]:
         yield f"Latency: {in_words(settings[0])}."
     if len(settings) > 1:
         different = "; ".join(map(in_words, settings))
-        yield f"Latency was measured in {len(settings)} settings, which do not compare: {different}."
+        yield f"Latency was {measured} in {len(settings)} settings, which do not compare: {different}."
     if len(devices) == 1:
         yield f"Device: {devices[0]}."
     if len(devices) > 1:
         yield (
-            f"Measured on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare between them, "
-            "as the ratio to the anchor removes the load of a machine but not its hardware."
+            f"{measured.capitalize()} on {len(devices)} devices ({', '.join(devices)}): neither ms nor ratios compare "
+            "between them, as the ratio to the anchor removes the load of a machine but not its hardware."
         )
     if any(run.inference_memory_bytes is not None for run in runs):
         yield "Memory is the peak: of the GPU's memory, or on a CPU of the resident set of the whole process."

@@ -106,10 +106,14 @@ def board(
         "title": title,
         "tex": breakable(title),
         "fingerprint": group.fingerprint,
-        "cite": [
-            citation.SUITE,
-            *citation.protocol_keys(record.protocol.axes | {"data": {"dataset": record.dataset.name}}),
-        ],
+        "cite": list(
+            dict.fromkeys(
+                [
+                    citation.SUITE,
+                    *citation.protocol_keys(record.protocol.axes | {"data": {"dataset": record.dataset.name}}),
+                ]
+            )
+        ),
         "shown": shown(cells, rows),
         "of_a_seed": OF_A_SEED,
         "columns": [

@@ -10,7 +10,7 @@ from benchmark.analysis.ranking import Group, Standing
 from benchmark.reporting import citation
 from benchmark.reporting.latex import breakable, cite, escaped
 from benchmark.reporting.table import Column
-from benchmark.results.summary import STATED
+from benchmark.results.summary import EXTERNAL, STATED
 
 TITLES = {
     "ade20k": "ADE20K",
@@ -44,6 +44,8 @@ def facts(group: Group, rows: Sequence[Standing], shown: Sequence[Column], bold:
         sentences.append(f"MACs: multiply-accumulates of one image of {_sizes(sizes)} pixels")
     if names & {"latency_ms", "latency_ratio"}:
         sentences += _latency(rows)
+    if any(row.method == EXTERNAL for row in rows):
+        sentences.append("External networks were not trained here, and their costs are as stated")
     if bold:
         tests = ", of accuracy by tests at a family-wise error of 5 %" if {c.name for c in bold} & set(ACCURACY) else ""
         sentences.append(f"Bold: better than every other row{tests}")
@@ -84,6 +86,9 @@ def _latency(rows: Sequence[Standing]) -> Iterator[str]:
     found = _SETTING.match(next(iter(settings)) or "") if len(settings) == 1 else None
     if found and len(devices) == 1:
         yield f"Latency: {REGIMES[found['regime']]}, batch {found['batch']}, {found['precision']}, {devices.pop()}"
+    elif max(len(settings), len(devices)) > 1:
+        what = "devices" if len(devices) > 1 else "settings"
+        yield f"Latencies are of {max(len(settings), len(devices))} {what}, and do not compare"
     unsteady = [row.architecture for row in timed if row.latency_unsteady not in (None, STATED)]
     if unsteady:
         yield f"Latency was unsteady for {', '.join(unsteady) if len(unsteady) < 3 else f'{len(unsteady)} rows'}"

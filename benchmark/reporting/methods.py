@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.analysis.ranking import Standing
 from benchmark.reporting import citation
 from benchmark.reporting.page import Section
 from benchmark.results.record import Complexity, Latency, Record
@@ -61,11 +62,13 @@ def methods(section: Section) -> Methods:
     """Describe how the results of a section were made and compared."""
     records = [each.record for stored in section.stored.values() for each in stored]
     own = [record for record in records if record.method != EXTERNAL]
+    external = [record for record in records if record.method == EXTERNAL]
     completed = [record for record in own if record.status == "ok"]
+    subject = "of our networks" if external else "network"
     paragraphs = (
-        [*_data(section, records), *(_training(own[0].protocol.axes, bool(completed)) if own else ())],
+        [*_data(section, records), *(_training(own[0].protocol.axes, subject, bool(completed)) if own else ())],
         _evaluation(section, records),
-        _costs(completed or own),
+        [*_costs(completed or own), *_stated(external)],
         _statistics(section),
     )
     keys = [*citation.protocol_keys(records[0].protocol.axes), citation.SUITE]
@@ -123,13 +126,13 @@ def _weights(axes: Axes) -> str | None:
     return "random initial weights" if start is None else PRETRAINED.get(str(start), f"pre-trained weights ({start})")
 
 
-def _training(axes: Axes, is_completed: bool) -> Iterator[str]:
+def _training(axes: Axes, subject: str, is_completed: bool) -> Iterator[str]:
     was = "was trained" if is_completed else "was to be trained"
     if "first_stage" in axes:
-        yield from _stage(_mapping(axes["first_stage"]), f"In a first stage, each network {was}")
+        yield from _stage(_mapping(axes["first_stage"]), f"In a first stage, each {subject} {was}")
         yield from _stage(axes, f"In the second stage, it {was}")
     else:
-        yield from _stage(axes, f"Each network {was}")
+        yield from _stage(axes, f"Each {subject} {was}")
     if weights := axes.get("class_weights"):
         yield f"Classes were weighted in the loss ({_value(weights)})."
     if "pipeline" not in _mapping(axes.get("augmentation")):
@@ -203,7 +206,11 @@ def _augmentation(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"scaled by a random factor between {_value(scale[0])} and {_value(scale[1])}"
     if crop := _numbers(settings.get("crop_size")):
         share = settings.get("cat_max_ratio")
-        limited = f" (a class on at most {_value(share)} of the labelled pixels where possible)" if share else ""
+        limited = (
+            f" (a class on at most {_value(share)} of the labelled pixels where possible)"
+            if share and share < 1
+            else ""
+        )
         yield f"cropped to {_size(crop)} pixels at random{limited}"
     if flip := settings.get("flip"):
         yield f"flipped horizontally with a probability of {_value(flip)}"
@@ -234,12 +241,27 @@ def _evaluation(section: Section, records: Sequence[Record]) -> Iterator[str]:
     yield f"It is computed from one confusion matrix over all images; pixels without ground truth {void}."
     if evaluation.get("crf"):
         yield "Predictions are refined by a fully connected CRF."
-    seeds = sorted({row.seeds for row in section.group.table if row.seeds and row.method != EXTERNAL})
+    rows = [row for row in section.group.table if row.seeds]
+    external = [row for row in rows if row.method == EXTERNAL]
+    yield from _seeds(
+        "Figures of our networks" if external else "Figures", [row for row in rows if row.method != EXTERNAL]
+    )
+    if any(row.seeds > 1 for row in external):
+        yield from _seeds("Figures of external networks", external)
+
+
+def _seeds(subject: str, rows: Iterable[Standing]) -> Iterator[str]:
+    seeds = sorted({row.seeds for row in rows})
     if seeds and seeds[-1] > 1:
         number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        yield f"Figures are means over {number} seeds, with the sample standard deviation."
+        yield f"{subject} are means over {number} seeds, with the sample standard deviation."
     elif seeds:
-        yield "Figures are of one seed."
+        yield f"{subject} are of one seed."
+
+
+def _stated(external: Iterable[Record]) -> Iterator[str]:
+    if any(record.complexity or record.latency for record in external):
+        yield "Costs of external networks are as stated with their predictions, not measured."
 
 
 def _inference(settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.analysis.marks import marks
 from benchmark.analysis.ranking import current, groups, ranking
-from benchmark.results.summary import Conditions, Summary, summarise
+from benchmark.results.summary import EXTERNAL, Conditions, Summary, summarise
 
 
 @pytest.fixture
@@ -226,6 +226,16 @@ def test_axes_that_only_one_side_has_are_named(make_run):
 def test_two_devices_are_noted(make_run):
     found = groups([make_run("enet", device="A"), make_run("unet", device="B")])
     assert any(note.startswith("Measured on 2 devices (A, B)") for note in found[0].notes)
+
+
+def test_a_device_that_timed_nothing_is_not_noted(make_run):
+    """That of a machine on which predictions were scored, whose latency is stated or unknown."""
+    stated = make_run("theirs", device="A")._replace(method=EXTERNAL, latency_ms=3.0)
+    scored = make_run("other", device="B")._replace(method=EXTERNAL, latency_ms=None)
+    (found,) = groups([stated, scored])
+    assert "Device: A." in found.notes
+    (found,) = groups([stated, scored, make_run("enet", device="C")])
+    assert any(note.startswith("Measured or stated on 2 devices (A, C)") for note in found.notes)
 
 
 def test_an_unsteady_latency_is_said(make_run):

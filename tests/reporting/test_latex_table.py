@@ -306,6 +306,13 @@ def test_a_longtable_compiles_in_one_column(tmp_path, store, make_record):
     assert complaints(log, bibtex) == []
 
 
+def test_the_caption_says_what_latencies_are_not_compared(runs):
+    other = runs[0]._replace(architecture="theirs", method="external", device="A100")
+    text = " ".join(text_of([*runs, other]).split())
+    assert "Latencies are of 2 devices, and do not compare." in text
+    assert "External networks were not trained here, and their costs are as stated." in text
+
+
 @pytest.mark.latex
 def test_nasty_names_compile(tmp_path, runs):
     names = [runs[0]._replace(architecture=name, method="external") for name in NASTY]

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmark.reporting.methods import methods
+from benchmark.reporting.methods import _augmentation, methods
 from benchmark.reporting.page import sections
 from benchmark.results.summary import EXTERNAL
 
@@ -145,8 +145,26 @@ def test_external_results_hide_no_training(describe, make_record, external):
     found = describe(external, make_record("enet"), make_record("unet", 0, 0.6))
     assert "We trained 2 architectures on shapes" in found
     assert "We evaluated the predictions of one external network, not trained here, on the same images." in found
-    for sentence in ("Each network was trained for 30 iterations", "of the last iteration", "Latency is the median"):
+    for sentence in ("Each of our networks was trained for 30", "of the last iteration", "Latency is the median"):
         assert sentence in found
+    assert "Figures of our networks are of one seed." in found
+    assert "are as stated" not in found
+
+
+@pytest.mark.parametrize(("share", "limited"), [(0.75, True), (1.0, False), (None, False)])
+def test_a_crop_of_which_all_pixels_may_be_of_a_class_is_not_limited(share, limited):
+    (found,) = _augmentation({"crop_size": [64, 64], "cat_max_ratio": share})
+    assert ("a class on at most" in found) == limited
+
+
+def test_external_results_have_seeds_and_costs_of_their_own(describe, make_record):
+    made = [make_record("theirs", seed, 0.95) for seed in (0, 1)]
+    update = {"method": EXTERNAL, "training": None, "latency": [], "memory": None, "artifacts": []}
+    stated = [(record.model_copy(update=update), arrays) for record, arrays in made]
+    found = describe(*stated, make_record("enet"))
+    assert "Figures of our networks are of one seed." in found
+    assert "Figures of external networks are means over 2 seeds" in found
+    assert "Costs of external networks are as stated with their predictions, not measured." in found
 
 
 def test_external_results_alone_were_not_trained(describe, external):

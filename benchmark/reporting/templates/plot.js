@@ -1,5 +1,5 @@
 // The plot of a view: two figures of its rows, the Pareto front of these, and the names of the points.
-const RADIUS = 4.5, LINE = 15, TEXT = 12;
+const RADIUS = 4.5, REACH = 12, LINE = 15, TEXT = 12;
 
 const measure = (() => {
   const context = document.createElement("canvas").getContext("2d"), known = new Map();
@@ -87,8 +87,11 @@ const ends = (value, spread, isLog) => [isLog ? Math.max(value - spread, value /
 
 const usualHeight = (width) => Math.round(Math.min(480, Math.max(420, width * 0.5)));
 
+// What names may cover, from the most legible plot on, and how tall it may become for that.
+const COVERS = [{ tallest: 900 }, { tallest: 1400, points: true }, { points: true, isPartial: true }];
+
 // All names of the front are shown, if need be in a taller plot; where none is tall enough, those that have a place.
-function drawPlot(board, width = board.width, height = usualHeight(width), isPartial = false) {
+function drawPlot(board, width = board.width, height = usualHeight(width), [covers, ...others] = COVERS) {
   if (!board.figure || !width) return;
   const { view } = board, x = board.column(view.x), y = board.column(view.y);
   const isLogX = view.xlog === "1", isLogY = view.ylog === "1";
@@ -104,27 +107,38 @@ function drawPlot(board, width = board.width, height = usualHeight(width), isPar
   const front = paretoFront(board, points, x, y);
   for (const point of points) point.front = front.includes(point);
   const bars = points.map((point) => errorBars(point, xAxis, yAxis, isLogX, isLogY));
-  const labels = placeLabels(points, front, x, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars, isPartial);
-  if (!labels && height < 1400) return drawPlot(board, width, Math.round(height * 1.25));
-  if (!labels) return drawPlot(board, width, usualHeight(width), true);
+  const labels = placeLabels(points, front, x, { left: frame.left + 2, top: 18, right: width - 2, bottom: frame.bottom - 1 }, bars, covers);
+  if (!labels && height < covers.tallest) return drawPlot(board, width, Math.round(height * 1.25), [covers, ...others]);
+  if (!labels) return drawPlot(board, width, usualHeight(width), others);
 
   const better = (column, less, more) => ({ max: ` ${more} better`, min: ` ${less} better` })[column.good] ?? "";
   const names = front.map((point) => point.name).join(", ") || "none";
   const marks = points.map((point, index) => mark(board, point, bars[index], x, y));
   const order = [...points].sort((a, b) => a.cx - b.cx).map((point) => marks[points.indexOf(point)]);
-  board.figure.replaceChildren(
-    shape(
-      "svg",
-      { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${heading(y)} against ${heading(x)}. ${points.length} architectures. On the Pareto front: ${names}.` },
-      ...grid(frame, xAxis, yAxis),
-      text(frame.left - 44, 12, `${heading(y)}${better(y, "↓", "↑")}`, "axis-title"),
-      text(frame.right, height - 8, `${heading(x)}${better(x, "←", "→")}`, "axis-title", "end"),
-      staircase(front, x, frame),
-      ...order,
-      ...labels,
-    ),
+  const plot = shape(
+    "svg",
+    { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${heading(y)} against ${heading(x)}. ${points.length} architectures. On the Pareto front: ${names}.` },
+    ...grid(frame, xAxis, yAxis),
+    text(frame.left - 44, 12, `${heading(y)}${better(y, "↓", "↑")}`, "axis-title"),
+    text(frame.right, height - 8, `${heading(x)}${better(x, "←", "→")}`, "axis-title", "end"),
+    staircase(front, x, frame),
+    ...order,
+    ...labels,
   );
+  board.figure.replaceChildren(plot);
+  openByClicks(board, plot, points);
   moveByKeys(order);
+}
+
+// A click opens the nearest point, as the reaches of neighbours overlap; that of a screen reader has no place.
+function openByClicks(board, plot, points) {
+  plot.addEventListener("click", (event) => {
+    const named = event.detail === 0 && event.target.closest(".mark");
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
+    const away = (point) => (named ? 2 * REACH * (point.name !== named.dataset.name) : Math.hypot(point.cx - at.x, point.cy - at.y));
+    const nearest = points.reduce((best, point) => (away(point) < away(best) ? point : best));
+    if (away(nearest) <= REACH) board.open(nearest.row);
+  });
 }
 
 const text = (x, y, content, kind, anchor = "start") =>
@@ -187,7 +201,7 @@ function mark(board, point, bars, x, y) {
   const made = shape(
     "g",
     { class: point.front ? "mark front" : "mark", role: "button", tabindex: "-1", "data-name": point.name, "aria-label": [point.name, ...figures].join(", ") },
-    shape("circle", { class: "target", cx: point.cx.toFixed(1), cy: point.cy.toFixed(1), r: 11 }),
+    shape("circle", { class: "target", cx: point.cx.toFixed(1), cy: point.cy.toFixed(1), r: REACH }),
     ...bars.map((bar) =>
       bar.right - bar.left > bar.bottom - bar.top
         ? shape("path", { class: "spread", d: `M${bar.left.toFixed(1)} ${point.cy.toFixed(1)}H${bar.right.toFixed(1)}` })
@@ -196,12 +210,10 @@ function mark(board, point, bars, x, y) {
     shape("circle", { cx: point.cx.toFixed(1), cy: point.cy.toFixed(1), r: RADIUS }),
     shape("title", {}, [point.name, ...figures].join("\n")),
   );
-  const open = () => board.open(point.row);
-  made.addEventListener("click", open);
   made.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
-    open();
+    board.open(point.row);
   });
   return made;
 }
@@ -226,17 +238,17 @@ const around = ({ cx, cy }, reach = RADIUS) => ({ left: cx - reach, right: cx + 
 
 // Returns the labels with their leaders: of all points on the front, and on a wide screen of others where
 // there is room. A name of the front without a place is tried again before the others; null if that does not help.
-function placeLabels(points, front, x, room, bars, isPartial) {
+function placeLabels(points, front, x, room, bars, covers) {
   let order = front;
   for (let tries = 0; tries < 8; tries += 1) {
-    const { shapes, failed } = placeInOrder(order, points, front, x, room, bars, isPartial);
+    const { shapes, failed } = placeInOrder(order, points, front, x, room, bars, covers);
     if (!failed) return shapes;
     order = [failed, ...order.filter((point) => point !== failed)];
   }
   return null;
 }
 
-function placeInOrder(order, points, front, x, room, bars, isPartial) {
+function placeInOrder(order, points, front, x, room, bars, covers) {
   const shapes = [], placed = [], lines = strokes(front, x.good === "min" ? room.right : room.left);
   const marks = points.map((point, index) => ({ point, boxes: [around(point), ...bars[index]] }));
   const others = room.right < 480 ? [] : points.filter((point) => !point.front).sort((a, b) => b.y - a.y);
@@ -246,10 +258,11 @@ function placeInOrder(order, points, front, x, room, bars, isPartial) {
     const own = marks.find((each) => each.point === point).boxes.slice(1);
     const boxes = [...taken.flatMap((each) => each.boxes), ...own];
     const wide = front.filter((other) => other !== point).map((other) => around(other, 3 * RADIUS)); // whose name it would seem
-    const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide], [...wide, ...lines], wide, []];
-    const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, point.front ? obstacles : obstacles.slice(0, 2));
+    const obstacles = [[...boxes, ...wide, ...lines], [...boxes, ...wide]];
+    if (covers.points && point.front) obstacles.push([...wide, ...lines], wide, []);
+    const place = findPlace(point, Math.min(measure(name, point.front), room.right - room.left), room, placed, obstacles);
     if (!place) {
-      if (point.front && !isPartial) return { failed: point };
+      if (point.front && !covers.isPartial) return { failed: point };
       continue;
     }
     placed.push(place.box, ...place.leader);

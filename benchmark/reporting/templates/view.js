@@ -45,6 +45,11 @@ function readHash() {
   return first;
 }
 
+function isRange(text) {
+  const ends = text.split("..");
+  return ends.length === 2 && ends.every((end) => Number.isFinite(Number(end)));
+}
+
 // What a link of another report names may not be here.
 function repair(board) {
   const { view, defaults } = board;
@@ -52,7 +57,8 @@ function repair(board) {
   view.cols = board.columns.map((column) => column.name).filter((name) => view.cols.includes(name));
   if (view.sort && !isColumn(view.sort.replace(/^-/, ""))) view.sort = "";
   for (const axis of ["x", "y"]) if (!board.numeric.some((column) => column.name === view[axis])) view[axis] = defaults[axis];
-  for (const { name } of board.ranges) if (!/^(-?[\d.]+(e[-+]?\d+)?)?\.\.(-?[\d.]+(e[-+]?\d+)?)?$/i.test(view[name])) view[name] = "";
+  for (const facet of FACETS) view[facet] = view[facet].filter((value) => board.rows.some((row) => row[facet] === value));
+  for (const { name } of board.ranges) if (!isRange(view[name])) view[name] = "";
   if (!board.rows.some((row) => row.name === view.card)) view.card = "";
 }
 
@@ -149,7 +155,7 @@ card.addEventListener("click", (event) => {
   if (event.target === card) card.close(); // beside it
 });
 addEventListener("hashchange", () => {
-  if (!isView()) return;
+  if (location.hash && !isView()) return;
   readHash();
   showViews();
 });
