@@ -147,6 +147,13 @@ def _history(runs: Sequence[Summary]) -> History:
         for step in _steps(sides, before, after)
         if (before, after) in pairwise(spans[step.architecture])
     ]
+    bridges = {(name, *pair) for name, span in spans.items() for pair in _bridges(sides, name, span)}
+    for before, after in sorted({(before, after) for _, before, after in bridges}):
+        steps += [
+            step
+            for step in _steps(sides, before, after)
+            if step.figure == "miou_percent" and (step.architecture, before, after) in bridges
+        ]
     conditions = runs[0].conditions
     return History(
         protocol=conditions.protocol,
@@ -162,6 +169,17 @@ def _history(runs: Sequence[Summary]) -> History:
             (step for step in steps if step.kind == "undecided"), key=lambda step: (step.architecture, step.version)
         ),
     )
+
+
+def _bridges(
+    sides: Sequence[Mapping[str, Sequence[Summary]]], name: str, span: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield pairs of versions whose mIoU is compared, as one between them failed or each of two has a single seed."""
+    scored = [(index, number) for index in span if (number := _scored(sides[index][name]))]
+    for place, (after, new) in enumerate(scored):
+        testable = [before for before, base in scored[:place] if max(base, new) > 1]
+        if testable and testable[-1] != span[span.index(after) - 1]:
+            yield testable[-1], after
 
 
 def _version(code: str, runs: Sequence[Summary]) -> Version:

@@ -35,13 +35,16 @@ from benchmark.reporting.plot import Point
 from benchmark.reporting.point_labels import label_points
 from benchmark.reporting.predictions import Predictions
 from benchmark.reporting.predictions import predictions as kept_predictions
-from benchmark.reporting.table import columns
+from benchmark.reporting.table import Column, columns
 from benchmark.results.reading import Problem, Stored
 from benchmark.results.record import Record, Training
 from benchmark.results.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+PARETO_HEIGHTS = (0.72, 0.9, 1.1, 1.3)
+"""Heights of a plot against a cost, relative to its width: the first at which all names of the front have a place."""
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
 """The colours of Okabe and Ito, without the yellow, which is too light for lines on white."""
@@ -153,8 +156,17 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
     ]
     if len(points) < 2:
         raise UserError(f"{len(points)} of the chosen networks has mIoU and {column.title}: a figure needs two")
+    for height in PARETO_HEIGHTS:
+        content, is_whole = _pareto(points, column, format, width, height * width)
+        if is_whole:
+            break
+    return content
+
+
+def _pareto(points: Sequence[Point], column: Column, format: str, width: float, height: float) -> tuple[bytes, bool]:
+    """Draw a figure of that height in inches; return it, and whether all points of the front have names."""
     with style():
-        figure, (axes,) = axes_below(width, [0.72 * width])
+        figure, (axes,) = axes_below(width, [height])
         for point in points:
             axes.errorbar(
                 point.x,
@@ -186,8 +198,8 @@ def pareto(rows: Sequence[Standing], cost: str, format: str, width: float = COLU
             xs, ys = [point.x for point in front], [point.y for point in front]
             axes.step([*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", color=SERIES[0], linewidth=0.8)
         fit_left(figure)
-        label_points(figure, axes, points, front)
-        return saved(figure, format)
+        is_whole = label_points(figure, axes, points, front)
+        return saved(figure, format), is_whole
 
 
 def _left_of(name: str, width: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.reporting.plot import Point
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
@@ -31,17 +32,42 @@ MOST_LEADERS = 12
 """Most points whose names may all be away from them, with a line: of more, only those on the front."""
 
 
-def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
-    """Write the names of all points of the front, and of the others where there is room.
+TRIES = 6
+"""Orders in which the names of a front are written: one without a place is the first of the next order."""
+
+
+def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> bool:
+    """Write the names of the points of the front, and of the others where there is room.
 
     Args:
         figure: that has the axes.
         axes: on which the points are drawn, with final limits.
         points: all points.
         front: those of the front, from the cheapest.
+
+    Returns:
+        Whether all points of the front have names.
     """
+    order = sorted(points, key=lambda point: (not point.front, -point.y))
+    for tries in range(TRIES):
+        drawn, failed = _write(figure, axes, order, front)
+        if failed is None:
+            return True
+        if tries < TRIES - 1:
+            for artist in drawn:
+                artist.remove()
+            order = [failed, *(point for point in order if point is not failed)]
+    return False
+
+
+def _write(
+    figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point]
+) -> tuple[list[Artist], Point | None]:
+    """Write the names in this order; return them with their lines, and the first point of the front without one."""
     from matplotlib.transforms import Bbox
 
+    drawn: list[Artist] = []
+    failed: Point | None = None
     figure.draw_without_rendering()
     unit = figure.dpi / 72
     frame = axes.get_window_extent()
@@ -51,7 +77,7 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
     steps = list(_stairs([at[point] for point in front], frame.x1, unit))
     placed: list[Bbox] = []
     leaders: list[Line] = []
-    for point in sorted(points, key=lambda point: (not point.front, -point.y)):
+    for point in points:
         text = axes.text(0, 0, point.name, color=COLOURS[point.front], verticalalignment="bottom")
         size = text.get_window_extent()
         places = [place for place in _places(*at[point], size.width, size.height, unit) if _within(place[0], room)]
@@ -65,6 +91,7 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
             free = _free(places, placed)
         if not free:
             text.remove()
+            failed = failed or (point if point.front else None)
             continue
         doubts = [
             _doubt(*place, at[point], others, placed, unit) + sum(place[0].overlaps(other) for other in taken)
@@ -72,13 +99,15 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
         ]
         box, is_near = free[doubts.index(min(doubts))]
         placed.append(box)
+        drawn.append(text)
         back = axes.transData.inverted().transform
         text.set_position(tuple(back((box.x0, box.y0))))
         if not is_near:
             leader = _leader(box, at[point])
             leaders.append(leader)
             (x0, y0), (x1, y1) = map(back, leader)
-            axes.plot([x0, x1], [y0, y1], color=COLOURS[False], linewidth=0.4, zorder=1)
+            drawn += axes.plot([x0, x1], [y0, y1], color=COLOURS[False], linewidth=0.4, zorder=1)
+    return drawn, failed
 
 
 def _leader(box: Bbox, at: Place) -> Line:

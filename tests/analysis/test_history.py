@@ -104,3 +104,26 @@ def test_costs_that_do_not_tell_are_undecided(runs):
     assert not any(figure == "miou_percent" for figure, *_ in found)
     assert {step.kind for step in history.undecided} == {"undecided"}
     assert "it drifted by +30%" in next(step.reason for step in history.undecided if step.version == 1)
+
+
+def _of_miou(everything):
+    (history,) = histories(everything)
+    found = [step for step in history.steps if step.figure == "miou_percent"]
+    return [(step.architecture, step.before, step.version, step.kind) for step in found]
+
+
+def test_a_loss_across_a_version_that_failed_is_a_step(runs):
+    same = dict.fromkeys(NETWORKS, 0.7)
+    failed = [
+        run._replace(status="failed", miou_percent=None) if run.architecture == "enet" else run for run in runs(2, same)
+    ]
+    low = same | {"enet": 0.45}
+    steps = _of_miou([*runs(1, same), *failed, *runs(3, low), *runs(4, low)])
+    assert ("enet", 0, 2, "worse") in steps
+    assert not [step for step in steps if step[0] != "enet" or step[2] == 3]
+
+
+def test_a_loss_between_two_single_seeds_is_a_step_from_the_last_version_with_several(runs):
+    same = dict.fromkeys(NETWORKS, 0.8)
+    low = same | {"enet": 0.5}
+    assert _of_miou([*runs(1, same), *runs(2, same, 1), *runs(3, low, 1), *runs(4, low)]) == [("enet", 0, 2, "worse")]
