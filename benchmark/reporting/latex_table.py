@@ -68,6 +68,9 @@ class Layout:
     gap: float
 
 
+TOLERATED = 5
+"""Points by which a longtable may be wider than the text: unlike the others it cannot be scaled."""
+
 LAYOUTS = (
     Layout("table", 229.5, r"\small", 0.9, 4),
     Layout("table", 229.5, r"\footnotesize", 0.8, 3),
@@ -185,6 +188,8 @@ def latex_table(
     made, more = (_longtable, ["longtable"]) if layout.environment == "longtable" else (_floats, [])
     needs = rf"needs \usepackage{{{', '.join([*PACKAGES, *more])}}}"
     scaled = [FOR_ONE_COLUMN] if layout.environment == "table*" else []
+    if layout.environment == "longtable" and (surplus := _extent(fields, layout) - layout.available) > TOLERATED:
+        scaled = [f"{surplus:.0f} pt wider than a text of {layout.available:g} pt: choose fewer columns (--columns)"]
     comments = [needs, f"{group.title}, fingerprint {group.fingerprint or 'none'}", *scaled, *remarks]
     return "\n".join([*(f"% {' '.join(each.split())}" for each in comments), *made(fields, layout, title, label)])
 

@@ -313,6 +313,12 @@ def test_the_caption_says_what_latencies_are_not_compared(runs):
     assert "External networks were not trained here, and their costs are as stated." in text
 
 
+def test_a_longtable_that_is_too_wide_says_so(runs):
+    wide = text_of(runs, *(column.name for column in COLUMNS), environment="longtable")
+    assert re.search(r"^% \d+ pt wider than a text of 345 pt: choose fewer columns", wide, re.MULTILINE)
+    assert "wider than" not in text_of(runs, environment="longtable")
+
+
 @pytest.mark.latex
 def test_nasty_names_compile(tmp_path, runs):
     names = [runs[0]._replace(architecture=name, method="external") for name in NASTY]
