@@ -552,7 +552,8 @@ def _figure(pair: _Pair, figure: str, tolerance: float, device: bool = False) ->
     if outcome == "same" and base != new:
         outcome = "not worse"
     rule = f"may grow by {tolerance:.0%}" if tolerance else "must be equal"
-    amounts = f"{base:,} in both" if base == new else f"from {base:,} to {new:,}"
+    unit = " bytes" if figure.endswith("_bytes") else ""
+    amounts = f"{base:,}{unit} in both" if base == new else f"from {base:,} to {new:,}{unit}"
     yield pair.change("cost", figure, (base, new), outcome, f"{amounts}, {rule}", change=share)
 
 

@@ -82,7 +82,7 @@ def methods(section: Section) -> Methods:
 def _data(section: Section, records: Sequence[Record]) -> Iterator[str]:
     data = records[0].dataset
     images = [f"{data.images[split]:,} {word}" for split, word in SPLITS.items() if data.images.get(split)]
-    what = f"{data.name} ({_list(images)} images, {len(data.classes)} classes)"
+    what = f"{data.name} ({_list(images)} images, {len(data.classes)} class{'es' if len(data.classes) > 1 else ''})"
     rows = [row for row in section.group.table if row.architecture in section.stored]
     external = sum(row.method == EXTERNAL for row in rows)
     own = [row for row in rows if row.method != EXTERNAL]

@@ -11,7 +11,7 @@ import torch
 
 from benchmark.cli import main
 from benchmark.engine.hooks import LossHook
-from benchmark.execution import local
+from benchmark.execution import processes
 from benchmark.selftest import checks as module
 from benchmark.selftest import gpu, worker
 from benchmark.selftest.checks import CHECKS, Bench, DeviceCheck, Failed, Skipped
@@ -20,7 +20,7 @@ from benchmark.selftest.checks import CHECKS, Bench, DeviceCheck, Failed, Skippe
 @pytest.fixture
 def made(monkeypatch):
     """Makes checks in workers that are forked from this process: their outcomes by name."""
-    monkeypatch.setattr(local, "context", lambda device: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(processes, "context", lambda device: multiprocessing.get_context("fork"))
 
     def make(*checks):
         return {outcome.name: outcome for outcome in worker.run("cpu", checks)}
