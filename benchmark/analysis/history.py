@@ -140,20 +140,14 @@ def _history(runs: Sequence[Summary]) -> History:
     names = sorted({name for side in sides for name in side})
     spans = {name: [index for index, side in enumerate(sides) if name in side] for name in names}
     spans = {name: span for name, span in spans.items() if len(span) > 1}
-    pairs = sorted({pair for span in spans.values() for pair in pairwise(span)})
+    next_ones = {(name, *pair) for name, span in spans.items() for pair in pairwise(span)}
+    bridges = {(name, *pair) for name, span in spans.items() for pair in _bridges(sides, name, span)}
     steps = [
         step
-        for before, after in pairs
+        for before, after in sorted({(before, after) for _, before, after in next_ones | bridges})
         for step in _steps(sides, before, after)
-        if (before, after) in pairwise(spans[step.architecture])
+        if (step.architecture, before, after) in (next_ones | bridges if step.figure == "miou_percent" else next_ones)
     ]
-    bridges = {(name, *pair) for name, span in spans.items() for pair in _bridges(sides, name, span)}
-    for before, after in sorted({(before, after) for _, before, after in bridges}):
-        steps += [
-            step
-            for step in _steps(sides, before, after)
-            if step.figure == "miou_percent" and (step.architecture, before, after) in bridges
-        ]
     conditions = runs[0].conditions
     return History(
         protocol=conditions.protocol,

@@ -18,7 +18,7 @@ from benchmark.catalog import catalog
 from benchmark.errors import UserError
 from benchmark.execution import precheck
 from benchmark.execution.executor import Executor, InterruptedRun, ProgressListener, Serial
-from benchmark.execution.plan import Job, OnCheck, next_jobs, plan
+from benchmark.execution.plan import Job, OnCheck, next_jobs, plan, remember
 from benchmark.execution.progress import Reporter
 from benchmark.execution.slurm.request import JobRequest
 from benchmark.execution.spec import Spec
@@ -115,6 +115,8 @@ def _obstacle(runs: Sequence[Spec], isolate: bool, on_wait: Callable[[], None]) 
     found = precheck.check_isolated(runs, on_wait) if is_own and isolate else precheck.check(runs)
     if found.failure:
         warn(f"segbench: {runs[0].name} could not be checked before it is run: {found.failure}")
+    if found.counted is not None:
+        remember(runs[0].config, found.counted)
     return found.obstacle
 
 

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmark.execution import outcome
+
 
 @contextmanager
 def exit_in_children() -> Iterator[None]:
@@ -27,11 +29,11 @@ def exit_in_children() -> Iterator[None]:
 
 def _exit(error: BaseException) -> None:
     """End this process without executing what its parent has yet to do."""
-    code: object = 1
+    code = 1
     try:
         if isinstance(error, SystemExit):
-            code = 0 if error.code is None else error.code
+            code = outcome.exit_code(error)
         else:
             traceback.print_exception(error)
     finally:
-        os._exit(code & 0xFF if isinstance(code, int) else 1)
+        os._exit(code)

@@ -188,12 +188,17 @@ def artifacts(trained: Trained) -> list[Artifact]:
 def failure(error: BaseException) -> dict[str, Any]:
     """Return status, cause and one-line error of a run that raised an exception, as fields of its record."""
     if isinstance(error, SystemExit):  # `sys.exit`, which a network may call
-        code = 0 if error.code is None else error.code
-        return death(code & 0xFF if isinstance(code, int) else 1)
+        return death(exit_code(error))
     message, name = str(error), type(error).__name__
     text = message if isinstance(error, UserError) else f"{name}: {message}" if message else name
     status, cause = ("out_of_memory", "out_of_memory") if _lacks_memory(error) else ("failed", "exception")
     return {"status": status, "cause": cause, "error": printable(text)}
+
+
+def exit_code(error: SystemExit) -> int:
+    """Return the exit code of a process that `sys.exit` ends."""
+    code = 0 if error.code is None else error.code
+    return code & 0xFF if isinstance(code, int) else 1
 
 
 def _lacks_memory(error: BaseException) -> bool:

@@ -36,7 +36,7 @@ BACKWARD = 2
 
 
 _counted: dict[str, Sequence[int]] = {}
-"""Multiply-accumulates of the stages of the user's networks, by `_key`: their code is not executed for an estimate."""
+"""Multiply-accumulates of the stages of networks that were checked, by `_key`."""
 
 OnCheck = Callable[[str, int, int], None]
 """Receives the name of an architecture, and how many of all are checked or estimated."""
@@ -256,7 +256,8 @@ def _estimate(spec: Spec, speed: Speed) -> Job:
     """Estimate the remaining time of a run."""
     found = interrupted.find(spec.folder)
     done = found.iteration if found else 0
-    counted = _counted.get(_key(spec.config), ()) if "source" in spec.config else macs(spec.config)
+    unknown = () if "source" in spec.config else None  # code of the user's is not executed for an estimate
+    counted = _counted.get(_key(spec.config), unknown)
     parts = phases(spec.config, spec.root, speed, done=done, processes=spec.world_size, counted=counted)
     return Job(spec, None, sum(phase.seconds for phase in parts), phases=parts)
 

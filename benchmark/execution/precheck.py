@@ -35,10 +35,12 @@ class Findings:
     Attributes:
         obstacle: why they cannot work; None if nothing says so.
         failure: why the check has no outcome, if its process died or took too long; None if it has one.
+        counted: what `plan.macs` returns of them; None if it is not known.
     """
 
     obstacle: UserError | None = None
     failure: str | None = None
+    counted: Sequence[int] | None = None
 
 
 def check(specs: Sequence[Spec]) -> Findings:
@@ -53,10 +55,9 @@ def check(specs: Sequence[Spec]) -> Findings:
             raise UserError(f"{spec.name}: {reason}")
         with kept():
             feasibility.check(spec.config, spec.name)
+        return Findings(counted=plan.macs(spec.config))
     except UserError as error:
         return Findings(error)
-    plan.remember(spec.config, plan.macs(spec.config))
-    return Findings()
 
 
 def check_isolated(specs: Sequence[Spec], on_wait: Callable[[], None] = lambda: None) -> Findings:
@@ -72,11 +73,8 @@ def check_isolated(specs: Sequence[Spec], on_wait: Callable[[], None] = lambda: 
     for spec, config in zip(specs, messages.get("progress", ()), strict=False):
         spec.__dict__["config"] = config
     if "checked" in messages:
-        reason, macs = messages["checked"]
-        if reason is not None:
-            return Findings(UserError(reason))
-        plan.remember(specs[0].config, macs)
-        return Findings()
+        reason, counted = messages["checked"]
+        return Findings(None if reason is None else UserError(reason), counted=counted)
     if "progress" in messages:
         return Findings(failure=ending)
     return Findings(UserError(f"{name}: its config cannot be composed: {ending}"))
@@ -121,16 +119,15 @@ def _work(request: tuple[list[dict[str, Any]], dict[str, str]], parent: Connecti
     backend.silence()
     warning.redirect(lambda text: parent.send(("warning", text)))
     specs = [Spec(**each) for each in plain]
-    reason, macs = None, list[int]()
+    reason, counted = None, None
     try:
         parent.send(("progress", [spec.config for spec in specs]))
-        obstacle = check(specs).obstacle
-        reason = None if obstacle is None else str(obstacle)
-        macs = [] if reason else plan.macs(specs[0].config)
+        found = check(specs)
+        reason, counted = None if found.obstacle is None else str(found.obstacle), found.counted
     except UserError as error:
         reason = str(error)
     except BaseException as error:  # Ctrl-C does not reach this process: it is the network's, whatever it is
         reason = f"{specs[0].name}: {type(error).__name__}: {one_line(error)}"
     if os.getpid() == process:  # the network has not forked this one
-        parent.send(("checked", (reason, macs)))
+        parent.send(("checked", (reason, counted)))
     os._exit(0)

@@ -48,6 +48,7 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[Point], front: Seq
     Returns:
         Whether all points of the front have names.
     """
+    figure.draw_without_rendering()
     order = sorted(points, key=lambda point: (not point.front, -point.y))
     for tries in range(TRIES):
         drawn, failed = _write(figure, axes, order, front)
@@ -68,7 +69,6 @@ def _write(
 
     drawn: list[Artist] = []
     failed: Point | None = None
-    figure.draw_without_rendering()
     unit = figure.dpi / 72
     frame = axes.get_window_extent()
     room = Bbox.from_extents(frame.x0, frame.y0, figure.bbox.x1, figure.bbox.y1)

@@ -181,7 +181,7 @@ class Slurm:
                 self._manifest.write(submitting=names)
                 jobs = self._submitted(part, room)
                 self._manifest.assign(dict(zip(names, jobs, strict=True)))
-                arrays.append(_array(jobs[0]))
+                arrays.append(queue.array_of(jobs[0]))
         except BaseException:  # Ctrl-C, or sbatch refuses a part: nobody would know of these jobs
             queue.cancel_named(submission.name_of(self._manifest.sweep))
             with suppress(UserError):
@@ -199,7 +199,7 @@ class Slurm:
         """Let arrays that were submitted beside other jobs have the room of those that have ended."""
         for array, limit in self._limits.items():
             assert self._most is not None
-            if (room := self._most - sum(_array(job.name) != array for job in self._jobs)) > limit:
+            if (room := self._most - sum(queue.array_of(job.name) != array for job in self._jobs)) > limit:
                 self._limits[array] = room
                 queue.limit(array, room)
 
@@ -258,11 +258,6 @@ def _has_reported(manifest: Manifest, run: Run) -> bool:
     """Return whether the job of a run has reported its end: it may be with Slurm for a moment more."""
     found = manifest.progress(run)
     return found is not None and found.state == "ended"
-
-
-def _array(job: str) -> str:
-    """Return the array of a job, or the job itself if it is none of an array."""
-    return job.partition("_")[0]
 
 
 def runs_are(number: int) -> str:

@@ -128,7 +128,7 @@ def ask(jobs: Collection[str]) -> dict[str, JobState] | None:
     """Return the state of each job; None if Slurm does not answer."""
     if not jobs:
         return {}
-    arrays = ",".join(sorted({job.partition("_")[0] for job in jobs}))
+    arrays = ",".join(sorted({array_of(job) for job in jobs}))
     done = _call("squeue", "-h", "-r", "-t", "all", "-j", arrays, "-o", "%F|%K|%S|%T|%r|%N")
     if done is None or (done.returncode and "Invalid job id" not in done.stderr):
         return None
@@ -136,6 +136,11 @@ def ask(jobs: Collection[str]) -> dict[str, JobState] | None:
     if missing := [job for job in jobs if job not in found]:
         found |= _accounted(missing)
     return {job: found.get(job) or _unlisted(job, found) for job in jobs}
+
+
+def array_of(job: str) -> str:
+    """Return the array of a job, or the job itself if it is none of an array."""
+    return job.partition("_")[0]
 
 
 def arrays(name: str) -> list[int] | None:
@@ -159,10 +164,10 @@ def _unlisted(job: str, found: Mapping[str, JobState]) -> JobState:
     A task of an array that is cancelled before it has started leaves the list at once, the others minutes after their
     end.
     """
-    array = job.partition("_")[0]
+    array = array_of(job)
     if array in found and found[array].ended:  # the tasks that had not started have ended together
         return replace(found[array], job=job, is_inferred=True)
-    if any(other.partition("_")[0] == array for other in found):
+    if any(array_of(other) == array for other in found):
         return JobState(job, "CANCELLED", is_inferred=True)
     return JobState(job, GONE)
 

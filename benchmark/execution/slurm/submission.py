@@ -32,7 +32,7 @@ def recover(manifest: Manifest) -> None:
         return
     newest, runs = max(found, default=0), sweep.submitting
     with suppress(UserError):  # of a reader who may not write
-        if newest > max((int(run.job.partition("_")[0]) for run in sweep.runs if run.job), default=0):
+        if newest > max((int(queue.array_of(run.job)) for run in sweep.runs if run.job), default=0):
             jobs = [f"{newest}_{index}" for index in range(len(runs))] if len(runs) > 1 else [str(newest)]
             manifest.assign(dict(zip(runs, jobs, strict=True)))
         elif _age(manifest) > LATE_SECONDS:

@@ -133,9 +133,13 @@ function drawPlot(board, width = board.width, height = usualHeight(width), [cove
 // A click opens the nearest point, as the reaches of neighbours overlap; that of a screen reader has no place.
 function openByClicks(board, plot, points) {
   plot.addEventListener("click", (event) => {
-    const named = event.detail === 0 && event.target.closest(".mark");
+    if (event.detail === 0) {
+      const named = event.target.closest(".mark");
+      if (named) board.open(points.find((point) => point.name === named.dataset.name).row);
+      return;
+    }
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
-    const away = (point) => (named ? 2 * REACH * (point.name !== named.dataset.name) : Math.hypot(point.cx - at.x, point.cy - at.y));
+    const away = (point) => Math.hypot(point.cx - at.x, point.cy - at.y);
     const nearest = points.reduce((best, point) => (away(point) < away(best) ? point : best));
     if (away(nearest) <= REACH) board.open(nearest.row);
   });
